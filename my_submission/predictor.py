@@ -1,0 +1,126 @@
+"""AIcrowd's arrays on one side, our tensors on the other, and the contract between them.
+
+The grader checks only the names of the stems. What it lets pass (a sample too few, a NaN that
+becomes full-scale noise in a 16-bit file, float16, swapped axes) costs the score or the whole
+submission, so it is checked here, on the way in and on the way out.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from my_submission.demixer import Demixer
+from my_submission.errors import OutputError, SongError
+from my_submission.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 1 << 18
+"""Samples that are handed to the demixer at a time: about 6 s."""
+
+
+class Predictor:
+    """What AIcrowd's wrappers of MDX'23 and CDX'23 expect of a model.
+
+    Args:
+        recipe: decides the track and how it is separated.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._demixer = Demixer(recipe)
+
+    @property
+    def instruments(self) -> list[str]:
+        """Names of the stems, in the order of the board."""
+        return list(self._demixer.recipe.track.stems)
+
+    def raise_aicrowd_error(self, msg: str) -> NoReturn:
+        """Report ``msg`` in the way of AIcrowd's kits."""
+        raise NameError(msg)
+
+    def separate_music_file(
+        self, mixed_sound_array: NDArray[Any], sample_rate: int
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
+        """Separate one song or one clip.
+
+        Args:
+            mixed_sound_array: floats with full scale at 1, ``(samples, channels)`` or, for
+                mono, ``(samples,)``. Not modified.
+            sample_rate: in Hz.
+
+        Returns:
+            By stem: float32 arrays of the shape of the input, and the input's rate.
+
+        Raises:
+            SongError: the array is not such a song.
+            OutputError: the answer would break the contract.
+        """
+        check_array(mixed_sound_array)
+        started_s = time.monotonic()
+        frames = mixed_sound_array.reshape(len(mixed_sound_array), -1)
+        samples, channels = frames.shape
+        # (stems, samples, channels): each stem is then contiguous in the order of a file.
+        answer = np.empty((len(self.instruments), samples, channels), dtype=np.float32)
+        done = 0
+        for stems in self._demixer.stream(blocks(frames), int(sample_rate)):
+            end = done + stems.shape[-1]
+            answer[:, done:end] = stems.numpy().transpose(0, 2, 1)
+            done = end
+        if done != samples:
+            raise OutputError(f"expected {samples} separated samples, got {done}")
+        arrays = dict(zip(self.instruments, answer, strict=True))
+        warn_of_clipping(arrays)
+        seconds = samples / sample_rate
+        took_s = time.monotonic() - started_s
+        logger.info("separated %.1f s of audio in %.1f s", seconds, took_s)
+        return (
+            {stem: array.reshape(mixed_sound_array.shape) for stem, array in arrays.items()},
+            dict.fromkeys(self.instruments, sample_rate),
+        )
+
+
+def check_array(song: object) -> None:
+    """Raise unless ``song`` is an array of floats, ``(samples, channels)`` or ``(samples,)``.
+
+    Raises:
+        SongError: the type, the axes or the length are wrong.
+    """
+    if not isinstance(song, np.ndarray) or song.dtype.kind != "f":
+        got = f"{song.dtype} samples" if isinstance(song, np.ndarray) else type(song).__name__
+        raise SongError(
+            f"expected an array of floats with full scale at 1, got {got}; "
+            "read the file with soundfile.read, or divide integers by their full scale"
+        )
+    if song.ndim not in (1, 2):
+        raise SongError(
+            f"expected a song of shape (samples, channels) or (samples,), got {song.shape}"
+        )
+    if song.size == 0:
+        raise SongError(f"expected a song of at least one sample, got shape {song.shape}")
+
+
+def blocks(frames: NDArray[Any]) -> Iterator[Tensor]:
+    """Cut ``(samples, channels)`` into float32 blocks of ``(channels, samples)``."""
+    for start in range(0, len(frames), BLOCK):
+        block = frames[start : start + BLOCK].T
+        yield torch.from_numpy(np.array(block, dtype=np.float32, order="C"))
+
+
+def warn_of_clipping(arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    """Log each stem with samples that a file of integers cannot hold."""
+    for stem, array in arrays.items():
+        clipped = int(np.count_nonzero(np.abs(array) > 1))
+        if clipped:
+            peak = float(np.abs(array).max())
+            logger.warning(
+                "%s: %d samples above full scale will be clipped, the peak is %.2f",
+                stem,
+                clipped,
+                peak,
+            )

