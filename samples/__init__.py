@@ -1,0 +1,71 @@
+"""Real sound to try the package on: what ``evaluate_locally.py`` runs when it is given no data."""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from my_submission.errors import CheckpointError
+
+HERE = Path(__file__).parent
+
+FALCON = "The Easton Ellises - Falcon 69"
+FALCON_SHA256 = "874a2552f4d6e2421789e9816f0db58337e97e20539579e34a6100029e3cde5d"
+FALCON_STEMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
+"""Audio streams of the file; stream 0 is a mastered mixture, which is not the sum of the stems."""
+
+
+def folder(track: str, cache: Path) -> Path:
+    """Give a folder of songs of one track, with their true stems.
+
+    Args:
+        track: ``mdx`` or ``cdx``.
+        cache: where decoded audio may be put.
+
+    Raises:
+        CheckpointError: the package that carries the music is missing or altered.
+    """
+    if track == "cdx":
+        return HERE / "cdx"
+    song = cache / FALCON
+    song.mkdir(parents=True, exist_ok=True)
+    source = falcon()
+    for stem, stream in FALCON_STEMS.items():
+        samples, rate_hz = decoded(source, stream)
+        soundfile.write(song / f"{stem}.wav", samples, rate_hz, subtype="FLOAT")
+    return cache
+
+
+def falcon() -> Path:
+    """Locate the real multitrack that comes with the package stempeg.
+
+    Raises:
+        CheckpointError: the package is not installed, or its file is not the known one.
+    """
+    install = "run: pip install --requirement requirements.txt"
+    try:
+        distribution = importlib.metadata.distribution("stempeg")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise CheckpointError(
+            f"the music sample comes with the package stempeg, which is not installed; {install}"
+        ) from error
+    path = Path(str(distribution.locate_file(f"stempeg/data/{FALCON}.stem.mp4")))
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != FALCON_SHA256:
+        raise CheckpointError(f"expected the music sample of stempeg 0.2.6 at {path}; {install}")
+    return path
+
+
+def decoded(path: Path, stream: int) -> tuple[NDArray[np.float32], int]:
+    """Decode one audio stream of a file with FFmpeg's libraries, which come inside PyAV.
+
+    Returns:
+        ``(samples, channels)`` and the rate in Hz.
+    """
+    with av.open(str(path)) as container:
+        audio = container.streams.audio[stream]
+        frames = [frame.to_ndarray() for frame in container.decode(audio)]
+        return np.concatenate(frames, axis=1, dtype=np.float32).T, audio.rate

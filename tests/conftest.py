@@ -1,0 +1,42 @@
+"""What all tests share. The only place where anything global is set."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import settings
+from numpy.typing import NDArray
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same random numbers in every run and for every test."""
+    return np.random.default_rng(2023)
+
+
+@pytest.fixture
+def write_song(tmp_path: Path, rng: np.random.Generator) -> Callable[..., Path]:
+    """Write a file of quiet noise, or of the samples given, and return its path."""
+
+    def write(
+        name: str = "song.wav",
+        *,
+        samples: int = 1000,
+        channels: int = 2,
+        sample_rate_hz: int = 44_100,
+        subtype: str | None = None,
+        audio: NDArray[np.floating] | None = None,
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if audio is None:
+            audio = 0.1 * rng.standard_normal((samples, channels))
+        soundfile.write(path, audio, sample_rate_hz, subtype=subtype)
+        return path
+
+    return write
