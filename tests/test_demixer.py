@@ -1,0 +1,146 @@
+"""Songs of any format stream through a recipe and come out aligned to the sample."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from my_submission import recipe, separators
+from my_submission.demixer import Demixer
+from my_submission.errors import OutputError, SongError
+from my_submission.separators import Chunking
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Two stems that are the mixture, from chunks of an odd length at a rate of its own."""
+
+    sample_rate_hz: int | None = None
+    stems: tuple[str, ...] = ("same", "again")
+    chunking: Chunking = Chunking(chunk=3001, hop=2000, context=200)
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        return torch.stack([chunks, chunks], dim=1)
+
+
+class Broken(Copies):
+    def separate(self, chunks: Tensor) -> Tensor:
+        return super().separate(chunks) * float("nan")
+
+
+MEMBERS = [
+    {"separator": "copies", "gives": {"dialog": ["same"]}},
+    {"separator": "copies", "minus": ["dialog"], "gives": {"effect": ["same", "again"]}},
+]
+
+
+def demixer(monkeypatch: pytest.MonkeyPatch, *built: Any, residual: str = "music") -> Demixer:
+    """A CDX recipe whose two members are ``built``."""
+    queue = list(built)
+    monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
+    table = {"track": "cdx", "summary": "-", "residual": residual, "members": MEMBERS}
+    return Demixer(recipe.parse("test", table))
+
+
+def noise(channels: int, samples: int) -> Tensor:
+    return 0.1 * torch.randn(channels, samples, generator=torch.Generator().manual_seed(0))
+
+
+def separated(ready: Demixer, song: Tensor, rate_hz: int, block: int = 5000) -> Tensor:
+    return torch.cat(list(ready.stream(torch.split(song, block, dim=-1), rate_hz)), dim=-1)
+
+
+@given(
+    samples=st.integers(1, 9000),
+    channels=st.sampled_from([1, 2, 3, 6, 8, 9]),
+    block=st.sampled_from([1000, 2999, 9000]),
+)
+def test_lanes_stay_aligned(samples: int, channels: int, block: int) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        ready = demixer(monkeypatch, Copies(), Copies())
+    song = noise(channels, samples)
+
+    stems = separated(ready, song, 44_100, block)
+
+    # The first member takes all; the second hears nothing; nothing is left.
+    assert stems.shape == (3, channels, samples)
+    torch.testing.assert_close(stems[0], song, rtol=0, atol=2e-6)
+    torch.testing.assert_close(stems[1:], torch.zeros_like(stems[1:]), rtol=0, atol=2e-6)
+
+
+@given(
+    samples=st.integers(1, 9000),
+    rate_hz=st.sampled_from([8000, 22_050, 44_100, 48_000, 96_000, 192_000]),
+)
+def test_stems_are_as_long_as_the_song_and_sum_to_it_at_any_rate(
+    samples: int, rate_hz: int
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        ready = demixer(monkeypatch, Copies(44_100), Copies(16_000))
+    song = noise(2, samples)
+
+    stems = separated(ready, song, rate_hz)
+
+    assert stems.shape == (3, 2, samples)
+    torch.testing.assert_close(stems.sum(dim=0), song, rtol=0, atol=2e-6)
+
+
+def test_parts_of_a_separator_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = demixer(monkeypatch, Broken(), Copies())
+    ready._separators[0] = Copies()
+    ready.recipe.members[1].minus.clear()
+    song = noise(2, 5000)
+
+    stems = separated(ready, song, 44_100)
+
+    torch.testing.assert_close(stems[1], 2 * song, rtol=0, atol=2e-6)
+    torch.testing.assert_close(stems[2], -2 * song, rtol=0, atol=2e-6)
+
+
+def test_a_member_that_answers_with_a_nan_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = demixer(monkeypatch, Broken(), Copies())
+
+    with pytest.raises(OutputError, match="NaN or an infinity in the stem 'dialog'"):
+        separated(ready, noise(2, 5000), 44_100)
+
+
+def test_a_bad_sample_is_named_by_its_place_in_the_song(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = demixer(monkeypatch, Copies(), Copies())
+    song = noise(2, 9000)
+    song[1, 7003] = float("inf")
+
+    with pytest.raises(SongError, match="got inf at sample 7003 of channel 1"):
+        separated(ready, song, 44_100)
+
+
+@pytest.mark.parametrize("blocks", [[], [torch.zeros(2, 0)]], ids=["no block", "an empty block"])
+def test_an_empty_song_is_refused(monkeypatch: pytest.MonkeyPatch, blocks: list[Tensor]) -> None:
+    ready = demixer(monkeypatch, Copies(), Copies())
+
+    with pytest.raises(SongError, match="at least one sample"):
+        list(ready.stream(blocks, 44_100))
+
+
+@pytest.mark.parametrize("name", ["mdx_default", "cdx_default"])
+def test_the_default_recipes_leave_silence_silent(name: str) -> None:
+    ready = Demixer(recipe.load(name))
+
+    stems = separated(ready, torch.zeros(2, 44_100), 44_100)
+
+    assert not stems.any()
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 44_100, 96_000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_the_default_recipe_separates_any_format(rate_hz: int, channels: int) -> None:
+    ready = Demixer(recipe.load("mdx_default"))
+    song = noise(channels, rate_hz)
+
+    stems = separated(ready, song, rate_hz)
+
+    assert stems.shape == (4, channels, rate_hz)
+    torch.testing.assert_close(stems.sum(dim=0), song, rtol=0, atol=2e-6)

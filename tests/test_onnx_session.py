@@ -1,0 +1,57 @@
+"""ONNX Runtime says nothing on a machine without a GPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from my_submission.errors import CheckpointError
+from my_submission.onnx_session import open_session
+
+ROOT = Path(__file__).parents[1]
+
+
+def entry(number: int, value: bytes | int) -> bytes:
+    """One short field of a protocol buffer."""
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def identity_model() -> bytes:
+    """An ONNX model that copies a vector of two floats, written by hand: onnx is no dependency."""
+    dimension = entry(1, entry(1, 2))
+    tensor = entry(1, entry(1, 1) + entry(2, dimension))
+    node = entry(1, b"x") + entry(2, b"y") + entry(4, b"Identity")
+    graph = entry(1, node) + entry(2, b"copy")
+    graph += entry(11, entry(1, b"x") + entry(2, tensor))
+    graph += entry(12, entry(1, b"y") + entry(2, tensor))
+    return entry(1, 8) + entry(7, graph) + entry(8, entry(2, 13))
+
+
+def test_a_model_runs_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "copy.onnx"
+    path.write_bytes(identity_model())
+    program = (
+        "import numpy, sys; from pathlib import Path\n"
+        "from my_submission.onnx_session import open_session\n"
+        "session = open_session(Path(sys.argv[1]))\n"
+        "print(session.run(None, {'x': numpy.array([3, 4], dtype='float32')})[0].tolist())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert (done.stdout, done.stderr) == ("[3.0, 4.0]\n", "")
+
+
+@pytest.mark.parametrize("contents", [None, b"", b"version https://git-lfs.github.com/spec/v1"])
+def test_what_is_not_a_model_is_refused(tmp_path: Path, contents: bytes | None) -> None:
+    path = tmp_path / "copy.onnx"
+    if contents is not None:
+        path.write_bytes(contents)
+
+    with pytest.raises(CheckpointError, match="expected an ONNX model at"):
+        open_session(path)

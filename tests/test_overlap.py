@@ -1,0 +1,160 @@
+"""Chunking gives the song back, whatever the lengths are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from my_submission.overlap import OverlapAdd
+from my_submission.separators import Chunking
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Returns the mixture as each of three stems, times one, two and three."""
+
+    chunking: Chunking
+    stems: tuple[str, ...] = ("one", "two", "three")
+    sample_rate_hz: None = None
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        assert chunks.shape[1:] == (2, self.chunking.chunk)
+        return torch.stack([chunks, 2 * chunks, 3 * chunks], dim=1)
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Returns the position in the chunk, so that the result tells where the chunks were cut."""
+
+    chunking: Chunking
+    stems: tuple[str, ...] = ("position",)
+    sample_rate_hz: None = None
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        return torch.arange(chunks.shape[-1]).expand(len(chunks), 1, 2, -1).float()
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def streamed(overlap: OverlapAdd, song: Tensor, lengths: Sequence[int]) -> Tensor:
+    blocks = [overlap.push(block) for block in torch.split(song, list(lengths), dim=-1)]
+    return torch.cat([*blocks, overlap.finish()], dim=-1)
+
+
+@st.composite
+def chunkings(draw: st.DrawFn) -> Chunking:
+    context = draw(st.integers(0, 40))
+    kept = draw(st.integers(1, 200))
+    hop = draw(st.integers(1, kept))
+    return Chunking(chunk=kept + 2 * context, hop=hop, context=context)
+
+
+@st.composite
+def songs_in_blocks(draw: st.DrawFn) -> tuple[Tensor, list[int]]:
+    lengths = draw(st.lists(st.integers(1, 300), min_size=1, max_size=5))
+    return noise(draw(st.integers(1, 3)), 2, sum(lengths)), lengths
+
+
+@given(chunking=chunkings(), cut_song=songs_in_blocks(), batch=st.integers(1, 4))
+def test_a_separator_that_copies_gives_the_song_back(
+    chunking: Chunking, cut_song: tuple[Tensor, list[int]], batch: int
+) -> None:
+    song, lengths = cut_song
+    overlap = OverlapAdd(Copies(chunking), groups=len(song), batch=batch)
+
+    stems = streamed(overlap, song, lengths)
+
+    assert stems.shape == (len(song), 3, 2, song.shape[-1])
+    for index in range(3):
+        torch.testing.assert_close(stems[:, index], (index + 1) * song, rtol=0, atol=2e-6 * 3 * 4)
+
+
+@given(chunking=chunkings(), cut_song=songs_in_blocks(), batch=st.integers(1, 4))
+def test_blocks_and_batches_do_not_change_where_a_song_is_cut(
+    chunking: Chunking, cut_song: tuple[Tensor, list[int]], batch: int
+) -> None:
+    song, lengths = cut_song
+
+    parts = streamed(OverlapAdd(Ramp(chunking), groups=len(song), batch=batch), song, lengths)
+    whole = streamed(OverlapAdd(Ramp(chunking), groups=len(song)), song, [song.shape[-1]])
+
+    assert torch.equal(parts, whole)
+
+
+def plainly(song: Tensor, separator: Ramp | Copies) -> Tensor:
+    """Overlap-add of a whole song, written as plainly as possible and sharing no code."""
+    cut = separator.chunking
+    samples = song.shape[-1]
+    starts = [0]
+    while starts[-1] + cut.chunk < samples:
+        starts.append(starts[-1] + cut.hop)
+    padded = torch.nn.functional.pad(song, (0, starts[-1] + cut.chunk - samples))
+    total = torch.zeros(len(separator.stems), 2, padded.shape[-1], dtype=torch.float64)
+    weight = torch.zeros(padded.shape[-1], dtype=torch.float64)
+    kept = cut.chunk - 2 * cut.context
+    fade = min(kept - cut.hop, kept // 2)
+    for start in starts:
+        piece = separator.separate(padded[None, :, start : start + cut.chunk])[0]
+        for i in range(cut.chunk):
+            rise = min(max(i - cut.context + 1, 0), fade + 1) / (fade + 1)
+            fall = min(max(cut.chunk - cut.context - i, 0), fade + 1) / (fade + 1)
+            if start == starts[0] and i < cut.chunk // 2:
+                rise = fall = 1
+            if start == starts[-1] and i >= cut.chunk // 2:
+                rise = fall = 1
+            total[..., start + i] += min(rise, fall) * piece[..., i]
+            weight[start + i] += min(rise, fall)
+    return (total / weight)[..., :samples]
+
+
+@pytest.mark.parametrize(
+    "chunking",
+    [
+        Chunking(chunk=100, hop=100),
+        Chunking(chunk=100, hop=75),
+        Chunking(chunk=100, hop=50, context=10),
+        Chunking(chunk=101, hop=20, context=3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("samples", [1, 99, 100, 101, 175, 176, 987])
+def test_streaming_equals_whole_songs(chunking: Chunking, samples: int) -> None:
+    song = noise(1, 2, samples)
+
+    stems = streamed(OverlapAdd(Ramp(chunking)), song, [samples])
+
+    torch.testing.assert_close(
+        stems[0].double(), plainly(song[0], Ramp(chunking)), rtol=0, atol=1e-4
+    )
+
+
+def test_silent_chunks_are_not_separated() -> None:
+    overlap = OverlapAdd(Ramp(Chunking(chunk=10, hop=10)))
+    song = torch.cat([torch.ones(1, 2, 10), torch.zeros(1, 2, 10), torch.ones(1, 2, 10)], dim=-1)
+
+    stems = streamed(overlap, song, [30])
+
+    assert stems[0, 0, 0].tolist() == [*range(10), *[0] * 10, *range(10)]
+
+
+def test_context_is_discarded_inside_a_song_and_kept_at_its_ends() -> None:
+    overlap = OverlapAdd(Ramp(Chunking(chunk=10, hop=6, context=2)))
+
+    stems = streamed(overlap, torch.ones(1, 2, 20), [20])
+
+    # Chunks at 0, 6 and 12; the last is 8 samples long and filled up.
+    assert stems[0, 0, 0].tolist() == [*range(8), *range(2, 8), *range(2, 8)]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "hop", "context"), [(8, 9, 0), (8, 0, 0), (8, 5, 2), (8, 1, 4), (8, 8, -1)]
+)
+def test_chunkings_with_holes_are_refused(chunk: int, hop: int, context: int) -> None:
+    with pytest.raises(ValueError, match="need context >= 0 and 0 < hop <= chunk"):
+        Chunking(chunk=chunk, hop=hop, context=context)

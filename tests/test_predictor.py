@@ -1,0 +1,111 @@
+"""What the grader's arrays must look like, on the way in and on the way out."""
+
+import functools
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from my_submission import recipe
+from my_submission.errors import SongError
+from my_submission.predictor import Predictor
+
+
+@functools.cache
+def predictor(name: str = "mdx_equal_shares") -> Predictor:
+    return Predictor(recipe.load(name))
+
+
+def noise(*shape: int) -> NDArray[np.float64]:
+    return 0.1 * np.random.default_rng(0).standard_normal(shape)
+
+
+@pytest.mark.parametrize("shape", [(5000, 2), (5000, 1), (5000,), (1, 2), (5000, 6)], ids=str)
+@pytest.mark.parametrize("name", ["mdx_equal_shares", "cdx_equal_shares"])
+def test_the_answer_has_the_shape_of_the_song(name: str, shape: tuple[int, ...]) -> None:
+    song = noise(*shape)
+    before = song.copy()
+
+    stems, rates = predictor(name).separate_music_file(song, 44_100)
+
+    names = predictor(name).instruments
+    assert list(stems) == list(rates) == names
+    assert set(rates.values()) == {44_100}
+    for stem in stems.values():
+        assert stem.shape == shape
+        assert stem.dtype == np.float32
+        np.testing.assert_allclose(stem, song / len(names), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(song, before)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(lambda song: song.astype(np.float32), id="float32"),
+        pytest.param(lambda song: song.astype(np.float16), id="float16"),
+        pytest.param(lambda song: np.asfortranarray(song), id="Fortran order"),
+        pytest.param(lambda song: np.repeat(song, 2, axis=0)[::2], id="not contiguous"),
+        pytest.param(lambda song: song.astype(">f8"), id="big endian"),
+    ],
+)
+def test_any_floats_will_do(view: Any) -> None:
+    song = view(noise(3000, 2))
+    song.flags.writeable = False
+
+    stems, _ = predictor().separate_music_file(song, 48_000)
+
+    np.testing.assert_allclose(4 * stems["bass"], song.astype(np.float32), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("song", "reason"),
+    [
+        (np.zeros((100, 2), np.int16), "array of floats .* got int16 samples"),
+        (np.zeros((100, 2), np.complex64), "got complex64 samples"),
+        ([[0.0, 0.0]], "got list"),
+        (np.zeros((2, 100)), "got 100; an array must be .samples, channels., not transposed"),
+        (np.zeros((1, 100, 2)), "got .1, 100, 2."),
+        (np.zeros((0, 2)), "at least one sample"),
+        (np.zeros((100, 0)), "at least one sample"),
+        (np.array([[0.0, 0.0], [0.0, np.nan]]), "got nan at sample 1 of channel 1"),
+    ],
+    ids=str,
+)
+def test_what_is_not_a_song_is_refused(song: Any, reason: str) -> None:
+    with pytest.raises(SongError, match=reason):
+        predictor().separate_music_file(song, 44_100)
+
+
+def test_clipping_is_logged_with_the_number_of_samples(caplog: pytest.LogCaptureFixture) -> None:
+    song = noise(1000, 2)
+    song[10:13, 1] = 8.0
+
+    with caplog.at_level(logging.WARNING):
+        stems, _ = predictor().separate_music_file(song, 44_100)
+
+    assert stems["bass"].max() == pytest.approx(2.0), "the values themselves are left alone"
+    assert "bass: 3 samples above full scale will be clipped, the peak is 2.00" in caplog.text
+
+
+def test_nothing_is_logged_about_a_quiet_song(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        predictor().separate_music_file(noise(1000, 2), 44_100)
+
+    assert not caplog.text
+
+
+def test_errors_are_raised_in_the_way_of_the_kit() -> None:
+    with pytest.raises(NameError, match="no weights"):
+        predictor().raise_aicrowd_error("no weights")
+
+
+def test_separating_twice_gives_the_same() -> None:
+    song = noise(50_000, 2)
+
+    first, _ = predictor("mdx_default").separate_music_file(song, 44_100)
+    second, _ = predictor("mdx_default").separate_music_file(song, 44_100)
+
+    for stem in first:
+        np.testing.assert_array_equal(first[stem], second[stem])

@@ -1,0 +1,109 @@
+"""Recipes are data: what is wrong with one is said before anything is computed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from my_submission import recipe, tracks
+from my_submission.demixer import Demixer
+from my_submission.errors import ConfigError
+
+GOOD: dict[str, Any] = {
+    "track": "cdx",
+    "summary": "For tests.",
+    "residual": "music",
+    "members": [
+        {"separator": "hpss", "gives": {"effect": ["percussive"]}},
+        {
+            "separator": "equal_shares",
+            "minus": ["effect"],
+            "gives": {"dialog": ["all"]},
+            "options": {"stems": ["all"]},
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_recipe_that_ships_can_be_built(name: str) -> None:
+    chosen = recipe.load(name)
+
+    Demixer(chosen)
+
+    assert chosen.name == name
+    assert chosen.summary.endswith(".")
+
+
+@pytest.mark.parametrize("track", tracks.TRACKS.values(), ids=lambda track: track.name)
+def test_every_track_has_a_default(track: tracks.Track) -> None:
+    assert recipe.load(recipe.default_name(track)).track == track
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"track": "mdy"}, "one of mdx, cdx"),
+        ({"track": 3}, "track must be a str"),
+        ({"sumary": "x"}, "no key 'sumary'; did you mean 'summary'?"),
+        ({"members": "hpss"}, "members must be a list"),
+        ({"members": [1]}, "member 1 must be a dict"),
+        ({"members": [{"separator": "hpss"}]}, "the key 'gives' is missing"),
+        ({"members": [{"separator": "hpss", "gives": ["effect"]}]}, "gives must be a dict"),
+        ({"members": [{"separator": "hpss", "gives": {"effect": "low"}}]}, "must be a list"),
+        ({"residual": None}, "must give each of dialog, effect, music once"),
+        ({"residual": "dialog"}, "but gives effect, dialog, dialog"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_recipe_is_said(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        recipe.parse("test", {**GOOD, **change})
+
+
+def test_a_member_cannot_subtract_what_comes_later() -> None:
+    first, second = GOOD["members"]
+
+    with pytest.raises(ConfigError, match="subtracts effect, which no earlier member gives"):
+        recipe.parse("test", {**GOOD, "members": [second, first]})
+
+
+def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> None:
+    member = {"separator": "hpss", "gives": {"effect": ["percusive"]}}
+    chosen = recipe.parse("test", {**GOOD, "members": [member, GOOD["members"][1]]})
+
+    with pytest.raises(ConfigError, match=r"no stem 'percusive'; did you mean 'percussive'\?"):
+        Demixer(chosen)
+
+
+def test_a_recipe_may_lie_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text((recipe.FOLDER / "mdx_silence.toml").read_text())
+
+    assert recipe.load(str(path)).name == "mine"
+
+
+def test_an_unknown_recipe_is_answered_with_a_close_one() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'mdx_default'\?"):
+        recipe.load("mdx_defalt")
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xff = [")
+
+    with pytest.raises(ConfigError, match="cannot read the recipe"):
+        recipe.load(str(path))
+
+
+def test_the_environment_chooses_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recipe.RECIPE_VARIABLE, "mdx_silence")
+
+    assert recipe.chosen(tracks.by_name("mdx")).name == "mdx_silence"
+
+
+def test_a_recipe_of_the_other_track_is_not_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recipe.RECIPE_VARIABLE, "cdx_silence")
+
+    with pytest.raises(ConfigError, match="is for the track 'cdx'"):
+        recipe.chosen(tracks.by_name("mdx"))

@@ -1,0 +1,117 @@
+"""The contract of every separator: a new file is tested the moment it exists."""
+
+import functools
+
+import pytest
+import torch
+from torch import Tensor
+
+from my_submission import separators
+from my_submission.errors import ConfigError
+from my_submission.overlap import OverlapAdd
+from my_submission.separators import Separator
+
+every_separator = pytest.mark.parametrize("name", separators.names())
+
+
+@functools.cache
+def built(name: str) -> Separator:
+    return separators.build(name)
+
+
+def noise(*shape: int) -> Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+@every_separator
+def test_a_batch_of_chunks_becomes_a_batch_of_stems(name: str) -> None:
+    separator = built(name)
+    chunks = noise(2, 2, separator.chunking.chunk)
+    before = chunks.clone()
+
+    with torch.inference_mode():
+        stems = separator.separate(chunks)
+
+    assert stems.shape == (2, len(separator.stems), 2, separator.chunking.chunk)
+    assert stems.dtype == torch.float32
+    assert torch.isfinite(stems).all()
+    assert torch.equal(chunks, before), "separate() must not modify its input"
+
+
+@every_separator
+def test_chunks_of_a_batch_do_not_hear_each_other(name: str) -> None:
+    separator = built(name)
+    chunks = noise(2, 2, separator.chunking.chunk)
+
+    with torch.inference_mode():
+        together = separator.separate(chunks)
+        alone = separator.separate(chunks[1:])
+
+    torch.testing.assert_close(together[1:], alone, rtol=0, atol=1e-5)
+
+
+@every_separator
+def test_separating_twice_gives_the_same(name: str) -> None:
+    separator = built(name)
+    chunks = noise(1, 2, separator.chunking.chunk)
+
+    with torch.inference_mode():
+        first, second = separator.separate(chunks), separator.separate(chunks)
+
+    assert torch.equal(first, second)
+
+
+@every_separator
+@pytest.mark.parametrize("samples", [1, 2, 1023, 44_101])
+def test_songs_of_any_length_come_back_as_long_and_finite(name: str, samples: int) -> None:
+    overlap = OverlapAdd(built(name))
+
+    blocks = [overlap.push(noise(1, 2, samples)), overlap.finish()]
+    stems = torch.cat(blocks, dim=-1)
+
+    assert stems.shape == (1, len(built(name).stems), 2, samples)
+    assert torch.isfinite(stems).all()
+
+
+@every_separator
+@pytest.mark.parametrize("level", [0.0, 1e-30, 0.5, 30.0], ids="constant {}".format)
+def test_extreme_chunks_give_finite_stems(name: str, level: float) -> None:
+    separator = built(name)
+    chunks = torch.full((1, 2, separator.chunking.chunk), level)
+
+    with torch.inference_mode():
+        stems = separator.separate(chunks)
+
+    assert torch.isfinite(stems).all()
+
+
+@every_separator
+def test_each_separator_says_in_one_line_what_it_is(name: str) -> None:
+    summary = separators.summary(name)
+
+    assert summary.endswith(".")
+    assert "\t" not in summary
+
+
+def test_an_unknown_name_is_answered_with_a_close_one() -> None:
+    with pytest.raises(ConfigError, match=r"no separator named 'hpps'; did you mean 'hpss'\?"):
+        separators.build("hpps")
+
+
+def test_an_unknown_option_is_answered_with_a_close_one() -> None:
+    with pytest.raises(ConfigError, match=r"no option 'cros_hz'; did you mean 'crossover_hz'\?"):
+        separators.build("hpss", {"cros_hz": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"across_time": 30}, "odd"),
+        ({"frame_hop": 4096}, "frame_hop <= frame / 4"),
+        ({"power": 0}, "power > 0"),
+        ({"crossover_hz": "high"}, "hpss"),
+    ],
+)
+def test_impossible_options_are_refused(options: dict[str, object], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        separators.build("hpss", options)
