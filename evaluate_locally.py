@@ -13,37 +13,41 @@ import concurrent.futures
 import contextlib
 import functools
 import hashlib
-import json
+import io
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import soundfile
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import samples
 from evaluator import metrics, report
 from evaluator.dataset import prepare
 from evaluator.errors import EvaluationError
+from evaluator.run import SAMPLE, Run
 from evaluator.scoring import score_folder
 from evaluator.songs import Song, detect_track, find_songs
 from evaluator.summary import summarise
 from my_submission import progress, recipe, tracks
-from my_submission.errors import ConfigError, DemixError
+from my_submission.errors import ConfigError, DemixError, OutputError, SongError
 
 if TYPE_CHECKING:  # the parent process never needs torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
+
+PATIENCE_S = 30
+"""What a worker has for its clean-ups: it cannot begin them in the middle of a layer."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     options = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names beyond the terminal's encoding
     try:
         for track, chosen in runs(options):
             evaluate(track, chosen, options)
@@ -101,66 +105,43 @@ def runs(options: argparse.Namespace) -> list[tuple[str, recipe.Recipe]]:
 
 def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> None:
     """Separate, score and report one track."""
-    output = options.output / track
-    start(output, chosen, resume=options.resume)
-    data = options.data or samples.folder(track, output / "sample")
+    run = Run(
+        folder=options.output / track,
+        track=track,
+        recipe=chosen.name,
+        recipe_sha256=hashlib.sha256(repr(chosen).encode()).hexdigest(),
+        data=str(options.data.resolve()) if options.data else "samples",
+    )
+    # All that can be wrong is found before anything is changed.
+    known = run.known(resume=options.resume)
+    if options.data and options.data.resolve().is_relative_to(run.folder.resolve()):
+        raise ConfigError(
+            f"--data {options.data} lies inside {run.folder}; choose another --output"
+        )
+    data = options.data or samples.folder(track, run.folder / SAMPLE)
     songs = choose(find_songs(data, track), options.songs)
-    for song in songs:
-        prepare(song, track, output / "dataset")
-
     names = [song.name for song in songs]
-    left = [name for name in names if not (options.resume and finished(output, chosen, name))]
+
+    run.begin(names, known, resume=options.resume)
+    for song in songs:
+        prepare(song, track, run.dataset)
     environment = {
-        "AICROWD_DATASET_DIR": str(output / "dataset"),
-        "AICROWD_PUBLIC_SHARED_DIR": str(output),
+        "AICROWD_DATASET_DIR": str(run.dataset),
+        "AICROWD_PUBLIC_SHARED_DIR": str(run.folder),
         tracks.TRACK_VARIABLE: track,
         recipe.RECIPE_VARIABLE: options.recipe or chosen.name,
     }
-    lengths_s = {name: seconds(output, chosen, name) for name in left}
+    lengths_s = {name: run.seconds(name) for name in names if not run.finished(name)}
     spent_s = separate(lengths_s, environment, options.jobs)
 
     metric = metrics.load("sdr")
-    scores = score_folder(output / "dataset", output / "predictions", track, names)
-    summary = summarise(scores, track)
-    report.write_report(output / "scores.json", report.json_report(summary, metric))
-    report.write_report(output / "scores.csv", report.csv_report(summary))
-    print(f"{track.upper()}, recipe {chosen.name!r}, {data if options.data else 'samples'}")
+    summary = summarise(score_folder(run.dataset, run.predictions, track, names), track)
+    report.write_report(run.folder / "scores.json", report.json_report(summary, metric))
+    report.write_report(run.folder / "scores.csv", report.csv_report(summary))
+    print(f"{track.upper()}, recipe {chosen.name!r}, {options.data or 'samples'}")
     print(report.text_table(summary, metric), end="")
     print(speed(spent_s, lengths_s, chosen.track.time_limit))
     print()
-
-
-def start(output: Path, chosen: recipe.Recipe, *, resume: bool) -> None:
-    """Make the folders of a run, and empty those of an earlier one unless it goes on.
-
-    Raises:
-        ConfigError: the folder holds something else, or a run with another recipe.
-    """
-    note = output / "run.json"
-    digest = hashlib.sha256(repr(chosen).encode()).hexdigest()
-    if output.exists() and any(output.iterdir()) and not note.is_file():
-        raise ConfigError(
-            f"{output} holds something that is not a run of ours; choose another --output"
-        )
-    if resume and note.is_file():
-        earlier = json.loads(note.read_text(encoding="utf-8"))
-        if earlier["recipe_sha256"] != digest:
-            raise ConfigError(
-                f"{output} was made with another recipe, {earlier['recipe']!r}; "
-                "choose another --output, or drop --resume to start again"
-            )
-    else:
-        for name in ("dataset", "predictions", "sample"):
-            shutil.rmtree(output / name, ignore_errors=True)
-    try:
-        for name in ("dataset", "predictions"):
-            (output / name).mkdir(parents=True, exist_ok=True)
-            # What a run that was killed could not clean up.
-            for unfinished in (output / name).glob("**/.unfinished-*"):
-                shutil.rmtree(unfinished)
-        note.write_text(json.dumps({"recipe": chosen.name, "recipe_sha256": digest}) + "\n")
-    except OSError as error:
-        raise ConfigError(f"cannot write to {output}: {error.strerror}") from error
 
 
 def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
@@ -171,26 +152,7 @@ def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
     for name in names:
         if name not in known:
             raise ConfigError(f"no song named {name!r} (have: {', '.join(known)})")
-    return [known[name] for name in names]
-
-
-def seconds(output: Path, chosen: recipe.Recipe, name: str) -> float:
-    """Length of a song's mixture."""
-    return float(soundfile.info(mixture(output, chosen, name)).duration)
-
-
-def mixture(output: Path, chosen: recipe.Recipe, name: str) -> Path:
-    """The mixture of a song, or its left half."""
-    stem = "mixture_Lt" if chosen.track.split_mixture else "mixture"
-    return output / "dataset" / name / chosen.track.stem_file(name, stem)
-
-
-def finished(output: Path, chosen: recipe.Recipe, name: str) -> bool:
-    """Whether all stems of a song are there, as long as its mixture."""
-    expected = soundfile.info(mixture(output, chosen, name)).frames
-    folder = output / "predictions" / name
-    files = [folder / chosen.track.stem_file(name, stem) for stem in chosen.track.stems]
-    return all(file.is_file() and soundfile.info(file).frames == expected for file in files)
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def separate(
@@ -205,15 +167,23 @@ def separate(
 
     Returns:
         Seconds that each song took, without loading the model.
+
+    Raises:
+        SongError: a song cannot be separated.
+        OutputError: its stems break the contract or cannot be written.
     """
     spent_s: dict[str, float] = {}
     total_s = sum(lengths_s.values())
     show = progress.bar(environment[tracks.TRACK_VARIABLE], total_s)
     with workers(jobs, environment) as pool, show as update:
-        futures = {pool.submit(work, name): name for name in lengths_s}
+        with interrupts_wait():  # children are born with it
+            futures = {pool.submit(work, name, jobs): name for name in lengths_s}
         for future in concurrent.futures.as_completed(futures):
             name = futures[future]
-            spent_s[name] = future.result()
+            try:
+                spent_s[name] = future.result()
+            except (SongError, OutputError) as error:
+                raise type(error)(f"song {name!r}: {error}") from error
             update(sum(lengths_s[name] for name in spent_s))
     return spent_s
 
@@ -223,50 +193,85 @@ def workers(
     jobs: int, environment: Mapping[str, str]
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Processes that separate; an interruption ends them and leaves whole files only."""
-    threads = max(len(os.sched_getaffinity(0)) // jobs, 1)
     pool = concurrent.futures.ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=become_worker,
-        initargs=(dict(environment), threads),
+        initargs=(dict(environment),),
     )
     try:
         yield pool
     except BaseException:
-        for child in multiprocessing.active_children():
-            if child.pid is not None:
-                os.kill(child.pid, signal.SIGINT)
+        children = multiprocessing.active_children()
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.join(PATIENCE_S)
+            child.kill()
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
 
 
-def become_worker(environment: Mapping[str, str], threads: int) -> None:
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back, here and in processes that are started meanwhile."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def become_worker(environment: Mapping[str, str]) -> None:
     """Set up a process as the server would."""
-    # A worker that is interrupted leaves without a traceback, through all its clean-ups.
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    on_signals(leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     os.environ.update(environment)
 
-    import torch
 
-    torch.set_num_threads(threads)
+def on_signals(action: Callable[[int, FrameType | None], object]) -> None:
+    """Choose what happens to this process when somebody wants it to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, action)
+
+
+def leave(*_: object) -> NoReturn:
+    """End at once. The pool's own code would catch an exception, and go on or wait forever."""
+    os._exit(130)
+
+
+def stop_work(*_: object) -> NoReturn:
+    """Leave the work through all its clean-ups, and let nothing interrupt those."""
+    on_signals(lambda *_: None)
+    raise KeyboardInterrupt
 
 
 @functools.cache
-def wrapper() -> "AIcrowdWrapper":
+def wrapper(jobs: int) -> "AIcrowdWrapper":
     """The wrapper of this process; its model is loaded once."""
+    import torch
+
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
 
+    torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
     return AIcrowdWrapper()
 
 
-def work(name: str) -> float:
+def work(name: str, jobs: int) -> float:
     """Separate one song and return the seconds it took."""
-    ready = wrapper()
-    started_s = time.monotonic()
-    ready.separate_music_file(name)
-    return time.monotonic() - started_s
+    try:
+        try:
+            on_signals(stop_work)
+            ready = wrapper(jobs)
+            started_s = time.monotonic()
+            ready.separate_music_file(name)
+            return time.monotonic() - started_s
+        finally:
+            on_signals(leave)
+    except KeyboardInterrupt:
+        leave()
 
 
 def speed(spent_s: Mapping[str, float], lengths_s: Mapping[str, float], time_limit: float) -> str:
@@ -284,4 +289,5 @@ def speed(spent_s: Mapping[str, float], lengths_s: Mapping[str, float], time_lim
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or workers would outlive us
     sys.exit(main())

@@ -8,6 +8,8 @@ A mixture that a data set does not have is the sum of its stems, in 32-bit float
 is clipped or rounded.
 """
 
+import dataclasses
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -46,20 +48,41 @@ def prepare(song: Song, track: str, folder: Path) -> None:
                 f"expected {', '.join(STEMS[track])} in {str(song.folder)!r}, but {stem!r} is "
                 "missing; add it or choose songs that are complete"
             )
-    stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    _check_alike(song, track)
+    stage: Path | None = None
     try:
+        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
         if track == "mdx":
             _mdx(song, stage)
         else:
             _cdx(song, stage)
         stage.chmod(0o755)  # mkdtemp's are private
         stage.replace(folder / song.name)
-    except OSError as error:
+    # soundfile asserts that all was written; libsndfile calls a full disk a "System error".
+    except (OSError, soundfile.LibsndfileError, AssertionError) as error:
+        reason = getattr(error, "strerror", None) or f"{error} is the disk full?".strip()
         raise EvaluationError(
-            f"cannot prepare song {song.name!r} in {str(folder)!r}: {error}"
+            f"expected to prepare song {song.name!r} in {str(folder)!r}, which failed ({reason}); "
+            "choose another --output"
         ) from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def _check_alike(song: Song, track: str) -> None:
+    """Raise unless what comes out will compare with the true stems: hours would be lost else."""
+    first, *others = song.stems.values()
+    expected = probe(first)
+    for path in (*others, *song.mixture):
+        found = probe(path)
+        if track == "cdx" and path in song.mixture:  # a half, or mono: it becomes stereo
+            found = dataclasses.replace(found, channels=expected.channels)
+        if found != expected:
+            raise EvaluationError(
+                f"expected {expected} in {str(path)!r} as in {str(first)!r}, found {found}; "
+                "write them alike"
+            )
 
 
 def _mdx(song: Song, stage: Path) -> None:
@@ -96,18 +119,12 @@ def _cdx(song: Song, stage: Path) -> None:
 def _write(target: Path, song: Song, channels: slice) -> None:
     """Write some channels of a song's mixture, or else of the sum of its stems."""
     sources = list(song.mixture or song.stems.values())
-    layouts = [probe(path) for path in sources]
-    for path, layout in zip(sources, layouts, strict=True):
-        if layout != layouts[0]:
-            raise EvaluationError(
-                f"expected {layouts[0]} in {str(path)!r} as in {str(sources[0])!r}, "
-                f"found {layout}; write them alike"
-            )
+    layout = probe(sources[0])
     halves = len(song.mixture) == 2
     stereo = channels.start is not None
-    width = 1 if stereo else layouts[0].channels
-    with _sound(target, layouts[0].sample_rate_hz, width, layouts[0].samples) as file:
-        for mixture in _sums(sources, layouts[0].samples, halves=halves):
+    width = 1 if stereo else layout.channels
+    with _sound(target, layout.sample_rate_hz, width, layout.samples) as file:
+        for mixture in _sums(sources, layout.samples, halves=halves):
             whole = _stereo(mixture, sources[0]) if stereo else mixture
             file.write(whole[:, channels])
 
@@ -131,7 +148,12 @@ def _sound(path: Path, sample_rate_hz: int, channels: int, samples: int) -> soun
     """Open a file of 32-bit floats for writing."""
     large = samples * channels * 4 > WAV_LIMIT_BYTES
     return soundfile.SoundFile(
-        path, "w", sample_rate_hz, channels, "FLOAT", format="RF64" if large else "WAV"
+        os.fsencode(path),  # soundfile encodes names strictly
+        "w",
+        sample_rate_hz,
+        channels,
+        "FLOAT",
+        format="RF64" if large else "WAV",
     )
 
 

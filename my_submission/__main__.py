@@ -9,6 +9,8 @@ any song failed, and then nothing of that song is left behind.
 
 import argparse
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return list_()
         return separate(options)
     except DemixError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
         print("stopped; songs that are finished stay", file=sys.stderr)
@@ -51,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
     )
     command.add_argument(
-        "--track", choices=sorted(tracks.TRACKS), default="mdx", help="music or film (mdx)"
+        "--track", choices=sorted(tracks.TRACKS), help="music or film (the recipe's, or else mdx)"
     )
     command.add_argument("--recipe", metavar="NAME|FILE", help="a name from `list` or a TOML file")
     command.add_argument("--format", choices=("wav", "flac"), default="wav")
@@ -82,7 +84,12 @@ def separate(options: argparse.Namespace) -> int:
     if options.format == "flac" and options.bits == "32f":
         raise ConfigError("FLAC holds integers: choose --bits 16 or 24, or --format wav")
     bits = options.bits or {"wav": "32f", "flac": "24"}[options.format]
-    chosen = recipe.load(options.recipe or recipe.default_name(tracks.by_name(options.track)))
+    track = tracks.by_name(options.track or "mdx")
+    chosen = recipe.load(options.recipe or recipe.default_name(track))
+    if options.track and chosen.track != track:
+        raise ConfigError(
+            f"recipe {chosen.name!r} is for the track {chosen.track.name!r}, not {track.name!r}"
+        )
     jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
 
     # Only now: torch takes seconds to import, and mistakes should not wait for it.
@@ -96,11 +103,23 @@ def separate(options: argparse.Namespace) -> int:
             separate_file(demixer, song, paths, bits=bits)
         except DemixError as error:
             failed += 1
-            print(f"error: {song}: {error}", file=sys.stderr)
+            complain(f"{song}: {error}")
             continue
         for path in paths.values():
-            print(path)
+            say(path)
     return 2 if failed else 0
+
+
+def complain(message: str) -> None:
+    """Print an error as one line, whatever the names of the files in it."""
+    print("error:", message.replace("\n", "\\n"), file=sys.stderr)
+
+
+def say(path: Path) -> None:
+    """Print a path byte by byte as the file system has it, even if it is no valid text."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def plan(
@@ -113,9 +132,11 @@ def plan(
     """
     jobs: dict[Path, dict[str, Path]] = {}
     owners: dict[Path, Path] = {}
-    inputs = {song.resolve() for song in songs}
+    # os.path's functions, unlike Path's, do not raise for names that are too long.
+    inputs = {os.path.realpath(song) for song in songs}
     for song in songs:
-        folder = output / song.stem
+        # "...wav" has the stem "..", which is not a name for a folder.
+        folder = output / (song.name if song.stem in (".", "..") else song.stem)
         if folder in owners:
             raise SongError(
                 f"{owners[folder]} and {song} would both be written to {folder}; "
@@ -124,12 +145,13 @@ def plan(
         owners[folder] = song
         jobs[song] = {stem: folder / f"{stem}.{format_}" for stem in chosen.track.stems}
         for path in jobs[song].values():
-            if path.resolve() in inputs:
+            if os.path.realpath(path) in inputs:
                 raise SongError(f"{path} is a song and a result; choose another --output")
-            if path.exists() and not overwrite:
+            if os.path.lexists(path) and not overwrite:
                 raise SongError(f"{path} is there already; add --overwrite to replace it")
     return jobs
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up for that, too
     sys.exit(main())

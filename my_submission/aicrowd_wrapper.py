@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from my_submission import tracks
 from my_submission.errors import ConfigError, DemixError, OutputError, SongError
-from my_submission.files import unreadable, whole_files
+from my_submission.files import READ_ERRORS, unreadable, whole_files
 from my_submission.user_config import MySeparationModel
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class AIcrowdWrapper:
         """
         mixture, sample_rate = self.read_mixture(foldername)
         arrays, rates = self.model.separate_music_file(mixture, sample_rate)
-        self.check_output(arrays, rates, mixture)
+        self.check_output(arrays, rates, mixture, sample_rate)
         self.save_prediction(foldername, arrays, rates)
         return True
 
@@ -89,7 +89,11 @@ class AIcrowdWrapper:
         return np.stack([left, right], axis=1), rate
 
     def check_output(
-        self, arrays: Arrays, rates: Mapping[str, int], mixture: NDArray[np.float64]
+        self,
+        arrays: Arrays,
+        rates: Mapping[str, int],
+        mixture: NDArray[np.float64],
+        sample_rate: int,
     ) -> None:
         """Raise unless the answer is one that the grader can score.
 
@@ -106,21 +110,25 @@ class AIcrowdWrapper:
                 )
             if not np.isfinite(array).all():
                 raise OutputError(f"expected {stem} to be finite, got a NaN or an infinity")
+            if rates[stem] != sample_rate:
+                raise OutputError(
+                    f"expected {stem} at the mixture's {sample_rate} Hz, got {rates[stem]}"
+                )
 
     def save_prediction(self, foldername: str, arrays: Arrays, rates: Mapping[str, int]) -> None:
         """Write the stems of one folder, all of them or none."""
         folder = Path(self.predictions_dir, foldername)
-        names = {stem: self.track.stem_file(foldername, stem) for stem in self.instruments}
-        with whole_files(folder, list(names.values())) as paths:
-            for (stem, _), path in zip(names.items(), paths, strict=True):
-                soundfile.write(path, data=arrays[stem], samplerate=rates[stem])
+        targets = [folder / self.track.stem_file(foldername, stem) for stem in self.instruments]
+        with whole_files(targets) as paths:
+            for stem, path in zip(self.instruments, paths, strict=True):
+                soundfile.write(os.fsencode(path), data=arrays[stem], samplerate=rates[stem])
 
 
 def read(path: Path) -> tuple[NDArray[np.float64], int]:
     """Read a whole file, with one sentence if that fails."""
     try:
-        array, rate = soundfile.read(path)
-    except (OSError, soundfile.LibsndfileError) as error:
+        array, rate = soundfile.read(os.fsencode(path))
+    except READ_ERRORS as error:
         raise unreadable(path, error) from error
     return array, rate
 
@@ -141,3 +149,5 @@ if __name__ == "__main__":
     except DemixError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -17,12 +17,17 @@ The order is that of WAVE files: front left, front right, centre, low frequency,
 Layouts of nine channels and more have no one order: each of their channels is taken as mono.
 """
 
+import logging
+from collections.abc import Sequence
+
 import numpy as np
 import soxr
 import torch
 from torch import Tensor
 
 from my_submission.errors import SongError
+
+logger = logging.getLogger(__name__)
 
 PAIRS: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
@@ -36,9 +41,17 @@ PAIRS: dict[int, tuple[tuple[int, int], ...]] = {
 }
 """Which channels form a stereo pair; a channel beside itself is mono."""
 
-MAX_CHANNELS = 64
+MAX_CHANNELS = 16
+"""More would need more memory than a grader has: each mono channel costs as much as a pair."""
+
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
+
+MAX_LEVEL = 1e6
+"""120 dB above full scale: no audio, and its square is not far from what float32 can hold."""
+
+BLOCK = 1 << 18
+"""Samples that are read and handed on at a time: about 6 s."""
 
 
 def check_format(sample_rate_hz: int, channels: int) -> None:
@@ -60,7 +73,7 @@ def check_format(sample_rate_hz: int, channels: int) -> None:
 
 
 def check_finite(block: Tensor, start: int) -> None:
-    """Raise if a sample of ``(channels, samples)`` is NaN or infinite.
+    """Raise if a sample of ``(channels, samples)`` is NaN, infinite or absurdly large.
 
     Args:
         block: part of a song.
@@ -69,13 +82,13 @@ def check_finite(block: Tensor, start: int) -> None:
     Raises:
         SongError: names the first bad sample and its channel, both counted from 0.
     """
-    bad = ~torch.isfinite(block)
+    bad = ~(block.abs() <= MAX_LEVEL)  # a NaN compares false to everything
     if bad.any():
         sample = int(bad.any(dim=0).nonzero()[0])
         channel = int(bad[:, sample].nonzero()[0])
         raise SongError(
-            f"expected finite samples, got {block[channel, sample].item()} at sample "
-            f"{start + sample} of channel {channel}; mend the file or export it again"
+            f"expected samples with full scale at 1, got {block[channel, sample].item():g} at "
+            f"sample {start + sample} of channel {channel}; mend the file or export it again"
         )
 
 
@@ -141,3 +154,35 @@ class Resampler:
         done = self._stream.resample_chunk(frames, last=last)
         samples = np.ascontiguousarray(done.T)
         return torch.from_numpy(samples).reshape(*block.shape[:-1], samples.shape[-1])
+
+
+class Clipping:
+    """Counts the samples that a file of integers cannot hold.
+
+    Args:
+        stems: their names, in the order of the first axis of what is counted.
+    """
+
+    def __init__(self, stems: Sequence[str]) -> None:
+        self._stems = stems
+        self._counts = torch.zeros(len(stems), dtype=torch.int64)
+        self._peaks = torch.zeros(len(stems))
+
+    def count(self, block: Tensor) -> None:
+        """Take in the next ``(stems, channels, samples)``."""
+        if block.numel():
+            levels = block.abs().flatten(1)
+            self._counts += (levels > 1).sum(dim=1)
+            self._peaks = torch.maximum(self._peaks, levels.amax(dim=1))
+
+    def warn(self) -> None:
+        """Log a line for each stem that has such samples."""
+        for stem, count, peak in zip(self._stems, self._counts, self._peaks, strict=True):
+            if count:
+                logger.warning(
+                    "%s: %d samples are above full scale, the peak is %.2f: "
+                    "a file of integers clips them",
+                    stem,
+                    int(count),
+                    float(peak),
+                )

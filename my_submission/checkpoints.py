@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from my_submission.errors import CheckpointError
+from my_submission.separators import did_you_mean
 from my_submission.tracks import ROOT
 
 REGISTER = ROOT / "models" / "checkpoints.toml"
@@ -81,8 +82,20 @@ def register(path: Path = REGISTER) -> dict[str, Checkpoint]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: Checkpoint(name=name, **table) for name, table in tables.items()}
-    except (OSError, TypeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise CheckpointError(f"cannot read the register of weights {path}: {error}") from error
+
+
+def find(name: str, path: Path = REGISTER) -> Checkpoint:
+    """Look one table of the register up.
+
+    Raises:
+        CheckpointError: there is no such table.
+    """
+    known = register(path)
+    if name not in known:
+        raise CheckpointError(f"no weights {name!r} in {path}{did_you_mean(name, list(known))}")
+    return known[name]
 
 
 def verify(path: Path, checkpoint: Checkpoint) -> None:
@@ -103,8 +116,11 @@ def verify(path: Path, checkpoint: Checkpoint) -> None:
             f"{checkpoint.size_bytes} bytes, got {size_bytes}; "
             f"reinstall the package {checkpoint.package!r}"
         )
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     if found != checkpoint.sha256:
         raise CheckpointError(
             f"{path} is not the registered {checkpoint.name!r}: expected sha256 "

@@ -142,26 +142,28 @@ class _Stage:
             [separator.stems.index(part) for part in parts] for parts in member.gives.values()
         ]
         self._groups = groups
-        self._queue = torch.zeros(groups, 1 + len(lanes), 2, 0)
+        self._queue: list[Tensor] = []
+        self._waiting = torch.zeros(groups, 1 + len(lanes), 2, 0)
         self._into = audio.Resampler(sample_rate_hz, rate_hz, groups * 2)
         self._chunks = OverlapAdd(separator, groups=groups)
         self._back = audio.Resampler(rate_hz, sample_rate_hz, groups * len(member.gives) * 2)
 
     def push(self, lanes: Tensor) -> Tensor:
         """Take lanes ``(groups, lanes, 2, samples)`` and return those that have my stems too."""
-        self._queue = torch.cat([self._queue, lanes], dim=-1)
+        self._queue.append(lanes)
         heard = lanes[:, 0] - lanes[:, self._minus].sum(dim=1)
         done = self._chunks.push(self._into.push(heard))
         return self._join(self._back.push(self._gives(done)))
 
     def finish(self) -> Tensor:
         """Return all lanes that still wait for my stems."""
-        silence = self._queue.new_zeros(self._groups, 2, 0)
+        silence = self._waiting.new_zeros(self._groups, 2, 0)
         rest = self._chunks.push(self._into.push(silence, last=True))
         rest = torch.cat([rest, self._chunks.finish()], dim=-1)
         stems = self._back.push(self._gives(rest), last=True)
         # Two conversions of the rate may gain or lose a sample at the end.
-        return self._join(F.pad(stems, (0, self._queue.shape[-1] - stems.shape[-1])))
+        owed = self._waiting.shape[-1] + sum(lanes.shape[-1] for lanes in self._queue)
+        return self._join(F.pad(stems, (0, owed - stems.shape[-1])))
 
     def _gives(self, stems: Tensor) -> Tensor:
         """Sum the separator's stems to those of the track."""
@@ -170,5 +172,8 @@ class _Stage:
     def _join(self, stems: Tensor) -> Tensor:
         """Append stems to the lanes that waited for them."""
         samples = stems.shape[-1]
-        ready, self._queue = self._queue[..., :samples], self._queue[..., samples:]
+        if samples:
+            self._waiting = torch.cat([self._waiting, *self._queue], dim=-1)
+            self._queue.clear()
+        ready, self._waiting = self._waiting[..., :samples], self._waiting[..., samples:]
         return torch.cat([ready, stems], dim=1)

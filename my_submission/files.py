@@ -1,7 +1,9 @@
 """Audio files: songs are read block by block, stems appear only when they are whole."""
 
 import contextlib
+import errno
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +28,15 @@ SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
 WAV_LIMIT_BYTES = (1 << 32) - (1 << 16)
 """Above, the sizes in a WAV header overflow; RF64 is the same with wider ones."""
 
+FLAC_CHANNELS = 8
+"""The most that a FLAC file can hold."""
+
+UNKNOWN_FRAMES = (1 << 63) - 1
+"""What libsndfile says of a FLAC file that was written into a pipe."""
+
+READ_ERRORS = (OSError, soundfile.LibsndfileError, TypeError)
+"""What soundfile raises for files that it cannot read; the last for headerless ``.raw``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongFormat:
@@ -49,9 +60,14 @@ def song_format(path: Path) -> SongFormat:
         SongError: the file is missing, empty or not audio that libsndfile knows.
     """
     try:
-        info = soundfile.info(str(path))
-    except (OSError, soundfile.LibsndfileError) as error:
+        info = soundfile.info(os.fsencode(path))  # soundfile encodes names strictly
+    except READ_ERRORS as error:
         raise unreadable(path, error) from error
+    if info.frames == UNKNOWN_FRAMES:
+        raise SongError(
+            f"expected the header of {path} to say how long it is, as it does not if it was "
+            "written into a pipe; write it again, into a file"
+        )
     return SongFormat(sample_rate_hz=info.samplerate, channels=info.channels, frames=info.frames)
 
 
@@ -62,60 +78,79 @@ def read_blocks(path: Path, frames: int = BLOCK) -> Iterator[Tensor]:
         SongError: the file cannot be opened, or its data is damaged.
     """
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             while len(block := file.read(frames, dtype="float32", always_2d=True)):
                 yield torch.from_numpy(np.ascontiguousarray(block.T))
-    except (OSError, soundfile.LibsndfileError) as error:
+    except READ_ERRORS as error:
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: Exception) -> SongError:
     """Say in one sentence why a file cannot be read."""
-    if not path.exists():
+    try:
+        size_bytes = path.stat().st_size
+    except FileNotFoundError:
         return SongError(f"expected an audio file at {path}, but there is none")
+    except OSError as reason:
+        return SongError(f"expected an audio file at {path}, but: {reason.strerror}")
     if path.is_dir():
         return SongError(f"expected an audio file at {path}, got a folder")
-    if path.stat().st_size == 0:
+    if size_bytes == 0:
         return SongError(f"expected an audio file at {path}, got an empty file")
-    reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
     return SongError(
-        f"expected WAV, FLAC, OGG or MP3 audio at {path}, but it cannot be read: {reason}"
+        f"expected WAV, FLAC, OGG or MP3 audio at {path}, but it cannot be read: {cause(error)}"
     )
 
 
+def cause(error: Exception) -> str:
+    """What the system or libsndfile says about an error, without a repetition of the path."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return said.rstrip(" .") or "not all of it was written"
+
+
 @contextlib.contextmanager
-def whole_files(folder: Path, names: Sequence[str]) -> Iterator[list[Path]]:
-    """Let several files appear in ``folder`` together, whole, or not at all.
+def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Let several files appear together, whole, or not at all.
 
     Args:
-        folder: made if it is missing; removed again if it was and nothing comes of it.
-        names: of the files.
+        paths: of the files, in one folder or in several. Folders that are missing are made, and
+            removed again if nothing comes of it.
 
     Yields:
-        Paths to write to; they are moved to their names when the block ends without an error.
+        Where to write instead; moved to ``paths`` when the block ends without an error.
 
     Raises:
         OutputError: a file cannot be written: no permission, no space, a name too long.
     """
-    made = not folder.exists()
-    stage: Path | None = None
+    where = paths[0].parent
+    made: list[Path] = []
+    stages: dict[Path, Path] = {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # In the same folder, so that moving is atomic; a name of its own, so that the stem's
-        # name may be as long as the file system allows.
-        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
-        yield [stage / name for name in names]
-        for name in names:
-            (stage / name).replace(folder / name)
-    # soundfile asserts that all frames were written: that is what a full disk looks like.
+        for path in paths:
+            where = path.parent
+            if path.is_dir():  # found out later, it would part the first stems from the others
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
+        for where in dict.fromkeys(path.parent for path in paths):
+            made += [parent for parent in (where, *where.parents) if not parent.exists()][::-1]
+            where.mkdir(parents=True, exist_ok=True)
+            # In the same folder, so that moving is atomic; a name of its own, so that the
+            # stem's name may be as long as the file system allows.
+            stages[where] = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=where))
+        staged = [stages[path.parent] / path.name for path in paths]
+        yield staged
+        for stage, path in zip(staged, paths, strict=True):
+            stage.replace(path)
+    # soundfile asserts that all frames were written.
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "the disk is full"
-        raise OutputError(f"cannot write stems to {folder}: {reason}") from error
+        # libsndfile calls whatever the system refuses a "System error".
+        hint = "" if isinstance(error, OSError) else "; is the disk full?"
+        raise OutputError(f"cannot write stems to {where}: {cause(error)}{hint}") from error
     finally:
-        if stage is not None:
+        for stage in stages.values():
             shutil.rmtree(stage, ignore_errors=True)
-        if made and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
 
 
 def write_stems(
@@ -135,6 +170,9 @@ def write_stems(
 
     Yields:
         Frames written so far, after each block.
+
+    Raises:
+        OutputError: the format cannot hold the song, or the disk is full.
     """
     clipped = dict.fromkeys(paths, 0)
     peaks = dict.fromkeys(paths, 0.0)
@@ -149,6 +187,10 @@ def write_stems(
                     peaks[name] = max(peaks[name], float(stem.abs().amax()) if stem.numel() else 0)
             done += block.shape[-1]
             yield done
+    for path in paths.values():
+        # A FLAC encoder holds the last samples back, and libsndfile ignores it if closing fails.
+        if soundfile.info(os.fsencode(path)).frames != done:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for name, count in clipped.items():
         if count:
             logger.warning(
@@ -164,10 +206,14 @@ def _create(path: Path, form: SongFormat, bits: str) -> soundfile.SoundFile:
     """Open one file for writing."""
     width_bytes = {"16": 2, "24": 3, "32f": 4}[bits]
     kind = path.suffix[1:].upper()
+    if kind == "FLAC" and form.channels > FLAC_CHANNELS:
+        raise OutputError(
+            f"expected at most {FLAC_CHANNELS} channels for FLAC, got {form.channels}; choose WAV"
+        )
     if kind == "WAV" and form.frames * form.channels * width_bytes > WAV_LIMIT_BYTES:
         kind = "RF64"
     return soundfile.SoundFile(
-        str(path),
+        os.fsencode(path),
         "w",
         samplerate=form.sample_rate_hz,
         channels=form.channels,

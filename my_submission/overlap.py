@@ -21,13 +21,12 @@ class OverlapAdd:
     that copies gives the song back.
 
     The first chunk keeps its first samples and the last chunk its last: there is no better
-    context beyond the ends of a song. (Silence put before the song in place of it cost Spleeter
-    0.6 dB on a clip of 6 s.)
+    context beyond the ends of a song, and networks do worse with silence in place of it.
 
     Args:
         separator: what maps chunks to stems.
         groups: stereo pairs of the song; each is separated for itself.
-        batch: chunks of each pair that are separated at once.
+        batch: chunks that are separated at once, which bounds the memory of the separator.
 
     Shape:
         in ``(groups, 2, samples)``, out ``(groups, stems, 2, samples)``; the lengths of all
@@ -38,6 +37,8 @@ class OverlapAdd:
         self._separator = separator
         self._cut = separator.chunking
         self._batch = batch
+        self._together = max(batch // groups, 1)
+        self._blocks: list[Tensor] = []
         self._pending = torch.zeros(groups, 2, 0)
         self._total = torch.zeros(groups, len(separator.stems), 2, self._cut.chunk)
         self._weight = torch.zeros(self._cut.chunk)
@@ -45,13 +46,15 @@ class OverlapAdd:
 
     def push(self, block: Tensor) -> Tensor:
         """Take the next samples and return those that are finished, perhaps none."""
-        self._pending = torch.cat([self._pending, block], dim=-1)
+        self._blocks.append(block)
+        waiting = self._pending.shape[-1] + sum(block.shape[-1] for block in self._blocks)
         # A chunk that reaches the last sample seen so far may be the last of the song: it waits.
-        beyond = self._pending.shape[-1] - self._cut.chunk
-        ready = max(-(-beyond // self._cut.hop), 0)
+        ready = max(-(-(waiting - self._cut.chunk) // self._cut.hop), 0)
         finished = [self._total[..., :0]]
+        if ready:
+            self._collect()
         while ready > 0:
-            count = min(ready, self._batch)
+            count = min(ready, self._together)
             pieces = self._separate(self._pending.unfold(-1, self._cut.chunk, self._cut.hop), count)
             self._pending = self._pending[..., count * self._cut.hop :]
             finished.extend(self._add(piece) for piece in pieces.unbind(1))
@@ -60,10 +63,16 @@ class OverlapAdd:
 
     def finish(self) -> Tensor:
         """Return all samples that are still owed; nothing can be pushed afterwards."""
+        self._collect()
         samples = self._pending.shape[-1]
         last = F.pad(self._pending, (0, self._cut.chunk - samples))
         piece = self._separate(last[:, :, None], 1)[:, 0]
         return self._add(piece, samples)
+
+    def _collect(self) -> None:
+        """Join the blocks that came; not at every push, or many short ones would be slow."""
+        self._pending = torch.cat([self._pending, *self._blocks], dim=-1)
+        self._blocks.clear()
 
     def _separate(self, chunks: Tensor, count: int) -> Tensor:
         """Separate the first ``count`` of ``(groups, 2, chunks, chunk)``, except silent ones.
@@ -72,12 +81,13 @@ class OverlapAdd:
             ``(groups, count, stems, 2, chunk)``; what is silent has silent stems.
         """
         # The separator need not know of groups: a flat batch.
-        batch = chunks[:, :, :count].transpose(1, 2).flatten(0, 1)
-        audible = batch.flatten(1).any(dim=1)
-        result = batch.new_zeros(len(batch), len(self._separator.stems), *batch.shape[1:])
-        if audible.any():
-            with torch.inference_mode():
-                result[audible] = self._separator.separate(batch[audible])
+        flat = chunks[:, :, :count].transpose(1, 2).flatten(0, 1)
+        result = flat.new_zeros(len(flat), len(self._separator.stems), *flat.shape[1:])
+        audible = flat.flatten(1).any(dim=1).nonzero()[:, 0]
+        with torch.inference_mode():
+            for start in range(0, len(audible), self._batch):
+                some = audible[start : start + self._batch]
+                result[some] = self._separator.separate(flat[some])
         return result.reshape(-1, count, *result.shape[1:])
 
     def _add(self, piece: Tensor, samples: int | None = None) -> Tensor:

@@ -6,8 +6,9 @@ submission, so it is checked here, on the way in and on the way out.
 """
 
 import logging
+import operator
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,14 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from my_submission import audio
 from my_submission.demixer import Demixer
 from my_submission.errors import OutputError, SongError
 from my_submission.recipe import Recipe
 
 logger = logging.getLogger(__name__)
-
-BLOCK = 1 << 18
-"""Samples that are handed to the demixer at a time: about 6 s."""
 
 
 class Predictor:
@@ -62,26 +61,26 @@ class Predictor:
             OutputError: the answer would break the contract.
         """
         check_array(mixed_sound_array)
+        rate_hz = whole_rate(sample_rate)
         started_s = time.monotonic()
         frames = mixed_sound_array.reshape(len(mixed_sound_array), -1)
-        samples, channels = frames.shape
-        # (stems, samples, channels): each stem is then contiguous in the order of a file.
-        answer = np.empty((len(self.instruments), samples, channels), dtype=np.float32)
+        arrays = {stem: np.empty(frames.shape, dtype=np.float32) for stem in self.instruments}
+        clipping = audio.Clipping(self.instruments)
         done = 0
-        for stems in self._demixer.stream(blocks(frames), int(sample_rate)):
-            end = done + stems.shape[-1]
-            answer[:, done:end] = stems.numpy().transpose(0, 2, 1)
+        for block in self._demixer.stream(blocks(frames), rate_hz):
+            end = done + block.shape[-1]
+            for array, stem in zip(arrays.values(), block.numpy(), strict=True):
+                array[done:end] = stem.T
+            clipping.count(block)
             done = end
-        if done != samples:
-            raise OutputError(f"expected {samples} separated samples, got {done}")
-        arrays = dict(zip(self.instruments, answer, strict=True))
-        warn_of_clipping(arrays)
-        seconds = samples / sample_rate
+        if done != len(frames):
+            raise OutputError(f"expected {len(frames)} separated samples, got {done}")
+        clipping.warn()
         took_s = time.monotonic() - started_s
-        logger.info("separated %.1f s of audio in %.1f s", seconds, took_s)
+        logger.info("separated %.1f s of audio in %.1f s", done / rate_hz, took_s)
         return (
             {stem: array.reshape(mixed_sound_array.shape) for stem, array in arrays.items()},
-            dict.fromkeys(self.instruments, sample_rate),
+            dict.fromkeys(arrays, rate_hz),
         )
 
 
@@ -105,22 +104,25 @@ def check_array(song: object) -> None:
         raise SongError(f"expected a song of at least one sample, got shape {song.shape}")
 
 
+def whole_rate(sample_rate: object) -> int:
+    """Return a sample rate as an int.
+
+    Raises:
+        SongError: it is not a whole number.
+    """
+    if isinstance(sample_rate, float | np.floating) and sample_rate.is_integer():
+        return int(sample_rate)
+    try:
+        return operator.index(sample_rate)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise SongError(
+            f"expected the sample rate to be a whole number of Hz, got {sample_rate!r}"
+        ) from error
+
+
 def blocks(frames: NDArray[Any]) -> Iterator[Tensor]:
     """Cut ``(samples, channels)`` into float32 blocks of ``(channels, samples)``."""
-    for start in range(0, len(frames), BLOCK):
-        block = frames[start : start + BLOCK].T
-        yield torch.from_numpy(np.array(block, dtype=np.float32, order="C"))
-
-
-def warn_of_clipping(arrays: Mapping[str, NDArray[np.float32]]) -> None:
-    """Log each stem with samples that a file of integers cannot hold."""
-    for stem, array in arrays.items():
-        clipped = int(np.count_nonzero(np.abs(array) > 1))
-        if clipped:
-            peak = float(np.abs(array).max())
-            logger.warning(
-                "%s: %d samples above full scale will be clipped, the peak is %.2f",
-                stem,
-                clipped,
-                peak,
-            )
+    for start in range(0, len(frames), audio.BLOCK):
+        block = frames[start : start + audio.BLOCK].T
+        with np.errstate(over="ignore"):  # what overflows is refused as an infinity
+            yield torch.from_numpy(np.array(block, dtype=np.float32, order="C"))

@@ -16,7 +16,8 @@ A recipe is a TOML file in my_submission/recipes/ or anywhere else:
     gives = { drums = ["percussive"], bass = ["low"] }
     options = { crossover_hz = 200 }   # arguments of the separator
 
-Members run in their order. With a residual the stems sum to the mixture exactly, at any rate.
+Members run in their order. With a residual the stems sum to the mixture (to float32 rounding), at
+any rate.
 """
 
 import dataclasses
@@ -51,8 +52,8 @@ class Member:
     """
 
     separator: str
-    gives: Mapping[str, list[str]]
-    minus: list[str] = field(default_factory=list)
+    gives: Mapping[str, tuple[str, ...]]
+    minus: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -71,7 +72,7 @@ class Recipe:
     name: str
     track: Track
     summary: str
-    members: list[Member]
+    members: tuple[Member, ...]
     residual: str | None = None
 
     def __post_init__(self) -> None:
@@ -114,11 +115,11 @@ def load(name_or_path: str) -> Recipe:
     path = FOLDER / f"{name_or_path}.toml"
     if name_or_path not in names():
         path = Path(name_or_path)
-        if not path.is_file():
-            hint = did_you_mean(name_or_path, names())
-            raise ConfigError(f"no recipe named {name_or_path!r}, and no such file{hint}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = did_you_mean(name_or_path, names())
+        raise ConfigError(f"no recipe named {name_or_path!r}, and no such file{hint}") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the recipe {path}: {error}") from error
     return parse(path.stem, table)
@@ -135,15 +136,21 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     members = []
     for position, member in enumerate(_kind(fields["members"], list, f"{where}: members")):
         at = f"{where}, member {position + 1}"
-        entry = Member(**_checked(Member, _kind(member, dict, at), at))
-        _kind(entry.gives, dict, f"{at}: gives")
-        for stem, parts in entry.gives.items():
-            _kind(parts, list, f"{at}: gives.{stem}")
-        _kind(entry.minus, list, f"{at}: minus")
-        _kind(entry.options, dict, f"{at}: options")
-        members.append(entry)
-    track = tracks.by_name(_kind(fields["track"], str, f"{where}: track"))
-    return Recipe(**{**fields, "track": track, "members": members})
+        entry = _checked(Member, _kind(member, dict, at), at)
+        gives = _kind(entry["gives"], dict, f"{at}: gives")
+        members.append(
+            Member(
+                separator=_kind(entry["separator"], str, f"{at}: separator"),
+                gives={stem: _names(gives[stem], f"{at}: gives.{stem}") for stem in gives},
+                minus=_names(entry["minus"], f"{at}: minus") if entry.get("minus") else (),
+                options=dict(_kind(entry.get("options", {}), dict, f"{at}: options")),
+            )
+        )
+    for key in ("name", "track", "summary", "residual"):
+        if key in fields:
+            _kind(fields[key], str, f"{where}: {key}")
+    track = tracks.by_name(fields["track"])
+    return Recipe(**{**fields, "track": track, "members": tuple(members)})
 
 
 def chosen(track: Track) -> Recipe:
@@ -174,6 +181,14 @@ def _checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]
         if required and key not in table:
             raise ConfigError(f"{where}: the key {key!r} is missing")
     return dict(table)
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    """Return a list of names as a tuple, if it has at least one and none twice."""
+    names = tuple(_kind(name, str, f"each of {where}") for name in _kind(value, list, where))
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"{where} must name at least one stem and none twice, got {value!r}")
+    return names
 
 
 def _kind(value: Any, kind: type, where: str) -> Any:

@@ -80,11 +80,10 @@ def submitted(path: Path = ROOT / "aicrowd.json") -> Track:
     if name := os.environ.get(TRACK_VARIABLE):
         return by_name(name)
     try:
-        challenge = json.loads(path.read_text(encoding="utf-8"))["challenge_id"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"expected {path} to be JSON with a challenge_id, got {error!r}; restore it from git"
-        ) from error
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot read {path} as JSON: {error}; restore it from git") from error
+    challenge = table.get("challenge_id") if isinstance(table, dict) else None
     for track in TRACKS.values():
         if challenge in track.challenge_ids:
             return track

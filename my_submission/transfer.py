@@ -1,11 +1,14 @@
 """From a file to files: the one place where a demixer, a reader and writers meet."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from my_submission import audio, progress
 from my_submission.demixer import Demixer
 from my_submission.files import read_blocks, song_format, whole_files, write_stems
+
+logger = logging.getLogger(__name__)
 
 
 def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bits: str) -> None:
@@ -16,7 +19,7 @@ def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bi
     Args:
         demixer: what separates.
         song: an audio file.
-        paths: of the stems, in the order of the demixer's track, in one folder.
+        paths: of the stems, in the order of the demixer's track.
         bits: ``16``, ``24`` or ``32f``.
 
     Raises:
@@ -25,11 +28,14 @@ def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bi
     """
     form = song_format(song)
     audio.check_format(form.sample_rate_hz, form.channels)
-    folder = next(iter(paths.values())).parent
-    names = [str(path.relative_to(folder)) for path in paths.values()]
+    done = 0
     show = progress.bar(song.name, form.frames / form.sample_rate_hz)
-    with show as update, whole_files(folder, names) as stage:
+    with show as update, whole_files(list(paths.values())) as stage:
         stems = demixer.stream(read_blocks(song), form.sample_rate_hz)
         staged = dict(zip(paths, stage, strict=True))
         for done in write_stems(stems, staged, form, bits=bits):
             update(done / form.sample_rate_hz)
+    if done < form.frames:
+        logger.warning(
+            "%s: its header promises %d samples, only %d could be read", song, form.frames, done
+        )

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from my_submission.errors import CheckpointError
+from my_submission.errors import CheckpointError, OutputError
 
 HERE = Path(__file__).parent
 
@@ -28,15 +28,20 @@ def folder(track: str, cache: Path) -> Path:
 
     Raises:
         CheckpointError: the package that carries the music is missing or altered.
+        OutputError: the cache cannot be written.
     """
     if track == "cdx":
         return HERE / "cdx"
-    song = cache / FALCON
-    song.mkdir(parents=True, exist_ok=True)
     source = falcon()
-    for stem, stream in FALCON_STEMS.items():
-        samples, rate_hz = decoded(source, stream)
-        soundfile.write(song / f"{stem}.wav", samples, rate_hz, subtype="FLOAT")
+    song = cache / FALCON
+    try:
+        song.mkdir(parents=True, exist_ok=True)
+        for stem, stream in FALCON_STEMS.items():
+            audio, rate_hz = decoded(source, stream)
+            soundfile.write(song / f"{stem}.wav", audio, rate_hz, subtype="FLOAT")
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write the music sample to {song}: {reason}") from error
     return cache
 
 

@@ -1,5 +1,6 @@
 """What all tests share. The only place where anything global is set."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from numpy.typing import NDArray
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a developer has set in the environment must not reach the tests."""
+    for name in list(os.environ):
+        if name.startswith(("DEMIX_", "AICROWD_")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Channels and rates go in and come out the same."""
 
+import re
+
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +16,7 @@ def noise(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("channels", [*range(1, 13), 64])
+@pytest.mark.parametrize("channels", [*range(1, 13), 16])
 def test_any_number_of_channels_survives_pairing(channels: int) -> None:
     song = noise(channels, 10)
 
@@ -70,16 +72,16 @@ def test_a_tone_comes_back_from_another_rate_where_it_was(rate_hz: int) -> None:
     assert error < 1e-4, "a delay of one sample would be an error of 0.09"
 
 
-@pytest.mark.parametrize(("rate_hz", "channels"), [(7999, 2), (192_001, 2), (44_100, 65)])
+@pytest.mark.parametrize(("rate_hz", "channels"), [(7999, 2), (192_001, 2), (44_100, 17)])
 def test_formats_out_of_range_are_refused(rate_hz: int, channels: int) -> None:
     with pytest.raises(SongError, match=r"expected .* got \d+"):
         audio.check_format(rate_hz, channels)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e7])
 def test_the_first_bad_sample_is_named(value: float) -> None:
     block = torch.zeros(3, 10)
     block[2, 4] = block[1, 7] = value
 
-    with pytest.raises(SongError, match=rf"got {value} at sample 104 of channel 2"):
+    with pytest.raises(SongError, match=re.escape(f"got {value:g} at sample 104 of channel 2")):
         audio.check_finite(block, start=100)

@@ -148,11 +148,16 @@ def test_a_package_that_is_not_installed_is_named() -> None:
         checkpoint.path()
 
 
-@pytest.mark.parametrize("text", ["[a]\nb = 1\n", "= 1", None])
-def test_a_broken_register_is_explained(tmp_path: Path, text: str | None) -> None:
+@pytest.mark.parametrize("text", [b"[a]\nb = 1\n", b"= 1", b"\xff", None])
+def test_a_broken_register_is_explained(tmp_path: Path, text: bytes | None) -> None:
     path = tmp_path / "checkpoints.toml"
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text)
 
     with pytest.raises(CheckpointError, match="cannot read the register of weights"):
         checkpoints.register(path)
+
+
+def test_weights_that_are_not_registered_are_named() -> None:
+    with pytest.raises(CheckpointError, match=r"no weights 'spleeter_2stems_vocal' in .* did you"):
+        checkpoints.find("spleeter_2stems_vocal")

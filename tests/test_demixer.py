@@ -1,5 +1,6 @@
 """Songs of any format stream through a recipe and come out aligned to the sample."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,17 +33,19 @@ class Broken(Copies):
         return super().separate(chunks) * float("nan")
 
 
-MEMBERS = [
+MEMBERS: list[dict[str, Any]] = [
     {"separator": "copies", "gives": {"dialog": ["same"]}},
     {"separator": "copies", "minus": ["dialog"], "gives": {"effect": ["same", "again"]}},
 ]
 
 
-def demixer(monkeypatch: pytest.MonkeyPatch, *built: Any, residual: str = "music") -> Demixer:
+def demixer(
+    monkeypatch: pytest.MonkeyPatch, *built: Any, members: Sequence[Any] = MEMBERS
+) -> Demixer:
     """A CDX recipe whose two members are ``built``."""
     queue = list(built)
     monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
-    table = {"track": "cdx", "summary": "-", "residual": residual, "members": MEMBERS}
+    table = {"track": "cdx", "summary": "-", "residual": "music", "members": list(members)}
     return Demixer(recipe.parse("test", table))
 
 
@@ -90,9 +93,8 @@ def test_stems_are_as_long_as_the_song_and_sum_to_it_at_any_rate(
 
 
 def test_parts_of_a_separator_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
-    ready = demixer(monkeypatch, Broken(), Copies())
-    ready._separators[0] = Copies()
-    ready.recipe.members[1].minus.clear()
+    second = {key: value for key, value in MEMBERS[1].items() if key != "minus"}
+    ready = demixer(monkeypatch, Copies(), Copies(), members=[MEMBERS[0], second])
     song = noise(2, 5000)
 
     stems = separated(ready, song, 44_100)

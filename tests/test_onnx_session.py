@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from my_submission.errors import CheckpointError
-from my_submission.onnx_session import open_session
+from my_submission.onnx_session import open_session, providers
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,3 +55,9 @@ def test_what_is_not_a_model_is_refused(tmp_path: Path, contents: bytes | None) 
 
     with pytest.raises(CheckpointError, match="expected an ONNX model at"):
         open_session(path)
+
+
+def test_cuda_comes_first_where_there_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+
+    assert providers() == ["CUDAExecutionProvider", "CPUExecutionProvider"]

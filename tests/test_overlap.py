@@ -134,6 +134,25 @@ def test_streaming_equals_whole_songs(chunking: Chunking, samples: int) -> None:
     )
 
 
+@given(batch=st.integers(1, 5), groups=st.integers(1, 6), samples=st.integers(1, 200))
+def test_no_more_chunks_than_a_batch_are_separated_at_once(
+    batch: int, groups: int, samples: int
+) -> None:
+    sizes = []
+
+    class Counts(Copies):
+        def separate(self, chunks: Tensor) -> Tensor:
+            sizes.append(len(chunks))
+            return super().separate(chunks)
+
+    overlap = OverlapAdd(Counts(Chunking(chunk=10, hop=8)), groups=groups, batch=batch)
+
+    streamed(overlap, noise(groups, 2, samples), [samples])
+
+    assert max(sizes) <= batch
+    assert sum(sizes) == groups * max(-(-(samples - 10) // 8) + 1, 1)
+
+
 def test_silent_chunks_are_not_separated() -> None:
     overlap = OverlapAdd(Ramp(Chunking(chunk=10, hop=10)))
     song = torch.cat([torch.ones(1, 2, 10), torch.zeros(1, 2, 10), torch.ones(1, 2, 10)], dim=-1)

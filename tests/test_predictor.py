@@ -67,6 +67,8 @@ def test_any_floats_will_do(view: Any) -> None:
         ([[0.0, 0.0]], "got list"),
         (np.zeros((2, 100)), "got 100; an array must be .samples, channels., not transposed"),
         (np.zeros((1, 100, 2)), "got .1, 100, 2."),
+        (np.full((9, 2), 1e300), "got inf at sample 0 of channel 0"),
+        (np.full((9, 2), 1e30), "got 1e.30 at sample 0 of channel 0"),
         (np.zeros((0, 2)), "at least one sample"),
         (np.zeros((100, 0)), "at least one sample"),
         (np.array([[0.0, 0.0], [0.0, np.nan]]), "got nan at sample 1 of channel 1"),
@@ -78,6 +80,26 @@ def test_what_is_not_a_song_is_refused(song: Any, reason: str) -> None:
         predictor().separate_music_file(song, 44_100)
 
 
+@pytest.mark.parametrize("rate", [44_100.0, np.int32(44_100), np.float64(44_100)])
+def test_any_whole_number_is_a_rate(rate: Any) -> None:
+    _, rates = predictor().separate_music_file(noise(100, 2), rate)
+
+    assert {type(rate) for rate in rates.values()} == {int}
+    assert set(rates.values()) == {44_100}
+
+
+@pytest.mark.parametrize("rate", [44_100.5, "44100", None, float("nan"), float("inf")])
+def test_anything_else_is_not(rate: Any) -> None:
+    with pytest.raises(SongError, match="sample rate to be a whole number"):
+        predictor().separate_music_file(noise(100, 2), rate)
+
+
+def test_stems_do_not_share_memory() -> None:
+    stems, _ = predictor().separate_music_file(noise(100, 2), 44_100)
+
+    assert not np.shares_memory(stems["bass"], stems["drums"])
+
+
 def test_clipping_is_logged_with_the_number_of_samples(caplog: pytest.LogCaptureFixture) -> None:
     song = noise(1000, 2)
     song[10:13, 1] = 8.0
@@ -86,7 +108,7 @@ def test_clipping_is_logged_with_the_number_of_samples(caplog: pytest.LogCapture
         stems, _ = predictor().separate_music_file(song, 44_100)
 
     assert stems["bass"].max() == pytest.approx(2.0), "the values themselves are left alone"
-    assert "bass: 3 samples above full scale will be clipped, the peak is 2.00" in caplog.text
+    assert "bass: 3 samples are above full scale, the peak is 2.00" in caplog.text
 
 
 def test_nothing_is_logged_about_a_quiet_song(caplog: pytest.LogCaptureFixture) -> None:

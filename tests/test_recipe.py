@@ -1,5 +1,6 @@
 """Recipes are data: what is wrong with one is said before anything is computed."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ from my_submission import recipe, tracks
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError
 
+MEMBER: dict[str, Any] = {"separator": "hpss", "gives": {"effect": ["percussive"]}}
+
 GOOD: dict[str, Any] = {
     "track": "cdx",
     "summary": "For tests.",
     "residual": "music",
     "members": [
-        {"separator": "hpss", "gives": {"effect": ["percussive"]}},
+        MEMBER,
         {
             "separator": "equal_shares",
             "minus": ["effect"],
@@ -51,13 +54,23 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
         ({"members": [{"separator": "hpss"}]}, "the key 'gives' is missing"),
         ({"members": [{"separator": "hpss", "gives": ["effect"]}]}, "gives must be a dict"),
         ({"members": [{"separator": "hpss", "gives": {"effect": "low"}}]}, "must be a list"),
-        ({"residual": None}, "must give each of dialog, effect, music once"),
+        ({"members": [{**MEMBER, "gives": {"effect": []}}]}, "at least one stem and none twice"),
+        ({"members": [{**MEMBER, "gives": {"effect": ["low"] * 2}}]}, "none twice"),
+        ({"members": [{**MEMBER, "gives": {"effect": [1]}}]}, "each of recipe 'test', member 1"),
+        ({"members": [{**MEMBER, "minus": ["effect"] * 2}]}, "none twice"),
+        ({"members": [{**MEMBER, "minus": [["effect"]]}]}, "must be a str"),
+        ({"members": [{**MEMBER, "separator": 5}]}, "separator must be a str, got 5"),
+        ({"members": [{**MEMBER, "options": 5}]}, "options must be a dict"),
+        ({"summary": 5}, "summary must be a str"),
+        ({"residual": None}, "residual must be a str"),
+        ({"residual": ["music"]}, "residual must be a str"),
+        ({"members": [MEMBER]}, "must give each of dialog, effect, music once"),
         ({"residual": "dialog"}, "but gives effect, dialog, dialog"),
     ],
     ids=str,
 )
 def test_what_is_wrong_with_a_recipe_is_said(change: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
+    with pytest.raises(ConfigError, match=re.escape(reason)):
         recipe.parse("test", {**GOOD, **change})
 
 
@@ -86,6 +99,11 @@ def test_a_recipe_may_lie_anywhere(tmp_path: Path) -> None:
 def test_an_unknown_recipe_is_answered_with_a_close_one() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'mdx_default'\?"):
         recipe.load("mdx_defalt")
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot read the recipe aaa"):
+        recipe.load("a" * 5000)
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:

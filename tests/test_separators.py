@@ -108,10 +108,31 @@ def test_an_unknown_option_is_answered_with_a_close_one() -> None:
     [
         ({"across_time": 30}, "odd"),
         ({"frame_hop": 4096}, "frame_hop <= frame / 4"),
+        ({"frame_hop": 1}, "frame / 64 <= frame_hop"),
+        ({"frame": 4096.0}, "frame must be a whole number"),
+        ({"across_time": True}, "across_time must be a whole number"),
+        ({"across_frequency": 99_999}, "at most frame / 2"),
         ({"power": 0}, "power > 0"),
+        ({"power": float("nan")}, "power > 0"),
+        ({"crossover_hz": float("inf")}, "crossover_hz >= 0"),
         ({"crossover_hz": "high"}, "hpss"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         separators.build("hpss", options)
+
+
+@pytest.mark.parametrize("stems", [[], ["a", "a"], "ab", [1]], ids=str)
+@pytest.mark.parametrize("name", ["silence", "equal_shares"])
+def test_stems_of_the_floors_are_different_names(name: str, stems: object) -> None:
+    with pytest.raises(ConfigError, match="stems must be"):
+        separators.build(name, {"stems": stems})
+
+
+def test_building_leaves_the_random_numbers_of_others_alone() -> None:
+    before = torch.random.get_rng_state()
+
+    separators.build("spleeter")
+
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -113,6 +113,19 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
         raise ConfigError(f"separator {name!r} refuses its options: {error}") from error
 
 
+def distinct(stems: object) -> tuple[str, ...]:
+    """Return names of stems from a recipe's options as a tuple.
+
+    Raises:
+        ValueError: they are not a list of names, all different.
+    """
+    if not isinstance(stems, list | tuple) or not all(isinstance(stem, str) for stem in stems):
+        raise ValueError(f"stems must be a list of names, got {stems!r}")
+    if not stems or len(set(stems)) < len(stems):
+        raise ValueError(f"stems must be at least one and all different, got {stems!r}")
+    return tuple(stems)
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """End of an error message: the closest known word and all of them.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from my_submission.separators import Chunking
+from my_submission.separators import Chunking, distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +23,4 @@ class EqualShares:
 
 def build(stems: Sequence[str] = ("bass", "drums", "other", "vocals")) -> EqualShares:
     """Build the baseline for the given names of stems."""
-    return EqualShares(tuple(stems))
+    return EqualShares(distinct(stems))

@@ -1,0 +1,123 @@
+"""The interface of the 2021 edition."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from my_submission import recipe
+from my_submission.errors import OutputError, SongError
+from my_submission.mdx21 import Mdx21Predictor
+
+STEMS = ("bass", "drums", "other", "vocals")
+
+WriteSong = Callable[..., Path]
+
+
+class Grader:
+    """What the server's base class does: it calls by keyword, without the name of the song."""
+
+    def prediction_setup(self) -> None:
+        raise AssertionError("the submission must come before the base class")
+
+    def prediction(
+        self, music_name: str, mixture_file_path: str, **paths: str
+    ) -> Any:  # pragma: no cover
+        raise AssertionError("the submission must come before the base class")
+
+    def run(self, mixture: Path, results: Path) -> None:
+        self.prediction_setup()
+        paths = {f"{stem}_file_path": str(results / f"{stem}.wav") for stem in STEMS}
+        self.prediction(mixture_file_path=str(mixture), **paths)
+
+
+class Submission(Mdx21Predictor, Grader):  # type: ignore[misc]
+    """As a participant writes it."""
+
+
+@pytest.fixture(autouse=True)
+def equal_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recipe.RECIPE_VARIABLE, "mdx_equal_shares")
+
+
+@pytest.fixture
+def predictor() -> Mdx21Predictor:
+    ready = Mdx21Predictor()
+    ready.prediction_setup()
+    return ready
+
+
+def predict(predictor: Mdx21Predictor, mixture: Path, targets: dict[str, Path]) -> None:
+    paths = {f"{stem}_file_path": str(path) for stem, path in targets.items()}
+    predictor.prediction(mixture_file_path=str(mixture), **paths)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_graders_loop_gets_16_bit_files_in_a_folder_that_did_not_exist(
+    write_song: WriteSong, tmp_path: Path
+) -> None:
+    mixture = write_song(samples=3000)
+    results = tmp_path / "results" / "song"
+
+    Submission().run(mixture, results)
+
+    assert files(results) == {f"{stem}.wav" for stem in STEMS}
+    expected, _ = soundfile.read(mixture)
+    for stem in STEMS:
+        assert soundfile.info(results / f"{stem}.wav").subtype == "PCM_16"
+        found, rate_hz = soundfile.read(results / f"{stem}.wav")
+        assert rate_hz == 44_100
+        np.testing.assert_allclose(found, expected / 4, atol=2**-15)
+
+
+def test_a_name_of_the_song_is_welcome_but_not_needed(
+    write_song: WriteSong, tmp_path: Path, predictor: Mdx21Predictor
+) -> None:
+    paths = {f"{stem}_file_path": str(tmp_path / "out" / f"{stem}.wav") for stem in STEMS}
+
+    predictor.prediction(music_name="x", mixture_file_path=str(write_song()), **paths)
+
+    assert files(tmp_path / "out") == {f"{stem}.wav" for stem in STEMS}
+
+
+def test_every_stem_may_have_a_folder_of_its_own(
+    write_song: WriteSong, tmp_path: Path, predictor: Mdx21Predictor
+) -> None:
+    results = tmp_path / "results"
+    targets = {stem: results / stem / "song.wav" for stem in STEMS}
+
+    predict(predictor, write_song(), targets)
+
+    assert files(results) == {f"{stem}/song.wav" for stem in STEMS}
+
+
+def test_a_song_that_fails_leaves_nothing_in_any_folder(
+    write_song: WriteSong, tmp_path: Path, predictor: Mdx21Predictor
+) -> None:
+    mixture = write_song(audio=np.full((10, 2), np.nan), subtype="FLOAT")
+    targets = {stem: tmp_path / "results" / stem / "song.wav" for stem in STEMS}
+
+    with pytest.raises(SongError, match="got nan at sample 0 of channel 0"):
+        predict(predictor, mixture, targets)
+
+    assert not (tmp_path / "results").exists()
+
+
+def test_one_target_that_cannot_be_written_stops_all(
+    write_song: WriteSong, tmp_path: Path, predictor: Mdx21Predictor
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "vocals").write_text("a file")
+    targets = {stem: tmp_path / "results" / stem / "song.wav" for stem in STEMS}
+
+    with pytest.raises(OutputError, match=r"to .*/results/vocals: File exists$"):
+        predict(predictor, write_song(), targets)
+
+    assert files(tmp_path / "results") == {"vocals"}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"vocals"}
