@@ -8,4 +8,6 @@ How a score comes about, module by module:
     scoring    two folders of songs -> one score per song and stem
     summary    those scores -> the means of the board
     report     those means -> table, JSON, CSV
+    dataset    songs of any layout -> the folders that the grader hands out
+    run        the folder of one evaluation: what made it, and which songs are finished
 """

@@ -4,6 +4,7 @@ Audio is float64, ``(samples, channels)``, full scale at ±1. Nothing that a fil
 itself is believed before it is read.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def probe(path: Path) -> Layout:
     Raises:
         EvaluationError: it is no audio file, holds no samples, or was cut off.
     """
-    with _errors_about(path), soundfile.SoundFile(path) as file:
+    with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
         layout = Layout(file.samplerate, file.channels, file.frames)
         _check_complete(path, layout, file.extra_info)
     return layout
@@ -71,7 +72,7 @@ def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.
     Raises:
         EvaluationError: the file cannot be decoded to its end, or a sample is not finite.
     """
-    with _errors_about(path), soundfile.SoundFile(path) as file:
+    with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
         for start in range(0, samples, block):
             expected = min(block, samples - start)
             audio = file.read(expected, dtype="float64", always_2d=True)

@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DemixError as error:
         complain(str(error))
         return 2
+    except BrokenPipeError:  # whoever read our paths has gone, for example `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("stopped; songs that are finished stay", file=sys.stderr)
         return 130

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import logging
 import os
 import shutil
 import tempfile
@@ -15,12 +14,18 @@ import soundfile
 import torch
 from torch import Tensor
 
+from my_submission import audio
 from my_submission.errors import OutputError, SongError
 
-logger = logging.getLogger(__name__)
-
-BLOCK = 1 << 18
-"""Frames that are read at a time: about 6 s."""
+WAVE_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""Where Ogg's channels lie in the order of WAVE, by number of channels: Ogg has the centre second
+and the low frequency last (Vorbis I specification, 4.3.9), and libsndfile leaves them there."""
 
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
 """Bit depths by the names that the command line has for them."""
@@ -71,16 +76,19 @@ def song_format(path: Path) -> SongFormat:
     return SongFormat(sample_rate_hz=info.samplerate, channels=info.channels, frames=info.frames)
 
 
-def read_blocks(path: Path, frames: int = BLOCK) -> Iterator[Tensor]:
-    """Read a song in blocks of ``(channels, samples)``, float32.
+def read_blocks(path: Path, frames: int = audio.BLOCK) -> Iterator[Tensor]:
+    """Read a song in blocks of ``(channels, samples)``, float32, channels in the order of WAVE.
 
     Raises:
         SongError: the file cannot be opened, or its data is damaged.
     """
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
+            ogg = file.subtype in ("VORBIS", "OPUS")
+            order = WAVE_ORDER.get(file.channels) if ogg else None
             while len(block := file.read(frames, dtype="float32", always_2d=True)):
-                yield torch.from_numpy(np.ascontiguousarray(block.T))
+                ordered = block[:, order] if order else block
+                yield torch.from_numpy(np.ascontiguousarray(ordered.T))
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
 
@@ -174,32 +182,22 @@ def write_stems(
     Raises:
         OutputError: the format cannot hold the song, or the disk is full.
     """
-    clipped = dict.fromkeys(paths, 0)
-    peaks = dict.fromkeys(paths, 0.0)
+    clipping = audio.Clipping(list(paths))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(_create(path, form, bits)) for path in paths.values()]
         done = 0
         for block in stems:
-            for file, name, stem in zip(files, paths, block, strict=True):
+            for file, stem in zip(files, block, strict=True):
                 file.write(stem.T.numpy())
-                if bits != "32f":
-                    clipped[name] += int((stem.abs() > 1).sum())
-                    peaks[name] = max(peaks[name], float(stem.abs().amax()) if stem.numel() else 0)
+            if bits != "32f":
+                clipping.count(block)
             done += block.shape[-1]
             yield done
     for path in paths.values():
         # A FLAC encoder holds the last samples back, and libsndfile ignores it if closing fails.
         if soundfile.info(os.fsencode(path)).frames != done:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    for name, count in clipped.items():
-        if count:
-            logger.warning(
-                "%s: %d samples above full scale were clipped, the peak is %.2f; "
-                "--bits 32f keeps them",
-                name,
-                count,
-                peaks[name],
-            )
+    clipping.warn()
 
 
 def _create(path: Path, form: SongFormat, bits: str) -> soundfile.SoundFile:

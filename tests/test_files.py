@@ -385,3 +385,19 @@ def test_files_and_folders_have_the_usual_permissions(tmp_path: Path) -> None:
 
     assert mode("new/a.wav") == mode("usual")
     assert mode("new") == mode("usual") | 0o111
+
+
+@pytest.mark.parametrize("channels", [3, 6])
+def test_channels_of_ogg_come_in_the_order_of_wave(
+    write_song: Callable[..., Path], channels: int
+) -> None:
+    # A tone per channel, in Ogg's order: front left, centre, front right, back pair, low frequency.
+    tones_hz = [300 * (1 + channel) for channel in range(channels)]
+    phase = 2 * np.pi * np.arange(44_100)[:, None] / 44_100
+    path = write_song("song.ogg", audio=0.2 * np.sin(phase * tones_hz))
+
+    song = torch.cat(list(read_blocks(path)), dim=1)
+
+    loudest_hz = torch.fft.rfft(song[:, :44_100]).abs().argmax(dim=1).tolist()
+    expected = {3: [300, 900, 600], 6: [300, 900, 600, 1800, 1200, 1500]}
+    assert loudest_hz == expected[channels]
