@@ -239,7 +239,7 @@ def test_clipping_is_reported_where_it_happens(
 
     assert separate(out, song, options=options) == 0
 
-    reports = [text for text in caplog.messages if "20 samples above full scale were" in text]
+    reports = [text for text in caplog.messages if "20 samples are above full scale" in text]
     assert len(reports) == count
 
 

@@ -104,6 +104,16 @@ def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
     assert r"\xc5ngstr\xf6m \u66f2" in done.stdout
 
 
+def test_a_folder_whose_name_is_no_valid_text_is_scored(references: Path, estimates: Path) -> None:
+    for folder in (references, estimates):
+        (folder / "b").rename(folder / os.fsdecode(b"caf\xe9"))
+
+    done = run(references, estimates)
+
+    assert done.returncode == 0, done.stderr
+    assert "6.021" in done.stdout
+
+
 def test_help_and_names_of_metrics_do_not_wait_for_numpy() -> None:
     program = "import sys, evaluator.__main__ as m; m._parser(); print('numpy' in sys.modules)"
 

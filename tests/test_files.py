@@ -243,7 +243,7 @@ def test_samples_that_integers_cannot_hold_are_counted_and_clipped(
     save(tmp_path, stems, bits)
 
     assert [record.message for record in caplog.records] == [
-        "drums: 8 samples above full scale were clipped, the peak is 3.00; --bits 32f keeps them"
+        "drums: 8 samples are above full scale, the peak is 3.00: a file of integers clips them"
     ]
     drums = read_song(tmp_path / "drums.wav")
     assert drums.max() == pytest.approx(1, abs=1e-4)
@@ -392,12 +392,12 @@ def test_channels_of_ogg_come_in_the_order_of_wave(
     write_song: Callable[..., Path], channels: int
 ) -> None:
     # A tone per channel, in Ogg's order: front left, centre, front right, back pair, low frequency.
-    tones_hz = [300 * (1 + channel) for channel in range(channels)]
+    tones_hz = [15 * (1 + channel) for channel in range(channels)]
     phase = 2 * np.pi * np.arange(44_100)[:, None] / 44_100
     path = write_song("song.ogg", audio=0.2 * np.sin(phase * tones_hz))
 
     song = torch.cat(list(read_blocks(path)), dim=1)
 
     loudest_hz = torch.fft.rfft(song[:, :44_100]).abs().argmax(dim=1).tolist()
-    expected = {3: [300, 900, 600], 6: [300, 900, 600, 1800, 1200, 1500]}
+    expected = {3: [15, 45, 30], 6: [15, 45, 30, 90, 60, 75]}
     assert loudest_hz == expected[channels]
