@@ -6,6 +6,8 @@ wait for it in a queue no longer than its chunk.
 """
 
 import itertools
+import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -13,10 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from my_submission import audio, separators
-from my_submission.errors import ConfigError, OutputError, SongError
+from my_submission.budget import Deadline, Guard
+from my_submission.careful import Careful, Helper, Missing, Run
+from my_submission.errors import CheckpointError, ConfigError, OutputError, SongError
 from my_submission.overlap import OverlapAdd
 from my_submission.recipe import Member, Recipe
 from my_submission.separators import Separator
+
+logger = logging.getLogger(__name__)
 
 
 class Demixer:
@@ -24,19 +30,28 @@ class Demixer:
 
     Args:
         recipe: what to do.
+        forgiving: a member whose weights are missing or damaged is logged and left out.
 
     Raises:
         ConfigError: a member's name or options are wrong.
         CheckpointError: a member's weights are missing or damaged.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, *, forgiving: bool = False) -> None:
         self.recipe = recipe
+        self._forgiving = forgiving
+        self._run: Run = Helper()
         self._separators = [self._build(member) for member in recipe.members]
 
     def _build(self, member: Member) -> Separator:
         """Build one member and check that it has the stems that the recipe asks it for."""
-        separator = separators.build(member.separator, member.options)
+        try:
+            separator = separators.build(member.separator, member.options)
+        except CheckpointError as error:
+            if not self._forgiving:
+                raise
+            logger.error("%s is left out: %s", member.separator, error)
+            return Missing(tuple(dict.fromkeys(itertools.chain(*member.gives.values()))))
         for part in itertools.chain(*member.gives.values()):
             if part not in separator.stems:
                 raise ConfigError(
@@ -45,12 +60,24 @@ class Demixer:
                 )
         return separator
 
-    def stream(self, blocks: Iterable[Tensor], sample_rate_hz: int) -> Iterator[Tensor]:
+    def stream(
+        self,
+        blocks: Iterable[Tensor],
+        sample_rate_hz: int,
+        *,
+        samples: int | None = None,
+        deadline: Deadline | None = None,
+    ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks.
+
+        With a deadline there is always an answer in time: members that fail or are late are
+        replaced, chunk by chunk, by shares of the mixture. Without one their errors are raised.
 
         Args:
             blocks: ``(channels, samples)`` of any lengths, together the song.
             sample_rate_hz: of the song.
+            samples: length of the song, which is needed to plan for a deadline.
+            deadline: when the answer must be there.
 
         Yields:
             ``(stems, channels, samples)``, the stems in the order of the recipe's track; together
@@ -65,13 +92,45 @@ class Demixer:
         for block in blocks:
             if lanes is None:
                 audio.check_format(sample_rate_hz, block.shape[0])
-                lanes = _Lanes(self.recipe, self._separators, sample_rate_hz, block.shape[0])
+                built = self._separators
+                if deadline is not None and samples is not None:
+                    groups = len(audio.pairs_of(block.shape[0]))
+                    built = self._careful(deadline, samples / sample_rate_hz, groups)
+                lanes = _Lanes(self.recipe, built, sample_rate_hz, block.shape[0])
             audio.check_finite(block, start)
             start += block.shape[-1]
             yield lanes.push(block)
         if lanes is None or start == 0:
             raise SongError("expected a song of at least one sample, got an empty one")
         yield lanes.finish()
+
+    def _careful(self, deadline: Deadline, song_s: float, groups: int) -> list[Separator]:
+        """Wrap the members for one song, so that they cannot fail or be late."""
+        chunks = []
+        for separator in self._separators:
+            samples = math.ceil(song_s * (separator.sample_rate_hz or audio.MAX_RATE_HZ))
+            chunks.append(groups * separator.chunking.count(samples))
+        guard = Guard(deadline, chunks)
+        careful: list[Separator] = []
+        for index, member in enumerate(self.recipe.members):
+            separator = self._separators[index]
+            # Of what it hears, each stem that is in there is expected to be an equal share.
+            share = 1 / (len(self.recipe.track.stems) - len(member.minus))
+            shares = torch.zeros(len(separator.stems))
+            for parts in member.gives.values():
+                for part in parts:
+                    shares[separator.stems.index(part)] = share / len(parts)
+            careful.append(
+                Careful(
+                    name=member.separator,
+                    inner=separator,
+                    shares=shares,
+                    guard=guard,
+                    member=index,
+                    run=self._run,
+                )
+            )
+        return careful
 
 
 class _Lanes:

@@ -47,6 +47,14 @@ class Chunking:
         if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
 
+    def count(self, samples: int) -> int:
+        """How many chunks a song of ``samples`` is cut into.
+
+        >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
+        [1, 1, 2, 3]
+        """
+        return 1 + max(-(-(samples - self.chunk) // self.hop), 0)
+
 
 class Separator(Protocol):
     """Turns chunks of a mixture into chunks of stems."""

@@ -1,0 +1,102 @@
+"""Time: a moment after which no work may start, and who may still work before it."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+Clock = Callable[[], float]
+
+
+class Deadline:
+    """A moment by which the answer must be there.
+
+    Args:
+        budget_s: seconds from now.
+        clock: returns seconds; replaced in tests so that they never sleep.
+
+    >>> ticks = iter([0.0, 3.0])
+    >>> Deadline(10.0, clock=lambda: next(ticks)).remaining_s
+    7.0
+    """
+
+    def __init__(self, budget_s: float, *, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self._end_s = clock() + budget_s
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left; negative once the deadline has passed."""
+        return self._end_s - self.clock()
+
+
+class Guard:
+    """Decides chunk by chunk which members of a recipe may still work on a song.
+
+    Members come in the order of their worth. A chunk is allowed if it can end in time and still
+    leaves enough for all that the members before it have to do in the rest of the song. So the
+    first member never starves, and the last uses what is left over.
+
+    Costs are not known before: they are measured on the way, with a margin, since a machine
+    that other processes use too is not equally fast all the time.
+
+    Args:
+        deadline: of the song.
+        chunks: how many each member will be asked for, in the order of their worth.
+    """
+
+    MARGIN = 1.25
+    """A chunk is taken to cost so many times what the chunks before it did."""
+
+    HANG = 10
+    """A chunk that takes so many times what is expected is taken to hang."""
+
+    HANG_S = 2.0
+    """Nothing is taken to hang before so many seconds: a busy machine stumbles."""
+
+    MEMORY = 0.3
+    """Weight of the newest chunk in the running mean of costs."""
+
+    def __init__(self, deadline: Deadline, chunks: Sequence[int]) -> None:
+        self.deadline = deadline
+        self._left = list(chunks)
+        self._cost_s = [math.nan] * len(chunks)
+
+    def allows(self, member: int, chunks: int) -> bool:
+        """Whether ``member`` may separate its next ``chunks`` chunks."""
+        spare_s = self._spare_s(member)
+        return spare_s > 0 and chunks * self._expected_s(member) <= spare_s
+
+    def timeout_s(self, member: int, chunks: int) -> float:
+        """Seconds after which ``member`` hangs, if it has not separated ``chunks`` chunks."""
+        spare_s = self._spare_s(member)
+        if math.isnan(self._cost_s[member]):
+            # Nothing is known of it. Should it hang, the others shall have some time left.
+            return spare_s / 2
+        return min(spare_s, max(self.HANG * chunks * self._expected_s(member), self.HANG_S))
+
+    def done(self, member: int, chunks: int, spent_s: float | None = None) -> None:
+        """Note that ``member`` has ``chunks`` chunks behind it.
+
+        Args:
+            member: index.
+            chunks: how many, separated or not.
+            spent_s: seconds that separating them took; None if they were not separated.
+        """
+        self._left[member] = max(self._left[member] - chunks, 0)
+        if spent_s is not None:
+            each_s = spent_s / chunks
+            known_s = self._cost_s[member]
+            fresh = math.isnan(known_s)
+            self._cost_s[member] = each_s if fresh else known_s + self.MEMORY * (each_s - known_s)
+
+    def _spare_s(self, member: int) -> float:
+        """Seconds that are left, less what the members before this one still need."""
+        owed_s = sum(
+            left * self._expected_s(index) for index, left in enumerate(self._left[:member])
+        )
+        return self.deadline.remaining_s - owed_s
+
+    def _expected_s(self, member: int) -> float:
+        """What a chunk of ``member`` is taken to cost; nothing before the first was measured."""
+        cost_s = self._cost_s[member]
+        return 0.0 if math.isnan(cost_s) else self.MARGIN * cost_s

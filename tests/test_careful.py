@@ -1,0 +1,302 @@
+"""Every fault of a member ends in an answer of the right shape, in time."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from my_submission import recipe, separators
+from my_submission.budget import Deadline
+from my_submission.careful import PATIENCE, Call, Careful, Helper, LateError
+from my_submission.demixer import Demixer
+from my_submission.errors import CheckpointError
+from my_submission.predictor import Predictor
+from my_submission.separators import Chunking
+
+SONG = 0.1 * torch.randn(2, 60_000, generator=torch.Generator().manual_seed(0))
+
+
+@dataclass
+class Moody:
+    """Gives all of the mixture to its first stem, unless ``trouble`` prevents it."""
+
+    trouble: Callable[[Tensor], Tensor | None] = lambda chunks: None
+    stems: tuple[str, ...] = ("all", "nothing")
+    sample_rate_hz: None = None
+    chunking: Chunking = field(default_factory=lambda: Chunking(chunk=5000, hop=4000, context=100))
+    calls: int = 0
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        self.calls += 1
+        answer = self.trouble(chunks)
+        return torch.stack([chunks, 0 * chunks], dim=1) if answer is None else answer
+
+
+def raises(kind: type[BaseException]) -> Callable[[Tensor], Tensor]:
+    def trouble(chunks: Tensor) -> Tensor:
+        raise kind("boom")
+
+    return trouble
+
+
+def full_memory(chunks: Tensor) -> None:
+    if len(chunks) > 1:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 1 TB")
+
+
+TABLE = {
+    "track": "cdx",
+    "summary": "-",
+    "residual": "music",
+    "members": [
+        {"separator": "first", "gives": {"dialog": ["all"]}},
+        {"separator": "second", "minus": ["dialog"], "gives": {"effect": ["all"]}},
+    ],
+}
+
+
+@pytest.fixture
+def demixer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Demixer]:
+    def make(*built: Any) -> Demixer:
+        queue = list(built)
+        monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
+        return Demixer(recipe.parse("test", TABLE), forgiving=True)
+
+    return make
+
+
+def separated(ready: Demixer, budget_s: float = 60, song: Tensor = SONG) -> Tensor:
+    stream = ready.stream(
+        torch.split(song, 7000, dim=-1),
+        44_100,
+        samples=song.shape[-1],
+        deadline=Deadline(budget_s),
+    )
+    return torch.cat(list(stream), dim=-1)
+
+
+def test_without_trouble_nothing_changes(demixer: Callable[..., Demixer]) -> None:
+    stems = separated(demixer(Moody(), Moody()))
+
+    torch.testing.assert_close(stems[0], SONG, rtol=0, atol=2e-6)
+
+
+FAULTS = {
+    "an exception": raises(ValueError),
+    "an exit": raises(SystemExit),
+    "a NaN": lambda chunks: torch.full((len(chunks), 2, *chunks.shape[1:]), torch.nan),
+    "one infinity": lambda chunks: torch.full((len(chunks), 2, *chunks.shape[1:]), torch.inf),
+    "a wrong shape": lambda chunks: chunks,
+    "no memory at all": raises(MemoryError),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("member", [0, 1])
+def test_a_fault_of_any_member_leaves_shares_of_the_mixture(
+    demixer: Callable[..., Demixer],
+    fault: Callable[[Tensor], Tensor],
+    member: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    members = [Moody(), Moody()]
+    members[member].trouble = fault
+
+    with caplog.at_level(logging.WARNING):
+        stems = separated(demixer(*members))
+
+    assert stems.shape == (3, *SONG.shape)
+    assert torch.isfinite(stems).all()
+    # The first takes all if it works; then there is nothing left for the second to share.
+    share = SONG / 3 if member == 0 else SONG
+    torch.testing.assert_close(stems[0], share, rtol=0, atol=2e-6)
+    torch.testing.assert_close(stems.sum(dim=0), SONG, rtol=0, atol=2e-6)
+    assert len(caplog.records) <= 1
+    assert members[member].calls <= PATIENCE
+
+
+def test_a_member_that_recovers_is_asked_again(demixer: Callable[..., Demixer]) -> None:
+    def every_other(chunks: Tensor) -> None:
+        if first.calls % 2:
+            raise ValueError("boom")
+
+    first = Moody(every_other)
+    stems = separated(demixer(first, Moody()))
+
+    assert first.calls > PATIENCE
+    assert torch.isfinite(stems).all()
+
+
+def test_where_memory_runs_out_smaller_batches_are_tried(demixer: Callable[..., Demixer]) -> None:
+    ready = demixer(Moody(full_memory), Moody())
+    careful = ready._careful(Deadline(60), 10, 1)[0]
+    assert isinstance(careful, Careful)
+    chunks = SONG[None, :, :5000].repeat(5, 1, 1)
+
+    stems = careful.separate(chunks)
+
+    torch.testing.assert_close(stems[:, 0], chunks)
+
+
+def test_a_member_that_hangs_is_left_behind(demixer: Callable[..., Demixer]) -> None:
+    end = threading.Event()
+
+    def hang(chunks: Tensor) -> None:
+        end.wait(30)
+
+    started_s = time.monotonic()
+    stems = separated(demixer(Moody(hang), Moody()), budget_s=0.5)
+    took_s = time.monotonic() - started_s
+    end.set()
+
+    assert took_s < 2
+    torch.testing.assert_close(stems.sum(dim=0), SONG, rtol=0, atol=2e-6)
+    torch.testing.assert_close(stems[0], SONG / 3, rtol=0, atol=2e-6)
+
+
+def test_missing_weights_are_logged_and_never_fatal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(name: str, options: object = None) -> Any:
+        if name == "spleeter":
+            raise CheckpointError("no weights")
+        return real(name, options)
+
+    real: Any = separators.build
+    monkeypatch.setattr(separators, "build", missing)
+    predictor = Predictor(recipe.load("mdx_default"))
+
+    stems, _ = predictor.separate_music_file(SONG.T.double().numpy(), 44_100)
+
+    assert "spleeter is left out: no weights" in caplog.text
+    np.testing.assert_allclose(stems["vocals"], SONG.T / 4, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(sum(stems.values()), SONG.T, rtol=0, atol=1e-6)
+
+
+def test_without_forgiveness_missing_weights_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> Any:
+        raise CheckpointError("no weights")
+
+    monkeypatch.setattr(separators, "build", missing)
+
+    with pytest.raises(CheckpointError, match="no weights"):
+        Demixer(recipe.load("mdx_default"))
+
+
+def test_a_helper_hands_errors_over_and_goes_on() -> None:
+    helper = Helper()
+
+    def fails() -> Tensor:
+        raise KeyError("key")
+
+    with pytest.raises(KeyError, match="key"):
+        helper(fails, 5)
+
+    assert helper(lambda: torch.ones(1), 5) == 1
+
+
+def test_a_helper_goes_on_after_a_call_that_hangs() -> None:
+    helper, end = Helper(), threading.Event()
+
+    with pytest.raises(LateError, match=r"no answer within 0\.1 s"):
+        helper(lambda: torch.tensor(end.wait(30)), 0.1)
+    end.set()
+
+    assert helper(lambda: torch.ones(1), 5) == 1
+
+
+def test_the_thread_of_a_helper_ends_with_it() -> None:
+    before = threading.active_count()
+    helper = Helper()
+    assert threading.active_count() == before + 1
+
+    del helper
+
+    for _ in range(100):
+        if threading.active_count() == before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() == before
+
+
+class FakeTime:
+    """A clock and a helper for members that take time on paper only."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.cost_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def run(self, call: Call, timeout_s: float) -> Tensor:
+        self.cost_s = 0.0
+        answer, error = None, None
+        try:
+            answer = call()
+        except Exception as caught:
+            error = caught
+        self.now_s += min(self.cost_s, max(timeout_s, 0))
+        if self.cost_s > timeout_s:
+            raise LateError("late")
+        if error:
+            raise error
+        assert answer is not None
+        return answer
+
+
+def simulated(seed: int) -> tuple[float, float, Tensor]:
+    """One song of ones with members of random cost that hang, crash and give NaN, in fake time."""
+    rng = np.random.default_rng(seed)
+    clock = FakeTime()
+
+    def trouble(mean_s: float, kind: str, when: float) -> Callable[[Tensor], Tensor | None]:
+        def act(chunks: Tensor) -> Tensor | None:
+            clock.cost_s += mean_s * rng.lognormal(0, 0.2)
+            if kind == "steady" or rng.random() > when:
+                return None
+            if kind == "hang":
+                clock.cost_s = 1e9
+            elif kind == "crash":
+                raise RuntimeError("crash")
+            return torch.full((len(chunks), 2, *chunks.shape[1:]), torch.nan)
+
+        return act
+
+    kinds = ["steady", "hang", "crash", "nan"]
+    members = [
+        Moody(trouble(rng.uniform(0.1, 3), rng.choice(kinds), rng.uniform(0, 0.5)))
+        for _ in range(2)
+    ]
+    for member in members:
+        member.chunking = Chunking(chunk=500, hop=400)
+    budget_s = rng.uniform(5, 60)
+    song = torch.ones(2, 8000)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        queue = list(members)
+        monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
+        ready = Demixer(recipe.parse("test", TABLE), forgiving=True)
+        ready._run = clock.run
+        stream = ready.stream(
+            [song], 44_100, samples=8000, deadline=Deadline(budget_s, clock=clock)
+        )
+        stems = torch.cat(list(stream), dim=-1)
+    return clock.now_s, budget_s, stems
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_hundred_songs_each_none_late_none_without_an_answer(seed: int) -> None:
+    for number in range(100):
+        took_s, budget_s, stems = simulated(100 * seed + number)
+
+        assert took_s <= budget_s + 1e-6
+        assert stems.shape == (3, 2, 8000)
+        assert torch.isfinite(stems).all()
+        torch.testing.assert_close(stems.sum(dim=0), torch.ones(2, 8000), rtol=0, atol=1e-5)
