@@ -86,7 +86,10 @@ class Demixer:
         Raises:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
             OutputError: a member answered with a NaN or an infinity.
+            ValueError: there is a deadline but no length.
         """
+        if deadline is not None and samples is None:
+            raise ValueError("a deadline cannot be kept without the song's length in samples")
         lanes: _Lanes | None = None
         start = 0
         for block in blocks:
