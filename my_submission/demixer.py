@@ -136,9 +136,9 @@ class Demixer:
             if song is None:
                 audio.check_format(sample_rate_hz, block.shape[0])
                 if deadline is not None and samples is not None:
-                    groups = len(audio.pairs_of(block.shape[0]))
-                    plan = self.plan(samples / sample_rate_hz, groups, deadline.remaining_s)
-                    guard = self._guard(plan, deadline, samples / sample_rate_hz, groups)
+                    form = (samples, sample_rate_hz, len(audio.pairs_of(block.shape[0])))
+                    plan = self.plan(*form, budget_s=deadline.remaining_s)
+                    guard = self._guard(plan, deadline, *form)
                 song = Lanes(
                     self.recipe,
                     self._turns(plan, guard),
@@ -156,30 +156,43 @@ class Demixer:
         if guard is not None:
             self._learn(plan, guard)
 
-    def plan(self, song_s: float, groups: int, budget_s: float) -> Plan:
-        """Choose what to do with a song of ``song_s`` seconds and ``groups`` stereo pairs."""
+    def plan(self, samples: int, sample_rate_hz: int, groups: int, *, budget_s: float) -> Plan:
+        """Choose what to do with a song.
+
+        Args:
+            samples: length of the song.
+            sample_rate_hz: of the song.
+            groups: its stereo pairs.
+            budget_s: seconds that it may take.
+        """
         able = zip(self._costs, self._separators, strict=True)
         return planner.plan(
             self.recipe,
             [cost if separator else None for cost, separator in able],
-            lambda index, setting: self._chunks(index, setting, song_s, groups),
+            lambda index, setting: self._chunks(index, setting, samples, sample_rate_hz, groups),
             budget_s=budget_s,
             memory_bytes=self._memory_bytes,
         )
 
-    def _chunks(self, index: int, setting: Setting, song_s: float, groups: int) -> int:
+    def _chunks(
+        self, index: int, setting: Setting, samples: int, sample_rate_hz: int, groups: int
+    ) -> int:
         """How many chunks of a song a member is asked for."""
         separator = self._separators[index]
         if separator is None:
             return 0
-        samples = math.ceil(song_s * (separator.sample_rate_hz or audio.MAX_RATE_HZ))
-        return groups * passes.count(separator, setting, samples)
+        rate_hz = separator.sample_rate_hz or sample_rate_hz
+        own = math.ceil(samples * rate_hz / sample_rate_hz)
+        return groups * passes.count(separator, setting, own)
 
-    def _guard(self, plan: Plan, deadline: Deadline, song_s: float, groups: int) -> Guard:
+    def _guard(
+        self, plan: Plan, deadline: Deadline, samples: int, sample_rate_hz: int, groups: int
+    ) -> Guard:
         """Make the guard that keeps the time of one song."""
+        form = (samples, sample_rate_hz, groups)
         return Guard(
             deadline,
-            [self._chunks(index, plan.settings[index], song_s, groups) for index in plan.order],
+            [self._chunks(index, plan.settings[index], *form) for index in plan.order],
             [self._costs[index].chunk_s for index in plan.order],
         )
 

@@ -1,7 +1,7 @@
 """One song on its way through the members of a recipe.
 
 The song passes from member to member as *lanes*, aligned to the sample: the mixture, then an
-estimate of each stem that somebody has given so far. A member hears the mixture minus some of
+estimate of each stem, at first a share of the mixture. A member hears the mixture minus some of
 these estimates and adds its own answer to others, by the blend of those who have answered.
 Because it answers later than it is asked, the lanes wait for it in a queue no longer than its
 chunk. A second tensor says for each sample which members have answered.
@@ -76,13 +76,13 @@ class Lanes:
         for stem in recipe.track.stems:
             givers = recipe.givers(stem)
             chains[stem] = Chain(stem, recipe.blends, givers, frozenset(able).intersection(givers))
-        self._names: list[str] = []
+        self._names = [stem for stem in recipe.track.stems if stem != recipe.residual]
         self._stages = []
         asked: list[str] = []
         for turn in turns:
             stage = _Stage(
                 turn,
-                lanes=list(self._names),
+                lanes=self._names,
                 asked=list(asked),
                 chains={stem: chains[stem] for stem in turn.member.gives},
                 share=1 / (len(recipe.track.stems) - len(turn.member.minus)),
@@ -91,12 +91,13 @@ class Lanes:
                 tap=tap,
             )
             self._stages.append(stage)
-            self._names = stage.names
             asked.append(turn.member.name)
 
     def push(self, block: Tensor) -> Tensor:
         """Map the next ``(channels, samples)`` to the stems that are finished."""
-        lanes = audio.to_pairs(block)[:, None]
+        mixture = audio.to_pairs(block)[:, None]
+        share = mixture / len(self._recipe.track.stems)
+        lanes = torch.cat([mixture, share.expand(-1, len(self._names), -1, -1)], dim=1)
         answered = lanes.new_zeros(len(lanes), 0, lanes.shape[-1])
         for stage in self._stages:
             lanes, answered = stage.push(lanes, answered)
@@ -136,7 +137,7 @@ class _Stage:
 
     Args:
         turn: the member.
-        lanes: names of the stems that have an estimate already.
+        lanes: names of the stems that have an estimate.
         asked: names of the members that come before.
         chains: how the member's answers change the estimates, by stem.
         share: of what it hears, which each of its stems gets if nobody answers.
@@ -157,12 +158,15 @@ class _Stage:
         groups: int,
         tap: Tap | None,
     ) -> None:
-        self.names = [*lanes, *(stem for stem in turn.member.gives if stem not in lanes)]
+        self._names = lanes
         self._turn = turn
-        self._known = len(lanes)
         self._minus = [1 + lanes.index(stem) for stem in turn.member.minus]
         self._asked = asked
         self._chains = chains
+        # Stems that nobody before has tried: where I fail, they get a share of what I hear.
+        self._fresh = {
+            stem for stem, chain in chains.items() if not set(chain.givers).intersection(asked)
+        }
         self._share = share
         self._tap = tap
         self._queue: list[tuple[Tensor, Tensor]] = []
@@ -246,8 +250,10 @@ class _Stage:
         fallback = self._share * self._heard(lanes)
         given = list(self._chains)
         result = [lanes[:, 0]]
-        for number, name in enumerate(self.names):
-            estimate = lanes[:, 1 + number] if number < self._known else fallback
+        for number, name in enumerate(self._names):
+            estimate = lanes[:, 1 + number]
+            if name in self._fresh:
+                estimate = fallback
             if stems is not None and name in self._chains:
                 answer = stems[:, given.index(name)]
                 if self._tap:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from my_submission import recipe, separators
 from my_submission.budget import Deadline
-from my_submission.careful import PATIENCE, Call, Careful, Helper, LateError
+from my_submission.careful import PATIENCE, Careful
+from my_submission.helper import Call, Helper, LateError
 from my_submission.demixer import Demixer
 from my_submission.errors import CheckpointError
 from my_submission.predictor import Predictor
@@ -136,13 +137,16 @@ def test_a_member_that_recovers_is_asked_again(demixer: Callable[..., Demixer]) 
 
 def test_where_memory_runs_out_smaller_batches_are_tried(demixer: Callable[..., Demixer]) -> None:
     ready = demixer(Moody(full_memory), Moody())
-    careful = ready._careful(Deadline(60), 10, 1)[0]
+    plan = ready.plan(60_000, 44_100, 1, budget_s=60)
+    guard = ready._guard(plan, Deadline(60), 60_000, 44_100, 1)
+    careful = ready._turns(plan, guard)[0].separator
     assert isinstance(careful, Careful)
     chunks = SONG[None, :, :5000].repeat(5, 1, 1)
 
     stems = careful.separate(chunks)
 
     torch.testing.assert_close(stems[:, 0], chunks)
+    torch.testing.assert_close(stems[:, -1], torch.ones_like(chunks))
 
 
 def test_a_member_that_hangs_is_left_behind(demixer: Callable[..., Demixer]) -> None:
