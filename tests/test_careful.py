@@ -15,9 +15,9 @@ from torch import Tensor
 from my_submission import recipe, separators
 from my_submission.budget import Deadline
 from my_submission.careful import PATIENCE, Careful
-from my_submission.helper import Call, Helper, LateError
 from my_submission.demixer import Demixer
 from my_submission.errors import CheckpointError
+from my_submission.helper import Call, Helper, LateError
 from my_submission.predictor import Predictor
 from my_submission.separators import Chunking
 
