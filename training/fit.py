@@ -10,7 +10,7 @@ mixture minus a blend are asked again with the fitted blend.
 import argparse
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError, OutputError
 from my_submission.recipe import Recipe
 from training import gates, shares
-from training.blending import Method, fit, left_out_db, mean_db, plain_mean
+from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
 from training.moments import MIXTURE, Moments, answer, of_song
 
 MARK = "# Fitted by `python -m training fit`; what follows is written anew each time."
@@ -42,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="write the recipe with its new tables"
     )
-    parser.add_argument("--ridge", type=float, default=Method().ridge)
+    parser.add_argument(
+        "--ridge", type=float, help="towards the plain mean (default: what serves best)"
+    )
+    parser.add_argument(
+        "--silent", type=float, default=0.02, help="part of all songs in which a stem is silent"
+    )
     parser.add_argument("--non-negative", action="store_true", help="no weight below zero")
     parser.add_argument("--no-mixture", action="store_true", help="no weight for the mixture")
 
@@ -54,10 +59,12 @@ def run(options: argparse.Namespace) -> list[str]:
         ConfigError: the recipe or an option is wrong.
         OutputError: the recipe cannot be written.
     """
-    if not (math.isfinite(options.ridge) and options.ridge >= 0):
+    if options.ridge is not None and not 0 <= options.ridge < math.inf:
         raise ConfigError(f"expected --ridge to be 0 or above, got {options.ridge}")
+    if not 0 < options.silent < 1:
+        raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
     method = Method(
-        ridge=options.ridge,
+        ridges=Method().ridges if options.ridge is None else (options.ridge,),
         mixture=not options.no_mixture,
         non_negative=options.non_negative,
     )
@@ -70,7 +77,9 @@ def run(options: argparse.Namespace) -> list[str]:
         songs = [of_song(song, demixer, options.cache) for song in known]
         fitted = dataclasses.replace(plain, blends=tuple(blends(plain, songs, method)))
     fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, songs, signals_of))
-    fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, songs, signals_of))
+    fitted = dataclasses.replace(
+        fitted, gates=gates.fit(fitted, songs, shared_signals, options.silent)
+    )
     if options.output:
         write(options.output, Path(options.recipe), fitted)
     return report(plain, fitted, songs, method)
@@ -104,15 +113,20 @@ def blends(recipe: Recipe, songs: Sequence[Moments], method: Method) -> list[Ble
             signals = [answer(name, stem) for name in names]
             weights = fit(having, stem, signals, method)
             scores = left_out_db(having, stem, signals, method)
-            result.append(
-                Blend(
-                    stem=stem,
-                    weights={n: weights[s] for n, s in zip(names, signals, strict=True)},
-                    mixture=weights.get(MIXTURE, 0.0),
-                    sdr_db=float(np.mean(scores)),
-                )
-            )
+            result.append(as_blend(stem, names, weights, float(np.mean(scores))))
     return result
+
+
+def as_blend(
+    stem: str, names: Sequence[str], weights: Mapping[str, float], score_db: float | None
+) -> Blend:
+    """Make a blend of the weights of signals."""
+    return Blend(
+        stem=stem,
+        weights={name: weights[answer(name, stem)] for name in names},
+        mixture=weights.get(MIXTURE, 0.0),
+        sdr_db=score_db,
+    )
 
 
 def audible(songs: Sequence[Moments], stem: str) -> list[Moments]:
@@ -132,6 +146,11 @@ def signals_of(recipe: Recipe, stem: str) -> dict[str, float]:
     blend = recipe.blend(stem, recipe.givers(stem))
     signals = {answer(name, stem): weight for name, weight in blend.weights.items()}
     return {**signals, MIXTURE: blend.mixture}
+
+
+def shared_signals(recipe: Recipe, stem: str) -> dict[str, float]:
+    """What the recipe makes a stem of, with its share in what is left of the mixture."""
+    return shares.applied(recipe, stem, signals_of)
 
 
 def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], method: Method) -> list[str]:
@@ -170,21 +189,45 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], method: Meth
             lines.append(f"share in what is left of the mixture: {fitted.consistency[stem]:.3f}")
         if stem in fitted.gates:
             lines.append(f"gate: {fitted.gates[stem]}")
-    lines += ["", row("mean over stems, before", total_db(plain, songs))]
-    lines += [row("mean over stems, now (these songs, not left out)", total_db(fitted, songs))]
-    return lines
+    before, now = total_db([plain] * len(songs), songs), total_db([fitted] * len(songs), songs)
+    unseen = total_db(left_out(plain, songs, method), songs)
+    return [
+        *lines,
+        "",
+        row("mean over stems, not fitted", before),
+        row("mean over stems, fitted, on these same songs", now),
+        row("mean over stems, fitted, each song left out in its turn", unseen),
+        row("gain of fitting on songs left out", unseen - before),
+    ]
 
 
-def total_db(recipe: Recipe, songs: Sequence[Moments]) -> float:
-    """Mean over stems of the mean over songs that have them, with all blends and shares."""
-    return float(
-        np.mean(
-            [
-                mean_db(audible(songs, stem), stem, shares.applied(recipe, stem, signals_of))
-                for stem in recipe.track.stems
-            ]
-        )
-    )
+def left_out(recipe: Recipe, songs: Sequence[Moments], method: Method) -> list[Recipe]:
+    """The recipe as it is fitted without each song in its turn; subsets do not matter here."""
+    result = []
+    for number in range(len(songs)):
+        others = [*songs[:number], *songs[number + 1 :]]
+        whole = []
+        for stem in recipe.track.stems:
+            givers = recipe.givers(stem)
+            having = audible(others, stem)
+            if givers and having:
+                weights = fit(having, stem, [answer(name, stem) for name in givers], method)
+                whole.append(as_blend(stem, givers, weights, None))
+        fitted = dataclasses.replace(recipe, blends=tuple(whole))
+        shared = shares.fit(fitted, others, signals_of)
+        result.append(dataclasses.replace(fitted, consistency=shared))
+    return result
+
+
+def total_db(fitted: Sequence[Recipe], songs: Sequence[Moments]) -> float:
+    """Mean over stems of the mean over songs that have them, each song with its own recipe."""
+    scores: dict[str, list[float]] = {}
+    for recipe, song in zip(fitted, songs, strict=True):
+        for stem in recipe.track.stems:
+            if not song.silent(stem):
+                score = sdr_db(song, stem, shared_signals(recipe, stem))
+                scores.setdefault(stem, []).append(score)
+    return float(np.mean([np.mean(some) for some in scores.values()]))
 
 
 def row(label: str, value_db: float) -> str:

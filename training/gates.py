@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,37 +15,81 @@ from training.moments import MIXTURE, Moments
 LEAST = 2
 """Songs with a silent stem, below which no gate is fitted for it."""
 
+WORTH_DB = 0.001
+"""A gate that gains less, in the mean over all songs, is not worth its risk."""
+
 RIDGE = 0.05
 """Keeps the curve from becoming a step where the classes do not overlap."""
 
 Signals = Callable[[Recipe, str], Mapping[str, float]]
 
 
-def fit(recipe: Recipe, songs: Sequence[Moments], signals_of: Signals) -> dict[str, Gate]:
-    """Fit a gate for each stem that is silent in some songs and not in others."""
+def fit(
+    recipe: Recipe, songs: Sequence[Moments], signals_of: Signals, prior: float
+) -> dict[str, Gate]:
+    """Fit a gate for each stem where it gains on songs left out.
+
+    Args:
+        recipe: with its blends and shares.
+        songs: all of them; a stem must be silent in some and not in others.
+        signals_of: what the recipe makes a stem of.
+        prior: part of all songs in which a stem is silent. Songs to fit on have more of them, or
+            there would be nothing to learn from, so both kinds are weighed.
+    """
     result = {}
     for stem in recipe.track.stems:
-        own = signals_of(recipe, stem)
-        levels_db = np.array([level_db(song, own) for song in songs])
-        silent = np.array([song.silent(stem) for song in songs])
-        if silent.sum() < LEAST or (~silent).sum() < LEAST:
+        examples = [_example(song, stem, signals_of(recipe, stem)) for song in songs]
+        everyone = np.arange(len(songs))
+        gate = of_examples(examples, prior)
+        if gate is None:
             continue
-        slope, offset = logistic(levels_db, silent)
-        if slope >= 0:  # the silent ones are not quieter: nothing to go by
-            continue
-        quiet = np.flatnonzero(~silent)
-        quiet = quiet[levels_db[quiet].argsort()][: max(len(quiet) // 4, 1)]
-        active_db = float(np.mean([sdr_db(songs[int(number)], stem, own) for number in quiet]))
-        result[stem] = Gate(
-            midpoint_db=float(-offset / slope), width_db=float(-1 / slope), active_db=active_db
-        )
+        silent = np.array([one.silent for one in examples])
+        share = np.where(silent, prior / max(silent.sum(), 1), (1 - prior) / (~silent).sum())
+        gain_db = 0.0
+        for number in everyone:
+            others = [examples[int(other)] for other in everyone if other != number]
+            without = of_examples(others, prior)
+            if without and without.silences(*examples[number].energies):
+                gain_db += float(share[number]) * (0.0 - examples[number].sdr_db)
+        if gain_db >= WORTH_DB:
+            result[stem] = gate
     return result
 
 
-def level_db(song: Moments, estimate: Mapping[str, float]) -> float:
-    """Level of an estimate relative to the mixture."""
-    mixture = song.energy({MIXTURE: 1.0})
-    return 10 * math.log10((song.energy(estimate) + 1e-12) / (mixture + 1e-12))
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A stem of a song: its estimate's and the mixture's energy, whether it is silent, its SDR."""
+
+    energies: tuple[float, float]
+    silent: bool
+    sdr_db: float
+
+    @property
+    def level_db(self) -> float:
+        """Level of the estimate relative to the mixture."""
+        return 10 * math.log10((self.energies[0] + 1e-12) / (self.energies[1] + 1e-12))
+
+
+def _example(song: Moments, stem: str, own: Mapping[str, float]) -> Example:
+    energies = song.energy(own), song.energy({MIXTURE: 1.0})
+    return Example(energies, song.silent(stem), sdr_db(song, stem, own))
+
+
+def of_examples(examples: Sequence[Example], prior: float) -> Gate | None:
+    """Fit one gate; None if there is nothing to go by."""
+    silent = np.array([one.silent for one in examples])
+    if silent.sum() < LEAST or (~silent).sum() < LEAST:
+        return None
+    levels_db = np.array([one.level_db for one in examples])
+    slope, offset = logistic(levels_db, silent)
+    if slope >= 0:  # the silent ones are not quieter
+        return None
+    # The odds among the examples are not those among all songs.
+    offset += math.log(prior / (1 - prior)) - math.log(silent.sum() / (~silent).sum())
+    quiet = np.flatnonzero(~silent)
+    quiet = quiet[levels_db[quiet].argsort()][: max(len(quiet) // 4, 1)]
+    active_db = float(np.mean([examples[int(number)].sdr_db for number in quiet]))
+    return Gate(midpoint_db=float(-offset / slope), width_db=float(-1 / slope), active_db=active_db)
 
 
 def logistic(x: NDArray[np.float64], yes: NDArray[np.bool_]) -> tuple[float, float]:
