@@ -31,7 +31,7 @@ FILE_VARIABLE = "DEMIX_COSTS"
 BATCHES = (1, 2, 4, 8, 16)
 """Chunks at once that are tried, as long as more at once are faster."""
 
-WORTHWHILE = 0.95
+WORTHWHILE = 0.9
 """A larger batch must cost at most so much of the smaller one's time per chunk."""
 
 SLOW_S = 10.0

@@ -37,6 +37,7 @@ class Demixer:
     Attributes:
         recipe: as given.
         asked: is called with the index of a member before each call into it, and with -1 after.
+        costs: of each member, corrected by each song.
 
     Raises:
         ConfigError: a member's name or options are wrong.
@@ -61,7 +62,7 @@ class Demixer:
             None if index in without else self._build(member)
             for index, member in enumerate(recipe.members)
         ]
-        self._costs = [
+        self.costs = [
             self._cost(costs, member, separator)
             for member, separator in zip(recipe.members, self._separators, strict=True)
         ]
@@ -165,16 +166,16 @@ class Demixer:
             groups: its stereo pairs.
             budget_s: seconds that it may take.
         """
-        able = zip(self._costs, self._separators, strict=True)
+        able = zip(self.costs, self._separators, strict=True)
         return planner.plan(
             self.recipe,
             [cost if separator else None for cost, separator in able],
-            lambda index, setting: self._chunks(index, setting, samples, sample_rate_hz, groups),
+            lambda index, setting: self.chunks(index, setting, samples, sample_rate_hz, groups),
             budget_s=budget_s,
             memory_bytes=self._memory_bytes,
         )
 
-    def _chunks(
+    def chunks(
         self, index: int, setting: Setting, samples: int, sample_rate_hz: int, groups: int
     ) -> int:
         """How many chunks of a song a member is asked for."""
@@ -192,8 +193,8 @@ class Demixer:
         form = (samples, sample_rate_hz, groups)
         return Guard(
             deadline,
-            [self._chunks(index, plan.settings[index], *form) for index in plan.order],
-            [self._costs[index].chunk_s for index in plan.order],
+            [self.chunks(index, plan.settings[index], *form) for index in plan.order],
+            [self.costs[index].chunk_s for index in plan.order],
         )
 
     def _turns(self, plan: Plan, guard: Guard | None) -> list[Turn]:
@@ -215,7 +216,7 @@ class Demixer:
                     member=self.recipe.members[index],
                     separator=separator,
                     setting=plan.settings[index],
-                    batch=self._costs[index].batch,
+                    batch=self.costs[index].batch,
                 )
             )
         return turns
@@ -223,4 +224,4 @@ class Demixer:
     def _learn(self, plan: Plan, guard: Guard) -> None:
         """Keep what the song has taught about the members' costs, for the next one."""
         for index, chunk_s in zip(plan.order, guard.costs_s, strict=True):
-            self._costs[index] = dataclasses.replace(self._costs[index], chunk_s=chunk_s)
+            self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=chunk_s)

@@ -112,7 +112,7 @@ def random_demixer(rng: np.random.Generator, clock: FakeTime) -> Demixer:
         monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
         ready = Demixer(recipe.parse("test", table), forgiving=True)
     ready._run = clock.run
-    ready._costs = costs
+    ready.costs = costs
     return ready
 
 

@@ -2,7 +2,8 @@
 
 For one song the weights that leave the least energy of error solve a linear system. Over many
 songs, the mean of their SDR is what the board scores, so each song's error is weighed by the
-inverse of what is left of it, and solved again, round by round. A ridge draws the weights to the plain mean, where the songs say too little.
+inverse of what is left of it, and solved again, round by round. A ridge draws the weights to the
+plain mean, where the songs say too little.
 """
 
 import math
