@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
         "24 is the default in FLAC",
     )
     command.add_argument(
+        "--best", action="store_true", help="take all the care that the recipe knows of, and time"
+    )
+    command.add_argument(
         "--overwrite", action="store_true", help="replace stems that are there already"
     )
     return result
@@ -134,7 +137,7 @@ def separate(options: argparse.Namespace) -> int:
     failed = 0
     for song, paths in jobs.items():
         try:
-            separate_file(demixer, song, paths, bits=bits)
+            separate_file(demixer, song, paths, bits=bits, best=options.best)
         except DemixError as error:
             failed += 1
             complain(f"{song}: {error}")

@@ -103,19 +103,21 @@ class Demixer:
         *,
         samples: int | None = None,
         deadline: Deadline | None = None,
+        best: bool = False,
         tap: Tap | None = None,
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks.
 
         With a deadline there is always an answer in time: what the members have found by then,
-        and shares of the mixture where no member has found anything. Without one all members do
-        their best, and their errors are raised.
+        and shares of the mixture where no member has found anything. Without one all members
+        work, and their errors are raised.
 
         Args:
             blocks: ``(channels, samples)`` of any lengths, together the song.
             sample_rate_hz: of the song.
             samples: length of the song, which is needed to plan for a deadline.
             deadline: when the answer must be there.
+            best: without a deadline, take as much care as the recipe knows of.
             tap: see :class:`my_submission.lanes.Lanes`.
 
         Yields:
@@ -131,7 +133,7 @@ class Demixer:
             raise ValueError("a deadline cannot be kept without the song's length in samples")
         song: Lanes | None = None
         guard: Guard | None = None
-        plan = planner.without_limits(self.recipe)
+        plan = planner.without_limits(self.recipe, best=best)
         start = 0
         for block in blocks:
             if song is None:

@@ -44,11 +44,19 @@ class Plan:
     expected_s: float = 0.0
 
 
-def without_limits(recipe: Recipe) -> Plan:
-    """Plan for all the time in the world: all members, in the recipe's order, at their best."""
+def without_limits(recipe: Recipe, *, best: bool = False) -> Plan:
+    """Plan for songs that have no deadline: all members, in the recipe's order.
+
+    Args:
+        recipe: what there is to choose from.
+        best: take each member's best setting instead of its first.
+    """
     everyone = range(len(recipe.members))
-    best = [max(member.settings, key=lambda one: one.gain_db) for member in recipe.members]
-    return Plan(order=tuple(everyone), planned=frozenset(everyone), settings=tuple(best))
+    settings = [
+        max(member.settings, key=lambda one: one.gain_db) if best else member.settings[0]
+        for member in recipe.members
+    ]
+    return Plan(order=tuple(everyone), planned=frozenset(everyone), settings=tuple(settings))
 
 
 def plan(

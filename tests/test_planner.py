@@ -129,13 +129,14 @@ def test_with_many_members_the_plan_is_made_step_by_step() -> None:
     assert plan.planned == {17, 18}
 
 
-def test_without_a_deadline_all_do_their_best() -> None:
+@pytest.mark.parametrize(("best", "passes"), [(False, 1), (True, 3)])
+def test_without_a_deadline_all_work(best: bool, passes: int) -> None:
     settings = [{"passes": 1}, {"passes": 3, "gain_db": 0.1}, {"passes": 2, "gain_db": 0.05}]
 
-    plan = planner.without_limits(table(b={"settings": settings}))
+    plan = planner.without_limits(table(b={"settings": settings}), best=best)
 
     assert plan.order == (0, 1, 2, 3)
-    assert plan.settings[1].passes == 3
+    assert plan.settings[1].passes == passes
 
 
 def test_nothing_is_expected_of_costs_that_nobody_knows() -> None:

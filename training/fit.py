@@ -4,7 +4,8 @@
 
 For each stem and each set of members that may answer for it, weights are solved for in closed
 form; their scores are those of songs that were left out, each in its turn. Members that hear the
-mixture minus a blend are asked again with the fitted blend.
+mixture minus a blend are asked again with the fitted blend. Last, each further setting of a member
+is compared with its first: write that gain into the recipe, as ``gain_db``.
 """
 
 import argparse
@@ -15,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.songs import find_songs
+from evaluator.songs import Song, find_songs
 from my_submission import recipe as recipes
 from my_submission.blend import Blend, subsets
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError, OutputError
-from my_submission.recipe import Recipe
+from my_submission.recipe import Recipe, Setting
 from training import gates, shares
 from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
 from training.moments import MIXTURE, Moments, answer, of_song
@@ -68,7 +69,8 @@ def run(options: argparse.Namespace) -> list[str]:
         mixture=not options.no_mixture,
         non_negative=options.non_negative,
     )
-    plain = unfitted(recipes.load(options.recipe))
+    given = recipes.load(options.recipe)
+    plain = with_settings(unfitted(given), [0] * len(given.members))
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
     fitted = plain
     # Who hears the mixture minus a stem hears it minus the blend: once more with that fitted.
@@ -82,7 +84,55 @@ def run(options: argparse.Namespace) -> list[str]:
     )
     if options.output:
         write(options.output, Path(options.recipe), fitted)
-    return report(plain, fitted, songs, method)
+    lines = report(plain, fitted, songs, method)
+    return [*lines, *gains(given, fitted, songs, known, options.cache)]
+
+
+def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
+    """The recipe with one setting for each member."""
+    members = zip(recipe.members, numbers, strict=True)
+    return dataclasses.replace(
+        recipe,
+        members=tuple(
+            dataclasses.replace(member, settings=(member.settings[number],))
+            for member, number in members
+        ),
+    )
+
+
+def gains(
+    given: Recipe,
+    fitted: Recipe,
+    songs: Sequence[Moments],
+    known: Sequence[Song],
+    cache: Path | None,
+) -> list[str]:
+    """Say what each further setting of a member gains over its first, in the fitted blend."""
+    lines = []
+    for index, member in enumerate(given.members):
+        for number, setting in enumerate(member.settings[1:], 1):
+            numbers = [0] * len(given.members)
+            numbers[index] = number
+            other = dataclasses.replace(fitted, members=with_settings(given, numbers).members)
+            demixer = Demixer(other)
+            again = [of_song(song, demixer, cache) for song in known]
+            gain_db = np.mean(
+                [
+                    mean_db(audible(again, stem), stem, shared_signals(fitted, stem))
+                    - mean_db(audible(songs, stem), stem, shared_signals(fitted, stem))
+                    for stem in member.gives
+                ]
+            )
+            lines.append(row(f"gain of {member.name} with {shown(setting)}", float(gain_db)))
+    return lines
+
+
+def shown(setting: Setting) -> str:
+    """A setting's fields that are not the usual ones."""
+    usual = dataclasses.asdict(Setting())
+    fields = dataclasses.asdict(setting)
+    del fields["gain_db"]
+    return ", ".join(f"{name} = {value}" for name, value in fields.items() if value != usual[name])
 
 
 def unfitted(recipe: Recipe) -> Recipe:
