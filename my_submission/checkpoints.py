@@ -2,13 +2,15 @@
 
 The register models/checkpoints.toml is data: one table per file. A file is opened only if its
 sha256 is the registered one, and it is read by a loader that admits tensors and plain arrays
-and nothing else, so a checkpoint that was tampered with is refused twice. Files of the format
-``onnx`` hold their network too, as a graph of known operations: :func:`session` opens them.
+and nothing else, so a checkpoint that was tampered with is refused twice. ONNX files hold their
+network too, as a graph of known operations: :func:`sessions` opens them.
 """
 
 import hashlib
 import importlib.metadata
 import pickle
+import tarfile
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ class Checkpoint:
         network: module in ``models/`` whose network the weights fit; empty if the file holds it.
         package: the installed distribution that carries the file.
         file: path of the file in that distribution.
-        format: how the file is written: ``onnx``, or a key of :data:`READERS`.
+        format: how the file is written: :data:`ONNX_ARCHIVE` or a key of :data:`READERS`.
         sha256: of the whole file.
         size_bytes: of the whole file.
         licence: of the weights.
@@ -154,23 +156,39 @@ def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:
     return READERS[checkpoint.format](path)
 
 
-def session(checkpoint: Checkpoint, path: Path | None = None) -> InferenceSession:
-    """Verify one ONNX file and open it.
+def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, InferenceSession]:
+    """Verify one archive of ONNX files and open them all.
 
     Args:
-        checkpoint: what the file must be.
+        checkpoint: what the archive must be.
         path: where it lies, if not where its package put it.
 
+    Returns:
+        The networks by the names of their files, without folder and ending.
+
     Raises:
-        CheckpointError: the file is missing, altered, or no ONNX model.
+        CheckpointError: the file is missing, altered, or no such archive.
     """
     path = path or checkpoint.path()
     verify(path, checkpoint)
-    if checkpoint.format != ONNX:
+    if checkpoint.format != ONNX_ARCHIVE:
         raise CheckpointError(
-            f"weights {checkpoint.name!r} have the format {checkpoint.format!r}, expected {ONNX!r}"
+            f"weights {checkpoint.name!r} have the format {checkpoint.format!r}, "
+            f"expected {ONNX_ARCHIVE!r}"
         )
-    return open_session(path)
+    opened = {}
+    try:
+        with tarfile.open(path) as archive, tempfile.TemporaryDirectory() as folder:
+            for member in archive:
+                # Only contents leave the archive, never the paths that it asks for.
+                contents = archive.extractfile(member) if member.name.endswith(".onnx") else None
+                if contents is not None:
+                    copy = Path(folder, "network.onnx")
+                    copy.write_bytes(contents.read())
+                    opened[Path(member.name).stem] = open_session(copy)
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise CheckpointError(f"expected an archive of ONNX models at {path}: {error}") from error
+    return opened
 
 
 def read_numpy_dict(path: Path) -> dict[str, Tensor]:
@@ -202,8 +220,8 @@ def read_numpy_dict(path: Path) -> dict[str, Tensor]:
 
 READERS = {"numpy_dict": read_numpy_dict}
 
-ONNX = "onnx"
-"""The format of files that hold a network with its weights."""
+ONNX_ARCHIVE = "onnx_archive"
+"""The format of compressed tar archives of ONNX files, which hold their networks too."""
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:

@@ -2,12 +2,15 @@
 
 import dataclasses
 import hashlib
+import io
 import os
 import pickle
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +20,11 @@ from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError
 
 REGISTER = checkpoints.register()
+every_state = pytest.mark.parametrize(
+    "checkpoint",
+    [checkpoint for checkpoint in REGISTER.values() if checkpoint.format in checkpoints.READERS],
+    ids=lambda checkpoint: checkpoint.name,
+)
 every_checkpoint = pytest.mark.parametrize("checkpoint", REGISTER.values(), ids=lambda c: c.name)
 
 
@@ -45,11 +53,14 @@ def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
     assert checkpoint.licence
     assert checkpoint.trained_on
     assert checkpoint.source
-    assert checkpoint.format in checkpoints.READERS
-    assert (checkpoints.REGISTER.parent / f"{checkpoint.network}.py").is_file()
+    assert checkpoint.format in {*checkpoints.READERS, checkpoints.ONNX_ARCHIVE}
+    if checkpoint.format in checkpoints.READERS:
+        assert (checkpoints.REGISTER.parent / f"{checkpoint.network}.py").is_file()
+    else:
+        assert not checkpoint.network, "an ONNX file brings its network along"
 
 
-@every_checkpoint
+@every_state
 def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
     network = SpleeterUNet()
 
@@ -125,6 +136,58 @@ def test_only_float32_arrays_are_weights(tmp_path: Path, value: object) -> None:
 
     with pytest.raises(CheckpointError, match=r"expected .* to hold a dict of float32 arrays"):
         checkpoints.load(registered(path), path)
+
+
+def archive_of(path: Path, contents: dict[str, bytes]) -> Checkpoint:
+    """Write an archive and register it."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    return dataclasses.replace(registered(path), format=checkpoints.ONNX_ARCHIVE)
+
+
+def test_networks_are_opened_without_unpacking_their_archive(
+    tmp_path: Path, copying_model: bytes
+) -> None:
+    path = tmp_path / "archive.tar.gz"
+    checkpoint = archive_of(path, {"../../out/copy.onnx": copying_model, "/config.ini": b"[train]"})
+
+    opened = checkpoints.sessions(checkpoint, path)
+
+    assert list(opened) == ["copy"]
+    (answer,) = opened["copy"].run(None, {"x": np.array([3, 4], dtype=np.float32)})
+    assert answer.tolist() == [3, 4]
+    assert list(tmp_path.iterdir()) == [path]
+    assert not (tmp_path.parents[1] / "out").exists()
+
+
+def test_an_archive_that_was_altered_is_not_opened(tmp_path: Path, copying_model: bytes) -> None:
+    path = tmp_path / "archive.tar.gz"
+    checkpoint = archive_of(path, {"copy.onnx": copying_model})
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+
+    with pytest.raises(CheckpointError, match="expected sha256"):
+        checkpoints.sessions(checkpoint, path)
+
+
+@pytest.mark.parametrize("contents", [b"", b"nonsense"])
+def test_what_is_no_archive_is_refused(tmp_path: Path, contents: bytes) -> None:
+    path = tmp_path / "archive.tar.gz"
+    path.write_bytes(contents)
+    checkpoint = dataclasses.replace(registered(path), format=checkpoints.ONNX_ARCHIVE)
+
+    with pytest.raises(CheckpointError, match="expected an archive of ONNX models at"):
+        checkpoints.sessions(checkpoint, path)
+
+
+def test_weights_of_another_format_are_no_archive(tmp_path: Path) -> None:
+    path = tmp_path / "weights.ckpt"
+    path.write_bytes(b"")
+
+    with pytest.raises(CheckpointError, match="'numpy_dict', expected 'onnx_archive'"):
+        checkpoints.sessions(registered(path), path)
 
 
 def test_weights_of_another_network_are_refused() -> None:

@@ -1,0 +1,148 @@
+"""Clips are drawn from recordings of one split, loud as film is, and the same every time."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tools import film_clips
+from tools.film_audio import RATE_HZ, Audio, active_level_db, write_stems
+from tools.film_clips import Stock, draw_clip, fill_stock
+from tools.film_files import Recording, find
+from tools.film_sources import SPLITS, Source
+
+CLIP_S = 3.0
+SAMPLES = round(CLIP_S * RATE_HZ)
+SOURCES = {
+    "dialog": (Source("talk", "**/*.wav"),),
+    "effect": (Source("noise", "*.pk3", "voice"), Source("noise", "*.wav")),
+    "music": (Source("tune", "*.wav"),),
+}
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Three packages: tones with pauses, noises in a folder and in an archive, a stereo tone."""
+
+    def write(name: str, audio: Audio, rate_hz: int = RATE_HZ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.2 * audio + 0.05, rate_hz)  # the offset must not come through
+        return path
+
+    for voice in ("anna/1", "anna/2", "berta/1"):
+        tone = np.sin(np.arange(11_025) / 3)
+        write(f"talk/{voice}.wav", np.concatenate([0 * tone, tone, 0 * tone]), 22_050)
+    write("noise/wind.wav", rng.standard_normal(5 * RATE_HZ))
+    hit = write("hit.wav", rng.standard_normal(RATE_HZ // 4))
+    with zipfile.ZipFile(tmp_path / "noise" / "all.pk3", "w") as archive:
+        archive.write(hit, "sound/hit.wav")
+        archive.write(hit, "sound/voice.wav")
+    write("tune/song.wav", np.sin(np.outer(np.arange(8 * RATE_HZ), [0.05, 0.07])))
+    return tmp_path
+
+
+@pytest.fixture
+def stock(unpacked: Path) -> Stock:
+    return fill_stock(unpacked, SOURCES)
+
+
+def test_recordings_are_sorted_by_what_they_are_for(stock: Stock) -> None:
+    assert [len(folder) for folder in stock.voices[0]] == [2, 1]
+    assert [bed.path.name for shelf in stock.beds for bed in shelf] == ["wind.wav"]
+    assert [event.member for shelf in stock.events for event in shelf] == ["sound/hit.wav"]
+    assert [tune.path.name for shelf in stock.music for tune in shelf] == ["song.wav"]
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_clip_has_three_wide_stems_without_offset_or_clipping(stock: Stock, index: int) -> None:
+    stems = draw_clip(stock, CLIP_S, 1, index)
+
+    assert stems.shape == (3, 2, SAMPLES)
+    assert np.abs(stems).max() <= film_clips.PEAK_LIMIT
+    assert np.abs(stems.sum(axis=0)).max() <= film_clips.PEAK_LIMIT
+    assert np.abs(stems.mean(axis=2)).max() < 1e-3
+    assert not np.array_equal(stems[1, 0], stems[1, 1])
+    levels_db = [active_level_db(stem) for stem in stems]
+    assert levels_db == pytest.approx([-20, -24, -27], abs=film_clips.SPREAD_DB + 1.5)
+
+
+def test_the_same_seed_gives_the_same_clip_and_another_another(stock: Stock) -> None:
+    first = draw_clip(stock, CLIP_S, 1, 0)
+
+    assert np.array_equal(draw_clip(stock, CLIP_S, 1, 0), first)
+    assert not np.array_equal(draw_clip(stock, CLIP_S, 2, 0), first)
+    assert not np.array_equal(draw_clip(stock, CLIP_S, 1, 1), first)
+
+
+def test_each_stem_is_silent_in_its_turn(stock: Stock) -> None:
+    silent = {
+        index: [not stem.any() for stem in draw_clip(stock, CLIP_S, 1, index)]
+        for index in (6, 7, 15, 23)
+    }
+
+    assert silent == {
+        6: [False, False, False],
+        7: [True, False, False],
+        15: [False, True, False],
+        23: [False, False, True],
+    }
+
+
+def test_files_hold_what_was_drawn(stock: Stock, tmp_path: Path) -> None:
+    stems = draw_clip(stock, CLIP_S, 1, 0)
+
+    write_stems(tmp_path, stems)
+
+    for name, stem in zip(("dialog", "effect", "music"), stems, strict=True):
+        audio, rate_hz = soundfile.read(tmp_path / f"{name}.flac")
+        assert rate_hz == RATE_HZ
+        np.testing.assert_allclose(audio.T, stem, rtol=0, atol=2**-15)
+
+
+def test_silence_at_the_ends_of_a_line_is_cut_off(unpacked: Path) -> None:
+    audio, rate_hz = Recording(unpacked / "talk" / "anna" / "1.wav").read()
+
+    kept = film_clips.trimmed(audio[:, 0] - 0.05)
+
+    assert rate_hz == 22_050
+    assert 11_025 <= len(kept) < 16_000 < len(audio)
+
+
+def test_a_part_of_a_recording_is_read(unpacked: Path) -> None:
+    (recording,) = find(unpacked / "tune", "*.wav")
+
+    part, rate_hz = recording.read(1.0, 1.5)
+
+    assert recording.duration_s() == 8.0
+    assert part.shape == (rate_hz // 2, 2)
+
+
+def test_a_package_that_is_missing_is_named(unpacked: Path) -> None:
+    with pytest.raises(SystemExit, match="unpack the package absent there"):
+        Source("absent", "*.ogg").recordings(unpacked)
+
+
+def test_no_recording_is_of_two_splits() -> None:
+    def of(split: str) -> set[tuple[str, str]]:
+        return {
+            (source.package, source.files)
+            for sources in SPLITS[split].values()
+            for source in sources
+        }
+
+    assert set(SPLITS) == {"train", "valid", "test"}
+    assert not of("train") & of("valid")
+    assert not of("train") & of("test")
+    assert not of("valid") & of("test")
+
+
+def test_every_stem_has_sources_in_every_split() -> None:
+    for split in SPLITS.values():
+        assert {stem: bool(sources) for stem, sources in split.items()} == {
+            "dialog": True,
+            "effect": True,
+            "music": True,
+        }
