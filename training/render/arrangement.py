@@ -178,8 +178,8 @@ def draw(
     mma = packages.tool("mma")
     refusal = ConfigError(f"expected a groove with drums, bass and others, found none in {TRIES}")
     for _ in range(TRIES):
-        variants = grooves[rng.integers(len(grooves))]
-        groove = variants[rng.integers(len(variants))]
+        variants = grooves[int(rng.integers(len(grooves)))]
+        groove = variants[int(rng.integers(len(variants)))]
         tempo = int(rng.integers(75, 150))
         bars = 2 + int(duration_s * tempo / 60 / 2)  # enough even if a bar has but two beats
         chords = draw_chords(rng, bars)
