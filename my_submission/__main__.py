@@ -2,6 +2,7 @@
 
     python -m my_submission separate SONG... -o DIR
     python -m my_submission list
+    python -m my_submission plan
 
 Paths of what was written go to stdout, one a line; everything else to stderr. The status is 2 if
 any song failed, and then nothing of that song is left behind.
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "list":
             return list_()
+        if options.command == "plan":
+            return plan_(options)
         return separate(options)
     except DemixError as error:
         complain(str(error))
@@ -46,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
     commands = result.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="list separators and recipes, one a line, tab-separated")
     command = commands.add_parser(
+        "plan",
+        help="show what a recipe's members cost on this machine, and what is done in which time",
+    )
+    command.add_argument("--seconds", type=float, default=240.0, help="length of the song")
+    add_recipe(command)
+    command = commands.add_parser(
         "separate",
         help="write the stems of each SONG to DIR/SONG/STEM.wav",
         description="Write the stems of each SONG to DIR/SONG/STEM.wav, at the song's rate and "
@@ -55,10 +64,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
     )
-    command.add_argument(
-        "--track", choices=sorted(tracks.TRACKS), help="music or film (the recipe's, or else mdx)"
-    )
-    command.add_argument("--recipe", metavar="NAME|FILE", help="a name from `list` or a TOML file")
+    add_recipe(command)
     command.add_argument("--format", choices=("wav", "flac"), default="wav")
     command.add_argument(
         "--bits",
@@ -67,9 +73,42 @@ def parser() -> argparse.ArgumentParser:
         "24 is the default in FLAC",
     )
     command.add_argument(
+        "--best", action="store_true", help="take all the care that the recipe knows of, and time"
+    )
+    command.add_argument(
         "--overwrite", action="store_true", help="replace stems that are there already"
     )
     return result
+
+
+def add_recipe(command: argparse.ArgumentParser) -> None:
+    """Add the options by which a recipe is chosen."""
+    command.add_argument(
+        "--track", choices=sorted(tracks.TRACKS), help="music or film (the recipe's, or else mdx)"
+    )
+    command.add_argument("--recipe", metavar="NAME|FILE", help="a name from `list` or a TOML file")
+
+
+def chosen_recipe(options: argparse.Namespace) -> recipe.Recipe:
+    """Read the recipe that the options choose."""
+    track = tracks.by_name(options.track or "mdx")
+    chosen = recipe.load(options.recipe or recipe.default_name(track))
+    if options.track and chosen.track != track:
+        raise ConfigError(
+            f"recipe {chosen.name!r} is for the track {chosen.track.name!r}, not {track.name!r}"
+        )
+    return chosen
+
+
+def plan_(options: argparse.Namespace) -> int:
+    """Print what the planner does with how much time."""
+    if not 1 <= options.seconds <= 100_000:
+        raise ConfigError(f"expected --seconds from 1 to 100000, got {options.seconds}")
+    chosen = chosen_recipe(options)
+    from my_submission import outlook  # imports torch
+
+    print("\n".join(outlook.table(chosen, options.seconds)))
+    return 0
 
 
 def list_() -> int:
@@ -87,12 +126,7 @@ def separate(options: argparse.Namespace) -> int:
     if options.format == "flac" and options.bits == "32f":
         raise ConfigError("FLAC holds integers: choose --bits 16 or 24, or --format wav")
     bits = options.bits or {"wav": "32f", "flac": "24"}[options.format]
-    track = tracks.by_name(options.track or "mdx")
-    chosen = recipe.load(options.recipe or recipe.default_name(track))
-    if options.track and chosen.track != track:
-        raise ConfigError(
-            f"recipe {chosen.name!r} is for the track {chosen.track.name!r}, not {track.name!r}"
-        )
+    chosen = chosen_recipe(options)
     jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
 
     # Only now: torch takes seconds to import, and mistakes should not wait for it.
@@ -103,7 +137,7 @@ def separate(options: argparse.Namespace) -> int:
     failed = 0
     for song, paths in jobs.items():
         try:
-            separate_file(demixer, song, paths, bits=bits)
+            separate_file(demixer, song, paths, bits=bits, best=options.best)
         except DemixError as error:
             failed += 1
             complain(f"{song}: {error}")

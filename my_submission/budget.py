@@ -32,16 +32,17 @@ class Deadline:
 class Guard:
     """Decides chunk by chunk which members of a recipe may still work on a song.
 
-    Members come in the order of their worth. A chunk is allowed if it can end in time and still
-    leaves enough for all that the members before it have to do in the rest of the song. So the
-    first member never starves, and the last uses what is left over.
+    Members take turns in the order of their worth. A chunk is allowed if it can end in time and
+    still leaves enough for all that the turns before it have to do in the rest of the song. So
+    the first never starves, and the last uses what is left over.
 
-    Costs are not known before: they are measured on the way, with a margin, since a machine
-    that other processes use too is not equally fast all the time.
+    Costs are corrected on the way, with a margin, since a machine that other processes use too is
+    not equally fast all the time.
 
     Args:
         deadline: of the song.
-        chunks: how many each member will be asked for, in the order of their worth.
+        chunks: how many each turn will be asked for, in the order of their worth.
+        costs_s: what a chunk of each is expected to cost in seconds; NaN where nobody knows.
     """
 
     MARGIN = 1.25
@@ -56,47 +57,56 @@ class Guard:
     MEMORY = 0.3
     """Weight of the newest chunk in the running mean of costs."""
 
-    def __init__(self, deadline: Deadline, chunks: Sequence[int]) -> None:
+    def __init__(
+        self, deadline: Deadline, chunks: Sequence[int], costs_s: Sequence[float] = ()
+    ) -> None:
         self.deadline = deadline
         self._left = list(chunks)
-        self._cost_s = [math.nan] * len(chunks)
+        self._cost_s = list(costs_s) or [math.nan] * len(chunks)
 
-    def allows(self, member: int, chunks: int) -> bool:
-        """Whether ``member`` may separate its next ``chunks`` chunks."""
-        spare_s = self._spare_s(member)
-        return spare_s > 0 and chunks * self._expected_s(member) <= spare_s
+    @property
+    def costs_s(self) -> list[float]:
+        """What a chunk of each turn costs by now; NaN where nobody knows."""
+        return list(self._cost_s)
 
-    def timeout_s(self, member: int, chunks: int) -> float:
-        """Seconds after which ``member`` hangs, if it has not separated ``chunks`` chunks."""
-        spare_s = self._spare_s(member)
-        if math.isnan(self._cost_s[member]):
+    def allows(self, turn: int, chunks: int) -> bool:
+        """Whether a turn's next ``chunks`` chunks may be separated."""
+        spare_s = self._spare_s(turn)
+        return spare_s > 0 and chunks * self._expected_s(turn) <= spare_s
+
+    def timeout_s(self, turn: int, chunks: int) -> float:
+        """Seconds after which a turn hangs, if it has not separated ``chunks`` chunks."""
+        spare_s = self._spare_s(turn)
+        if math.isnan(self._cost_s[turn]):
             # Nothing is known of it. Should it hang, the others shall have some time left.
             return spare_s / 2
-        return min(spare_s, max(self.HANG * chunks * self._expected_s(member), self.HANG_S))
+        return min(spare_s, max(self.HANG * chunks * self._expected_s(turn), self.HANG_S))
 
-    def done(self, member: int, chunks: int, spent_s: float | None = None) -> None:
-        """Note that ``member`` has ``chunks`` chunks behind it.
+    def done(self, turn: int, chunks: int, spent_s: float | None = None) -> None:
+        """Note that a turn has ``chunks`` chunks behind it.
 
         Args:
-            member: index.
+            turn: index.
             chunks: how many, separated or not.
             spent_s: seconds that separating them took; None if they were not separated.
         """
-        self._left[member] = max(self._left[member] - chunks, 0)
+        self._left[turn] = max(self._left[turn] - chunks, 0)
         if spent_s is not None:
             each_s = spent_s / chunks
-            known_s = self._cost_s[member]
+            known_s = self._cost_s[turn]
             fresh = math.isnan(known_s)
-            self._cost_s[member] = each_s if fresh else known_s + self.MEMORY * (each_s - known_s)
+            self._cost_s[turn] = each_s if fresh else known_s + self.MEMORY * (each_s - known_s)
 
-    def _spare_s(self, member: int) -> float:
-        """Seconds that are left, less what the members before this one still need."""
-        owed_s = sum(
-            left * self._expected_s(index) for index, left in enumerate(self._left[:member])
-        )
+    def retire(self, turn: int) -> None:
+        """Note that a turn will not work any more: nothing needs to be kept for it."""
+        self._left[turn] = 0
+
+    def _spare_s(self, turn: int) -> float:
+        """Seconds that are left, less what the turns before this one still need."""
+        owed_s = sum(left * self._expected_s(index) for index, left in enumerate(self._left[:turn]))
         return self.deadline.remaining_s - owed_s
 
-    def _expected_s(self, member: int) -> float:
-        """What a chunk of ``member`` is taken to cost; nothing before the first was measured."""
-        cost_s = self._cost_s[member]
+    def _expected_s(self, turn: int) -> float:
+        """What a chunk of a turn is taken to cost; nothing if that is unknown."""
+        cost_s = self._cost_s[turn]
         return 0.0 if math.isnan(cost_s) else self.MARGIN * cost_s

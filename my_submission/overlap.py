@@ -27,17 +27,34 @@ class OverlapAdd:
         separator: what maps chunks to stems.
         groups: stereo pairs of the song; each is separated for itself.
         batch: chunks that are separated at once, which bounds the memory of the separator.
+        chunking: how to cut, if not as the separator says: a chunk of a length that it accepts.
+        offset: all chunks but the first start so many samples earlier. Several passes over a
+            song with different offsets cut it in different places, and their mean is better.
+        skip_silence: do not ask for chunks without any sound; their stems are silent.
 
     Shape:
         in ``(groups, 2, samples)``, out ``(groups, stems, 2, samples)``; the lengths of all
         blocks that come out add up to those that went in.
     """
 
-    def __init__(self, separator: Separator, *, groups: int = 1, batch: int = 1) -> None:
+    def __init__(
+        self,
+        separator: Separator,
+        *,
+        groups: int = 1,
+        batch: int = 1,
+        chunking: Chunking | None = None,
+        offset: int = 0,
+        skip_silence: bool = True,
+    ) -> None:
         self._separator = separator
-        self._cut = separator.chunking
+        self._cut = chunking or separator.chunking
+        if not 0 <= offset < self._cut.hop:
+            raise ValueError(f"need 0 <= offset < {self._cut.hop}, got {offset}")
         self._batch = batch
         self._together = max(batch // groups, 1)
+        self._offset = offset
+        self._skip_silence = skip_silence
         self._blocks: list[Tensor] = []
         self._pending = torch.zeros(groups, 2, 0)
         self._total = torch.zeros(groups, len(separator.stems), 2, self._cut.chunk)
@@ -48,17 +65,20 @@ class OverlapAdd:
         """Take the next samples and return those that are finished, perhaps none."""
         self._blocks.append(block)
         waiting = self._pending.shape[-1] + sum(block.shape[-1] for block in self._blocks)
-        # A chunk that reaches the last sample seen so far may be the last of the song: it waits.
-        ready = max(-(-(waiting - self._cut.chunk) // self._cut.hop), 0)
         finished = [self._total[..., :0]]
-        if ready:
+        # A chunk that reaches the last sample seen so far may be the last of the song: it waits.
+        if waiting > self._cut.chunk:
             self._collect()
-        while ready > 0:
-            count = min(ready, self._together)
+        while waiting > self._cut.chunk:
+            count = 1
+            if not (self._first and self._offset):
+                ready = -(-(waiting - self._cut.chunk) // self._cut.hop)
+                count = min(ready, self._together)
             pieces = self._separate(self._pending.unfold(-1, self._cut.chunk, self._cut.hop), count)
-            self._pending = self._pending[..., count * self._cut.hop :]
+            advance = count * self._cut.hop - (self._offset if self._first else 0)
             finished.extend(self._add(piece) for piece in pieces.unbind(1))
-            ready -= count
+            self._pending = self._pending[..., advance:]
+            waiting -= advance
         return torch.cat(finished, dim=-1)
 
     def finish(self) -> Tensor:
@@ -83,10 +103,12 @@ class OverlapAdd:
         # The separator need not know of groups: a flat batch.
         flat = chunks[:, :, :count].transpose(1, 2).flatten(0, 1)
         result = flat.new_zeros(len(flat), len(self._separator.stems), *flat.shape[1:])
-        audible = flat.flatten(1).any(dim=1).nonzero()[:, 0]
+        asked = torch.arange(len(flat))
+        if self._skip_silence:
+            asked = flat.flatten(1).any(dim=1).nonzero()[:, 0]
         with torch.inference_mode():
-            for start in range(0, len(audible), self._batch):
-                some = audible[start : start + self._batch]
+            for start in range(0, len(asked), self._batch):
+                some = asked[start : start + self._batch]
                 result[some] = self._separator.separate(flat[some])
         return result.reshape(-1, count, *result.shape[1:])
 
@@ -102,10 +124,11 @@ class OverlapAdd:
         self._weight += window
         # All but the first chunk begin with context, which the chunk before has answered.
         start = 0 if self._first else self._cut.context
-        end = self._cut.hop + self._cut.context if samples is None else samples
+        advance = self._cut.hop - (self._offset if self._first else 0)
+        end = advance + self._cut.context if samples is None else samples
         done = self._total[..., start:end] / self._weight[start:end]
-        self._total = F.pad(self._total[..., self._cut.hop :], (0, self._cut.hop))
-        self._weight = F.pad(self._weight[self._cut.hop :], (0, self._cut.hop))
+        self._total = F.pad(self._total[..., advance:], (0, advance))
+        self._weight = F.pad(self._weight[advance:], (0, advance))
         self._first = False
         return done
 

@@ -11,25 +11,47 @@ A recipe is a TOML file in my_submission/recipes/ or anywhere else:
     gives = { vocals = ["vocals"] }    # stem of the track = sum of stems of the separator
 
     [[members]]
+    name = "filters"                   # if not that of the separator; the blends speak of it
     separator = "hpss"
     minus = ["vocals"]                 # hears the mixture without these stems
     gives = { drums = ["percussive"], bass = ["low"] }
     options = { crossover_hz = 200 }   # arguments of the separator
+    settings = [                       # the planner takes the best that there is time for
+        { passes = 1 },
+        { passes = 4, polarity = true, swap = true, gain_db = 0.2 },
+    ]
 
-Members run in their order. With a residual the stems sum to the mixture (to float32 rounding), at
-any rate.
+    [[blends]]                         # what to make of exactly these members' answers
+    stem = "vocals"
+    weights = { spleeter = 0.9 }
+    mixture = 0.02                     # the mixture's own weight
+    sdr_db = 5.1                       # measured on validation songs; decides what is planned
+
+    [consistency]                      # shares in what the stems leave of the mixture
+    drums = 0.2
+
+    [gates.bass]                       # when to write exact silence; see gate.py
+    midpoint_db = -35.0
+    width_db = 4.0
+    active_db = 1.0
+
+Members run in their order, unless the planner knows a better one. With a residual, or shares that
+sum to one, the stems sum to the mixture (to float32 rounding), at any rate. Where several members
+give a stem and no blend of them is listed, one of more members stands in, scaled; or else their
+mean.
 """
 
-import dataclasses
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from my_submission import tracks
+from my_submission import tables, tracks
+from my_submission.blend import Blend, blended
 from my_submission.errors import ConfigError
+from my_submission.gate import Gate
 from my_submission.separators import did_you_mean
 from my_submission.tracks import Track
 
@@ -38,23 +60,56 @@ FOLDER = Path(__file__).with_name("recipes")
 RECIPE_VARIABLE = "DEMIX_RECIPE"
 """Environment variable that names the recipe of a submission; unset: the track's default."""
 
+MAX_PASSES = 32
+MAX_OVERLAP = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How much care a member may take, and what that is worth.
+
+    Attributes:
+        passes: over the song, each with the chunks cut elsewhere; their mean counts.
+        polarity: every other pass hears the song upside down.
+        swap: passes take turns in hearing the channels swapped.
+        overlap: of neighbouring chunks, as a part of what is kept of a chunk; None: as the
+            separator's authors have it.
+        gain_db: measured SDR over the member's first setting.
+    """
+
+    passes: int = 1
+    polarity: bool = False
+    swap: bool = False
+    overlap: float | None = None
+    gain_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.passes <= MAX_PASSES:
+            raise ConfigError(f"expected passes from 1 to {MAX_PASSES}, got {self.passes}")
+        if self.overlap is not None and not 0 <= self.overlap <= MAX_OVERLAP:
+            raise ConfigError(f"expected an overlap from 0 to {MAX_OVERLAP}, got {self.overlap}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One separator of a recipe.
 
     Attributes:
+        name: unlike that of any other member.
         separator: its key.
         gives: for each stem of the track that it contributes, the separator's own stems that
             sum to it.
         minus: stems of earlier members that are subtracted from the mixture it hears.
         options: arguments of the separator.
+        settings: at least one.
     """
 
+    name: str
     separator: str
     gives: Mapping[str, tuple[str, ...]]
     minus: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    settings: tuple[Setting, ...] = (Setting(),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,32 +120,78 @@ class Recipe:
         name: of the file, without its ending, unless the table has a name of its own.
         track: whose stems it gives.
         summary: one line for people.
-        members: in the order in which they run.
+        members: in the order in which they run if nothing is known of their worth.
+        blends: how the answers for a stem are combined, by who gave one.
         residual: the stem that is the mixture minus all others, or None.
+        consistency: for each stem its share in what all stems leave of the mixture.
+        gates: by stem.
     """
 
     name: str
     track: Track
     summary: str
     members: tuple[Member, ...]
+    blends: tuple[Blend, ...] = ()
     residual: str | None = None
+    consistency: Mapping[str, float] = field(default_factory=dict)
+    gates: Mapping[str, Gate] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        given = [stem for member in self.members for stem in member.gives]
-        given += [self.residual] if self.residual else []
-        if sorted(given) != sorted(self.track.stems):
+        where = f"recipe {self.name!r}"
+        given = {stem for member in self.members for stem in member.gives}
+        if self.residual in given or given | {self.residual} - {None} != {*self.track.stems}:
+            residual = f", and {self.residual} as the residual" if self.residual else ""
             raise ConfigError(
-                f"recipe {self.name!r} must give each of {', '.join(self.track.stems)} once, "
-                f"but gives {', '.join(given) or 'nothing'}"
+                f"{where} must give each of {', '.join(self.track.stems)}, and a residual is given "
+                f"by no member, but its members give {', '.join(sorted(given)) or 'nothing'}"
+                f"{residual}"
             )
+        names = [member.name for member in self.members]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"{where} has two members named {name!r}; give one a name")
+        self._check_minus(where)
+        self._check_tables(where)
+
+    def _check_minus(self, where: str) -> None:
+        """Raise unless members subtract what comes before them."""
         known: set[str] = set()
         for member in self.members:
             if unknown := set(member.minus) - known:
                 raise ConfigError(
-                    f"recipe {self.name!r}: member {member.separator!r} subtracts "
+                    f"{where}: member {member.name!r} subtracts "
                     f"{', '.join(sorted(unknown))}, which no earlier member gives"
                 )
             known |= member.gives.keys()
+
+    def _check_tables(self, where: str) -> None:
+        """Raise unless blends, shares and gates speak of members and stems that there are."""
+        for blend in self.blends:
+            givers = self.givers(blend.stem)
+            for name in blend.weights:
+                if name not in givers:
+                    raise ConfigError(
+                        f"{where}: a blend of {blend.stem!r} has a weight for {name!r}, which does "
+                        f"not give it{did_you_mean(name, list(givers))}"
+                    )
+        for table, name in ((self.consistency, "consistency"), (self.gates, "gates")):
+            for stem in table:
+                if stem not in self.track.stems:
+                    hint = did_you_mean(stem, list(self.track.stems))
+                    raise ConfigError(f"{where}: {name} has no stem {stem!r}{hint}")
+        if self.residual and self.consistency:
+            raise ConfigError(
+                f"{where} has a residual, which takes all that is left, so there is nothing to "
+                "share: leave out one of residual and consistency"
+            )
+
+    def givers(self, stem: str) -> tuple[str, ...]:
+        """Names of the members that give ``stem``, in their order."""
+        return tuple(member.name for member in self.members if stem in member.gives)
+
+    def blend(self, stem: str, names: Iterable[str]) -> Blend:
+        """How the answers of exactly the members ``names`` make ``stem``."""
+        return blended(self.blends, stem, frozenset(names))
 
 
 def names() -> list[str]:
@@ -132,25 +233,63 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
         ConfigError: a key is missing, unknown or of the wrong kind.
     """
     where = f"recipe {name!r}"
-    fields = _checked(Recipe, {"name": name, **table}, where)
-    members = []
-    for position, member in enumerate(_kind(fields["members"], list, f"{where}: members")):
-        at = f"{where}, member {position + 1}"
-        entry = _checked(Member, _kind(member, dict, at), at)
-        gives = _kind(entry["gives"], dict, f"{at}: gives")
-        members.append(
-            Member(
-                separator=_kind(entry["separator"], str, f"{at}: separator"),
-                gives={stem: _names(gives[stem], f"{at}: gives.{stem}") for stem in gives},
-                minus=_names(entry["minus"], f"{at}: minus") if entry.get("minus") else (),
-                options=dict(_kind(entry.get("options", {}), dict, f"{at}: options")),
-            )
-        )
+    fields = tables.checked(Recipe, {"name": name, **table}, where)
     for key in ("name", "track", "summary", "residual"):
         if key in fields:
-            _kind(fields[key], str, f"{where}: {key}")
-    track = tracks.by_name(fields["track"])
-    return Recipe(**{**fields, "track": track, "members": tuple(members)})
+            tables.kind(fields[key], str, f"{where}: {key}")
+    fields["track"] = tracks.by_name(fields["track"])
+    fields["members"] = tables.each(
+        fields["members"], f"{where}: members", f"{where}, member", _member
+    )
+    if "blends" in fields:
+        fields["blends"] = tables.each(
+            fields["blends"], f"{where}: blends", f"{where}, blend", _blend
+        )
+    for key in ("consistency", "gates"):
+        if key in fields:
+            tables.kind(fields[key], dict, f"{where}: {key}")
+    if "consistency" in fields:
+        fields["consistency"] = tables.numbers(fields["consistency"], f"{where}: consistency")
+    if "gates" in fields:
+        at = f"{where}: gates."
+        fields["gates"] = {
+            stem: tables.record(Gate, gate, at + stem) for stem, gate in fields["gates"].items()
+        }
+    return Recipe(**fields)
+
+
+def _member(table: Any, where: str) -> Member:
+    """Make a member of its table; it is named after its separator unless it says otherwise."""
+    entry = dict(tables.kind(table, dict, where))
+    entry.setdefault("name", entry.get("separator"))
+    entry = tables.checked(Member, entry, where)
+    for key in ("separator", "name"):
+        tables.kind(entry[key], str, f"{where}: {key}")
+    gives = tables.kind(entry["gives"], dict, f"{where}: gives")
+    entry["gives"] = {stem: tables.names(gives[stem], f"{where}: gives.{stem}") for stem in gives}
+    if "minus" in entry:
+        entry["minus"] = tables.names(entry["minus"], f"{where}: minus") if entry["minus"] else ()
+    tables.kind(entry.get("options", {}), dict, f"{where}: options")
+    if "settings" in entry:
+        at = f"{where}: settings"
+        entry["settings"] = tables.each(
+            entry["settings"],
+            at,
+            f"{where}, setting",
+            lambda one, here: tables.record(Setting, one, here),
+        )
+        if not entry["settings"]:
+            raise ConfigError(f"{at} must have at least one entry, or be left out")
+    return Member(**entry)
+
+
+def _blend(table: Any, where: str) -> Blend:
+    """Make a blend of its table."""
+    entry = tables.checked(Blend, tables.kind(table, dict, where), where)
+    weights = tables.numbers(
+        tables.kind(entry["weights"], dict, f"{where}: weights"), f"{where}: weights"
+    )
+    return tables.record(Blend, {**entry, "weights": weights}, where)
 
 
 def chosen(track: Track) -> Recipe:
@@ -166,33 +305,3 @@ def chosen(track: Track) -> Recipe:
             f"but the submission goes to {track.name!r}; change one of them"
         )
     return recipe
-
-
-def _checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return ``table`` if its keys are the fields of the dataclass ``kind``."""
-    fields = {field_.name: field_ for field_ in dataclasses.fields(kind)}
-    for key in table:
-        if key not in fields:
-            raise ConfigError(f"{where}: no key {key!r}{did_you_mean(key, sorted(fields))}")
-    for key, field_ in fields.items():
-        required = (
-            field_.default is dataclasses.MISSING and field_.default_factory is dataclasses.MISSING
-        )
-        if required and key not in table:
-            raise ConfigError(f"{where}: the key {key!r} is missing")
-    return dict(table)
-
-
-def _names(value: Any, where: str) -> tuple[str, ...]:
-    """Return a list of names as a tuple, if it has at least one and none twice."""
-    names = tuple(_kind(name, str, f"each of {where}") for name in _kind(value, list, where))
-    if not names or len(set(names)) < len(names):
-        raise ConfigError(f"{where} must name at least one stem and none twice, got {value!r}")
-    return names
-
-
-def _kind(value: Any, kind: type, where: str) -> Any:
-    """Return ``value`` if it is of ``kind``."""
-    if not isinstance(value, kind):
-        raise ConfigError(f"{where} must be a {kind.__name__}, got {value!r}")
-    return value

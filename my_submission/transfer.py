@@ -11,7 +11,9 @@ from my_submission.files import read_blocks, song_format, whole_files, write_ste
 logger = logging.getLogger(__name__)
 
 
-def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bits: str) -> None:
+def separate_file(
+    demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bits: str, best: bool = False
+) -> None:
     """Separate one file in constant memory; its stems appear together, whole, or not at all.
 
     A bar with the time left and the speed is shown where stderr is a terminal.
@@ -21,6 +23,7 @@ def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bi
         song: an audio file.
         paths: of the stems, in the order of the demixer's track.
         bits: ``16``, ``24`` or ``32f``.
+        best: take as much care as the recipe knows of, however long that takes.
 
     Raises:
         SongError: the song cannot be read or cannot be separated.
@@ -31,7 +34,7 @@ def separate_file(demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bi
     done = 0
     show = progress.bar(song.name, form.frames / form.sample_rate_hz)
     with show as update, whole_files(list(paths.values())) as stage:
-        stems = demixer.stream(read_blocks(song), form.sample_rate_hz)
+        stems = demixer.stream(read_blocks(song), form.sample_rate_hz, best=best)
         staged = dict(zip(paths, stage, strict=True))
         for done in write_stems(stems, staged, form, bits=bits):
             update(done / form.sample_rate_hz)

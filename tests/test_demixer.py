@@ -35,7 +35,12 @@ class Broken(Copies):
 
 MEMBERS: list[dict[str, Any]] = [
     {"separator": "copies", "gives": {"dialog": ["same"]}},
-    {"separator": "copies", "minus": ["dialog"], "gives": {"effect": ["same", "again"]}},
+    {
+        "separator": "copies",
+        "name": "second",
+        "minus": ["dialog"],
+        "gives": {"effect": ["same", "again"]},
+    },
 ]
 
 

@@ -64,8 +64,8 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
         ({"summary": 5}, "summary must be a str"),
         ({"residual": None}, "residual must be a str"),
         ({"residual": ["music"]}, "residual must be a str"),
-        ({"members": [MEMBER]}, "must give each of dialog, effect, music once"),
-        ({"residual": "dialog"}, "but gives effect, dialog, dialog"),
+        ({"members": [MEMBER]}, "must give each of dialog, effect, music, and"),
+        ({"residual": "dialog"}, "but its members give dialog, effect, and dialog as the residual"),
     ],
     ids=str,
 )

@@ -39,6 +39,17 @@ def test_a_batch_of_chunks_becomes_a_batch_of_stems(name: str) -> None:
 
 
 @every_separator
+def test_shorter_chunks_that_are_declared_are_accepted(name: str) -> None:
+    separator = built(name)
+
+    for length in separator.chunking.shorter:
+        with torch.inference_mode():
+            stems = separator.separate(noise(1, 2, length))
+        assert stems.shape == (1, len(separator.stems), 2, length)
+        assert separator.chunking.shortened(length).chunk == length
+
+
+@every_separator
 def test_chunks_of_a_batch_do_not_hear_each_other(name: str) -> None:
     separator = built(name)
     chunks = noise(2, 2, separator.chunking.chunk)

@@ -8,6 +8,7 @@ memory does not depend on the length of a song.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import difflib
 import importlib
 import inspect
@@ -37,23 +38,53 @@ class Chunking:
             context, less the hop, is cross-faded linearly with the next chunk.
         context: samples at both ends whose result is thrown away, because a network's borders
             are bad or a filter has not settled there; not at the ends of the song.
+        step: hops that are multiples of it give all chunks one grid of frames.
+        shorter: other lengths of a chunk that are accepted where memory is short, long ones
+            first.
     """
 
     chunk: int
     hop: int
     context: int = 0
+    step: int = 1
+    shorter: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
 
-    def count(self, samples: int) -> int:
+    def count(self, samples: int, offset: int = 0) -> int:
         """How many chunks a song of ``samples`` is cut into.
+
+        Args:
+            samples: length of the song.
+            offset: all chunks but the first start so many samples earlier.
 
         >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
         [1, 1, 2, 3]
         """
-        return 1 + max(-(-(samples - self.chunk) // self.hop), 0)
+        if samples <= self.chunk:
+            return 1
+        return 1 + -(-(samples - self.chunk + offset) // self.hop)
+
+    def overlapping(self, overlap: float) -> Chunking:
+        """The same chunks with another overlap, as a part of what is kept of each.
+
+        >>> Chunking(chunk=100, hop=80, context=10, step=8).overlapping(0.5).hop
+        40
+        """
+        hop = (self.chunk - 2 * self.context) * (1 - overlap) // self.step * self.step
+        return dataclasses.replace(self, hop=max(int(hop), self.step))
+
+    def shortened(self, chunk: int) -> Chunking:
+        """Chunks of another length, with less context and an eighth of the rest cross-faded.
+
+        >>> Chunking(chunk=100, hop=80, context=10).shortened(40)
+        Chunking(chunk=40, hop=28, context=4, step=1, shorter=())
+        """
+        context = self.context * chunk // self.chunk // self.step * self.step
+        hop = (chunk - 2 * context) * 7 // 8 // self.step * self.step
+        return Chunking(chunk=chunk, hop=max(hop, 1), context=context, step=self.step)
 
 
 class Separator(Protocol):

@@ -74,8 +74,15 @@ class Hpss:
         """About 20 s, with as much context as the filters look at: the seams do not show."""
         reach = self.across_time // 2 * self.frame_hop + self.frame
         context = -(-reach // self.frame_hop) * self.frame_hop
-        hop = 20 * self.sample_rate_hz // self.frame_hop * self.frame_hop
-        return Chunking(chunk=hop + 2 * context, hop=hop, context=context)
+        hops = [s * self.sample_rate_hz // self.frame_hop * self.frame_hop for s in (20, 10, 5)]
+        long, *shorter = [hop + 2 * context for hop in hops]
+        return Chunking(
+            chunk=long,
+            hop=hops[0],
+            context=context,
+            step=self.frame_hop,
+            shorter=tuple(shorter),
+        )
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`."""

@@ -1,0 +1,53 @@
+"""What the planner makes of how much time: the table behind ``python -m my_submission plan``."""
+
+from my_submission.costs import Costs
+from my_submission.demixer import Demixer
+from my_submission.predictor import USED
+from my_submission.recipe import Recipe
+
+LIMITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds of computing per second of audio, besides the track's own limit."""
+
+RATE_HZ = 44_100
+
+
+def table(recipe: Recipe, song_s: float) -> list[str]:
+    """Plan for a stereo song with several limits.
+
+    Args:
+        recipe: whose members are measured on this machine, if they were not before.
+        song_s: length of the song.
+
+    Returns:
+        Lines for people: costs of the members, then a line for each limit that changes the plan.
+
+    Raises:
+        CheckpointError: a member's weights are missing or damaged.
+    """
+    demixer = Demixer(recipe, costs=Costs.at_home())
+    samples = round(song_s * RATE_HZ)
+    lines = [f"{'member':<16}{'s per s of audio':>18}{'memory in MB':>14}{'batch':>7}"]
+    for index, member in enumerate(recipe.members):
+        cost = demixer.costs[index]
+        chunks = demixer.chunks(index, member.settings[0], samples, RATE_HZ, 1)
+        ratio = cost.chunk_s * chunks / song_s
+        lines.append(
+            f"{member.name:<16}{ratio:>18.3f}{cost.memory_bytes / 1e6:>14.0f}{cost.batch:>7}"
+        )
+    own = recipe.track.time_limit
+    lines += ["", f"{'limit':>6}{'used':>8}  members, in their order"]
+    before = ""
+    for limit in sorted({*LIMITS, own}):
+        plan = demixer.plan(samples, RATE_HZ, 1, budget_s=USED * limit * song_s)
+        names = [
+            recipe.members[index].name
+            + (f" x {plan.settings[index].passes}" if plan.settings[index].passes > 1 else "")
+            for index in plan.order
+            if index in plan.planned
+        ]
+        text = ", ".join(names) or "none: shares of the mixture"
+        if text != before or limit == own:
+            mark = f"  (the limit of {recipe.track.name})" if limit == own else ""
+            lines.append(f"{limit:>6.2f}{plan.expected_s / song_s:>8.3f}  {text}{mark}")
+        before = text
+    return lines

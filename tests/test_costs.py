@@ -1,0 +1,152 @@
+"""Costs are measured once per machine, and never stand in the way."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from my_submission import costs
+from my_submission.costs import Cost, Costs
+from my_submission.separators import Chunking
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Fake:
+    """Takes ``fixed_s`` per call and ``chunk_s`` per chunk, and the first time ``first_s`` more."""
+
+    clock: FakeClock
+    fixed_s: float = 0.0
+    chunk_s: float = 1.0
+    first_s: float = 0.0
+    most: int = 100
+    calls: int = 0
+    chunking: Chunking = Chunking(chunk=100, hop=80)
+    stems: tuple[str, ...] = ("one",)
+    sample_rate_hz: None = None
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        if len(chunks) > self.most:
+            raise RuntimeError("CUDA out of memory")
+        self.clock.now_s += self.fixed_s + len(chunks) * self.chunk_s
+        self.clock.now_s += 0 if self.calls else self.first_s
+        self.calls += 1
+        return chunks[:, None]
+
+
+def measured(**kind: float) -> Cost:
+    clock = FakeClock()
+    return costs.measure(Fake(clock, **kind), clock=clock)  # type: ignore[arg-type]
+
+
+def test_what_the_first_chunk_takes_more_is_told_apart() -> None:
+    cost = measured(chunk_s=0.5, first_s=3)
+
+    assert (cost.chunk_s, cost.first_s, cost.batch) == (0.5, 3, 1)
+
+
+def test_a_batch_is_taken_as_far_as_it_saves_time() -> None:
+    # 0.11, 0.06, 0.035 and 0.0225 s per chunk, and then not much less.
+    assert measured(fixed_s=0.1, chunk_s=0.01).batch == 16
+    assert measured(fixed_s=0.001, chunk_s=0.1).batch == 1
+
+
+def test_batches_that_do_not_fit_are_not_tried_again() -> None:
+    assert measured(fixed_s=0.1, chunk_s=0.01, most=4).batch == 4
+
+
+def test_a_slow_separator_is_asked_once() -> None:
+    clock = FakeClock()
+    slow = Fake(clock, chunk_s=20)
+
+    assert costs.measure(slow, clock=clock).chunk_s == 20
+    assert slow.calls == 1
+
+
+def test_a_machine_remembers(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "costs.json"
+    clock = FakeClock()
+    first, second = Fake(clock), Fake(clock)
+
+    known = Costs(path, clock=clock).of("fake", {"a": 1}, first)
+    again = Costs(path, clock=clock).of("fake", {"a": 1}, second)
+
+    assert known == again
+    assert first.calls > 0
+    assert second.calls == 0
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_other_options_are_another_separator(tmp_path: Path) -> None:
+    clock = FakeClock()
+    known, fake = Costs(tmp_path / "costs.json", clock=clock), Fake(clock)
+    known.of("fake", {"a": 1}, fake)
+    calls = fake.calls
+
+    known.of("fake", {"a": 2}, fake)
+
+    assert fake.calls > calls
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"key": 5}', '{"key": {"speed": 1}}', "\xff"])
+def test_a_file_that_cannot_be_read_is_written_anew(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "costs.json"
+    path.write_text(text, encoding="latin-1")
+    clock = FakeClock()
+
+    Costs(path, clock=clock).of("fake", {}, Fake(clock))
+
+    assert len(json.loads(path.read_text())) == 1
+
+
+def test_a_file_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    path = tmp_path / "file" / "costs.json"
+    path.parent.write_text("in the way")
+    clock = FakeClock()
+
+    assert Costs(path, clock=clock).of("fake", {}, Fake(clock)).chunk_s == 1
+
+
+def test_the_environment_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(costs.FILE_VARIABLE, str(tmp_path / "mine.json"))
+    clock = FakeClock()
+    known = Costs.at_home()
+    known._clock = clock
+
+    known.of("fake", {}, Fake(clock))
+
+    assert (tmp_path / "mine.json").is_file()
+
+
+def test_memory_is_what_is_needed_at_work() -> None:
+    @dataclass
+    class Hungry(Fake):
+        def separate(self, chunks: Tensor) -> Tensor:
+            torch.ones(50_000_000)  # 200 MB
+            return super().separate(chunks)
+
+    cost = costs.measure(Hungry(FakeClock()))
+
+    assert 150e6 < cost.memory_bytes < 400e6
+
+
+def test_the_cpu_has_a_name(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor : 0\nmodel name\t: Fast CPU\n")
+
+    assert costs.cpu_model(info) == "Fast CPU"
+    assert costs.cpu_model(tmp_path / "nothing")
+    assert costs.status_bytes("VmRSS") > 0
+    assert costs.status_bytes("VmRSS", tmp_path / "nothing") == 0
+    assert math.isnan(Cost().chunk_s)

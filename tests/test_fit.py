@@ -1,0 +1,244 @@
+"""Fitting finds the weights that there are, and says honestly what they gain."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from evaluator.metrics.sdr import sdr
+from my_submission import recipe, separators
+from my_submission.separators import Chunking
+from training.__main__ import main
+from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
+from training.gates import Example, of_examples
+from training.moments import MIXTURE, Moments, answer
+
+SIGNALS = ("a/dialog", "b/dialog", MIXTURE, "dialog")
+
+
+def made(seed: int, *, noise: tuple[float, float] = (0.5, 1.0), scale: float = 1.0) -> Moments:
+    """A song whose two answers are the stem with independent noise; the mixture has more."""
+    rng = np.random.default_rng(seed)
+    stem = rng.standard_normal(20_000)
+    rows = [stem + level * rng.standard_normal(20_000) for level in (*noise, 2.0)]
+    signals = scale * np.stack([*rows, stem])
+    return Moments(f"song{seed}", SIGNALS, signals @ signals.T)
+
+
+def test_the_weights_are_those_of_the_theory() -> None:
+    songs = [made(seed) for seed in range(4)]
+
+    weights = fit(songs, "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-6,)))
+
+    # Independent noises: weights go as the inverse variances 4, 1 and 1/4, the stem itself has 1.
+    expected = np.array([4, 1, 0.25]) / (1 + 4 + 1 + 0.25)
+    np.testing.assert_allclose(list(weights.values()), expected, atol=0.02)
+
+
+def test_a_ridge_draws_to_the_plain_mean() -> None:
+    songs = [made(seed) for seed in range(4)]
+
+    weights = fit(songs, "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e6,)))
+
+    np.testing.assert_allclose(list(weights.values()), [0.5, 0.5, 0.0], atol=1e-3)
+
+
+def test_songs_count_alike_however_loud_they_are() -> None:
+    answers = ["a/dialog", "b/dialog"]
+    quiet, loud = made(0, noise=(0.5, 1.0)), made(1, noise=(1.0, 0.5), scale=100.0)
+
+    fair = fit([quiet, loud], "dialog", answers, Method(ridges=(1e-6,)))
+    plain = fit([quiet, loud], "dialog", answers, Method(ridges=(1e-6,), mean_of_db=False))
+
+    assert fair["a/dialog"] == pytest.approx(fair["b/dialog"], abs=0.05)
+    assert plain["b/dialog"] > 2 * plain["a/dialog"]
+    both = [mean_db([quiet, loud], "dialog", weights) for weights in (fair, plain)]
+    assert both[0] > both[1]
+
+
+def test_weights_below_zero_can_be_refused() -> None:
+    rng = np.random.default_rng(0)
+    stem, leak = rng.standard_normal((2, 20_000))
+    signals = np.stack([stem + leak, leak, stem + leak, stem])
+    song = Moments("song", SIGNALS, signals @ signals.T)
+    free = Method(ridges=(1e-6,), mixture=False)
+
+    weights = fit([song], "dialog", ["a/dialog", "b/dialog"], free)
+    kept = fit(
+        [song],
+        "dialog",
+        ["a/dialog", "b/dialog"],
+        Method(ridges=(1e-6,), mixture=False, non_negative=True),
+    )
+
+    assert weights["b/dialog"] == pytest.approx(-1, abs=0.01)
+    assert kept["b/dialog"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_song_left_out_has_no_say() -> None:
+    songs = [made(0), made(1), made(2, noise=(5.0, 0.01))]
+
+    scores = left_out_db(songs, "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-3,)))
+
+    mine = fit(songs[:2], "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-3,)))
+    assert scores[2] == pytest.approx(sdr_db(songs[2], "dialog", mine))
+    assert scores[2] < 0
+
+
+def test_scores_are_the_official_ones() -> None:
+    rng = np.random.default_rng(3)
+    stem, estimate = rng.standard_normal((2, 1000, 2)).astype(np.float32).astype(np.float64)
+    flat = np.stack([estimate.reshape(-1)] * 3 + [stem.reshape(-1)])
+    song = Moments("song", SIGNALS, flat @ flat.T)
+
+    expected = sdr(stem[None], estimate[None])[0]
+
+    assert sdr_db(song, "dialog", {"a/dialog": 1.0}) == pytest.approx(expected, abs=1e-6)
+    assert plain_mean(["x", "y"]) == {"x": 0.5, "y": 0.5}
+    assert answer("a", "dialog") == "a/dialog"
+
+
+def test_a_gate_is_fitted_for_the_odds_among_all_songs() -> None:
+    quiet = [Example((10 ** (level / 10), 1.0), True, -70.0) for level in (-45, -40, -38, -50)]
+    loud = [Example((10 ** (level / 10), 1.0), False, 5.0) for level in (-15, -12, -20, -8, -36)]
+
+    often, seldom = of_examples(quiet + loud, 0.5), of_examples(quiet + loud, 0.01)
+
+    assert often is not None
+    assert seldom is not None
+    assert -40 < often.midpoint_db < -20
+    assert seldom.midpoint_db < often.midpoint_db
+    assert of_examples(loud, 0.5) is None
+
+
+@dataclass
+class Leaks:
+    """Gives the mixture's left channel to both, or its right: good at one stem each."""
+
+    channel: int
+    chunking: Chunking = Chunking(chunk=5000, hop=4000)
+    stems: tuple[str, ...] = ("part",)
+    sample_rate_hz: None = None
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        part = torch.zeros_like(chunks)
+        part[:, self.channel] = 0.8 * chunks[:, self.channel]
+        return part[:, None]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Five clips: dialog is left, effects are right, music is soft and on both sides."""
+    for number in range(5):
+        rng = np.random.default_rng(number)
+        folder = tmp_path / "data" / f"clip_{number}"
+        folder.mkdir(parents=True)
+        for stem, sides in {"dialog": [1, 0.2], "effect": [0.2, 1], "music": [0.1, 0.1]}.items():
+            audio = 0.1 * rng.standard_normal((9000, 2)) * sides
+            soundfile.write(folder / f"{stem}.wav", audio, 44_100, subtype="FLOAT")
+    return tmp_path / "data"
+
+
+TABLE = """
+track = "cdx"
+summary = "For tests."
+
+[[members]]
+name = "left"
+separator = "silence"
+gives = { dialog = ["part"], music = ["part"] }
+settings = [{ passes = 1 }, { passes = 2, swap = true }]
+
+[[members]]
+name = "right"
+separator = "silence"
+minus = ["dialog"]
+gives = { effect = ["part"], dialog = ["part"] }
+"""
+
+
+@pytest.fixture
+def leaky(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {"number": 0}
+
+    def build(name: str, options: object) -> Any:
+        calls["number"] += 1
+        return Leaks(channel=(calls["number"] - 1) % 2)
+
+    monkeypatch.setattr(separators, "build", build)
+
+
+@pytest.mark.usefixtures("leaky")
+def test_a_recipe_is_fitted_and_written(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    source.write_text(TABLE)
+    arguments = ["fit", str(source), "--data", str(data), "-o", str(target)]
+
+    status = main([*arguments, "--cache", str(tmp_path / "cache")])
+
+    printed = capsys.readouterr().out
+    assert status == 0
+    fitted = recipe.load(str(target))
+    assert [sorted(blend.weights) for blend in fitted.blends if blend.stem == "dialog"] == [
+        ["left"],
+        ["right"],
+        ["left", "right"],
+    ]
+    gain = float(next(line for line in printed.splitlines() if "gain of fitting" in line)[-8:])
+    assert gain > 1
+    assert "gain of left with passes = 2, swap = True" in printed
+    # Once more from its own result: the tables are replaced, not repeated.
+    assert main([*arguments[:1], str(target), *arguments[2:]]) == 0
+    assert tomllib.loads(target.read_text())["blends"][0]["stem"] == "dialog"
+    assert target.read_text().count("# Fitted by") == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (["--ridge", "-1"], "--ridge to be 0 or above"),
+        (["--silent", "1"], "--silent to be between 0 and 1"),
+        (["-o", "/nowhere/at/all.toml"], "cannot write /nowhere/at/all.toml"),
+    ],
+)
+@pytest.mark.usefixtures("leaky")
+def test_what_cannot_be_fitted_is_said(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: list[str],
+    reason: str,
+) -> None:
+    source = tmp_path / "mine.toml"
+    source.write_text(TABLE)
+
+    assert main(["fit", str(source), "--data", str(data), *change]) == 2
+
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("leaky")
+def test_stems_that_are_missing_or_too_few_are_named(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "mine.toml"
+    source.write_text(TABLE)
+    arguments = ["fit", str(source), "--data", str(data)]
+    (data / "clip_0" / "music.wav").unlink()
+
+    assert main(arguments) == 2
+    assert "expected the stem 'music'" in capsys.readouterr().err
+
+    for path in data.glob("clip_[0-2]/*.wav"):
+        path.unlink()
+    assert main(arguments) == 2
+    assert "at least 3 songs in which 'dialog' is not silent" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""Several passes over a song are averaged; a separator that copies gives the song back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from my_submission import passes
+from my_submission.passes import Passes
+from my_submission.recipe import Setting
+from my_submission.separators import Chunking
+
+
+@dataclass
+class Listens:
+    """Copies the mixture, and remembers what it heard."""
+
+    chunking: Chunking = field(default_factory=lambda: Chunking(chunk=90, hop=60, context=5))
+    stems: tuple[str, ...] = ("copy",)
+    sample_rate_hz: None = None
+    heard: list[Tensor] = field(default_factory=list)
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        self.heard.extend(chunks.clone())
+        return chunks[:, None].clone()
+
+
+@dataclass
+class Positions(Listens):
+    """Gives the position in the chunk: the mean over passes tells where each was cut."""
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        super().separate(chunks)
+        return torch.arange(90.0).expand(len(chunks), 1, 2, -1)
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def streamed(separator: Listens, setting: Setting, song: Tensor, lengths: Sequence[int]) -> Tensor:
+    stream = Passes(separator, setting, groups=len(song), batch=2)
+    blocks = [stream.push(block) for block in torch.split(song, list(lengths), dim=-1)]
+    return torch.cat([*blocks, stream.finish()], dim=-1)
+
+
+@given(
+    number=st.integers(1, 7),
+    polarity=st.booleans(),
+    swap=st.booleans(),
+    overlap=st.sampled_from([None, 0.0, 0.3, 0.75]),
+    lengths=st.lists(st.integers(1, 200), min_size=1, max_size=4),
+)
+def test_a_separator_that_copies_gives_the_song_back(
+    number: int, polarity: bool, swap: bool, overlap: float | None, lengths: list[int]
+) -> None:
+    setting = Setting(passes=number, polarity=polarity, swap=swap, overlap=overlap)
+    song, separator = noise(2, 2, sum(lengths)), Listens()
+
+    stems = streamed(separator, setting, song, lengths)
+
+    assert stems.shape == (2, 1, 2, song.shape[-1])
+    torch.testing.assert_close(stems[:, 0], song, rtol=0, atol=4e-6)
+    assert len(separator.heard) == 2 * passes.count(separator, setting, song.shape[-1])
+
+
+def test_each_pass_is_cut_elsewhere() -> None:
+    song = torch.ones(1, 2, 400)
+
+    cuts = {
+        tuple(streamed(Positions(), Setting(passes=4), song, [400])[0, 0, 0].tolist()),
+        tuple(streamed(Positions(), Setting(passes=1), song, [400])[0, 0, 0].tolist()),
+    }
+
+    assert len(cuts) == 2
+    assert [passes.offset(Setting(passes=4), one, 60) for one in range(4)] == [0, 15, 30, 45]
+
+
+def test_passes_take_turns_in_sign_and_in_channels() -> None:
+    separator = Listens()
+    song = noise(1, 2, 90)
+
+    streamed(separator, Setting(passes=4, polarity=True, swap=True), song, [90])
+
+    signs = [song[0], -song[0], song[0].flip(0), -song[0].flip(0)]
+    for heard, expected in zip(separator.heard, signs, strict=True):
+        torch.testing.assert_close(heard, expected)
+
+
+def test_more_overlap_is_more_chunks() -> None:
+    separator = Listens()
+
+    none, half = (passes.count(separator, Setting(overlap=overlap), 9000) for overlap in (0.0, 0.5))
+
+    assert half == pytest.approx(2 * none, rel=0.05)

@@ -1,0 +1,145 @@
+"""The plan is the best that fits; nothing is computed here."""
+
+import math
+from typing import Any
+
+import pytest
+
+from my_submission import planner, recipe
+from my_submission.budget import Guard
+from my_submission.costs import Cost
+from my_submission.recipe import Recipe, Setting
+
+GIVES = {"gives": {"dialog": ["vocals"]}, "separator": "spleeter"}
+SCORES_DB = {"a": 5.0, "b": 6.0, "c": 4.0, "ab": 7.0, "ac": 8.0, "bc": 6.5, "abc": 8.2}
+
+
+def table(**change: Any) -> Recipe:
+    """Three members for dialog, whose subsets score as above, and one for effects."""
+    blends = [
+        {"stem": "dialog", "weights": dict.fromkeys(names, 0.3), "sdr_db": score}
+        for names, score in SCORES_DB.items()
+    ]
+    effect = {"name": "e", "separator": "hpss", "minus": ["dialog"], "gives": {"effect": ["low"]}}
+    members = [{"name": name, **GIVES, **change.get(name, {})} for name in "abc"]
+    return recipe.parse(
+        "test",
+        {
+            "track": "cdx",
+            "summary": "-",
+            "residual": "music",
+            "members": [*members, effect],
+            "blends": blends,
+        },
+    )
+
+
+def planned(chosen: Recipe, costs: list[Cost | None], budget_s: float, **more: Any) -> str:
+    plan = planner.plan(chosen, costs, chunks, budget_s=Guard.MARGIN * budget_s, **more)
+    return "".join(sorted(chosen.members[index].name for index in plan.planned))
+
+
+def chunks(index: int, setting: Setting) -> int:
+    return 10 * setting.passes
+
+
+def costs(*chunk_s: float) -> list[Cost | None]:
+    return [Cost(chunk_s=one) for one in chunk_s]
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "expected"),
+    [
+        (100, "abce"),
+        (61, "abce"),
+        (51, "ace"),
+        (41, "ace"),
+        (31, "abe"),
+        (21, "be"),
+        (20, "ae"),
+        (9, "e"),
+        (0, ""),
+    ],
+)
+def test_the_best_that_fits_is_planned(budget_s: float, expected: str) -> None:
+    # a, b and c cost 10, 20 and 30 s; who gives the effects costs 0.5 s.
+    assert planned(table(), costs(1, 2, 3, 0.05), budget_s) == expected
+
+
+def test_knowing_nothing_all_are_planned() -> None:
+    assert planned(table(), [Cost()] * 4, 1e-6) == "abce"
+
+
+def test_who_cannot_work_or_needs_too_much_memory_is_not_planned() -> None:
+    known = [None, Cost(chunk_s=1, memory_bytes=2_000), Cost(chunk_s=1), Cost(chunk_s=1)]
+
+    assert planned(table(), known, 100, memory_bytes=1_000) == "ce"
+
+
+def test_members_run_by_gain_per_second_as_far_as_cascades_allow() -> None:
+    chosen = table()
+
+    plan = planner.plan(chosen, costs(1, 2, 2.9, 0.001), chunks, budget_s=1000)
+
+    # Effects are cheapest, but whoever gives them must hear what the dialog leaves.
+    assert [chosen.members[index].name for index in plan.order] == ["a", "c", "b", "e"]
+
+
+def test_who_is_not_planned_comes_last() -> None:
+    chosen = table()
+
+    plan = planner.plan(chosen, costs(1, 2, 3, 0.05), chunks, budget_s=Guard.MARGIN * 31)
+
+    assert [chosen.members[index].name for index in plan.order] == ["a", "b", "e", "c"]
+    assert plan.expected_s == pytest.approx(30.5)
+
+
+def test_time_that_is_left_goes_into_care() -> None:
+    settings = [{"passes": 1}, {"passes": 2, "gain_db": 0.1}, {"passes": 4, "gain_db": 0.15}]
+    chosen = table(a={"settings": settings})
+    known = costs(1, 2, 3, 0.05)
+
+    def passes(budget_s: float) -> int:
+        plan = planner.plan(chosen, known, chunks, budget_s=Guard.MARGIN * budget_s)
+        return plan.settings[0].passes
+
+    # Another member is worth more than another pass.
+    assert [passes(60.5), passes(70.5), passes(90.5)] == [1, 2, 4]
+
+
+def test_with_many_members_the_plan_is_made_step_by_step() -> None:
+    names = [f"m{number}" for number in range(18)]
+    members = [{"name": name, **GIVES} for name in names]
+    blends = [{"stem": "dialog", "weights": {name: 1.0}, "sdr_db": 5.0} for name in names[:-1]]
+    blends.append({"stem": "dialog", "weights": {names[-1]: 1.0}, "sdr_db": 9.0})
+    effect = {"separator": "hpss", "gives": {"effect": ["low"]}}
+    chosen = recipe.parse(
+        "many",
+        {
+            "track": "cdx",
+            "summary": "-",
+            "residual": "music",
+            "members": [*members, effect],
+            "blends": blends,
+        },
+    )
+
+    plan = planner.plan(chosen, costs(*[1.0] * 19), chunks, budget_s=Guard.MARGIN * 20)
+
+    assert plan.planned == {17, 18}
+
+
+@pytest.mark.parametrize(("best", "passes"), [(False, 1), (True, 3)])
+def test_without_a_deadline_all_work(best: bool, passes: int) -> None:
+    settings = [{"passes": 1}, {"passes": 3, "gain_db": 0.1}, {"passes": 2, "gain_db": 0.05}]
+
+    plan = planner.without_limits(table(b={"settings": settings}), best=best)
+
+    assert plan.order == (0, 1, 2, 3)
+    assert plan.settings[1].passes == passes
+
+
+def test_nothing_is_expected_of_costs_that_nobody_knows() -> None:
+    plan = planner.plan(table(), [Cost(chunk_s=math.nan)] * 4, chunks, budget_s=10)
+
+    assert plan.expected_s == 0

@@ -1,0 +1,161 @@
+"""Weights of a blend in closed form, for the highest mean of dB over songs.
+
+For one song the weights that leave the least energy of error solve a linear system. Over many
+songs, the mean of their SDR is what the board scores, so each song's error is weighed by the
+inverse of what is left of it, and solved again, round by round. A ridge draws the weights to the
+plain mean, where the songs say too little.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from evaluator.metrics.sdr import DELTA
+from training.moments import MIXTURE, Moments
+
+ROUNDS = 30
+FLOOR = 0.1
+"""Of the true stem's energy, added to each song's error: or the one song that is separated best
+would decide the weights alone."""
+FOLDS = 5
+"""Into which songs are parted to choose a ridge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How weights are fitted.
+
+    Attributes:
+        ridges: of the mean energy of the answers, added for each unit that a weight is away from
+            the plain mean; the one that serves songs left out best is taken.
+        mixture: whether the mixture itself may have a weight.
+        non_negative: whether weights below zero are refused.
+        mean_of_db: whether songs are weighed for the mean of their dB; else the loudest errors
+            count most.
+    """
+
+    ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    mixture: bool = True
+    non_negative: bool = False
+    mean_of_db: bool = True
+
+
+def sdr_db(moments: Moments, stem: str, estimate: Mapping[str, float]) -> float:
+    """Official SDR of a weighted sum of signals, without the rounding to 16 bits."""
+    error = moments.energy({**estimate, stem: estimate.get(stem, 0.0) - 1.0})
+    return 10 * math.log10((moments.energy({stem: 1.0}) + DELTA) / (error + DELTA))
+
+
+def mean_db(songs: Sequence[Moments], stem: str, estimate: Mapping[str, float]) -> float:
+    """Mean over songs of :func:`sdr_db`."""
+    return float(np.mean([sdr_db(song, stem, estimate) for song in songs]))
+
+
+def plain_mean(answers: Sequence[str]) -> dict[str, float]:
+    """The blend that nobody fitted."""
+    return dict.fromkeys(answers, 1 / len(answers))
+
+
+def fit(
+    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
+) -> dict[str, float]:
+    """Solve for the weights of ``answers``, and of the mixture, with the best ridge.
+
+    Args:
+        songs: in which the stem is not silent, at least one.
+        stem: what the blend shall be.
+        answers: names of signals.
+        method: how.
+
+    Returns:
+        Weights by the names of the signals.
+    """
+    return solved(songs, stem, answers, method, best_ridge(songs, stem, answers, method))
+
+
+def best_ridge(
+    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
+) -> float:
+    """Choose the ridge by the scores of folds of songs left out."""
+    if len(method.ridges) == 1 or len(songs) < FOLDS:
+        return max(method.ridges)
+    scores = []
+    for ridge in method.ridges:
+        total = 0.0
+        for fold in range(FOLDS):
+            others = [song for number, song in enumerate(songs) if number % FOLDS != fold]
+            weights = solved(others, stem, answers, method, ridge)
+            total += sum(sdr_db(song, stem, weights) for song in songs[fold::FOLDS])
+        scores.append(total)
+    return method.ridges[int(np.argmax(scores))]
+
+
+def solved(
+    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method, ridge: float
+) -> dict[str, float]:
+    """Solve for the weights of ``answers``, and of the mixture.
+
+    Args:
+        songs: in which the stem is not silent, at least one.
+        stem: what the blend shall be.
+        answers: names of signals.
+        method: how.
+        ridge: see :class:`Method`.
+
+    Returns:
+        Weights by the names of the signals.
+    """
+    names = [*answers, *([MIXTURE] if method.mixture else [])]
+    prior = np.array([plain_mean(answers).get(name, 0.0) for name in names])
+    grams = [song.among(names, names) for song in songs]
+    crosses = [song.among(names, [stem])[:, 0] for song in songs]
+    energies = [song.energy({stem: 1.0}) for song in songs]
+    weights = prior
+    for _ in range(ROUNDS if method.mean_of_db else 1):
+        left = [1.0] * len(songs)
+        if method.mean_of_db:
+            left = [
+                max(energy - 2 * weights @ cross + weights @ gram @ weights, 0.0)
+                + FLOOR * energy
+                + DELTA
+                for gram, cross, energy in zip(grams, crosses, energies, strict=True)
+            ]
+        gram = np.sum([one / rest for one, rest in zip(grams, left, strict=True)], axis=0)
+        cross = np.sum([one / rest for one, rest in zip(crosses, left, strict=True)], axis=0)
+        scale = ridge * np.trace(gram) / len(names) + 1e-12
+        new = solve(gram + scale * np.eye(len(names)), cross + scale * prior, method.non_negative)
+        if np.allclose(new, weights, rtol=0, atol=1e-6):
+            break
+        weights = new
+    return dict(zip(names, map(float, weights), strict=True))
+
+
+def solve(
+    gram: NDArray[np.float64], cross: NDArray[np.float64], non_negative: bool
+) -> NDArray[np.float64]:
+    """Minimise ``w G w - 2 w c``, for positive definite G.
+
+    >>> solve(np.eye(2), np.array([1.0, -1.0]), non_negative=True).tolist()
+    [1.0, 0.0]
+    """
+    if not non_negative:
+        return np.asarray(np.linalg.solve(gram, cross), dtype=np.float64)
+    factor = np.linalg.cholesky(gram)
+    weights: NDArray[np.float64] = nnls(factor.T, np.linalg.solve(factor, cross))[0]
+    return weights
+
+
+def left_out_db(
+    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
+) -> list[float]:
+    """Score each song with the weights that the other songs ask for."""
+    scores = []
+    for number, song in enumerate(songs):
+        others = [*songs[:number], *songs[number + 1 :]]
+        weights = fit(others, stem, answers, method) if others else plain_mean(answers)
+        scores.append(sdr_db(song, stem, weights))
+    return scores
