@@ -63,7 +63,7 @@ class FoldedResidual(nn.Module):
         )
         rows = x.permute(0, 2, 3, 1).reshape(value.shape).to(self._dtype)
         sum_ = torch.addcmul(rows, value, gate.sigmoid_())
-        return sum_.unflatten(0, (-1, bins)).permute(0, 3, 1, 2)
+        return sum_.reshape(-1, bins, *sum_.shape[1:]).permute(0, 3, 1, 2)
 
     def _normalised(self, few: Tensor) -> Tensor:
         """GroupNorm(1) and GELU of ``(examples, t, few)``."""

@@ -121,7 +121,7 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor]:
         """Return the next larger and what the transposed convolution was given."""
         if self._freq and x.dim() == 3:
-            x = x.unflatten(1, (self._inputs, -1))
+            x = x.reshape(len(x), self._inputs, -1, x.shape[-1])
         y = x if self._freq else x[:, :, None]
         if skip is not None:
             y = y + (skip if self._freq else skip[:, :, None])
@@ -175,7 +175,7 @@ class Attention(nn.Module):
         asked = F.linear(query, self.weight[:width], self.bias[:width])
         known = F.linear(key, self.weight[width:], self.bias[width:])
         q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
+            part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2).contiguous()
             for part in (asked, *known.chunk(2, dim=-1))
         )
         return self.out(attend(q, k, v).transpose(1, 2).flatten(2)), None
@@ -186,7 +186,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if q.dtype != torch.bfloat16 or q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v)
     keys = (k * q.shape[-1] ** -0.5).transpose(-1, -2)
-    parts = [(part @ keys).softmax(dim=-1) @ v for part in q.split(QUERIES, dim=-2)]
+    parts = [(part @ keys).softmax(dim=-1) @ v for part in torch.split(q, QUERIES, dim=-2)]
     return torch.cat(parts, dim=-2)
 
 
@@ -248,8 +248,8 @@ def _is_plain_attention(module: nn.Module) -> bool:
     return (
         isinstance(module, nn.MultiheadAttention)
         and module.batch_first
-        and module.in_proj_weight is not None
-        and module.in_proj_bias is not None
+        and module._qkv_same_embed_dim
         and module.bias_k is None
         and not module.add_zero_attn
+        and "in_proj_bias" in dict(module.named_parameters())
     )
