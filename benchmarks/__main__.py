@@ -8,13 +8,17 @@ and number of threads, and take turns.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
 
 from benchmarks import hybrid_demucs, memory, spleeter
-from benchmarks.timing import Line, machine, table
+from benchmarks.timing import HEAD, Line, machine, row
+from my_submission import threads
 from my_submission.errors import DemixError
 
-CASES: dict[str, Callable[..., list[Line]]] = {
+Cases = dict[str, Callable[..., Iterator[Line]]]
+CASES: Cases = {
     "spleeter": spleeter.run,
     "htdemucs": hybrid_demucs.run_v4,
     "hdemucs": hybrid_demucs.run_v3,
@@ -22,9 +26,7 @@ CASES: dict[str, Callable[..., list[Line]]] = {
 }
 
 
-def main(
-    arguments: Sequence[str] | None = None, cases: dict[str, Callable[..., list[Line]]] = CASES
-) -> int:
+def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(cases)}")
@@ -32,17 +34,17 @@ def main(
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(cases):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; have: {', '.join(cases)}")
-    lines: list[Line] = []
+    torch.set_num_threads(threads.chosen())
+    print(machine(), HEAD, sep="\n", flush=True)
     failed = False
     for name in options.names or cases:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
-            lines.extend(cases[name](quick=options.quick))
+            for line in cases[name](quick=options.quick):
+                print(row(line), flush=True)
         except DemixError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = True
-    print(machine())
-    print(table(lines))
     return 2 if failed else 0
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
@@ -15,9 +16,8 @@ from benchmarks.timing import Line
 ROOT = Path(__file__).parents[1]
 
 
-def run(*, quick: bool) -> list[Line]:
+def run(*, quick: bool) -> Iterator[Line]:
     """Measure 1, 10 and 60 minutes with the default recipe of MDX, each in a fresh process."""
-    lines: list[Line] = []
     base_mib = 0.0
     for minutes in (1, 3) if quick else (1, 10, 60):
         start_s = time.perf_counter()
@@ -25,7 +25,7 @@ def run(*, quick: bool) -> list[Line]:
         base_mib = base_mib or peak_mib
         ratio = peak_mib / base_mib
         seconds = time.perf_counter() - start_s
-        lines.append(
+        yield (
             Line(
                 what=f"memory: {minutes} minutes over 1",
                 ratio=ratio,
@@ -34,7 +34,6 @@ def run(*, quick: bool) -> list[Line]:
                 note=f"peak {peak_mib:.0f} MiB, {seconds:.0f} s",
             )
         )
-    return lines
 
 
 def peak_of(minutes: int) -> float:

@@ -1,5 +1,7 @@
 """Spleeter: ours against a plain driver of the whole song with the network as it was published."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,11 +24,10 @@ from my_submission.separators.spleeter import (
 )
 
 
-def run(*, quick: bool) -> list[Line]:
+def run(*, quick: bool) -> Iterator[Line]:
     """Measure both precisions, and the engine alone."""
     audio = song(60)
     networks = [plain_network(stem)[0] for stem in ("vocals", "accompaniment")]
-    lines = []
     for precision in ("fp32", "bf16"):
         separator = separators.build("spleeter", {"precision": precision})
         reference, answer = plainly(audio, *networks), streamed(separator, audio)[0]
@@ -35,7 +36,7 @@ def run(*, quick: bool) -> list[Line]:
             factor = ours_s * SAMPLE_RATE_HZ / audio.shape[-1]
             return f"{said}, real-time factor {factor:.4f} on 60 s"
 
-        lines.append(
+        yield (
             compare(
                 f"spleeter {precision}: plain driver over ours",
                 lambda: plainly(audio, *networks),
@@ -46,8 +47,7 @@ def run(*, quick: bool) -> list[Line]:
         )
     separator = separators.build("spleeter")
     assert isinstance(separator, Spleeter)
-    lines.append(engine("spleeter", separator, audio, repeats=3 if quick else 7))
-    return lines
+    yield engine("spleeter", separator, audio, repeats=3 if quick else 7)
 
 
 def streamed(separator: Separator, audio: Tensor) -> Tensor:

@@ -97,14 +97,17 @@ def machine() -> str:
     )
 
 
-def table(lines: list[Line]) -> str:
-    """Lay lines out for a terminal and for Markdown."""
-    rows = ["| what | ratio | min..max | note |", "|---|---|---|---|"]
-    rows += [
-        f"| {line.what} | {line.ratio:.2f} | {line.low:.2f}..{line.high:.2f} | {line.note} |"
-        for line in lines
-    ]
-    return "\n".join(rows)
+HEAD = "| what | ratio | min..max | note |\n|---|---|---|---|"
+"""Of the table, for a terminal and for Markdown."""
+
+
+def row(line: Line) -> str:
+    """Lay one line of the table out.
+
+    >>> row(Line(what="copying", ratio=2, low=1.5, high=2.5))
+    '| copying | 2.00 | 1.50..2.50 |  |'
+    """
+    return f"| {line.what} | {line.ratio:.2f} | {line.low:.2f}..{line.high:.2f} | {line.note} |"
 
 
 def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
