@@ -110,7 +110,9 @@ class Decoder(nn.Module):
         super().__init__()
         self.empty, self.last, self._freq = original.empty, original.last, original.freq
         self._inputs = original.chin
-        self.conv_tr = Convolution(original.conv_tr, dtype, crop=original.pad)
+        # A norm hears the ends too, so then they are cropped after it.
+        self._crop = 0 if isinstance(original.norm2, nn.Identity) else original.pad
+        self.conv_tr = Convolution(original.conv_tr, dtype, crop=original.pad - self._crop)
         self.norm2 = original.norm2
         if self.empty:
             return
@@ -130,8 +132,12 @@ class Decoder(nn.Module):
                 y = gated(self.norm1(self.rewrite(y)))
             y = self.residuals(y)
         z: Tensor = self.norm2(self.conv_tr(y))
+        if self._freq:
+            z = z[:, :, self._crop : z.shape[2] - self._crop]
+        else:
+            z = z[..., self._crop : self._crop + length]
         z = z if self.last else F.gelu(z)
-        return (z, y) if self._freq else (z[:, :, 0, :length], y[:, :, 0])
+        return (z, y) if self._freq else (z[:, :, 0], y[:, :, 0])
 
 
 class Linear(nn.Module):

@@ -74,19 +74,22 @@ class Down(nn.Module):
 class Up(nn.Module):
     """A step up with the parts that a hybrid network's decoder has."""
 
-    def __init__(self, inputs: int, outputs: int, *, freq: bool, last: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, freq: bool, last: bool, norm: bool = False
+    ) -> None:
         super().__init__()
         wide: Any = nn.ConvTranspose2d if freq else nn.ConvTranspose1d
         kind: Any = nn.Conv2d if freq else nn.Conv1d
         self.freq, self.last, self.empty, self.pad, self.chin = freq, last, False, 2, inputs
         self.conv_tr = wide(inputs, outputs, *(((8, 1), (4, 1)) if freq else (8, 4)))
-        self.norm1 = self.norm2 = nn.Identity()
+        self.norm1 = nn.GroupNorm(2, 2 * inputs) if norm else nn.Identity()
+        self.norm2 = nn.GroupNorm(2, outputs) if norm else nn.Identity()
         self.rewrite = kind(inputs, 2 * inputs, 3, 1, 1)
         self.dconv = None
 
     def forward(self, x: Tensor, skip: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        y = F.glu(self.rewrite(x + skip), dim=1)
-        z = self.conv_tr(y)
+        y = F.glu(self.norm1(self.rewrite(x + skip)), dim=1)
+        z = self.norm2(self.conv_tr(y))
         z = z[..., 2:-2, :] if self.freq else z[..., 2 : 2 + length]
         return z if self.last else F.gelu(z), y
 
@@ -156,15 +159,19 @@ def test_a_step_down_in_time_stays_the_same(noise: Any, samples: int) -> None:
     assert isinstance(same(Down(2, 8, freq=False, norm=True), noise(2, 2, samples)), Encoder)
 
 
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("last", [False, True])
-def test_a_step_up_in_frequency_stays_the_same(noise: Any, last: bool) -> None:
+def test_a_step_up_in_frequency_stays_the_same(noise: Any, last: bool, norm: bool) -> None:
     inputs = noise(2, 8, 4, 21), noise(2, 8, 4, 21), 21
 
-    assert isinstance(same(Up(8, 4, freq=True, last=last), *inputs), Decoder)
+    assert isinstance(same(Up(8, 4, freq=True, last=last, norm=norm), *inputs), Decoder)
 
 
-def test_a_step_up_in_time_is_cut_to_its_length(noise: Any) -> None:
-    faster = same(Up(8, 4, freq=False, last=True), noise(2, 8, 17), noise(2, 8, 17), 66)
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_step_up_in_time_is_cut_to_its_length(noise: Any, norm: bool) -> None:
+    up = Up(8, 4, freq=False, last=True, norm=norm)
+
+    faster = same(up, noise(2, 8, 17), noise(2, 8, 17), 66)
 
     assert isinstance(faster, Decoder)
 
