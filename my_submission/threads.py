@@ -28,9 +28,12 @@ def allowed(root: Path = Path("/")) -> int:
 
 
 def chosen(root: Path = Path("/")) -> int:
-    """Number of threads to use: that of the environment variable, or else :func:`allowed`."""
-    wish = os.environ.get(THREADS_VARIABLE, "")
-    return int(wish) if wish.isdecimal() and int(wish) > 0 else allowed(root)
+    """Number of threads to use: that of an environment variable, or else :func:`allowed`."""
+    for variable in (THREADS_VARIABLE, "OMP_NUM_THREADS"):
+        wish = os.environ.get(variable, "")
+        if wish.isdecimal() and int(wish) > 0:
+            return int(wish)
+    return allowed(root)
 
 
 def cgroup_cores(root: Path = Path("/")) -> Iterator[float]:

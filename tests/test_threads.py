@@ -1,6 +1,8 @@
 """The number of threads comes from the container's quota, in every way that Linux writes it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from my_submission import threads
 @pytest.fixture(autouse=True)
 def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -88,3 +91,34 @@ def test_the_environment_overrules(
     monkeypatch.setenv(threads.THREADS_VARIABLE, wish)
 
     assert threads.chosen(tmp_path) == expected
+
+
+def test_our_variable_comes_before_that_of_openmp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert threads.chosen(tmp_path) == 5
+
+    monkeypatch.setenv(threads.THREADS_VARIABLE, "3")
+    assert threads.chosen(tmp_path) == 3
+
+
+@pytest.mark.parametrize(("before", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_somebody_wants_it(
+    before: str | None, expected: str
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    if before:
+        environment["OMP_WAIT_POLICY"] = before
+    program = "import my_submission, os, sys; print(os.environ['OMP_WAIT_POLICY'], *sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.split()[0] == expected
+    assert "torch" not in done.stdout.split(), "torch was loaded before it could be told"
