@@ -95,7 +95,7 @@ class OverlapAdd:
         while True:
             samples = self._pending.shape[-1]
             advance = self._cut.hop - (self._offset if self._first else 0)
-            last = not self._cut.centred or samples <= advance
+            last = not self._cut.every_hop or samples <= advance
             piece = self._separate(self._last(samples)[:, :, None], 1)[:, 0]
             if self._cut.centred:  # back to the chunk's own place
                 piece = torch.roll(piece, -((self._cut.chunk - samples) // 2), dims=-1)

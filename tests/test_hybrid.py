@@ -29,28 +29,37 @@ def adapted(*, any_length: bool = False) -> tuple[Hybrid, Halves]:
     return hybrid, hybrid.run
 
 
-def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int) -> Tensor:
+def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int, *, cut: bool) -> Tensor:
     """Segments weighted with triangles, whose sum divides: the formula of the original."""
-    half = chunk // 2
+    half, samples = chunk // 2, song.shape[-1]
     triangle = torch.cat([torch.arange(1, half + 1), torch.arange(half, 0, -1)]).float()
     total = torch.zeros(len(STEMS), *song.shape)
-    weight = torch.zeros(song.shape[-1])
-    for start in range(0, song.shape[-1] - chunk + 1, hop):
-        part = slice(start, start + chunk)
-        total[..., part] += triangle * network(song[None, :, part])[0]
-        weight[part] += triangle
+    weight = torch.zeros(samples)
+    padded = torch.nn.functional.pad(song, (chunk, chunk))
+    for start in range(0, samples, hop):
+        length = min(chunk, samples - start)
+        # A segment that is too long is cut, or moved back by half of that.
+        before = 0 if cut else (chunk - length) // 2
+        first = chunk + start - before
+        heard = padded[None, :, first : first + (length if cut else chunk)]
+        part = slice(start, start + length)
+        total[..., part] += triangle[:length] * network(heard)[0][..., before : before + length]
+        weight[part] += triangle[:length]
     return total / weight
 
 
-def test_the_cross_fades_are_those_of_divided_triangles() -> None:
-    hybrid, network = adapted()
-    song = torch.randn(2, 40 + 5 * 30, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("samples", [25, 40, 41, 150, 160, 171, 190])
+@pytest.mark.parametrize("any_length", [True, False])
+def test_a_song_is_cut_and_joined_as_by_the_original(any_length: bool, samples: int) -> None:
+    hybrid, network = adapted(any_length=any_length)
+    song = torch.randn(2, samples, generator=torch.Generator().manual_seed(1))
 
     overlap = OverlapAdd(hybrid)
     stems = torch.cat([overlap.push(song[None]), overlap.finish()], dim=-1)[0]
 
     assert (hybrid.chunking.chunk, hybrid.chunking.hop) == (40, 30)
-    torch.testing.assert_close(stems, triangles(network, song, 40, 30), rtol=0, atol=1e-6)
+    expected = triangles(network, song, 40, 30, cut=any_length)
+    torch.testing.assert_close(stems, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("any_length", "expected"), [(True, 25), (False, 40)])
