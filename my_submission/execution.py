@@ -2,8 +2,8 @@
 
 A separator that has a network asks :func:`choose` once and hands the network to
 :meth:`Execution.prepare`. float32 is the default everywhere. bfloat16 is only used if it is asked
-for, or if ``auto`` finds three things: a processor that multiplies it fast, weights whose score
-was measured to change by no more than :data:`HARMLESS_DB`, and the CPU as the device.
+for, or if ``auto`` finds both a processor that multiplies it fast and weights whose score
+was measured to change by no more than :data:`HARMLESS_DB`.
 """
 
 import logging
@@ -44,34 +44,87 @@ class Execution:
     compiled: bool = False
 
     def prepare(
-        self, network: Network, rewrite: Callable[[Network, torch.dtype], nn.Module]
-    ) -> Callable[[Tensor], Tensor]:
+        self,
+        network: Network,
+        rewrite: Callable[[Network, torch.dtype], nn.Module],
+        *,
+        cast: bool = False,
+    ) -> "Placed":
         """Make a network ready.
 
         Args:
             network: with its weights; it is not touched.
             rewrite: copies a network for inference with products of the given type.
+            cast: hand tensors of the given type to the copy, which does not convert them itself.
 
         Returns:
             A function of a float32 tensor on the CPU that returns one.
         """
         faster = rewrite(network, self.dtype).to(self.device)
         run = _Compiled(faster) if self.compiled else faster
-        return run if self.device.type == "cpu" else _There(run, self.device)
+        return Placed(run, faster, self.device, self.dtype if cast else torch.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class _There:
-    """Takes tensors to a device and back. Pinned memory lets the copy overlap with work."""
+class Placed:
+    """A network at its place; tensors come from the CPU as float32 and go back so.
 
-    run: Callable[[Tensor], Tensor]
-    device: torch.device
+    Args:
+        run: calls the network.
+        network: for moving it.
+        device: where it is.
+        dtype: of what it is given.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Tensor], Tensor],
+        network: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._run = run
+        self._network = network
+        self._device = device
+        self._dtype = dtype
 
     def __call__(self, x: Tensor) -> Tensor:
-        pinned = x.pin_memory() if self.device.type == "cuda" else x
-        # The way back must wait: nobody else would know when the result is there.
-        answer: Tensor = self.run(pinned.to(self.device, non_blocking=True))
-        return answer.cpu()
+        """Run the network on a batch."""
+        if self._device.type == "cuda" and len(x) > 1:
+            return self._overlapped(x)
+        there = x.to(self._device, self._dtype)
+        return self._run(there).to("cpu", torch.float32)
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        self._network.to("cpu")
+        self._device = torch.device("cpu")
+
+    def _overlapped(self, x: Tensor) -> Tensor:
+        """Run a batch in two halves, so that one is copied while the other is computed.
+
+        Copies go through pinned memory on a stream of their own; events keep the order.
+        """
+        copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        here = torch.cuda.current_stream(self._device)
+        halves = torch.split(x.pin_memory(), -(-len(x) // 2))
+        arrived = []
+        with torch.cuda.stream(copies):
+            for half in halves:
+                there = half.to(self._device, self._dtype, non_blocking=True)
+                arrived.append((there, copies.record_event()))
+        answers = []
+        for there, event in arrived:
+            here.wait_event(event)
+            there.record_stream(here)  # not to be reused before the network has read it
+            answer = self._run(there).float()
+            copies.wait_event(here.record_event())
+            with torch.cuda.stream(copies):
+                host = torch.empty(answer.shape, pin_memory=True)
+                host.copy_(answer, non_blocking=True)
+                answer.record_stream(copies)
+            answers.append(host)
+        copies.synchronize()
+        return torch.cat(answers)
 
 
 class _Compiled:
@@ -114,7 +167,9 @@ def choose(
     torch.set_num_threads(threads.chosen())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     harmless = change_db is not None and abs(change_db) <= HARMLESS_DB
-    fast = device.type == "cpu" and bool(FAST_FLAGS & processor_flags())
+    fast = bool(FAST_FLAGS & processor_flags())
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
     low = precision == "bf16" or (precision == "auto" and harmless and fast)
     return Execution(
         device=device, dtype=torch.bfloat16 if low else torch.float32, compiled=compiled

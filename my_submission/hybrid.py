@@ -14,7 +14,6 @@ Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX work
 Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from torch.nn import functional as F
 
 from models.rewrites import rewrite
 from my_submission import execution
+from my_submission.execution import Placed
 from my_submission.separators import Chunking
 
 OVERLAP = 0.25
@@ -41,7 +41,7 @@ class Hybrid:
             segment of a song, is not computed; their driver does not give it to the network either.
     """
 
-    run: Callable[[Tensor], Tensor]
+    run: Placed
     stems: tuple[str, ...]
     sample_rate_hz: int
     chunking: Chunking
@@ -53,6 +53,10 @@ class Hybrid:
         heard = _audible(chunks) if self.any_length else samples
         answer = self.run(chunks[..., :heard])
         return F.pad(answer, (0, samples - heard))
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        self.run.to_cpu()
 
 
 def adapt(

@@ -75,3 +75,31 @@ def test_flags_are_read_as_linux_writes_them(tmp_path: Path) -> None:
 
     assert execution.processor_flags(path) == {"fpu", "avx512_bf16"}
     assert execution.processor_flags(tmp_path / "none") == frozenset()
+
+
+def test_what_a_network_is_given_has_its_type_and_comes_back_as_float32() -> None:
+    given: list[torch.dtype] = []
+
+    class Notes(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            given.append(x.dtype)
+            return x
+
+    how = execution.Execution(device=torch.device("cpu"), dtype=torch.bfloat16)
+
+    answers = [how.prepare(Notes(), cast, cast=low)(torch.ones(2, 3)) for low in (True, False)]
+
+    assert given == [torch.bfloat16, torch.float32]
+    assert [answer.dtype for answer in answers] == [torch.float32] * 2
+
+
+def test_leaving_the_gpu_moves_the_network() -> None:
+    network = nn.Linear(2, 2, device="meta")
+    placed = execution.Placed(network, network, torch.device("meta"), torch.float32)
+    moved: list[object] = []
+    network.to = moved.append  # type: ignore[assignment, method-assign]
+
+    placed.to_cpu()
+
+    assert moved == ["cpu"]
+    assert placed._device == torch.device("cpu")

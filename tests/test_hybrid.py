@@ -25,8 +25,9 @@ class Halves(nn.Module):
 
 def adapted(*, any_length: bool = False) -> tuple[Hybrid, Halves]:
     hybrid = adapt(Halves(), STEMS, segment_s=0.4, sample_rate_hz=100, any_length=any_length)
-    assert isinstance(hybrid.run, Halves)
-    return hybrid, hybrid.run
+    network = hybrid.run._network
+    assert isinstance(network, Halves)
+    return hybrid, network
 
 
 def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int, *, cut: bool) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from models.spleeter_unet import SpleeterUNet, prepared, renamed
 from models.stft import istft, stft
 from my_submission import checkpoints, execution
+from my_submission.execution import Placed
 from my_submission.separators import Chunking
 
 FRAME = 4096
@@ -48,7 +49,11 @@ class Spleeter:
     # A centred STFT of 511 hops has 512 frames. Context and cross-fade (0.74 s and 0.37 s) are
     # multiples of the hop, so that every chunk uses the same grid of frames.
     chunking: Chunking = Chunking(
-        chunk=(FRAMES - 1) * FRAME_HOP, hop=431 * FRAME_HOP, context=32 * FRAME_HOP
+        chunk=(FRAMES - 1) * FRAME_HOP,
+        hop=431 * FRAME_HOP,
+        context=32 * FRAME_HOP,
+        step=FRAME_HOP,
+        shorter=((FRAMES // 2 - 1) * FRAME_HOP, (FRAMES // 4 - 1) * FRAME_HOP),
     )
 
     def separate(self, chunks: Tensor) -> Tensor:
@@ -57,6 +62,12 @@ class Spleeter:
         mask = self._mask(spectrum.abs())
         vocals = istft(spectrum * mask, FRAME, FRAME_HOP, chunks.shape[-1])
         return torch.stack([vocals, chunks - vocals], dim=1)
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        for network in (self.vocals, self.accompaniment):
+            if isinstance(network, Placed):
+                network.to_cpu()
 
     def _mask(self, magnitudes: Tensor) -> Tensor:
         """Map magnitudes ``(batch, 2, bins, frames)`` to the mask of the vocals, same shape."""
@@ -81,10 +92,15 @@ def build(precision: str = "fp32") -> Spleeter:
         CheckpointError: a file is missing or altered.
         ConfigError: there is no such precision.
     """
-    vocals, accompaniment = (
-        _running(*plain_network(stem), precision) for stem in ("vocals", "accompaniment")
-    )
+    vocals, accompaniment = (_placed(stem, precision) for stem in ("vocals", "accompaniment"))
     return Spleeter(vocals, accompaniment)
+
+
+def _placed(stem: str, precision: str) -> Placed:
+    """Load the network of one stem and make it ready."""
+    network, entry = plain_network(stem)
+    how = execution.choose(precision, change_db=entry.bf16_change_db)
+    return how.prepare(network, prepared, cast=True)
 
 
 def plain_network(stem: str) -> tuple[SpleeterUNet, checkpoints.Checkpoint]:
@@ -95,12 +111,3 @@ def plain_network(stem: str) -> tuple[SpleeterUNet, checkpoints.Checkpoint]:
         network = SpleeterUNet()
     checkpoints.fill(network, state, entry.name)
     return network, entry
-
-
-def _running(
-    network: SpleeterUNet, entry: checkpoints.Checkpoint, precision: str
-) -> Callable[[Tensor], Tensor]:
-    """Make a network ready for float32 magnitudes."""
-    how = execution.choose(precision, change_db=entry.bf16_change_db)
-    run = how.prepare(network, prepared)
-    return lambda heard: run(heard.to(how.dtype)).float()
