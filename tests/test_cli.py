@@ -394,6 +394,40 @@ def test_a_recipe_brings_its_track(write_song: WriteSong, out: Path) -> None:
     }
 
 
+def test_the_plan_says_what_is_done_in_which_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DEMIX_COSTS", str(tmp_path / "costs.json"))
+
+    assert main(["plan", "--recipe", "cdx_equal_shares", "--seconds", "60"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "member",
+        "s",
+        "per",
+        "s",
+        "of",
+        "audio",
+        "memory",
+        "in",
+        "MB",
+        "batch",
+    ]
+    assert lines[1].startswith("equal_shares")
+    assert "equal_shares  (the limit of cdx)" in lines[-1]
+    assert (tmp_path / "costs.json").is_file()
+
+
+@pytest.mark.parametrize("words", [["--seconds", "0"], ["--seconds", "nan"], ["--recipe", "no"]])
+def test_a_plan_for_nothing_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *words]) == 2
+
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_list_gives_a_record_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
 
