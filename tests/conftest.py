@@ -14,12 +14,23 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, max_exa
 settings.load_profile("repeatable")
 
 
+@pytest.fixture(scope="session")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What separators cost: measured once for all tests, not kept for the user."""
+    return tmp_path_factory.mktemp("costs") / "costs.json"
+
+
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a developer has set in the environment must not reach the tests."""
+def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path) -> None:
+    """What a developer has set in the environment must not reach the tests.
+
+    They separate in their own process, where things can be replaced.
+    """
     for name in list(os.environ):
         if name.startswith(("DEMIX_", "AICROWD_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("DEMIX_ISOLATE", "0")
+    monkeypatch.setenv("DEMIX_COSTS", str(costs))
 
 
 @pytest.fixture
