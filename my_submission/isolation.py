@@ -28,13 +28,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from my_submission import audio
 from my_submission.budget import Deadline
 from my_submission.child import COMMAND, Child, LostError, Spawn, mendable
 from my_submission.frames import NOBODY, BrokenFrameError, Frame
 from my_submission.memory import Memory
 from my_submission.recipe import Recipe
-from my_submission.seam import Song
+from my_submission.seam import Song, TimeLeft, measure_shares
 from my_submission.worker import BEAT_S, Order, table
 
 logger = logging.getLogger(__name__)
@@ -42,15 +41,15 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.1
 """Between two looks at the child, unless it says something."""
 
-RESERVE_S = 0.3
-"""At least so much is kept for shares of the mixture; see also :func:`measure_shares`."""
-
 EARLY = 0.03
 EARLY_S = 0.3
 """The child's own deadline is earlier than ours by this part of its time, or at least so much."""
 
 STILL_S = 10.0
 """A child that works and has no heartbeat for so long, or a quarter of the time left, is lost."""
+
+LEAST_S = 0.3
+"""With less time left, no other child is started."""
 
 STARTS = 2
 """Children per song that may be lost while they ask no member: another would fare no better."""
@@ -127,7 +126,7 @@ class Isolated:
             ConfigError: the recipe cannot be built.
         """
         song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems))
-        time_left = _TimeLeft(deadline, samples, self._share_s)
+        time_left = TimeLeft(deadline, samples, self._share_s)
         without = frozenset(index for index, losses in self._losses.items() if losses >= CONVICTED)
         blind = 0
         while blind < STARTS and len(without) < len(self.recipe.members):
@@ -139,13 +138,12 @@ class Isolated:
                 self._late()
                 break
             except LostError as error:
-                if self._child is not None and self._child.refusal is not None:
-                    raise self._child.refusal from None
+                self._raise_refusal()
                 culprit = self._lose(str(error))
             if culprit == NOBODY:
                 blind += 1
             without |= {culprit} - {NOBODY}
-            if time_left(song) < max(2 * self._ready_s, RESERVE_S):
+            if time_left(song) < max(2 * self._ready_s, LEAST_S):
                 break
             song.take_over()
         logger.warning(
@@ -160,8 +158,7 @@ class Isolated:
         Raises:
             LostError: nothing can be started.
         """
-        refused = self._child is not None and self._child.refusal is not None
-        if self._child is not None and self._without == without and not refused:
+        if self._child is not None and self._without == without:
             return self._child
         self._end()
         setup = {
@@ -183,7 +180,7 @@ class Isolated:
         return self._spawner.submit(start, *args, **options).result(SPAWN_S)
 
     def _hear(
-        self, child: Child, song: Song, sample_rate_hz: int, time_left: "_TimeLeft"
+        self, child: Child, song: Song, sample_rate_hz: int, time_left: TimeLeft
     ) -> Iterator[Tensor]:
         """Let a child separate what is left of a song.
 
@@ -225,8 +222,7 @@ class Isolated:
 
     def _look(self, child: Child, left_s: float) -> None:
         """Raise if a child cannot go on, or may not."""
-        if child.refusal is not None:
-            raise child.refusal
+        self._raise_refusal()
         if child.took_s is not None:
             self._ready_s = child.took_s
         if left_s <= 0:
@@ -242,6 +238,13 @@ class Isolated:
             raise LostError(f"has had no heartbeat for {still_s:.1f} s")
         if reason := self._memory.pressing(child.pid):
             raise LostError(f"must end, because {reason}")
+
+    def _raise_refusal(self) -> None:
+        """Raise what the child has against the recipe, if anything, and end it."""
+        if self._child is not None and self._child.refusal is not None:
+            refusal = self._child.refusal
+            self._end()
+            raise refusal from None
 
     def _late(self) -> None:
         """End a child that was not done in time, unless it can be used for the next song."""
@@ -275,26 +278,6 @@ class Isolated:
             self._child = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _TimeLeft:
-    """Seconds that a child may still use for a song.
-
-    Attributes:
-        deadline: of the song.
-        samples: length of the song.
-        share_s: seconds that shares of the mixture take per sample.
-    """
-
-    deadline: Deadline
-    samples: int
-    share_s: float
-
-    def __call__(self, song: Song) -> float:
-        """Seconds left, less the time for shares of what is not answered yet."""
-        shares_s = self.share_s * (self.samples - song.released)
-        return self.deadline.remaining_s - max(RESERVE_S, shares_s)
-
-
 def _taken(frame: Frame, song: Song, channels: int) -> Tensor:
     """Take what a child says about a song; return what is final of the answer.
 
@@ -311,16 +294,3 @@ def _taken(frame: Frame, song: Song, channels: int) -> Tensor:
         return song.push(torch.from_numpy(frame.array(song.stems, channels)))
     except (ValueError, BrokenFrameError) as error:
         raise LostError(f"gave no answer: {error}") from error
-
-
-def measure_shares(stems: int) -> float:
-    """Seconds per sample that shares of the mixture take, twice over to be safe.
-
-    Args:
-        stems: how many there are.
-    """
-    block = torch.zeros(2, audio.BLOCK)
-    started_s = time.monotonic()
-    for share in Song([block, block], 44_100, stems).shares():
-        share.clone()
-    return 2 * (time.monotonic() - started_s) / (2 * audio.BLOCK)

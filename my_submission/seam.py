@@ -7,16 +7,22 @@ to the mixture in both still do.
 """
 
 import math
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from my_submission import audio
+from my_submission.budget import Deadline
 from my_submission.errors import SongError
 
 FADE_S = 0.01
+
+RESERVE_S = 0.3
+"""At least so much is kept for shares of the mixture; see also :func:`measure_shares`."""
 
 
 class Song:
@@ -143,3 +149,36 @@ class Song:
             samples -= block.shape[-1]
             self._heard -= 1
         return ready
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """Seconds that a child may still use for a song.
+
+    Attributes:
+        deadline: of the song.
+        samples: length of the song.
+        share_s: seconds that shares of the mixture take per sample.
+    """
+
+    deadline: Deadline
+    samples: int
+    share_s: float
+
+    def __call__(self, song: Song) -> float:
+        """Seconds left, less the time for shares of what is not answered yet."""
+        shares_s = self.share_s * (self.samples - song.released)
+        return self.deadline.remaining_s - max(RESERVE_S, shares_s)
+
+
+def measure_shares(stems: int) -> float:
+    """Seconds per sample that shares of the mixture take, twice over to be safe.
+
+    Args:
+        stems: how many there are.
+    """
+    block = torch.zeros(2, audio.BLOCK)
+    started_s = time.monotonic()
+    for share in Song([block, block], 44_100, stems).shares():
+        share.clone()
+    return 2 * (time.monotonic() - started_s) / (2 * audio.BLOCK)
