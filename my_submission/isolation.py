@@ -152,6 +152,25 @@ class Isolated:
         )
         yield from song.shares()
 
+    def wait(self, limit_s: float) -> None:
+        """Wait until the child is ready, but no longer than ``limit_s`` seconds.
+
+        Raises:
+            ConfigError: the recipe cannot be built.
+        """
+        deadline = Deadline(limit_s)
+        while self._child is not None and self._child.ready_s is None:
+            if deadline.remaining_s <= 0:
+                logger.warning("the separating process is not ready after %.0f s", limit_s)
+                return
+            try:
+                self._child.pump(POLL_S)
+                self._look(self._child, deadline.remaining_s)
+            except LateError:
+                continue
+            except LostError as error:  # the first song will try again
+                self._lose(str(error))
+
     def _child_without(self, without: frozenset[int]) -> Child:
         """Return a child that leaves exactly these members out; start it if need be.
 

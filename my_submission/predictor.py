@@ -36,6 +36,9 @@ TIME_VARIABLE = "DEMIX_TIME_LIMIT"
 ISOLATE_VARIABLE = "DEMIX_ISOLATE"
 """Environment variable: with ``0``, songs are separated in this process."""
 
+START_S = 120.0
+"""Models are loaded and measured for no longer than this before the first song is waited for."""
+
 USED = 0.85
 """Of the limit; the rest is for reading and writing the files, and for surprises."""
 
@@ -56,6 +59,7 @@ class Predictor:
         self._demixer: Isolated | Demixer
         if isolated() if isolate is None else isolate:
             self._demixer = Isolated(recipe)
+            self._demixer.wait(START_S)
         else:
             self._demixer = Demixer(recipe, forgiving=True, costs=Costs.at_home())
 

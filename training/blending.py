@@ -80,19 +80,41 @@ def fit(
 def best_ridge(
     songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
 ) -> float:
-    """Choose the ridge by the scores of folds of songs left out."""
+    """Choose the ridge by the scores of folds of songs left out.
+
+    Of those that are not surely worse than the best, it is the largest: a few songs differ more
+    by chance than by what suits them.
+    """
     if len(method.ridges) == 1 or len(songs) < FOLDS:
         return max(method.ridges)
-    counts, scores = shares_of(songs), []
-    for ridge in method.ridges:
-        total = 0.0
+    counts = shares_of(songs)
+    scores = np.zeros((len(method.ridges), len(songs)))
+    for row, ridge in zip(scores, method.ridges, strict=True):
         for fold in range(FOLDS):
             others = [song for number, song in enumerate(songs) if number % FOLDS != fold]
             weights = solved(others, stem, answers, method, ridge)
             for number in range(fold, len(songs), FOLDS):
-                total += counts[number] * sdr_db(songs[number], stem, weights)
-        scores.append(total)
-    return method.ridges[int(np.argmax(scores))]
+                row[number] = sdr_db(songs[number], stem, weights)
+    best = scores[(scores @ counts).argmax()]
+    return max(
+        ridge
+        for ridge, row in zip(method.ridges, scores, strict=True)
+        if not surely(best - row, counts)
+    )
+
+
+def surely(gains_db: NDArray[np.float64], counts: NDArray[np.float64]) -> bool:
+    """Whether a mean gain is larger than its own standard error, or than nothing if alike.
+
+    Args:
+        gains_db: of each song.
+        counts: how much each counts, with a sum of 1.
+
+    >>> surely(np.array([1.0, 1.2]), np.ones(2) / 2), surely(np.array([1.0, -0.9]), np.ones(2) / 2)
+    (True, False)
+    """
+    mean = counts @ gains_db
+    return bool(mean > np.sqrt(np.square(counts) @ np.square(gains_db - mean)) + 1e-9)
 
 
 def solved(

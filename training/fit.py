@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--silent", type=float, default=0.02, help="part of all songs in which a stem is silent"
     )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=2,
+        help="how often members that hear the mixture minus a blend are asked (default: 2)",
+    )
     parser.add_argument("--non-negative", action="store_true", help="no weight below zero")
     parser.add_argument("--no-mixture", action="store_true", help="no weight for the mixture")
 
@@ -74,7 +80,8 @@ def run(options: argparse.Namespace) -> list[str]:
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
     fitted = plain
     # Who hears the mixture minus a stem hears it minus the blend: once more with that fitted.
-    for _ in range(2 if any(member.minus for member in plain.members) else 1):
+    rounds = options.rounds if any(member.minus for member in plain.members) else 1
+    for _ in range(max(rounds, 1)):
         demixer = Demixer(fitted)
         songs = [of_song(song, demixer, options.cache) for song in known]
         fitted = dataclasses.replace(plain, blends=tuple(blends(plain, songs, method)))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from my_submission.recipe import Recipe
-from training.blending import sdr_db
+from training.blending import sdr_db, surely
 from training.moments import MIXTURE, Moments, shares_of
 
 GRID = np.linspace(0.0, 1.0, 101)
@@ -60,8 +60,8 @@ def fit(recipe: Recipe, songs: Sequence[Moments], signals_of: Signals) -> dict[s
         counts = shares_of(having)
         total = counts @ scores
         others = (total - counts[:, None] * scores).argmax(axis=1)
-        gain_db = float(counts @ (scores[np.arange(len(having)), others] - scores[:, 0]))
-        if gain_db >= WORTH_DB:
+        gains_db = scores[np.arange(len(having)), others] - scores[:, 0]
+        if counts @ gains_db >= WORTH_DB and surely(gains_db, counts):
             result[stem] = float(GRID[total.argmax()])
     whole = sum(result.values())
     return {stem: share / max(whole, 1.0) for stem, share in result.items()}
