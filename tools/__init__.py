@@ -1,0 +1,1 @@
+"""Programs for developers: they make material and tables; nothing that separates needs them."""
