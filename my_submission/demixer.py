@@ -33,10 +33,12 @@ class Demixer:
             cost nothing until they have worked.
         without: indices of members that are left out.
         memory_bytes: what a member may need at work, beyond its weights.
+        asked: is called with the index of a member before it is built, measured or called, and
+            with -1 after.
 
     Attributes:
         recipe: as given.
-        asked: is called with the index of a member before each call into it, and with -1 after.
+        asked: as given; may be replaced.
         costs: of each member, corrected by each song.
 
     Raises:
@@ -52,20 +54,21 @@ class Demixer:
         costs: Costs | None = None,
         without: frozenset[int] = frozenset(),
         memory_bytes: float = math.inf,
+        asked: Callable[[int], None] = lambda index: None,
     ) -> None:
         self.recipe = recipe
-        self.asked: Callable[[int], None] = lambda index: None
+        self.asked = asked
         self._forgiving = forgiving
         self._memory_bytes = memory_bytes
         self._run: Run = Helper()
-        self._separators = [
-            None if index in without else self._build(member)
-            for index, member in enumerate(recipe.members)
-        ]
-        self.costs = [
-            self._cost(costs, member, separator)
-            for member, separator in zip(recipe.members, self._separators, strict=True)
-        ]
+        self._separators: list[Separator | None] = []
+        self.costs: list[Cost] = []
+        for index, member in enumerate(recipe.members):
+            self.asked(index)
+            separator = None if index in without else self._build(member)
+            self._separators.append(separator)
+            self.costs.append(self._cost(costs, member, separator))
+            self.asked(-1)
 
     def _build(self, member: Member) -> Separator | None:
         """Build one member and check that it has the stems that the recipe asks it for."""

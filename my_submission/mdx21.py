@@ -9,11 +9,23 @@ Source: AIcrowd's music-demixing-challenge-starter-kit. It calls ``prediction`` 
 without the ``music_name`` that its base class declares, so here that is optional.
 """
 
+import math
+import os
 from pathlib import Path
 
-from my_submission import recipe, tracks
-from my_submission.demixer import Demixer
-from my_submission.transfer import separate_file
+import numpy as np
+import torch
+
+from my_submission import audio, recipe, tracks
+from my_submission.errors import ConfigError, SongError
+from my_submission.files import read_blocks, song_format, whole_files, write_stems
+from my_submission.predictor import USED, Predictor, budget
+
+TIMEOUT_VARIABLE = "INFERENCE_PER_MUSIC_TIMEOUT_SECONDS"
+"""Environment variable of AIcrowd's server: seconds that a song may take, whatever its length."""
+
+TIMEOUT_S = 240.0
+"""The server's default."""
 
 
 class Mdx21Predictor:
@@ -21,7 +33,7 @@ class Mdx21Predictor:
 
     def prediction_setup(self) -> None:
         """Load the MDX recipe; called once, before the first song."""
-        self._demixer = Demixer(recipe.chosen(tracks.by_name("mdx")))
+        self._predictor = Predictor(recipe.chosen(tracks.by_name("mdx")))
 
     def prediction(
         self,
@@ -33,11 +45,12 @@ class Mdx21Predictor:
         vocals_file_path: str,
         music_name: str | None = None,
     ) -> None:
-        """Separate the song at ``mixture_file_path`` into the other four, 16-bit WAV.
+        """Separate the song at ``mixture_file_path`` into the other four, 16-bit WAV, in time.
 
         Raises:
             SongError: the mixture cannot be read or cannot be separated.
             OutputError: the stems cannot be written.
+            ConfigError: the environment's limits are no positive numbers.
         """
         del music_name
         targets = {
@@ -46,4 +59,39 @@ class Mdx21Predictor:
             "other": Path(other_file_path),
             "vocals": Path(vocals_file_path),
         }
-        separate_file(self._demixer, Path(mixture_file_path), targets, bits="16")
+        song = Path(mixture_file_path)
+        form = song_format(song)
+        audio.check_format(form.sample_rate_hz, form.channels)
+        limit_s = budget(tracks.by_name("mdx"), form.frames / form.sample_rate_hz)
+        budget_s = min(limit_s, USED * timeout_s())
+        with whole_files(list(targets.values())) as stage:
+            blocks = list(read_blocks(song))
+            if not blocks:
+                raise SongError(f"expected a song of at least one sample at {song}")
+            mixture = torch.cat(blocks, dim=1).T.numpy()
+            del blocks
+            arrays, _ = self._predictor.separate_within(budget_s, mixture, form.sample_rate_hz)
+            stems = (
+                torch.from_numpy(
+                    np.stack([arrays[stem][start : start + audio.BLOCK].T for stem in targets])
+                )
+                for start in range(0, len(mixture), audio.BLOCK)
+            )
+            for _ in write_stems(stems, dict(zip(targets, stage, strict=True)), form, bits="16"):
+                pass
+
+
+def timeout_s() -> float:
+    """Seconds that the server gives each song.
+
+    Raises:
+        ConfigError: the environment's timeout is not a positive number.
+    """
+    given = os.environ.get(TIMEOUT_VARIABLE)
+    try:
+        limit_s = float(given) if given else TIMEOUT_S
+    except ValueError:
+        limit_s = math.nan
+    if not 0 < limit_s < math.inf:
+        raise ConfigError(f"expected {TIMEOUT_VARIABLE} to be a positive number, got {given!r}")
+    return limit_s

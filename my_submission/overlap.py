@@ -3,6 +3,8 @@
 Samples are pushed in blocks of any size and come out, separated, in blocks of some other size;
 the chunks are cut at the same places whatever the blocks were. What is held at a time is a chunk
 or two, so memory does not depend on the length of the song.
+
+All that is computed here is at the joints: where a chunk overlaps no other, it is copied.
 """
 
 import torch
@@ -10,6 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from my_submission.separators import Chunking, Separator
+
+TINY = 1e-12
+"""In place of the weight of context that nobody hears."""
 
 
 class OverlapAdd:
@@ -57,8 +62,10 @@ class OverlapAdd:
         self._skip_silence = skip_silence
         self._blocks: list[Tensor] = []
         self._pending = torch.zeros(groups, 2, 0)
-        self._total = torch.zeros(groups, len(separator.stems), 2, self._cut.chunk)
-        self._weight = torch.zeros(self._cut.chunk)
+        self._past = torch.zeros(groups, 2, 0)
+        # What earlier chunks have left of the next one's samples, and with what weight.
+        self._total = torch.zeros(groups, len(separator.stems), 2, 0)
+        self._weight = torch.zeros(0)
         self._first = True
 
     def push(self, block: Tensor) -> Tensor:
@@ -77,17 +84,41 @@ class OverlapAdd:
             pieces = self._separate(self._pending.unfold(-1, self._cut.chunk, self._cut.hop), count)
             advance = count * self._cut.hop - (self._offset if self._first else 0)
             finished.extend(self._add(piece) for piece in pieces.unbind(1))
-            self._pending = self._pending[..., advance:]
+            self._advance(advance)
             waiting -= advance
         return torch.cat(finished, dim=-1)
 
     def finish(self) -> Tensor:
         """Return all samples that are still owed; nothing can be pushed afterwards."""
         self._collect()
-        samples = self._pending.shape[-1]
-        last = F.pad(self._pending, (0, self._cut.chunk - samples))
-        piece = self._separate(last[:, :, None], 1)[:, 0]
-        return self._add(piece, samples)
+        finished = []
+        while True:
+            samples = self._pending.shape[-1]
+            advance = self._cut.hop - (self._offset if self._first else 0)
+            last = not self._cut.every_hop or samples <= advance
+            piece = self._separate(self._last(samples)[:, :, None], 1)[:, 0]
+            if self._cut.centred:  # back to the chunk's own place
+                piece = torch.roll(piece, -((self._cut.chunk - samples) // 2), dims=-1)
+            finished.append(self._add(piece, samples if last else None))
+            if last:
+                return torch.cat(finished, dim=-1)
+            self._advance(advance)
+
+    def _last(self, samples: int) -> Tensor:
+        """Fill what is left of the song up to a chunk, ``(groups, 2, chunk)``."""
+        too_long = self._cut.chunk - samples
+        if not self._cut.centred:
+            return F.pad(self._pending, (0, too_long))
+        before = self._past[..., max(self._past.shape[-1] - too_long // 2, 0) :]
+        left = too_long // 2 - before.shape[-1]
+        return F.pad(torch.cat([before, self._pending], dim=-1), (left, too_long - too_long // 2))
+
+    def _advance(self, samples: int) -> None:
+        """Drop samples that no later chunk begins with."""
+        if self._cut.centred:
+            past = torch.cat([self._past, self._pending[..., :samples]], dim=-1)
+            self._past = past[..., -(self._cut.chunk // 2) :]
+        self._pending = self._pending[..., samples:]
 
     def _collect(self) -> None:
         """Join the blocks that came; not at every push, or many short ones would be slow."""
@@ -102,10 +133,12 @@ class OverlapAdd:
         """
         # The separator need not know of groups: a flat batch.
         flat = chunks[:, :, :count].transpose(1, 2).flatten(0, 1)
-        result = flat.new_zeros(len(flat), len(self._separator.stems), *flat.shape[1:])
+        result = flat.new_empty(len(flat), len(self._separator.stems), *flat.shape[1:])
         asked = torch.arange(len(flat))
         if self._skip_silence:
-            asked = flat.flatten(1).any(dim=1).nonzero()[:, 0]
+            audible = flat.flatten(1).any(dim=1)
+            result[~audible] = 0
+            asked = audible.nonzero()[:, 0]
         with torch.inference_mode():
             for start in range(0, len(asked), self._batch):
                 some = asked[start : start + self._batch]
@@ -113,24 +146,29 @@ class OverlapAdd:
         return result.reshape(-1, count, *result.shape[1:])
 
     def _add(self, piece: Tensor, samples: int | None = None) -> Tensor:
-        """Add the stems of one chunk and return what no later chunk will touch.
+        """Join the stems of one chunk to what was there; return what no later chunk will touch.
 
         Args:
-            piece: ``(groups, stems, 2, chunk)``.
+            piece: ``(groups, stems, 2, chunk)``; changed.
             samples: of the song that are in it, if it is the last.
         """
-        window = weights(self._cut, first=self._first, last=samples is not None)
-        self._total += window * piece
-        self._weight += window
+        cut = self._cut
+        window = weights(cut, first=self._first, last=samples is not None)
+        edge = cut.context + fade(cut)
+        piece[..., :edge] *= window[:edge]
+        piece[..., cut.chunk - edge :] *= window[cut.chunk - edge :]
+        over = self._weight.shape[0]
+        piece[..., :over] += self._total
+        window[:over] += self._weight
         # All but the first chunk begin with context, which the chunk before has answered.
-        start = 0 if self._first else self._cut.context
-        advance = self._cut.hop - (self._offset if self._first else 0)
-        end = advance + self._cut.context if samples is None else samples
-        done = self._total[..., start:end] / self._weight[start:end]
-        self._total = F.pad(self._total[..., advance:], (0, advance))
-        self._weight = F.pad(self._weight[advance:], (0, advance))
+        start = 0 if self._first else cut.context
+        advance = cut.hop - (self._offset if self._first else 0)
+        end = advance + cut.context if samples is None else samples
+        self._total = piece[..., advance:].clone()
+        self._weight = window[advance:].clone()
+        piece[..., :over] /= window[:over].clamp(min=TINY)
         self._first = False
-        return done
+        return piece[..., start:end]
 
 
 def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
@@ -141,10 +179,9 @@ def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
     >>> weights(Chunking(chunk=8, hop=4, context=1), first=True, last=False)
     tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000, 0.6667, 0.3333, 0.0000])
     """
-    kept = cut.chunk - 2 * cut.context
-    fade = min(kept - cut.hop, kept // 2)
-    # From 1 / (fade + 1), not from 0: no sample may have a total weight of zero.
-    ramp = torch.arange(1, kept + 1).clamp(max=fade + 1) / (fade + 1)
+    kept, most = cut.chunk - 2 * cut.context, fade(cut) + 1
+    # From 1 / most, not from 0: no sample may have a total weight of zero.
+    ramp = torch.arange(1, kept + 1).clamp(max=most) / most
     window = F.pad(torch.minimum(ramp, ramp.flip(0)), (cut.context, cut.context))
     middle = cut.chunk // 2
     if first:
@@ -152,3 +189,9 @@ def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
     if last:
         window[middle:] = 1
     return window
+
+
+def fade(cut: Chunking) -> int:
+    """Samples over which the weight of a chunk rises, and falls."""
+    kept = cut.chunk - 2 * cut.context
+    return min(kept - cut.hop, kept // 2)

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from my_submission import audio
 from my_submission.budget import Deadline
+from my_submission.costs import Costs
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError, OutputError, SongError
+from my_submission.isolation import Isolated
 from my_submission.recipe import Recipe
 from my_submission.tracks import Track
 
@@ -30,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 TIME_VARIABLE = "DEMIX_TIME_LIMIT"
 """Environment variable that overrules the track's limit: seconds per second of audio."""
+
+ISOLATE_VARIABLE = "DEMIX_ISOLATE"
+"""Environment variable: with ``0``, songs are separated in this process."""
+
+START_S = 120.0
+"""Models are loaded and measured for no longer than this before the first song is waited for."""
 
 USED = 0.85
 """Of the limit; the rest is for reading and writing the files, and for surprises."""
@@ -43,10 +51,17 @@ class Predictor:
 
     Args:
         recipe: decides the track and how it is separated.
+        isolate: whether another process does it, so that this one survives whatever goes wrong
+            there; None leaves the choice to the environment.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._demixer = Demixer(recipe, forgiving=True)
+    def __init__(self, recipe: Recipe, isolate: bool | None = None) -> None:
+        self._demixer: Isolated | Demixer
+        if isolated() if isolate is None else isolate:
+            self._demixer = Isolated(recipe)
+            self._demixer.wait(START_S)
+        else:
+            self._demixer = Demixer(recipe, forgiving=True, costs=Costs.at_home())
 
     @property
     def instruments(self) -> list[str]:
@@ -76,8 +91,15 @@ class Predictor:
         """
         check_array(mixed_sound_array)
         rate_hz = whole_rate(sample_rate)
-        started_s = time.monotonic()
         budget_s = budget(self._demixer.recipe.track, len(mixed_sound_array) / rate_hz)
+        return self.separate_within(budget_s, mixed_sound_array, rate_hz)
+
+    def separate_within(
+        self, budget_s: float, mixed_sound_array: NDArray[Any], rate_hz: int
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
+        """Separate as :meth:`separate_music_file` does, but in ``budget_s`` seconds."""
+        check_array(mixed_sound_array)
+        started_s = time.monotonic()
         deadline = Deadline(budget_s)
         frames = mixed_sound_array.reshape(len(mixed_sound_array), -1)
         arrays = {stem: np.empty(frames.shape, dtype=np.float32) for stem in self.instruments}
@@ -95,12 +117,41 @@ class Predictor:
         if done != len(frames):
             raise OutputError(f"expected {len(frames)} separated samples, got {done}")
         clipping.warn()
+        self._silence(arrays, frames)
         took_s = time.monotonic() - started_s
         logger.info("separated %.1f s of audio in %.1f of %.1f s", done / rate_hz, took_s, budget_s)
         return (
             {stem: array.reshape(mixed_sound_array.shape) for stem, array in arrays.items()},
             dict.fromkeys(arrays, rate_hz),
         )
+
+    def _silence(self, arrays: dict[str, NDArray[np.float32]], mixture: NDArray[Any]) -> None:
+        """Make those stems silent that the recipe's gates take to be silent in truth."""
+        for stem, gate in self._demixer.recipe.gates.items():
+            if gate.silences(energy(arrays[stem]), energy(mixture)):
+                logger.info("%s: is taken to be silent", stem)
+                arrays[stem][:] = 0
+
+
+def isolated() -> bool:
+    """Whether the environment lets another process separate; it does unless it forbids it.
+
+    Raises:
+        ConfigError: the variable is neither 0 nor 1.
+    """
+    given = os.environ.get(ISOLATE_VARIABLE) or "1"
+    if given not in ("0", "1"):
+        raise ConfigError(f"expected {ISOLATE_VARIABLE} to be 0 or 1, got {given!r}")
+    return given == "1"
+
+
+def energy(frames: NDArray[Any]) -> float:
+    """Sum of the squares of all float32 samples, in float64 and without a copy of them all.
+
+    >>> energy(np.full((3, 2), 2.0))
+    24.0
+    """
+    return sum(float(block.double().square().sum()) for block in blocks(frames))
 
 
 def budget(track: Track, song_s: float) -> float:

@@ -7,25 +7,50 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
+import torch
 from hypothesis import settings
 from numpy.typing import NDArray
+from torch import Tensor
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
 
 
+@pytest.fixture(scope="session")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What separators cost: measured once for all tests, not kept for the user."""
+    return tmp_path_factory.mktemp("costs") / "costs.json"
+
+
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a developer has set in the environment must not reach the tests."""
+def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path) -> None:
+    """What a developer has set in the environment must not reach the tests.
+
+    They separate in their own process, where things can be replaced.
+    """
     for name in list(os.environ):
         if name.startswith(("DEMIX_", "AICROWD_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("DEMIX_ISOLATE", "0")
+    monkeypatch.setenv("DEMIX_COSTS", str(costs))
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     """The same random numbers in every run and for every test."""
     return np.random.default_rng(2023)
+
+
+@pytest.fixture(scope="session")
+def briefing() -> dict[str, Tensor]:
+    """Five seconds of the stems of a film-like clip, each ``(2, samples)`` at 48 kHz."""
+    folder = Path(__file__).parents[1] / "samples" / "cdx" / "clip_1_briefing"
+    stems = {}
+    for stem in ("dialog", "effect", "music"):
+        audio, rate_hz = soundfile.read(folder / f"{stem}.flac", stop=5 * 44_100)
+        stems[stem] = torch.from_numpy(soxr.resample(audio, rate_hz, 48_000).T.astype(np.float32))
+    return stems
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError
 
 REGISTER = checkpoints.register()
-every_state = pytest.mark.parametrize(
-    "checkpoint",
-    [checkpoint for checkpoint in REGISTER.values() if checkpoint.format in checkpoints.READERS],
-    ids=lambda checkpoint: checkpoint.name,
-)
 every_checkpoint = pytest.mark.parametrize("checkpoint", REGISTER.values(), ids=lambda c: c.name)
 
 
@@ -53,15 +48,21 @@ def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
     assert checkpoint.licence
     assert checkpoint.trained_on
     assert checkpoint.source
-    assert checkpoint.format in {*checkpoints.READERS, checkpoints.ONNX_ARCHIVE}
     if checkpoint.format in checkpoints.READERS:
         assert (checkpoints.REGISTER.parent / f"{checkpoint.network}.py").is_file()
     else:
-        assert not checkpoint.network, "an ONNX file brings its network along"
+        assert checkpoint.format in {checkpoints.ONNX, checkpoints.ONNX_ARCHIVE}
+        assert not checkpoint.network, "the file holds the network"
 
 
-@every_state
+@every_checkpoint
 def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
+    if checkpoint.format == checkpoints.ONNX:
+        assert checkpoints.session(checkpoint).get_inputs()
+        return
+    if checkpoint.format == checkpoints.ONNX_ARCHIVE:
+        assert all(opened.get_inputs() for opened in checkpoints.sessions(checkpoint).values())
+        return
     network = SpleeterUNet()
 
     checkpoints.fill(network, renamed(checkpoints.load(checkpoint)), checkpoint.name)

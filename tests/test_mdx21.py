@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from my_submission import recipe
-from my_submission.errors import OutputError, SongError
+from my_submission.errors import ConfigError, OutputError, SongError
 from my_submission.mdx21 import Mdx21Predictor
+from my_submission.predictor import Predictor
 
 STEMS = ("bass", "drums", "other", "vocals")
 
@@ -121,3 +122,47 @@ def test_one_target_that_cannot_be_written_stops_all(
 
     assert files(tmp_path / "results") == {"vocals"}
     assert {path.name for path in (tmp_path / "results").iterdir()} == {"vocals"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "timeout", "budget_s"),
+    [(10, None, 0.85 * 15.7), (200, None, 0.85 * 240), (200, "100", 85), (10, "2", 1.7)],
+)
+def test_the_limits_of_2021_are_kept(
+    write_song: WriteSong,
+    tmp_path: Path,
+    predictor: Mdx21Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: int,
+    timeout: str | None,
+    budget_s: float,
+) -> None:
+    if timeout is not None:
+        monkeypatch.setenv("INFERENCE_PER_MUSIC_TIMEOUT_SECONDS", timeout)
+    budgets = []
+    real = Predictor.separate_within
+
+    def note(self: Predictor, budget_s: float, *rest: Any) -> Any:
+        budgets.append(budget_s)
+        return real(self, budget_s, *rest)
+
+    monkeypatch.setattr(Predictor, "separate_within", note)
+    mixture = write_song(samples=seconds * 8000, sample_rate_hz=8000)
+
+    predict(predictor, mixture, {stem: tmp_path / "out" / f"{stem}.wav" for stem in STEMS})
+
+    assert budgets == pytest.approx([budget_s])
+
+
+@pytest.mark.parametrize("timeout", ["soon", "0", "nan"])
+def test_a_limit_must_be_a_positive_number(
+    write_song: WriteSong,
+    tmp_path: Path,
+    predictor: Mdx21Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+    timeout: str,
+) -> None:
+    monkeypatch.setenv("INFERENCE_PER_MUSIC_TIMEOUT_SECONDS", timeout)
+
+    with pytest.raises(ConfigError, match="to be a positive number"):
+        predict(predictor, write_song(), {stem: tmp_path / f"{stem}.wav" for stem in STEMS})

@@ -177,3 +177,48 @@ def test_context_is_discarded_inside_a_song_and_kept_at_its_ends() -> None:
 def test_chunkings_with_holes_are_refused(chunk: int, hop: int, context: int) -> None:
     with pytest.raises(ValueError, match="need context >= 0 and 0 < hop <= chunk"):
         Chunking(chunk=chunk, hop=hop, context=context)
+
+
+def as_demucs(song: Tensor, separator: Ramp | Copies) -> Tensor:
+    """What Demucs makes of a whole song: triangles, and at its end chunks that are moved back."""
+    cut, samples = separator.chunking, song.shape[-1]
+    half = cut.chunk // 2
+    rise = torch.arange(1, half + 1)
+    triangle = torch.cat([rise, torch.arange(cut.chunk - half, 0, -1)]).double()
+    total = torch.zeros(len(separator.stems), 2, samples, dtype=torch.float64)
+    weight = torch.zeros(samples, dtype=torch.float64)
+    for start in range(0, samples, cut.hop):
+        length = min(cut.chunk, samples - start)
+        first = start - (cut.chunk - length) // 2
+        padded = torch.nn.functional.pad(song, (cut.chunk, cut.chunk))
+        heard = padded[None, :, cut.chunk + first : 2 * cut.chunk + first]
+        piece = separator.separate(heard)[0][..., start - first :][..., :length]
+        total[..., start : start + length] += triangle[:length] * piece
+        weight[start : start + length] += triangle[:length]
+    return total / weight
+
+
+@pytest.mark.parametrize("samples", [1, 50, 74, 75, 76, 99, 100, 101, 150, 151, 175, 176, 987])
+def test_a_song_can_end_as_with_demucs(samples: int) -> None:
+    cut = Chunking(chunk=100, hop=75, every_hop=True, centred=True)
+    song = noise(1, 2, samples)
+
+    @dataclass(frozen=True)
+    class Adds(Ramp):
+        """Hears where a chunk was cut, and what it is."""
+
+        def separate(self, chunks: Tensor) -> Tensor:
+            return super().separate(chunks) / 100 + chunks[:, None].flip(-1)
+
+    lengths = [min(40, samples), samples - min(40, samples)]
+    stems = streamed(OverlapAdd(Adds(cut)), song, [one for one in lengths if one])
+
+    expected = as_demucs(song[0], Adds(cut))
+    assert stems.shape == (1, 1, 2, samples)
+    torch.testing.assert_close(stems[0].double(), expected, rtol=0, atol=1e-5)
+    assert cut.count(samples) == len(range(0, samples, 75))
+
+
+def test_centred_chunks_need_every_hop_and_no_context() -> None:
+    with pytest.raises(ValueError, match="centred chunks begin at every hop, without context"):
+        Chunking(chunk=100, hop=50, context=10, every_hop=True, centred=True)

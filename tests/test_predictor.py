@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from my_submission import recipe
+from my_submission import audio, recipe
 from my_submission.errors import SongError
 from my_submission.predictor import Predictor
 
@@ -131,3 +131,29 @@ def test_separating_twice_gives_the_same() -> None:
 
     for stem in first:
         np.testing.assert_array_equal(first[stem], second[stem])
+
+
+def test_a_stem_that_is_taken_to_be_silent_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    never = {"midpoint_db": -300.0, "width_db": 1.0, "active_db": 1.0}
+    table: dict[str, Any] = {
+        "track": "mdx",
+        "summary": "For tests.",
+        "members": [
+            {
+                "separator": "equal_shares",
+                "gives": {stem: [stem] for stem in ("bass", "drums", "other", "vocals")},
+            }
+        ],
+        # A quarter of the mixture is at -12 dB.
+        "gates": {"bass": {**never, "midpoint_db": 100.0}, "drums": never},
+    }
+    song = noise(audio.BLOCK + 1000, 2)
+
+    with caplog.at_level(logging.INFO):
+        stems, _ = Predictor(recipe.parse("test", table)).separate_music_file(song, 44_100)
+
+    assert not stems["bass"].any()
+    for stem in ("drums", "other", "vocals"):
+        np.testing.assert_allclose(stems[stem], song / 4, rtol=0, atol=1e-6)
+    assert "bass: is taken to be silent" in caplog.text
+    assert "drums" not in caplog.text

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from evaluator.songs import Song, find_songs
 from my_submission import recipe, tracks
 from my_submission.predictor import Predictor, budget

@@ -1,6 +1,7 @@
 """Make training material, and fit what a recipe makes of its members.
 
 python -m training fit RECIPE --data DIR... -o FILE
+python -m training render mdx --split valid --songs 24 --out DIR
 """
 
 import argparse
@@ -15,17 +16,29 @@ from my_submission.errors import DemixError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     from training import fit
+    from training.render import command as render
 
-    parser = argparse.ArgumentParser(prog="python -m training", description=(__doc__ or "")[:55])
+    summary = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m training", description=summary)
     commands = parser.add_subparsers(dest="command", required=True)
-    fit.add_arguments(commands.add_parser("fit", help="fit a recipe's blends, shares and gates"))
+    for name, module, does in (
+        ("fit", fit, "fit a recipe's blends, shares and gates"),
+        ("render", render, "render songs with known stems"),
+    ):
+        command = commands.add_parser(name, help=does)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        print("\n".join(fit.run(options)))
+        for line in options.run(options):
+            print(line, flush=True)
     except (DemixError, EvaluationError) as error:
         print("error:", str(error).replace("\n", "\\n"), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; what is finished stays", file=sys.stderr)
+        return 130
     return 0
 
 

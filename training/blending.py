@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from evaluator.metrics.sdr import DELTA
-from training.moments import MIXTURE, Moments
+from training.moments import MIXTURE, Moments, shares_of
 
 ROUNDS = 30
 FLOOR = 0.1
@@ -38,7 +38,7 @@ class Method:
             count most.
     """
 
-    ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
     mixture: bool = True
     non_negative: bool = False
     mean_of_db: bool = True
@@ -51,8 +51,8 @@ def sdr_db(moments: Moments, stem: str, estimate: Mapping[str, float]) -> float:
 
 
 def mean_db(songs: Sequence[Moments], stem: str, estimate: Mapping[str, float]) -> float:
-    """Mean over songs of :func:`sdr_db`."""
-    return float(np.mean([sdr_db(song, stem, estimate) for song in songs]))
+    """Mean over folders of the mean over their songs of :func:`sdr_db`."""
+    return float(shares_of(songs) @ [sdr_db(song, stem, estimate) for song in songs])
 
 
 def plain_mean(answers: Sequence[str]) -> dict[str, float]:
@@ -80,18 +80,41 @@ def fit(
 def best_ridge(
     songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
 ) -> float:
-    """Choose the ridge by the scores of folds of songs left out."""
+    """Choose the ridge by the scores of folds of songs left out.
+
+    Of those that are not surely worse than the best, it is the largest: a few songs differ more
+    by chance than by what suits them.
+    """
     if len(method.ridges) == 1 or len(songs) < FOLDS:
         return max(method.ridges)
-    scores = []
-    for ridge in method.ridges:
-        total = 0.0
+    counts = shares_of(songs)
+    scores = np.zeros((len(method.ridges), len(songs)))
+    for row, ridge in zip(scores, method.ridges, strict=True):
         for fold in range(FOLDS):
             others = [song for number, song in enumerate(songs) if number % FOLDS != fold]
             weights = solved(others, stem, answers, method, ridge)
-            total += sum(sdr_db(song, stem, weights) for song in songs[fold::FOLDS])
-        scores.append(total)
-    return method.ridges[int(np.argmax(scores))]
+            for number in range(fold, len(songs), FOLDS):
+                row[number] = sdr_db(songs[number], stem, weights)
+    best = scores[(scores @ counts).argmax()]
+    return max(
+        ridge
+        for ridge, row in zip(method.ridges, scores, strict=True)
+        if not surely(best - row, counts)
+    )
+
+
+def surely(gains_db: NDArray[np.float64], counts: NDArray[np.float64]) -> bool:
+    """Whether a mean gain is larger than its own standard error, or than nothing if alike.
+
+    Args:
+        gains_db: of each song.
+        counts: how much each counts, with a sum of 1.
+
+    >>> surely(np.array([1.0, 1.2]), np.ones(2) / 2), surely(np.array([1.0, -0.9]), np.ones(2) / 2)
+    (True, False)
+    """
+    mean = counts @ gains_db
+    return bool(mean > np.sqrt(np.square(counts) @ np.square(gains_db - mean)) + 1e-9)
 
 
 def solved(
@@ -124,8 +147,9 @@ def solved(
                 + DELTA
                 for gram, cross, energy in zip(grams, crosses, energies, strict=True)
             ]
-        gram = np.sum([one / rest for one, rest in zip(grams, left, strict=True)], axis=0)
-        cross = np.sum([one / rest for one, rest in zip(crosses, left, strict=True)], axis=0)
+        counts = shares_of(songs) / left
+        gram = np.tensordot(counts, grams, axes=1)
+        cross = np.tensordot(counts, crosses, axes=1)
         scale = ridge * np.trace(gram) / len(names) + 1e-12
         new = solve(gram + scale * np.eye(len(names)), cross + scale * prior, method.non_negative)
         if np.allclose(new, weights, rtol=0, atol=1e-6):

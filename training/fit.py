@@ -24,7 +24,7 @@ from my_submission.errors import ConfigError, OutputError
 from my_submission.recipe import Recipe, Setting
 from training import gates, shares
 from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
-from training.moments import MIXTURE, Moments, answer, of_song
+from training.moments import MIXTURE, Moments, answer, of_song, shares_of
 
 MARK = "# Fitted by `python -m training fit`; what follows is written anew each time."
 LEAST = 3
@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--silent", type=float, default=0.02, help="part of all songs in which a stem is silent"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=2,
+        help="how often members that hear the mixture minus a blend are asked (default: 2)",
     )
     parser.add_argument("--non-negative", action="store_true", help="no weight below zero")
     parser.add_argument("--no-mixture", action="store_true", help="no weight for the mixture")
@@ -74,7 +80,8 @@ def run(options: argparse.Namespace) -> list[str]:
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
     fitted = plain
     # Who hears the mixture minus a stem hears it minus the blend: once more with that fitted.
-    for _ in range(2 if any(member.minus for member in plain.members) else 1):
+    rounds = options.rounds if any(member.minus for member in plain.members) else 1
+    for _ in range(max(rounds, 1)):
         demixer = Demixer(fitted)
         songs = [of_song(song, demixer, options.cache) for song in known]
         fitted = dataclasses.replace(plain, blends=tuple(blends(plain, songs, method)))
@@ -163,7 +170,7 @@ def blends(recipe: Recipe, songs: Sequence[Moments], method: Method) -> list[Ble
             signals = [answer(name, stem) for name in names]
             weights = fit(having, stem, signals, method)
             scores = left_out_db(having, stem, signals, method)
-            result.append(as_blend(stem, names, weights, float(np.mean(scores))))
+            result.append(as_blend(stem, names, weights, float(shares_of(having) @ scores)))
     return result
 
 
@@ -207,13 +214,15 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], method: Meth
     """Say per stem what single members, their mean and the fitted blends score."""
     lines = [
         f"# recipe {plain.name}, {len(songs)} songs",
-        "SDR in dB: global, delta 1e-7, mean over the songs in which the stem is not silent;",
+        "SDR in dB: global, delta 1e-7, mean over the songs in which the stem is not silent, then",
+        "over the folders of data, which count alike;",
         "fitted blends are scored on each song with the weights that the other songs ask for.",
     ]
     for stem in plain.track.stems:
         givers = plain.givers(stem)
         having = audible(songs, stem)
-        lines += ["", f"## {stem}, {len(having)} songs"]
+        folders = len({song.folder for song in having})
+        lines += ["", f"## {stem}, {len(having)} songs in {folders} folders"]
         lines += [row("the mixture itself", mean_db(having, stem, {MIXTURE: 1.0}))]
         if stem == plain.residual:
             before = mean_db(having, stem, signals_of(plain, stem))
@@ -233,7 +242,10 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], method: Meth
         scores = left_out_db(having, stem, everyone, method)
         for label, base in (("best single", max(singles)), ("plain mean", mean)):
             lines.append(
-                row(f"gain over the {label}, songs left out", float(np.mean(scores)) - base)
+                row(
+                    f"gain over the {label}, songs left out",
+                    float(shares_of(having) @ scores) - base,
+                )
             )
         if stem in fitted.consistency:
             lines.append(f"share in what is left of the mixture: {fitted.consistency[stem]:.3f}")
@@ -270,14 +282,13 @@ def left_out(recipe: Recipe, songs: Sequence[Moments], method: Method) -> list[R
 
 
 def total_db(fitted: Sequence[Recipe], songs: Sequence[Moments]) -> float:
-    """Mean over stems of the mean over songs that have them, each song with its own recipe."""
-    scores: dict[str, list[float]] = {}
-    for recipe, song in zip(fitted, songs, strict=True):
-        for stem in recipe.track.stems:
-            if not song.silent(stem):
-                score = sdr_db(song, stem, shared_signals(recipe, stem))
-                scores.setdefault(stem, []).append(score)
-    return float(np.mean([np.mean(some) for some in scores.values()]))
+    """Mean over stems, then over the songs that have them, each song with its own recipe."""
+    means = []
+    for stem in fitted[0].track.stems:
+        pairs = [pair for pair in zip(fitted, songs, strict=True) if not pair[1].silent(stem)]
+        scores = [sdr_db(song, stem, shared_signals(recipe, stem)) for recipe, song in pairs]
+        means.append(float(shares_of([song for _, song in pairs]) @ scores))
+    return float(np.mean(means))
 
 
 def row(label: str, value_db: float) -> str:

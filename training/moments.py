@@ -4,6 +4,7 @@ Every blend of answers is linear, so its error follows from these sums alone: a 
 once, and thousands of blends are then compared in no time.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -38,12 +39,14 @@ class Moments:
 
     Attributes:
         song: its name.
+        folder: that it comes from; see :func:`shares_of`.
         signals: names: answers as :func:`answer` has them, :data:`MIXTURE`, and the true stems
             by their own names.
         products: ``(signals, signals)``, summed over the samples and channels of the song.
     """
 
     song: str
+    folder: str
     signals: tuple[str, ...]
     products: NDArray[np.float64]
 
@@ -65,6 +68,18 @@ class Moments:
         return self.energy({stem: 1.0}) <= limit
 
 
+def shares_of(songs: Sequence[Moments]) -> NDArray[np.float64]:
+    """How much each song counts: all folders count alike, and all songs of a folder.
+
+    A few real songs would else be lost among many that were rendered.
+
+    Returns:
+        ``(songs,)``, with a sum of 1.
+    """
+    folders = [song.folder for song in songs]
+    return np.array([1 / folders.count(one) / len(set(folders)) for one in folders])
+
+
 def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
     """Separate a song and sum the products, or find them in a cache.
 
@@ -82,11 +97,12 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
             raise EvaluationError(
                 f"expected the stem {stem!r} in {str(song.folder)!r}; add it or remove the song"
             )
+    folder = str(song.folder.parent)
     kept = cache / f"{song.name}-{_key(song, recipe)}.npz" if cache else None
     if kept is not None and kept.is_file():
         with np.load(kept, allow_pickle=False) as file:
-            return Moments(song.name, tuple(map(str, file["signals"])), file["products"])
-    moments = _measured(song, demixer)
+            return Moments(song.name, folder, tuple(map(str, file["signals"])), file["products"])
+    moments = dataclasses.replace(_measured(song, demixer), folder=folder)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(".part.npz")
@@ -140,4 +156,4 @@ def _measured(song: Song, demixer: Demixer) -> Moments:
     for start in range(0, flat.shape[1], audio.BLOCK):  # float64 for a block at a time
         block = flat[:, start : start + audio.BLOCK].astype(np.float64)
         products += block @ block.T
-    return Moments(song.name, tuple(signals), products)
+    return Moments(song.name, "", tuple(signals), products)

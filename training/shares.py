@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from my_submission.recipe import Recipe
-from training.blending import sdr_db
-from training.moments import MIXTURE, Moments
+from training.blending import sdr_db, surely
+from training.moments import MIXTURE, Moments, shares_of
 
 GRID = np.linspace(0.0, 1.0, 101)
 WORTH_DB = 0.01
@@ -57,9 +57,11 @@ def fit(recipe: Recipe, songs: Sequence[Moments], signals_of: Signals) -> dict[s
         scores = np.array([[sdr_db(one, stem, shared(share)) for share in GRID] for one in having])
         if len(having) < 2:
             continue
-        others = (scores.sum(axis=0) - scores).argmax(axis=1)
-        gain_db = float(np.mean(scores[np.arange(len(having)), others] - scores[:, 0]))
-        if gain_db >= WORTH_DB:
-            result[stem] = float(GRID[scores.sum(axis=0).argmax()])
-    total = sum(result.values())
-    return {stem: share / max(total, 1.0) for stem, share in result.items()}
+        counts = shares_of(having)
+        total = counts @ scores
+        others = (total - counts[:, None] * scores).argmax(axis=1)
+        gains_db = scores[np.arange(len(having)), others] - scores[:, 0]
+        if counts @ gains_db >= WORTH_DB and surely(gains_db, counts):
+            result[stem] = float(GRID[total.argmax()])
+    whole = sum(result.values())
+    return {stem: share / max(whole, 1.0) for stem, share in result.items()}

@@ -41,6 +41,11 @@ class Chunking:
         step: hops that are multiples of it give all chunks one grid of frames.
         shorter: other lengths of a chunk that are accepted where memory is short, long ones
             first.
+        every_hop: how a song ends. By default the first chunk that reaches the end is the last;
+            with this a chunk begins at every hop of the song, as with Demucs v2 to v4. What a
+            chunk has beyond the end is silence.
+        centred: besides, such chunks are moved back by half of what is too long, so that there
+            is song on both sides of what counts. Needs a context of 0.
     """
 
     chunk: int
@@ -48,10 +53,14 @@ class Chunking:
     context: int = 0
     step: int = 1
     shorter: tuple[int, ...] = ()
+    every_hop: bool = False
+    centred: bool = False
 
     def __post_init__(self) -> None:
         if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
+        if self.centred and (self.context or not self.every_hop):
+            raise ValueError(f"centred chunks begin at every hop, without context, got {self}")
 
     def count(self, samples: int, offset: int = 0) -> int:
         """How many chunks a song of ``samples`` is cut into.
@@ -63,6 +72,8 @@ class Chunking:
         >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
         [1, 1, 2, 3]
         """
+        if self.every_hop:
+            return max(-(-(samples + offset) // self.hop), 1)
         if samples <= self.chunk:
             return 1
         return 1 + -(-(samples - self.chunk + offset) // self.hop)
@@ -79,12 +90,13 @@ class Chunking:
     def shortened(self, chunk: int) -> Chunking:
         """Chunks of another length, with less context and an eighth of the rest cross-faded.
 
-        >>> Chunking(chunk=100, hop=80, context=10).shortened(40)
-        Chunking(chunk=40, hop=28, context=4, step=1, shorter=())
+        >>> cut = Chunking(chunk=100, hop=80, context=10).shortened(40)
+        >>> cut.chunk, cut.hop, cut.context
+        (40, 28, 4)
         """
         context = self.context * chunk // self.chunk // self.step * self.step
         hop = (chunk - 2 * context) * 7 // 8 // self.step * self.step
-        return Chunking(chunk=chunk, hop=max(hop, 1), context=context, step=self.step)
+        return dataclasses.replace(self, chunk=chunk, hop=max(hop, 1), context=context, shorter=())
 
 
 class Separator(Protocol):

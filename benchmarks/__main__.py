@@ -1,0 +1,52 @@
+"""Measure speed and memory side by side with others.
+
+    python -m benchmarks [--quick] [NAME...]
+
+Prints a table of ratios; above 1, ours is faster. Both sides have the same weights, song, process
+and number of threads, and take turns.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from benchmarks import hybrid_demucs, memory, spleeter
+from benchmarks.timing import HEAD, Line, machine, row
+from my_submission import threads
+from my_submission.errors import DemixError
+
+Cases = dict[str, Callable[..., Iterator[Line]]]
+CASES: Cases = {
+    "spleeter": spleeter.run,
+    "htdemucs": hybrid_demucs.run_v4,
+    "hdemucs": hybrid_demucs.run_v3,
+    "memory": memory.run,
+}
+
+
+def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(cases)}")
+    parser.add_argument("--quick", action="store_true", help="shorter songs, fewer rounds")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(cases):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; have: {', '.join(cases)}")
+    torch.set_num_threads(threads.chosen())
+    print(machine(), HEAD, sep="\n", flush=True)
+    failed = False
+    for name in options.names or cases:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        try:
+            for line in cases[name](quick=options.quick):
+                print(row(line), flush=True)
+        except DemixError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = True
+    return 2 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Spleeter: ours against a plain driver of the whole song with the network as it was published."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.songs import SAMPLE_RATE_HZ, song
+from benchmarks.timing import Line, agreement, compare
+from models.spleeter_unet import SpleeterUNet
+from models.stft import istft, stft
+from my_submission import separators
+from my_submission.overlap import OverlapAdd
+from my_submission.separators import Separator
+from my_submission.separators.spleeter import (
+    BINS,
+    EPSILON,
+    FRAME,
+    FRAME_HOP,
+    FRAMES,
+    Spleeter,
+    plain_network,
+)
+
+
+def run(*, quick: bool) -> Iterator[Line]:
+    """Measure both precisions, and the engine alone."""
+    audio = song(60)
+    networks = [plain_network(stem)[0] for stem in ("vocals", "accompaniment")]
+    for precision in ("fp32", "bf16"):
+        separator = separators.build("spleeter", {"precision": precision})
+        # Of the same chunks: on noise the mask depends on where a block begins.
+        reference, answer = (
+            streamed(Spleeter(networks[0], networks[1]), audio),
+            streamed(separator, audio),
+        )
+
+        def note(_: float, ours_s: float, said: str = agreement(reference, answer)) -> str:
+            factor = ours_s * SAMPLE_RATE_HZ / audio.shape[-1]
+            return f"{said}, real-time factor {factor:.4f} on 60 s"
+
+        yield (
+            compare(
+                f"spleeter {precision}: plain driver over ours",
+                lambda: plainly(audio, *networks),
+                lambda separator=separator: streamed(separator, audio),  # type: ignore[misc]
+                repeats=3 if quick else 7,
+                note=note,
+            )
+        )
+    separator = separators.build("spleeter")
+    assert isinstance(separator, Spleeter)
+    yield engine("spleeter", separator, audio, repeats=3 if quick else 7)
+
+
+def streamed(separator: Separator, audio: Tensor) -> Tensor:
+    """Stems of a song, ``(stems, 2, samples)``, through the streaming engine in blocks of 1 s."""
+    overlap = OverlapAdd(separator)
+    parts = [overlap.push(block[None]) for block in torch.split(audio, SAMPLE_RATE_HZ, dim=-1)]
+    return torch.cat([*parts, overlap.finish()], dim=-1)[0]
+
+
+def engine(name: str, separator: Separator, audio: Tensor, *, repeats: int) -> Line:
+    """Time the engine against the separator alone on the very same chunks."""
+    cut = separator.chunking
+    count = cut.count(audio.shape[-1])
+    padded = F.pad(audio, (0, cut.chunk + (count - 1) * cut.hop - audio.shape[-1]))
+    chunks = padded.unfold(-1, cut.chunk, cut.hop).unbind(1)
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for chunk in chunks:
+                separator.separate(chunk[None])
+
+    return compare(
+        f"{name}: engine over bare separator",
+        lambda: streamed(separator, audio),
+        bare,
+        repeats=repeats,
+        note=lambda with_s, bare_s: f"overhead {100 * (with_s / bare_s - 1):.1f} %",
+    )
+
+
+def plainly(audio: Tensor, vocals: SpleeterUNet, accompaniment: SpleeterUNet) -> Tensor:
+    """Vocals ``(2, samples)``: the whole song's spectrogram, its frames in hard-cut blocks."""
+    with torch.inference_mode():
+        spectrum = stft(audio, FRAME, FRAME_HOP)
+        frames = spectrum.shape[-1]
+        heard = F.pad(spectrum.abs()[:, :BINS], (0, -frames % FRAMES)).transpose(1, 2)
+        blocks = heard.unflatten(1, (-1, FRAMES)).transpose(0, 1)  # type: ignore[no-untyped-call]
+        masks = []
+        for block in blocks:
+            one, rest = ((net(block[None]) * block).square() for net in (vocals, accompaniment))
+            masks.append(((one + EPSILON / 2) / (one + rest + EPSILON))[0])
+        mask = torch.cat(masks, dim=1)[:, :frames].transpose(1, 2)
+        above = mask.mean(dim=1, keepdim=True).expand(-1, FRAME // 2 + 1 - BINS, -1)
+        whole = torch.cat([mask, above], dim=1)
+        return istft(spectrum * whole, FRAME, FRAME_HOP, audio.shape[-1])

@@ -1,0 +1,117 @@
+"""Ratios of times that were taken in turns, so that a busy machine disturbs both sides alike."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from my_submission import execution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table.
+
+    Attributes:
+        what: was compared.
+        ratio: the median over the rounds.
+        low: the smallest.
+        high: the largest.
+        note: agreement of the answers, seconds, and so on.
+    """
+
+    what: str
+    ratio: float
+    low: float
+    high: float
+    note: str = ""
+
+
+def compare(
+    what: str,
+    theirs: Callable[[], object],
+    ours: Callable[[], object],
+    *,
+    repeats: int,
+    note: Callable[[float, float], str] = lambda theirs_s, ours_s: "",
+    clock: Callable[[], float] = time.perf_counter,
+) -> Line:
+    """Time two functions in turns; the ratio is theirs over ours, so above 1 is faster.
+
+    Args:
+        what: is compared.
+        theirs: the reference; it was called before, to warm up.
+        ours: the same of the other.
+        repeats: rounds.
+        note: makes the last column of the medians, in seconds.
+        clock: in seconds.
+    """
+    rounds = []
+    for index in range(repeats):
+        # Whoever comes second may find the caches warm: take turns at that too.
+        first, second = (theirs, ours) if index % 2 == 0 else (ours, theirs)
+        times_s = [_seconds(first, clock), _seconds(second, clock)]
+        rounds.append(times_s if index % 2 == 0 else times_s[::-1])
+    ratios = [theirs_s / ours_s for theirs_s, ours_s in rounds]
+    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    return Line(
+        what=what,
+        ratio=statistics.median(ratios),
+        low=min(ratios),
+        high=max(ratios),
+        note=note(medians[0], medians[1]),
+    )
+
+
+def agreement(reference: Tensor, answer: Tensor) -> str:
+    """How far an answer is from its reference: in dB of energy, and its largest error.
+
+    The largest error is relative to the largest value of the reference.
+    """
+    error = (answer - reference).double()
+    energy = error.square().sum().clamp(min=1e-30)
+    level_db = float(10 * torch.log10(reference.double().square().sum() / energy))
+    largest = float(error.abs().max() / reference.abs().max())
+    return f"{level_db:.1f} dB, max {largest:.0e}"
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    interesting = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+    flags = [flag for flag in interesting if flag in execution.processor_flags()]
+    return (
+        f"{model} ({' '.join(flags) or 'no vector flags known'}), "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+
+HEAD = "| what | ratio | min..max | note |\n|---|---|---|---|"
+"""Of the table, for a terminal and for Markdown."""
+
+
+def row(line: Line) -> str:
+    """Lay one line of the table out.
+
+    >>> row(Line(what="copying", ratio=2, low=1.5, high=2.5))
+    '| copying | 2.00 | 1.50..2.50 |  |'
+    """
+    return f"| {line.what} | {line.ratio:.2f} | {line.low:.2f}..{line.high:.2f} | {line.note} |"
+
+
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Time one call."""
+    start_s = clock()
+    run()
+    return clock() - start_s

@@ -1,0 +1,106 @@
+"""Memory: when a process must end before the kernel ends the whole container.
+
+A container that reaches its limit is not told: the kernel kills a process of it, and with some
+grading servers all of them. Reading a few files under /proc and /sys tells how near that is; on
+systems without them nothing is ever near.
+
+Sources: the kernel's Documentation, admin-guide/cgroup-v1/memory and cgroup-v2.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+NEAR = 0.08
+"""Less than this part of the limit left is too little..."""
+
+NEAR_BYTES = 1 << 30
+"""...unless it is more than this: nobody allocates so much between two looks."""
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Memory:
+    """Looks at the limits that bind this process and its children.
+
+    Args:
+        proc: where the kernel tells about processes.
+        groups: where it tells about control groups.
+    """
+
+    def __init__(self, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> None:
+        self._proc = proc
+        self._groups = list(_groups(proc, groups))
+
+    def pressing(self, pid: int) -> str | None:
+        """Why process ``pid`` must end now, or None if it need not.
+
+        It must if memory is nearly full and its end would help.
+        """
+        for used, limit in self._readings():
+            enough = min(NEAR * limit, NEAR_BYTES)
+            if limit - used < enough <= self.resident_bytes(pid):
+                return f"memory is full: {used / 2**30:.1f} of {limit / 2**30:.1f} GiB are used"
+        return None
+
+    def free_bytes(self) -> float:
+        """What the tightest of the limits leaves; infinite if none is known."""
+        return min((limit - used for used, limit in self._readings()), default=math.inf)
+
+    def resident_bytes(self, pid: int) -> int:
+        """Physical memory that a process has; 0 if that cannot be known."""
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            return int((self._proc / str(pid) / "statm").read_text().split()[1]) * PAGE_BYTES
+        return 0
+
+    def _readings(self) -> Iterator[tuple[float, float]]:
+        """Bytes in use and the limit of the machine and of each group that we are in."""
+        table = _table(self._proc / "meminfo")
+        total = table.get("MemTotal:", math.inf)
+        if "MemAvailable:" in table and total < math.inf:
+            yield 1024 * (total - table["MemAvailable:"]), 1024 * total
+        for used, limit, stat in self._groups:
+            with contextlib.suppress(OSError, ValueError):  # of "max", which is no limit
+                bytes_, most = int(used.read_text()), int(limit.read_text())
+                if most < 1024 * total:
+                    yield bytes_ - _cached(stat), most
+
+
+def _groups(proc: Path, root: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """Files with use, limit and statistics of each control group that we are in."""
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            top, used, limit = root, "memory.current", "memory.max"
+        elif "memory" in controllers.split(","):
+            top, used, limit = root / "memory", "memory.usage_in_bytes", "memory.limit_in_bytes"
+        else:
+            continue
+        # A container may see its own group at the top, or all of them from the host's root on.
+        folder = top / path.lstrip("/")
+        for group in dict.fromkeys([folder, *folder.parents]):
+            if group.is_relative_to(top) and (group / limit).is_file():
+                yield group / used, group / limit, group / "memory.stat"
+
+
+def _cached(stat: Path) -> float:
+    """Bytes of files that the kernel gives up before it kills anyone."""
+    table = _table(stat)
+    kinds = ("inactive_file", "active_file")
+    # Version 1 has sums over subgroups under other names.
+    return sum(table.get(f"total_{kind}", table.get(kind, 0)) for kind in kinds)
+
+
+def _table(path: Path) -> dict[str, float]:
+    """Read lines of a name and a number."""
+    try:
+        rows = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {row[0]: float(row[1]) for row in rows if len(row) > 1}

@@ -1,0 +1,69 @@
+"""The harness of the benchmarks, with fakes; what it measures is not asserted anywhere."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from benchmarks.__main__ import main
+from benchmarks.songs import song
+from benchmarks.timing import Line, agreement, compare
+from my_submission.errors import ConfigError
+
+
+def test_two_functions_take_turns_and_the_ratio_is_theirs_over_ours() -> None:
+    calls: list[str] = []
+    now_s = 0.0
+
+    def spend(name: str, seconds: float) -> None:
+        nonlocal now_s
+        calls.append(name)
+        now_s += seconds
+
+    line = compare(
+        "a",
+        lambda: spend("theirs", 3.0),
+        lambda: spend("ours", 2.0),
+        repeats=3,
+        note=lambda theirs_s, ours_s: f"{theirs_s} {ours_s}",
+        clock=lambda: now_s,
+    )
+
+    assert calls == ["theirs", "ours", "ours", "theirs", "theirs", "ours"]
+    assert line == Line(what="a", ratio=1.5, low=1.5, high=1.5, note="3.0 2.0")
+
+
+def test_agreement_is_in_db_and_relative_to_the_largest() -> None:
+    reference = torch.tensor([2.0, 0.0])
+
+    assert agreement(reference, torch.tensor([2.0, 0.02])) == "40.0 dB, max 1e-02"
+
+
+def test_one_command_measures_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def fake(*, quick: bool) -> Iterator[Line]:
+        asked.append(quick)
+        yield Line(what="copying", ratio=2, low=1.5, high=2.5, note="40.0 dB")
+
+    def missing(*, quick: bool) -> Iterator[Line]:
+        raise ConfigError("this benchmark needs demucs")
+
+    assert main(["--quick", "one"], {"one": fake, "two": missing}) == 0
+    assert "| copying | 2.00 | 1.50..2.50 | 40.0 dB |" in capsys.readouterr().out
+    assert main([], {"one": fake, "two": missing}) == 2
+    printed = capsys.readouterr()
+    assert "two: this benchmark needs demucs" in printed.err
+    assert "copying" in printed.out
+    assert asked == [True, False]
+    with pytest.raises(SystemExit):
+        main(["three"], {"one": fake})
+
+
+def test_the_song_is_always_the_same_and_never_silent() -> None:
+    first, second = song(0.5), song(0.5)
+
+    assert torch.equal(first, second)
+    assert first.shape == (2, 22_050)
+    loudest = [float(part.abs().max()) for part in torch.split(first, 441, dim=1)]
+    assert min(loudest) > 0.01

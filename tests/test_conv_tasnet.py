@@ -1,0 +1,48 @@
+"""Conv-TasNet gives speech its own level back, and does not hear what fills a chunk up."""
+
+import functools
+
+import pytest
+import torch
+from torch import Tensor
+
+from my_submission import separators
+from my_submission.separators.conv_tasnet import ConvTasNet
+
+
+@functools.cache
+def network() -> ConvTasNet:
+    built = separators.build("conv_tasnet")
+    assert isinstance(built, ConvTasNet)
+    return built
+
+
+@pytest.fixture(scope="module")
+def mixture(briefing: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(briefing.values())).sum(dim=0)
+
+
+def sdr_db(reference: Tensor, estimate: Tensor) -> float:
+    error = (reference - estimate).double().square().sum() + 1e-7
+    return float(10 * torch.log10((reference.double().square().sum() + 1e-7) / error))
+
+
+def test_clean_speech_keeps_its_level(briefing: dict[str, Tensor]) -> None:
+    dialog = briefing["dialog"]
+    chunk = torch.nn.functional.pad(dialog, (0, network().chunking.chunk - dialog.shape[-1]))
+
+    with torch.inference_mode():
+        speech = network().separate(chunk[None])[0, 0, :, : dialog.shape[-1]]
+
+    assert sdr_db(briefing["dialog"], speech) > 15
+
+
+def test_what_fills_up_the_last_chunk_is_not_heard(mixture: Tensor) -> None:
+    short = mixture[:, :96_000]
+    chunk = torch.nn.functional.pad(short, (0, network().chunking.chunk - 96_000))
+    shorter = torch.nn.functional.pad(short, (0, network().chunking.shorter[0] - 96_000))
+
+    with torch.inference_mode():
+        long, brief = (network().separate(padded[None])[0, 0] for padded in (chunk, shorter))
+
+    torch.testing.assert_close(long[:, :90_000], brief[:, :90_000], rtol=0, atol=1e-3)

@@ -1,0 +1,76 @@
+"""A built network becomes a separator that cuts a song as the original driver does."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from my_submission.hybrid import Hybrid, adapt
+from my_submission.overlap import OverlapAdd
+
+STEMS = ("drums", "vocals")
+
+
+class Halves(nn.Module):
+    """Gives each stem a part of the chunk that depends on where in the chunk it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.lengths.append(x.shape[-1])
+        place = torch.linspace(0, 1, x.shape[-1])
+        return torch.stack([x * place, x * (1 - place)], dim=1)
+
+
+def adapted(*, any_length: bool = False) -> tuple[Hybrid, Halves]:
+    hybrid = adapt(Halves(), STEMS, segment_s=0.4, sample_rate_hz=100, any_length=any_length)
+    network = hybrid.run._network
+    assert isinstance(network, Halves)
+    return hybrid, network
+
+
+def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int, *, cut: bool) -> Tensor:
+    """Segments weighted with triangles, whose sum divides: the formula of the original."""
+    half, samples = chunk // 2, song.shape[-1]
+    triangle = torch.cat([torch.arange(1, half + 1), torch.arange(half, 0, -1)]).float()
+    total = torch.zeros(len(STEMS), *song.shape)
+    weight = torch.zeros(samples)
+    padded = torch.nn.functional.pad(song, (chunk, chunk))
+    for start in range(0, samples, hop):
+        length = min(chunk, samples - start)
+        # A segment that is too long is cut, or moved back by half of that.
+        before = 0 if cut else (chunk - length) // 2
+        first = chunk + start - before
+        heard = padded[None, :, first : first + (length if cut else chunk)]
+        part = slice(start, start + length)
+        total[..., part] += triangle[:length] * network(heard)[0][..., before : before + length]
+        weight[part] += triangle[:length]
+    return total / weight
+
+
+@pytest.mark.parametrize("samples", [25, 40, 41, 150, 160, 171, 190])
+@pytest.mark.parametrize("any_length", [True, False])
+def test_a_song_is_cut_and_joined_as_by_the_original(any_length: bool, samples: int) -> None:
+    hybrid, network = adapted(any_length=any_length)
+    song = torch.randn(2, samples, generator=torch.Generator().manual_seed(1))
+
+    overlap = OverlapAdd(hybrid)
+    stems = torch.cat([overlap.push(song[None]), overlap.finish()], dim=-1)[0]
+
+    assert (hybrid.chunking.chunk, hybrid.chunking.hop) == (40, 30)
+    expected = triangles(network, song, 40, 30, cut=any_length)
+    torch.testing.assert_close(stems, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("any_length", "expected"), [(True, 25), (False, 40)])
+def test_silence_at_the_end_is_computed_only_where_it_must(any_length: bool, expected: int) -> None:
+    hybrid, network = adapted(any_length=any_length)
+    chunk = torch.zeros(1, 2, 40)
+    chunk[..., :25] = 1
+
+    answer = hybrid.separate(chunk)
+
+    assert network.lengths == [expected]
+    assert answer.shape == (1, 2, 2, 40)
+    torch.testing.assert_close(answer.sum(dim=1), chunk)

@@ -1,0 +1,355 @@
+"""Whatever happens to the process that separates, the grader's process has an answer in time."""
+
+import functools
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from my_submission import recipe
+from my_submission.budget import Deadline
+from my_submission.errors import ConfigError, SongError
+from my_submission.isolation import Isolated
+from my_submission.memory import Memory
+from my_submission.predictor import Predictor
+from my_submission.recipe import Recipe
+from my_submission.worker import table
+
+RATE_HZ = 8_000
+BUDGET_S = 4.0
+SONG = 0.1 * torch.randn(2, 3 * RATE_HZ, generator=torch.Generator().manual_seed(0))
+STEMS = ["bass", "drums", "other", "vocals"]
+FAKE = Path(__file__).with_name("fake_worker.py")
+
+TABLE: dict[str, Any] = {
+    "track": "mdx",
+    "summary": "For tests.",
+    "members": [
+        {
+            "name": name,
+            "separator": "equal_shares",
+            "gives": {stem: [stem] for stem in STEMS},
+        }
+        for name in ("naughty", "good")
+    ],
+}
+
+Isolate = Callable[..., Isolated]
+
+
+@pytest.fixture(autouse=True)
+def isolation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMIX_ISOLATE", "1")
+
+
+@pytest.fixture
+def isolate() -> Iterator[Isolate]:
+    """Start fakes; make sure that none of them is left."""
+    started: list[Isolated] = []
+
+    def start(behaviour: str, memory: Memory | None = None) -> Isolated:
+        command = (sys.executable, str(FAKE), behaviour)
+        started.append(Isolated(recipe.parse("test", TABLE), command=command, memory=memory))
+        return started[-1]
+
+    before = children()
+    yield start
+    started.clear()
+    assert children() <= before
+
+
+def children() -> set[int]:
+    """Processes that this one has started, zombies too."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(fields[1]) == os.getpid():
+            found.add(int(stat.parent.name))
+    return found
+
+
+def cut(song: Tensor) -> Iterator[Tensor]:
+    return (song[:, start : start + 1000] for start in range(0, song.shape[-1], 1000))
+
+
+def separated(
+    ready: Isolated, song: Tensor = SONG, budget_s: float = BUDGET_S, *, exact: bool = True
+) -> Tensor:
+    """Separate a song in time, and check what must always hold."""
+    deadline = Deadline(budget_s)
+    stream = ready.stream(cut(song), RATE_HZ, samples=song.shape[-1], deadline=deadline)
+    stems = torch.cat(list(stream), dim=-1)
+    assert deadline.remaining_s > 0
+    assert stems.shape == (4, *song.shape)
+    assert torch.isfinite(stems).all()
+    if exact:
+        torch.testing.assert_close(stems.sum(dim=0), song, rtol=0, atol=2e-6)
+    return stems
+
+
+def assert_fake(stems: Tensor) -> None:
+    """The child has answered all of it."""
+    for number, stem in enumerate(stems, 1):
+        torch.testing.assert_close(stem, number / 10 * SONG, rtol=0, atol=2e-6)
+
+
+def assert_shares(stems: Tensor) -> None:
+    torch.testing.assert_close(stems, (SONG / 4).expand(4, -1, -1), rtol=0, atol=2e-6)
+
+
+def test_a_child_separates_one_song_after_the_other(isolate: Isolate) -> None:
+    ready = isolate("fine")
+
+    assert_fake(separated(ready))
+    first = children()
+    assert_fake(separated(ready))
+
+    assert children() == first, "by the same process"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("segmentation fault", "was ended by SIGSEGV"),
+        ("killed", "was ended by SIGKILL"),
+        ("exit", "ended itself with status 3"),
+        ("hold the lock", "no heartbeat for"),
+        ("bug", "failed with KeyError: 'bug'"),
+        ("hang while it is built", "no heartbeat for"),
+    ],
+)
+def test_another_child_goes_on_without_the_member_that_did_it(
+    isolate: Isolate, caplog: pytest.LogCaptureFixture, behaviour: str, reason: str
+) -> None:
+    ready = isolate(behaviour)
+
+    with caplog.at_level(logging.INFO):
+        assert_fake(separated(ready))
+
+    assert reason in caplog.text
+    assert "naughty: was being asked, so it is left out until the next song" in caplog.text
+    assert "shares of the mixture" not in caplog.text
+
+
+def test_a_member_has_a_second_chance_but_no_third(
+    isolate: Isolate, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = isolate("killed")
+
+    for song in range(4):
+        caplog.clear()
+        assert_fake(separated(ready))
+        assert ("was ended by SIGKILL" in caplog.text) == (song < 2)
+        assert ("stays out from now on" in caplog.text) == (song == 1)
+
+
+def test_a_member_that_does_not_return_costs_no_more_than_the_rest_of_its_song(
+    isolate: Isolate, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = isolate("sleep")  # without the interpreter's lock, so that the heart goes on
+
+    stems = separated(ready, budget_s=2.0)
+
+    torch.testing.assert_close(stems[0, :, -RATE_HZ:], SONG[:, -RATE_HZ:] / 4, rtol=0, atol=2e-6)
+    torch.testing.assert_close(stems[0, :, :6800], SONG[:, :6800] / 10, rtol=0, atol=2e-6)
+    assert "was not done in time" in caplog.text
+    assert "from second 0.9 on, the song gets shares of the mixture" in caplog.text
+
+
+class FullOnce(Memory):
+    """Memory that is nearly full until a process has ended."""
+
+    def __init__(self) -> None:
+        self.ended: set[int] = set()
+
+    def pressing(self, pid: int) -> str | None:
+        if self.ended - {pid}:
+            return None
+        self.ended.add(pid)
+        return "memory is full"
+
+
+def test_a_child_ends_before_the_kernel_must_choose(
+    isolate: Isolate, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert_fake(separated(isolate("fine", FullOnce())))
+
+    assert "must end, because memory is full" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("/nowhere/python",), ("sleep", "1000"), ("false",), ("echo", "no frame at all")],
+    ids=lambda command: Path(command[0]).name,
+)
+def test_without_any_child_there_are_shares(
+    command: Sequence[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    if command[0] == "sleep":
+        command = (sys.executable, "-c", "import time; time.sleep(1000)")
+    before = children()
+    ready = Isolated(recipe.parse("test", TABLE), command=command)
+
+    assert_shares(separated(ready, budget_s=2.0))
+    assert_shares(separated(ready, budget_s=1.0))
+
+    assert "from second 0.0 on, the song gets shares of the mixture" in caplog.text
+    del ready
+    assert children() <= before
+
+
+def test_what_a_library_prints_is_no_answer(isolate: Isolate) -> None:
+    assert_fake(separated(isolate("print")))
+
+
+def test_errors_that_a_user_can_mend_are_raised_here(isolate: Isolate) -> None:
+    with pytest.raises(SongError, match=r"^a song that nobody likes$"):
+        separated(isolate("song error"))
+    refused = isolate("refuse")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"^a recipe that nobody likes$"):
+            separated(refused)
+
+
+def test_a_song_that_is_refused_does_not_disturb_the_next(isolate: Isolate) -> None:
+    ready = isolate("fine")
+    bad = SONG.clone()
+    bad[1, 2 * RATE_HZ] = np.nan
+
+    with pytest.raises(SongError, match="got nan at sample 16000 of channel 1"):
+        separated(ready, bad)
+    with pytest.raises(SongError, match="at least one sample"):
+        separated(ready, SONG[:, :0])
+
+    assert_fake(separated(ready))
+
+
+def test_a_song_that_is_abandoned_does_not_disturb_the_next(isolate: Isolate) -> None:
+    ready = isolate("fine")
+    deadline = Deadline(BUDGET_S)
+    next(ready.stream(cut(SONG), RATE_HZ, samples=SONG.shape[-1], deadline=deadline))
+
+    assert_fake(separated(ready))
+
+
+def test_a_child_that_is_lost_between_songs_is_replaced(isolate: Isolate) -> None:
+    before = children()
+    ready = isolate("fine")
+    assert_fake(separated(ready))
+
+    for pid in children() - before:
+        os.kill(pid, 9)
+
+    assert_fake(separated(ready))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("not finite", "a NaN or an infinity"),
+        ("too much", "more samples than there were"),
+        ("too little", "ended a song too early"),
+    ],
+)
+def test_an_answer_that_is_none_is_not_passed_on(
+    isolate: Isolate, caplog: pytest.LogCaptureFixture, behaviour: str, reason: str
+) -> None:
+    separated(isolate(behaviour), exact=False)
+
+    assert reason in caplog.text
+
+
+# What the child is told
+
+
+EVERYTHING: dict[str, Any] = {
+    "name": "everything",
+    "track": "mdx",
+    "summary": "",
+    "members": [
+        {
+            "name": "first",
+            "separator": "equal_shares",
+            "gives": {"vocals": ["a", "b"], "bass": ["c"]},
+            "options": {"stems": ["a", "b", "c"], "deep": {"list": [1, [2.5, "x"]]}, "off": False},
+            "settings": [
+                {"passes": 1, "overlap": 0.0},
+                {"passes": 4, "polarity": True, "swap": True, "overlap": 0.1, "gain_db": 1 / 3},
+            ],
+        },
+        {
+            "separator": "hpss",
+            "minus": ["vocals"],
+            "gives": {"drums": ["percussive"], "other": ["harmonic"], "bass": ["low"]},
+        },
+    ],
+    "blends": [
+        {"stem": "bass", "weights": {"first": 0.1, "hpss": 2 / 3}, "mixture": 0.0, "sdr_db": 0.0},
+        {"stem": "bass", "weights": {"hpss": 0}},
+    ],
+    "consistency": {"drums": 0.2, "other": 0.0},
+    "gates": {"bass": {"midpoint_db": -35.1, "width_db": 4, "active_db": 0}},
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *map(recipe.load, recipe.names()),
+        recipe.parse("everything", EVERYTHING),
+        recipe.parse("test", TABLE),
+    ],
+    ids=lambda given: given.name,
+)
+def test_a_recipe_survives_the_way_to_the_child(given: Recipe) -> None:
+    sent = json.loads(json.dumps(table(given)))
+
+    assert recipe.parse(given.name, table(given)) == given
+    assert recipe.parse(given.name, sent) == given
+
+
+def test_a_machine_without_limits_has_all_the_memory(tmp_path: Path) -> None:
+    assert Memory(tmp_path, tmp_path).free_bytes() == float("inf")
+
+    (tmp_path / "meminfo").write_text("MemTotal: 4000 kB\nMemAvailable: 3000 kB\n")
+
+    assert Memory(tmp_path, tmp_path).free_bytes() == 3000 * 1024
+
+
+# The real child
+
+
+@functools.cache
+def answers(isolate: bool) -> dict[str, Any]:
+    song = 0.1 * np.random.default_rng(0).standard_normal((441_000, 2))
+    predictor = Predictor(recipe.load("mdx_default"), isolate=isolate)
+    stems, _ = predictor.separate_music_file(song, 44_100)
+    return stems
+
+
+def test_the_real_child_answers_as_this_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMIX_TIME_LIMIT", "20")  # getting ready counts, too
+    before = children()
+    alone, together = answers(True), answers(False)
+
+    for stem in STEMS:
+        np.testing.assert_allclose(alone[stem], together[stem], rtol=0, atol=1e-5)
+        assert np.abs(alone["vocals"] - alone[stem]).max() > 0.01 or stem == "vocals"
+    assert children() <= before
+
+
+def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMIX_ISOLATE", "maybe")
+    with pytest.raises(ConfigError, match="DEMIX_ISOLATE to be 0 or 1, got 'maybe'"):
+        Predictor(recipe.load("mdx_silence"))

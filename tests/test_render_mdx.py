@@ -1,0 +1,400 @@
+"""Rendering songs for MDX: what it promises, with stand-ins for the programs it calls."""
+
+import json
+import stat
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from my_submission.errors import ConfigError, OutputError
+from training.__main__ import main
+from training.render import arrangement, band, mdx, midi, packages, singing, sound
+
+FRAMES = 400
+"""What the stand-in for the vocoder makes of every clip: 2 s."""
+
+MMA = """#!{python}
+import sys
+def event(tick, *data): return bytes([tick >> 7 | 128, tick & 127, *data])
+def track(*events):
+    body = b"".join(events) + event(0, 255, 47, 0)
+    return b"MTrk" + len(body).to_bytes(4, "big") + body
+lines = open(sys.argv[3]).read().split("\\n")
+bars = sum(line[:1].isdigit() for line in lines)
+head = b"".join(event(768, 255, 1, 0) for _ in range(bars)) + event(0, 255, 6, 3) + b"end"
+tracks = [track(head)]
+for channel, program in ((9, 0), (1, 33), (2, 25)):
+    notes = [event(0, 0xC0 | channel, program)]
+    notes += [event(96, 0x90 | channel, 60, 64) for _ in range(bars)]
+    tracks.append(track(*notes))
+data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, len(tracks), 0, 192]) + b"".join(tracks)
+open(sys.argv[2], "wb").write(data)
+"""
+"""Four beats a bar, and a drummer, a bass player and a guitarist."""
+
+FLUIDSYNTH = """#!{python}
+import random, struct, sys, wave
+score = open(sys.argv[-1], "rb").read()
+dice = random.Random(score)
+with wave.open(sys.argv[sys.argv.index("-F") + 1], "wb") as file:
+    file.setnchannels(2); file.setsampwidth(2); file.setframerate(44100)
+    second = [dice.randrange(-9000, 9000) for _ in range(88200)]
+    file.writeframes(struct.pack("<88200h", *second) * 4)
+"""
+"""Noise that depends on the score; shorter than the songs."""
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.replace("{python}", sys.executable), encoding="ascii")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def write_library(unpacked: Path) -> None:
+    for number in range(30):
+        path = unpacked / f"mma/usr/share/mma/lib/stdlib/style{number}.mma"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = ("", "Sus", "Intro", "End4")
+        lines = [f"  DefGroove Style{number}{name}  Some words" for name in names]
+        path.write_text("\n".join(["// DefGroove Not", *lines]), encoding="ascii")
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Packages with all files that the splits name, of next to no content."""
+    folder = tmp_path / "packages"
+    write_library(folder)
+    soundfile.write(tmp_path / "clip.ogg", 0.1 * rng.standard_normal(22_050), 22_050)
+    clip = (tmp_path / "clip.ogg").read_bytes()
+    for split in packages.SPLITS.values():
+        for source in (font.source for font in split.fonts):
+            path = folder / source.package / source.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        for source in split.singers:
+            for number in range(4):
+                name = source.path.replace("*.*", f"{number}.ogg").replace("*", f"w{number}")
+                path = folder / source.package / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(clip)
+    return folder
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins for mma, fluidsynth and pyworld."""
+    write_program(tmp_path / "bin/mma", MMA)
+    write_program(tmp_path / "bin/fluidsynth", FLUIDSYNTH)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    world = ModuleType("pyworld")
+
+    def synthesize(pitch_hz: NDArray[np.float64], *_: object) -> NDArray[np.float64]:
+        return 0.1 * np.sin(np.cumsum(np.repeat(pitch_hz, 220)) / 7000)
+
+    stand_ins = {
+        "dio": lambda *_, **__: (np.full(FRAMES, 150.0), np.arange(FRAMES) / 200),
+        "stonemask": lambda _, pitch_hz, *__: pitch_hz,
+        "cheaptrick": lambda *_: np.ones((FRAMES, 1025)),
+        "d4c": lambda *_: np.zeros((FRAMES, 1025)),
+        "synthesize": synthesize,
+    }
+    for name, function in stand_ins.items():
+        setattr(world, name, function)
+    monkeypatch.setitem(sys.modules, "pyworld", world)
+
+
+def job(unpacked: Path, output: Path, *, split: str = "valid", seed: int = 3) -> mdx.Job:
+    return mdx.Job(split=split, duration_s=5, seed=seed, packages=unpacked, output=output)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.usefixtures("programs")
+class TestSongs:
+    def test_stems_are_cd_audio_whose_sum_does_not_clip(
+        self, unpacked: Path, tmp_path: Path
+    ) -> None:
+        (folder,) = mdx.render(job(unpacked, tmp_path / "out"), 1)
+
+        stems = {path.stem: path for path in folder.glob("*.flac")}
+        audio = np.array([soundfile.read(path)[0] for path in stems.values()])
+        assert folder.name == "song_000"
+        assert set(stems) == {"bass", "drums", "other", "vocals"}
+        assert audio.shape == (4, 5 * 44_100, 2)
+        assert {(i.samplerate, i.subtype) for i in map(soundfile.info, stems.values())} == {
+            (44_100, "PCM_16")
+        }
+        assert np.square(audio).mean(axis=(1, 2)).min() > 1e-4
+        assert 0.1 < np.abs(audio.sum(axis=0)).max() < 0.96
+
+    def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(
+        self, unpacked: Path, tmp_path: Path
+    ) -> None:
+        for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+            list(mdx.render(job(unpacked, tmp_path / name, seed=seed), 1))
+
+        assert contents(tmp_path / "a") == contents(tmp_path / "b")
+        for stem in mdx.STEMS:
+            path = f"song_000/{stem}.flac"
+            assert contents(tmp_path / "a")[path] != contents(tmp_path / "c")[path]
+
+    def test_a_longer_run_goes_on_where_a_shorter_one_ended(
+        self, unpacked: Path, tmp_path: Path
+    ) -> None:
+        list(mdx.render(job(unpacked, tmp_path / "steps"), 1))
+        first = contents(tmp_path / "steps")
+        times = [path.stat().st_mtime_ns for path in (tmp_path / "steps/song_000").iterdir()]
+        list(mdx.render(job(unpacked, tmp_path / "steps"), 2))
+        list(mdx.render(job(unpacked, tmp_path / "whole"), 2))
+
+        assert first.items() < contents(tmp_path / "steps").items()
+        assert contents(tmp_path / "steps") == contents(tmp_path / "whole")
+        assert times == [p.stat().st_mtime_ns for p in (tmp_path / "steps/song_000").iterdir()]
+
+    @pytest.mark.parametrize("split", packages.SPLITS)
+    def test_sources_are_told_and_belong_to_the_split(
+        self, unpacked: Path, tmp_path: Path, split: str
+    ) -> None:
+        (folder,) = mdx.render(job(unpacked, tmp_path / "out", split=split), 1)
+
+        told = json.loads((folder / mdx.SOURCES).read_text())
+        library, groove = told["groove"].split(":")
+        style = f"{library}/{groove.removesuffix('Sus').lower()}"
+        allowed = packages.SPLITS[split]
+        known = {font.source.package for font in allowed.fonts}
+        known |= {singer.package for singer in allowed.singers}
+        assert told["split"] == split
+        assert packages.is_held_out(style) == (split == "valid")
+        assert {"mma"} < set(told["packages"]) <= {"mma", *known}
+        assert len(told["files"]) >= 2
+
+    def test_a_stem_that_is_left_out_is_digital_silence(
+        self, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mdx, "SILENT_ONE_IN", 1)
+
+        (folder,) = mdx.render(job(unpacked, tmp_path / "out"), 1)
+
+        silent = json.loads((folder / mdx.SOURCES).read_text())["silent"]
+        loud = {s: soundfile.read(folder / f"{s}.flac")[0].any() for s in mdx.STEMS}
+        assert silent in {"vocals", "drums", "bass"}
+        assert loud == {stem: stem != silent for stem in mdx.STEMS}
+
+    def test_songs_of_another_job_are_not_mixed_in(self, unpacked: Path, tmp_path: Path) -> None:
+        list(mdx.render(job(unpacked, tmp_path / "out"), 1))
+
+        with pytest.raises(ConfigError, match=r"'seed': 4.* found song_000 .*'seed': 3"):
+            list(mdx.render(job(unpacked, tmp_path / "out", seed=4), 1))
+
+    def test_a_song_that_cannot_be_written_leaves_nothing(
+        self, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(path: Path, *_: object, **__: object) -> None:
+            path.touch()
+            if path.name == "other.flac":
+                raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(soundfile, "write", fail)
+
+        with pytest.raises(OutputError, match="No space left"):
+            list(mdx.render(job(unpacked, tmp_path / "out"), 1))
+
+        assert not list((tmp_path / "out").iterdir())
+
+    def test_the_command_prints_the_folders(
+        self, unpacked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "out"
+        words = f"render mdx --split train --songs 1 --seconds 5 --packages {unpacked} --out {out}"
+
+        status = main(words.split())
+
+        assert status == 0
+        assert capsys.readouterr().out == f"{out / 'song_000'}\n"
+
+
+class TestSplits:
+    def test_no_soundfont_or_voice_is_in_two(self) -> None:
+        train, valid = (
+            {font.source for font in split.fonts} | set(split.singers)
+            for split in (packages.SPLITS["train"], packages.SPLITS["valid"])
+        )
+
+        assert train
+        assert valid
+        assert not {source.package for source in train} & {source.package for source in valid}
+
+    def test_every_file_of_grooves_is_in_one(self, tmp_path: Path) -> None:
+        write_library(tmp_path)
+
+        train, valid = (
+            packages.grooves(tmp_path, packages.SPLITS[name]) for name in ("train", "valid")
+        )
+
+        assert sorted([*train, *valid]) == sorted(
+            [f"stdlib:Style{number}", f"stdlib:Style{number}Sus"] for number in range(30)
+        )
+        assert 2 <= len(valid) <= 10
+
+    def test_what_is_held_out_does_not_depend_on_the_machine(self) -> None:
+        names = ["stdlib/folk", "casio/poprock2", "casio/soulpop", "stdlib/desert"]
+
+        assert [packages.is_held_out(name) for name in names] == [True, True, False, False]
+
+
+class TestWhatIsMissing:
+    def test_a_package_is_named(self, tmp_path: Path) -> None:
+        source = packages.Source("some-soundfont", "usr/share/no/such.sf2")
+
+        with pytest.raises(ConfigError, match=r"package some-soundfont .* no usr/share/no/such"):
+            packages.find(tmp_path, source)
+
+    @pytest.mark.parametrize("name", ["mma", "fluidsynth"])
+    @pytest.mark.usefixtures("programs")
+    def test_a_program_is_named(self, unpacked: Path, tmp_path: Path, name: str) -> None:
+        (tmp_path / "bin" / name).unlink()
+
+        with pytest.raises(ConfigError, match=f"apt-get install {name}"):
+            list(mdx.render(job(unpacked, tmp_path / "out"), 1))
+
+        assert not (tmp_path / "out").exists()
+
+    def test_the_vocoder_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pyworld", None)
+
+        with pytest.raises(ConfigError, match=r"pip install -r training/requirements\.txt"):
+            singing.vocoder()
+
+    def test_a_program_that_fails_is_quoted(self, tmp_path: Path) -> None:
+        write_program(tmp_path / "fluidsynth", "#!/bin/sh\necho no such font >&2\nexit 1\n")
+        song = midi.Midi(192, (midi.Track(()),))
+
+        with pytest.raises(ConfigError, match="no such font"):
+            band.play(str(tmp_path / "fluidsynth"), tmp_path / "a.sf2", song, 9, tmp_path)
+
+    def test_mma_that_always_refuses_is_quoted(
+        self, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_program(tmp_path / "bin/mma", "#!/bin/sh\necho ERROR: bad groove\n")
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        monkeypatch.setattr(arrangement, "TRIES", 2)
+
+        with pytest.raises(ConfigError, match=r"'a:B', but it said: ERROR: bad groove"):
+            arrangement.draw(rng, [["a:B"]], 5.0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoilt", [["--songs", "0"], ["--seconds", "4"], ["--seconds", "nan"], ["--seed", "-1"]]
+)
+def test_numbers_out_of_range_are_one_sentence(
+    spoilt: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["render", "mdx", "--split", "valid", "--songs", "1", "--out", str(tmp_path / "out")]
+
+    status = main([*words, *spoilt])
+
+    assert status == 2
+    assert capsys.readouterr().err.startswith("error: expected --songs of at least 1, ")
+
+
+@pytest.fixture
+def drummer() -> midi.Track:
+    name = midi.Event(0, midi.META, bytes([midi.TRACK_NAME]) + b"Drum")
+    bank = midi.Event(0, midi.CONTROL | 9, bytes([midi.BANK_FINE, 0]))
+    program = midi.Event(0, midi.PROGRAM | 9, bytes([8]))
+    return midi.Track((name, bank, program, midi.Event(70_000, 0x99, bytes([38, 100]))))
+
+
+class TestMidi:
+    def test_what_is_written_is_read_again(self, drummer: midi.Track) -> None:
+        song = midi.Midi(192, (drummer, midi.Track(())))
+
+        assert midi.decode(midi.encode(song)) == song
+
+    def test_a_status_that_repeats_may_be_left_out(self) -> None:
+        body = bytes([0, 0x91, 60, 64, 5, 60, 0, 0, 0xFF, 0x2F, 0])
+        data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, 1, 0, 96, *b"MTrk", 0, 0, 0, len(body)])
+
+        (track,) = midi.decode(data + body).tracks
+
+        assert [(event.tick, event.status) for event in track.events] == [
+            (0, 0x91),
+            (5, 0x91),
+            (5, 0xFF),
+        ]
+
+    def test_a_kit_outside_the_drum_bank_gets_another_channel(self, drummer: midi.Track) -> None:
+        moved = band.drum_track(drummer, 0, 3)
+
+        assert (moved.name, moved.channel, moved.program) == ("Drum", 0, 3)
+        assert moved.events[-1] == midi.Event(70_000, 0x90, bytes([38, 100]))
+        assert sum(event.kind == midi.PROGRAM for event in moved.events) == 1
+
+    def test_a_kit_of_the_drum_bank_stays(self, drummer: midi.Track) -> None:
+        moved = band.drum_track(drummer, 128, 25)
+
+        assert (moved.channel, moved.program) == (midi.DRUM_CHANNEL, 25)
+
+    def test_what_is_no_midi_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="expected a MIDI file"):
+            midi.decode(b"RIFF")
+
+
+class TestSound:
+    def test_silence_stays_silence(self, rng: np.random.Generator) -> None:
+        stems = {stem: np.zeros((2, 44_100)) for stem in mdx.STEMS}
+        stems["other"] = rng.standard_normal((2, 44_100))
+
+        mixed = mdx._mixed(rng, stems)
+
+        assert {stem: bool(audio.any()) for stem, audio in mixed.items()} == {
+            stem: stem == "other" for stem in mdx.STEMS
+        }
+
+    def test_the_compressor_turns_down_the_loud_part_only(self) -> None:
+        audio = np.ones((2, 2 * 44_100))
+        audio[:, :44_100] *= 0.2
+
+        result = sound.compressed(audio, above_db=0.0, ratio=2.0)
+
+        assert np.allclose(result[:, 5000:40_000], 0.2)
+        assert 0.7 < result[0, -5000] < 0.95
+
+    def test_a_place_keeps_the_power(self, rng: np.random.Generator) -> None:
+        voice = rng.standard_normal(1000)
+
+        left, right = sound.placed(voice, -0.5)
+
+        assert np.allclose(left**2 + right**2, voice**2)
+        assert np.square(left).sum() > np.square(right).sum()
+
+    def test_a_room_comes_after_the_sound_and_dies_away(self, rng: np.random.Generator) -> None:
+        click = np.zeros((2, 44_100))
+        click[:, 100] = 1
+
+        room = sound.reverberated(click, rng, decay_s=0.5, wet=0.3) - click
+
+        energy = np.square(room).sum(axis=0)
+        assert np.allclose(room[:, :320], 0)
+        assert energy.sum() == pytest.approx(2 * 0.09, rel=0.2)
+        assert energy[:11_000].sum() > 100 * energy[11_000:].sum()
+        assert not np.allclose(room[0], room[1])
+
+
+def test_chords_are_of_one_key_or_borrowed_from_its_minor(rng: np.random.Generator) -> None:
+    for _ in range(20):
+        chords = arrangement.draw_chords(rng, 16)
+
+        roots = {(chord.root - chords[0].root) % 12 for chord in chords}
+        assert len(chords) == 16
+        assert any(
+            {(root + shift) % 12 for root in roots} <= {0, 2, 3, 4, 5, 7, 8, 9, 10}
+            for shift in range(12)
+        )

@@ -1,0 +1,124 @@
+"""The number of threads comes from the container's quota, in every way that Linux writes it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from my_submission import threads
+
+
+@pytest.fixture(autouse=True)
+def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_without_groups_the_affinity_mask_decides(tmp_path: Path) -> None:
+    assert threads.allowed(tmp_path) == 16
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000", 16), ("200000 100000", 2), ("150000 100000", 2), ("5000 100000", 1)],
+)
+def test_version_2(tmp_path: Path, quota: str, expected: int) -> None:
+    root = tree(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": quota + "\n"})
+
+    assert threads.allowed(root) == expected
+
+
+def test_the_tightest_group_on_the_way_to_the_top_binds(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/pod/box\n",
+            "sys/fs/cgroup/pod/box/cpu.max": "800000 100000\n",
+            "sys/fs/cgroup/pod/cpu.max": "300000 100000\n",
+        },
+    )
+
+    assert threads.allowed(root) == 3
+
+
+def test_a_container_whose_own_path_is_not_mounted(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path,
+        {"proc/self/cgroup": "0::/docker/abc\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"},
+    )
+
+    assert threads.allowed(root) == 4
+
+
+@pytest.mark.parametrize("folder", ["cpu", "cpu,cpuacct"])
+@pytest.mark.parametrize(("quota", "expected"), [("-1", 16), ("250000", 3)])
+def test_version_1(tmp_path: Path, folder: str, quota: str, expected: int) -> None:
+    group = f"sys/fs/cgroup/{folder}/docker/abc"
+    root = tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n",
+            f"{group}/cpu.cfs_quota_us": quota + "\n",
+            f"{group}/cpu.cfs_period_us": "100000\n",
+        },
+    )
+
+    assert threads.allowed(root) == expected
+
+
+def test_nonsense_is_no_quota(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path, {"proc/self/cgroup": "what\n0::/\n", "sys/fs/cgroup/cpu.max": "few 0\n0 0\n"}
+    )
+
+    assert threads.allowed(root) == 16
+
+
+@pytest.mark.parametrize(("wish", "expected"), [("3", 3), ("0", 16), ("many", 16), ("", 16)])
+def test_the_environment_overrules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str, expected: int
+) -> None:
+    monkeypatch.setenv(threads.THREADS_VARIABLE, wish)
+
+    assert threads.chosen(tmp_path) == expected
+
+
+def test_our_variable_comes_before_that_of_openmp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert threads.chosen(tmp_path) == 5
+
+    monkeypatch.setenv(threads.THREADS_VARIABLE, "3")
+    assert threads.chosen(tmp_path) == 3
+
+
+@pytest.mark.parametrize(("before", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_somebody_wants_it(
+    before: str | None, expected: str
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    if before:
+        environment["OMP_WAIT_POLICY"] = before
+    program = "import my_submission, os, sys; print(os.environ['OMP_WAIT_POLICY'], *sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.split()[0] == expected
+    assert "torch" not in done.stdout.split(), "torch was loaded before it could be told"

@@ -1,0 +1,210 @@
+"""Songs of the MDX track: a band by mma and fluidsynth, and vocals out of speech.
+
+A song depends on its number, the seed, the length and the split alone, so a run that was
+interrupted goes on, and a longer run begins with the songs of a shorter one.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from my_submission.errors import ConfigError, OutputError
+from training.render import arrangement, band, packages, singing, sound
+from training.render.sound import RATE_HZ, Audio
+
+STEMS = ("bass", "drums", "other", "vocals")
+SILENT_ONE_IN = 6
+"""One song in so many lacks vocals, drums or bass."""
+LEVELS_DB = {"bass": -20.0, "drums": -18.5, "other": -20.0, "vocals": -17.5}
+SPREAD_DB = 3.0
+PEAK = 0.95
+SOURCES = "sources.json"
+"""Beside the stems: what they were made of, for licences and for going on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to render.
+
+    Attributes:
+        split: a key of :data:`training.render.packages.SPLITS`.
+        duration_s: length of every song.
+        seed: of all that is random.
+        packages: folder with one unpacked package per folder.
+        output: folder of the songs.
+    """
+
+    split: str
+    duration_s: float
+    seed: int
+    packages: Path
+    output: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What a song was made of: the sources of its licences.
+
+    Attributes:
+        split: of the song.
+        seed: of the song.
+        duration_s: of the song.
+        groove: of mma.
+        tempo: in beats per minute.
+        silent: the stem that was left out, if any.
+        packages: Debian packages that the sound comes from.
+        files: soundfonts, and clips that were sung.
+    """
+
+    split: str
+    seed: int
+    duration_s: float
+    groove: str
+    tempo: int
+    silent: str | None
+    packages: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def render(job: Job, songs: int) -> Iterator[Path]:
+    """Render songs, and yield the folder of each; those that are there already are left alone.
+
+    Raises:
+        ConfigError: a package or a program is missing, or the folder holds songs of another job.
+        OutputError: the folder cannot be written.
+    """
+    grooves = packages.grooves(job.packages, packages.SPLITS[job.split])
+    for number in range(songs):
+        folder = job.output / f"song_{number:03}"
+        if folder.exists():
+            _check_same(folder, job)
+        else:
+            _write(folder, *_song(job, number, grooves))
+        yield folder
+
+
+def _check_same(folder: Path, job: Job) -> None:
+    """Raise unless a song that is there is one that the job would make."""
+    expected = {"split": job.split, "seed": job.seed, "duration_s": job.duration_s}
+    try:
+        known = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
+        found = {name: known[name] for name in expected}
+    except (OSError, ValueError, KeyError, TypeError):
+        found = {}
+    if found != expected:
+        raise ConfigError(
+            f"expected songs of {expected} in {str(job.output)!r}, found {folder.name} of "
+            f"{found or 'unknown origin'}; choose another --out"
+        )
+
+
+def _song(job: Job, number: int, grooves: list[list[str]]) -> tuple[dict[str, Audio], Sources]:
+    """Make one song: its stems as they are written, and what they were made of."""
+    splits = sorted(packages.SPLITS)
+    rng = np.random.default_rng([job.seed, splits.index(job.split), number])
+    split = packages.SPLITS[job.split]
+    samples = round(job.duration_s * RATE_HZ)
+    silent = (
+        str(rng.choice(["vocals", "drums", "bass"])) if not rng.integers(SILENT_ONE_IN) else None
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        groove, tempo, song = arrangement.draw(rng, grooves, job.duration_s, Path(scratch))
+        stems, fonts = _band(rng, job.packages, split, song, samples, Path(scratch))
+    singer = split.singers[rng.integers(len(split.singers))]
+    voice, clips = singing.draw(rng, packages.find(job.packages, singer), song, samples)
+    stems["vocals"] = _doubled(rng, voice)
+    if silent:
+        stems[silent] = np.zeros((2, samples))
+    used = [*fonts, singer] if silent != "vocals" else fonts
+    files = [Path(font.path).name for font in fonts]
+    files += [f"{path.parent.name}/{path.name}" for path in clips] if singer in used else []
+    return _mixed(rng, stems), Sources(
+        split=job.split,
+        seed=job.seed,
+        duration_s=job.duration_s,
+        groove=groove,
+        tempo=tempo,
+        silent=silent,
+        packages=tuple(sorted({"mma", *(source.package for source in used)})),
+        files=tuple(files),
+    )
+
+
+def _band(
+    rng: np.random.Generator,
+    unpacked: Path,
+    split: packages.Split,
+    song: arrangement.Arrangement,
+    samples: int,
+    folder: Path,
+) -> tuple[dict[str, Audio], list[packages.Source]]:
+    """Play drums, bass and other instruments; return them dry, and the soundfonts."""
+    fluidsynth = packages.tool("fluidsynth")
+    complete = [font for font in split.fonts if font.instruments]
+    chosen = {
+        "drums": split.fonts[rng.integers(len(split.fonts))],
+        "bass": complete[rng.integers(len(complete))],
+        "other": complete[rng.integers(len(complete))],
+    }
+    stems = {}
+    for stem, font in chosen.items():
+        tracks = song.group(stem)
+        if stem == "drums":
+            bank, program = font.kits[rng.integers(len(font.kits))]
+            tracks = [band.drum_track(track, bank, program) for track in tracks]
+        elif stem == "other":
+            tracks = [track.panned(float(rng.uniform(-0.8, 0.8))) for track in tracks]
+        path = packages.find(unpacked, font.source)[0]
+        stems[stem] = band.play(fluidsynth, path, song.score.only(tracks), samples, folder)
+    return stems, list(dict.fromkeys(font.source for font in chosen.values()))
+
+
+def _doubled(rng: np.random.Generator, voice: Audio) -> Audio:
+    """Put the voice into the middle; at times with two late copies at the sides."""
+    stereo = sound.placed(voice, float(rng.uniform(-0.1, 0.1)))
+    if rng.random() < 0.4:
+        for side in (-0.7, 0.7):
+            late = round(rng.uniform(0.012, 0.03) * RATE_HZ)
+            copy = np.concatenate([np.zeros(late), voice[: len(voice) - late]])
+            stereo = stereo + sound.placed(0.4 * copy, side)
+    return stereo
+
+
+def _mixed(rng: np.random.Generator, stems: dict[str, Audio]) -> dict[str, Audio]:
+    """Treat stems as a studio does, and scale them so that neither they nor their sum clip."""
+    decay_s = rng.uniform(0.3, 1.8)  # one room for all
+    done = {}
+    for stem in STEMS:
+        audio = sound.equalised(stems[stem], rng)
+        audio = sound.compressed(audio, rng.uniform(0, 6), rng.uniform(1.5, 4))
+        wet = {"bass": 0.05, "drums": 0.2, "other": 0.3, "vocals": 0.35}[stem] * rng.uniform(0, 1.5)
+        audio = sound.reverberated(audio, rng, decay_s, wet)
+        level_db = LEVELS_DB[stem] + SPREAD_DB * rng.uniform(-1, 1)
+        done[stem] = sound.faded(sound.levelled(audio, level_db))
+    peak = max(np.abs(audio).max() for audio in (*done.values(), sum(done.values())))
+    return {stem: audio * min(1.0, PEAK / peak) for stem, audio in done.items()}
+
+
+def _write(folder: Path, stems: dict[str, Audio], sources: Sources) -> None:
+    """Let the folder of a song appear, whole or not at all."""
+    stage: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+        for stem, audio in stems.items():
+            soundfile.write(stage / f"{stem}.flac", audio.T, RATE_HZ, subtype="PCM_16")
+        text = json.dumps(asdict(sources), indent=1, ensure_ascii=False)
+        (stage / SOURCES).write_text(text + "\n", encoding="utf-8")
+        stage.chmod(0o755)  # mkdtemp's are private
+        stage.replace(folder)
+    except (OSError, soundfile.LibsndfileError, AssertionError) as error:
+        raise OutputError(f"cannot write songs to {str(folder.parent)!r}: {error}") from error
+    finally:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)

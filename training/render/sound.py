@@ -1,0 +1,97 @@
+"""What a studio does to a track: equaliser, compressor, reverb, place, level.
+
+Conventions
+-----------
+Audio is float64 ``(2, samples)`` at :data:`RATE_HZ`, full scale at ±1. Silence stays silence.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.signal import fftconvolve
+
+Audio = NDArray[np.float64]
+
+RATE_HZ = 44_100
+
+
+def active_level_db(audio: Audio) -> float:
+    """RMS in dB over the blocks of about 50 ms that are within 20 dB of the loudest block.
+
+    >>> round(active_level_db(np.repeat([[0.1, 0.0], [0.1, 0.0]], 44_100, axis=1)))
+    -20
+    """
+    blocks = np.array_split(audio, max(1, audio.shape[-1] * 20 // RATE_HZ), axis=-1)
+    powers = np.array([np.mean(block**2) for block in blocks])
+    loudest = powers.max()
+    return 10 * math.log10(powers[powers >= loudest / 100].mean()) if loudest else -math.inf
+
+
+def levelled(audio: Audio, level_db: float) -> Audio:
+    """Scale to a given :func:`active_level_db`."""
+    now_db = active_level_db(audio)
+    gain = 10 ** ((level_db - now_db) / 20) if math.isfinite(now_db) else 0.0
+    return gain * audio
+
+
+def equalised(audio: Audio, rng: np.random.Generator) -> Audio:
+    """Tilt the spectrum at random: two shelves and a bell, without delay."""
+    samples = audio.shape[-1]
+    size = samples + RATE_HZ // 4  # room to ring without wrapping around
+    octave = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / RATE_HZ), 1.0))
+    low_hz, bell_hz, high_hz = rng.uniform((80, 300, 4000), (300, 3000, 10_000))
+    low_db, bell_db, high_db = rng.uniform((-4, -4, -2), (4, 4, 8))  # records are bright
+    gain_db = low_db / (1 + np.exp(4 * (octave - math.log2(low_hz))))
+    gain_db += bell_db * np.exp(-((octave - math.log2(bell_hz)) ** 2))
+    gain_db += high_db / (1 + np.exp(-4 * (octave - math.log2(high_hz))))
+    result: Audio = np.fft.irfft(np.fft.rfft(audio, size) * 10 ** (gain_db / 20), size)
+    return result[..., :samples]
+
+
+def compressed(audio: Audio, above_db: float, ratio: float) -> Audio:
+    """Turn down what is louder than its average by more than ``above_db``, both channels alike."""
+    power = uniform_filter1d(maximum_filter1d(np.square(audio).max(axis=0), 441), 2205)
+    level_db = 10 * np.log10(power + 1e-12)
+    threshold_db = active_level_db(audio) + above_db
+    over_db = np.maximum(level_db - threshold_db, 0)
+    result: Audio = audio * 10 ** (-over_db * (1 - 1 / ratio) / 20)
+    return result
+
+
+def reverberated(audio: Audio, rng: np.random.Generator, decay_s: float, wet: float) -> Audio:
+    """Add a room: noise that dies away, the treble first, and another in each channel.
+
+    Args:
+        audio: dry sound.
+        rng: for the noise.
+        decay_s: time in which the room gets 60 dB quieter.
+        wet: energy of the room's impulse response.
+    """
+    samples = round(decay_s * RATE_HZ)
+    time_s = np.arange(samples) / RATE_HZ
+    noise = rng.standard_normal((2, samples))
+    dull = uniform_filter1d(noise, 24, axis=-1) * math.sqrt(24)
+    bright = noise * 10 ** (-6 * time_s / decay_s)  # dies twice as fast
+    room = (dull + 0.5 * bright) * 10 ** (-3 * time_s / decay_s)
+    room[:, : round(rng.uniform(0.005, 0.03) * RATE_HZ)] = 0  # the way to the first wall
+    room *= wet / math.sqrt(np.square(room).sum(axis=-1).mean())
+    result: Audio = audio + fftconvolve(audio, room, axes=-1)[:, : audio.shape[-1]]
+    return result
+
+
+def placed(mono: Audio, pan: float) -> Audio:
+    """Put ``(samples,)`` between left (-1) and right (1) with constant power."""
+    angle = (pan + 1) * math.pi / 4
+    return np.stack([math.cos(angle) * mono, math.sin(angle) * mono])
+
+
+def faded(audio: Audio, fade_s: float = 0.02) -> Audio:
+    """Fade in and out."""
+    samples = min(round(fade_s * RATE_HZ), audio.shape[-1])
+    ramp = np.sin(np.pi / 2 * (np.arange(samples) + 0.5) / samples)
+    result = audio.copy()
+    result[..., :samples] *= ramp
+    result[..., audio.shape[-1] - samples :] *= ramp[::-1]
+    return result
