@@ -88,4 +88,4 @@ def _run(
             )
         )
         if precision == "fp32" or not quick:
-            yield engine(f"{name} {precision}", separator, audio, repeats=1 if quick else 5)
+            yield from engine(f"{name} {precision}", separator, audio, repeats=1 if quick else 5)

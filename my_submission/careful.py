@@ -57,7 +57,7 @@ class Careful:
     _failures: int = 0
     _most: int | None = None
     _rungs: int = 0
-    _way: Separator | None = None
+    _shorter: int | None = None
     _logged: set[str] = field(default_factory=set)
 
     @property
@@ -133,10 +133,12 @@ class Careful:
 
     def _call(self, chunks: Tensor, timeout_s: float) -> Tensor:
         """Call the separator in the helper's thread."""
-        way = self._way or self.inner
+        length = self._shorter
         self.watch(True)
         try:
-            return self.run(lambda: infer(way, chunks), timeout_s)
+            if length is None:
+                return self.run(lambda: infer(self.inner, chunks), timeout_s)
+            return self.run(lambda: in_shorter_chunks(self.inner, length, chunks), timeout_s)
         finally:
             self.watch(False)
 
@@ -144,11 +146,10 @@ class Careful:
         """Choose the next way of needing less memory; whether there is one."""
         shorter = self.inner.chunking.shorter
         if self._rungs < len(shorter):
-            length = shorter[self._rungs]
-            self._way = Shortened(self.inner, length)
-            self._log(f"out of memory, so its chunks are cut to {length} samples")
+            self._shorter = shorter[self._rungs]
+            self._log(f"out of memory, so its chunks are cut to {self._shorter} samples")
         elif self._rungs == len(shorter) and hasattr(self.inner, "to_cpu"):
-            self._way = None
+            self._shorter = None
             self.inner.to_cpu()
             self._log("out of memory, so it goes on without the GPU")
         else:
@@ -176,38 +177,11 @@ class Careful:
             logger.warning("%s: %s", self.name, line)
 
 
-@dataclass(frozen=True, slots=True)
-class Shortened:
-    """Answers for chunks of one length by asking for chunks of a shorter one.
-
-    Attributes:
-        inner: accepts both lengths.
-        chunk: the shorter one.
-    """
-
-    inner: Separator
-    chunk: int
-
-    @property
-    def stems(self) -> tuple[str, ...]:
-        """See :class:`my_submission.separators.Separator`."""
-        return self.inner.stems
-
-    @property
-    def sample_rate_hz(self) -> int | None:
-        """See :class:`my_submission.separators.Separator`."""
-        return self.inner.sample_rate_hz
-
-    @property
-    def chunking(self) -> Chunking:
-        """See :class:`my_submission.separators.Separator`."""
-        return self.inner.chunking
-
-    def separate(self, chunks: Tensor) -> Tensor:
-        """See :class:`my_submission.separators.Separator`."""
-        cut = self.inner.chunking.shortened(self.chunk)
-        overlap = OverlapAdd(self.inner, groups=len(chunks), chunking=cut)
-        return torch.cat([overlap.push(chunks), overlap.finish()], dim=-1)
+def in_shorter_chunks(separator: Separator, length: int, chunks: Tensor) -> Tensor:
+    """Separate chunks by asking for shorter ones, of a length that the separator accepts too."""
+    cut = separator.chunking.shortened(length)
+    overlap = OverlapAdd(separator, groups=len(chunks), chunking=cut)
+    return torch.cat([overlap.push(chunks), overlap.finish()], dim=-1)
 
 
 def infer(separator: Separator, chunks: Tensor) -> Tensor:

@@ -83,7 +83,8 @@ class OverlapAdd:
                 count = min(ready, self._together)
             pieces = self._separate(self._pending.unfold(-1, self._cut.chunk, self._cut.hop), count)
             advance = count * self._cut.hop - (self._offset if self._first else 0)
-            finished.extend(self._add(piece) for piece in pieces.unbind(1))
+            for piece in pieces.unbind(1):
+                finished.extend(self._add(piece))
             self._advance(advance)
             waiting -= advance
         return torch.cat(finished, dim=-1)
@@ -91,7 +92,7 @@ class OverlapAdd:
     def finish(self) -> Tensor:
         """Return all samples that are still owed; nothing can be pushed afterwards."""
         self._collect()
-        finished = []
+        finished: list[Tensor] = []
         while True:
             samples = self._pending.shape[-1]
             advance = self._cut.hop - (self._offset if self._first else 0)
@@ -99,7 +100,7 @@ class OverlapAdd:
             piece = self._separate(self._last(samples)[:, :, None], 1)[:, 0]
             if self._cut.centred:  # back to the chunk's own place
                 piece = torch.roll(piece, -((self._cut.chunk - samples) // 2), dims=-1)
-            finished.append(self._add(piece, samples if last else None))
+            finished.extend(self._add(piece, samples if last else None))
             if last:
                 return torch.cat(finished, dim=-1)
             self._advance(advance)
@@ -133,42 +134,46 @@ class OverlapAdd:
         """
         # The separator need not know of groups: a flat batch.
         flat = chunks[:, :, :count].transpose(1, 2).flatten(0, 1)
-        result = flat.new_empty(len(flat), len(self._separator.stems), *flat.shape[1:])
-        asked = torch.arange(len(flat))
+        audible = torch.ones(len(flat), dtype=torch.bool)
         if self._skip_silence:
             audible = flat.flatten(1).any(dim=1)
-            result[~audible] = 0
-            asked = audible.nonzero()[:, 0]
         with torch.inference_mode():
-            for start in range(0, len(asked), self._batch):
-                some = asked[start : start + self._batch]
-                result[some] = self._separator.separate(flat[some])
+            if audible.all() and len(flat) <= self._batch:
+                result = self._separator.separate(flat)  # not copied: it is all that is asked
+            else:
+                result = flat.new_zeros(len(flat), len(self._separator.stems), *flat.shape[1:])
+                for some in audible.nonzero()[:, 0].split(self._batch):  # type: ignore[no-untyped-call]
+                    if len(some):
+                        result[some] = self._separator.separate(flat[some])
         return result.reshape(-1, count, *result.shape[1:])
 
-    def _add(self, piece: Tensor, samples: int | None = None) -> Tensor:
+    def _add(self, piece: Tensor, samples: int | None = None) -> list[Tensor]:
         """Join the stems of one chunk to what was there; return what no later chunk will touch.
 
         Args:
-            piece: ``(groups, stems, 2, chunk)``; changed.
+            piece: ``(groups, stems, 2, chunk)``.
             samples: of the song that are in it, if it is the last.
+
+        Returns:
+            One after the other in time; they may be views of ``piece``.
         """
         cut = self._cut
         window = weights(cut, first=self._first, last=samples is not None)
-        edge = cut.context + fade(cut)
-        piece[..., :edge] *= window[:edge]
-        piece[..., cut.chunk - edge :] *= window[cut.chunk - edge :]
         over = self._weight.shape[0]
-        piece[..., :over] += self._total
-        window[:over] += self._weight
+        # Beyond what overlaps, up to where it falls, a chunk has the weight 1.
+        joint = piece[..., :over] * window[:over] + self._total
+        weight = window[:over] + self._weight
         # All but the first chunk begin with context, which the chunk before has answered.
         start = 0 if self._first else cut.context
         advance = cut.hop - (self._offset if self._first else 0)
         end = advance + cut.context if samples is None else samples
-        self._total = piece[..., advance:].clone()
-        self._weight = window[advance:].clone()
-        piece[..., :over] /= window[:over].clamp(min=TINY)
+        done = [joint[..., start:end] / weight[start:end].clamp(min=TINY), piece[..., over:end]]
+        after = max(advance, over)
+        rest = piece[..., after:] * window[after:]
+        self._total = torch.cat([joint[..., advance:], rest], dim=-1)
+        self._weight = torch.cat([weight[advance:], window[after:]])
         self._first = False
-        return piece[..., start:end]
+        return done
 
 
 def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:

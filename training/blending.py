@@ -120,18 +120,7 @@ def surely(gains_db: NDArray[np.float64], counts: NDArray[np.float64]) -> bool:
 def solved(
     songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method, ridge: float
 ) -> dict[str, float]:
-    """Solve for the weights of ``answers``, and of the mixture.
-
-    Args:
-        songs: in which the stem is not silent, at least one.
-        stem: what the blend shall be.
-        answers: names of signals.
-        method: how.
-        ridge: see :class:`Method`.
-
-    Returns:
-        Weights by the names of the signals.
-    """
+    """Solve as :func:`fit` does, with one ridge: see :class:`Method`."""
     names = [*answers, *([MIXTURE] if method.mixture else [])]
     prior = np.array([plain_mean(answers).get(name, 0.0) for name in names])
     grams = [song.among(names, names) for song in songs]
