@@ -183,6 +183,23 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, contents: bytes) -> None:
         checkpoints.sessions(checkpoint, path)
 
 
+@pytest.mark.parametrize("name", ["conv_tasnet_speech", "nsnet2_speech"])
+def test_an_altered_model_is_not_opened(tmp_path: Path, name: str) -> None:
+    entry = checkpoints.find(name)
+    altered = bytearray(entry.path().read_bytes())
+    altered[1000] ^= 1
+    path = tmp_path / "altered.onnx"
+    path.write_bytes(altered)
+
+    with pytest.raises(CheckpointError, match="expected sha256"):
+        checkpoints.session(entry, path)
+
+
+def test_weights_of_another_format_are_no_session() -> None:
+    with pytest.raises(CheckpointError, match="expected 'onnx'"):
+        checkpoints.session(checkpoints.find("spleeter_2stems_vocals"))
+
+
 def test_weights_of_another_format_are_no_archive(tmp_path: Path) -> None:
     path = tmp_path / "weights.ckpt"
     path.write_bytes(b"")
