@@ -124,12 +124,13 @@ def plan_(options: argparse.Namespace) -> int:
 
 
 def list_() -> int:
-    """Print separators and recipes."""
+    """Print separators, and recipes with their track and the boards that admit them."""
     for name in separators.names():
         print("separator", name, separators.summary(name), sep="\t")
     for name in recipe.names():
         known = recipe.load(name)
-        print("recipe", name, known.track.name, known.summary, sep="\t")
+        boards = ",".join(known.boards) or "-"
+        print("recipe", name, known.track.name, boards, known.summary, sep="\t")
     return 0
 
 
