@@ -9,18 +9,16 @@ import shutil
 import tarfile
 import urllib.parse
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from my_submission.download import download
+from my_submission.download import Progress, download
 from my_submission.errors import CheckpointError
 from my_submission.register import Checkpoint, weights_folder
 from my_submission.separators import did_you_mean
 from my_submission.verification import OK, UNPINNED, examine
-
-Progress = Callable[[int, int | None], None]
 
 
 def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkpoint]:
@@ -49,7 +47,7 @@ class Placer:
 
     Attributes:
         source: a folder, the address of a mirror, or "" for where they are published.
-        progress: called with the bytes so far and in all, if known.
+        progress: called as bytes of a download come.
         pause_s: between two attempts of a download.
     """
 
