@@ -32,7 +32,7 @@ GOOD: dict[str, Any] = {
 def test_every_recipe_that_ships_can_be_built(name: str) -> None:
     chosen = recipe.load(name)
 
-    Demixer(chosen)
+    Demixer(chosen, forgiving=True)  # not everybody has all weights
 
     assert chosen.name == name
     assert chosen.summary.endswith(".")
@@ -89,7 +89,7 @@ def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> N
     chosen = recipe.parse("test", {**GOOD, "members": [member, GOOD["members"][1]]})
 
     with pytest.raises(ConfigError, match=r"no stem 'percusive'; did you mean 'percussive'\?"):
-        Demixer(chosen)
+        Demixer(chosen, forgiving=True)  # not everybody has all weights
 
 
 def test_a_recipe_may_lie_anywhere(tmp_path: Path) -> None:
