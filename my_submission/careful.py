@@ -75,6 +75,11 @@ class Careful:
         """See :class:`my_submission.separators.Separator`."""
         return self.inner.chunking
 
+    @property
+    def normalises(self) -> str:
+        """See :mod:`my_submission.level`."""
+        return str(getattr(self.inner, "normalises", ""))
+
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`; never raises, never comes late."""
         stems = self._nothing(chunks)

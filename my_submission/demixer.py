@@ -15,6 +15,7 @@ from my_submission.costs import Cost, Costs
 from my_submission.errors import CheckpointError, ConfigError, SongError
 from my_submission.helper import Helper, Run
 from my_submission.lanes import Lanes, Tap, Turn
+from my_submission.level import Level, wanted_by
 from my_submission.planner import Plan
 from my_submission.recipe import Member, Recipe, Setting
 from my_submission.separators import Separator
@@ -99,6 +100,11 @@ class Demixer:
             logger.warning("%s: cannot be measured: %s", member.name, error)
             return Cost()
 
+    @property
+    def normalises(self) -> bool:
+        """Whether a member needs the level of a song before it hears the song."""
+        return any(separator and wanted_by(separator) for separator in self._separators)
+
     def stream(
         self,
         blocks: Iterable[Tensor],
@@ -108,6 +114,7 @@ class Demixer:
         deadline: Deadline | None = None,
         best: bool = False,
         tap: Tap | None = None,
+        level: Level | None = None,
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks.
 
@@ -122,6 +129,7 @@ class Demixer:
             deadline: when the answer must be there.
             best: without a deadline, take as much care as the recipe knows of.
             tap: see :class:`my_submission.lanes.Lanes`.
+            level: of the song, which is needed if :attr:`normalises`.
 
         Yields:
             ``(stems, channels, samples)``, the stems in the order of the recipe's track; together
@@ -130,7 +138,7 @@ class Demixer:
         Raises:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
             OutputError: a member answered with a NaN or an infinity.
-            ValueError: there is a deadline but no length.
+            ValueError: there is a deadline but no length, or a level is needed and not given.
         """
         if deadline is not None and samples is None:
             raise ValueError("a deadline cannot be kept without the song's length in samples")
@@ -152,6 +160,7 @@ class Demixer:
                     sample_rate_hz,
                     block.shape[0],
                     tap,
+                    level,
                 )
             audio.check_finite(block, start)
             start += block.shape[-1]

@@ -31,6 +31,7 @@ from torch import Tensor
 from my_submission.budget import Deadline
 from my_submission.child import COMMAND, Child, LostError, Spawn, mendable
 from my_submission.frames import NOBODY, BrokenFrameError, Frame
+from my_submission.level import Level
 from my_submission.memory import Memory
 from my_submission.recipe import Recipe
 from my_submission.seam import Song, TimeLeft, measure_shares
@@ -108,6 +109,7 @@ class Isolated:
         *,
         samples: int,
         deadline: Deadline,
+        level: Level | None = None,
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks; always answers in time.
 
@@ -116,6 +118,7 @@ class Isolated:
             sample_rate_hz: of the song.
             samples: length of the song.
             deadline: when the answer must be there.
+            level: of the song, for members that want it.
 
         Yields:
             ``(stems, channels, samples)``, the stems in the order of the recipe's track; together
@@ -125,7 +128,7 @@ class Isolated:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
             ConfigError: the recipe cannot be built.
         """
-        song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems))
+        song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems), level)
         time_left = TimeLeft(deadline, samples, self._share_s)
         without = frozenset(index for index, losses in self._losses.items() if losses >= CONVICTED)
         blind = 0
@@ -217,6 +220,7 @@ class Isolated:
             channels=block.shape[0],
             samples=max(time_left.samples - song.released, 1),
             end_s=time.monotonic() + left_s - max(EARLY * left_s, EARLY_S),
+            level=dataclasses.asdict(song.level) if song.level else None,
         )
         child.send({"kind": "song", "song": number, "order": dataclasses.asdict(order)})
         looked_s = 0.0

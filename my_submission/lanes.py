@@ -19,6 +19,7 @@ from my_submission import audio
 from my_submission.blend import Chain
 from my_submission.careful import ANSWERED
 from my_submission.errors import OutputError
+from my_submission.level import Level, Normaliser
 from my_submission.passes import Passes
 from my_submission.recipe import Member, Recipe, Setting
 from my_submission.separators import Separator
@@ -57,6 +58,7 @@ class Lanes:
         channels: of the song.
         tap: is called with the name of a member, a stem and the member's answer for it,
             ``(groups, 2, samples)``, as the song streams past.
+        level: of the song, for members that want it.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Lanes:
         sample_rate_hz: int,
         channels: int,
         tap: Tap | None = None,
+        level: Level | None = None,
     ) -> None:
         self._recipe = recipe
         self._channels = channels
@@ -89,6 +92,7 @@ class Lanes:
                 sample_rate_hz=sample_rate_hz,
                 groups=groups,
                 tap=tap,
+                level=level,
             )
             self._stages.append(stage)
             asked.append(turn.member.name)
@@ -144,6 +148,7 @@ class _Stage:
         sample_rate_hz: of the song.
         groups: stereo pairs of the song.
         tap: see :class:`Lanes`.
+        level: of the song.
     """
 
     def __init__(
@@ -157,6 +162,7 @@ class _Stage:
         sample_rate_hz: int,
         groups: int,
         tap: Tap | None,
+        level: Level | None,
     ) -> None:
         self._names = lanes
         self._turn = turn
@@ -183,6 +189,7 @@ class _Stage:
         self._careful = ANSWERED in own
         self._into = audio.Resampler(sample_rate_hz, rate_hz, groups * 2)
         self._back = audio.Resampler(rate_hz, sample_rate_hz, groups * len(self._parts) * 2)
+        self._normaliser = Normaliser(separator, level, groups)
         self._passes = Passes(separator, turn.setting, groups=groups, batch=turn.batch)
 
     def push(self, lanes: Tensor, answered: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,17 +202,18 @@ class _Stage:
         if self._turn.separator is None:
             return self._blend(lanes, answered, None)
         self._queue.append((lanes, answered))
-        heard = self._into.push(self._heard(lanes))
-        return self._join(self._back.push(self._gives(self._passes.push(heard))))
+        heard = self._normaliser.into(self._into.push(self._heard(lanes)))
+        stems = self._normaliser.back(self._passes.push(heard))
+        return self._join(self._back.push(self._gives(stems)))
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """Return all lanes that still wait for my answer."""
         if self._turn.separator is None:
             return self._blend(self._waiting, self._answered, None)
         silence = self._waiting.new_zeros(len(self._waiting), 2, 0)
-        heard = self._into.push(silence, last=True)
+        heard = self._normaliser.into(self._into.push(silence, last=True))
         rest = torch.cat([self._passes.push(heard), self._passes.finish()], dim=-1)
-        stems = self._back.push(self._gives(rest), last=True)
+        stems = self._back.push(self._gives(self._normaliser.back(rest)), last=True)
         # Two conversions of the rate may gain or lose a sample at the end.
         owed = self._waiting.shape[-1] + sum(lanes.shape[-1] for lanes, _ in self._queue)
         return self._join(F.pad(stems, (0, owed - stems.shape[-1])))

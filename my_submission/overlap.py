@@ -26,7 +26,8 @@ class OverlapAdd:
     that copies gives the song back.
 
     The first chunk keeps its first samples and the last chunk its last: there is no better
-    context beyond the ends of a song, and networks do worse with silence in place of it.
+    context beyond the ends of a song, and networks do worse with silence in place of it. Unless
+    a separator asks for just that: then the song is treated as one with silence at both ends.
 
     Args:
         separator: what maps chunks to stems.
@@ -61,7 +62,7 @@ class OverlapAdd:
         self._offset = offset
         self._skip_silence = skip_silence
         self._blocks: list[Tensor] = []
-        self._pending = torch.zeros(groups, 2, 0)
+        self._pending = torch.zeros(groups, 2, self._cut.silence)
         self._past = torch.zeros(groups, 2, 0)
         # What earlier chunks have left of the next one's samples, and with what weight.
         self._total = torch.zeros(groups, len(separator.stems), 2, 0)
@@ -91,12 +92,15 @@ class OverlapAdd:
 
     def finish(self) -> Tensor:
         """Return all samples that are still owed; nothing can be pushed afterwards."""
+        self._blocks.append(torch.zeros(*self._pending.shape[:-1], self._cut.silence))
         self._collect()
         finished: list[Tensor] = []
         while True:
             samples = self._pending.shape[-1]
             advance = self._cut.hop - (self._offset if self._first else 0)
-            last = not self._cut.every_hop or samples <= advance
+            last = samples <= self._cut.chunk
+            if self._cut.every_hop:
+                last = samples - 2 * self._cut.silence <= advance
             piece = self._separate(self._last(samples)[:, :, None], 1)[:, 0]
             if self._cut.centred:  # back to the chunk's own place
                 piece = torch.roll(piece, -((self._cut.chunk - samples) // 2), dims=-1)
@@ -164,10 +168,11 @@ class OverlapAdd:
         joint = piece[..., :over] * window[:over] + self._total
         weight = window[:over] + self._weight
         # All but the first chunk begin with context, which the chunk before has answered.
-        start = 0 if self._first else cut.context
+        start = 0 if self._first and not cut.padded else cut.context
         advance = cut.hop - (self._offset if self._first else 0)
-        end = advance + cut.context if samples is None else samples
-        done = [joint[..., start:end] / weight[start:end].clamp(min=TINY), piece[..., over:end]]
+        end = advance + cut.context if samples is None else samples - cut.silence
+        answered = joint[..., start:end] / weight[start:end].clamp(min=TINY)
+        done = [answered, piece[..., max(over, start) : end]]
         after = max(advance, over)
         rest = piece[..., after:] * window[after:]
         self._total = torch.cat([joint[..., advance:], rest], dim=-1)

@@ -24,6 +24,7 @@ from my_submission.costs import Costs
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError, OutputError, SongError
 from my_submission.isolation import Isolated
+from my_submission.level import Level
 from my_submission.recipe import Recipe
 from my_submission.tracks import Track
 
@@ -106,7 +107,11 @@ class Predictor:
         clipping = audio.Clipping(self.instruments)
         done = 0
         stream = self._demixer.stream(
-            blocks(frames), rate_hz, samples=len(frames), deadline=deadline
+            blocks(frames),
+            rate_hz,
+            samples=len(frames),
+            deadline=deadline,
+            level=Level.of(blocks(frames)),
         )
         for block in stream:
             end = done + block.shape[-1]

@@ -18,6 +18,7 @@ from torch import Tensor
 from my_submission import audio
 from my_submission.budget import Deadline
 from my_submission.errors import SongError
+from my_submission.level import Level
 
 FADE_S = 0.01
 
@@ -32,15 +33,24 @@ class Song:
         blocks: ``(channels, samples)`` of any lengths, together the song.
         sample_rate_hz: of the song.
         stems: how many there are.
+        level: of the song, if it was measured.
 
     Attributes:
         stems: as given.
+        level: as given.
     """
 
-    def __init__(self, blocks: Iterable[Tensor], sample_rate_hz: int, stems: int) -> None:
+    def __init__(
+        self,
+        blocks: Iterable[Tensor],
+        sample_rate_hz: int,
+        stems: int,
+        level: Level | None = None,
+    ) -> None:
         self._blocks = iter(blocks)
         self._rate_hz = sample_rate_hz
         self.stems = stems
+        self.level = level
         self._fade = math.ceil(FADE_S * sample_rate_hz)
         self._mixture: deque[Tensor] = deque()  # from the first sample that is not released
         self._heard = 0  # blocks of it that the present source has heard

@@ -7,6 +7,7 @@ from pathlib import Path
 from my_submission import audio, progress
 from my_submission.demixer import Demixer
 from my_submission.files import read_blocks, song_format, whole_files, write_stems
+from my_submission.level import Level
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ def separate_file(
     done = 0
     show = progress.bar(song.name, form.frames / form.sample_rate_hz)
     with show as update, whole_files(list(paths.values())) as stage:
-        stems = demixer.stream(read_blocks(song), form.sample_rate_hz, best=best)
+        level = Level.of(read_blocks(song)) if demixer.normalises else None
+        stems = demixer.stream(read_blocks(song), form.sample_rate_hz, best=best, level=level)
         staged = dict(zip(paths, stage, strict=True))
         for done in write_stems(stems, staged, form, bits=bits):
             update(done / form.sample_rate_hz)

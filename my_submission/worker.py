@@ -57,12 +57,14 @@ class Order:
         samples: length of the song.
         end_s: when the answer must be there, in the time of ``time.monotonic``, which is the
             same in all processes of a machine.
+        level: of the song, as the fields of a :class:`my_submission.level.Level`.
     """
 
     sample_rate_hz: int
     channels: int
     samples: int
     end_s: float
+    level: dict[str, tuple[float, ...]] | None = None
 
 
 class Work(Protocol):
@@ -228,6 +230,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
     from my_submission.budget import Deadline
     from my_submission.costs import Costs
     from my_submission.demixer import Demixer
+    from my_submission.level import Level
 
     demixer = Demixer(
         chosen,
@@ -244,6 +247,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
             order.sample_rate_hz,
             samples=order.samples,
             deadline=Deadline(order.end_s - time.monotonic()),
+            level=Level(**order.level) if order.level else None,
         )
         return (stems.numpy() for stems in stream)
 

@@ -51,8 +51,14 @@ def streamed(overlap: OverlapAdd, song: Tensor, lengths: Sequence[int]) -> Tenso
 def chunkings(draw: st.DrawFn) -> Chunking:
     context = draw(st.integers(0, 40))
     kept = draw(st.integers(1, 200))
-    hop = draw(st.integers(1, kept))
-    return Chunking(chunk=kept + 2 * context, hop=hop, context=context)
+    padded = draw(st.booleans())
+    return Chunking(
+        chunk=kept + 2 * context,
+        hop=draw(st.integers(1, kept)),
+        context=context,
+        every_hop=(padded or not context) and draw(st.booleans()),
+        padded=padded,
+    )
 
 
 @st.composite
@@ -172,6 +178,33 @@ def test_context_is_discarded_inside_a_song_and_kept_at_its_ends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("samples", "chunks", "expected"),
+    [
+        (6, 1, range(2, 8)),
+        (7, 2, [*range(2, 8), 2]),
+        (12, 2, [*range(2, 8), *range(2, 8)]),
+        (20, 4, [*range(2, 8), *range(2, 8), *range(2, 8), 2, 3]),
+    ],
+)
+@pytest.mark.parametrize("every_hop", [False, True])
+@pytest.mark.parametrize("block", [1, 5, 20])
+def test_padded_songs_lose_their_context_at_the_ends_too(
+    samples: int, chunks: int, expected: Sequence[int], every_hop: bool, block: int
+) -> None:
+    cut = Chunking(chunk=10, hop=6, context=2, padded=True, every_hop=every_hop)
+    song = torch.ones(1, 2, samples)
+
+    stems = streamed(
+        OverlapAdd(Ramp(cut)),
+        song,
+        [min(block, samples - start) for start in range(0, samples, block)],
+    )
+
+    assert stems[0, 0, 0].tolist() == list(expected)
+    assert cut.count(samples) == chunks
+
+
+@pytest.mark.parametrize(
     ("chunk", "hop", "context"), [(8, 9, 0), (8, 0, 0), (8, 5, 2), (8, 1, 4), (8, 8, -1)]
 )
 def test_chunkings_with_holes_are_refused(chunk: int, hop: int, context: int) -> None:
@@ -221,4 +254,6 @@ def test_a_song_can_end_as_with_demucs(samples: int) -> None:
 
 def test_centred_chunks_need_every_hop_and_no_context() -> None:
     with pytest.raises(ValueError, match="centred chunks begin at every hop, without context"):
-        Chunking(chunk=100, hop=50, context=10, every_hop=True, centred=True)
+        Chunking(chunk=100, hop=50, context=10, every_hop=True, padded=True, centred=True)
+    with pytest.raises(ValueError, match="begin at every hop are padded"):
+        Chunking(chunk=100, hop=50, context=10, every_hop=True)

@@ -20,6 +20,7 @@ from evaluator.errors import EvaluationError
 from evaluator.songs import Song
 from my_submission import audio
 from my_submission.demixer import Demixer
+from my_submission.level import Level
 from my_submission.recipe import Recipe
 
 MIXTURE = "mixture"
@@ -141,9 +142,8 @@ def _measured(song: Song, demixer: Demixer) -> Moments:
         if pairs.shape[-1]:
             answers.setdefault(answer(member, stem), []).append(pairs[0].clone())
 
-    for _ in demixer.stream(
-        torch.split(mixture, audio.BLOCK, dim=-1), layout.sample_rate_hz, tap=tap
-    ):
+    cut = torch.split(mixture, audio.BLOCK, dim=-1)
+    for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, level=Level.of(cut)):
         pass
     signals = {name: torch.cat(parts, dim=-1).numpy() for name, parts in answers.items()}
     signals[MIXTURE] = mixture.numpy()

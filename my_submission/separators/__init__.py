@@ -43,7 +43,10 @@ class Chunking:
             first.
         every_hop: how a song ends. By default the first chunk that reaches the end is the last;
             with this a chunk begins at every hop of the song, as with Demucs v2 to v4. What a
-            chunk has beyond the end is silence.
+            chunk has beyond the end is silence. Context needs to be padded then.
+        padded: context is thrown away at the ends of a song, too: the first chunk begins with
+            silence in place of context, and the last ends with it. So do networks that were
+            always given context, and those of KUIELab.
         centred: besides, such chunks are moved back by half of what is too long, so that there
             is song on both sides of what counts. Needs a context of 0.
     """
@@ -54,13 +57,21 @@ class Chunking:
     step: int = 1
     shorter: tuple[int, ...] = ()
     every_hop: bool = False
+    padded: bool = False
     centred: bool = False
 
     def __post_init__(self) -> None:
         if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
+        if self.every_hop and self.context and not self.padded:
+            raise ValueError(f"chunks with context that begin at every hop are padded, got {self}")
         if self.centred and (self.context or not self.every_hop):
             raise ValueError(f"centred chunks begin at every hop, without context, got {self}")
+
+    @property
+    def silence(self) -> int:
+        """Samples of silence that a song is given at each end."""
+        return self.context if self.padded else 0
 
     def count(self, samples: int, offset: int = 0) -> int:
         """How many chunks a song of ``samples`` is cut into.
@@ -74,6 +85,7 @@ class Chunking:
         """
         if self.every_hop:
             return max(-(-(samples + offset) // self.hop), 1)
+        samples += 2 * self.silence
         if samples <= self.chunk:
             return 1
         return 1 + -(-(samples - self.chunk + offset) // self.hop)

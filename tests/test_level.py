@@ -1,0 +1,115 @@
+"""Songs reach a network at the level that it was trained on, and come back at their own."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from my_submission import recipe, separators
+from my_submission.budget import Deadline
+from my_submission.demixer import Demixer
+from my_submission.level import Level
+from my_submission.predictor import Predictor
+from my_submission.separators import Chunking
+
+SONG = 0.3 + 0.2 * torch.randn(2, 30_000, generator=torch.Generator().manual_seed(0))
+TABLE = {
+    "track": "cdx",
+    "summary": "-",
+    "residual": "music",
+    "members": [{"separator": "first", "gives": {"dialog": ["same"], "effect": ["squares"]}}],
+}
+
+
+@dataclass
+class Normalised:
+    """Gives back what it hears, and that squared, so that the level matters."""
+
+    normalises: str = "mono"
+    stems: tuple[str, ...] = ("same", "squares")
+    sample_rate_hz: None = None
+    chunking: Chunking = Chunking(chunk=4000, hop=3000, context=100)
+    fails: bool = False
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        if self.fails:
+            raise ValueError("boom")
+        return torch.stack([chunks, chunks.square()], dim=1)
+
+
+@pytest.fixture
+def inner(monkeypatch: pytest.MonkeyPatch) -> Normalised:
+    member = Normalised()
+    monkeypatch.setattr(separators, "build", lambda *_: member)
+    return member
+
+
+def ready(*, forgiving: bool = False) -> Demixer:
+    return Demixer(recipe.parse("test", TABLE), forgiving=forgiving)
+
+
+def blocks(song: Tensor) -> list[Tensor]:
+    return list(torch.split(song, 7000, dim=-1))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_a_level_is_that_of_the_whole_song(channels: int) -> None:
+    song = SONG[:1].repeat(channels, 1) * torch.arange(1, channels + 1)[:, None]
+
+    level = Level.of(blocks(song))
+
+    left = song[:2].double()
+    assert level.mean[0] == pytest.approx(float(left.mean()))
+    assert level.mono[0] == pytest.approx(float(left.mean(dim=0).std()))
+    both = left.repeat(2, 1) if channels == 1 else left
+    assert level.stereo[0] == pytest.approx(float(both.std()))
+    assert len(level.mean) == {1: 1, 2: 1, 6: 4}[channels]
+
+
+def test_levels_of_no_and_of_one_sample_are_numbers() -> None:
+    assert Level.of([]).mono == (0,)
+    assert Level.of([torch.ones(2, 1)]).mono == (0,)
+
+
+@pytest.mark.parametrize("kind", ["mono", "stereo"])
+def test_members_hear_a_normalised_song(inner: Normalised, kind: str) -> None:
+    inner.normalises = kind
+    level = Level.of(blocks(SONG))
+
+    stems = torch.cat(list(ready().stream(blocks(SONG), 44_100, level=level)), dim=-1)
+
+    deviation = SONG.mean(dim=0).std() if kind == "mono" else SONG.std()
+    squares = ((SONG - SONG.mean()) / deviation).square() * deviation + SONG.mean()
+    torch.testing.assert_close(stems[0], SONG, rtol=0, atol=2e-6)
+    torch.testing.assert_close(stems[1], squares, rtol=0, atol=1e-5)
+
+
+def test_a_song_of_unknown_level_is_refused(inner: Normalised) -> None:
+    assert ready().normalises
+    with pytest.raises(ValueError, match="level must be given"):
+        list(ready().stream(blocks(SONG), 44_100))
+
+
+def test_where_such_a_member_fails_shares_of_the_mixture_answer(inner: Normalised) -> None:
+    inner.fails = True
+    stream = ready(forgiving=True).stream(
+        blocks(SONG),
+        44_100,
+        samples=SONG.shape[-1],
+        deadline=Deadline(60),
+        level=Level.of(blocks(SONG)),
+    )
+
+    stems = torch.cat(list(stream), dim=-1)
+
+    torch.testing.assert_close(stems[0], SONG / 3, rtol=0, atol=2e-6)
+    torch.testing.assert_close(stems.sum(dim=0), SONG, rtol=0, atol=2e-6)
+
+
+def test_the_predictor_measures_the_level(inner: Normalised) -> None:
+    arrays, _ = Predictor(recipe.parse("test", TABLE)).separate_music_file(
+        SONG.T.numpy().astype("float64"), 44_100
+    )
+
+    torch.testing.assert_close(torch.from_numpy(arrays["dialog"]).T, SONG, rtol=0, atol=2e-6)
