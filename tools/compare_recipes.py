@@ -21,6 +21,9 @@ from evaluator.songs import STEMS, Song, find_songs
 from my_submission import recipe
 from my_submission.predictor import Predictor
 
+ALL_TIME_S = 1e6
+"""A deadline that never comes, so that the best settings are taken, however busy the machine is."""
+
 SILENT = 1e-4
 """Stems whose peak is below do not count."""
 
@@ -30,7 +33,7 @@ def scores_db(predictor: Predictor, song: Song) -> list[float]:
     files = {stem: soundfile.read(path, always_2d=True) for stem, path in song.stems.items()}
     rates_hz = {rate_hz for _, rate_hz in files.values()}
     mixture = np.sum([audio for audio, _ in files.values()], axis=0)
-    estimates, _ = predictor.separate_music_file(mixture, rates_hz.pop())
+    estimates, _ = predictor.separate_within(ALL_TIME_S, mixture, rates_hz.pop())
     result = []
     for stem in predictor.instruments:
         reference = files[stem][0]
