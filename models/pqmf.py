@@ -10,10 +10,9 @@ accompaniment separation on high resolution music", INTERSPEECH 2020.
 """
 
 import functools
+import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,7 +40,7 @@ class PQMF(nn.Module):
         super().__init__()
         self.ana_conv_filter = nn.Conv1d(1, BANDS, TAPS, stride=BANDS, bias=False)
         self.syn_conv_filter = nn.Conv1d(BANDS, BANDS, STEPS, bias=False)
-        analysis, synthesis = (torch.from_numpy(filters.copy()) for filters in designed())
+        analysis, synthesis = designed()
         with torch.no_grad():
             self.ana_conv_filter.weight.copy_(analysis)
             self.syn_conv_filter.weight.copy_(synthesis)
@@ -68,7 +67,7 @@ class PQMF(nn.Module):
 
 
 @functools.cache
-def designed() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def designed() -> tuple[Tensor, Tensor]:
     """Design filters: analysis ``(4, 1, 64)``, synthesis ``(4, 4, 16)``, as convolutions.
 
     The analysis is a prototype, a low-pass of 64 samples, modulated by cosines (Vaidyanathan,
@@ -76,20 +75,21 @@ def designed() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     reconstruct to some 40 dB. But what is reconstructed is linear in the synthesis filters, so
     here they are the least squares solution, which noise passes with an error of -78.7 dB.
     """
-    time = np.arange(TAPS) - (TAPS - 1) / 2
-    # Bands are 1/8 of the rate wide, so half of that, and as much more as gives the least error.
-    prototype = np.sinc(2 * CUTOFF * time) * 2 * CUTOFF * np.kaiser(TAPS, KAISER)
-    band = np.arange(BANDS)[:, None]
-    turn = (-1.0) ** band * np.pi / 4
-    analysis = 2 * prototype * np.cos((2 * band + 1) * np.pi / (2 * BANDS) * time + turn)
-    # Output 4 m + r hears the samples 4 (m - 15) to 4 (m + 15) + 3 around it, and should be
-    # sample 4 m + r of them. Step s of the synthesis hears what analysis step s did.
-    heard = TAPS + TAPS - BANDS
-    through = np.zeros((heard, BANDS, STEPS))
-    for step in range(STEPS):
-        through[step * BANDS : step * BANDS + TAPS, :, step] = analysis.T
-    wanted = np.zeros((heard, BANDS))
-    wanted[TAPS - BANDS + np.arange(BANDS), np.arange(BANDS)] = 1
-    solution = np.linalg.lstsq(through.reshape(heard, -1), wanted, rcond=None)[0]
-    synthesis = solution.T.reshape(BANDS, BANDS, STEPS)
-    return analysis[:, None].astype(np.float32), synthesis.astype(np.float32)
+    with torch.device("cpu"):  # even where a network is made without memory
+        time = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
+        window = torch.kaiser_window(TAPS, periodic=False, beta=KAISER, dtype=torch.float64)
+        # Bands are 1/8 of the rate wide: half of that, and as much more as gives the least error.
+        prototype = torch.sinc(2 * CUTOFF * time) * 2 * CUTOFF * window
+        band = torch.arange(BANDS, dtype=torch.float64)[:, None]
+        turn = (-1) ** band * math.pi / 4
+        analysis = 2 * prototype * torch.cos((2 * band + 1) * math.pi / (2 * BANDS) * time + turn)
+        # Output 4 m + r hears the samples 4 (m - 15) to 4 (m + 15) + 3 around it, and should be
+        # sample 4 m + r of them. Step s of the synthesis hears what analysis step s did.
+        heard = TAPS + TAPS - BANDS
+        through = torch.zeros(heard, BANDS, STEPS, dtype=torch.float64)
+        for step in range(STEPS):
+            through[step * BANDS : step * BANDS + TAPS, :, step] = analysis.T
+        wanted = torch.zeros(heard, BANDS, dtype=torch.float64)
+        wanted[TAPS - BANDS : TAPS] = torch.eye(BANDS, dtype=torch.float64)
+        synthesis = torch.linalg.lstsq(through.flatten(1), wanted).solution
+        return analysis[:, None].float(), synthesis.T.reshape(BANDS, BANDS, STEPS).float()
