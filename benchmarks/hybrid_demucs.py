@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.songs import song
 from benchmarks.spleeter import engine, streamed
@@ -50,7 +50,7 @@ def build(name: str, options: dict[str, Any]) -> Any:
         return kind(list(STEMS), **options).eval()
 
 
-def theirs(network: nn.Module, audio: Tensor) -> Tensor:
+def theirs(network: Any, audio: Tensor) -> Tensor:
     """Stems ``(stems, 2, samples)`` by demucs' own driver, without shifts."""
     from demucs.apply import apply_model
 

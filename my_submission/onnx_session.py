@@ -9,7 +9,7 @@ from pathlib import Path
 import onnxruntime
 import torch
 
-from my_submission import threads
+from my_submission import onnx_file, threads
 from my_submission.errors import CheckpointError
 
 
@@ -26,8 +26,9 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
         path: an ONNX file whose sha256 was checked.
 
     Raises:
-        CheckpointError: the file is missing or is not a model.
+        CheckpointError: the file is missing, is not a model, or needs other files or libraries.
     """
+    onnx_file.check(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads.chosen()
     # Threads that spin while they wait slow every other process on the same cores down.

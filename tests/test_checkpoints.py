@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import shutil
 import sys
 import tarfile
@@ -15,12 +16,14 @@ import pytest
 import torch
 
 from models.spleeter_unet import SpleeterUNet, renamed
-from my_submission import checkpoints
+from my_submission import checkpoints, readers, register
 from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError
 
-REGISTER = checkpoints.register()
+REGISTER = register.register()
+CARRIED = [checkpoint for checkpoint in REGISTER.values() if checkpoint.package]
 every_checkpoint = pytest.mark.parametrize("checkpoint", REGISTER.values(), ids=lambda c: c.name)
+every_carried_checkpoint = pytest.mark.parametrize("checkpoint", CARRIED, ids=lambda c: c.name)
 
 
 class Malicious:
@@ -44,18 +47,31 @@ def registered(path: Path) -> Checkpoint:
 
 @every_checkpoint
 def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
-    assert len(checkpoint.sha256) == 64
+    assert re.fullmatch("[0-9a-f]{64}|[0-9a-f]{8}|", checkpoint.sha256)
     assert checkpoint.licence
+    assert checkpoint.code_licence
     assert checkpoint.trained_on
     assert checkpoint.source
-    if checkpoint.format in checkpoints.READERS:
-        assert (checkpoints.REGISTER.parent / f"{checkpoint.network}.py").is_file()
-    else:
-        assert checkpoint.format in {checkpoints.ONNX, checkpoints.ONNX_ARCHIVE}
-        assert not checkpoint.network, "the file holds the network"
+    assert checkpoint.published
+    assert bool(checkpoint.archive) == bool(checkpoint.member)
+    known = {*readers.names(), checkpoints.ONNX, checkpoints.ONNX_ARCHIVE}
+    assert checkpoint.format in known
+    if checkpoint.network:
+        assert (register.REGISTER.parent / f"{checkpoint.network}.py").is_file()
+    if checkpoint.package:
+        assert len(checkpoint.sha256) == 64
+        assert checkpoint.size_bytes
 
 
-@every_checkpoint
+def test_no_two_files_of_weights_get_the_same_place() -> None:
+    places: dict[Path, str] = {}
+    for checkpoint in REGISTER.values():
+        sha256 = places.setdefault(checkpoint.path(), checkpoint.sha256)
+        assert sha256 == checkpoint.sha256, checkpoint.name
+        assert checkpoint.imported_path() not in places
+
+
+@every_carried_checkpoint
 def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
     if checkpoint.format == checkpoints.ONNX:
         assert checkpoints.session(checkpoint).get_inputs()
@@ -84,7 +100,7 @@ def test_weights_are_found_without_importing_the_package_that_carries_them() -> 
         (lambda path: path.write_bytes(b""), "expected 59050239 bytes, got 0"),
         (
             lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"),
-            "expected 59050239 bytes, got 43",
+            "is a Git-LFS pointer in place of 'spleeter_2stems_vocals'; run: git lfs pull",
         ),
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "got 59050238; reinstall"),
         (
@@ -183,7 +199,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, contents: bytes) -> None:
         checkpoints.sessions(checkpoint, path)
 
 
-@pytest.mark.parametrize("name", ["conv_tasnet_speech", "nsnet2_speech"])
+@pytest.mark.parametrize("name", ["conv_tasnet_speech"])
 def test_an_altered_model_is_not_opened(tmp_path: Path, name: str) -> None:
     entry = checkpoints.find(name)
     altered = bytearray(entry.path().read_bytes())
@@ -236,7 +252,7 @@ def test_a_broken_register_is_explained(tmp_path: Path, text: bytes | None) -> N
         path.write_bytes(text)
 
     with pytest.raises(CheckpointError, match="cannot read the register of weights"):
-        checkpoints.register(path)
+        register.register(path)
 
 
 def test_weights_that_are_not_registered_are_named() -> None:

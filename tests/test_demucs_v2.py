@@ -18,6 +18,7 @@ from my_submission import checkpoints, separators
 from my_submission.errors import ConfigError
 from my_submission.level import Level, Normaliser
 from my_submission.overlap import OverlapAdd
+from my_submission.register import register
 from my_submission.separators import demucs_v1, demucs_v2
 from my_submission.separators.demucs_v2 import Segments
 from tools.golden import seeded
@@ -175,9 +176,7 @@ def test_released_weights_are_loaded_by_name(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setitem(demucs_v2.CHANNELS, "demucs_v2_48_hq", CHANNELS)
     monkeypatch.setattr(checkpoints, "load", state)
-    monkeypatch.setattr(
-        checkpoints, "find", lambda name: next(iter(checkpoints.register().values()))
-    )
+    monkeypatch.setattr(checkpoints, "find", lambda name: next(iter(register().values())))
 
     built = separators.build("demucs_v2", {"checkpoint": "demucs_v2_48_hq", "chunk_s": 1})
 

@@ -1,0 +1,338 @@
+"""Every official format is read, as its own authors' code writes it; every malicious one is not."""
+
+import gzip
+import importlib.util
+import io
+import json
+import os
+import pickle
+import struct
+import sys
+import tarfile
+import types
+import zipfile
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from my_submission import readers, tensor_file
+from my_submission.errors import CheckpointError
+from my_submission.readers import Contents, safetensors, spleeter_archive
+from tools.golden import tensorflow_checkpoint as tf
+
+
+def example_state() -> dict[str, Tensor]:
+    """A few tensors of kinds that occur: views, scalars, empty ones."""
+    generator = torch.Generator().manual_seed(5)
+    weight = torch.randn(4, 3, generator=generator)
+    return {
+        "conv.weight": weight,
+        "conv.transposed": weight.t(),
+        "conv.part": weight[1:3, 1:],
+        "norm.num_batches_tracked": torch.tensor(7),
+        "empty": torch.zeros(0, 2),
+    }
+
+
+def assert_equal_states(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert list(found) == list(expected)
+    for key, tensor in expected.items():
+        wanted = tensor.float() if tensor.dtype == torch.float16 else tensor
+        assert found[key].dtype == wanted.dtype
+        assert torch.equal(found[key], wanted), key
+
+
+def network_class(full_name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> type:
+    """A class that pickles under an official name, with its source, as long as the test runs."""
+    module_name, _, name = full_name.rpartition(".")
+    source = folder / "source.py"
+    source.write_text(f"from torch import nn\nclass {name}(nn.Module):\n    pass\n")
+    spec = importlib.util.spec_from_file_location(module_name, source)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "demucs", types.ModuleType("demucs"))
+    monkeypatch.setitem(sys.modules, module_name, module)
+    spec.loader.exec_module(module)
+    made = getattr(module, name)
+    assert isinstance(made, type)
+    return made
+
+
+# The official formats
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_state_dict_is_read(tmp_path: Path, zipped: bool) -> None:
+    torch.save(example_state(), tmp_path / "a.th", _use_new_zipfile_serialization=zipped)
+
+    found = readers.read("state_dict", tmp_path / "a.th")
+
+    assert_equal_states(found.state, example_state())
+    assert (found.network, found.arguments) == ("", {})
+
+
+def test_the_state_dict_of_a_module_is_read(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3))
+    torch.save(module.state_dict(), tmp_path / "a.pth")
+
+    assert_equal_states(readers.read("state_dict", tmp_path / "a.pth").state, module.state_dict())
+
+
+def test_a_step_and_a_model_are_read(tmp_path: Path) -> None:
+    torch.save({"step": 500_000, "model": example_state()}, tmp_path / "a.pth")
+
+    assert_equal_states(readers.read("step_and_model", tmp_path / "a.pth").state, example_state())
+
+
+@pytest.mark.parametrize("name", readers.DEMUCS_CLASSES)
+def test_a_package_of_demucs_is_read_without_demucs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        klass = network_class(name, tmp_path, patch)
+        half = {key: value.half() for key, value in example_state().items()}
+        arguments = {"channels": 48, "segment": Fraction(39, 5), "sources": ["drums", "bass"]}
+        package = {"klass": klass, "args": (), "kwargs": arguments, "state": half}
+        torch.save(package | {"training_args": {"lr": 3e-4}}, tmp_path / "a.th")
+
+    monkeypatch.setitem(sys.modules, "demucs", None)  # importing it would raise
+    found = readers.read("demucs_package", tmp_path / "a.th")
+
+    assert_equal_states(found.state, half)
+    assert found.network == name
+    assert found.arguments == arguments
+
+
+@pytest.mark.parametrize("writing", ["legacy", "zip", "gz"])
+@pytest.mark.parametrize("name", ["demucs.model.Demucs", "demucs.tasnet.ConvTasNet"])
+def test_a_file_of_demucs_v1_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: str, name: str
+) -> None:
+    path = tmp_path / "a.th"
+    with monkeypatch.context() as patch:
+        klass = network_class(name, tmp_path, patch)
+        package = (klass, (4,), {"channels": 100}, example_state())
+        if writing == "gz":
+            written = io.BytesIO()
+            torch.save(package, written, _use_new_zipfile_serialization=False)
+            path.write_bytes(gzip.compress(written.getvalue()))
+        else:
+            torch.save(package, path, _use_new_zipfile_serialization=writing == "zip")
+
+    found = readers.read("demucs_v1", path)
+
+    assert_equal_states(found.state, example_state())
+    assert (found.network, found.arguments) == (name, {"sources": 4, "channels": 100})
+
+
+def test_a_file_of_demucs_4_1_is_read(tmp_path: Path) -> None:
+    fraction = {"_type": "fraction", "numerator": 39, "denominator": 5}
+    metadata = {
+        "klass": "demucs.htdemucs.HTDemucs",
+        "args": "[]",
+        "kwargs": json.dumps({"channels": 48, "segment": fraction}),
+    }
+    half = {key: value.half() for key, value in sorted(example_state().items())}
+    tensor_file.write(tmp_path / "a.safetensors", half, metadata)
+
+    found = readers.read("demucs_safetensors", tmp_path / "a.safetensors")
+
+    assert_equal_states(found.state, half)
+    assert found.network == "demucs.htdemucs.HTDemucs"
+    assert found.arguments == {"channels": 48, "segment": Fraction(39, 5)}
+
+
+class Scripted(nn.Module):
+    """What a TorchScript archive may hold: modules in modules, buffers, lists, a program."""
+
+    window: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3)])
+        self.lstm = nn.LSTM(3, 4, bidirectional=True)
+        self.register_buffer("window", torch.hann_window(8))
+        self.sizes = [1, 2, 3]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        answer: Tensor = self.lstm(x.transpose(1, 2))[0]
+        return answer * self.window[: self.sizes[0]]
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Path:
+    path = tmp_path / "a.pth"
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.script(Scripted().eval()).save(str(path))  # type: ignore[no-untyped-call]
+    return path
+
+
+def test_the_tensors_of_a_torchscript_archive_are_read(scripted: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        expected = torch.jit.load(str(scripted)).state_dict()  # type: ignore[no-untyped-call]
+
+    found = readers.read("torchscript", scripted).state
+
+    assert_equal_states(dict(sorted(found.items())), dict(sorted(expected.items())))
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_checkpoint_that_tensorflow_wrote_is_read(part: int) -> None:
+    golden = Path(__file__).parent / "golden" / "tensorflow_checkpoint.tar.gz"
+
+    state = readers.read("spleeter_archive", golden, part).state
+
+    known = {name: tf.drawn(name, shape) for name, shape in tf.shapes().items()}
+    assert len(state) == 74
+    for key, name in {
+        "down2_conv.1.weight": tf.numbered("conv2d", 1 + 7 * part) + "/kernel",
+        "up6.0.weight": tf.numbered("conv2d_transpose", 5 + 6 * part) + "/kernel",
+        "up7.0.weight": tf.numbered("conv2d", 6 + 7 * part) + "/kernel",
+    }.items():
+        np.testing.assert_array_equal(state[key].numpy(), known[name].transpose(3, 2, 0, 1))
+    norm = tf.numbered("batch_normalization", 8 + 12 * part)
+    for ours, theirs in spleeter_archive.NORM.items():
+        np.testing.assert_array_equal(state[f"up3.3.{theirs}"].numpy(), known[f"{norm}/{ours}"])
+
+
+def test_a_stem_that_the_archive_lacks_is_refused() -> None:
+    golden = Path(__file__).parent / "golden" / "tensorflow_checkpoint.tar.gz"
+
+    with pytest.raises(CheckpointError, match="conv2d_14"):
+        readers.read("spleeter_archive", golden, 2)
+
+
+def test_our_own_form_keeps_everything(tmp_path: Path) -> None:
+    contents = Contents(
+        state=dict(sorted(example_state().items())),
+        network="demucs.htdemucs.HTDemucs",
+        arguments={"segment": Fraction(39, 5), "sources": ["drums"], "rescale": 0.1},
+    )
+
+    safetensors.write(tmp_path / "a.safetensors", contents, {"licence": "MIT"})
+
+    found, provenance = safetensors.read_with_provenance(tmp_path / "a.safetensors")
+    assert_equal_states(found.state, contents.state)
+    assert (found.network, found.arguments) == (contents.network, contents.arguments)
+    assert provenance["licence"] == "MIT"
+
+
+# Malicious files
+
+
+class Malicious:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"mkdir {self.marker}",)
+
+
+def poisoned_torch(marker: Path) -> bytes:
+    written = io.BytesIO()
+    torch.save({"weight": Malicious(marker)}, written)
+    return written.getvalue()
+
+
+def poisoned_legacy(marker: Path) -> bytes:
+    written = io.BytesIO()
+    torch.save({"weight": Malicious(marker)}, written, _use_new_zipfile_serialization=False)
+    return written.getvalue()
+
+
+def poisoned_sequence(marker: Path) -> bytes:
+    """A legacy file whose harmless parts are poisoned too."""
+    return pickle.dumps(Malicious(marker), protocol=2)
+
+
+def poisoned_package(marker: Path) -> bytes:
+    written = io.BytesIO()
+    package = {"klass": os.system, "args": (), "kwargs": {"x": Malicious(marker)}, "state": {}}
+    torch.save(package, written)
+    return written.getvalue()
+
+
+def poisoned_arrays(marker: Path) -> bytes:
+    written = io.BytesIO()
+    torch.save({"a": np.zeros(3, np.float32), "b": Malicious(marker)}, written)
+    return written.getvalue()
+
+
+def poisoned_tar(marker: Path) -> bytes:
+    """The form of before 0.1.10, which torch unpacks with tarfile."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            member = tarfile.TarInfo(name)
+            text = pickle.dumps(Malicious(marker), protocol=2)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    return written.getvalue()
+
+
+def poisoned_script(marker: Path) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("a/data.pkl", pickle.dumps(Malicious(marker), protocol=2))
+        archive.writestr("a/code/__torch__.py", f"import os\nos.system('mkdir {marker}')\n")
+        archive.writestr("a/constants.pkl", pickle.dumps(Malicious(marker), protocol=2))
+        archive.writestr("a/version", "3\n")
+    return written.getvalue()
+
+
+def poisoned_metadata(marker: Path) -> bytes:
+    header = {
+        "__metadata__": {"klass": "os.system", "args": json.dumps([f"mkdir {marker}"])},
+        "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+    }
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(4)
+
+
+POISONS: list[Callable[[Path], bytes]] = [
+    poisoned_torch,
+    poisoned_legacy,
+    poisoned_sequence,
+    poisoned_package,
+    poisoned_arrays,
+    poisoned_tar,
+    poisoned_script,
+    poisoned_metadata,
+    lambda marker: gzip.compress(poisoned_legacy(marker)),
+    lambda marker: gzip.compress(poisoned_sequence(marker)),
+]
+
+
+@pytest.mark.parametrize("poison", POISONS)
+@pytest.mark.parametrize("format_", readers.names())
+def test_nothing_runs_whatever_a_file_is_taken_for(
+    tmp_path: Path, format_: str, poison: Callable[[Path], bytes]
+) -> None:
+    path, marker = tmp_path / "a.th", tmp_path / "owned"
+    path.write_bytes(poison(marker))
+
+    with pytest.raises(CheckpointError) as caught:
+        readers.read(format_, path, 0 if format_ == "spleeter_archive" else None)
+
+    assert not marker.exists()
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_malicious_files_would_work_on_the_careless(tmp_path: Path) -> None:
+    marker = tmp_path / "owned"
+    (tmp_path / "a.th").write_bytes(poisoned_legacy(marker))
+
+    torch.load(tmp_path / "a.th", weights_only=False)
+
+    assert marker.exists()
