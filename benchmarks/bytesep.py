@@ -1,0 +1,94 @@
+"""ByteSep: ours against its authors' own code, on the same random weights at full size.
+
+Needs `--original` with a clone of https://github.com/bytedance/music_source_separation and the
+package torchlibrosa; see tools/golden/bytesep.py.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import peak
+from benchmarks.songs import SAMPLE_RATE_HZ, song
+from benchmarks.spleeter import streamed
+from benchmarks.timing import Line, agreement, compare
+from models.bytesep_fast import prepared
+from my_submission import threads
+from my_submission.errors import ConfigError
+from my_submission.separators import bytesep
+from tools.golden import bytesep as golden
+from tools.golden import seeded
+
+Side = Callable[[Tensor], Tensor]
+SEGMENTS_S = {"subband": 30.0, "mobilenet": 30.0, "ismir2021": 6.0}
+"""The authors' is 30 s; the network of 2021 needs minutes for that."""
+
+
+def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
+    """Measure songs of one segment, where both sides ask their network once.
+
+    Raises:
+        ConfigError: there is no clone of the original.
+    """
+    if original is None:
+        raise ConfigError("this benchmark needs --original with a clone of music_source_separation")
+    with tempfile.TemporaryDirectory() as home:
+        golden.prepare(original, Path(home))
+        for variant, segment_s in SEGMENTS_S.items():
+            seconds = segment_s / 3 if quick else segment_s
+            audio = song(seconds)
+            theirs, ours = _theirs(variant, seconds), _ours(variant, seconds)
+            said = agreement(theirs(audio), ours(audio))
+            said += ", " + peak.both("benchmarks.bytesep", original, variant, seconds)
+            yield compare(
+                f"bytesep {variant}: Separator over ours",
+                lambda: theirs(audio),  # noqa: B023
+                lambda: ours(audio),  # noqa: B023
+                repeats=1 if quick else 3,
+                note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
+                    f"{said}, {seconds:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"  # noqa: B023
+                ),
+            )
+
+
+def _theirs(variant: str, segment_s: float) -> Side:
+    """Their driver with their network, after :func:`tools.golden.bytesep.prepare`."""
+    import bytesep.separator as driver  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    segment = round(segment_s * SAMPLE_RATE_HZ)
+    network = golden.original(variant)
+    seeded.fill(network, keep=golden.constant)
+    separator: Any = driver.Separator(network, segment, batch_size=1, device="cpu")
+    return lambda audio: torch.from_numpy(separator.separate({"waveform": audio.numpy()}))
+
+
+def _ours(variant: str, segment_s: float) -> Side:
+    """Our engine and network, with the filters of theirs."""
+    network = golden.original(variant)
+    seeded.fill(network, keep=golden.constant)
+    state = network.state_dict()
+    del network
+    ready = prepared(bytesep.network(variant, state, variant))
+    del state
+    separator = bytesep.ByteSep((ready,), ("vocals",), bytesep.chunking(segment_s))
+    return lambda audio: streamed(separator, audio)[0]
+
+
+def main(side: str, original: str, variant: str, segment_s: str) -> None:
+    """Separate once, and print the peak resident memory in KiB."""
+    torch.set_num_threads(threads.chosen())
+    seconds = float(segment_s)
+    with tempfile.TemporaryDirectory() as home:
+        golden.prepare(Path(original), Path(home))
+        make = _ours if side == "ours" else _theirs
+        make(variant, seconds)(song(seconds))
+    peak.report()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

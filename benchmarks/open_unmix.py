@@ -1,0 +1,85 @@
+"""Open-Unmix: ours against its authors' own code, on the same random weights at full size.
+
+Needs `--original` with a clone of https://github.com/sigsep/open-unmix-pytorch; see
+tools/golden/open_unmix.py.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import peak
+from benchmarks.songs import song
+from benchmarks.spleeter import streamed
+from benchmarks.timing import Line, agreement, compare
+from models.open_unmix import prepared
+from my_submission import threads
+from my_submission.errors import ConfigError
+from my_submission.separators import open_unmix
+from tools.golden import open_unmix as golden
+from tools.golden import seeded
+
+Side = Callable[[Tensor], Tensor]
+HIDDEN = {"umxhq": 512, "umxl": 1024}
+
+
+def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
+    """Measure a song of one chunk, and one of several.
+
+    Raises:
+        ConfigError: there is no clone of the original.
+    """
+    if original is None:
+        raise ConfigError("this benchmark needs --original with a clone of open-unmix-pytorch")
+    for model, duration_s in (("umxhq", 30.0), ("umxl", 30.0), ("umxl", 200.0)):
+        seconds = duration_s / 3 if quick else duration_s
+        audio = song(seconds)
+        theirs, ours = _theirs(original, model), _ours(model)
+        said = agreement(theirs(audio), ours(audio))
+        said += ", " + peak.both("benchmarks.open_unmix", original, model, seconds)
+        yield compare(
+            f"open_unmix {model} {seconds:.0f} s: Separator over ours",
+            lambda: theirs(audio),  # noqa: B023
+            lambda: ours(audio),  # noqa: B023
+            repeats=1 if quick else 3,
+            note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
+                f"{said}: {theirs_s:.1f} s and {ours_s:.1f} s"
+            ),
+        )
+
+
+def _theirs(original: Path, model: str) -> Side:
+    """Their driver with their networks."""
+    module = golden.prepare(original)
+    networks = {target: golden.original(module, HIDDEN[model]) for target in golden.TARGETS}
+    seeded.fill(golden.Prefixed(networks))
+    separator: Any = module.Separator(networks, niter=1)
+    separator.freeze()
+    return lambda audio: separator(audio[None])[0]  # type: ignore[no-any-return]
+
+
+def _ours(model: str) -> Side:
+    """Our engine and networks."""
+    networks = {
+        target: open_unmix.OpenUnmix(hidden=HIDDEN[model]).eval() for target in golden.TARGETS
+    }
+    seeded.fill(golden.Prefixed(dict(networks)))
+    ready = tuple(prepared(networks.pop(target)) for target in golden.TARGETS)
+    separator = open_unmix.OpenUnmixes(ready, golden.TARGETS, open_unmix.chunking(60))
+    return lambda audio: streamed(separator, audio)
+
+
+def main(side: str, original: str, model: str, duration_s: str) -> None:
+    """Separate once, and print the peak resident memory in KiB."""
+    torch.set_num_threads(threads.chosen())
+    make = _ours(model) if side == "ours" else _theirs(Path(original), model)
+    make(song(float(duration_s)))
+    peak.report()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

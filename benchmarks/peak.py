@@ -1,0 +1,28 @@
+"""Peak resident memory of two ways to do a thing, each in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def both(module: str, *arguments: object) -> str:
+    """Say what ``python -m module SIDE ARGUMENTS`` needs for the sides "theirs" and "ours".
+
+    Args:
+        module: calls :func:`report` at its end, if it is run as a program.
+        arguments: become text.
+    """
+    peaks = []
+    for side in ("theirs", "ours"):
+        command = [sys.executable, "-W", "ignore", "-m", module, side, *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]) // 1024)
+    return f"peak {peaks[0]} MiB and {peaks[1]} MiB"
+
+
+def report() -> None:
+    """Print the peak resident memory of this process, in KiB."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))  # noqa: T201

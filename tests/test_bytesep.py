@@ -1,0 +1,200 @@
+"""ByteSep answers as the original does; its golden outputs are of name-seeded weights."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.bytesep import ResUNet143, weights
+from models.bytesep_fast import prepared
+from models.bytesep_mobilenet import MobileNet
+from models.decoupled import Decoupled
+from models.pqmf import PQMF
+from my_submission import separators
+from my_submission.errors import CheckpointError, ConfigError
+from my_submission.overlap import OverlapAdd
+from my_submission.separators import bytesep
+from my_submission.separators.bytesep import ByteSep, chunking
+from tools.golden import seeded
+from tools.golden.bytesep import CHANNELS, SEGMENT, SONGS, STRIDE, constant
+
+GOLDEN = Path(__file__).parent / "golden" / "bytesep.npz"
+VARIANTS = ("subband", "ismir2021", "mobilenet")
+CONSTANTS = [
+    f"{name}.conv_{part}.weight" for name in ("stft", "istft") for part in ("real", "imag")
+]
+
+
+def golden(name: str) -> Tensor:
+    with np.load(GOLDEN) as stored:
+        return torch.from_numpy(stored[name])
+
+
+def agreement_db(reference: Tensor, answer: Tensor) -> float:
+    error = (reference.double() - answer.double()).square().sum()
+    return float(10 * torch.log10(reference.double().square().sum() / error))
+
+
+@functools.cache
+def network(variant: str, targets: int = 2) -> Decoupled:
+    made: Decoupled
+    if variant == "mobilenet":
+        made = MobileNet(targets=targets)
+    else:
+        made = ResUNet143(targets=targets, variant=variant, channels=CHANNELS)
+    seeded.fill(made, keep=constant)
+    if variant != "ismir2021":
+        filters = {
+            part: golden(f"pqmf.{part}.weight") for part in ("ana_conv_filter", "syn_conv_filter")
+        }
+        for part, values in filters.items():
+            getattr(made.pqmf, part).weight.data.copy_(values)
+    return made.eval()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_network_is_the_original(variant: str, *, fast: bool) -> None:
+    made = network(variant)
+
+    with torch.inference_mode():
+        stems = (prepared(made) if fast else made)(seeded.song(SEGMENT)[None])
+
+    assert stems.shape == (1, 2, 2, SEGMENT)
+    assert agreement_db(golden(variant), stems[0].flatten(0, 1)[:, ::STRIDE]) > 100
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_keys_and_shapes_are_those_of_the_published_files(variant: str) -> None:
+    with torch.device("meta"):
+        made = (
+            MobileNet(targets=2)
+            if variant == "mobilenet"
+            else ResUNet143(targets=2, variant=variant)
+        )
+
+    with np.load(GOLDEN) as stored:
+        published = {
+            line for line in stored[f"{variant}_keys"] if not line.startswith(("stft", "istft"))
+        }
+    own = {f"{key} {tuple(value.shape)}" for key, value in made.state_dict().items()}
+    # The original's InPlaceABN does not count its batches; ours does while it is trained.
+    own = {line for line in own if ".abn2.num_batches_tracked" not in line}
+    assert own == published
+
+
+@pytest.mark.parametrize("samples", SONGS)
+def test_a_song_is_separated_as_by_the_original(samples: int) -> None:
+    separator = ByteSep((prepared(network("subband", 1)),), ("vocals",), chunking(1.0))
+    overlap = OverlapAdd(separator)
+
+    parts = [
+        overlap.push(block[None]) for block in torch.split(seeded.song(samples), 30_000, dim=-1)
+    ]
+    stem = torch.cat([*parts, overlap.finish()], dim=-1)[0, 0]
+
+    assert stem.shape == (2, samples)
+    assert agreement_db(golden(f"song_{samples}"), stem[:, ::STRIDE]) > 100
+
+
+def test_the_rest_is_the_mixture_minus_the_stem() -> None:
+    made = prepared(network("subband", 1))
+    stems = ("vocals", "accompaniment")
+    separator = ByteSep((made,), stems, chunking(1.0), rest=True)
+    chunk = seeded.song(separator.chunking.chunk)[None]
+
+    with torch.inference_mode():
+        answer = separator.separate(chunk)
+
+    torch.testing.assert_close(answer.sum(dim=1), chunk, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_shorter_chunks_are_accepted(length: int) -> None:
+    separator = ByteSep((prepared(network("subband", 1)),), ("vocals",), chunking(4.0))
+    shorter = separator.chunking.shorter[length]
+
+    with torch.inference_mode():
+        answer = separator.separate(seeded.song(shorter)[None])
+
+    assert answer.shape == (1, 1, 2, shorter)
+    assert answer[..., -100:].any()
+
+
+def test_a_network_of_any_length_gives_as_much_back() -> None:
+    with torch.inference_mode():
+        stems = network("subband")(seeded.song(20_003)[None])
+
+    assert stems.shape == (1, 2, 2, 20_003)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_network_trains(variant: str) -> None:
+    made = (
+        MobileNet(1, 3)
+        if variant == "mobilenet"
+        else ResUNet143(1, 3, variant=variant, channels=CHANNELS)
+    )
+
+    stems = made(seeded.song(8_000)[:1, None].transpose(0, 1).transpose(0, 1))
+    stems.abs().mean().backward()
+
+    assert stems.shape == (1, 3, 1, 8_000)
+    trained = {name for name, weight in made.named_parameters() if weight.grad is not None}
+    assert trained == {name for name, _ in made.named_parameters() if not name.startswith("pqmf")}
+
+
+def test_designed_filters_give_the_song_back() -> None:
+    bank = PQMF()
+    song = seeded.song(44_100)
+
+    bands = bank.analysis(song)
+
+    assert bands.shape == (2, 4, 44_100 // 4 + 16)
+    assert agreement_db(song, bank.synthesis(bands)) > 75
+    energy = bands.square().sum(dim=(0, 2))
+    assert (energy > 0.01 * energy.sum()).all(), "every band has something of noise"
+
+
+def test_published_filters_give_the_song_back() -> None:
+    bank = network("subband").pqmf
+    song = seeded.song(44_100)
+
+    assert agreement_db(song, bank.synthesis(bank.analysis(song))) > 95
+
+
+def test_a_published_state_fills_the_network_without_its_constants() -> None:
+    made = MobileNet()
+    seeded.fill(made)
+    state = made.state_dict() | {name: torch.zeros(1) for name in CONSTANTS}
+
+    filled = bytesep.network("mobilenet", state, "bytesep_mobilenet_vocals")
+
+    assert weights(state).keys() == made.state_dict().keys()
+    assert torch.equal(filled.bn0.weight, made.bn0.weight)
+    assert not filled.training
+
+
+def test_weights_of_another_variant_are_refused() -> None:
+    state = MobileNet().state_dict()
+
+    with pytest.raises(CheckpointError, match="of another network than ResUNet143"):
+        bytesep.network("ismir2021", state, "bytesep_ismir2021_vocals")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"variant": "ismir"}, "variant must be one of subband, ismir2021, mobilenet"),
+        ({"stem": "drums"}, "stem must be of vocals, accompaniment"),
+        ({"stem": ["vocals", "accompaniment"], "rest": True}, "rest needs a single stem"),
+        ({"checkpoint": ["a", "b"]}, "expected one checkpoint for each"),
+        ({"chunk_s": 0.1}, "expected chunk_s of at least 1 second"),
+    ],
+)
+def test_options_are_checked_before_files_are(options: dict[str, object], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        separators.build("bytesep", options)

@@ -1,0 +1,155 @@
+"""Open-Unmix answers as the original does; its golden outputs are of name-seeded weights."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.open_unmix import HEARD, OpenUnmix, prepared, weights
+from my_submission import separators
+from my_submission.errors import CheckpointError, ConfigError
+from my_submission.overlap import OverlapAdd
+from my_submission.separators import open_unmix
+from my_submission.separators.open_unmix import OpenUnmixes, chunking
+from tools.golden import seeded
+from tools.golden.open_unmix import HIDDEN, SONG, STRIDE, Prefixed
+
+GOLDEN = Path(__file__).parent / "golden" / "open_unmix.npz"
+
+
+@functools.cache
+def networks() -> dict[str, OpenUnmix]:
+    made = {target: OpenUnmix(hidden=HIDDEN).eval() for target in open_unmix.TARGETS}
+    seeded.fill(Prefixed(dict(made)))
+    return made
+
+
+def separator(
+    *, iterations: int = 1, softmask: bool = False, residual: bool = False
+) -> OpenUnmixes:
+    fast = tuple(prepared(network) for network in networks().values())
+    stems = (*open_unmix.TARGETS, "residual") if residual else open_unmix.TARGETS
+    return OpenUnmixes(fast, stems, chunking(60), iterations, softmask)
+
+
+def streamed(asked: OpenUnmixes, song: Tensor) -> Tensor:
+    overlap = OverlapAdd(asked)
+    parts = [overlap.push(block[None]) for block in torch.split(song, 100_000, dim=-1)]
+    return torch.cat([*parts, overlap.finish()], dim=-1)[0]
+
+
+def golden(name: str) -> Tensor:
+    with np.load(GOLDEN) as stored:
+        return torch.from_numpy(stored[name])
+
+
+def agreement_db(reference: Tensor, answer: Tensor) -> float:
+    error = (reference.double() - answer.double()).square().sum()
+    return float(10 * torch.log10(reference.double().square().sum() / error))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_network_is_the_original(*, fast: bool) -> None:
+    spectrum = torch.stft(
+        seeded.song(44_100), 4096, 1024, window=torch.hann_window(4096), return_complex=True
+    )
+    network = networks()["vocals"]
+
+    with torch.inference_mode():
+        answer = (prepared(network) if fast else network)(spectrum.abs()[None])[0]
+
+    assert agreement_db(golden("network"), answer[:, ::16]) > 110
+
+
+@pytest.mark.parametrize("hidden", [512, 1024])
+def test_keys_and_shapes_are_those_of_the_published_files(hidden: int) -> None:
+    with torch.device("meta"):
+        state = OpenUnmix(hidden=hidden).state_dict()
+
+    with np.load(GOLDEN) as stored:
+        expected = list(stored[f"keys_{hidden}"])
+    assert sorted(f"{key} {tuple(value.shape)}" for key, value in state.items()) == expected
+
+
+def test_a_song_is_separated_as_by_the_original() -> None:
+    stems = streamed(separator(), seeded.song(SONG))
+
+    assert agreement_db(golden("song"), stems[..., ::STRIDE]) > 100
+
+
+def test_a_soft_mask_alone_is_the_originals() -> None:
+    stems = streamed(separator(iterations=0, softmask=True), seeded.song(SONG))
+
+    assert agreement_db(golden("song_masked"), stems[..., ::STRIDE]) > 100
+
+
+def test_two_iterations_with_a_residual_are_the_originals() -> None:
+    stems = streamed(separator(iterations=2, residual=True), seeded.song(SONG))
+
+    assert agreement_db(golden("song_twice"), stems[..., ::STRIDE]) > 100
+
+
+def test_a_chunk_is_separated_as_far_as_it_sounds() -> None:
+    song = seeded.song(44_100)
+    asked = separator()
+
+    with torch.inference_mode():
+        alone = asked.separate(song[None])
+        filled = asked.separate(torch.nn.functional.pad(song, (0, 50_000))[None])
+
+    torch.testing.assert_close(filled[..., :44_100], alone)
+    assert not filled[..., 44_100:].any()
+
+
+def test_chunks_begin_where_the_wiener_filter_does() -> None:
+    cut = chunking(60)
+
+    assert cut.hop % (300 * 1024) == 0
+    assert cut.chunk >= 60 * 44_100
+
+
+def test_files_may_hold_tensors_of_earlier_releases() -> None:
+    network = networks()["bass"]
+    state = network.state_dict() | {"stft.window": torch.ones(4096)}
+
+    made = open_unmix.network(state, "umx_bass")
+
+    assert len(made.fc1.weight) == HIDDEN
+    assert "stft.window" not in weights(network, state)
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    state = dict(networks()["bass"].state_dict())
+    del state["fc3.weight"]
+
+    with pytest.raises(CheckpointError, match="of another network than OpenUnmix: 1 keys missing"):
+        open_unmix.network(state, "umx_bass")
+    with pytest.raises(CheckpointError, match=r"there is no fc1\.weight"):
+        open_unmix.network({}, "umx_bass")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"model": "umxs"}, "model must be one of umx, umxhq, umxl"),
+        ({"targets": ["voice"]}, "targets must be of vocals"),
+        ({"targets": ["vocals"]}, "one target needs niter = 0"),
+        ({"niter": -1}, "niter must not be negative"),
+        ({"chunk_s": 5}, "expected chunk_s above 6.97"),
+    ],
+)
+def test_options_are_checked_before_files_are(options: dict[str, object], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        separators.build("open_unmix", options)
+
+
+def test_the_network_trains() -> None:
+    network = OpenUnmix(hidden=HIDDEN)
+    assert network.heard == HEARD
+
+    network(torch.rand(2, 2, 2049, 5, generator=torch.Generator().manual_seed(0))).sum().backward()
+
+    assert all(parameter.grad is not None for parameter in network.parameters())
