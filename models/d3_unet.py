@@ -241,7 +241,7 @@ def prepared(network: D3UNet, dtype: torch.dtype = torch.float32) -> D3UNet:
     """
     faster = copy.deepcopy(network).eval()
     for step in (*faster.down_convs, *faster.up_convs):
-        block = step[0]  # type: ignore[index]
+        block = step[0]
         for number, inner in enumerate(block.d2_layers):
             block.d2_layers[number] = FoldedD2(inner)
     for row in (*faster.up_convs, faster.end, faster.attn):
@@ -255,7 +255,7 @@ def fold_row(row: nn.Module) -> None:
     for (name, layer), (norm_name, norm) in itertools.pairwise(layers):
         if isinstance(norm, nn.BatchNorm2d):
             if isinstance(layer, LocalAttention):
-                layer.out_conv = folded(layer.out_conv, *scale_and_shift(norm))
+                setattr(layer, "out_conv", folded(layer.out_conv, *scale_and_shift(norm)))  # noqa: B010
             else:
                 setattr(row, name, folded(layer, *scale_and_shift(norm)))
             setattr(row, norm_name, nn.Identity())
