@@ -1,8 +1,11 @@
-"""Separate songs into stems on the command line.
+"""Separate songs into stems on the command line, and put files of weights in place.
 
     python -m my_submission separate SONG... -o DIR
     python -m my_submission list
     python -m my_submission plan
+    python -m my_submission fetch NAME...
+    python -m my_submission verify
+    python -m my_submission import NAME FILE
 
 Paths of what was written go to stdout, one a line; everything else to stderr. The status is 2 if
 any song failed, and then nothing of that song is left behind.
@@ -13,11 +16,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from my_submission import recipe, separators, tracks
+from my_submission.commands import complain, fetch, import_, say, verify
 from my_submission.errors import ConfigError, DemixError, SongError
+
+WEIGHTS = {"fetch": fetch, "verify": verify, "import": import_}
+"""Commands about files of weights."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return list_()
         if options.command == "plan":
             return plan_(options)
+        if options.command in WEIGHTS:
+            run: Callable[[argparse.Namespace], int] = WEIGHTS[options.command].run
+            return run(options)
         return separate(options)
     except DemixError as error:
         complain(str(error))
@@ -54,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seconds", type=float, default=240.0, help="length of the song")
     add_recipe(command)
+    for module in WEIGHTS.values():
+        module.add(commands)
     command = commands.add_parser(
         "separate",
         help="write the stems of each SONG to DIR/SONG/STEM.wav",
@@ -112,12 +124,13 @@ def plan_(options: argparse.Namespace) -> int:
 
 
 def list_() -> int:
-    """Print separators and recipes."""
+    """Print separators, and recipes with their track and the boards that admit them."""
     for name in separators.names():
         print("separator", name, separators.summary(name), sep="\t")
     for name in recipe.names():
         known = recipe.load(name)
-        print("recipe", name, known.track.name, known.summary, sep="\t")
+        boards = ",".join(known.boards) or "-"
+        print("recipe", name, known.track.name, boards, known.summary, sep="\t")
     return 0
 
 
@@ -145,18 +158,6 @@ def separate(options: argparse.Namespace) -> int:
         for path in paths.values():
             say(path)
     return 2 if failed else 0
-
-
-def complain(message: str) -> None:
-    """Print an error as one line, whatever the names of the files in it."""
-    print("error:", message.replace("\n", "\\n"), file=sys.stderr)
-
-
-def say(path: Path) -> None:
-    """Print a path byte by byte as the file system has it, even if it is no valid text."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def plan(

@@ -47,7 +47,7 @@ def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
         if not path.exists() and checkpoint.imported_path().exists():
             return imported.read(checkpoint)
     verify(path, checkpoint)
-    return readers.read(checkpoint.format, path)
+    return readers.read(checkpoint.format, path, checkpoint.part)
 
 
 def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:

@@ -36,12 +36,10 @@ class Execution:
     Attributes:
         device: of the network; audio comes and goes as float32 on the CPU.
         dtype: of the products inside.
-        compiled: by ``torch.compile``; if that fails, the network runs as it is.
     """
 
     device: torch.device
     dtype: torch.dtype
-    compiled: bool = False
 
     def prepare(
         self,
@@ -61,28 +59,24 @@ class Execution:
             A function of a float32 tensor on the CPU that returns one.
         """
         faster = rewrite(network, self.dtype).to(self.device)
-        run = _Compiled(faster) if self.compiled else faster
-        return Placed(run, faster, self.device, self.dtype if cast else torch.float32)
+        return Placed(faster, self.device, self.dtype if cast else torch.float32)
 
 
 class Placed:
     """A network at its place; tensors come from the CPU as float32 and go back so.
 
     Args:
-        run: calls the network.
-        network: for moving it.
+        network: is called, and moved.
         device: where it is.
         dtype: of what it is given.
     """
 
     def __init__(
         self,
-        run: Callable[[Tensor], Tensor],
         network: nn.Module,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self._run = run
         self._network = network
         self._device = device
         self._dtype = dtype
@@ -92,7 +86,8 @@ class Placed:
         if self._device.type == "cuda" and len(x) > 1:
             return self._overlapped(x)
         there = x.to(self._device, self._dtype)
-        return self._run(there).to("cpu", torch.float32)
+        answer: Tensor = self._network(there)
+        return answer.to("cpu", torch.float32)
 
     def to_cpu(self) -> None:
         """Leave the GPU, whose memory is too small."""
@@ -116,7 +111,7 @@ class Placed:
         for there, event in arrived:
             here.wait_event(event)
             there.record_stream(here)  # not to be reused before the network has read it
-            answer = self._run(there).float()
+            answer = self._network(there).float()
             copies.wait_event(here.record_event())
             with torch.cuda.stream(copies):
                 host = torch.empty(answer.shape, pin_memory=True)
@@ -127,37 +122,12 @@ class Placed:
         return torch.cat(answers)
 
 
-class _Compiled:
-    """A network compiled at its first call; one line in the log if that is not possible."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._plain = network
-        self._run: Callable[[Tensor], Tensor] = torch.compile(network)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        try:
-            answer = self._run(x)
-        # No compiler, no space for its files, an operation it does not know: all are its own
-        # kinds of errors, and none matters, because the network itself is still there.
-        except Exception as error:
-            if self._run is self._plain:
-                raise
-            reason = str(error).partition("\n")[0]
-            logger.warning("the network runs without compilation: %s", reason)
-            self._run = self._plain
-            answer = self._run(x)
-        return answer
-
-
-def choose(
-    precision: str = "fp32", *, change_db: float | None = None, compiled: bool = False
-) -> Execution:
+def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execution:
     """Choose how a network runs here, and set the number of torch's threads.
 
     Args:
         precision: one of :data:`PRECISIONS`.
         change_db: how much bfloat16 changes the score of these weights; None if nobody measured.
-        compiled: whether ``torch.compile`` may be used.
 
     Raises:
         ConfigError: there is no such precision.
@@ -171,9 +141,7 @@ def choose(
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported()
     low = precision == "bf16" or (precision == "auto" and harmless and fast)
-    return Execution(
-        device=device, dtype=torch.bfloat16 if low else torch.float32, compiled=compiled
-    )
+    return Execution(device=device, dtype=torch.bfloat16 if low else torch.float32)
 
 
 def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

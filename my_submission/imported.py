@@ -33,7 +33,7 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
         CheckpointError: the file is not the registered one, or cannot be written.
     """
     verify(source, checkpoint)
-    contents = readers.read(checkpoint.format, source)
+    contents = readers.read(checkpoint.format, source, checkpoint.part)
     provenance = {
         "name": checkpoint.name,
         SOURCE: source.name,

@@ -5,9 +5,9 @@ would make opening it do more than reading it. The file is a protocol buffer, of
 few messages that can hold such things are walked through; no package is needed for that.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
+from my_submission import protobuf
 from my_submission.errors import CheckpointError
 
 PARTS = {
@@ -53,7 +53,7 @@ def check(path: Path) -> None:
     while waiting:
         kind, message, depth = waiting.pop()
         try:
-            fields = list(_fields(message))
+            fields = list(protobuf.fields(message))
         except (ValueError, IndexError) as error:
             raise CheckpointError(
                 f"expected an ONNX model at {path}, got another file or a part"
@@ -81,42 +81,3 @@ def check(path: Path) -> None:
 
 def _text(value: memoryview | int) -> str:
     return bytes(value).decode("utf-8", "replace") if isinstance(value, memoryview) else "?"
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Go through the fields of a message.
-
-    Raises:
-        ValueError: it is not a protocol buffer.
-        IndexError: it ends too early.
-    """
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == 2:
-            length, at = _varint(message, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise ValueError("no such wire type")
-        if length > len(message) - at:
-            raise IndexError("the message ends too early")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Read a number of variable length, and where it ends."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise ValueError("no such number")

@@ -4,6 +4,7 @@ A recipe is a TOML file in my_submission/recipes/ or anywhere else:
 
     track = "mdx"
     summary = "One line for people."
+    boards = ["C"]                     # that admit the data on which its weights were trained
     residual = "other"                 # this stem gets what the others leave of the mixture
 
     [[members]]
@@ -120,6 +121,7 @@ class Recipe:
         name: of the file, without its ending, unless the table has a name of its own.
         track: whose stems it gives.
         summary: one line for people.
+        boards: leaderboards that admit the data on which its weights were trained.
         members: in the order in which they run if nothing is known of their worth.
         blends: how the answers for a stem are combined, by who gave one.
         residual: the stem that is the mixture minus all others, or None.
@@ -131,6 +133,7 @@ class Recipe:
     track: Track
     summary: str
     members: tuple[Member, ...]
+    boards: tuple[str, ...] = ()
     blends: tuple[Blend, ...] = ()
     residual: str | None = None
     consistency: Mapping[str, float] = field(default_factory=dict)
@@ -146,6 +149,12 @@ class Recipe:
                 f"by no member, but its members give {', '.join(sorted(given)) or 'nothing'}"
                 f"{residual}"
             )
+        for board in self.boards:
+            if board not in self.track.boards:
+                raise ConfigError(
+                    f"{where}: the track {self.track.name!r} has the boards "
+                    f"{', '.join(self.track.boards)}, got {board!r}"
+                )
         names = [member.name for member in self.members]
         for name in names:
             if names.count(name) > 1:
@@ -238,6 +247,8 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
         if key in fields:
             tables.kind(fields[key], str, f"{where}: {key}")
     fields["track"] = tracks.by_name(fields["track"])
+    if fields.get("boards"):
+        fields["boards"] = tables.names(fields["boards"], f"{where}: boards")
     fields["members"] = tables.each(
         fields["members"], f"{where}: members", f"{where}, member", _member
     )

@@ -35,6 +35,7 @@ class Checkpoint:
         file: path of the file in that distribution, or in :func:`weights_folder`.
         format: how the file is written: the name of a module in ``my_submission/readers/``,
             or one of :mod:`my_submission.checkpoints`'s formats of ONNX.
+        part: which of the networks in the file, from 0, if it holds several.
         sha256: of the whole file, with as many digits as are published; empty if none are.
         size_bytes: of the whole file; None if nobody published it.
         licence: of the weights.
@@ -57,6 +58,7 @@ class Checkpoint:
     package: str = ""
     file: str
     format: str
+    part: int | None = None
     sha256: str
     size_bytes: int | None = None
     licence: str

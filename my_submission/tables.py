@@ -68,7 +68,7 @@ def names(value: Any, where: str) -> tuple[str, ...]:
     """Return a list of names as a tuple, if it has at least one and none twice."""
     names = tuple(kind(name, str, f"each of {where}") for name in kind(value, list, where))
     if not names or len(set(names)) < len(names):
-        raise ConfigError(f"{where} must name at least one stem and none twice, got {value!r}")
+        raise ConfigError(f"{where} must name at least one and none twice, got {value!r}")
     return names
 
 

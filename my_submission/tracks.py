@@ -27,6 +27,8 @@ class Track:
         challenge_ids: the values of ``challenge_id`` in aicrowd.json that mean this track.
         stems: names of the outputs, in the order of the board.
         time_limit: seconds of computing that a second of audio may cost.
+        boards: names of its leaderboards, by what they admit to train on. MDX: A only the songs
+            with label noise, B only those with bleeding. CDX: A only DnR. The last: anything.
         split_mixture: the mixture comes as two mono files, and every file name starts with the
             name of its folder.
     """
@@ -35,6 +37,7 @@ class Track:
     challenge_ids: tuple[str, ...]
     stems: tuple[str, ...]
     time_limit: float
+    boards: tuple[str, ...]
     split_mixture: bool
 
     def stem_file(self, song: str, stem: str) -> str:
@@ -48,6 +51,7 @@ TRACKS = {
         challenge_ids=("music-demixing-track-mdx-23", "evaluations-api-music-demixing"),
         stems=("bass", "drums", "other", "vocals"),
         time_limit=1.57,
+        boards=("A", "B", "C"),
         split_mixture=False,
     ),
     "cdx": Track(
@@ -55,6 +59,7 @@ TRACKS = {
         challenge_ids=("cinematic-sound-demixing-track-cdx-23",),
         stems=("dialog", "effect", "music"),
         time_limit=1.57,
+        boards=("A", "B"),
         split_mixture=True,
     ),
 }

@@ -1,5 +1,6 @@
 """Precision is low only where that is asked for, or fast and known to be harmless."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -48,27 +49,6 @@ def cast(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network.to(dtype)
 
 
-def test_a_network_that_cannot_be_compiled_runs_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(network: nn.Module) -> object:
-        def run(x: Tensor) -> Tensor:
-            raise RuntimeError("no compiler\nand much more")
-
-        return run
-
-    flags(monkeypatch)
-    monkeypatch.setattr(torch, "compile", broken)
-    run = execution.choose(compiled=True).prepare(nn.Identity(), cast)
-
-    answers = [run(torch.ones(2)) for _ in range(2)]
-
-    assert [answer.tolist() for answer in answers] == [[1.0, 1.0], [1.0, 1.0]]
-    assert [record.getMessage() for record in caplog.records] == [
-        "the network runs without compilation: no compiler"
-    ]
-
-
 def test_flags_are_read_as_linux_writes_them(tmp_path: Path) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text("model name\t: Box\nflags\t\t: fpu avx512_bf16\nbugs\t: none\n")
@@ -95,7 +75,7 @@ def test_what_a_network_is_given_has_its_type_and_comes_back_as_float32() -> Non
 
 def test_leaving_the_gpu_moves_the_network() -> None:
     network = nn.Linear(2, 2, device="meta")
-    placed = execution.Placed(network, network, torch.device("meta"), torch.float32)
+    placed = execution.Placed(network, torch.device("meta"), torch.float32)
     moved: list[object] = []
     network.to = moved.append  # type: ignore[assignment, method-assign]
 
@@ -103,3 +83,47 @@ def test_leaving_the_gpu_moves_the_network() -> None:
 
     assert moved == ["cpu"]
     assert placed._device == torch.device("cpu")
+
+
+def test_copies_to_a_gpu_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of events where there is no GPU: all of torch.cuda is a stand-in."""
+    events: list[str] = []
+
+    class Stream:
+        def __init__(self, name: object = "copies") -> None:
+            self.name = name if isinstance(name, str) else "copies"
+
+        def record_event(self) -> str:
+            events.append(f"{self.name} reaches {len(events)}")
+            return str(len(events) - 1)
+
+        def wait_event(self, event: str) -> None:
+            events.append(f"{self.name} waits for {event}")
+
+        def synchronize(self) -> None:
+            events.append(f"we wait for {self.name}")
+
+    empty = torch.empty
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("network"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch, "empty", lambda shape, pin_memory: empty(shape))
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
+    placed = execution.Placed(cast(nn.Tanh(), torch.float32), torch.device("cpu"), torch.float32)
+    batch = torch.arange(6.0).reshape(3, 2)
+
+    answer = placed._overlapped(batch)
+
+    torch.testing.assert_close(answer, batch.tanh())
+    assert events == [
+        "copies reaches 0",
+        "copies reaches 1",
+        "network waits for 0",
+        "network reaches 3",
+        "copies waits for 3",
+        "network waits for 1",
+        "network reaches 6",
+        "copies waits for 6",
+        "we wait for copies",
+    ]

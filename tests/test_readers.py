@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from my_submission import readers, tensor_file
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents, safetensors
+from my_submission.readers import Contents, safetensors, spleeter_archive
+from tools.golden import tensorflow_checkpoint as tf
 
 
 def example_state() -> dict[str, Tensor]:
@@ -183,6 +184,32 @@ def test_the_tensors_of_a_torchscript_archive_are_read(scripted: Path) -> None:
     assert_equal_states(dict(sorted(found.items())), dict(sorted(expected.items())))
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_checkpoint_that_tensorflow_wrote_is_read(part: int) -> None:
+    golden = Path(__file__).parent / "golden" / "tensorflow_checkpoint.tar.gz"
+
+    state = readers.read("spleeter_archive", golden, part).state
+
+    known = {name: tf.drawn(name, shape) for name, shape in tf.shapes().items()}
+    assert len(state) == 74
+    for key, name in {
+        "down2_conv.1.weight": tf.numbered("conv2d", 1 + 7 * part) + "/kernel",
+        "up6.0.weight": tf.numbered("conv2d_transpose", 5 + 6 * part) + "/kernel",
+        "up7.0.weight": tf.numbered("conv2d", 6 + 7 * part) + "/kernel",
+    }.items():
+        np.testing.assert_array_equal(state[key].numpy(), known[name].transpose(3, 2, 0, 1))
+    norm = tf.numbered("batch_normalization", 8 + 12 * part)
+    for ours, theirs in spleeter_archive.NORM.items():
+        np.testing.assert_array_equal(state[f"up3.3.{theirs}"].numpy(), known[f"{norm}/{ours}"])
+
+
+def test_a_stem_that_the_archive_lacks_is_refused() -> None:
+    golden = Path(__file__).parent / "golden" / "tensorflow_checkpoint.tar.gz"
+
+    with pytest.raises(CheckpointError, match="conv2d_14"):
+        readers.read("spleeter_archive", golden, 2)
+
+
 def test_our_own_form_keeps_everything(tmp_path: Path) -> None:
     contents = Contents(
         state=dict(sorted(example_state().items())),
@@ -295,7 +322,7 @@ def test_nothing_runs_whatever_a_file_is_taken_for(
     path.write_bytes(poison(marker))
 
     with pytest.raises(CheckpointError) as caught:
-        readers.read(format_, path)
+        readers.read(format_, path, 0 if format_ == "spleeter_archive" else None)
 
     assert not marker.exists()
     assert str(path) in str(caught.value)

@@ -47,8 +47,13 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def read(format_: str, path: Path) -> Contents:
+def read(format_: str, path: Path, part: int | None = None) -> Contents:
     """Read a file whose sha256 was checked.
+
+    Args:
+        format_: one of :func:`names`.
+        path: of the file.
+        part: which of several networks, for formats that hold several.
 
     Raises:
         CheckpointError: no reader has that name, or the file is damaged, of another format, or
@@ -60,7 +65,8 @@ def read(format_: str, path: Path) -> Contents:
         )
     reader = importlib.import_module(f"{__name__}.{format_}")
     with refusing(path):
-        return cast("Contents", reader.read(path))
+        found = reader.read(path) if part is None else reader.read(path, part)
+    return cast("Contents", found)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,21 @@
+"""Commands of ``python -m my_submission`` about files of weights, one module each.
+
+Each has ``add``, which describes its arguments, and ``run``, which returns the exit status. Here is
+how all commands speak: paths on stdout, one a line, and errors on stderr, one a line.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def complain(message: str) -> None:
+    """Print an error as one line, whatever the names of the files in it."""
+    print("error:", message.replace("\n", "\\n"), file=sys.stderr)
+
+
+def say(path: Path) -> None:
+    """Print a path byte by byte as the file system has it, even if it is no valid text."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.buffer.flush()

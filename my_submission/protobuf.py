@@ -1,0 +1,52 @@
+"""Fields of protocol buffers, which need no package to be read.
+
+Source: the description of the encoding in the documentation of Protocol Buffers.
+"""
+
+from collections.abc import Iterator
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Go through the fields of a message.
+
+    Yields:
+        Number and value of each: an int, or the bytes of a text, a message or a fixed width.
+
+    Raises:
+        ValueError: it is not a protocol buffer.
+        IndexError: it ends too early.
+    """
+    at = 0
+    while at < len(message):
+        tag, at = varint(message, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, at = varint(message, at)
+            yield number, value
+            continue
+        if wire == 2:
+            length, at = varint(message, at)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        else:
+            raise ValueError("no such wire type")
+        if length > len(message) - at:
+            raise IndexError("the message ends too early")
+        yield number, message[at : at + length]
+        at += length
+
+
+def varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Read a number of variable length at an offset, and return it and where it ends.
+
+    >>> varint(memoryview(bytes([0x96, 0x01])), 0)
+    (150, 2)
+    """
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("no such number")

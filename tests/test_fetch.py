@@ -1,0 +1,473 @@
+"""Files of weights come whole and verified, over lines that break, or not at all."""
+
+import dataclasses
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from my_submission.__main__ import main
+from my_submission.commands import fetch
+from my_submission.errors import CheckpointError
+from my_submission.placing import Placer, chosen
+from my_submission.register import Checkpoint, register
+
+CONTENTS = bytes(range(256)) * 4096
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+def entry(**changes: object) -> Checkpoint:
+    """A table of the register for :data:`CONTENTS`."""
+    values = {
+        "name": "test_a",
+        "network": "",
+        "file": "a.th",
+        "format": "state_dict",
+        "sha256": hashlib.sha256(CONTENTS).hexdigest(),
+        "licence": "MIT",
+        "code_licence": "MIT",
+        "trained_on": ["nothing"],
+        "stems": ["vocals"],
+        "sample_rate_hz": 44_100,
+        "source": "a test",
+        "published": "none",
+    }
+    return Checkpoint(**(values | changes))  # type: ignore[arg-type]
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves files from memory, badly if asked to."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.cuts: list[int] = []
+        self.ranges = True
+        self.kind = "application/octet-stream"
+        self.versions: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers with a file, from where the client asks for, until the line is cut."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range", "")
+        self.server.asked.append((self.path, wanted))
+        contents = self.server.files.get(self.path)
+        if contents is None:
+            self.send_error(404)
+            return
+        start = int(wanted[6:-1]) if wanted and self.server.ranges else 0
+        if start >= len(contents):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Type", self.server.kind)
+        self.send_header("Content-Length", str(len(contents) - start))
+        if self.server.versions:
+            self.send_header("ETag", self.server.versions.pop(0))
+        self.end_headers()
+        cut = self.server.cuts.pop(0) if self.server.cuts else len(contents)
+        self.wfile.write(contents[start : start + cut])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# Downloads
+
+
+def test_a_file_is_downloaded_verified_and_put_in_place(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+
+    path = Placer().place(entry(url=f"{server.url}/a.th"))
+
+    assert path == weights / "a.th"
+    assert path.read_bytes() == CONTENTS
+    assert everything(weights) == ["a.th"]
+
+
+def test_a_file_that_is_in_place_is_not_downloaded_again(server: Server, weights: Path) -> None:
+    weights.mkdir()
+    (weights / "a.th").write_bytes(CONTENTS)
+
+    Placer().place(entry(url=f"{server.url}/a.th"))
+
+    assert not server.asked
+
+
+def test_a_download_goes_on_where_the_line_was_cut(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    server.cuts = [100_000, 500_000]
+
+    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+
+    assert [wanted for _, wanted in server.asked] == ["", "bytes=100000-", "bytes=600000-"]
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+def test_a_server_that_knows_no_ranges_sends_all_of_it_again(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    server.cuts = [100_000]
+    server.ranges = False
+
+    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+
+    assert len(server.asked) == 2
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+def test_a_later_run_goes_on_with_what_an_earlier_one_left(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    server.cuts = [100_000, 0, 0, 0, 0]
+    checkpoint = entry(url=f"{server.url}/a.th")
+    with pytest.raises(CheckpointError, match=r"after 5 attempts: .*; run the command again"):
+        Placer(pause_s=0).place(checkpoint)
+    assert everything(weights) == [".a.th.part"]
+    server.asked.clear()
+
+    Placer(pause_s=0).place(checkpoint)
+
+    assert server.asked == [("/a.th", "bytes=100000-")]
+    assert everything(weights) == ["a.th"]
+
+
+@pytest.mark.parametrize("left", [b"of another file", CONTENTS + b"too much"])
+def test_what_an_earlier_run_left_is_dropped_if_it_does_not_fit(
+    server: Server, weights: Path, left: bytes
+) -> None:
+    server.files["/a.th"] = CONTENTS
+    weights.mkdir()
+    (weights / ".a.th.part").write_bytes(left)
+
+    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+def test_a_file_without_a_hash_is_never_pieced_together_from_two_runs(
+    server: Server, weights: Path
+) -> None:
+    server.files["/a.th"] = CONTENTS
+    weights.mkdir()
+    (weights / ".a.th.part").write_bytes(b"of another file")
+
+    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th", sha256=""))
+
+    assert server.asked == [("/a.th", "")]
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+def test_a_file_that_changes_meanwhile_is_downloaded_anew(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    server.cuts = [100_000]
+    server.versions = ['"old"', '"new"', '"new"']
+
+    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th", sha256=""))
+
+    assert [wanted for _, wanted in server.asked] == ["", "bytes=100000-", ""]
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"something else", "what came is not the registered 'test_a': expected sha256"),
+        (LFS_POINTER, "what came is a Git-LFS pointer in place of 'test_a'"),
+    ],
+)
+def test_a_wrong_file_does_not_stay(
+    server: Server, weights: Path, contents: bytes, reason: str
+) -> None:
+    server.files["/a.th"] = contents
+
+    with pytest.raises(CheckpointError, match=reason):
+        Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+
+    assert everything(weights) == []
+
+
+def test_a_wrong_file_in_place_is_replaced(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    weights.mkdir()
+    (weights / "a.th").write_bytes(LFS_POINTER)
+
+    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+def test_a_page_in_place_of_a_file_is_explained(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = b"<html>Too large to scan for viruses. Download anyway?"
+    server.kind = "text/html; charset=utf-8"
+
+    with pytest.raises(CheckpointError, match="answers with a page in place of the file; open it"):
+        Placer(pause_s=0).place(entry(url=f"{server.url}/a.th", sha256=""))
+
+    assert everything(weights) == []
+
+
+def test_an_absent_file_is_asked_for_once(server: Server, weights: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"/a\.th answers 404 Not Found"):
+        Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+
+    assert len(server.asked) == 1
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/a"])
+def test_other_addresses_are_not_followed(url: str) -> None:
+    with pytest.raises(CheckpointError, match="expected an address with http or https"):
+        Placer().place(entry(url=url))
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_server_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(CheckpointError, match=r"cannot download .* after 5 attempts"):
+        Placer(pause_s=0).place(entry(url="http://127.0.0.1:9/a.th"))
+
+
+def test_the_environment_names_the_proxy(
+    server: Server, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    server.files["http://weights.invalid/a.th"] = CONTENTS
+
+    Placer(pause_s=0).place(entry(url="http://weights.invalid/a.th"))
+
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+# Mirrors, folders and archives
+
+
+def zipped(**files: bytes) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, contents in files.items():
+            archive.writestr(name.replace("__", "/") + ".onnx", contents)
+    return written.getvalue()
+
+
+def tarred(**files: bytes) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:gz") as archive:
+        for name, contents in files.items():
+            member = tarfile.TarInfo(name.replace("__", "/") + ".onnx")
+            member.size = len(contents)
+            archive.addfile(member, io.BytesIO(contents))
+    return written.getvalue()
+
+
+def member(url: str) -> Checkpoint:
+    return entry(
+        file="onnx_A/bass.onnx", archive=f"{url}/files/onnx_A.zip", member="onnx_A/bass.onnx"
+    )
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("inside", ["onnx_A__bass", "bass", "..__..__x__bass"])
+def test_only_what_is_wanted_leaves_an_archive(
+    server: Server, weights: Path, pack: object, inside: str
+) -> None:
+    assert callable(pack)
+    server.files["/files/onnx_A.zip"] = pack(**{inside: CONTENTS, "onnx_A__drums": b"other"})
+    placer = Placer(pause_s=0)
+
+    path = placer.place(member(server.url))
+    placer.tidy()
+
+    assert path.read_bytes() == CONTENTS
+    assert everything(weights.parent) == ["weights/onnx_A/bass.onnx"]
+
+
+def test_an_archive_is_downloaded_once_for_all_its_files(server: Server, weights: Path) -> None:
+    server.files["/files/onnx_A.zip"] = zipped(onnx_A__bass=CONTENTS, onnx_A__drums=CONTENTS)
+    placer = Placer(pause_s=0)
+
+    placer.place(member(server.url))
+    drums = {"file": "onnx_A/drums.onnx", "member": "onnx_A/drums.onnx"}
+    placer.place(dataclasses.replace(member(server.url), **drums))  # type: ignore[arg-type]
+    placer.tidy()
+
+    assert len(server.asked) == 1
+    assert everything(weights) == ["onnx_A/bass.onnx", "onnx_A/drums.onnx"]
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("contents", [b"no archive", zipped(a=b"")])
+def test_a_wrong_archive_is_one_sentence(server: Server, contents: bytes) -> None:
+    server.files["/files/onnx_A.zip"] = contents
+
+    with pytest.raises(CheckpointError, match=r"expected (a zip or tar archive|one file)"):
+        Placer(pause_s=0).place(member(server.url))
+
+
+def test_a_mirror_stands_for_the_published_address(server: Server, weights: Path) -> None:
+    server.files["/mirror/a.th"] = CONTENTS
+
+    Placer(source=f"{server.url}/mirror/").place(entry(url="http://weights.invalid/x/a.th"))
+
+    assert everything(weights) == ["a.th"]
+
+
+@pytest.mark.parametrize("holds", ["files", "archives"])
+def test_a_mirror_may_have_archives_or_what_is_in_them(
+    server: Server, weights: Path, holds: str
+) -> None:
+    if holds == "files":
+        server.files["/onnx_A/bass.onnx"] = CONTENTS
+    else:
+        server.files["/onnx_A.zip"] = zipped(onnx_A__bass=CONTENTS)
+
+    path = Placer(source=server.url, pause_s=0).place(member("http://weights.invalid"))
+
+    assert path.read_bytes() == CONTENTS
+    assert path.is_relative_to(weights)
+
+
+@pytest.mark.parametrize("place", ["onnx_A/bass.onnx", "bass.onnx", "onnx_A.zip"])
+def test_a_folder_may_have_files_or_archives(tmp_path: Path, weights: Path, place: str) -> None:
+    source = tmp_path / "usb" / place
+    source.parent.mkdir(parents=True)
+    archived = zipped(onnx_A__bass=CONTENTS)
+    source.write_bytes(archived if place.endswith("zip") else CONTENTS)
+
+    path = Placer(source=str(tmp_path / "usb")).place(member("http://weights.invalid"))
+
+    assert path.read_bytes() == CONTENTS
+    assert everything(weights) == ["onnx_A/bass.onnx"]
+    assert source.exists()
+
+
+def test_a_folder_without_the_file_is_one_sentence(tmp_path: Path, weights: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"expected bass\.onnx or onnx_A\.zip in .*usb"):
+        Placer(source=str(tmp_path / "usb")).place(member("http://weights.invalid"))
+
+    assert everything(tmp_path) == []
+
+
+def test_a_wrong_file_in_a_folder_does_not_get_in_place(tmp_path: Path, weights: Path) -> None:
+    (tmp_path / "a.th").write_bytes(b"something else")
+
+    with pytest.raises(CheckpointError, match="what came is not the registered 'test_a'"):
+        Placer(source=str(tmp_path)).place(entry())
+
+    assert everything(weights) == []
+
+
+# The command line
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    tables = {
+        name: entry(name=name, file=f"{name}.th", url=f"{server.url}/{name}.th")
+        for name in ("test_a", "test_b", "other")
+    }
+    monkeypatch.setattr(fetch, "register", lambda: tables)
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("words", "fetched"),
+    [
+        (["test_a"], ["test_a"]),
+        (["test"], ["test_a", "test_b"]),
+        (["*_b", "other"], ["other", "test_b"]),
+    ],
+)
+def test_names_may_be_patterns_or_beginnings(
+    server: Server,
+    weights: Path,
+    words: list[str],
+    fetched: list[str],
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    server.files = {f"/{name}.th": CONTENTS for name in ("test_a", "test_b", "other")}
+
+    assert main(["fetch", *words]) == 0
+
+    assert everything(weights) == [f"{name}.th" for name in fetched]
+    printed = capfdbinary.readouterr().out.decode().splitlines()
+    assert sorted(printed) == [str(weights / f"{name}.th") for name in fetched]
+
+
+@pytest.mark.usefixtures("registered")
+def test_one_that_fails_does_not_stop_the_others(
+    server: Server, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.files = {"/test_b.th": CONTENTS}
+
+    assert main(["fetch", "test"]) == 2
+
+    assert everything(weights) == ["test_b.th"]
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_a_name_that_means_nothing_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "demucs_v5"]) == 2
+
+    assert "no weights 'demucs_v5'; did you mean 'demucs_v" in capsys.readouterr().err
+
+
+def test_every_system_has_a_word_that_means_its_files() -> None:
+    known = register()
+
+    assert len(chosen(["demucs_v3"], known)) == 13
+    assert len(chosen(["demucs_v4"], known)) == 6
+    assert len(chosen(["mdx_net_a", "mdx_net_mixer"], known)) == 5
+    assert [c.name for c in chosen(["demucs_v2"], known)] == ["demucs_v2"]
+
+
+def test_every_file_can_be_had_somehow() -> None:
+    for checkpoint in register().values():
+        ways = [checkpoint.package, checkpoint.url, checkpoint.archive]
+        assert any(ways) or checkpoint.name == "mdx_net_mixer_val"
+        assert all(way.startswith("https://") for way in ways[1:] if way)
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    weights.write_text("a file where a folder should be")
+
+    with pytest.raises(CheckpointError, match=r"cannot put .* in place: "):
+        Placer().place(entry(url=f"{server.url}/a.th"))
