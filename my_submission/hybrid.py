@@ -1,23 +1,24 @@
-"""Makes a separator of a network of the hybrid Demucs family that somebody has built and filled.
+"""Makes a separator of networks of Demucs v3 and v4 that somebody has built and filled.
 
-The networks of Demucs v3 and v4 map audio to stems, both in the time domain. Their own driver cuts
-a song into segments that overlap by a quarter and weights them with triangles; where no more than
-two segments overlap, triangles that are divided by their sum are straight cross-fades, which is
-what :class:`my_submission.overlap.OverlapAdd` does. A segment begins at every hop; those that
-reach beyond the end of the song are moved back by half of that for v4, and cut for v3.
+The networks map audio to stems, both in the time domain. Their own driver cuts a song into segments
+that overlap by a quarter and weights them with triangles; where no more than two segments overlap,
+triangles that are divided by their sum are straight cross-fades, which is what
+:class:`my_submission.overlap.OverlapAdd` does. A segment begins at every hop. Those that reach
+beyond the end of the song are moved back by half of that for v4, and cut for v3; v3's networks
+without a spectrogram want certain lengths, so their segments get real neighbours on both sides.
 
-Their command line also subtracts the mean of the whole song and divides by its deviation. A stream
-does not know either; but the networks do the same to each segment themselves, so doing it before
-changes nothing but the weight of their 1e-5 against zero deviation. We leave it out.
+A bag of networks answers with a weighted mean, chunk by chunk; that is the same as theirs of whole
+songs, because joining chunks is linear. Songs are normalised as by their command line.
 
 Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX workshop 2021; Rouard,
 Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.rewrites import rewrite
 from my_submission import execution
@@ -27,56 +28,102 @@ from my_submission.separators import Chunking
 OVERLAP = 0.25
 """Of a segment, with the next."""
 
+Lengths = Callable[[int], int]
+"""Says how many samples a network must be given for so many in their middle."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hybrid:
-    """One network as a separator.
+class Part:
+    """One network of a bag.
 
     Attributes:
-        run: the network, ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
-        stems: what it gives, in its order.
-        sample_rate_hz: that it was trained at.
-        chunking: its segments.
-        any_length: whether it takes shorter segments too. Then silence at the end, as in the last
-            segment of a song, is not computed; their driver does not give it to the network either.
+        run: the network, ``(batch, 2, samples)`` to ``(batch, outputs, 2, samples)``.
+        weights: of its answers, for each stem of the separator.
+        outputs: which of its answers is which stem of the separator.
+        lengths: that it wants.
     """
 
     run: Placed
+    weights: tuple[float, ...]
+    outputs: tuple[int, ...]
+    lengths: Lengths = int
+
+    def add(self, total: Tensor, chunks: Tensor, context: int) -> None:
+        """Add what the network makes of the middle of chunks.
+
+        Args:
+            total: changed in place, ``(batch, stems, 2, samples)``.
+            chunks: ``(batch, 2, chunk)``.
+            context: samples in them before the first one of ``total``.
+        """
+        samples = total.shape[-1]
+        wanted = self.lengths(samples)
+        before = (wanted - samples) // 2
+        start = context - before
+        answer = self.run(chunks[..., start : start + wanted])[..., before : before + samples]
+        for index, (weight, output) in enumerate(zip(self.weights, self.outputs, strict=True)):
+            if weight:
+                total[:, index].add_(answer[:, output], alpha=weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hybrid:
+    """Networks as one separator.
+
+    Attributes:
+        parts: whose answers are summed.
+        stems: what they give.
+        sample_rate_hz: that they were trained at.
+        chunking: their segments, with the context that some of them want.
+        any_length: whether they take shorter segments too. Then silence at the end, as in the last
+            segment of a song, is not computed; their driver does not give it to them either.
+        normalises: see :mod:`my_submission.level`.
+    """
+
+    parts: tuple[Part, ...]
     stems: tuple[str, ...]
     sample_rate_hz: int
     chunking: Chunking
     any_length: bool
+    normalises: str = "mono"
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`."""
-        samples = chunks.shape[-1]
-        heard = _audible(chunks) if self.any_length else samples
-        answer = self.run(chunks[..., :heard])
-        return F.pad(answer, (0, samples - heard))
+        result = chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:])
+        context = self.chunking.context
+        inner = chunks[..., context : chunks.shape[-1] - context]
+        heard = [_audible(one) if self.any_length else inner.shape[-1] for one in inner]
+        # Networks take the level of all that they hear, so silence of another length matters.
+        for length in sorted(set(heard)):
+            some = torch.tensor([one == length for one in heard])
+            total = result[some, ..., context : context + length]
+            for part in self.parts:
+                part.add(total, chunks[some], context)
+            result[some, ..., context : context + length] = total
+        return result
 
     def to_cpu(self) -> None:
         """Leave the GPU, whose memory is too small."""
-        self.run.to_cpu()
+        for part in self.parts:
+            part.run.to_cpu()
 
 
-def adapt(
+def place(
     network: nn.Module,
-    stems: tuple[str, ...],
+    weights: Sequence[float],
+    outputs: Sequence[int],
     *,
-    segment_s: float,
-    sample_rate_hz: int = 44_100,
-    any_length: bool = False,
+    lengths: Lengths = int,
     precision: str = "fp32",
     bf16_change_db: float | None = None,
-) -> Hybrid:
-    """Make a separator of a network.
+) -> Part:
+    """Make one network of a bag ready.
 
     Args:
         network: with its weights; it is copied, not changed.
-        stems: what it gives, in its order.
-        segment_s: length of its segments: 7.8 s for v4, 44 s for v3.
-        sample_rate_hz: that it was trained at.
-        any_length: whether it takes shorter segments too, as v3 does.
+        weights: of its answers, for each stem of the separator.
+        outputs: which of its answers is which stem of the separator.
+        lengths: that it wants.
         precision: see :mod:`my_submission.execution`.
         bf16_change_db: of these weights, from the register.
 
@@ -84,22 +131,86 @@ def adapt(
         ConfigError: there is no such precision.
     """
     how = execution.choose(precision, change_db=bf16_change_db)
-    chunk = int(sample_rate_hz * segment_s)
-    return Hybrid(
+    return Part(
         run=how.prepare(network, rewrite),
-        stems=stems,
+        weights=tuple(weights),
+        outputs=tuple(outputs),
+        lengths=lengths,
+    )
+
+
+def joined(
+    parts: Sequence[Part],
+    stems: Sequence[str],
+    *,
+    segment_s: float,
+    sample_rate_hz: int = 44_100,
+    any_length: bool = False,
+    overlap: float = OVERLAP,
+) -> Hybrid:
+    """Make a separator of the networks of a bag.
+
+    Args:
+        parts: see :func:`place`.
+        stems: what they give.
+        segment_s: length of their segments: 7.8 s for v4, 44 s for v3.
+        sample_rate_hz: that they were trained at.
+        any_length: whether they take shorter segments too, as v3 does.
+        overlap: of a segment, with the next.
+    """
+    segment = int(sample_rate_hz * segment_s)
+    context = max(_context(part.lengths, segment) for part in parts)
+    return Hybrid(
+        parts=tuple(parts),
+        stems=tuple(stems),
         sample_rate_hz=sample_rate_hz,
         chunking=Chunking(
-            chunk=chunk,
-            hop=int((1 - OVERLAP) * chunk),
+            chunk=segment + 2 * context,
+            hop=int((1 - overlap) * segment),
+            context=context,
             every_hop=True,
             centred=not any_length,
+            padded=context > 0,
         ),
         any_length=any_length,
     )
 
 
-def _audible(chunks: Tensor) -> int:
-    """Samples up to the last one that is not zero in any chunk; at least one."""
-    loud = chunks.ne(0).flatten(0, 1).any(dim=0).nonzero()
+def adapt(
+    network: nn.Module,
+    stems: Sequence[str],
+    *,
+    segment_s: float,
+    sample_rate_hz: int = 44_100,
+    any_length: bool = False,
+    precision: str = "fp32",
+) -> Hybrid:
+    """Make a separator of one network that takes any length; see :func:`joined`.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    part = place(network, [1.0] * len(stems), range(len(stems)), precision=precision)
+    return joined(
+        [part], stems, segment_s=segment_s, sample_rate_hz=sample_rate_hz, any_length=any_length
+    )
+
+
+def _context(lengths: Lengths, segment: int) -> int:
+    """How much context segments of up to so many samples need for a network's lengths.
+
+    >>> _context(lambda samples: -(-samples // 8) * 8, 20)
+    4
+    """
+    most, samples = 0, 1
+    while samples <= segment:  # just above a length that it takes it wants the most
+        wanted = lengths(samples)
+        most = max(most, wanted - samples)
+        samples = wanted + 1
+    return -(-most // 2)
+
+
+def _audible(chunk: Tensor) -> int:
+    """Samples up to the last one that is not zero in ``(2, samples)``; at least one."""
+    loud = chunk.ne(0).any(dim=0).nonzero()
     return int(loud[-1]) + 1 if len(loud) else 1

@@ -25,7 +25,7 @@ class Halves(nn.Module):
 
 def adapted(*, any_length: bool = False) -> tuple[Hybrid, Halves]:
     hybrid = adapt(Halves(), STEMS, segment_s=0.4, sample_rate_hz=100, any_length=any_length)
-    network = hybrid.run._network
+    network = hybrid.parts[0].run._network
     assert isinstance(network, Halves)
     return hybrid, network
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from my_submission import separators
-from my_submission.errors import ConfigError
+from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import Separator
 
@@ -16,7 +16,10 @@ every_separator = pytest.mark.parametrize("name", separators.names())
 
 @functools.cache
 def built(name: str) -> Separator:
-    return separators.build(name)
+    try:
+        return separators.build(name)
+    except CheckpointError as error:  # its own tests give it small weights
+        pytest.skip(f"{name} needs a file that must be fetched: {error}")
 
 
 def noise(*shape: int) -> Tensor:

@@ -1,0 +1,147 @@
+"""The bags of Demucs v3 and v4, as models/bags.toml lists them, and separators of them.
+
+Of a bag only those networks are loaded that count for a stem which is asked for.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from my_submission import checkpoints, demucs_networks, hybrid
+from my_submission.checkpoints import Checkpoint
+from my_submission.errors import ConfigError
+from my_submission.hybrid import Hybrid
+from my_submission.separators import did_you_mean, distinct
+from my_submission.tracks import ROOT
+
+LIST = ROOT / "models" / "bags.toml"
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bag:
+    """One table of models/bags.toml.
+
+    Attributes:
+        name: of the table.
+        generation: 3 or 4.
+        members: the eight digits that name a file.
+        stems: what the networks give, in their order.
+        weights: for each stem, those of the members; all the same where there are none.
+        segment_s: in place of what the files say.
+    """
+
+    name: str
+    generation: int
+    members: Sequence[str]
+    stems: Sequence[str] = STEMS
+    weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    segment_s: float | None = None
+
+    def shares(self, stems: Sequence[str]) -> dict[str, list[float]]:
+        """Weights of each member, for each of ``stems``; over the members they sum to 1.
+
+        >>> bag = Bag(name="", generation=4, members="ab", weights={"bass": [0, 2]})
+        >>> bag.shares(["bass", "drums"])
+        {'a': [0.0, 0.5], 'b': [1.0, 0.5]}
+        """
+        rows = [self.weights.get(stem, [1.0] * len(self.members)) for stem in stems]
+        return {
+            member: [row[index] / sum(row) for row in rows]
+            for index, member in enumerate(self.members)
+        }
+
+    def files(self, suffix: str = "") -> dict[str, str]:
+        """Names of the members' files in the register, by member."""
+        return {one: f"demucs_v{self.generation}_{one}{suffix}" for one in self.members}
+
+
+def names(generation: int) -> list[str]:
+    """List the names of all bags of a generation."""
+    return [name for name, table in _tables().items() if table["generation"] == generation]
+
+
+def find(name: str, generation: int) -> Bag:
+    """Look a bag up.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    known = names(generation)
+    if name not in known:
+        raise ConfigError(
+            f"Demucs v{generation} has no bag {name!r}{did_you_mean(str(name), known)}"
+        )
+    return Bag(name=name, **_tables()[name])
+
+
+def _tables() -> dict[str, dict[str, Any]]:
+    """Read the list."""
+    return tomllib.loads(LIST.read_text(encoding="utf-8"))
+
+
+def separator(
+    bag: Bag,
+    *,
+    stems: Sequence[str] | None = None,
+    segment_s: float | None = None,
+    overlap: float = hybrid.OVERLAP,
+    precision: str = "fp32",
+    suffix: str = "",
+) -> Hybrid:
+    """Load the networks of a bag and make a separator of them.
+
+    Args:
+        bag: which.
+        stems: those that are wanted; None: all.
+        segment_s: length of the segments; None: as the authors have it.
+        overlap: of a segment, with the next.
+        precision: see :mod:`my_submission.execution`.
+        suffix: of the names of the files in the register.
+
+    Raises:
+        CheckpointError: a file is missing, altered or of another network.
+        ConfigError: demucs is not installed, or an option is impossible.
+    """
+    wanted = distinct(list(bag.stems) if stems is None else stems)
+    for stem in wanted:
+        if stem not in bag.stems:
+            raise ConfigError(
+                f"the bag {bag.name!r} does not give {stem!r}{did_you_mean(stem, [*bag.stems])}"
+            )
+    if not 0 <= overlap < 1:
+        raise ConfigError(f"expected an overlap from 0 to less than 1, got {overlap}")
+    files, shares = bag.files(suffix), bag.shares(wanted)
+    outputs = [bag.stems.index(stem) for stem in wanted]
+    parts, longest_s = [], float("inf")
+    for member in bag.members:
+        if any(shares[member]):
+            entry = checkpoints.find(files[member])
+            network = _network(entry, bag.stems)
+            longest_s = min(longest_s, float(network.segment))
+            part = hybrid.place(
+                network,
+                shares[member],
+                outputs,
+                lengths=demucs_networks.lengths(network),
+                precision=precision,
+                bf16_change_db=entry.bf16_change_db,
+            )
+            parts.append(part)
+    segment_s = bag.segment_s or longest_s if segment_s is None else segment_s
+    if bag.generation == 3:
+        longest_s = float("inf")  # v4's networks fill up to the one length that they know
+    if not 0 < segment_s <= longest_s:
+        raise ConfigError(
+            f"the bag {bag.name!r} takes segments of more than 0 and at most {longest_s:g} s, "
+            f"got {segment_s:g} s"
+        )
+    return hybrid.joined(
+        parts, wanted, segment_s=segment_s, any_length=bag.generation == 3, overlap=overlap
+    )
+
+
+def _network(entry: Checkpoint, stems: Sequence[str]) -> Any:
+    """Load one network; nothing of its file stays in memory."""
+    return demucs_networks.build(checkpoints.contents(entry), entry.name, stems)

@@ -1,0 +1,111 @@
+"""Networks of Demucs v3 and v4, of the classes of the package demucs, from the contents of a file.
+
+The package is optional and imported nowhere else; a file only names one of three of its classes.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from my_submission import checkpoints
+from my_submission.errors import CheckpointError, ConfigError
+from my_submission.readers import DEMUCS_CLASSES, Contents
+
+
+def build(contents: Contents, name: str, stems: Sequence[str]) -> Any:
+    """Build the network that a file names, and fill it.
+
+    Args:
+        contents: of the file. Arguments that the class does not know are left out, as demucs does:
+            some files are older than it, and some newer.
+        name: of the weights, for messages.
+        stems: that the network must give, in its order.
+
+    Raises:
+        CheckpointError: the file is of another network.
+        ConfigError: demucs is not installed.
+    """
+    kind = _class_of(contents.network, name)
+    known = inspect.signature(kind).parameters
+    arguments = {key: value for key, value in contents.arguments.items() if key in known}
+    try:
+        with torch.device("meta"):  # random weights would take seconds, and be of no use
+            network = kind(**arguments)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise CheckpointError(
+            f"the arguments of the weights {name!r} make no {contents.network}: {error}"
+        ) from error
+    if list(network.sources) != list(stems):
+        raise CheckpointError(
+            f"expected the weights {name!r} to give {', '.join(stems)}, "
+            f"got {', '.join(network.sources)}"
+        )
+    network.to_empty(device="cpu")
+    checkpoints.fill(network, contents.state, name)
+    return network
+
+
+def _class_of(network: str, name: str) -> Callable[..., Any]:
+    """Import the class of a network by its full name; see :func:`build`."""
+    if network not in DEMUCS_CLASSES:
+        raise CheckpointError(
+            f"expected the weights {name!r} to name one of {', '.join(DEMUCS_CLASSES)}, "
+            f"got {network!r}"
+        )
+    module, _, kind = network.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), kind)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise ConfigError(
+            f"Demucs v3 and v4 need the package demucs, which cannot be imported ({error}); run: "
+            "pip install --no-deps --requirement requirements-demucs.txt"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strides:
+    """What lengths a network without a spectrogram takes: those at which no stride leaves a rest.
+
+    Attributes:
+        depth: strided convolutions, and as many transposed ones.
+        kernel: of them.
+        stride: of them.
+        doubled: whether the network hears twice the rate.
+    """
+
+    depth: int
+    kernel: int
+    stride: int
+    doubled: bool
+
+    @classmethod
+    def of(cls, network: Any) -> "Strides":
+        """Read them off a network."""
+        return cls(
+            depth=network.depth,
+            kernel=network.kernel_size,
+            stride=network.stride,
+            doubled=bool(network.resample),
+        )
+
+    def __call__(self, samples: int) -> int:
+        """Return the next length from ``samples`` on.
+
+        >>> Strides(depth=1, kernel=8, stride=4, doubled=False)(21)
+        24
+        """
+        length = samples * (1 + self.doubled)
+        for _ in range(self.depth):
+            length = max(-(-(length - self.kernel) // self.stride) + 1, 1)
+        for _ in range(self.depth):
+            length = (length - 1) * self.stride + self.kernel
+        return -(-length // 2) if self.doubled else length
+
+
+def lengths(network: Any) -> Callable[[int], int]:
+    """How many samples a network wants for so many in their middle."""
+    return Strides.of(network) if f"{type(network).__module__}" == "demucs.demucs" else int

@@ -1,0 +1,44 @@
+"""Demucs v3, hybrid and in the time domain: drums, bass, other and vocals, by a bag of networks.
+
+The classes of the networks come from the package demucs, see requirements-demucs.txt.
+
+Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX workshop 2021.
+"""
+
+from collections.abc import Sequence
+
+from my_submission import bags
+from my_submission.hybrid import OVERLAP, Hybrid
+
+
+def build(
+    bag: str = "mdx",
+    stems: Sequence[str] | None = None,
+    segment_s: float | None = None,
+    overlap: float = OVERLAP,
+    precision: str = "fp32",
+    files: str = "",
+) -> Hybrid:
+    """Load a bag.
+
+    Args:
+        bag: one of models/bags.toml: mdx, mdx_extra, repro_mdx_a, repro_mdx_a_time_only,
+            repro_mdx_a_hybrid_only or hdemucs_mmi.
+        stems: those that are wanted; None: all. Networks that count for none are not loaded.
+        segment_s: length of the segments; None: 44 s, as the authors have it. Memory grows with it.
+        overlap: of a segment, with the next, as a part of it.
+        precision: of the networks, see :mod:`my_submission.execution`.
+        files: ending of their names in the register, if not the authors' first ones.
+
+    Raises:
+        CheckpointError: a file is missing, altered or of another network.
+        ConfigError: demucs is not installed, or an option is impossible.
+    """
+    return bags.separator(
+        bags.find(bag, generation=3),
+        stems=stems,
+        segment_s=segment_s,
+        overlap=overlap,
+        precision=precision,
+        suffix=files,
+    )

@@ -1,0 +1,44 @@
+"""Demucs v4 (Hybrid Transformer Demucs): drums, bass, other and vocals, or six stems.
+
+The classes of the networks come from the package demucs, see requirements-demucs.txt.
+
+Source: Rouard, Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023.
+"""
+
+from collections.abc import Sequence
+
+from my_submission import bags
+from my_submission.hybrid import OVERLAP, Hybrid
+
+
+def build(
+    bag: str = "htdemucs",
+    stems: Sequence[str] | None = None,
+    segment_s: float | None = None,
+    overlap: float = OVERLAP,
+    precision: str = "fp32",
+    files: str = "",
+) -> Hybrid:
+    """Load a bag.
+
+    Args:
+        bag: one of models/bags.toml: htdemucs, htdemucs_ft (one network for each stem) or
+            htdemucs_6s, which gives guitar and piano, too.
+        stems: those that are wanted; None: all. Networks that count for none are not loaded.
+        segment_s: length of the segments; None: as the networks were trained, 7.8 s.
+        overlap: of a segment, with the next, as a part of it.
+        precision: of the networks, see :mod:`my_submission.execution`.
+        files: ending of their names in the register, if not the authors' first ones.
+
+    Raises:
+        CheckpointError: a file is missing, altered or of another network.
+        ConfigError: demucs is not installed, or an option is impossible.
+    """
+    return bags.separator(
+        bags.find(bag, generation=4),
+        stems=stems,
+        segment_s=segment_s,
+        overlap=overlap,
+        precision=precision,
+        suffix=files,
+    )

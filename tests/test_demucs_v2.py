@@ -1,0 +1,185 @@
+"""Demucs v1 and v2 against outputs of the original code, with weights seeded by names.
+
+The golden files are made by ``tools/golden/demucs_v2.py``.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.demucs_v2 import Demucs, prepared
+from models.doubling import Folded, Resample
+from my_submission import checkpoints, separators
+from my_submission.errors import ConfigError
+from my_submission.level import Level, Normaliser
+from my_submission.overlap import OverlapAdd
+from my_submission.register import register
+from my_submission.separators import demucs_v1, demucs_v2
+from my_submission.separators.demucs_v2 import Segments
+from tools.golden import seeded
+from tools.golden.demucs_v2 import CHANNELS, FULL, NETWORK, SEGMENT, SONG, STEP
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS: dict[str, dict[str, Any]] = {
+    "v1": {"resample": False, "epsilon": 0.0},
+    "v2": {},
+    "v2_normalize": {"normalize": True},
+}
+every_version = pytest.mark.parametrize("version", list(VERSIONS))
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    with np.load(GOLDEN / "demucs_v2.npz") as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def network(version: str) -> Demucs:
+    """A narrow network with the weights of the golden files."""
+    narrow = Demucs(CHANNELS, **VERSIONS[version])
+    seeded.fill(narrow)
+    return narrow.eval()
+
+
+def separator(version: str) -> Segments:
+    adapt = demucs_v1.adapt if version == "v1" else demucs_v2.adapt
+    return adapt(network(version), chunk_s=SEGMENT / 44_100)
+
+
+def agreement_db(reference: Tensor, answer: Tensor) -> float:
+    assert reference.shape == answer.shape
+    error = (reference - answer).double().square().sum().clamp(min=1e-30)
+    return float(10 * torch.log10(reference.double().square().sum() / error))
+
+
+def separated(separator: Segments, song: Tensor, *, batch: int = 1) -> Tensor:
+    """A song through the engine in uneven blocks, brought to its level first and back."""
+    level = Normaliser(separator, Level.of([song]), groups=1)
+    overlap = OverlapAdd(separator, batch=batch)
+    blocks = torch.split(level.into(song[None]), 30_011, dim=-1)
+    stems = torch.cat([*(overlap.push(block) for block in blocks), overlap.finish()], dim=-1)
+    return level.back(stems)[0]
+
+
+@every_version
+def test_the_network_answers_as_the_original_does(version: str, golden: dict[str, Tensor]) -> None:
+    plain = network(version)
+    mixture = seeded.song(plain.valid_length(NETWORK))[None]
+
+    with torch.inference_mode():
+        for one in (plain, prepared(plain)):
+            assert agreement_db(golden[f"{version}_network"], one(mixture)[0, ..., ::7]) > 100
+
+
+@every_version
+def test_a_song_is_separated_as_by_the_original(version: str, golden: dict[str, Tensor]) -> None:
+    stems = separated(separator(version), seeded.song(SONG))
+
+    assert agreement_db(golden[f"{version}_song"], stems[..., ::STEP]) > 90
+
+
+def test_chunks_at_once_change_nothing(golden: dict[str, Tensor]) -> None:
+    stems = separated(separator("v2"), seeded.song(SONG), batch=3)
+
+    assert agreement_db(golden["v2_song"], stems[..., ::STEP]) > 90
+
+
+@pytest.mark.parametrize("name", list(FULL))
+def test_names_and_shapes_at_full_size_are_those_of_the_original(name: str) -> None:
+    stored = json.loads((GOLDEN / "demucs_v2_keys.json").read_text(encoding="utf-8"))[name]
+
+    with torch.device("meta"):
+        state = Demucs(FULL[name], resample="v2" in name).state_dict()
+
+    assert {key: list(tensor.shape) for key, tensor in state.items()} == stored
+    assert len(stored) == 66
+
+
+def test_bfloat16_is_close() -> None:
+    plain = network("v2")
+    mixture = seeded.song(plain.valid_length(NETWORK))[None]
+
+    with torch.inference_mode():
+        answer = prepared(plain, torch.bfloat16)(mixture)
+        assert answer.dtype == torch.float32
+        assert agreement_db(plain(mixture), answer) > 40
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize("samples", [1, 33, 4001])
+def test_folded_resampling_is_resampling(old: int, new: int, samples: int) -> None:
+    plain = Resample(old, new)
+    x = seeded.song(samples)[None]
+
+    torch.testing.assert_close(Folded(plain)(x), plain(x), rtol=0, atol=1e-6)
+
+
+def test_a_tone_is_doubled_in_rate_and_halved_again() -> None:
+    time_s = torch.arange(8000) / 44_100
+    tone = torch.sin(2 * torch.pi * 1000 * time_s)[None, None]
+
+    twice = Resample(1, 2)(tone)
+
+    exact = torch.sin(2 * torch.pi * 1000 * torch.arange(16_000) / 88_200)
+    torch.testing.assert_close(twice[0, 0, 200:-200], exact[200:-200], rtol=0, atol=1e-3)
+    again = Resample(2, 1)(twice)
+    torch.testing.assert_close(again[..., 200:-200], tone[..., 200:-200], rtol=0, atol=1e-3)
+
+
+def test_silence_in_a_chunk_has_silent_stems() -> None:
+    small = separator("v1")
+    chunks = seeded.song(SEGMENT)[None].repeat(2, 1, 1)
+    chunks[0, :, 1000:] = 0
+    chunks[1] = 0
+
+    with torch.inference_mode():
+        stems = small.separate(chunks)
+
+    assert stems[0, ..., :1000].abs().max() > 0
+    assert not stems[0, ..., 1000:].any()
+    assert not stems[1].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("demucs_v2", {"checkpoint": "demucs_v1"}, "checkpoint must be one of demucs_v2"),
+        ("demucs_v1", {"checkpoint": "demucs_v2"}, "checkpoint must begin with demucs_v1"),
+    ],
+)
+def test_weights_of_another_version_are_refused(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        separators.build(name, options)
+
+
+def test_lengths_of_no_use_are_refused() -> None:
+    for adapt in (demucs_v1.adapt, demucs_v2.adapt):
+        with pytest.raises(ValueError, match="chunk_s > 0"):
+            adapt(network("v2"), chunk_s=0)
+        with pytest.raises(ValueError, match="overlap < 1"):
+            adapt(network("v2"), overlap=1.0)
+
+
+def test_released_weights_are_loaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def state(entry: Any) -> dict[str, Tensor]:
+        asked.append(entry)
+        return network("v2").state_dict()
+
+    monkeypatch.setitem(demucs_v2.CHANNELS, "demucs_v2_48_hq", CHANNELS)
+    monkeypatch.setattr(checkpoints, "load", state)
+    monkeypatch.setattr(checkpoints, "find", lambda name: next(iter(register().values())))
+
+    built = separators.build("demucs_v2", {"checkpoint": "demucs_v2_48_hq", "chunk_s": 1})
+
+    assert len(asked) == 1
+    assert built.stems == ("drums", "bass", "other", "vocals")
+    assert built.chunking.hop == 33_075

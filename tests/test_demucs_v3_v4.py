@@ -1,0 +1,227 @@
+"""Bags of Demucs v3 and v4 separate as demucs' own driver does, at a small width."""
+
+import sys
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import pytest
+import torch
+from demucs.apply import BagOfModels, apply_model
+from demucs.demucs import Demucs
+from demucs.hdemucs import HDemucs
+from demucs.htdemucs import HTDemucs
+from torch import Tensor
+
+from my_submission import bags, checkpoints, demucs_networks, separators
+from my_submission.bags import Bag
+from my_submission.errors import CheckpointError, ConfigError
+from my_submission.hybrid import Hybrid
+from my_submission.level import Level, Normaliser
+from my_submission.overlap import OverlapAdd
+from my_submission.readers import Contents
+from tools.golden import seeded
+
+KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "time": (Demucs, {"channels": 4}),
+    "amplitude": (HDemucs, {"channels": 4, "cac": False, "hybrid_old": True, "wiener_iters": 0}),
+    "complex": (HDemucs, {"channels": 4}),
+    "v4": (
+        HTDemucs,
+        {
+            "channels": 8,
+            "bottom_channels": 16,
+            "t_layers": 3,
+            "t_heads": 2,
+            "segment": Fraction(3, 4),
+        },
+    ),
+}
+MEMBERS = {
+    "mdx": ("time", "time", "amplitude", "complex"),
+    "repro_mdx_a_time_only": ("time", "time"),
+    "htdemucs": ("v4",),
+    "htdemucs_ft": ("v4",) * 4,
+    "htdemucs_6s": ("v4",),
+}
+SEGMENT_S = {3: 1.0, 4: 0.75}
+
+
+@dataclass(frozen=True)
+class Entry:
+    name: str
+    bf16_change_db: float | None = None
+
+
+@dataclass
+class Shelf:
+    """Small networks in place of a bag's files; each has weights that its name seeds."""
+
+    bag: Bag
+    opened: list[str] = field(default_factory=list)
+
+    def network(self, index: int) -> Any:
+        kind, options = KINDS[MEMBERS[self.bag.name][index]]
+        with torch.random.fork_rng(devices=[]):
+            network = kind(sources=list(self.bag.stems), **options).eval()
+        state = network.state_dict()
+        for name in state:
+            state[name] = seeded.drawn(f"{self.bag.members[index]}{name}", tuple(state[name].shape))
+        network.load_state_dict(state)
+        return network
+
+    def contents(self, entry: Entry) -> Contents:
+        """As the file would say, with an argument that has been forgotten since."""
+        self.opened.append(entry.name)
+        network = self.network(list(self.bag.files().values()).index(entry.name))
+        _, arguments = network._init_args_kwargs
+        return Contents(
+            state=network.state_dict(),
+            network=f"{type(network).__module__}.{type(network).__name__}",
+            arguments={**arguments, "forgotten": True},
+        )
+
+    def theirs(self, song: Tensor) -> Tensor:
+        """Stems of a song as demucs' command line makes them, without shifts."""
+        networks = [self.network(index) for index in range(len(self.bag.members))]
+        weights = [
+            [self.bag.weights[stem][index] if self.bag.weights else 1.0 for stem in self.bag.stems]
+            for index in range(len(networks))
+        ]
+        together = BagOfModels(networks, weights, SEGMENT_S[self.bag.generation])
+        mono = song.mean(dim=0)
+        level = mono.std() + 1e-8
+        mixture = (song - mono.mean()) / level
+        return apply_model(together, mixture[None], shifts=0)[0] * level + mono.mean()
+
+
+@pytest.fixture
+def shelf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    name = request.param
+    made = Shelf(bags.find(name, 4 if name.startswith("htdemucs") else 3))
+    monkeypatch.setattr(checkpoints, "find", Entry)
+    monkeypatch.setattr(checkpoints, "contents", made.contents)
+    return made
+
+
+def built(shelf: Shelf, **options: Any) -> Hybrid:
+    generation = shelf.bag.generation
+    options = {"bag": shelf.bag.name, "segment_s": SEGMENT_S[generation], **options}
+    separator = separators.build(f"demucs_v{generation}", options)
+    assert isinstance(separator, Hybrid)
+    return separator
+
+
+def streamed(separator: Hybrid, song: Tensor) -> Tensor:
+    normaliser = Normaliser(separator, Level.of([song]), groups=1)
+    overlap = OverlapAdd(separator)
+    parts = [overlap.push(normaliser.into(part[None])) for part in song.split(9999, dim=-1)]  # type: ignore[no-untyped-call]
+    return normaliser.back(torch.cat([*parts, overlap.finish()], dim=-1))[0]
+
+
+def agreement_db(reference: Tensor, answer: Tensor) -> float:
+    error = (reference - answer).double().square().sum()
+    return float(10 * torch.log10(reference.double().square().sum() / error))
+
+
+@pytest.mark.parametrize("shelf", MEMBERS, indirect=True)
+def test_a_bag_separates_as_the_original_does(shelf: Shelf) -> None:
+    song = seeded.song(90_000, seed=3) + 0.01
+
+    answer = streamed(built(shelf), song)
+
+    assert agreement_db(shelf.theirs(song), answer) > 90
+
+
+@pytest.mark.parametrize("shelf", ["mdx", "htdemucs_ft"], indirect=True)
+def test_only_networks_that_count_are_loaded(shelf: Shelf) -> None:
+    song = seeded.song(60_000, seed=3)
+
+    some = built(shelf, stems=["bass"])
+    answer = streamed(some, song)
+    opened = list(shelf.opened)
+
+    expected = {"mdx": ["0d19c1c6", "7ecf8ec1"], "htdemucs_ft": ["d12395a8"]}[shelf.bag.name]
+    assert [name[-8:] for name in opened] == expected
+    assert agreement_db(streamed(built(shelf), song)[1:2], answer) > 90
+
+
+@pytest.mark.parametrize("shelf", ["mdx"], indirect=True)
+def test_each_song_of_a_batch_ends_where_it_ends(shelf: Shelf) -> None:
+    separator = built(shelf)
+    chunks = torch.zeros(2, 2, separator.chunking.chunk)
+    chunks[0] = seeded.song(separator.chunking.chunk, seed=1)
+    chunks[1, :, :20_000] = seeded.song(20_000, seed=2)
+
+    with torch.inference_mode():
+        together = separator.separate(chunks)
+        alone = separator.separate(chunks[1:])
+
+    torch.testing.assert_close(together[1:], alone, rtol=0, atol=1e-5)
+
+
+def test_what_lengths_a_network_takes_is_known_without_it() -> None:
+    with torch.device("meta"):
+        network = Demucs(["a"], channels=4)
+    ours = demucs_networks.lengths(network)
+
+    lengths = [1, 4778, 4779, 44_100, 44 * 44_100]
+    assert [ours(one) for one in lengths] == [network.valid_length(one) for one in lengths]
+
+
+@pytest.mark.parametrize("generation", [3, 4])
+def test_every_file_of_every_bag_is_registered(generation: int) -> None:
+    for name in bags.names(generation):
+        bag = bags.find(name, generation)
+        for file in bag.files().values():
+            assert checkpoints.find(file).stems == list(bag.stems)
+        for stem, weights in bag.weights.items():
+            assert stem in bag.stems
+            assert len(weights) == len(bag.members)
+
+
+@pytest.mark.parametrize("shelf", ["htdemucs"], indirect=True)
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"bag": "mdx"}, r"Demucs v4 has no bag 'mdx' \(have: htdemucs,"),
+        ({"stems": ["guitar"]}, "does not give 'guitar'"),
+        ({"stems": []}, "stems must be at least one"),
+        ({"segment_s": 0.8}, "at most 0.75 s, got 0.8 s"),
+        ({"segment_s": 0}, "more than 0 and at most"),
+        ({"overlap": 1}, "an overlap from 0 to less than 1"),
+    ],
+    ids=str,
+)
+def test_impossible_options_are_refused(shelf: Shelf, options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        built(shelf, **options)
+
+
+def contents(**changes: Any) -> Contents:
+    known: dict[str, Any] = {"network": "demucs.htdemucs.HTDemucs", "state": {}}
+    return Contents(**{**known, "arguments": {"sources": ["a"]}, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"network": "os.system"}, "to name one of demucs.demucs.Demucs"),
+        ({"arguments": {}}, "make no demucs.htdemucs.HTDemucs"),
+        ({"arguments": {"sources": ["b"]}}, "to give a, got b"),
+        ({}, "of another network than HTDemucs"),
+    ],
+    ids=str,
+)
+def test_files_of_other_networks_are_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CheckpointError, match=reason):
+        demucs_networks.build(contents(**changes), "small", ["a"])
+
+
+def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "demucs.htdemucs", None)
+
+    with pytest.raises(
+        ConfigError, match="pip install --no-deps --requirement requirements-demucs"
+    ):
+        demucs_networks.build(contents(), "small", ["a"])
