@@ -1,6 +1,6 @@
 """Measure speed and memory side by side with others.
 
-    python -m benchmarks [--quick] [NAME...]
+    python -m benchmarks [--quick] [--original CHECKOUT] [NAME...]
 
 Prints a table of ratios; above 1, ours is faster. Both sides have the same weights, song, process
 and number of threads, and take turns.
@@ -9,10 +9,11 @@ and number of threads, and take turns.
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 
-from benchmarks import hybrid_demucs, memory, spleeter
+from benchmarks import hybrid_demucs, mdx_net, memory, spleeter
 from benchmarks.timing import HEAD, Line, machine, row
 from my_submission import threads
 from my_submission.errors import DemixError
@@ -22,6 +23,7 @@ CASES: Cases = {
     "spleeter": spleeter.run,
     "htdemucs": hybrid_demucs.run_v4,
     "hdemucs": hybrid_demucs.run_v3,
+    "mdx_net": mdx_net.run,
     "memory": memory.run,
 }
 
@@ -31,16 +33,20 @@ def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(cases)}")
     parser.add_argument("--quick", action="store_true", help="shorter songs, fewer rounds")
+    parser.add_argument(
+        "--original", type=Path, metavar="CHECKOUT", help="of the code to compare with"
+    )
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(cases):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; have: {', '.join(cases)}")
     torch.set_num_threads(threads.chosen())
     print(machine(), HEAD, sep="\n", flush=True)
+    given = {"original": options.original.resolve()} if options.original else {}
     failed = False
     for name in options.names or cases:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
-            for line in cases[name](quick=options.quick):
+            for line in cases[name](quick=options.quick, **given):
                 print(row(line), flush=True)
         except DemixError as error:
             print(f"{name}: {error}", file=sys.stderr)

@@ -33,10 +33,17 @@ class Memory(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, t)`` to the same shape."""
-        # One after the other: on a CPU a batch of two takes three times as long as one.
-        batch = torch.split(x.permute(2, 0, 1), 1 if x.device.type == "cpu" else len(x), dim=1)
-        heard = torch.cat([self.lstm(part)[0] for part in batch], dim=1)
+        heard = in_turn(self.lstm, x.permute(2, 0, 1))
         return self.linear(heard).permute(1, 2, 0)  # type: ignore[no-any-return]
+
+
+def in_turn(lstm: nn.LSTM, x: Tensor) -> Tensor:
+    """Run an LSTM on ``(t, b, c)``, ``(t, b, 2 c)``; on a CPU on one of a batch after the other.
+
+    There a batch of two takes three times as long as one.
+    """
+    batch = torch.split(x, 1 if x.device.type == "cpu" else x.shape[1], dim=1)
+    return torch.cat([lstm(part)[0] for part in batch], dim=1)
 
 
 class Demucs(nn.Module):

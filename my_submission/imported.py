@@ -30,8 +30,11 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
         target: what to write; nothing is left if that fails.
 
     Raises:
-        CheckpointError: the file is not the registered one, or cannot be written.
+        CheckpointError: the file is not the registered one, is an ONNX model, which is used as
+            it is, or cannot be written.
     """
+    if checkpoint.format not in readers.names():
+        raise CheckpointError(f"{checkpoint.name!r} holds its network and is used as it is")
     verify(source, checkpoint)
     contents = readers.read(checkpoint.format, source, checkpoint.part)
     provenance = {

@@ -19,6 +19,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     at = 0
     while at < len(message):
         tag, at = varint(message, at)
+        if tag >= 1 << 32:  # others drop what is above, and would see another field
+            raise ValueError("no such field")
         number, wire = tag >> 3, tag & 7
         if wire == 0:
             value, at = varint(message, at)

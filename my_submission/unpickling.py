@@ -6,6 +6,7 @@ torch's own restricted loader.
 """
 
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -42,6 +43,11 @@ def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any
     Raises:
         Exception: of any kind; see :func:`my_submission.readers.refusing`.
     """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # torch.load refuses it, too, but with a warning.
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise pickle.UnpicklingError("it is a TorchScript archive")
     with torch.serialization.safe_globals(list(admitted)):
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -35,7 +35,7 @@ def verify(path: Path, checkpoint: Checkpoint) -> None:
     """
     condition, explanation = examine(path, checkpoint)
     if condition == UNPINNED:
-        logger.info("%s: %s", checkpoint.name, explanation)
+        logger.warning("%s: %s", checkpoint.name, explanation)
     elif condition != OK:
         raise CheckpointError(explanation)
 

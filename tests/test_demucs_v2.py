@@ -167,6 +167,13 @@ def test_lengths_of_no_use_are_refused() -> None:
             adapt(network("v2"), overlap=1.0)
 
 
+def test_songs_are_normalised_by_the_deviation_that_is_asked_for() -> None:
+    assert demucs_v2.adapt(network("v2"), normalises="stereo").normalises == "stereo"
+    assert demucs_v2.adapt(network("v2")).normalises == "mono"
+    with pytest.raises(ValueError, match="normalises must be mono or stereo, got 'left'"):
+        demucs_v2.adapt(network("v2"), normalises="left")
+
+
 def test_released_weights_are_loaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

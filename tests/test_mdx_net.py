@@ -1,5 +1,6 @@
 """MDX-Net gives what KUIELab's own code gives, from small ONNX files that their code wrote."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from models.tfc_tdf import TFCTDFUNet
-from my_submission import checkpoints, separators
+from my_submission import checkpoints, recipe, separators
+from my_submission.blend import Chain, subsets
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.onnx_session import open_session
 from my_submission.overlap import OverlapAdd
@@ -184,3 +186,34 @@ def test_build_joins_the_files_of_a_member(
     separator = separators.build("mdx_net", {"stem": "other", "mixer": "mdx_net_mixer"})
 
     assert separator.stems == STEMS
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
+    """Those with a mixer give parts of every stem, and none may be lost on the way."""
+    chosen = recipe.load("mdx_net_a")
+    everyone = chosen.givers(stem)
+    share = {"bass": 0.5, "drums": 0.5, "other": 0.7, "vocals": 0.9}[stem]
+    for order in itertools.permutations(everyone):
+        chain = Chain(stem=stem, blends=chosen.blends, givers=everyone, planned=frozenset(everyone))
+        total, mixture = dict.fromkeys(everyone, 0.0), 0.0
+        for index, name in enumerate(order):
+            step = chain.step(frozenset(order[:index]), name)
+            total = {one: step.keep * weight for one, weight in total.items()}
+            total[name], mixture = step.add, step.keep * mixture + step.mix
+
+        expected = dict.fromkeys(STEMS, share) | {"demucs": 1 - share}
+        assert total == pytest.approx(expected)
+        assert mixture == pytest.approx(0)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_part_of_a_stem_is_not_taken_for_the_stem(stem: str) -> None:
+    chosen = recipe.load("mdx_net_a")
+    for names in subsets(chosen.givers(stem)):
+        blend = chosen.blend(stem, names)
+
+        assert blend.weights.keys() == set(names)
+        largest = max(names, key=blend.weights.__getitem__)
+        assert largest in (stem, "demucs") or stem in names or blend.mixture
+        assert max(blend.weights.values()) <= 1

@@ -1,11 +1,13 @@
 """Every official format is read, as its own authors' code writes it; every malicious one is not."""
 
+import contextlib
 import gzip
 import importlib.util
 import io
 import json
 import os
 import pickle
+import re
 import struct
 import sys
 import tarfile
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 
 from my_submission import readers, tensor_file
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents, safetensors, spleeter_archive
+from my_submission.readers import Contents, demucs_v1, safetensors, spleeter_archive
 from tools.golden import tensorflow_checkpoint as tf
 
 
@@ -329,6 +331,13 @@ def test_nothing_runs_whatever_a_file_is_taken_for(
     assert "\n" not in str(caught.value)
 
 
+def test_a_refusal_names_what_the_file_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.th").write_bytes(poisoned_torch(tmp_path / "owned"))
+
+    with pytest.raises(CheckpointError, match=r"not loaded: .*posix\.system"):
+        readers.read("state_dict", tmp_path / "a.th")
+
+
 def test_the_malicious_files_would_work_on_the_careless(tmp_path: Path) -> None:
     marker = tmp_path / "owned"
     (tmp_path / "a.th").write_bytes(poisoned_legacy(marker))
@@ -336,3 +345,157 @@ def test_the_malicious_files_would_work_on_the_careless(tmp_path: Path) -> None:
     torch.load(tmp_path / "a.th", weights_only=False)
 
     assert marker.exists()
+
+
+def test_a_pickle_cannot_change_what_stands_for_a_function(tmp_path: Path) -> None:
+    """BUILD sets attributes of whatever a name stands for, if it lets it."""
+    path = tmp_path / "a.th"
+    header = pickle.dumps(demucs_v1.MAGIC_NUMBER, 2) + pickle.dumps(demucs_v1.VERSION, 2)
+    header += pickle.dumps({"little_endian": True}, 2)
+    for name in ("torch._utils _rebuild_tensor_v2", "torch FloatStorage", "demucs.model Demucs"):
+        module, _, function = name.partition(" ")
+        attack = f"c{module}\n{function}\n(N}}X\x04\x00\x00\x00nameX\x04\x00\x00\x00evilstb."
+        path.write_bytes(header + attack.encode("latin1"))
+
+        with pytest.raises(CheckpointError, match="holds more than numbers or is damaged"):
+            readers.read("demucs_v1", path)
+
+
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "demucs.repo.AnyModelRepo"])
+def test_a_package_of_another_class_is_refused(tmp_path: Path, name: str) -> None:
+    tensor_file.write(
+        tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {"klass": name, "kwargs": "{}"}
+    )
+
+    with pytest.raises(CheckpointError, match=re.escape(f"got {name!r}")):
+        readers.read("demucs_safetensors", tmp_path / "a.safetensors")
+
+
+# Damage
+
+
+def written(folder: Path, format_: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A good file of a format."""
+    path = folder / "good"
+    state = {"weight": torch.ones(50, 20), "half": torch.ones(30).half()}
+    if format_ == "numpy_dict":
+        torch.save({key: value.float().numpy() for key, value in state.items()}, path)
+    elif format_ == "state_dict":
+        torch.save(state, path)
+    elif format_ == "step_and_model":
+        torch.save({"step": 1, "model": state}, path)
+    elif format_ in ("demucs_package", "demucs_v1"):
+        legacy = format_ == "demucs_v1"
+        with monkeypatch.context() as patch:
+            name = demucs_v1.CLASSES[0] if legacy else readers.DEMUCS_CLASSES[0]
+            parts = (network_class(name, folder, patch), (), {"channels": 4}, state)
+            packed = parts if legacy else dict(zip(PARTS, parts, strict=True))
+            torch.save(packed, path, _use_new_zipfile_serialization=not legacy)
+    elif format_ == "torchscript":
+        with pytest.warns(DeprecationWarning, match="torch.jit"):
+            torch.jit.script(Scripted().eval()).save(str(path))  # type: ignore[no-untyped-call]
+    elif format_ == "demucs_safetensors":
+        tensor_file.write(path, state, {"klass": readers.DEMUCS_CLASSES[0]})
+    elif format_ == "safetensors":
+        safetensors.write(path, Contents(state=state), {})
+    else:
+        golden = Path(__file__).parent / "golden" / "tensorflow_checkpoint.tar.gz"
+        path.write_bytes(golden.read_bytes())
+    return path
+
+
+PARTS = ("klass", "args", "kwargs", "state")
+
+
+@pytest.mark.parametrize("format_", readers.names())
+def test_a_file_that_is_cut_anywhere_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    good = written(tmp_path, format_, monkeypatch)
+    part = 0 if format_ == "spleeter_archive" else None
+    assert readers.read(format_, good, part).state
+    contents = good.read_bytes()
+    path = tmp_path / "cut"
+
+    for length in (0, 1, 7, 100, len(contents) // 3, len(contents) // 2, len(contents) * 4 // 5):
+        path.write_bytes(contents[:length])
+        with pytest.raises(CheckpointError) as caught:
+            readers.read(format_, path, part)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format_", readers.names())
+def test_a_file_that_was_altered_anywhere_is_read_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, rng: np.random.Generator
+) -> None:
+    contents = written(tmp_path, format_, monkeypatch).read_bytes()
+    part = 0 if format_ == "spleeter_archive" else None
+    path = tmp_path / "altered"
+
+    for place in rng.integers(0, min(len(contents), 3000), 40):
+        altered = bytearray(contents)
+        altered[place] = rng.integers(256)
+        path.write_bytes(altered)
+        with contextlib.suppress(CheckpointError):
+            readers.read(format_, path, part)
+
+
+@pytest.mark.parametrize("kind", ["state_dict", "step_and_model", "demucs_package", "torchscript"])
+@pytest.mark.parametrize("format_", readers.names())
+def test_a_file_of_another_format_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, kind: str
+) -> None:
+    path = written(tmp_path, kind, monkeypatch)
+    if format_ == kind:
+        return
+
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        readers.read(format_, path, 0 if format_ == "spleeter_archive" else None)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        [],
+        {"a": 1},
+        {"a": torch.zeros(1), "lr": 0.1},
+        {1: torch.zeros(1)},
+        {"a": [torch.ones(1)]},
+    ],
+    ids=str,
+)
+def test_only_tensors_by_name_are_a_state(tmp_path: Path, state: object) -> None:
+    torch.save(state, tmp_path / "a.th")
+
+    with pytest.raises(CheckpointError, match="to hold tensors by name, got"):
+        readers.read("state_dict", tmp_path / "a.th")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}},
+        {"a": {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [1]}},
+        {"a": 1},
+        [],
+    ],
+    ids=str,
+)
+def test_a_header_that_lies_is_refused(tmp_path: Path, header: object) -> None:
+    text = json.dumps(header).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(8))
+
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        readers.read("safetensors", path)
+
+
+def test_a_format_without_a_reader_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no reader for weights of the format 'diffq'"):
+        readers.read("diffq", tmp_path)

@@ -82,11 +82,17 @@ def refusing(path: Path) -> Iterator[None]:
         raise
     # A parser that is fed with anything raises anything: struct.error, KeyError, MemoryError...
     except Exception as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
         raise CheckpointError(
-            f"{path} holds more than numbers or is damaged, so it was not loaded: "
-            f"{reason or type(error).__name__}"
+            f"{path} holds more than numbers or is damaged, so it was not loaded: {_reason(error)}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, without torch's hints at unsafe ways."""
+    said = str(error).rpartition("WeightsUnpickler error:")[2].splitlines()
+    sentences = (line.partition(". ")[0].strip(" .") for line in said)
+    meant = (line for line in sentences if line and not line.startswith("Weights only load failed"))
+    return next(meant, type(error).__name__)
 
 
 def tensors(path: Path, state: object) -> dict[str, Tensor]:

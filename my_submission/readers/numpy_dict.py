@@ -17,12 +17,11 @@ def read(path: Path) -> Contents:
     Raises:
         CheckpointError: the file holds anything but float32 arrays.
     """
+    # Numpy 2 moved the constructor; the files name the old place.
+    reconstruct: Any = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     numpy_only: list[tuple[Any, str]] = [
-        # Numpy 2 moved the constructor; the files name the old place.
-        (
-            np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-            "numpy.core.multiarray._reconstruct",
-        ),
+        (reconstruct, "numpy.core.multiarray._reconstruct"),
+        (reconstruct, "numpy._core.multiarray._reconstruct"),
         (np.ndarray, "numpy.ndarray"),
         (np.dtype, "numpy.dtype"),
         (type(np.dtype(np.float32)), "numpy.dtypes.Float32DType"),

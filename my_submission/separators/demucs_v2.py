@@ -86,6 +86,7 @@ def adapt(
     chunk_s: float = 40.0,
     overlap: float = 0.25,
     precision: str = "fp32",
+    normalises: str = "mono",
 ) -> Segments:
     """Make a separator of a network that has its weights.
 
@@ -94,6 +95,7 @@ def adapt(
         chunk_s: length of a segment in seconds.
         overlap: part of a segment that is cross-faded with the next one.
         precision: of the network, see :mod:`my_submission.execution`.
+        normalises: by which deviation of the song: its authors', of "mono", or of "stereo".
 
     Raises:
         ConfigError: there is no such precision.
@@ -102,6 +104,8 @@ def adapt(
     segment = round(chunk_s * SAMPLE_RATE_HZ)
     if segment < 1 or not 0 <= overlap < 1:
         raise ValueError(f"need chunk_s > 0 and 0 <= overlap < 1, got {chunk_s} and {overlap}")
+    if normalises not in ("mono", "stereo"):
+        raise ValueError(f"normalises must be mono or stereo, got {normalises!r}")
     # Lengths on one grid: the shortest segment is lengthened least, some other by a step more.
     most = network.valid_length(segment) - segment + 2 * STRIDE**network.depth
     context = -(-most // 2)
@@ -117,6 +121,7 @@ def adapt(
         valid_length=network.valid_length,
         segment=segment,
         chunking=chunking,
+        normalises=normalises,
     )
 
 
@@ -125,6 +130,7 @@ def build(
     chunk_s: float = 40.0,
     overlap: float = 0.25,
     precision: str = "fp32",
+    normalises: str = "mono",
 ) -> Segments:
     """Load a released network.
 
@@ -134,6 +140,7 @@ def build(
         chunk_s: length of a segment in seconds; less needs less memory.
         overlap: part of a segment that is cross-faded with the next one.
         precision: of the network, see :mod:`my_submission.execution`.
+        normalises: by which deviation of the song: its authors', of "mono", or of "stereo".
 
     Raises:
         CheckpointError: the file is missing or altered, or holds another network.
@@ -146,4 +153,6 @@ def build(
     with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
         network = Demucs(CHANNELS[checkpoint])
     checkpoints.fill(network, checkpoints.load(entry), entry.name)
-    return adapt(network, chunk_s=chunk_s, overlap=overlap, precision=precision)
+    return adapt(
+        network, chunk_s=chunk_s, overlap=overlap, precision=precision, normalises=normalises
+    )

@@ -37,7 +37,15 @@ COMMITS = {"a": "13c98c0", "b": "18014d7"}
 STEMS = ("bass", "drums", "other", "vocals")
 FRAME_HOP = 16
 SAMPLES = 2000
-SMALL = {"L": 5, "l": 1, "g": 2, "bn": 4, "bias": False, "dim_f": 5, "hop": FRAME_HOP}
+SMALL: dict[str, Any] = {
+    "L": 5,
+    "l": 1,
+    "g": 2,
+    "bn": 4,
+    "bias": False,
+    "dim_f": 5,
+    "hop": FRAME_HOP,
+}
 FRAMES = {"a": dict.fromkeys(STEMS, 4), "b": {"bass": 5, "drums": 4, "other": 5, "vocals": 5}}
 """Powers of two; leaderboard A doubles them for inference."""
 
@@ -128,13 +136,23 @@ class Idle:
 
 
 def real_stft(stft: Any) -> Any:
-    """An STFT that gives real and imaginary parts, as it once did."""
-    return lambda x, **options: torch.view_as_real(stft(x, return_complex=True, **options))
+    """An STFT that gives real and imaginary parts, as it once did, to those who expect that."""
+
+    def transform(x: Tensor, *, return_complex: bool = False, **options: Any) -> Tensor:
+        spectrum: Tensor = stft(x, return_complex=True, **options)
+        return spectrum if return_complex else torch.view_as_real(spectrum)
+
+    return transform
 
 
 def real_istft(istft: Any) -> Any:
-    """An inverse STFT that takes real and imaginary parts."""
-    return lambda x, **options: istft(torch.view_as_complex(x.contiguous()), **options)
+    """An inverse STFT that takes real and imaginary parts, too."""
+
+    def transform(x: Tensor, **options: Any) -> Tensor:
+        spectrum = x if x.is_complex() else torch.view_as_complex(x.contiguous())
+        return istft(spectrum, **options)  # type: ignore[no-any-return]
+
+    return transform
 
 
 def small(predict_blend: Any, leaderboard: str, stem: str) -> Any:
@@ -143,11 +161,18 @@ def small(predict_blend: Any, leaderboard: str, stem: str) -> Any:
     return built(kind, stem, **SMALL, dim_t=FRAMES[leaderboard][stem])
 
 
-def built(kind: Any, stem: str, **options: Any) -> Any:
-    """Build a network of SUBMISSION with its weights; the name of its file is of no use here."""
+def built(kind: Any, stem: str, *, load: bool = True, **options: Any) -> Any:
+    """Build a network of SUBMISSION with its weights; the name of its file is of no use here.
+
+    Args:
+        kind: its class.
+        stem: that it separates.
+        load: whether it gets layers and weights at all, or only knows its sizes.
+        options: of the class.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
         network = kind(
-            device=torch.device("cpu"), load=True, model_name="()", target_name=stem,
+            device=torch.device("cpu"), load=load, model_name="()", target_name=stem,
             lr=0, epoch=0, **options,
         )  # fmt: skip
     with torch.no_grad():

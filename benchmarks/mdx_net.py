@@ -1,0 +1,117 @@
+"""MDX-Net: ours against KUIELab's own code, on the same random weights at full size.
+
+Needs the package onnx, to write files of random weights, and `--original` with a clone of
+https://github.com/kuielab/mdx-net-submission; see tools/golden/mdx_net.py. Both sides open their
+file for each song, as theirs does.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.songs import song
+from benchmarks.spleeter import streamed
+from benchmarks.timing import Line, agreement, compare
+from my_submission import threads
+from my_submission.errors import ConfigError
+from my_submission.onnx_session import open_session
+from my_submission.separators.mdx_net import adapt
+from tools.golden import mdx_net as golden
+
+FULL = {"l": 3, "g": 32, "bn": 8, "bias": False, "dim_f": 11}
+NETWORKS = {"drums": {"L": 9, "dim_t": 7}, "vocals": {"L": 11, "dim_t": 8}}
+"""The small and one of the large ones of leaderboard B."""
+
+
+def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
+    """Measure networks of leaderboard B, which have the shorter chunks.
+
+    Raises:
+        ConfigError: there is no clone of the original.
+    """
+    if original is None:
+        raise ConfigError("this benchmark needs --original with a clone of mdx-net-submission")
+    duration_s = 12.0 if quick else 30.0
+    for stem in NETWORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            audio, path = song(duration_s), write(original, stem, Path(folder))
+            with golden.original(original, "b") as predict_blend:
+                predictor = prepared(predict_blend, stem, path)
+                reference, answer = theirs(predictor, audio), ours(stem, path, audio)
+                said = f"{agreement(reference, answer)}, {memory(original, stem, path, duration_s)}"
+                yield compare(
+                    f"mdx_net {stem}: demix_base over ours",
+                    lambda: theirs(predictor, audio),  # noqa: B023
+                    lambda: ours(stem, path, audio),  # noqa: B023
+                    repeats=1 if quick else 3,
+                    note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
+                        f"{said}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"
+                    ),
+                )
+
+
+def write(original: Path, stem: str, folder: Path) -> Path:
+    """Write a network of full size with weights that names seed, and return its path."""
+    with golden.original(original, "b"):
+        path = folder / f"{stem}.onnx"
+        golden.export(network(stem), path)
+    return path
+
+
+def network(stem: str, *, load: bool = True) -> Any:
+    """Build the original's network, whose weights only the export needs."""
+    options = {**FULL, **NETWORKS[stem]}
+    return golden.built(sys.modules["models"].Conv_TDF_net_trim, stem, load=load, **options)
+
+
+def prepared(predict_blend: Any, stem: str, path: Path) -> Any:
+    """Build the original's predictor with one network, whose file it finds in its folder."""
+    Path("onnx", path.name).symlink_to(path)
+    predictor = predict_blend.Predictor()
+    predictor.models = [network(stem, load=False)]
+    return predictor
+
+
+def theirs(predictor: Any, audio: Tensor) -> Tensor:
+    """The stem by their code, ``(2, samples)``."""
+    return torch.from_numpy(predictor.demix_base(audio.double().numpy())[0])
+
+
+def ours(stem: str, path: Path, audio: Tensor) -> Tensor:
+    """The stem by ours, ``(2, samples)``."""
+    return streamed(adapt(open_session(path), stem), audio)[0]
+
+
+def memory(original: Path, stem: str, path: Path, duration_s: float) -> str:
+    """Peak resident memory of each side in a process of its own."""
+    peaks = []
+    for side in ("theirs", "ours"):
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.mdx_net", side]
+        command += [str(original), stem, str(path), str(duration_s)]
+        root = Path(__file__).parents[1]
+        done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]) // 1024)
+    return f"peak {peaks[0]} MiB and {peaks[1]} MiB"
+
+
+def main(side: str, original: str, stem: str, path: str, duration_s: str) -> None:
+    """Separate once, and print the peak resident memory in KiB."""
+    torch.set_num_threads(threads.chosen())
+    audio = song(float(duration_s))
+    if side == "ours":
+        ours(stem, Path(path), audio)
+    else:
+        with golden.original(Path(original), "b") as predict_blend:
+            theirs(prepared(predict_blend, stem, Path(path)), audio)
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,281 @@
+"""Danna-Sep's U-Net: densely connected blocks of many dilations, and local attention inside.
+
+Six steps down halve bins and frames, five steps up and a last one double them again; at the
+bottom two attention layers let two frames at a time hear all bins of eight. Letters: b batch,
+c channels, f bins, t frames.
+
+Source: Takahashi, Mitsufuji, "D3Net: Densely connected multidilated DenseNet for music source
+separation", arXiv:2010.01733; github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry.
+Key names are those of Danna-Sep's file.
+"""
+
+import copy
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STEPS = 6
+SHORTEST = 2**STEPS
+"""Bins and frames that it needs at least."""
+
+UNHEARD = 0.25
+"""Mask of each stem where the network hears nothing."""
+
+
+class D2Block(nn.Module):
+    """Each layer is heard by all later ones, each time through a filter of the hearer's dilation.
+
+    Args:
+        inputs: channels.
+        growth: channels of a layer.
+        layers: number; layer i has the dilation 2**i and gives its part for itself and all
+            later ones.
+    """
+
+    def __init__(self, inputs: int, growth: int, layers: int) -> None:
+        super().__init__()
+        self.growth, self.layers = growth, layers
+        self.conv_layers, self.bn_layers = nn.ModuleList(), nn.ModuleList()
+        for layer in range(layers):
+            self.conv_layers.append(
+                nn.Conv2d(
+                    growth if layer else inputs,
+                    growth * (layers - layer),
+                    kernel_size=3,
+                    padding=2**layer,
+                    dilation=2**layer,
+                    bias=False,
+                )
+            )
+            self.bn_layers.append(nn.Sequential(nn.BatchNorm2d(growth), nn.ReLU(inplace=True)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, inputs, f, t)`` to ``(b, layers * growth, f, t)``."""
+        answers: list[Tensor] = []
+        later: Tensor | None = None
+        for convolution, norm in zip(self.conv_layers, self.bn_layers, strict=True):
+            parts = convolution(x)
+            if later is not None:
+                parts += later
+            x = norm(parts[:, : self.growth])
+            later = parts[:, self.growth :]
+            answers.append(x)
+        return torch.cat(answers, dim=1)
+
+
+class D3Block(nn.Module):
+    """Two D2 blocks, densely connected; what came in goes out, too."""
+
+    def __init__(self, inputs: int, growth: int, layers: int) -> None:
+        super().__init__()
+        self.d2_layers = nn.ModuleList(
+            D2Block(inputs + number * layers * growth, growth, layers) for number in range(2)
+        )
+        self.outputs = inputs + 2 * layers * growth
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, inputs, f, t)`` to ``(b, outputs, f, t)``."""
+        for block in self.d2_layers:
+            x = torch.cat([x, block(x)], dim=1)
+        return x
+
+
+class LocalAttention(nn.Module):
+    """Frames in groups, each hears all bins of its own and of some frames around.
+
+    Beyond the ends frames are silent and yet attended to: their keys are zero. The original
+    meant to forbid that, added 1e-9 in place of infinity, and was trained so; 1e-9 is lost in
+    the rounding of a softmax in single precision, and is left out.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        width: channels of queries, keys and values.
+        heads: that share them.
+        group: frames of a group.
+        flange: frames that are heard on either side of it.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int = 128,
+        heads: int = 8,
+        group: int = 2,
+        flange: int = 3,
+    ) -> None:
+        super().__init__()
+        self.heads, self.group, self.flange = heads, group, flange
+        self.qkv_conv = nn.Conv2d(inputs, 3 * width, 3, padding=1)
+        self.out_conv = nn.Conv2d(width, outputs, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, inputs, f, t)`` to ``(b, outputs, f, t)``."""
+        frames = x.shape[-1]
+        x = F.pad(self.qkv_conv(x), (0, -frames % self.group))
+        q, k, v = x.unflatten(1, (self.heads, 3, -1)).unbind(2)  # type: ignore[no-untyped-call]
+        # (b, heads, channels, f, t) to (b, heads, groups, f * frames of a group, channels)
+        k, v = (F.pad(part, (self.flange, self.flange)) for part in (k, v))
+        heard = self.group + 2 * self.flange
+        q, k, v = (
+            part.unfold(-1, size, self.group).permute(0, 1, 4, 3, 5, 2).flatten(3, 4)
+            for part, size in ((q, self.group), (k, heard), (v, heard))
+        )
+        y = F.scaled_dot_product_attention(q, k, v)
+        y = y.unflatten(3, (x.shape[2], self.group))  # type: ignore[no-untyped-call]
+        y = y.permute(0, 1, 5, 3, 2, 4).flatten(4).flatten(1, 2)
+        return self.out_conv(y[..., :frames])  # type: ignore[no-any-return]
+
+
+class D3UNet(nn.Module):
+    """Magnitudes of a mixture to the masks of drums, bass, other and vocals.
+
+    Args:
+        heard: bins that the network hears, from the lowest on; above, its mask is 0.25.
+        growth: channels of a layer of a D2 block.
+
+    Shape:
+        ``(b, 2, f, t)`` to ``(b, 4, 2, f, t)`` from 0 to 1; ``heard`` and t at least 64.
+    """
+
+    def __init__(self, heard: int = 1487, growth: int = 12) -> None:
+        super().__init__()
+        self.heard = heard
+        widths = [2]
+        self.down_convs, self.up_convs = nn.ModuleList(), nn.ModuleList()
+        depths = [max(2, STEPS - step - 1) for step in range(STEPS)]
+        for layers in depths:
+            block = D3Block(widths[-1], growth, layers)
+            widths.append(block.outputs)
+            self.down_convs.append(nn.Sequential(block, nn.AvgPool2d(2)))
+        bottom = 256
+        self.attn = nn.Sequential(
+            LocalAttention(widths[-1], bottom),
+            nn.BatchNorm2d(bottom),
+            nn.ReLU(inplace=True),
+            LocalAttention(bottom, bottom),
+            nn.BatchNorm2d(bottom),
+            nn.ReLU(inplace=True),
+        )
+        wide = bottom
+        for step in range(STEPS - 1, 0, -1):
+            block = D3Block(widths[step + 1] + wide, growth, depths[step - 1])
+            wide = widths[step]
+            self.up_convs.append(
+                nn.Sequential(
+                    block,
+                    nn.ConvTranspose2d(block.outputs, wide, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(wide),
+                    nn.ReLU(inplace=True),
+                )
+            )
+        self.end = nn.Sequential(
+            nn.ConvTranspose2d(2 * wide, wide, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(wide, 8, 3, padding=2, dilation=2),
+        )
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        """See the class."""
+        x = magnitudes[:, :, : self.heard]
+        heard = []
+        for down in self.down_convs:
+            x = down(x)
+            heard.append(x)
+        x = torch.cat([heard.pop(), self.attn(x)], dim=1)
+        for up in self.up_convs:
+            x = torch.cat([filled(up(x), heard[-1]), heard.pop()], dim=1)
+        x = self.end(x).sigmoid_()
+        return filled(x, magnitudes, UNHEARD).unflatten(1, (4, 2))  # type: ignore[no-untyped-call, no-any-return]
+
+
+def filled(x: Tensor, like: Tensor, value: float = 0.0) -> Tensor:
+    """Append bins and frames of one value up to the size of another tensor."""
+    bins, frames = like.shape[2] - x.shape[2], like.shape[3] - x.shape[3]
+    return F.pad(x, (0, frames, 0, bins), value=value) if bins or frames else x
+
+
+class FoldedD2(nn.Module):
+    """A D2 block whose normalisations are inside its convolutions.
+
+    The part that layer i makes for layer j is scaled as layer j is; the shift is added once, by
+    the layer itself.
+    """
+
+    def __init__(self, original: D2Block) -> None:
+        super().__init__()
+        self.growth, self.conv_layers = original.growth, nn.ModuleList()
+        norms = [scale_and_shift(norm[0]) for norm in original.bn_layers]  # type: ignore[index]
+        for number, convolution in enumerate(original.conv_layers):
+            assert isinstance(convolution, nn.Conv2d)
+            scale = torch.cat([scale for scale, _ in norms[number:]])
+            shift = torch.zeros_like(scale)
+            shift[: self.growth] = norms[number][1]
+            self.conv_layers.append(folded(convolution, scale, shift))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See :class:`D2Block`."""
+        answers: list[Tensor] = []
+        later: Tensor | None = None
+        for convolution in self.conv_layers:
+            parts = convolution(x)
+            if later is not None:
+                parts += later
+            x = parts[:, : self.growth].relu()
+            later = parts[:, self.growth :]
+            answers.append(x)
+        return torch.cat(answers, dim=1)
+
+
+def prepared(network: D3UNet, dtype: torch.dtype = torch.float32) -> D3UNet:
+    """Copy a network for inference on a CPU: normalisations folded, channels last.
+
+    Args:
+        network: with its weights, which are not touched.
+        dtype: of everything in it: float32, the same answer to rounding, or bfloat16.
+    """
+    faster = copy.deepcopy(network).eval()
+    for step in (*faster.down_convs, *faster.up_convs):
+        block = step[0]
+        for number, inner in enumerate(block.d2_layers):
+            block.d2_layers[number] = FoldedD2(inner)
+    for row in (*faster.up_convs, faster.end, faster.attn):
+        fold_row(row)
+    return faster.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def fold_row(row: nn.Module) -> None:
+    """Fold each normalisation of a sequence into the convolution before it, in place."""
+    layers = list(row.named_children())
+    for (name, layer), (norm_name, norm) in itertools.pairwise(layers):
+        if isinstance(norm, nn.BatchNorm2d):
+            if isinstance(layer, LocalAttention):
+                setattr(layer, "out_conv", folded(layer.out_conv, *scale_and_shift(norm)))  # noqa: B010
+            else:
+                setattr(row, name, folded(layer, *scale_and_shift(norm)))
+            setattr(row, norm_name, nn.Identity())
+
+
+def folded(convolution: nn.Module, scale: Tensor, shift: Tensor) -> nn.Conv2d | nn.ConvTranspose2d:
+    """A convolution without a bias, with its outputs scaled and shifted."""
+    assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d)
+    faster = copy.deepcopy(convolution)
+    outputs = 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
+    shape = [1, 1, 1, 1]
+    shape[outputs] = -1
+    faster.weight = nn.Parameter(convolution.weight.detach() * scale.reshape(shape))
+    faster.bias = nn.Parameter(shift)
+    return faster
+
+
+def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a normalisation does at inference."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+    return scale, norm.bias.detach() - norm.running_mean * scale

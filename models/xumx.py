@@ -1,0 +1,162 @@
+"""X-UMX: four Open-Unmix networks that hear each other, as Danna-Sep has them.
+
+Each of the four begins with an affine layer, the mean of their answers goes through four LSTMs,
+and what these say on average goes, with their input, through one more layer that makes the masks
+of all four stems. Letters: b batch, c hidden channels, f bins, t frames.
+
+Source: Sawata, Uhlich, Takahashi, Mitsufuji, "All for One and One for All", arXiv:2010.04228. Key
+names are those of Danna-Sep's file, whose order of the stems is drums, bass, other, vocals.
+"""
+
+import torch
+from torch import Tensor, nn
+
+STEMS = 4
+
+
+class XUMX(nn.Module):
+    """Magnitudes of a mixture to the masks of its stems.
+
+    Args:
+        frame: length of the frames of the STFT.
+        hidden: channels.
+        heard: bins that the network hears, from the lowest on.
+        layers: of each LSTM.
+
+    Shape:
+        ``(b, 2, f, t)`` with f = frame // 2 + 1 to ``(b, 4, 2, f, t)``, not negative.
+    """
+
+    def __init__(
+        self, frame: int = 4096, hidden: int = 512, heard: int = 1487, layers: int = 3
+    ) -> None:
+        super().__init__()
+        self.heard, self.bins = heard, frame // 2 + 1
+        self.input_means = nn.Parameter(torch.zeros(STEMS * heard))
+        self.input_scale = nn.Parameter(torch.ones(STEMS * heard))
+        self.output_means = nn.Parameter(torch.zeros(STEMS * self.bins))
+        self.output_scale = nn.Parameter(torch.ones(STEMS * self.bins))
+        wide = STEMS * hidden
+        self.affine1 = nn.Sequential(
+            nn.Conv1d(2 * STEMS * heard, wide, 1, bias=False, groups=STEMS),
+            nn.BatchNorm1d(wide),
+            nn.Tanh(),
+        )
+        self.bass_lstm, self.drums_lstm, self.vocals_lstm, self.other_lstm = (
+            nn.LSTM(hidden, hidden // 2, layers, bidirectional=True) for _ in range(STEMS)
+        )
+        self.affine2 = nn.Sequential(
+            nn.Conv1d(2 * hidden, wide, 1, bias=False),
+            nn.BatchNorm1d(wide),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(wide, 2 * STEMS * self.bins, 1, bias=False, groups=STEMS),
+            nn.BatchNorm1d(2 * STEMS * self.bins),
+        )
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        """See the class."""
+        batch, _, _, frames = magnitudes.shape
+        x = magnitudes[:, None, :, : self.heard]
+        x = (x + per_bin(self.input_means)) * per_bin(self.input_scale)
+        x = self.affine1(x.reshape(batch, -1, frames))
+        x = self.crossed(x.reshape(batch, STEMS, -1, frames).mean(dim=1))
+        x = self.affine2(x).reshape(batch, STEMS, 2, self.bins, frames)
+        return (x * per_bin(self.output_scale) + per_bin(self.output_means)).relu()  # type: ignore[no-any-return]
+
+    def crossed(self, x: Tensor) -> Tensor:
+        """Append what the LSTMs say on average, ``(b, c, t)`` to ``(b, 2 c, t)``."""
+        x = x.permute(2, 0, 1)
+        lstms = (self.bass_lstm, self.drums_lstm, self.vocals_lstm, self.other_lstm)
+        said = torch.stack([lstm(x)[0] for lstm in lstms]).mean(dim=0)
+        return torch.cat([x, said], dim=2).permute(1, 2, 0)
+
+
+class Prepared(XUMX):
+    """The same network with everything linear in a row made one product of matrices.
+
+    Args:
+        network: with its weights.
+        dtype: of the products of the affine layers.
+    """
+
+    def __init__(self, network: XUMX, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.heard, self.bins = network.heard, network.bins
+        self.bass_lstm, self.drums_lstm = network.bass_lstm, network.drums_lstm
+        self.vocals_lstm, self.other_lstm = network.vocals_lstm, network.other_lstm
+        first, norm1, _ = network.affine1
+        middle, norm2, _, last, norm3 = network.affine2
+        # (x + mean) * scale of each stem before its own weights, without a copy for each stem.
+        scale, mean = (
+            part.detach().reshape(STEMS, 1, 1, -1).expand(-1, 1, 2, -1).flatten(2)
+            for part in (network.input_scale, network.input_means)
+        )
+        weight = taps(first).reshape(STEMS, -1, scale.shape[2]) * scale
+        bias = (weight * mean).sum(dim=2).flatten()
+        self.first: nn.Module = folded(weight.flatten(0, 1), bias, norm1, dtype)
+        self.middle: nn.Module = folded(taps(middle), torch.zeros(1), norm2, dtype)
+        out_scale, out_mean = (
+            part.detach().reshape(STEMS, 1, -1).expand(-1, 2, -1).flatten()
+            for part in (network.output_scale, network.output_means)
+        )
+        weights, bias = normed(taps(last), torch.zeros(1), norm3)
+        masks = Affine(weights * out_scale[:, None], bias * out_scale + out_mean, dtype)
+        masks.weight.data = masks.weight.data.reshape(STEMS, -1, weights.shape[1])
+        masks.bias.data = masks.bias.data.reshape(STEMS, -1, 1)
+        self.last: nn.Module = masks
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        """See :class:`XUMX`."""
+        batch, _, bins, frames = magnitudes.shape
+        x = magnitudes[:, :, : self.heard].reshape(batch, -1, frames)
+        x = self.first(x).tanh_().reshape(batch, STEMS, -1, frames).mean(dim=1)
+        x = self.middle(self.crossed(x)).relu_().reshape(batch, STEMS, -1, frames)
+        return self.last(x).relu_().reshape(batch, STEMS, 2, bins, frames)  # type: ignore[no-any-return]
+
+
+class Affine(nn.Module):
+    """``weight @ x + bias`` in its own precision; float32 comes out."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+        self.bias = nn.Parameter(bias[:, None], requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., inputs, t)`` to ``(..., outputs, t)``."""
+        return (self.weight @ x.to(self.weight.dtype)).float().add_(self.bias)
+
+
+def taps(layer: nn.Module) -> Tensor:
+    """Weight of a convolution with one tap, ``(outputs, inputs)``."""
+    assert isinstance(layer, nn.Conv1d)
+    return layer.weight.detach()[:, :, 0]
+
+
+def folded(weight: Tensor, bias: Tensor, norm: nn.Module, dtype: torch.dtype) -> Affine:
+    """An affine layer with the normalisation that follows it."""
+    return Affine(*normed(weight, bias, norm), dtype)
+
+
+def normed(weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias with the normalisation that follows them."""
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+    return weight * scale[:, None], (bias - norm.running_mean) * scale + norm.bias.detach()
+
+
+def per_bin(values: Tensor) -> Tensor:
+    """Values of all bins of all stems so that they meet ``(b, stems, 2, f, t)``."""
+    return values.reshape(STEMS, 1, -1, 1)
+
+
+def prepared(network: XUMX, dtype: torch.dtype = torch.float32) -> XUMX:
+    """Rewrite a network for inference; in float32 it gives the same answer to rounding.
+
+    Args:
+        network: with its weights. Its LSTMs are shared and not copied.
+        dtype: of the products of the affine layers, float32 or bfloat16.
+    """
+    return Prepared(network.eval(), dtype).eval()

@@ -1,0 +1,343 @@
+"""What is wrong with a file of weights is one clear sentence, and exit status 2."""
+
+import dataclasses
+import hashlib
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from my_submission import checkpoints, register
+from my_submission.__main__ import main
+from my_submission.checkpoints import Checkpoint
+from my_submission.errors import CheckpointError
+from my_submission.readers import safetensors
+
+NAME = "demucs_v2"
+STATE = {"weight": torch.ones(3, 2), "bias": torch.zeros(3).half()}
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights, and a register with one table that fits what is written here."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def official(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An official file, registered by its sha256, outside of its place."""
+    path = tmp_path / "official.th"
+    torch.save(STATE, path)
+    enter(monkeypatch, path)
+    return path
+
+
+def enter(monkeypatch: pytest.MonkeyPatch, path: Path, **changes: object) -> Checkpoint:
+    """Let the register's table fit a file."""
+    known = register.register()
+    contents = path.read_bytes()
+    fitting = {"sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}
+    entry = dataclasses.replace(known[NAME], **(fitting | changes))  # type: ignore[arg-type]
+    tables = known | {NAME: entry}
+    for module in ("commands.fetch", "commands.verify"):
+        monkeypatch.setattr(f"my_submission.{module}.register", lambda: tables)
+    for module in ("commands.import_", "checkpoints"):
+        monkeypatch.setattr(f"my_submission.{module}.find", lambda name: tables[name])
+    return entry
+
+
+def place(weights: Path) -> Path:
+    return weights / register.find(NAME).file
+
+
+def verified(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[int, dict[str, str], str]:
+    """Run the command; returns its status, the conditions by name, and what it complains of."""
+    status = main(["verify", *names])
+    printed = capsys.readouterr()
+    records = [line.split("\t") for line in printed.out.splitlines()]
+    return status, {name: condition for condition, name, _ in records}, printed.err
+
+
+# verify
+
+
+def test_a_good_file_is_ok(
+    official: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    official.rename(place(weights))
+
+    assert verified(capsys, NAME) == (0, {NAME: "ok"}, "")
+
+
+@pytest.mark.parametrize(
+    ("damage", "condition", "reason"),
+    [
+        (None, "missing", "no weights for 'demucs_v2' at"),
+        (LFS_POINTER, "Git-LFS pointer", "run: git lfs pull"),
+        (b"", "truncated", "bytes, got 0; run: python -m my_submission fetch demucs_v2"),
+        (b"\0" * 100_000, "wrong size", "got 100000"),
+    ],
+    ids=["missing", "an LFS pointer", "empty", "too long"],
+)
+def test_a_bad_file_is_told_apart(
+    official: Path,
+    weights: Path,
+    damage: bytes | None,
+    condition: str,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if damage is not None:
+        place(weights).write_bytes(damage)
+
+    status, conditions, said = verified(capsys, NAME)
+
+    assert (status, conditions) == (2, {NAME: condition})
+    assert reason in said
+    assert said.count("\n") == 1
+
+
+def test_one_changed_bit_is_a_wrong_hash(
+    official: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents = bytearray(official.read_bytes())
+    contents[-1] ^= 1
+    place(weights).write_bytes(contents)
+
+    status, conditions, said = verified(capsys, NAME)
+
+    assert (status, conditions) == (2, {NAME: "wrong hash"})
+    assert "expected sha256" in said
+
+
+def test_a_part_of_a_hash_is_compared_as_such(
+    official: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prefix = hashlib.sha256(official.read_bytes()).hexdigest()[:8]
+    enter(monkeypatch, official, sha256=prefix, size_bytes=None)
+    official.rename(place(weights))
+    assert verified(capsys, NAME)[1] == {NAME: "ok"}
+
+    place(weights).write_bytes(b"something else")
+    assert verified(capsys, NAME)[1] == {NAME: "wrong hash"}
+
+
+def test_a_file_without_a_published_hash_is_said_to_be_that(
+    official: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    entry = enter(monkeypatch, official, sha256="")
+    official.rename(place(weights))
+
+    assert verified(capsys, NAME) == (0, {NAME: "no hash published"}, "")
+    with caplog.at_level(logging.WARNING):
+        checkpoints.load(entry)
+    (line,) = caplog.messages
+    assert line.startswith("demucs_v2: its authors published no hash, so only the size of ")
+
+
+@pytest.mark.usefixtures("weights")
+def test_without_names_missing_files_are_only_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    status, conditions, said = verified(capsys)
+
+    assert (status, said) == (0, "")
+    assert list(conditions) == list(register.register())
+    assert conditions["spleeter_2stems_vocals"] == "ok"
+    assert conditions["demucs_v4_955717e8"] == "missing"
+
+
+def test_without_names_damaged_files_count(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place(weights).write_bytes(LFS_POINTER)
+
+    status, conditions, said = verified(capsys)
+
+    assert (status, conditions[NAME]) == (2, "Git-LFS pointer")
+    assert said.count("\n") == 1
+
+
+# import
+
+
+def test_an_import_stands_for_the_official_file(
+    official: Path, weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", NAME, str(official)]) == 0
+
+    path = weights / f"{NAME}.safetensors"
+    assert capfd.readouterr().out == f"{path}\n"
+    state = checkpoints.contents(checkpoints.find(NAME)).state
+    assert torch.equal(state["weight"], STATE["weight"])
+    assert state["bias"].dtype == torch.float32
+    assert verified(capfd, NAME) == (0, {NAME: "imported"}, "")
+    assert [p.name for p in weights.iterdir()] == [path.name]
+
+
+def test_an_import_says_where_it_comes_from_and_is_the_same_each_time(
+    official: Path, weights: Path
+) -> None:
+    main(["import", NAME, str(official)])
+    path = weights / f"{NAME}.safetensors"
+    first = path.read_bytes()
+
+    main(["import", NAME, str(official)])
+
+    assert path.read_bytes() == first
+    _, provenance = safetensors.read_with_provenance(path)
+    entry = checkpoints.find(NAME)
+    assert provenance["source_file"] == "official.th"
+    assert provenance["source_sha256"] == entry.sha256
+    assert provenance["url"] == entry.url
+    assert provenance["licence"] == entry.licence
+
+
+def test_the_official_file_comes_first(official: Path, weights: Path) -> None:
+    main(["import", NAME, str(official)])
+    place(weights).write_bytes(b"damaged")
+
+    with pytest.raises(CheckpointError, match="got 7; run"):
+        checkpoints.load(checkpoints.find(NAME))
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"), [(b"something else", "expected"), (LFS_POINTER, "is a Git-LFS pointer")]
+)
+def test_only_the_registered_file_is_imported(
+    official: Path,
+    weights: Path,
+    contents: bytes,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    official.write_bytes(contents)
+
+    assert main(["import", NAME, str(official)]) == 2
+
+    assert reason in capsys.readouterr().err
+    assert not list(weights.iterdir())
+
+
+def test_a_network_in_a_file_needs_no_import(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "conv_tasnet_speech", str(tmp_path)]) == 2
+
+    assert "holds its network and is used as it is" in capsys.readouterr().err
+    assert not list(weights.iterdir())
+
+
+def test_an_import_of_another_file_is_not_used(
+    official: Path, monkeypatch: pytest.MonkeyPatch, weights: Path
+) -> None:
+    main(["import", NAME, str(official)])
+    entry = enter(monkeypatch, official, sha256="0" * 64)
+
+    with pytest.raises(CheckpointError, match="was made from another file than the registered"):
+        checkpoints.load(entry)
+
+
+def test_an_import_that_was_altered_is_not_used(
+    official: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["import", NAME, str(official)])
+    path = weights / f"{NAME}.safetensors"
+    altered = bytearray(path.read_bytes())
+    altered[-1] ^= 1
+    path.write_bytes(altered)
+    capsys.readouterr()
+
+    status, conditions, said = verified(capsys, NAME)
+
+    assert (status, conditions) == (2, {NAME: "damaged import"})
+    assert "were altered since its import" in said
+
+
+@pytest.mark.parametrize("contents", [b"", LFS_POINTER, b"\x08\0\0\0\0\0\0\0{}      "])
+def test_what_is_no_import_is_one_sentence(official: Path, weights: Path, contents: bytes) -> None:
+    (weights / f"{NAME}.safetensors").write_bytes(contents)
+
+    with pytest.raises(CheckpointError, match=f"{NAME}.safetensors") as caught:
+        checkpoints.load(checkpoints.find(NAME))
+
+    assert "\n" not in str(caught.value)
+
+
+# Separating with a file that is not as it should be
+
+
+@pytest.fixture
+def spleeter_weights(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lets Spleeter's file lie in the folder of weights; returns its path."""
+    path = weights / "vocals.th"
+    find = register.find
+    entry = dataclasses.replace(
+        find("spleeter_2stems_vocals"), package="", file=path.name, format="state_dict"
+    )
+
+    def found(name: str) -> Checkpoint:
+        if name != entry.name:
+            return find(name)
+        if not path.exists():
+            return entry
+        contents = path.read_bytes()
+        if contents == LFS_POINTER:
+            return entry
+        sha256 = hashlib.sha256(contents).hexdigest()
+        return dataclasses.replace(entry, sha256=sha256, size_bytes=len(contents))
+
+    monkeypatch.setattr(checkpoints, "find", found)
+    return path
+
+
+def pointer(path: Path) -> None:
+    path.write_bytes(LFS_POINTER)
+
+
+def other_network(path: Path) -> None:
+    torch.save({"conv.weight": torch.ones(2)}, path)
+
+
+def cut_off(path: Path) -> None:
+    other_network(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: None, "no weights for 'spleeter_2stems_vocals' at"),
+        (pointer, "is a Git-LFS pointer in place of 'spleeter_2stems_vocals'"),
+        (other_network, "the weights 'spleeter_2stems_vocals' are of another network than"),
+        (cut_off, "holds more than numbers or is damaged"),
+    ],
+    ids=["missing", "an LFS pointer", "another network", "cut off before it was registered"],
+)
+def test_separating_without_the_right_file_is_one_sentence(
+    spleeter_weights: Path,
+    tmp_path: Path,
+    make: object,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert callable(make)
+    make(spleeter_weights)
+    words = ["separate", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
+
+    assert main([*words, "--recipe", "mdx_default"]) == 2
+
+    said = capsys.readouterr().err
+    assert reason in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()

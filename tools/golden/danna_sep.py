@@ -1,0 +1,126 @@
+"""Golden outputs of Danna-Sep.
+
+    git clone https://github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry training
+    git -C training checkout 2f08f9b
+    git clone https://github.com/yoyololicon/danna-sep
+    pip install julius==0.2.8 norbert==0.2.1    # in an environment of its own
+    python -m tools.golden.danna_sep training danna-sep
+
+The networks come from the first, narrow, the inference from the second; what it imports and does
+not need here (torchaudio, gdown) is replaced by empty modules. Writes tests/golden/danna_sep.npz
+and, with the key names and shapes at full size, tests/golden/danna_sep_keys.json.
+"""
+
+import importlib
+import json
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tools.golden import seeded
+from tools.golden.demucs_v2 import GOLDEN, shapes
+
+SONG = 120_000
+STEP = 89
+"""Every so many samples of a song are kept, so that all of it is looked at."""
+
+BINS_STEP, FRAMES_STEP = 53, 7
+FRAMES = 90
+SEGMENT = 30_000
+
+
+def networks(training: Path, *, full: bool = False) -> dict[str, nn.Module]:
+    """Build the original networks, at full size without seeded weights."""
+    package = types.ModuleType("model")
+    package.__path__ = [str(training / "model")]
+    sys.modules["model"] = package
+    unet: Any = importlib.import_module("model.unet_att")
+    demucs: Any = importlib.import_module("model.demucs")
+    xumx: Any = importlib.import_module("model.x_umx")
+    if full:
+        return {
+            "unet": unet.UNetAttn(max_bins=1487).eval(),
+            "demucs": demucs.DemucsSplit(channels=48).eval(),
+            "xumx": xumx.X_UMX(max_bins=1487).eval(),
+        }
+    made = {
+        "unet": unet.UNetAttn(max_bins=1487, k=2).eval(),
+        "demucs": demucs.DemucsSplit(channels=4).eval(),
+        "xumx": xumx.X_UMX(max_bins=1487, hidden_channels=16).eval(),
+    }
+    for network in made.values():
+        seeded.fill(network, keep=constant)
+    return made
+
+
+def constant(name: str) -> bool:
+    """Whether a tensor is no weight: the kernels of the resampling."""
+    return name.endswith("kernel")
+
+
+def inference(package_folder: Path) -> tuple[Any, Any]:
+    """Import the modules ``danna_sep.infer`` and ``danna_sep.cli``."""
+    for name in ("torchaudio", "gdown"):
+        sys.modules.setdefault(name, types.ModuleType(name))
+    package = types.ModuleType("danna_sep")
+    package.__path__ = [str(package_folder / "danna_sep")]
+    sys.modules["danna_sep"] = package
+    infer = importlib.import_module("danna_sep.infer")
+    return infer, importlib.import_module("danna_sep.cli")
+
+
+def separated(made: dict[str, Any], infer: Any, cli: Any, song: Tensor, *, fast: bool) -> Tensor:
+    """Stems of a song as ``danna_sep/cli.py`` makes them, ``(4, 2, samples)``."""
+    audio = nn.functional.pad(song, (0, 1024))
+    weights = cli.blending_weights_2 if fast else cli.blending_weights_3
+    steps: list[Callable[[], Tensor]] = [
+        lambda: infer.tf_sep(audio, made["unet"], batching=True),
+        lambda: infer.demucs_sep(audio, made["demucs"], rate=44_100, shifts=1),
+        # Its reshaping wants what an ONNX file is given, too: no gaps in memory.
+        lambda: infer.tf_sep(audio, lambda x: made["xumx"](x.contiguous())),
+    ]
+    stems = torch.zeros(4, *song.shape)
+    for weight, step in zip(weights, steps, strict=False):
+        stems += step()[..., : song.shape[-1]] * weight[:, None, None]
+    return stems
+
+
+def magnitudes(frames: int = FRAMES) -> Tensor:
+    """Of a song, ``(1, 2, bins, frames)``."""
+    window = torch.hann_window(4096)
+    spectrum = torch.stft(
+        seeded.song((frames - 1) * 1024, 1), 4096, 1024, window=window, return_complex=True
+    )
+    return spectrum.abs()[None].contiguous()
+
+
+def main(training: Path, package_folder: Path) -> None:
+    """Write both files."""
+    made = networks(training)
+    infer, cli = inference(package_folder)
+    song = seeded.song(SONG)
+    arrays: dict[str, Any] = {}
+    with torch.no_grad():
+        for name in ("unet", "xumx"):
+            arrays[f"{name}_network"] = made[name](magnitudes())[0, ..., ::BINS_STEP, ::FRAMES_STEP]
+        arrays["demucs_network"] = made["demucs"](seeded.song(SEGMENT)[None])[0, ..., ::23]
+        for name in ("full", "fast"):
+            stems = separated(made, infer, cli, song, fast=name == "fast")
+            arrays[f"{name}_song"] = stems[..., ::STEP]
+    with torch.device("meta"):
+        keys = {name: shapes(network) for name, network in networks(training, full=True).items()}
+    GOLDEN.mkdir(exist_ok=True)
+    contents = {name: array.numpy() for name, array in arrays.items()}
+    np.savez_compressed(GOLDEN / "danna_sep.npz", **contents)
+    text = json.dumps(keys, separators=(",", ":"))
+    (GOLDEN / "danna_sep_keys.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
