@@ -26,10 +26,11 @@ class Bag:
     Attributes:
         name: of the table.
         generation: 3 or 4.
-        members: the eight digits that name a file.
+        members: the digits that name a file.
         stems: what the networks give, in their order.
         weights: for each stem, those of the members; all the same where there are none.
         segment_s: in place of what the files say.
+        renamed: the files may call the stems otherwise, in the same order.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Bag:
     stems: Sequence[str] = STEMS
     weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
     segment_s: float | None = None
+    renamed: bool = False
 
     def shares(self, stems: Sequence[str]) -> dict[str, list[float]]:
         """Weights of each member, for each of ``stems``; over the members they sum to 1.
@@ -118,7 +120,7 @@ def separator(
     for member in bag.members:
         if any(shares[member]):
             entry = checkpoints.find(files[member])
-            network = _network(entry, bag.stems)
+            network = _network(entry, bag)
             longest_s = min(longest_s, float(network.segment))
             part = hybrid.place(
                 network,
@@ -142,6 +144,7 @@ def separator(
     )
 
 
-def _network(entry: Checkpoint, stems: Sequence[str]) -> Any:
+def _network(entry: Checkpoint, bag: Bag) -> Any:
     """Load one network; nothing of its file stays in memory."""
-    return demucs_networks.build(checkpoints.contents(entry), entry.name, stems)
+    contents = checkpoints.contents(entry)
+    return demucs_networks.build(contents, entry.name, bag.stems, renamed=bag.renamed)

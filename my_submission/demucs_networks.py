@@ -16,7 +16,7 @@ from my_submission.errors import CheckpointError, ConfigError
 from my_submission.readers import DEMUCS_CLASSES, Contents
 
 
-def build(contents: Contents, name: str, stems: Sequence[str]) -> Any:
+def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool = False) -> Any:
     """Build the network that a file names, and fill it.
 
     Args:
@@ -24,6 +24,7 @@ def build(contents: Contents, name: str, stems: Sequence[str]) -> Any:
             some files are older than it, and some newer.
         name: of the weights, for messages.
         stems: that the network must give, in its order.
+        renamed: whether the file may call them otherwise.
 
     Raises:
         CheckpointError: the file is of another network.
@@ -39,10 +40,11 @@ def build(contents: Contents, name: str, stems: Sequence[str]) -> Any:
         raise CheckpointError(
             f"the arguments of the weights {name!r} make no {contents.network}: {error}"
         ) from error
-    if list(network.sources) != list(stems):
+    known_stems = list(network.sources)
+    if known_stems != list(stems) and not (renamed and len(known_stems) == len(stems)):
         raise CheckpointError(
             f"expected the weights {name!r} to give {', '.join(stems)}, "
-            f"got {', '.join(network.sources)}"
+            f"got {', '.join(known_stems)}"
         )
     network.to_empty(device="cpu")
     checkpoints.fill(network, contents.state, name)

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from my_submission.errors import ConfigError
 
+MOST_LISTED = 24
+"""Names in an error message."""
+
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
     from collections.abc import Mapping
 
@@ -190,11 +193,13 @@ def distinct(stems: object) -> tuple[str, ...]:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """End of an error message: the closest known word and all of them.
+    """End of an error message: the closest known word and all of them, unless they are many.
 
     >>> did_you_mean("hpps", ["hpss", "silence"])
     "; did you mean 'hpss'? (have: hpss, silence)"
     """
     close = difflib.get_close_matches(word, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (have: {', '.join(known) or 'none'})"
+    listed = ", ".join(known[:MOST_LISTED]) or "none"
+    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    return f"{hint} (have: {listed}{more})"

@@ -1,4 +1,4 @@
-"""Demucs v4 (Hybrid Transformer Demucs): drums, bass, other and vocals, or six stems.
+"""Demucs v4 (Hybrid Transformer Demucs): drums, bass, other and vocals, six stems, or film sound.
 
 The classes of the networks come from the package demucs, see requirements-demucs.txt.
 
@@ -23,7 +23,8 @@ def build(
 
     Args:
         bag: one of models/bags.toml: htdemucs, htdemucs_ft (one network for each stem) or
-            htdemucs_6s, which gives guitar and piano, too.
+            htdemucs_6s, which gives guitar and piano, too; cdx23 (trained on DnR alone) gives
+            dialog, effect and music.
         stems: those that are wanted; None: all. Networks that count for none are not loaded.
         segment_s: length of the segments; None: as the networks were trained, 7.8 s.
         overlap: of a segment, with the next, as a part of it.
