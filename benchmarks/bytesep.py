@@ -58,7 +58,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
 
 def _theirs(variant: str, segment_s: float) -> Side:
     """Their driver with their network, after :func:`tools.golden.bytesep.prepare`."""
-    import bytesep.separator as driver  # type: ignore[import-not-found]  # noqa: PLC0415
+    import bytesep.separator as driver  # type: ignore[import-not-found]
 
     segment = round(segment_s * SAMPLE_RATE_HZ)
     network = golden.original(variant)

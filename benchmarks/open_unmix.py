@@ -16,7 +16,7 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, agreement, compare
-from models.open_unmix import prepared
+from models.open_unmix import OpenUnmix, prepared
 from my_submission import threads
 from my_submission.errors import ConfigError
 from my_submission.separators import open_unmix
@@ -59,14 +59,12 @@ def _theirs(original: Path, model: str) -> Side:
     seeded.fill(golden.Prefixed(networks))
     separator: Any = module.Separator(networks, niter=1)
     separator.freeze()
-    return lambda audio: separator(audio[None])[0]  # type: ignore[no-any-return]
+    return lambda audio: separator(audio[None])[0]
 
 
 def _ours(model: str) -> Side:
     """Our engine and networks."""
-    networks = {
-        target: open_unmix.OpenUnmix(hidden=HIDDEN[model]).eval() for target in golden.TARGETS
-    }
+    networks = {target: OpenUnmix(hidden=HIDDEN[model]).eval() for target in golden.TARGETS}
     seeded.fill(golden.Prefixed(dict(networks)))
     ready = tuple(prepared(networks.pop(target)) for target in golden.TARGETS)
     separator = open_unmix.OpenUnmixes(ready, golden.TARGETS, open_unmix.chunking(60))
