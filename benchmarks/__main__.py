@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import hybrid_demucs, mdx_net, memory, spleeter
+from benchmarks import danna_sep, demucs_v2, hybrid_demucs, mdx_net, memory, spleeter
 from benchmarks.timing import HEAD, Line, machine, row
 from my_submission import threads
 from my_submission.errors import DemixError
@@ -24,6 +24,8 @@ CASES: Cases = {
     "htdemucs": hybrid_demucs.run_v4,
     "hdemucs": hybrid_demucs.run_v3,
     "mdx_net": mdx_net.run,
+    "demucs_v2": demucs_v2.run,
+    "danna_sep": danna_sep.run,
     "memory": memory.run,
 }
 

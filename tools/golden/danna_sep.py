@@ -15,7 +15,6 @@ import importlib
 import json
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +76,22 @@ def inference(package_folder: Path) -> tuple[Any, Any]:
 
 def separated(made: dict[str, Any], infer: Any, cli: Any, song: Tensor, *, fast: bool) -> Tensor:
     """Stems of a song as ``danna_sep/cli.py`` makes them, ``(4, 2, samples)``."""
-    audio = nn.functional.pad(song, (0, 1024))
     weights = cli.blending_weights_2 if fast else cli.blending_weights_3
-    steps: list[Callable[[], Tensor]] = [
-        lambda: infer.tf_sep(audio, made["unet"], batching=True),
-        lambda: infer.demucs_sep(audio, made["demucs"], rate=44_100, shifts=1),
-        # Its reshaping wants what an ONNX file is given, too: no gaps in memory.
-        lambda: infer.tf_sep(audio, lambda x: made["xumx"](x.contiguous())),
-    ]
     stems = torch.zeros(4, *song.shape)
-    for weight, step in zip(weights, steps, strict=False):
-        stems += step()[..., : song.shape[-1]] * weight[:, None, None]
+    for weight, name in zip(weights, ("unet", "demucs", "xumx"), strict=False):
+        stems += one(made, infer, song, name) * weight[:, None, None]
     return stems
+
+
+def one(made: dict[str, Any], infer: Any, song: Tensor, name: str) -> Tensor:
+    """Stems of a song by one of the networks, ``(4, 2, samples)``."""
+    audio = nn.functional.pad(song, (0, 1024))
+    if name == "demucs":
+        stems: Tensor = infer.demucs_sep(audio, made[name], rate=44_100, shifts=1)
+    else:
+        # The reshaping of X-UMX wants what an ONNX file is given, too: no gaps in memory.
+        stems = infer.tf_sep(audio, lambda x: made[name](x.contiguous()), batching=name == "unet")
+    return stems[..., : song.shape[-1]]
 
 
 def magnitudes(frames: int = FRAMES) -> Tensor:
