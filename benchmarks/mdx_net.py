@@ -5,6 +5,7 @@ https://github.com/kuielab/mdx-net-submission; see tools/golden/mdx_net.py. Both
 file for each song, as theirs does.
 """
 
+import importlib
 import subprocess
 import sys
 import tempfile
@@ -33,10 +34,14 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     """Measure networks of leaderboard B, which have the shorter chunks.
 
     Raises:
-        ConfigError: there is no clone of the original.
+        ConfigError: there is no clone of the original, or no onnx.
     """
     if original is None:
         raise ConfigError("this benchmark needs --original with a clone of mdx-net-submission")
+    try:
+        importlib.import_module("onnx")  # once; see the golden outputs
+    except ImportError as error:
+        raise ConfigError("this benchmark needs the package onnx; run: pip install onnx") from error
     duration_s = 12.0 if quick else 30.0
     for stem in NETWORKS:
         with tempfile.TemporaryDirectory() as folder:

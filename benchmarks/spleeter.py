@@ -33,7 +33,7 @@ def run(*, quick: bool) -> Iterator[Line]:
         separator = separators.build("spleeter", {"precision": precision})
         # Of the same chunks: on noise the mask depends on where a block begins.
         reference, answer = (
-            streamed(Spleeter(networks[0], networks[1]), audio),
+            streamed(Spleeter(tuple(networks)), audio),
             streamed(separator, audio),
         )
 

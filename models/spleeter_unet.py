@@ -3,13 +3,15 @@
 Letters: b batch, c channels, t frames, f bins. Six steps down halve both t and f, so both must
 be multiples of 64; six steps up double them again. Two oddities of the original are kept,
 because its weights depend on them: the skip connections leave *before* batch normalisation,
-and on the way up the normalisation comes *after* the ReLU.
+and on the way up the normalisation comes *after* the activation. The models of four and five stems
+have exponential units instead of rectifiers; that of five gives what a softmax makes masks of.
 
 Source: Hennequin, Khlif, Voituret, Moussallam, "Spleeter: a fast and efficient music source
 separation tool with pre-trained models", JOSS 5(50), 2020.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +27,17 @@ EPSILON = 1e-3
 class Down(nn.Module):
     """Halve time and frequency: a strided convolution and, kept apart, its activation."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, elu: bool) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, kernel_size=5, stride=2)
         self.norm = nn.BatchNorm2d(outputs, eps=EPSILON)
+        self.activation = nn.ELU() if elu else nn.LeakyReLU(0.2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the skip connection and the input of the next step."""
         # TensorFlow's "same" padding for stride 2 puts the odd row and column at the end.
         skip = self.convolution(F.pad(x, (1, 2, 1, 2)))
-        return skip, F.leaky_relu(self.norm(skip), 0.2)
+        return skip, self.activation(self.norm(skip))
 
 
 class Doubling(nn.ConvTranspose2d):
@@ -48,30 +51,41 @@ class Doubling(nn.ConvTranspose2d):
 class Up(nn.Module):
     """Double time and frequency."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, elu: bool) -> None:
         super().__init__()
         self.convolution: nn.Module = Doubling(inputs, outputs, kernel_size=5, stride=2)
+        self.activation = nn.ELU() if elu else nn.ReLU()
         self.norm = nn.BatchNorm2d(outputs, eps=EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, inputs, t, f)`` to ``(b, outputs, 2 t, 2 f)``."""
-        return self.norm(F.relu(self.convolution(x)))  # type: ignore[no-any-return]
+        return self.norm(self.activation(self.convolution(x)))  # type: ignore[no-any-return]
 
 
 class SpleeterUNet(nn.Module):
     """Estimate the mask of one stem from the magnitudes of a stereo mixture.
+
+    Args:
+        elu: exponential units, as in the models of four and five stems.
+        logits: give the mask before its sigmoid, as in the model of five stems.
+        widths: channels after each step down; of the released weights, unless it is a test's.
 
     Shape:
         magnitudes ``(b, 2, t, f)`` to mask ``(b, 2, t, f)`` in (0, 1); t and f multiples of 64.
         The released weights were trained with t = 512 and f = 1024.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, elu: bool = False, logits: bool = False, widths: Sequence[int] = WIDTHS
+    ) -> None:
         super().__init__()
-        self.down = nn.ModuleList(map(Down, (2, *WIDTHS[:-1]), WIDTHS))
+        self.logits = logits
+        steps = zip((2, *widths[:-1]), widths, strict=True)
+        self.down = nn.ModuleList(Down(inputs, outputs, elu=elu) for inputs, outputs in steps)
         # Every step up but the first also hears the skip connection of its own width.
-        inputs = (512, 512, 256, 128, 64, 32)
-        self.up = nn.ModuleList(map(Up, inputs, (256, 128, 64, 32, 16, 1)))
+        wide = (widths[-1], *(2 * width for width in widths[-2::-1]))
+        steps = zip(wide, (*widths[-2::-1], 1), strict=True)
+        self.up = nn.ModuleList(Up(inputs, outputs, elu=elu) for inputs, outputs in steps)
         self.last = nn.Conv2d(1, 2, kernel_size=4, dilation=2, padding=3)
 
     def forward(self, magnitudes: Tensor) -> Tensor:
@@ -84,7 +98,8 @@ class SpleeterUNet(nn.Module):
         x = self.up[0](skips.pop())
         for step in self.up[1:]:
             x = step(torch.cat([skips.pop(), x], dim=1))
-        return torch.sigmoid(self.last(x))
+        x = self.last(x)
+        return x if self.logits else torch.sigmoid(x)
 
 
 def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> SpleeterUNet:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import samples
-from models.spleeter_unet import SpleeterUNet
-from my_submission import separators
-from my_submission.errors import CheckpointError
+from models.spleeter_unet import SpleeterUNet, prepared
+from my_submission import checkpoints, separators
+from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
-from my_submission.separators.spleeter import Spleeter
+from my_submission.separators.spleeter import STEMS, Spleeter
+from tools.golden import seeded
 
 
 @functools.cache
@@ -61,8 +62,7 @@ def plainly(song: NDArray[np.float64], network: Spleeter) -> NDArray[np.float64]
     heard = torch.from_numpy(np.abs(spectrum[None, :, :, :1024]).astype(np.float32))
     with torch.inference_mode():
         vocals, rest = (
-            (net(heard) * heard).double().square().numpy()[0]
-            for net in (network.vocals, network.accompaniment)
+            (net(heard) * heard).double().square().numpy()[0] for net in network.networks
         )
     mask = (vocals + 5e-11) / (vocals + rest + 1e-10)
     above = np.repeat(mask.mean(axis=2, keepdims=True), 1025, axis=2)
@@ -110,3 +110,73 @@ def test_a_sample_that_was_replaced_is_noticed(
 
     with pytest.raises(CheckpointError, match="expected the music sample of stempeg"):
         samples.folder("mdx", tmp_path)
+
+
+def small(stems: int) -> Spleeter:
+    """A model at a small width, with weights that names seed."""
+    networks = []
+    for stem in STEMS[stems]:
+        network = SpleeterUNet(elu=stems > 2, logits=stems > 4, widths=(2, 3, 4, 5, 6, 7))
+        shapes = {
+            f"{stem}.{name}": tuple(value.shape)
+            for name, value in network.state_dict().items()
+            if value.dim()
+        }
+        state = {name.partition(".")[2]: one for name, one in seeded.state(shapes).items()}
+        checkpoints.fill(network, state, "small")
+        networks.append(prepared(network))
+    return Spleeter(tuple(networks))
+
+
+@pytest.mark.parametrize("stems", [4, 5])
+def test_more_stems_are_separated_as_by_deezers_own_code(stems: int) -> None:
+    with np.load(Path(__file__).parent / "golden" / "spleeter.npz") as arrays:
+        expected = torch.from_numpy(arrays[str(stems)])
+    separator = small(stems)
+    # Their first frame ends where the song begins.
+    song = seeded.song(511 * 1024 - 2048, seed=8)
+    chunk = torch.nn.functional.pad(song, (2048, 0))
+
+    with torch.inference_mode():
+        answer = separator.separate(chunk[None])[0, ..., 2048:][..., 200_000:201_500]
+
+    assert separator.stems == STEMS[stems]
+    for index in range(stems):
+        error = (expected[index] - answer[index]).square().sum()
+        assert 10 * torch.log10(expected[index].square().sum() / error) > 100
+
+
+@pytest.mark.parametrize("above", ["average", "silence"])
+def test_stems_sum_to_the_mixture_or_stay_silent_above(above: str) -> None:
+    separator = Spleeter(small(4).networks, above)
+    chunk = seeded.song(127 * 1024)[None]
+
+    with torch.inference_mode():
+        answer = separator.separate(chunk)[0]
+
+    spectrum = torch.fft.rfft(answer[..., 8192:-8192].sum(dim=(0, 1)).double()).abs()
+    high = spectrum[len(spectrum) * 3 // 4 :].mean() / spectrum.mean()
+    assert (high < 0.01) == (above == "silence")
+    if above == "average":
+        torch.testing.assert_close(answer.sum(dim=0), chunk[0], rtol=0, atol=1e-6)
+
+
+def test_networks_of_more_stems_are_looked_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(entry: checkpoints.Checkpoint) -> dict[str, Tensor]:
+        asked.append(entry.name)
+        return SpleeterUNet().state_dict()
+
+    monkeypatch.setattr(checkpoints, "load", load)
+
+    built = separators.build("spleeter", {"stems": 5})
+
+    assert built.stems == ("vocals", "piano", "drums", "bass", "other")
+    assert asked == [f"spleeter_5stems_{stem}" for stem in built.stems]
+
+
+@pytest.mark.parametrize("options", [{"stems": 3}, {"above": "noise"}], ids=str)
+def test_models_that_do_not_exist_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        separators.build("spleeter", options)
