@@ -183,14 +183,17 @@ def adapt(
     segment_s: float,
     sample_rate_hz: int = 44_100,
     any_length: bool = False,
+    lengths: Lengths = int,
     precision: str = "fp32",
 ) -> Hybrid:
-    """Make a separator of one network that takes any length; see :func:`joined`.
+    """Make a separator of one network; see :func:`place` and :func:`joined`.
 
     Raises:
         ConfigError: there is no such precision.
     """
-    part = place(network, [1.0] * len(stems), range(len(stems)), precision=precision)
+    part = place(
+        network, [1.0] * len(stems), range(len(stems)), lengths=lengths, precision=precision
+    )
     return joined(
         [part], stems, segment_s=segment_s, sample_rate_hz=sample_rate_hz, any_length=any_length
     )
