@@ -160,6 +160,8 @@ def joined(
     """
     segment = int(sample_rate_hz * segment_s)
     context = max(_context(part.lengths, segment) for part in parts)
+    # Context cannot be shortened along with a chunk: the networks' lengths need all of it.
+    shorter = (segment // 2, segment // 4) if any_length and not context else ()
     return Hybrid(
         parts=tuple(parts),
         stems=tuple(stems),
@@ -168,6 +170,7 @@ def joined(
             chunk=segment + 2 * context,
             hop=int((1 - overlap) * segment),
             context=context,
+            shorter=shorter,
             every_hop=True,
             centred=not any_length,
             padded=context > 0,
