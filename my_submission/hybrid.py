@@ -14,6 +14,7 @@ Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX work
 Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -132,7 +133,7 @@ def place(
     """
     how = execution.choose(precision, change_db=bf16_change_db)
     return Part(
-        run=how.prepare(network, rewrite),
+        run=how.prepare(network, rewrite if lengths is int else _lightly),
         weights=tuple(weights),
         outputs=tuple(outputs),
         lengths=lengths,
@@ -200,6 +201,16 @@ def adapt(
     return joined(
         [part], stems, segment_s=segment_s, sample_rate_hz=sample_rate_hz, any_length=any_length
     )
+
+
+def _lightly(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Copy a network without a spectrogram: half its time goes into LSTMs, which do not get faster.
+
+    In float32 the rewrites of its convolutions cost as much as they gain.
+    """
+    if dtype == torch.float32:
+        return copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    return rewrite(network, dtype)
 
 
 def _context(lengths: Lengths, segment: int) -> int:
