@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from benchmarks import memory
 from benchmarks.songs import song
 from benchmarks.spleeter import engine, streamed
-from benchmarks.timing import Line, agreement, compare
+from benchmarks.timing import Line, agreement, compare, row
 from my_submission import demucs_networks, threads
 from my_submission.errors import ConfigError
 from my_submission.hybrid import Hybrid, adapt
@@ -132,17 +133,38 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
 
 
 def main(side: str, name: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory in MiB."""
-    torch.set_num_threads(threads.chosen())
+    """Separate once and print the peak resident memory in MiB; or compare, on a busy machine.
+
+    Args:
+        side: theirs, ours, or both: these are compared in processor seconds of one thread, which
+            other processes disturb less.
+        name: of a case.
+        duration_s: of the song.
+    """
+    torch.set_num_threads(1 if side == "both" else threads.chosen())
     case, audio = CASES[name], song(float(duration_s))
     network = build(case)
     if side == "theirs":
         theirs(network, audio)
     else:
         separator = ours(case, network)
+        torch.set_num_threads(1 if side == "both" else threads.chosen())
+    if side == "ours":
         del network
         streamed(separator, audio)
-    print(memory.own_peak())  # noqa: T201
+    if side != "both":
+        print(memory.own_peak())  # noqa: T201
+        return
+    said = agreement(theirs(network, audio), streamed(separator, audio))
+    line = compare(
+        f"{name}, {duration_s} s, processor seconds: apply_model over ours",
+        lambda: theirs(network, audio),
+        lambda: streamed(separator, audio),
+        repeats=3,
+        note=lambda theirs_s, ours_s: f"{said}: {theirs_s:.1f} s and {ours_s:.1f} s",
+        clock=time.process_time,
+    )
+    print(row(line))  # noqa: T201
 
 
 if __name__ == "__main__":
