@@ -54,7 +54,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
                     f"mdx_net {stem}: demix_base over ours",
                     lambda: theirs(predictor, audio),  # noqa: B023
                     lambda: ours(stem, path, audio),  # noqa: B023
-                    repeats=1 if quick else 3,
+                    repeats=3,
                     note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
                         f"{said}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"
                     ),
