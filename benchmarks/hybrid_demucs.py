@@ -84,14 +84,15 @@ def build(case: Case) -> Any:
     return network
 
 
-def ours(case: Case, network: Any, precision: str = "fp32") -> Hybrid:
-    """Make a separator of a network."""
+def ours(case: Case, network: Any, precision: str = "fp32", *, spare: bool = False) -> Hybrid:
+    """Make a separator of a network, which may be spare."""
     return adapt(
         network,
         STEMS,
         segment_s=case.segment_s,
         any_length=case.kind != "HTDemucs",
         lengths=demucs_networks.lengths(network),
+        spare=spare,
         precision=precision,
     )
 
@@ -147,7 +148,7 @@ def main(side: str, name: str, duration_s: str) -> None:
     if side == "theirs":
         theirs(network, audio)
     else:
-        separator = ours(case, network)
+        separator = ours(case, network, spare=side == "ours")
         torch.set_num_threads(1 if side == "both" else threads.chosen())
     if side == "ours":
         del network

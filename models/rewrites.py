@@ -202,17 +202,22 @@ def gated(z: Tensor) -> Tensor:
     return value * gate.sigmoid()
 
 
-def rewrite(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+def rewrite(
+    network: nn.Module, dtype: torch.dtype = torch.float32, *, spare: bool = False
+) -> nn.Module:
     """Copy a network with everything replaced that is known; the original is not touched.
 
     Args:
         network: already filled with its weights.
         dtype: of the products: float32, which gives the same answer to rounding, or bfloat16.
+        spare: whether nobody needs the original any more. Then it is rewritten itself, which
+            saves the memory of its weights.
 
     Returns:
         A network in evaluation mode, without gradients, that takes and gives float32.
     """
-    faster = copy.deepcopy(network).eval().requires_grad_(False)
+    faster = network if spare else copy.deepcopy(network)
+    faster.eval().requires_grad_(False)
     _replace(faster, dtype)
     return faster
 

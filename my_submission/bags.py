@@ -129,6 +129,7 @@ def separator(
                 shares[member],
                 [given.index(one) if one in given else 0 for one in outputs],
                 lengths=demucs_networks.lengths(network),
+                spare=True,
                 precision=precision,
                 bf16_change_db=entry.bf16_change_db,
             )

@@ -119,7 +119,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load weights into a network, strictly, and make it ready to infer.
 
     Args:
-        network: changed in place.
+        network: changed in place. One on torch's meta device, which has no weights yet, takes
+            the tensors over.
         state: weights by the network's own key names. BatchNorm's step counters may be absent:
             they matter to training only.
         name: of the weights, for the message.
@@ -138,5 +139,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
             f"{len(missing)} keys missing {missing[:2]}, {len(unknown)} unknown {unknown[:2]}, "
             f"{len(shapes)} of another shape {shapes[:2]}"
         )
-    network.load_state_dict(dict(state), strict=False)
+    ours = {key: value.to(own[key].dtype) for key, value in state.items()}
+    meta = any(value.is_meta for value in own.values())
+    # Of the base class: Demucs' own renames keys, and knows no assignment.
+    nn.Module.load_state_dict(network, ours, strict=False, assign=meta)
     network.requires_grad_(requires_grad=False).eval()

@@ -47,7 +47,6 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
             f"expected the weights {name!r} to give {', '.join(stems)}, "
             f"got {', '.join(known_stems)}"
         )
-    network.to_empty(device="cpu")
     checkpoints.fill(network, contents.state, name)
     return network
 

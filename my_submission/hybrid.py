@@ -15,6 +15,7 @@ Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023
 """
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -115,16 +116,18 @@ def place(
     outputs: Sequence[int],
     *,
     lengths: Lengths = int,
+    spare: bool = False,
     precision: str = "fp32",
     bf16_change_db: float | None = None,
 ) -> Part:
     """Make one network of a bag ready.
 
     Args:
-        network: with its weights; it is copied, not changed.
+        network: with its weights.
         weights: of its answers, for each stem of the separator.
         outputs: which of its answers is which stem of the separator.
         lengths: that it wants.
+        spare: whether nobody else needs the network, so that it need not be copied.
         precision: see :mod:`my_submission.execution`.
         bf16_change_db: of these weights, from the register.
 
@@ -132,8 +135,9 @@ def place(
         ConfigError: there is no such precision.
     """
     how = execution.choose(precision, change_db=bf16_change_db)
+    prepare = rewrite if lengths is int else _lightly
     return Part(
-        run=how.prepare(network, rewrite if lengths is int else _lightly),
+        run=how.prepare(network, functools.partial(prepare, spare=spare)),
         weights=tuple(weights),
         outputs=tuple(outputs),
         lengths=lengths,
@@ -188,6 +192,7 @@ def adapt(
     sample_rate_hz: int = 44_100,
     any_length: bool = False,
     lengths: Lengths = int,
+    spare: bool = False,
     precision: str = "fp32",
 ) -> Hybrid:
     """Make a separator of one network; see :func:`place` and :func:`joined`.
@@ -196,21 +201,27 @@ def adapt(
         ConfigError: there is no such precision.
     """
     part = place(
-        network, [1.0] * len(stems), range(len(stems)), lengths=lengths, precision=precision
+        network,
+        [1.0] * len(stems),
+        range(len(stems)),
+        lengths=lengths,
+        spare=spare,
+        precision=precision,
     )
     return joined(
         [part], stems, segment_s=segment_s, sample_rate_hz=sample_rate_hz, any_length=any_length
     )
 
 
-def _lightly(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+def _lightly(network: nn.Module, dtype: torch.dtype, *, spare: bool) -> nn.Module:
     """Copy a network without a spectrogram: half its time goes into LSTMs, which do not get faster.
 
     In float32 the rewrites of its convolutions cost as much as they gain.
     """
-    if dtype == torch.float32:
-        return copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
-    return rewrite(network, dtype)
+    if dtype != torch.float32:
+        return rewrite(network, dtype, spare=spare)
+    plain = network if spare else copy.deepcopy(network)
+    return plain.eval().requires_grad_(requires_grad=False)
 
 
 def _context(lengths: Lengths, segment: int) -> int:
