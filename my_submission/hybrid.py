@@ -97,11 +97,13 @@ class Hybrid:
         heard = [_audible(one) if self.any_length else inner.shape[-1] for one in inner]
         # Networks take the level of all that they hear, so silence of another length matters.
         for length in sorted(set(heard)):
-            some = torch.tensor([one == length for one in heard])
-            total = result[some, ..., context : context + length]
+            some = [index for index, one in enumerate(heard) if one == length]
+            # Chunks of one length are the rule: a view of them, because copies are large.
+            which: slice | list[int] = slice(None) if len(some) == len(heard) else some
+            total = result[which, ..., context : context + length]
             for part in self.parts:
-                part.add(total, chunks[some], context)
-            result[some, ..., context : context + length] = total
+                part.add(total, chunks[which], context)
+            result[which, ..., context : context + length] = total
         return result
 
     def to_cpu(self) -> None:
