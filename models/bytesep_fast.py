@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.bytesep import SLOPE, AbsoluteNorm, Residual
-from models.bytesep_mobilenet import Separable
+from models.bytesep import SLOPE, AbsoluteNorm, Decoder, Residual
+from models.bytesep_mobilenet import Separable, SeparableDecoder
 from models.decoupled import Decoupled
 
 
@@ -27,16 +27,22 @@ class Affine(nn.Module):
         self.factor = nn.Parameter(factor[:, None, None], requires_grad=False)
         self.summand = nn.Parameter(summand[:, None, None], requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(b, c, t, f)`` to a new tensor of its size."""
-        return torch.addcmul(self.summand, x, self.factor)
+    def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Map ``(b, c, t, f)`` to a new tensor of its size, or to ``out``, which may be ``x``."""
+        return torch.addcmul(self.summand, x, self.factor, out=out)
 
 
 class FoldedResidual(nn.Module):
-    """See :class:`models.bytesep.Residual`."""
+    """See :class:`models.bytesep.Residual`.
 
-    def __init__(self, block: Residual) -> None:
+    Args:
+        block: to copy.
+        overwrites: whether nobody needs its input afterwards.
+    """
+
+    def __init__(self, block: Residual, *, overwrites: bool = False) -> None:
         super().__init__()
+        self._overwrites = overwrites
         self.norm = Affine(block.bn1)
         self.first = folded(block.conv1, getattr(block, block.second))
         self.second = block.conv2
@@ -44,18 +50,23 @@ class FoldedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        y = F.leaky_relu_(self.norm(x), SLOPE)
-        y = F.leaky_relu_(self.first(y), SLOPE)
-        y = self.second(y)
         shortcut: Tensor = x if self.shortcut is None else self.shortcut(x)
-        return y.add_(shortcut)  # type: ignore[no-any-return]
+        y = F.leaky_relu_(self.norm(x, x if self._overwrites else None), SLOPE)
+        y = F.leaky_relu_(self.first(y), SLOPE)
+        return self.second(y).add_(shortcut)  # type: ignore[no-any-return]
 
 
 class FoldedSeparable(nn.Module):
-    """See :class:`models.bytesep_mobilenet.Separable`."""
+    """See :class:`models.bytesep_mobilenet.Separable`.
 
-    def __init__(self, blocks: Separable) -> None:
+    Args:
+        blocks: to copy.
+        overwrites: whether nobody needs their input afterwards.
+    """
+
+    def __init__(self, blocks: Separable, *, overwrites: bool = False) -> None:
         super().__init__()
+        self._overwrites = overwrites
         self.norms = nn.ModuleList([Affine(blocks.bn1a), Affine(blocks.bn2a)])
         self.convolutions = nn.ModuleList()
         for block in "12":
@@ -66,13 +77,14 @@ class FoldedSeparable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        for index, (norm, convolutions) in enumerate(
-            zip(self.norms, self.convolutions, strict=True)
-        ):
-            y = x
-            for step in (norm, *convolutions):  # type: ignore[misc]
-                y = step(y if y is x else F.leaky_relu_(y, SLOPE))
-            x = y.add_(x if index or self.shortcut is None else self.shortcut(x))
+        shortcut: Tensor = x if self.shortcut is None else self.shortcut(x)
+        overwritten = x if self._overwrites else None
+        for norm, convolutions in zip(self.norms, self.convolutions, strict=True):
+            x = norm(x, overwritten)
+            for convolution in convolutions:  # type: ignore[attr-defined]
+                x = convolution(F.leaky_relu_(x, SLOPE))
+            x = shortcut = x.add_(shortcut)
+            overwritten = None
         return x
 
 
@@ -95,10 +107,12 @@ def prepared(network: Decoupled, dtype: torch.dtype = torch.float32) -> Decouple
 def _replace(parent: nn.Module) -> None:
     """Replace the blocks below ``parent``."""
     for name, child in list(parent.named_children()):
+        # What was joined for the first block of a step up is heard by that alone.
+        joined = name == "conv_block2" and isinstance(parent, Decoder | SeparableDecoder)
         if isinstance(child, Residual):
-            setattr(parent, name, FoldedResidual(child))
+            setattr(parent, name, FoldedResidual(child, overwrites=joined))
         elif isinstance(child, Separable):
-            setattr(parent, name, FoldedSeparable(child))
+            setattr(parent, name, FoldedSeparable(child, overwrites=joined))
         else:
             _replace(child)
 

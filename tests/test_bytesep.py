@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import bytesep as benchmark
 from models.bytesep import ResUNet143, weights
 from models.bytesep_fast import prepared
 from models.bytesep_mobilenet import MobileNet
@@ -198,3 +199,8 @@ def test_weights_of_another_variant_are_refused() -> None:
 def test_options_are_checked_before_files_are(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         separators.build("bytesep", options)
+
+
+def test_the_benchmark_asks_for_the_original() -> None:
+    with pytest.raises(ConfigError, match="needs --original with a clone of music_source"):
+        next(benchmark.run(quick=True))

@@ -1,5 +1,6 @@
 """Open-Unmix answers as the original does; its golden outputs are of name-seeded weights."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import open_unmix as benchmark
 from models.open_unmix import HEARD, OpenUnmix, prepared, weights
 from my_submission import separators
 from my_submission.errors import CheckpointError, ConfigError
@@ -108,7 +110,19 @@ def test_chunks_begin_where_the_wiener_filter_does() -> None:
     cut = chunking(60)
 
     assert cut.hop % (300 * 1024) == 0
+    assert cut.context % (300 * 1024) == 0
     assert cut.chunk >= 60 * 44_100
+
+
+def test_a_long_song_is_separated_as_if_it_were_one_chunk() -> None:
+    whole = OpenUnmixes(separator().networks[:2], open_unmix.TARGETS[:2], chunking(60))
+    short = dataclasses.replace(whole, chunking=chunking(20))
+    song = seeded.song(44_100 * 28)
+
+    stems = streamed(short, song)
+
+    assert short.chunking.count(song.shape[-1]) == 2
+    assert agreement_db(streamed(whole, song), stems) > 90
 
 
 def test_files_may_hold_tensors_of_earlier_releases() -> None:
@@ -138,12 +152,17 @@ def test_weights_of_another_network_are_refused() -> None:
         ({"targets": ["voice"]}, "targets must be of vocals"),
         ({"targets": ["vocals"]}, "one target needs niter = 0"),
         ({"niter": -1}, "niter must not be negative"),
-        ({"chunk_s": 5}, "expected chunk_s above 6.97"),
+        ({"chunk_s": 5}, "expected chunk_s above 16.25"),
     ],
 )
 def test_options_are_checked_before_files_are(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         separators.build("open_unmix", options)
+
+
+def test_the_benchmark_asks_for_the_original() -> None:
+    with pytest.raises(ConfigError, match="needs --original with a clone of open-unmix-pytorch"):
+        next(benchmark.run(quick=True))
 
 
 def test_the_network_trains() -> None:
