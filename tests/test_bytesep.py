@@ -14,7 +14,8 @@ from models.bytesep_fast import prepared
 from models.bytesep_mobilenet import MobileNet
 from models.decoupled import Decoupled
 from models.pqmf import PQMF
-from my_submission import separators
+from my_submission import checkpoints, separators
+from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import bytesep
@@ -204,3 +205,34 @@ def test_options_are_checked_before_files_are(options: dict[str, object], reason
 def test_the_benchmark_asks_for_the_original() -> None:
     with pytest.raises(ConfigError, match="needs --original with a clone of music_source"):
         next(benchmark.run(quick=True))
+
+
+def test_a_recipe_builds_it_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = network("mobilenet", 1).state_dict()
+    asked = []
+
+    def load(entry: Checkpoint) -> dict[str, Tensor]:
+        asked.append(entry.name)
+        return state
+
+    monkeypatch.setattr(checkpoints, "load", load)
+    options = {"variant": "mobilenet", "stem": ["vocals", "accompaniment"], "chunk_s": 1}
+    separator = separators.build("bytesep", options)
+    chunk = seeded.song(separator.chunking.chunk)[None]
+
+    with torch.inference_mode():
+        stems = separator.separate(chunk)
+
+    assert asked == ["bytesep_mobilenet_vocals", "bytesep_mobilenet_accompaniment"]
+    assert separator.stems == ("vocals", "accompaniment")
+    assert torch.equal(stems[:, 0], stems[:, 1]), "both have the same weights here"
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-30, 30.0])
+def test_extreme_chunks_give_finite_stems(level: float) -> None:
+    separator = ByteSep((prepared(network("subband", 1)),), ("vocals",), chunking(1.0))
+
+    with torch.inference_mode():
+        stems = separator.separate(torch.full((2, 2, separator.chunking.chunk), level))
+
+    assert torch.isfinite(stems).all()

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchmarks import open_unmix as benchmark
 from models.open_unmix import HEARD, OpenUnmix, prepared, weights
-from my_submission import separators
+from my_submission import checkpoints, separators
+from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import open_unmix
@@ -172,3 +173,29 @@ def test_the_network_trains() -> None:
     network(torch.rand(2, 2, 2049, 5, generator=torch.Generator().manual_seed(0))).sum().backward()
 
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_recipe_builds_it_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(entry: Checkpoint) -> dict[str, Tensor]:
+        asked.append(entry.name)
+        return dict(networks()[entry.stems[0]].state_dict())
+
+    monkeypatch.setattr(checkpoints, "load", load)
+    built = separators.build("open_unmix", {"model": "umxhq", "targets": ["drums", "bass"]})
+    chunk = seeded.song(44_100)[None]
+
+    with torch.inference_mode():
+        stems = built.separate(chunk)
+
+    assert asked == ["umxhq_drums", "umxhq_bass"]
+    assert stems.shape == (1, 2, 2, 44_100)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-30, 30.0])
+def test_extreme_chunks_give_finite_stems(level: float) -> None:
+    with torch.inference_mode():
+        stems = separator().separate(torch.full((2, 2, 44_100), level))
+
+    assert torch.isfinite(stems).all()
