@@ -69,6 +69,19 @@ def test_the_network_is_the_original(variant: str, *, fast: bool) -> None:
     assert agreement_db(golden(variant), stems[0].flatten(0, 1)[:, ::STRIDE]) > 100
 
 
+@pytest.mark.parametrize("variant", ["subband", "mobilenet"])
+def test_a_copy_in_bfloat16_is_close_and_leaves_the_network_alone(variant: str) -> None:
+    song = seeded.song(20_000)[None]
+    made = network(variant)
+
+    with torch.inference_mode():
+        coarse = prepared(made, torch.bfloat16)(song)
+        exact = made(song)
+
+    assert coarse.dtype == torch.float32
+    assert 20 < agreement_db(exact, coarse) < 60
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_keys_and_shapes_are_those_of_the_published_files(variant: str) -> None:
     with torch.device("meta"):

@@ -67,6 +67,18 @@ def test_the_network_is_the_original(*, fast: bool) -> None:
     assert agreement_db(golden("network"), answer[:, ::16]) > 110
 
 
+def test_a_copy_in_bfloat16_is_close_and_leaves_the_network_alone() -> None:
+    magnitudes = torch.rand(1, 2, 2049, 9, generator=torch.Generator().manual_seed(0))
+    network = networks()["drums"]
+
+    with torch.inference_mode():
+        coarse = prepared(network, torch.bfloat16)(magnitudes)
+        exact = network(magnitudes)
+
+    assert coarse.dtype == torch.float32
+    assert 20 < agreement_db(exact, coarse) < 60
+
+
 @pytest.mark.parametrize("hidden", [512, 1024])
 def test_keys_and_shapes_are_those_of_the_published_files(hidden: int) -> None:
     with torch.device("meta"):
