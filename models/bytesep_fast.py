@@ -17,6 +17,9 @@ from models.bytesep import SLOPE, AbsoluteNorm, Decoder, Residual
 from models.bytesep_mobilenet import Separable, SeparableDecoder
 from models.decoupled import Decoupled
 
+WIDTH = 64
+"""Channels over which a convolution adds in one go."""
+
 
 class Affine(nn.Module):
     """A batch normalisation that has learnt all that it will, as a factor and a summand."""
@@ -32,20 +35,50 @@ class Affine(nn.Module):
         return torch.addcmul(self.summand, x, self.factor, out=out)
 
 
+class Summed(nn.Module):
+    """A wide 3x3 convolution as the sum of narrow ones over parts of its inputs.
+
+    Channels last, the CPU's convolution adds all that it adds in one go, and the longer that is,
+    the larger the rounding: with 384 channels it is 7 dB above that with 64. Parts are no slower.
+
+    Args:
+        convolution: to copy.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        weights = convolution.weight.detach().split(WIDTH, dim=1)  # type: ignore[no-untyped-call]
+        self.weights = nn.ParameterList(
+            nn.Parameter(weight.clone(), requires_grad=False) for weight in weights
+        )
+        self.bias = convolution.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``."""
+        parts = zip(x.split(WIDTH, dim=1), self.weights, strict=True)  # type: ignore[no-untyped-call]
+        part, weight = next(parts)
+        y = F.conv2d(part, weight, self.bias, padding=1)
+        for part, weight in parts:
+            y.add_(F.conv2d(part, weight, padding=1))
+        return y
+
+
 class FoldedResidual(nn.Module):
     """See :class:`models.bytesep.Residual`.
 
     Args:
         block: to copy.
+        exact: whether to add wide convolutions up in parts.
         overwrites: whether nobody needs its input afterwards.
     """
 
-    def __init__(self, block: Residual, *, overwrites: bool = False) -> None:
+    def __init__(self, block: Residual, *, exact: bool, overwrites: bool = False) -> None:
         super().__init__()
         self._overwrites = overwrites
         self.norm = Affine(block.bn1)
-        self.first = folded(block.conv1, getattr(block, block.second))
-        self.second = block.conv2
+        first, second = folded(block.conv1, getattr(block, block.second)), block.conv2
+        self.first = Summed(first) if exact and first.in_channels > WIDTH else first
+        self.second = Summed(second) if exact and second.in_channels > WIDTH else second
         self.shortcut = getattr(block, "shortcut", None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,24 +130,24 @@ def prepared(network: Decoupled, dtype: torch.dtype = torch.float32) -> Decouple
             bfloat16.
     """
     faster = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
-    _replace(faster)
+    _replace(faster, exact=dtype == torch.float32)
     for name, child in faster.named_children():
         if name not in ("bn0", "pqmf"):
             child.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return faster
 
 
-def _replace(parent: nn.Module) -> None:
+def _replace(parent: nn.Module, *, exact: bool) -> None:
     """Replace the blocks below ``parent``."""
     for name, child in list(parent.named_children()):
         # What was joined for the first block of a step up is heard by that alone.
         joined = name == "conv_block2" and isinstance(parent, Decoder | SeparableDecoder)
         if isinstance(child, Residual):
-            setattr(parent, name, FoldedResidual(child, overwrites=joined))
+            setattr(parent, name, FoldedResidual(child, exact=exact, overwrites=joined))
         elif isinstance(child, Separable):
             setattr(parent, name, FoldedSeparable(child, overwrites=joined))
         else:
-            _replace(child)
+            _replace(child, exact=exact)
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

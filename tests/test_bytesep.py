@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks import bytesep as benchmark
 from models.bytesep import ResUNet143, weights
-from models.bytesep_fast import prepared
+from models.bytesep_fast import Summed, prepared
 from models.bytesep_mobilenet import MobileNet
 from models.decoupled import Decoupled
 from models.pqmf import PQMF
@@ -80,6 +80,20 @@ def test_a_copy_in_bfloat16_is_close_and_leaves_the_network_alone(variant: str) 
 
     assert coarse.dtype == torch.float32
     assert 20 < agreement_db(exact, coarse) < 60
+
+
+def test_wide_convolutions_are_added_up_in_parts_which_is_more_exact() -> None:
+    convolution = torch.nn.Conv2d(384, 5, 3, padding=1)
+    seeded.fill(convolution)
+    parts = Summed(convolution).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(1, 384, 20, 6, generator=torch.Generator().manual_seed(0))
+
+    with torch.inference_mode():
+        answer = parts(x.contiguous(memory_format=torch.channels_last))
+        exact = convolution.double()(x.double())
+
+    assert len(parts.weights) == 6
+    assert agreement_db(exact, answer) > 125
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
