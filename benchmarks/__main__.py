@@ -13,7 +13,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import danna_sep, demucs_v2, hybrid_demucs, mdx_net, memory, spleeter
+from benchmarks import (
+    bytesep,
+    danna_sep,
+    demucs_v2,
+    hybrid_demucs,
+    mdx_net,
+    memory,
+    open_unmix,
+    spleeter,
+)
 from benchmarks.timing import HEAD, Line, machine, row
 from my_submission import threads
 from my_submission.errors import DemixError
@@ -27,6 +36,8 @@ CASES: Cases = {
     "mdx_net": mdx_net.run,
     "demucs_v2": demucs_v2.run,
     "danna_sep": danna_sep.run,
+    "bytesep": bytesep.run,
+    "open_unmix": open_unmix.run,
     "memory": memory.run,
 }
 

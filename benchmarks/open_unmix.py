@@ -67,7 +67,7 @@ def _ours(model: str) -> Side:
     networks = {target: OpenUnmix(hidden=HIDDEN[model]).eval() for target in golden.TARGETS}
     seeded.fill(golden.Prefixed(dict(networks)))
     ready = tuple(prepared(networks.pop(target)) for target in golden.TARGETS)
-    separator = open_unmix.OpenUnmixes(ready, golden.TARGETS, open_unmix.chunking(60))
+    separator = open_unmix.OpenUnmixes(ready, golden.TARGETS, open_unmix.chunking(70))
     return lambda audio: streamed(separator, audio)
 
 

@@ -107,9 +107,12 @@ class Decoder(nn.Module):
             block = Residual(outputs * (2 if index == 2 else 1), outputs, absolute=absolute)
             self.add_module(f"conv_block{index}", block)
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map ``(b, inputs, t, f)`` and the skip connection to the size of the latter."""
-        x = torch.cat([self.conv1(F.relu_(self.bn1(x))), skip], dim=1)
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map ``(b, inputs, t, f)`` and the last skip connection to the size of the latter.
+
+        That is taken off the list, so that nobody holds its memory any longer.
+        """
+        x = torch.cat([self.conv1(F.relu_(self.bn1(x))), skips.pop()], dim=1)
         for index in range(2, 6):
             x = getattr(self, f"conv_block{index}")(x)
         return x
@@ -165,7 +168,7 @@ class ResUNet143(Decoupled):
         for name in CENTRE:
             x = getattr(self, f"conv_block7{name}")(x)
         for index in range(len(STEPS)):
-            x = getattr(self, f"decoder_block{index + 1}")(x, skips.pop())
+            x = getattr(self, f"decoder_block{index + 1}")(x, skips)
         return self.after_conv2(self.after_conv_block1(x))  # type: ignore[no-any-return]
 
 

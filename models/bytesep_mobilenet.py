@@ -76,15 +76,18 @@ class SeparableDecoder(nn.Module):
         self.bn1 = nn.BatchNorm2d(inputs, momentum=MOMENTUM)
         self.conv_block2 = Separable(outputs * 2, outputs)
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map ``(b, inputs, t, f)`` and the skip connection to the size of the latter."""
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map ``(b, inputs, t, f)`` and the last skip connection to the size of the latter.
+
+        That is taken off the list, so that nobody holds its memory any longer.
+        """
         if self.training:  # the statistics are the same; the original normalises larger tensors
             x = F.interpolate(x, scale_factor=self._step)
             x = self.conv1(F.leaky_relu_(self.bn1(x), SLOPE))
         else:  # a convolution of single points may as well come before they are repeated
             x = self.conv1(F.leaky_relu_(self.bn1(x), SLOPE))
             x = F.interpolate(x, scale_factor=self._step)
-        return self.conv_block2(torch.cat([x, skip], dim=1))  # type: ignore[no-any-return]
+        return self.conv_block2(torch.cat([x, skips.pop()], dim=1))  # type: ignore[no-any-return]
 
 
 class MobileNet(Decoupled):
@@ -120,5 +123,5 @@ class MobileNet(Decoupled):
             x = F.avg_pool2d(skips[-1], step)
         x = self.conv_block7(x)
         for index in range(len(STEPS)):
-            x = getattr(self, f"decoder_block{index + 1}")(x, skips.pop())
+            x = getattr(self, f"decoder_block{index + 1}")(x, skips)
         return self.after_conv2(self.after_conv_block1(x))  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ Source: Stoter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix - a reference implementa
 source separation", JOSS 4(41), 2019.
 """
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -90,7 +91,7 @@ class Folded(nn.Module):
         factor, summand = (part.double().repeat(channels) for part in _input(network))
         first = network.fc1.weight.double()
         self.fc1 = _linear(first * factor, first @ summand, network.bn1)
-        self.lstm = network.lstm
+        self.lstm = copy.deepcopy(network.lstm)
         second = network.fc2.weight.double()
         self.fc2 = _linear(second, second.new_zeros(len(second)), network.bn2)
         third = network.fc3.weight.double()

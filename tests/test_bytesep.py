@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import bytesep as benchmark
 from models.bytesep import ResUNet143, weights
-from models.bytesep_fast import prepared
+from models.bytesep_fast import Summed, prepared
 from models.bytesep_mobilenet import MobileNet
 from models.decoupled import Decoupled
 from models.pqmf import PQMF
-from my_submission import separators
+from my_submission import checkpoints, separators
+from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import bytesep
@@ -65,6 +67,33 @@ def test_the_network_is_the_original(variant: str, *, fast: bool) -> None:
 
     assert stems.shape == (1, 2, 2, SEGMENT)
     assert agreement_db(golden(variant), stems[0].flatten(0, 1)[:, ::STRIDE]) > 100
+
+
+@pytest.mark.parametrize("variant", ["subband", "mobilenet"])
+def test_a_copy_in_bfloat16_is_close_and_leaves_the_network_alone(variant: str) -> None:
+    song = seeded.song(20_000)[None]
+    made = network(variant)
+
+    with torch.inference_mode():
+        coarse = prepared(made, torch.bfloat16)(song)
+        exact = made(song)
+
+    assert coarse.dtype == torch.float32
+    assert 20 < agreement_db(exact, coarse) < 60
+
+
+def test_wide_convolutions_are_added_up_in_parts_which_is_more_exact() -> None:
+    convolution = torch.nn.Conv2d(384, 5, 3, padding=1)
+    seeded.fill(convolution)
+    parts = Summed(convolution).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(1, 384, 20, 6, generator=torch.Generator().manual_seed(0))
+
+    with torch.inference_mode():
+        answer = parts(x.contiguous(memory_format=torch.channels_last))
+        exact = convolution.double()(x.double())
+
+    assert len(parts.weights) == 6
+    assert agreement_db(exact, answer) > 125
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -198,3 +227,39 @@ def test_weights_of_another_variant_are_refused() -> None:
 def test_options_are_checked_before_files_are(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         separators.build("bytesep", options)
+
+
+def test_the_benchmark_asks_for_the_original() -> None:
+    with pytest.raises(ConfigError, match="needs --original with a clone of music_source"):
+        next(benchmark.run(quick=True))
+
+
+def test_a_recipe_builds_it_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = network("mobilenet", 1).state_dict()
+    asked = []
+
+    def load(entry: Checkpoint) -> dict[str, Tensor]:
+        asked.append(entry.name)
+        return state
+
+    monkeypatch.setattr(checkpoints, "load", load)
+    options = {"variant": "mobilenet", "stem": ["vocals", "accompaniment"], "chunk_s": 1}
+    separator = separators.build("bytesep", options)
+    chunk = seeded.song(separator.chunking.chunk)[None]
+
+    with torch.inference_mode():
+        stems = separator.separate(chunk)
+
+    assert asked == ["bytesep_mobilenet_vocals", "bytesep_mobilenet_accompaniment"]
+    assert separator.stems == ("vocals", "accompaniment")
+    assert torch.equal(stems[:, 0], stems[:, 1]), "both have the same weights here"
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-30, 30.0])
+def test_extreme_chunks_give_finite_stems(level: float) -> None:
+    separator = ByteSep((prepared(network("subband", 1)),), ("vocals",), chunking(1.0))
+
+    with torch.inference_mode():
+        stems = separator.separate(torch.full((2, 2, separator.chunking.chunk), level))
+
+    assert torch.isfinite(stems).all()

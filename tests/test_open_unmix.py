@@ -1,5 +1,6 @@
 """Open-Unmix answers as the original does; its golden outputs are of name-seeded weights."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import open_unmix as benchmark
 from models.open_unmix import HEARD, OpenUnmix, prepared, weights
-from my_submission import separators
+from my_submission import checkpoints, separators
+from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import open_unmix
@@ -64,6 +67,18 @@ def test_the_network_is_the_original(*, fast: bool) -> None:
     assert agreement_db(golden("network"), answer[:, ::16]) > 110
 
 
+def test_a_copy_in_bfloat16_is_close_and_leaves_the_network_alone() -> None:
+    magnitudes = torch.rand(1, 2, 2049, 9, generator=torch.Generator().manual_seed(0))
+    network = networks()["drums"]
+
+    with torch.inference_mode():
+        coarse = prepared(network, torch.bfloat16)(magnitudes)
+        exact = network(magnitudes)
+
+    assert coarse.dtype == torch.float32
+    assert 20 < agreement_db(exact, coarse) < 60
+
+
 @pytest.mark.parametrize("hidden", [512, 1024])
 def test_keys_and_shapes_are_those_of_the_published_files(hidden: int) -> None:
     with torch.device("meta"):
@@ -108,7 +123,19 @@ def test_chunks_begin_where_the_wiener_filter_does() -> None:
     cut = chunking(60)
 
     assert cut.hop % (300 * 1024) == 0
+    assert cut.context % (300 * 1024) == 0
     assert cut.chunk >= 60 * 44_100
+
+
+def test_a_long_song_is_separated_as_if_it_were_one_chunk() -> None:
+    whole = OpenUnmixes(separator().networks[:2], open_unmix.TARGETS[:2], chunking(60))
+    short = dataclasses.replace(whole, chunking=chunking(20))
+    song = seeded.song(44_100 * 28)
+
+    stems = streamed(short, song)
+
+    assert short.chunking.count(song.shape[-1]) == 2
+    assert agreement_db(streamed(whole, song), stems) > 90
 
 
 def test_files_may_hold_tensors_of_earlier_releases() -> None:
@@ -138,12 +165,17 @@ def test_weights_of_another_network_are_refused() -> None:
         ({"targets": ["voice"]}, "targets must be of vocals"),
         ({"targets": ["vocals"]}, "one target needs niter = 0"),
         ({"niter": -1}, "niter must not be negative"),
-        ({"chunk_s": 5}, "expected chunk_s above 6.97"),
+        ({"chunk_s": 5}, "expected chunk_s above 16.25"),
     ],
 )
 def test_options_are_checked_before_files_are(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         separators.build("open_unmix", options)
+
+
+def test_the_benchmark_asks_for_the_original() -> None:
+    with pytest.raises(ConfigError, match="needs --original with a clone of open-unmix-pytorch"):
+        next(benchmark.run(quick=True))
 
 
 def test_the_network_trains() -> None:
@@ -153,3 +185,29 @@ def test_the_network_trains() -> None:
     network(torch.rand(2, 2, 2049, 5, generator=torch.Generator().manual_seed(0))).sum().backward()
 
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_recipe_builds_it_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(entry: Checkpoint) -> dict[str, Tensor]:
+        asked.append(entry.name)
+        return dict(networks()[entry.stems[0]].state_dict())
+
+    monkeypatch.setattr(checkpoints, "load", load)
+    built = separators.build("open_unmix", {"model": "umxhq", "targets": ["drums", "bass"]})
+    chunk = seeded.song(44_100)[None]
+
+    with torch.inference_mode():
+        stems = built.separate(chunk)
+
+    assert asked == ["umxhq_drums", "umxhq_bass"]
+    assert stems.shape == (1, 2, 2, 44_100)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-30, 30.0])
+def test_extreme_chunks_give_finite_stems(level: float) -> None:
+    with torch.inference_mode():
+        stems = separator().separate(torch.full((2, 2, 44_100), level))
+
+    assert torch.isfinite(stems).all()

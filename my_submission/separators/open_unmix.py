@@ -27,8 +27,9 @@ SAMPLE_RATE_HZ = 44_100
 WIENER_FRAMES = 300
 """Over which the stems' directions do not change, by the authors."""
 
-CONTEXT_FRAMES = 100
-"""Frames at both ends of a chunk that are thrown away, and that are cross-faded."""
+FADED_FRAMES = 100
+"""Frames over which chunks are cross-faded. At both ends, a block of the Wiener filter is thrown
+away: one that has frames without context estimates its directions from them, too."""
 
 MODELS = ("umx", "umxhq", "umxl")
 TARGETS = ("vocals", "drums", "bass", "other")
@@ -103,25 +104,25 @@ class OpenUnmixes:
 
 
 def chunking(chunk_s: float) -> Chunking:
-    """Chunks that begin where the Wiener filter does.
+    """Chunks that begin where a block of the Wiener filter does.
 
     Args:
-        chunk_s: their length in seconds, rounded up to whole blocks of the Wiener filter.
+        chunk_s: their length in seconds, at least; it is rounded up.
 
     Raises:
-        ValueError: they are shorter than two blocks.
+        ValueError: they are too short to have anything between their ends.
     """
-    block = WIENER_FRAMES * FRAME_HOP
-    blocks = -int(-chunk_s * SAMPLE_RATE_HZ // block)
-    if blocks < 2:
-        raise ValueError(f"expected chunk_s above {block / SAMPLE_RATE_HZ:.2f}, got {chunk_s}")
-    shorter = tuple(blocks // parts * block for parts in (2, 4) if blocks // parts >= 2)
+    block, fade = WIENER_FRAMES * FRAME_HOP, FADED_FRAMES * FRAME_HOP
+    blocks = -int((fade - chunk_s * SAMPLE_RATE_HZ) // block)
+    if blocks < 3:
+        least_s = (2 * block + fade) / SAMPLE_RATE_HZ
+        raise ValueError(f"expected chunk_s above {least_s:.2f}, got {chunk_s}")
     return Chunking(
-        chunk=blocks * block,
-        hop=(blocks - 1) * block,
-        context=CONTEXT_FRAMES * FRAME_HOP,
+        chunk=blocks * block + fade,
+        hop=(blocks - 2) * block,
+        context=block,
         step=block,
-        shorter=shorter,
+        shorter=tuple(blocks // parts * block for parts in (2, 4) if blocks // parts >= 2),
     )
 
 
@@ -132,7 +133,7 @@ def build(
     niter: int = 1,
     softmask: bool = False,
     residual: bool = False,
-    chunk_s: float = 60.0,
+    chunk_s: float = 70.0,
     precision: str = "fp32",
 ) -> OpenUnmixes:
     """Load one network for each target from files that a user has put in place.
