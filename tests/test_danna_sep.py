@@ -151,7 +151,7 @@ def test_blocks_of_the_unet_are_asked_one_by_one() -> None:
     separator = DannaSep(
         networks={"unet": mask},
         weights={"unet": (1.0,) * 4},
-        chunking=danna_sep.chunking(14),
+        chunking=danna_sep.chunking(4),
         unet_frames=70,
     )
     chunk = seeded.song(150 * FRAME_HOP)
@@ -169,7 +169,7 @@ def test_demucs_is_limited_and_falls_short_in_silence() -> None:
     separator = DannaSep(
         networks={"demucs": loud},
         weights={"demucs": (1.0, 0.5, 1.0, 1.0)},
-        chunking=danna_sep.chunking(14),
+        chunking=danna_sep.chunking(4),
     )
 
     stems = separator.separate(torch.ones(1, 2, 20_000))[0]
@@ -180,11 +180,13 @@ def test_demucs_is_limited_and_falls_short_in_silence() -> None:
     assert not stems[:, :, 20_000 + 1024 - 5000 :].any()
 
 
-def test_a_minute_is_one_chunk_and_one_block_of_the_unet() -> None:
-    cut = danna_sep.chunking(60)
+def test_chunks_begin_where_the_minutes_of_the_unet_do() -> None:
+    for chunk_s, minutes in ((60, 1), (61, 2), (300, 5)):
+        cut = danna_sep.chunking(chunk_s)
 
-    assert (cut.chunk + 1024) // FRAME_HOP + 1 == danna_sep.UNET_FRAMES
-    assert cut.hop % FRAME_HOP == cut.context % FRAME_HOP == 0
+        assert cut.hop == minutes * danna_sep.UNET_FRAMES * FRAME_HOP
+        assert cut.chunk > cut.hop + 2 * cut.context
+        assert cut.chunk % FRAME_HOP == cut.context % FRAME_HOP == 0
 
 
 def test_the_blends_are_those_of_the_authors() -> None:
@@ -198,7 +200,7 @@ def test_the_blends_are_those_of_the_authors() -> None:
     ("options", "message"),
     [
         ({"only": "umx"}, "no network 'umx'; did you mean 'xumx'"),
-        ({"chunk_s": 10}, r"need chunk_s > 12\.0, got 10"),
+        ({"chunk_s": 1}, "need chunk_s >= 2, got 1"),
     ],
 )
 def test_options_of_no_use_are_refused(options: dict[str, Any], message: str) -> None:
