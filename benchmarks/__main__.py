@@ -23,6 +23,7 @@ CASES: Cases = {
     "spleeter": spleeter.run,
     "htdemucs": hybrid_demucs.run_v4,
     "hdemucs": hybrid_demucs.run_v3,
+    "demucs_time": hybrid_demucs.run_time,
     "mdx_net": mdx_net.run,
     "demucs_v2": demucs_v2.run,
     "danna_sep": danna_sep.run,

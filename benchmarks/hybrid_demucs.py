@@ -1,53 +1,98 @@
-"""Hybrid Demucs, v3 and v4: ours against demucs' own driver, on the same random weights."""
+"""Demucs v3 and v4: ours against demucs' own driver, on the same random weights."""
 
+import importlib
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks import memory
 from benchmarks.songs import song
 from benchmarks.spleeter import engine, streamed
 from benchmarks.timing import Line, agreement, compare
+from my_submission import demucs_networks, threads
 from my_submission.errors import ConfigError
-from my_submission.hybrid import adapt
+from my_submission.hybrid import Hybrid, adapt
 
+MODULE = "benchmarks.hybrid_demucs"
 STEMS = ("drums", "bass", "other", "vocals")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One network at its full size.
+
+    Attributes:
+        module: of the package demucs.
+        kind: its class there.
+        options: of the class.
+        segment_s: length of the segments.
+        duration_s: of the song, and of that of a quick run.
+    """
+
+    module: str
+    kind: str
+    options: dict[str, Any]
+    segment_s: float
+    duration_s: tuple[float, float]
+
+
+V4 = {"channels": 48, "bottom_channels": 512, "dconv_mode": 3}
+CASES = {
+    "htdemucs": Case("demucs.htdemucs", "HTDemucs", V4, 7.8, (30.0, 12.0)),
+    "hdemucs": Case("demucs.hdemucs", "HDemucs", {"channels": 48}, 44.0, (90.0, 10.0)),
+    "demucs_time": Case("demucs.demucs", "Demucs", {"channels": 64}, 44.0, (60.0, 10.0)),
+}
 
 
 def run_v4(*, quick: bool) -> Iterator[Line]:
     """Measure HTDemucs of 48 channels, 7.8 s segments."""
-    network = build("HTDemucs", {"channels": 48, "bottom_channels": 512, "dconv_mode": 3})
-    network.segment = 7.8
-    duration_s = 12.0 if quick else 30.0
-    yield from _run("htdemucs", network, 7.8, duration_s, any_length=False, quick=quick)
+    yield from _run("htdemucs", quick=quick)
 
 
 def run_v3(*, quick: bool) -> Iterator[Line]:
     """Measure HDemucs of 48 channels, 44 s segments."""
-    network = build("HDemucs", {"channels": 48})
-    network.segment = 44.0
-    yield from _run("hdemucs", network, 44.0, 10.0 if quick else 90.0, any_length=True, quick=quick)
+    yield from _run("hdemucs", quick=quick)
 
 
-def build(name: str, options: dict[str, Any]) -> Any:
+def run_time(*, quick: bool) -> Iterator[Line]:
+    """Measure the networks of v3 without a spectrogram, of 64 channels."""
+    yield from _run("demucs_time", quick=quick)
+
+
+def build(case: Case) -> Any:
     """Build a network with random weights, always the same.
 
     Raises:
         ConfigError: demucs is not installed.
     """
     try:
-        import demucs.hdemucs
-        import demucs.htdemucs
+        kind = getattr(importlib.import_module(case.module), case.kind)
     except ImportError as error:
         raise ConfigError(
             "this benchmark needs demucs; run: "
-            "pip install --requirement benchmarks/requirements.txt"
+            "pip install --no-deps --requirement requirements-demucs.txt"
         ) from error
-    kind = {"HTDemucs": demucs.htdemucs.HTDemucs, "HDemucs": demucs.hdemucs.HDemucs}[name]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(2023)
-        return kind(list(STEMS), **options).eval()
+        network = kind(list(STEMS), **case.options).eval()
+    network.segment = case.segment_s
+    return network
+
+
+def ours(case: Case, network: Any, precision: str = "fp32") -> Hybrid:
+    """Make a separator of a network."""
+    return adapt(
+        network,
+        STEMS,
+        segment_s=case.segment_s,
+        any_length=case.kind != "HTDemucs",
+        lengths=demucs_networks.lengths(network),
+        precision=precision,
+    )
 
 
 def theirs(network: Any, audio: Tensor) -> Tensor:
@@ -58,24 +103,19 @@ def theirs(network: Any, audio: Tensor) -> Tensor:
     return answer
 
 
-def _run(
-    name: str,
-    network: Any,
-    segment_s: float,
-    duration_s: float,
-    *,
-    any_length: bool,
-    quick: bool,
-) -> Iterator[Line]:
+def _run(name: str, *, quick: bool) -> Iterator[Line]:
     """Measure both precisions, and the engine over the bare network."""
-    audio = song(duration_s)
+    case = CASES[name]
+    duration_s = case.duration_s[quick]
+    network, audio = build(case), song(duration_s)
     reference = theirs(network, audio)
     for precision in ("fp32", "bf16"):
-        separator = adapt(
-            network, STEMS, segment_s=segment_s, any_length=any_length, precision=precision
-        )
+        separator = ours(case, network, precision)
         answer = streamed(separator, audio)
         said = f"{agreement(reference, answer)}, {duration_s:.1f} s"
+        if precision == "fp32":
+            sides = (memory.of_side(MODULE, side, name, duration_s) for side in ("theirs", "ours"))
+            said = f"{said}, peak MiB {', '.join(map(str, sides))}"
         yield (
             compare(
                 f"{name} {precision}: apply_model over ours",
@@ -89,3 +129,21 @@ def _run(
         )
         if precision == "fp32" or not quick:
             yield from engine(f"{name} {precision}", separator, audio, repeats=1 if quick else 5)
+
+
+def main(side: str, name: str, duration_s: str) -> None:
+    """Separate once, and print the peak resident memory in MiB."""
+    torch.set_num_threads(threads.chosen())
+    case, audio = CASES[name], song(float(duration_s))
+    network = build(case)
+    if side == "theirs":
+        theirs(network, audio)
+    else:
+        separator = ours(case, network)
+        del network
+        streamed(separator, audio)
+    print(memory.own_peak())  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

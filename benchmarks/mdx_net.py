@@ -6,7 +6,6 @@ file for each song, as theirs does.
 """
 
 import importlib
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import memory
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, agreement, compare
@@ -49,7 +49,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
             with golden.original(original, "b") as predict_blend:
                 predictor = prepared(predict_blend, stem, path)
                 reference, answer = theirs(predictor, audio), ours(stem, path, audio)
-                said = f"{agreement(reference, answer)}, {memory(original, stem, path, duration_s)}"
+                said = f"{agreement(reference, answer)}, {peaks(original, stem, path, duration_s)}"
                 yield compare(
                     f"mdx_net {stem}: demix_base over ours",
                     lambda: theirs(predictor, audio),  # noqa: B023
@@ -93,20 +93,17 @@ def ours(stem: str, path: Path, audio: Tensor) -> Tensor:
     return streamed(adapt(open_session(path), stem), audio)[0]
 
 
-def memory(original: Path, stem: str, path: Path, duration_s: float) -> str:
+def peaks(original: Path, stem: str, path: Path, duration_s: float) -> str:
     """Peak resident memory of each side in a process of its own."""
-    peaks = []
-    for side in ("theirs", "ours"):
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.mdx_net", side]
-        command += [str(original), stem, str(path), str(duration_s)]
-        root = Path(__file__).parents[1]
-        done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
-        peaks.append(int(done.stdout.split()[-1]) // 1024)
-    return f"peak {peaks[0]} MiB and {peaks[1]} MiB"
+    arguments = (original, stem, path, duration_s)
+    theirs_mib, ours_mib = (
+        memory.of_side("benchmarks.mdx_net", side, *arguments) for side in ("theirs", "ours")
+    )
+    return f"peak {theirs_mib} MiB and {ours_mib} MiB"
 
 
 def main(side: str, original: str, stem: str, path: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory in KiB."""
+    """Separate once, and print the peak resident memory in MiB."""
     torch.set_num_threads(threads.chosen())
     audio = song(float(duration_s))
     if side == "ours":
@@ -114,8 +111,7 @@ def main(side: str, original: str, stem: str, path: str, duration_s: str) -> Non
     else:
         with golden.original(Path(original), "b") as predict_blend:
             theirs(prepared(predict_blend, stem, Path(path)), audio)
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))  # noqa: T201
+    print(memory.own_peak())  # noqa: T201
 
 
 if __name__ == "__main__":

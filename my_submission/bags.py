@@ -122,10 +122,12 @@ def separator(
             entry = checkpoints.find(files[member])
             network = _network(entry, bag)
             longest_s = min(longest_s, float(network.segment))
+            used = [one for one, share in zip(outputs, shares[member], strict=True) if share]
+            given = demucs_networks.keep(network, used)
             part = hybrid.place(
                 network,
                 shares[member],
-                outputs,
+                [given.index(one) if one in given else 0 for one in outputs],
                 lengths=demucs_networks.lengths(network),
                 precision=precision,
                 bf16_change_db=entry.bf16_change_db,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from my_submission import checkpoints
 from my_submission.errors import CheckpointError, ConfigError
@@ -66,6 +67,43 @@ def _class_of(network: str, name: str) -> Callable[..., Any]:
             f"Demucs v3 and v4 need the package demucs, which cannot be imported ({error}); run: "
             "pip install --no-deps --requirement requirements-demucs.txt"
         ) from error
+
+
+def keep(network: Any, outputs: Sequence[int]) -> list[int]:
+    """Let a network compute only some of its outputs from its last layers on, where it can.
+
+    Args:
+        network: changed in place. One with a Wiener filter needs all outputs and is left alone.
+        outputs: that are wanted.
+
+    Returns:
+        Those that it gives now, in its order.
+    """
+    everything = list(range(len(network.sources)))
+    last = [_last_layer(getattr(network, part, None)) for part in ("decoder", "tdecoder")]
+    layers = [layer for layer in last if layer is not None]
+    kept = [output for output in everything if output in outputs]
+    if not getattr(network, "cac", True) or not layers or kept == everything:
+        return everything
+    for layer in layers:
+        each = layer.out_channels // len(everything)
+        rows = [each * output + channel for output in kept for channel in range(each)]
+        layer.weight = nn.Parameter(layer.weight.detach()[:, rows].clone())
+        layer.bias = nn.Parameter(layer.bias.detach()[rows].clone())
+        layer.out_channels = len(rows)
+    network.sources = [network.sources[output] for output in kept]
+    return kept
+
+
+def _last_layer(decoder: Any) -> Any:
+    """The transposed convolution of a decoder that gives all outputs; None if there is none."""
+    if not decoder:
+        return None
+    step = decoder[-1]
+    if isinstance(step, nn.Sequential):
+        return step[-1]
+    # A norm after it would hear all outputs.
+    return step.conv_tr if isinstance(step.norm2, nn.Identity) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

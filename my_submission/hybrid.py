@@ -160,6 +160,8 @@ def joined(
     """
     segment = int(sample_rate_hz * segment_s)
     context = max(_context(part.lengths, segment) for part in parts)
+    # Context cannot be shortened along with a chunk: the networks' lengths need all of it.
+    shorter = (segment // 2, segment // 4) if any_length and not context else ()
     return Hybrid(
         parts=tuple(parts),
         stems=tuple(stems),
@@ -168,6 +170,7 @@ def joined(
             chunk=segment + 2 * context,
             hop=int((1 - overlap) * segment),
             context=context,
+            shorter=shorter,
             every_hop=True,
             centred=not any_length,
             padded=context > 0,
@@ -183,14 +186,17 @@ def adapt(
     segment_s: float,
     sample_rate_hz: int = 44_100,
     any_length: bool = False,
+    lengths: Lengths = int,
     precision: str = "fp32",
 ) -> Hybrid:
-    """Make a separator of one network that takes any length; see :func:`joined`.
+    """Make a separator of one network; see :func:`place` and :func:`joined`.
 
     Raises:
         ConfigError: there is no such precision.
     """
-    part = place(network, [1.0] * len(stems), range(len(stems)), precision=precision)
+    part = place(
+        network, [1.0] * len(stems), range(len(stems)), lengths=lengths, precision=precision
+    )
     return joined(
         [part], stems, segment_s=segment_s, sample_rate_hz=sample_rate_hz, any_length=any_length
     )

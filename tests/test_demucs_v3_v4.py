@@ -225,3 +225,26 @@ def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
         ConfigError, match="pip install --no-deps --requirement requirements-demucs"
     ):
         demucs_networks.build(contents(), "small", ["a"])
+
+
+@pytest.mark.parametrize(("kind", "given"), [("time", [1, 3]), ("complex", [1, 3]), ("v4", [1, 3])])
+def test_a_network_can_be_left_with_some_of_its_outputs(kind: str, given: list[int]) -> None:
+    make, options = KINDS[kind]
+    network = make(sources=["a", "b", "c", "d"], **options).eval()
+    chunk = seeded.song(30_000)[None]
+
+    with torch.inference_mode():
+        everything = network(chunk)
+        assert demucs_networks.keep(network, [3, 1]) == given
+        some = network(chunk)
+
+    assert some.shape == (1, 2, 2, 30_000)
+    assert network.sources == ["b", "d"]
+    assert agreement_db(everything[:, given], some) > 100
+
+
+def test_a_network_with_a_wiener_filter_keeps_its_outputs() -> None:
+    make, options = KINDS["amplitude"]
+    network = make(sources=["a", "b"], **options)
+
+    assert demucs_networks.keep(network, [1]) == [0, 1]

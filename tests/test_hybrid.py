@@ -74,3 +74,12 @@ def test_silence_at_the_end_is_computed_only_where_it_must(any_length: bool, exp
     assert network.lengths == [expected]
     assert answer.shape == (1, 2, 2, 40)
     torch.testing.assert_close(answer.sum(dim=1), chunk)
+
+
+def test_where_memory_is_short_segments_may_be_shorter() -> None:
+    hybrid, network = adapted(any_length=True)
+
+    assert hybrid.chunking.shorter == (20, 10)
+    hybrid.separate(torch.ones(1, 2, 20))
+    assert network.lengths == [20]
+    assert adapted(any_length=False)[0].chunking.shorter == ()
