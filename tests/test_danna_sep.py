@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models import d3_fast
 from models.d3_unet import D3UNet
 from models.demucs_split import DemucsSplit
 from models.xumx import XUMX
@@ -95,6 +96,17 @@ def test_a_song_is_separated_as_by_the_original(fast: bool, golden: dict[str, Te
     stems = separated(adapt(networks(), fast=fast), seeded.song(SONG))
 
     assert agreement_db(golden["fast_song" if fast else "full_song"], stems[..., ::STEP]) > 90
+
+
+@pytest.mark.parametrize("frames", [130, 131, 257])
+def test_tiles_of_the_unet_change_nothing(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
+    plain = D3UNet(heard=80, growth=2)
+    seeded.fill(plain)
+    monkeypatch.setattr(d3_fast, "TILE", 64)
+
+    with torch.inference_mode():
+        heard = magnitudes(frames)[:, :, :100]
+        assert agreement_db(plain.eval()(heard), d3_fast.prepared(plain)(heard)) > 100
 
 
 def test_names_and_shapes_at_full_size_are_those_of_the_original() -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import d3_unet, demucs_split, xumx
+from models import d3_fast, d3_unet, demucs_split, xumx
 from models.stft import istft, stft
 from models.wiener import wiener
 from my_submission import checkpoints, execution
@@ -61,7 +61,7 @@ FAST = {"unet": (0.4, 0.27, 0.5, 0.6), "demucs": (0.6, 0.73, 0.5, 0.4)}
 """Weights of the stems by network, in the authors' order."""
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[..., nn.Module], bool]] = {
-    "unet": (d3_unet.D3UNet, d3_unet.prepared, True),
+    "unet": (d3_unet.D3UNet, d3_fast.prepared, True),
     "demucs": (demucs_split.DemucsSplit, demucs_split.prepared, False),
     "xumx": (xumx.XUMX, xumx.prepared, False),
 }
