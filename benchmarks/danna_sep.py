@@ -82,10 +82,12 @@ def _ours(original: Path, part: str) -> Side:
 
 
 def main(side: str, original: str, part: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory in KiB."""
+    """Separate once, and print the peak resident memory of that in KiB."""
     torch.set_num_threads(threads.chosen())
     make = _ours if side == "ours" else _theirs
-    make(Path(original), part)(song(float(duration_s)))
+    separate = make(Path(original), part)
+    peak.forget()
+    separate(song(float(duration_s)))
     peak.report()
 
 

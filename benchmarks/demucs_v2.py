@@ -100,10 +100,12 @@ def _ours(original: Path, version: str, channels: int) -> Side:
 
 
 def main(side: str, original: str, version: str, channels: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory in KiB."""
+    """Separate once, and print the peak resident memory of that in KiB."""
     torch.set_num_threads(threads.chosen())
     make = _ours if side == "ours" else _theirs
-    make(Path(original), version, int(channels))(song(float(duration_s)))
+    separate = make(Path(original), version, int(channels))
+    peak.forget()
+    separate(song(float(duration_s)))
     peak.report()
 
 

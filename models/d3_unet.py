@@ -9,9 +9,6 @@ separation", arXiv:2010.01733; github.com/yoyololicon/music-demixing-challenge-i
 Key names are those of Danna-Sep's file.
 """
 
-import copy
-import itertools
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -198,84 +195,3 @@ def filled(x: Tensor, like: Tensor, value: float = 0.0) -> Tensor:
     """Append bins and frames of one value up to the size of another tensor."""
     bins, frames = like.shape[2] - x.shape[2], like.shape[3] - x.shape[3]
     return F.pad(x, (0, frames, 0, bins), value=value) if bins or frames else x
-
-
-class FoldedD2(nn.Module):
-    """A D2 block whose normalisations are inside its convolutions.
-
-    The part that layer i makes for layer j is scaled as layer j is; the shift is added once, by
-    the layer itself.
-    """
-
-    def __init__(self, original: D2Block) -> None:
-        super().__init__()
-        self.growth, self.conv_layers = original.growth, nn.ModuleList()
-        norms = [scale_and_shift(norm[0]) for norm in original.bn_layers]  # type: ignore[index]
-        for number, convolution in enumerate(original.conv_layers):
-            assert isinstance(convolution, nn.Conv2d)
-            scale = torch.cat([scale for scale, _ in norms[number:]])
-            shift = torch.zeros_like(scale)
-            shift[: self.growth] = norms[number][1]
-            self.conv_layers.append(folded(convolution, scale, shift))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See :class:`D2Block`."""
-        answers: list[Tensor] = []
-        later: Tensor | None = None
-        for convolution in self.conv_layers:
-            parts = convolution(x)
-            if later is not None:
-                parts += later
-            x = parts[:, : self.growth].relu()
-            later = parts[:, self.growth :]
-            answers.append(x)
-        return torch.cat(answers, dim=1)
-
-
-def prepared(network: D3UNet, dtype: torch.dtype = torch.float32) -> D3UNet:
-    """Copy a network for inference on a CPU: normalisations folded, channels last.
-
-    Args:
-        network: with its weights, which are not touched.
-        dtype: of everything in it: float32, the same answer to rounding, or bfloat16.
-    """
-    faster = copy.deepcopy(network).eval()
-    for step in (*faster.down_convs, *faster.up_convs):
-        block = step[0]
-        for number, inner in enumerate(block.d2_layers):
-            block.d2_layers[number] = FoldedD2(inner)
-    for row in (*faster.up_convs, faster.end, faster.attn):
-        fold_row(row)
-    return faster.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def fold_row(row: nn.Module) -> None:
-    """Fold each normalisation of a sequence into the convolution before it, in place."""
-    layers = list(row.named_children())
-    for (name, layer), (norm_name, norm) in itertools.pairwise(layers):
-        if isinstance(norm, nn.BatchNorm2d):
-            if isinstance(layer, LocalAttention):
-                setattr(layer, "out_conv", folded(layer.out_conv, *scale_and_shift(norm)))  # noqa: B010
-            else:
-                setattr(row, name, folded(layer, *scale_and_shift(norm)))
-            setattr(row, norm_name, nn.Identity())
-
-
-def folded(convolution: nn.Module, scale: Tensor, shift: Tensor) -> nn.Conv2d | nn.ConvTranspose2d:
-    """A convolution without a bias, with its outputs scaled and shifted."""
-    assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d)
-    faster = copy.deepcopy(convolution)
-    outputs = 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
-    shape = [1, 1, 1, 1]
-    shape[outputs] = -1
-    faster.weight = nn.Parameter(convolution.weight.detach() * scale.reshape(shape))
-    faster.bias = nn.Parameter(shift)
-    return faster
-
-
-def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a normalisation does at inference."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias.detach() - norm.running_mean * scale

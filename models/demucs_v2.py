@@ -108,12 +108,7 @@ class Demucs(nn.Module):
         >>> Demucs(2, depth=2, resample=False).valid_length(100)
         148
         """
-        length = samples * 2 if self.up else samples
-        for _ in range(self.depth):
-            length = max(math.ceil((length - KERNEL) / STRIDE) + 1, 1) + CONTEXT - 1
-        for _ in range(self.depth):
-            length = (length - 1) * STRIDE + KERNEL
-        return math.ceil(length / 2) if self.up else length
+        return valid_length(samples, depth=self.depth, resample=self.up is not None)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """See the class."""
@@ -180,6 +175,16 @@ def prepared(network: Demucs, dtype: torch.dtype = torch.float32) -> Demucs:
         dtype: of the products of its convolutions, float32 or bfloat16.
     """
     return Prepared(network, dtype).eval()
+
+
+def valid_length(samples: int, *, depth: int, resample: bool) -> int:
+    """See :meth:`Demucs.valid_length`; without a network, so that nobody has to keep one."""
+    length = samples * 2 if resample else samples
+    for _ in range(depth):
+        length = max(math.ceil((length - KERNEL) / STRIDE) + 1, 1) + CONTEXT - 1
+    for _ in range(depth):
+        length = (length - 1) * STRIDE + KERNEL
+    return math.ceil(length / 2) if resample else length
 
 
 def trimmed(x: Tensor, samples: int) -> Tensor:

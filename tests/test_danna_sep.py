@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models import d3_fast
 from models.d3_unet import D3UNet
 from models.demucs_split import DemucsSplit
 from models.xumx import XUMX
@@ -97,6 +98,17 @@ def test_a_song_is_separated_as_by_the_original(fast: bool, golden: dict[str, Te
     assert agreement_db(golden["fast_song" if fast else "full_song"], stems[..., ::STEP]) > 90
 
 
+@pytest.mark.parametrize("frames", [130, 131, 257])
+def test_tiles_of_the_unet_change_nothing(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
+    plain = D3UNet(heard=80, growth=2)
+    seeded.fill(plain)
+    monkeypatch.setattr(d3_fast, "TILE", 64)
+
+    with torch.inference_mode():
+        heard = magnitudes(frames)[:, :, :100]
+        assert agreement_db(plain.eval()(heard), d3_fast.prepared(plain)(heard)) > 100
+
+
 def test_names_and_shapes_at_full_size_are_those_of_the_original() -> None:
     stored = json.loads((GOLDEN / "danna_sep_keys.json").read_text(encoding="utf-8"))
 
@@ -151,7 +163,7 @@ def test_blocks_of_the_unet_are_asked_one_by_one() -> None:
     separator = DannaSep(
         networks={"unet": mask},
         weights={"unet": (1.0,) * 4},
-        chunking=danna_sep.chunking(14),
+        chunking=danna_sep.chunking(4),
         unet_frames=70,
     )
     chunk = seeded.song(150 * FRAME_HOP)
@@ -169,7 +181,7 @@ def test_demucs_is_limited_and_falls_short_in_silence() -> None:
     separator = DannaSep(
         networks={"demucs": loud},
         weights={"demucs": (1.0, 0.5, 1.0, 1.0)},
-        chunking=danna_sep.chunking(14),
+        chunking=danna_sep.chunking(4),
     )
 
     stems = separator.separate(torch.ones(1, 2, 20_000))[0]
@@ -180,11 +192,13 @@ def test_demucs_is_limited_and_falls_short_in_silence() -> None:
     assert not stems[:, :, 20_000 + 1024 - 5000 :].any()
 
 
-def test_a_minute_is_one_chunk_and_one_block_of_the_unet() -> None:
-    cut = danna_sep.chunking(60)
+def test_chunks_begin_where_the_minutes_of_the_unet_do() -> None:
+    for chunk_s, minutes in ((60, 1), (61, 2), (300, 5)):
+        cut = danna_sep.chunking(chunk_s)
 
-    assert (cut.chunk + 1024) // FRAME_HOP + 1 == danna_sep.UNET_FRAMES
-    assert cut.hop % FRAME_HOP == cut.context % FRAME_HOP == 0
+        assert cut.hop == minutes * danna_sep.UNET_FRAMES * FRAME_HOP
+        assert cut.chunk > cut.hop + 2 * cut.context
+        assert cut.chunk % FRAME_HOP == cut.context % FRAME_HOP == 0
 
 
 def test_the_blends_are_those_of_the_authors() -> None:
@@ -198,7 +212,7 @@ def test_the_blends_are_those_of_the_authors() -> None:
     ("options", "message"),
     [
         ({"only": "umx"}, "no network 'umx'; did you mean 'xumx'"),
-        ({"chunk_s": 10}, r"need chunk_s > 12\.0, got 10"),
+        ({"chunk_s": 1}, "need chunk_s >= 2, got 1"),
     ],
 )
 def test_options_of_no_use_are_refused(options: dict[str, Any], message: str) -> None:

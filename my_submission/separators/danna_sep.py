@@ -4,10 +4,11 @@ An X-UMX and a U-Net estimate magnitudes, which a Wiener filter makes consistent
 estimates waveforms. The blend has one weight for each network and stem.
 
 The authors separate a song as a whole, but for the U-Net, which they give a minute at a time. Here
-all three get chunks of a minute, with context and a cross-fade, so that memory does not depend on
-the length of a song. What fits in one chunk is separated as they do; in a longer song the
-recurrent layers, the level of Demucs and the directions of the Wiener filter are those of a
-minute, see docs/decisions/007-demucs-v2-and-danna.md. With a longer ``chunk_s`` they are theirs.
+all three get chunks that begin with its minutes and are 11 s longer, context and a cross-fade, so
+that memory does not depend on the length of a song. What fits in one chunk is separated as they
+do; in a longer song the recurrent layers, the level of Demucs and the directions of the Wiener
+filter are those of a chunk, see docs/decisions/007-demucs-v2-and-danna.md. With a longer
+``chunk_s`` they are theirs.
 
 Source: Yu, Cheng, "Danna-Sep: unite to separate them all", arXiv:2112.03752;
 github.com/yoyololicon/danna-sep.
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import d3_unet, demucs_split, xumx
+from models import d3_fast, d3_unet, demucs_split, xumx
 from models.stft import istft, stft
 from models.wiener import wiener
 from my_submission import checkpoints, execution
@@ -48,8 +49,8 @@ LIMIT = 0.99
 EPSILON = 2.0**-52
 """Of the Wiener filter: the resolution of double precision, as in norbert."""
 
-CONTEXT_S, FADE_S = 5.0, 1.0
-"""Of a chunk at both ends, if the song does not fit in one."""
+CONTEXT, FADE = 215, 43
+"""Frames of a chunk that are thrown away at both ends, and cross-faded: 5 s and 1 s."""
 
 FULL = {
     "unet": (0.2, 0.17, 0.5, 0.4),
@@ -60,7 +61,7 @@ FAST = {"unet": (0.4, 0.27, 0.5, 0.6), "demucs": (0.6, 0.73, 0.5, 0.4)}
 """Weights of the stems by network, in the authors' order."""
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[..., nn.Module], bool]] = {
-    "unet": (d3_unet.D3UNet, d3_unet.prepared, True),
+    "unet": (d3_unet.D3UNet, d3_fast.prepared, True),
     "demucs": (demucs_split.DemucsSplit, demucs_split.prepared, False),
     "xumx": (xumx.XUMX, xumx.prepared, False),
 }
@@ -141,26 +142,28 @@ class DannaSep:
 
 
 def chunking(chunk_s: float) -> Chunking:
-    """Chunks on the grid of the frames.
+    """Chunks that begin where the authors' blocks of the U-Net do, if they are a minute or more.
+
+    That matters: what the U-Net says depends on which frames it halves together.
 
     Args:
-        chunk_s: length of a chunk in seconds; with 60, the U-Net asks once for each.
+        chunk_s: between the beginnings of two chunks, which are 11 s longer; from a minute on
+            it is rounded up to whole minutes.
 
     Raises:
-        ValueError: nothing is left of a chunk without its context and its cross-fade.
+        ValueError: it is shorter than two cross-fades.
     """
-    frames, context, fade = (
-        int(seconds * SAMPLE_RATE_HZ) // FRAME_HOP for seconds in (chunk_s, CONTEXT_S, FADE_S)
-    )
-    # The tail and the frame in the middle of the first sample make two more.
-    frames = UNET_FRAMES - 2 if frames in range(UNET_FRAMES - 2, UNET_FRAMES + 1) else frames
-    if frames <= 2 * context + 2 * fade:
-        raise ValueError(f"need chunk_s > {2 * (CONTEXT_S + FADE_S)}, got {chunk_s}")
+    hop = int(chunk_s * SAMPLE_RATE_HZ) // FRAME_HOP
+    if hop < 2 * FADE:
+        raise ValueError(f"need chunk_s >= 2, got {chunk_s}")
+    if hop >= UNET_FRAMES - 1:
+        hop = -(-hop // UNET_FRAMES) * UNET_FRAMES
+    frames = hop + 2 * CONTEXT + FADE
     return Chunking(
         chunk=frames * FRAME_HOP,
-        hop=(frames - 2 * context - fade) * FRAME_HOP,
-        context=context * FRAME_HOP,
-        step=FRAME_HOP,
+        hop=hop * FRAME_HOP,
+        context=CONTEXT * FRAME_HOP,
+        step=d3_unet.SHORTEST * FRAME_HOP,
         shorter=tuple(frames // part * FRAME_HOP for part in (2, 4) if frames // part > 600),
     )
 
@@ -196,7 +199,7 @@ def adapt(
         networks: those of :func:`blend`, by name.
         fast: without X-UMX.
         only: the one network that is asked, if any.
-        chunk_s: length of a chunk in seconds.
+        chunk_s: see :func:`chunking`.
         precision: of the networks, see :mod:`my_submission.execution`.
 
     Raises:
@@ -224,8 +227,8 @@ def build(
     Args:
         fast: without X-UMX, as with the authors' ``--fast``.
         only: "unet", "demucs" or "xumx" to ask this network alone.
-        chunk_s: length of a chunk in seconds. Songs that are shorter are separated exactly as
-            the authors do.
+        chunk_s: see :func:`chunking`. Songs that are shorter are separated exactly as the
+            authors do.
         precision: of the networks, see :mod:`my_submission.execution`.
 
     Raises:

@@ -12,9 +12,11 @@ Source: github.com/facebookresearch/demucs at dcee007; Defossez, Usunier, Bottou
 source separation in the waveform domain", arXiv:1911.13254.
 """
 
+import functools
+
 import torch
 
-from models.demucs_v2 import Demucs, prepared
+from models.demucs_v2 import Demucs, prepared, valid_length
 from my_submission import checkpoints, execution
 from my_submission.separators import Chunking
 from my_submission.separators.demucs_v2 import SAMPLE_RATE_HZ, Segments
@@ -44,7 +46,9 @@ def adapt(
     hop = max(int((1 - overlap) * chunk), 1)
     return Segments(
         network=execution.choose(precision).prepare(network, prepared),
-        valid_length=network.valid_length,
+        valid_length=functools.partial(
+            valid_length, depth=network.depth, resample=network.up is not None
+        ),
         segment=chunk,
         chunking=Chunking(chunk=chunk, hop=hop, every_hop=True),
     )

@@ -10,6 +10,7 @@ Source: github.com/facebookresearch/demucs at 9602180 (2.0.3); Defossez, Usunier
 "Music source separation in the waveform domain", arXiv:1911.13254.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.demucs_v2 import STRIDE, Demucs, prepared
+from models.demucs_v2 import STRIDE, Demucs, prepared, valid_length
 from my_submission import checkpoints, execution
 from my_submission.execution import Placed
 from my_submission.separators import Chunking
@@ -118,7 +119,9 @@ def adapt(
     )
     return Segments(
         network=execution.choose(precision).prepare(network, prepared),
-        valid_length=network.valid_length,
+        valid_length=functools.partial(
+            valid_length, depth=network.depth, resample=network.up is not None
+        ),
         segment=segment,
         chunking=chunking,
         normalises=normalises,
