@@ -21,8 +21,8 @@ from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, agreement, compare
 from my_submission import threads
 from my_submission.errors import ConfigError
-from my_submission.onnx_session import open_session
 from my_submission.separators.mdx_net import adapt
+from my_submission.weights.onnx_session import open_session
 from tools.golden import mdx_net as golden
 
 FULL = {"l": 3, "g": 32, "bn": 8, "bias": False, "dim_f": 11}

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from my_submission import checkpoints, demucs_networks, hybrid
-from my_submission.checkpoints import Checkpoint
+from my_submission import demucs_networks, hybrid
 from my_submission.errors import ConfigError
 from my_submission.hybrid import Hybrid
 from my_submission.separators import did_you_mean, distinct
 from my_submission.tracks import ROOT
+from my_submission.weights import checkpoints
+from my_submission.weights.checkpoints import Checkpoint
 
 LIST = ROOT / "models" / "bags.toml"
 STEMS = ("drums", "bass", "other", "vocals")

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from my_submission import checkpoints
 from my_submission.errors import CheckpointError, ConfigError
-from my_submission.readers import DEMUCS_CLASSES, Contents
+from my_submission.weights import checkpoints
+from my_submission.weights.readers import DEMUCS_CLASSES, Contents
 
 
 def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool = False) -> Any:

@@ -23,8 +23,8 @@ from my_submission.budget import Deadline
 from my_submission.costs import Costs
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError, OutputError, SongError
-from my_submission.isolation import Isolated
 from my_submission.level import Level
+from my_submission.process.isolation import Isolated
 from my_submission.recipe import Recipe
 from my_submission.tracks import Track
 

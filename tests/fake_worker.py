@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from my_submission.errors import ConfigError, SongError
+from my_submission.process.worker import Array, Asked, Order, Work, serve
 from my_submission.recipe import Recipe
-from my_submission.worker import Array, Asked, Order, Work, serve
 
 
 def misbehave(behaviour: str) -> None:

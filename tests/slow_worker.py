@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from my_submission import separators
-from my_submission.worker import make_demixer, serve
+from my_submission.process.worker import make_demixer, serve
 
 
 def main() -> None:

@@ -14,12 +14,13 @@ from models.bytesep_fast import Summed, prepared
 from models.bytesep_mobilenet import MobileNet
 from models.decoupled import Decoupled
 from models.pqmf import PQMF
-from my_submission import checkpoints, separators
-from my_submission.checkpoints import Checkpoint
+from my_submission import separators
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import bytesep
 from my_submission.separators.bytesep import ByteSep, chunking
+from my_submission.weights import checkpoints
+from my_submission.weights.checkpoints import Checkpoint
 from tools.golden import seeded
 from tools.golden.bytesep import CHANNELS, SEGMENT, SONGS, STRIDE, constant
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from models.spleeter_unet import SpleeterUNet, renamed
-from my_submission import checkpoints, readers, register
-from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError
+from my_submission.weights import checkpoints, readers, register
+from my_submission.weights.checkpoints import Checkpoint
 
 REGISTER = register.register()
 CARRIED = [checkpoint for checkpoint in REGISTER.values() if checkpoint.package]

@@ -18,11 +18,12 @@ from models import d3_fast
 from models.d3_unet import D3UNet
 from models.demucs_split import DemucsSplit
 from models.xumx import XUMX
-from my_submission import checkpoints, separators
+from my_submission import separators
 from my_submission.errors import ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import Chunking, danna_sep
 from my_submission.separators.danna_sep import FRAME_HOP, NETWORKS, DannaSep, adapt
+from my_submission.weights import checkpoints
 from tools.golden import seeded
 from tools.golden.danna_sep import (
     BINS_STEP,

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import checkpoints, separators
+from my_submission import separators
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import deepfilternet
 from my_submission.separators.deepfilternet import DeepFilterNet
+from my_submission.weights import checkpoints
 
 
 @functools.cache

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from models.demucs_v2 import Demucs, prepared
 from models.doubling import Folded, Resample
-from my_submission import checkpoints, separators
+from my_submission import separators
 from my_submission.errors import ConfigError
 from my_submission.level import Level, Normaliser
 from my_submission.overlap import OverlapAdd
-from my_submission.register import register
 from my_submission.separators import demucs_v1, demucs_v2
 from my_submission.separators.demucs_v2 import Segments
+from my_submission.weights import checkpoints
+from my_submission.weights.register import register
 from tools.golden import seeded
 from tools.golden.demucs_v2 import CHANNELS, FULL, NETWORK, SEGMENT, SONG, STEP
 

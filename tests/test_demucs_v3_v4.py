@@ -13,13 +13,14 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 from torch import Tensor
 
-from my_submission import bags, checkpoints, demucs_networks, separators
+from my_submission import bags, demucs_networks, separators
 from my_submission.bags import Bag
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.hybrid import Hybrid
 from my_submission.level import Level, Normaliser
 from my_submission.overlap import OverlapAdd
-from my_submission.readers import Contents
+from my_submission.weights import checkpoints
+from my_submission.weights.readers import Contents
 from tools.golden import seeded
 
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -17,8 +17,8 @@ from my_submission import recipe, separators
 from my_submission.budget import Deadline
 from my_submission.demixer import Demixer
 from my_submission.errors import CheckpointError
-from my_submission.isolation import Isolated
 from my_submission.level import Level
+from my_submission.process.isolation import Isolated
 from my_submission.separators import Separator
 
 RATE_HZ = 44_100

@@ -17,11 +17,11 @@ from torch import Tensor
 from my_submission import recipe
 from my_submission.budget import Deadline
 from my_submission.errors import ConfigError, SongError
-from my_submission.isolation import Isolated
-from my_submission.memory import Memory
 from my_submission.predictor import Predictor
+from my_submission.process.isolation import Isolated
+from my_submission.process.memory import Memory
+from my_submission.process.worker import table
 from my_submission.recipe import Recipe
-from my_submission.worker import table
 
 RATE_HZ = 8_000
 BUDGET_S = 4.0

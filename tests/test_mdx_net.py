@@ -13,13 +13,14 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from models.tfc_tdf import TFCTDFUNet
-from my_submission import checkpoints, recipe, separators
+from my_submission import recipe, separators
 from my_submission.blend import Chain, subsets
 from my_submission.errors import CheckpointError, ConfigError
-from my_submission.onnx_session import open_session
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import mdx_net
 from my_submission.separators.mdx_net import STEMS, MDXNet
+from my_submission.weights import checkpoints
+from my_submission.weights.onnx_session import open_session
 from tools.golden import seeded
 
 GOLDEN = Path(__file__).parent / "golden"

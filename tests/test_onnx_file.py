@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from my_submission import onnx_file
 from my_submission.errors import CheckpointError
-from my_submission.onnx_session import open_session
+from my_submission.weights import onnx_file
+from my_submission.weights.onnx_session import open_session
 
 
 def field(number: int, value: bytes | int) -> bytes:

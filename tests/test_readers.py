@@ -22,9 +22,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from my_submission import readers, tensor_file
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents, demucs_v1, safetensors, spleeter_archive
+from my_submission.weights import readers, tensor_file
+from my_submission.weights.readers import Contents, demucs_v1, safetensors, spleeter_archive
 from tools.golden import tensorflow_checkpoint as tf
 
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 import samples
 from models.spleeter_unet import SpleeterUNet, prepared
-from my_submission import checkpoints, separators
+from my_submission import separators
 from my_submission.errors import CheckpointError, ConfigError
 from my_submission.overlap import OverlapAdd
 from my_submission.separators.spleeter import STEMS, Spleeter
+from my_submission.weights import checkpoints
 from tools.golden import seeded
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from my_submission import checkpoints, register
 from my_submission.__main__ import main
-from my_submission.checkpoints import Checkpoint
 from my_submission.errors import CheckpointError
-from my_submission.readers import safetensors
+from my_submission.weights import checkpoints, register
+from my_submission.weights.checkpoints import Checkpoint
+from my_submission.weights.readers import safetensors
 
 NAME = "demucs_v2"
 STATE = {"weight": torch.ones(3, 2), "bias": torch.zeros(3).half()}

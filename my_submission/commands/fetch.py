@@ -5,8 +5,8 @@ import sys
 
 from my_submission.commands import complain, say
 from my_submission.errors import DemixError
-from my_submission.placing import Placer, chosen
-from my_submission.register import register
+from my_submission.weights.placing import Placer, chosen
+from my_submission.weights.register import register
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

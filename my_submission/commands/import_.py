@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from my_submission.commands import say
-from my_submission.register import find
+from my_submission.weights.register import find
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(options: argparse.Namespace) -> int:
     """Convert the file."""
     checkpoint = find(options.name)
-    from my_submission import imported  # imports torch
+    from my_submission.weights import imported  # imports torch
 
     imported.convert(checkpoint, options.file, checkpoint.imported_path())
     say(checkpoint.imported_path())

@@ -4,9 +4,9 @@ import argparse
 
 from my_submission.commands import complain
 from my_submission.errors import CheckpointError
-from my_submission.placing import chosen
-from my_submission.register import Checkpoint, register
-from my_submission.verification import MISSING, OK, UNPINNED, examine
+from my_submission.weights.placing import chosen
+from my_submission.weights.register import Checkpoint, register
+from my_submission.weights.verification import MISSING, OK, UNPINNED, examine
 
 IMPORTED = "imported"
 
@@ -47,7 +47,7 @@ def _examine(checkpoint: Checkpoint) -> tuple[str, str, str]:
     condition, explanation = examine(path, checkpoint)
     imported_path = checkpoint.imported_path()
     if condition == MISSING and imported_path.exists():
-        from my_submission import imported  # imports torch
+        from my_submission.weights import imported  # imports torch
 
         try:
             imported.read(checkpoint)

@@ -19,9 +19,10 @@ from models.bytesep import ResUNet143, weights
 from models.bytesep_fast import prepared
 from models.bytesep_mobilenet import MobileNet
 from models.decoupled import Decoupled
-from my_submission import checkpoints, execution
+from my_submission import execution
 from my_submission.execution import Placed
 from my_submission.separators import Chunking, distinct
+from my_submission.weights import checkpoints
 
 SAMPLE_RATE_HZ = 44_100
 SEGMENT_S = 30.0

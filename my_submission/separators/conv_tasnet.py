@@ -18,8 +18,8 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from models.stft import istft, stft
-from my_submission import checkpoints
 from my_submission.separators import Chunking
+from my_submission.weights import checkpoints
 
 HEARD_HZ = 16_000
 FRAME = 3072

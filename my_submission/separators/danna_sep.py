@@ -24,9 +24,10 @@ from torch.nn import functional as F
 from models import d3_fast, d3_unet, demucs_split, xumx
 from models.stft import istft, stft
 from models.wiener import wiener
-from my_submission import checkpoints, execution
+from my_submission import execution
 from my_submission.execution import Placed
 from my_submission.separators import Chunking, did_you_mean
+from my_submission.weights import checkpoints
 
 Network = Callable[[Tensor], Tensor]
 

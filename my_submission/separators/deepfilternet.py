@@ -21,8 +21,8 @@ from scipy.signal import lfilter
 from torch import Tensor
 from torch.nn import functional as F
 
-from my_submission import checkpoints
 from my_submission.separators import Chunking
+from my_submission.weights import checkpoints
 
 RATE_HZ = 48_000
 FRAME = 960

@@ -17,9 +17,10 @@ import functools
 import torch
 
 from models.demucs_v2 import Demucs, prepared, valid_length
-from my_submission import checkpoints, execution
+from my_submission import execution
 from my_submission.separators import Chunking
 from my_submission.separators.demucs_v2 import SAMPLE_RATE_HZ, Segments
+from my_submission.weights import checkpoints
 
 CHANNELS = {"demucs_v1": 100, "demucs_v1_light": 64}
 """Of the first step, by what the name of the weights begins with."""

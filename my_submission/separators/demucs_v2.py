@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.demucs_v2 import STRIDE, Demucs, prepared, valid_length
-from my_submission import checkpoints, execution
+from my_submission import execution
 from my_submission.execution import Placed
 from my_submission.separators import Chunking
+from my_submission.weights import checkpoints
 
 SAMPLE_RATE_HZ = 44_100
 STEMS = ("drums", "bass", "other", "vocals")

@@ -18,10 +18,11 @@ from torch.nn import functional as F
 
 from models.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
 from models.wiener import wiener
-from my_submission import checkpoints, execution
+from my_submission import execution
 from my_submission.errors import CheckpointError
 from my_submission.execution import Placed
 from my_submission.separators import Chunking, distinct
+from my_submission.weights import checkpoints
 
 SAMPLE_RATE_HZ = 44_100
 WIENER_FRAMES = 300

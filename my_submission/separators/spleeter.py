@@ -18,10 +18,11 @@ from torch.nn import functional as F
 
 from models.spleeter_unet import SpleeterUNet, prepared, renamed
 from models.stft import istft, stft
-from my_submission import checkpoints, execution
+from my_submission import execution
 from my_submission.errors import ConfigError
 from my_submission.execution import Placed
 from my_submission.separators import Chunking
+from my_submission.weights import checkpoints
 
 FRAME = 4096
 FRAME_HOP = 1024

@@ -41,7 +41,7 @@ def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any
             and plain values.
 
     Raises:
-        Exception: of any kind; see :func:`my_submission.readers.refusing`.
+        Exception: of any kind; see :func:`my_submission.weights.readers.refusing`.
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:

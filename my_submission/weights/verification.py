@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from my_submission.errors import CheckpointError
-from my_submission.register import Checkpoint
+from my_submission.weights.register import Checkpoint
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """How the small text begins that Git LFS leaves in place of a file that was not pulled.

@@ -5,9 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from my_submission import tensor_file
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents, arguments, tensors
+from my_submission.weights import tensor_file
+from my_submission.weights.readers import Contents, arguments, tensors
 
 NETWORK, ARGUMENTS = "network", "arguments"
 """Metadata that belong to the contents; all others tell where they come from."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from my_submission.download import Progress, download
 from my_submission.errors import CheckpointError
-from my_submission.register import Checkpoint, weights_folder
 from my_submission.separators import did_you_mean
-from my_submission.verification import OK, UNPINNED, examine
+from my_submission.weights.download import Progress, download
+from my_submission.weights.register import Checkpoint, weights_folder
+from my_submission.weights.verification import OK, UNPINNED, examine
 
 
 def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkpoint]:

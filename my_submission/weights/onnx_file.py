@@ -7,8 +7,8 @@ few messages that can hold such things are walked through; no package is needed 
 
 from pathlib import Path
 
-from my_submission import protobuf
 from my_submission.errors import CheckpointError
+from my_submission.weights import protobuf
 
 PARTS = {
     "model": {7: "graph", 20: "training", 25: "function"},

@@ -9,8 +9,9 @@ from pathlib import Path
 import onnxruntime
 import torch
 
-from my_submission import onnx_file, threads
+from my_submission import threads
 from my_submission.errors import CheckpointError
+from my_submission.weights import onnx_file
 
 
 def providers() -> list[str]:

@@ -1,8 +1,8 @@
-"""The child process in which the grader's songs are separated: ``python -m my_submission.worker``.
+"""The child process in which the grader's songs are separated.
 
 Members of a recipe run native code, and what goes wrong there takes its process with it. So the
-parent (:mod:`my_submission.isolation`) keeps out of that, and talks to us through our standard
-input and output:
+parent (:mod:`my_submission.process.isolation`) keeps out of that, and talks to us through our
+standard input and output:
 
     parent  setup    the recipe, and the members to leave out
     child   hello    at once; then, when the recipe is built: ready, or refused and why
@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from my_submission import recipe
 from my_submission.errors import DemixError
-from my_submission.frames import BrokenFrameError, Frame, Incoming, Page, pack
-from my_submission.memory import Memory
+from my_submission.process.frames import BrokenFrameError, Frame, Incoming, Page, pack
+from my_submission.process.memory import Memory
 from my_submission.recipe import Recipe
 
 logger = logging.getLogger(__name__)

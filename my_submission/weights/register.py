@@ -1,6 +1,6 @@
 """The register of weights, models/checkpoints.toml: one table per file, and where it lies.
 
-Nothing here opens weights; see :mod:`my_submission.checkpoints`.
+Nothing here opens weights; see :mod:`my_submission.weights.checkpoints`.
 """
 
 import importlib.metadata
@@ -33,8 +33,8 @@ class Checkpoint:
         network: module in ``models/`` whose network the weights fit; empty if the file holds it.
         package: the installed distribution that carries the file; empty if none does.
         file: path of the file in that distribution, or in :func:`weights_folder`.
-        format: how the file is written: the name of a module in ``my_submission/readers/``,
-            or one of :mod:`my_submission.checkpoints`'s formats of ONNX.
+        format: how the file is written: the name of a module in ``my_submission/weights/readers/``,
+            or one of :mod:`my_submission.weights.checkpoints`'s formats of ONNX.
         part: which of the networks in the file, from 0, if it holds several.
         sha256: of the whole file, with as many digits as are published; empty if none are.
         size_bytes: of the whole file; None if nobody published it.

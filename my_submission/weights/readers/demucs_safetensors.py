@@ -8,9 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from my_submission import tensor_file
 from my_submission.errors import CheckpointError
-from my_submission.readers import DEMUCS_CLASSES, Contents, arguments, tensors
+from my_submission.weights import tensor_file
+from my_submission.weights.readers import DEMUCS_CLASSES, Contents, arguments, tensors
 
 
 def read(path: Path) -> Contents:

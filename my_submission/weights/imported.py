@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from my_submission import readers
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents
-from my_submission.readers import safetensors as own
-from my_submission.register import Checkpoint
-from my_submission.verification import LFS_POINTER, sha256_of, verify
+from my_submission.weights import readers
+from my_submission.weights.readers import Contents
+from my_submission.weights.readers import safetensors as own
+from my_submission.weights.register import Checkpoint
+from my_submission.weights.verification import LFS_POINTER, sha256_of, verify
 
 SOURCE, SOURCE_SHA256, TENSORS_SHA256 = "source_file", "source_sha256", "tensors_sha256"
 

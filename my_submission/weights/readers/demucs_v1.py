@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents, arguments, tensors
-from my_submission.unpickling import Restricted, load_restricted
+from my_submission.weights.readers import Contents, arguments, tensors
+from my_submission.weights.unpickling import Restricted, load_restricted
 
 CLASSES = ("demucs.model.Demucs", "demucs.tasnet.ConvTasNet")
 """The networks that such files may name."""

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from my_submission.errors import CheckpointError, ConfigError, DemixError, SongError
-from my_submission.frames import BrokenFrameError, Frame, Incoming, Page, pack
+from my_submission.process.frames import BrokenFrameError, Frame, Incoming, Page, pack
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
-COMMAND = (sys.executable, "-P", "-m", "my_submission.worker")
+COMMAND = (sys.executable, "-P", "-m", "my_submission.process.worker")
 """``-P``: nothing in the current folder may stand in for a module."""
 
 MENDABLE: dict[str, type[DemixError]] = {
@@ -41,7 +41,7 @@ class LostError(Exception):
 
 
 class Child:
-    """One worker process; see :mod:`my_submission.worker` for what is said.
+    """One worker process; see :mod:`my_submission.process.worker` for what is said.
 
     Args:
         setup: header of the first frame.

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents
-from my_submission.unpickling import load_restricted
+from my_submission.weights.readers import Contents
+from my_submission.weights.unpickling import load_restricted
 
 
 def read(path: Path) -> Contents:

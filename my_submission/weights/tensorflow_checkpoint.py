@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from my_submission.protobuf import fields, varint
+from my_submission.weights.protobuf import fields, varint
 
 MAGIC_NUMBER = 0xDB4775248B80FB57
 """The last eight bytes of every such table."""
@@ -38,7 +38,7 @@ def read(index: bytes, data: bytes) -> dict[str, Tensor]:
         data: contents of the file that ends with ``.data-00000-of-00001``.
 
     Raises:
-        Exception: of any kind, if it is damaged; see :func:`my_submission.readers.refusing`.
+        Exception: of any kind, if it is damaged; see ``refusing`` of the readers.
     """
     table = memoryview(index)
     if struct.unpack("<Q", table[-8:])[0] != MAGIC_NUMBER:

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from my_submission.readers import Contents, tensors
-from my_submission.unpickling import Restricted
+from my_submission.weights.readers import Contents, tensors
+from my_submission.weights.unpickling import Restricted
 
 
 class Script:

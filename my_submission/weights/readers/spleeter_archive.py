@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from my_submission import tensorflow_checkpoint
-from my_submission.readers import Contents, tensors
+from my_submission.weights import tensorflow_checkpoint
+from my_submission.weights.readers import Contents, tensors
 
 STEPS = 6
 """Down, and up again, in each network."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from my_submission.errors import CheckpointError
-from my_submission.readers import DEMUCS_CLASSES, Contents, arguments, tensors
-from my_submission.unpickling import load_restricted
+from my_submission.weights.readers import DEMUCS_CLASSES, Contents, arguments, tensors
+from my_submission.weights.unpickling import load_restricted
 
 PARTS = {"klass", "args", "kwargs", "state"}
 """What such a file must have. It may have more, such as the settings of the training."""

@@ -1,9 +1,9 @@
 """Files of weights: found, verified, and only then read, without running anything they contain.
 
 The register models/checkpoints.toml is data: one table per file. A file is opened only if its
-sha256 is the registered one, and it is read by one of :mod:`my_submission.readers`, which admit
-tensors and plain values and nothing else, so a checkpoint that was tampered with is refused
-twice. ONNX files hold their network too, as a graph of known operations: :func:`session` and
+sha256 is the registered one, and it is read by one of :mod:`my_submission.weights.readers`, which
+admit tensors and plain values and nothing else, so one that was tampered with is refused twice.
+ONNX files hold their network too, as a graph of known operations: :func:`session` and
 :func:`sessions` open them.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
-from my_submission import imported, readers
 from my_submission.errors import CheckpointError
-from my_submission.onnx_session import open_session
-from my_submission.readers import Contents
-from my_submission.register import Checkpoint, find
-from my_submission.verification import verify
+from my_submission.weights import imported, readers
+from my_submission.weights.onnx_session import open_session
+from my_submission.weights.readers import Contents
+from my_submission.weights.register import Checkpoint, find
+from my_submission.weights.verification import verify
 
 __all__ = ["Checkpoint", "Contents", "contents", "fill", "find", "load", "session", "sessions"]
 

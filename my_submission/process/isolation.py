@@ -2,9 +2,9 @@
 
 A thread can be left behind, but not one that holds the interpreter's lock, and nothing in a
 process survives a segmentation fault or the kernel's out-of-memory killer. So the members of a
-recipe work in a child (:mod:`my_submission.worker`), and we only feed it, listen and look at the
-clock. If it is lost, another one goes on without the member that it was asking, or the rest of the
-song gets shares of the mixture:
+recipe work in a child (:mod:`my_submission.process.worker`), and we only feed it, listen and look
+at the clock. If it is lost, another one goes on without the member that it was asking, or the
+rest of the song gets shares of the mixture:
 
     it ends or talks nonsense     lost
     its heart stops               lost: native code holds the interpreter's lock
@@ -29,13 +29,13 @@ import torch
 from torch import Tensor
 
 from my_submission.budget import Deadline
-from my_submission.child import COMMAND, Child, LostError, Spawn, mendable
-from my_submission.frames import NOBODY, BrokenFrameError, Frame
 from my_submission.level import Level
-from my_submission.memory import Memory
+from my_submission.process.child import COMMAND, Child, LostError, Spawn, mendable
+from my_submission.process.frames import NOBODY, BrokenFrameError, Frame
+from my_submission.process.memory import Memory
+from my_submission.process.seam import Song, TimeLeft, measure_shares
+from my_submission.process.worker import BEAT_S, Order, table
 from my_submission.recipe import Recipe
-from my_submission.seam import Song, TimeLeft, measure_shares
-from my_submission.worker import BEAT_S, Order, table
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from my_submission.errors import CheckpointError
-from my_submission.readers import Contents, tensors
-from my_submission.unpickling import load_restricted
+from my_submission.weights.readers import Contents, tensors
+from my_submission.weights.unpickling import load_restricted
 
 
 def read(path: Path) -> Contents:

@@ -1,0 +1,1 @@
+"""The child process in which the grader's songs are separated, and who looks after it."""
