@@ -77,8 +77,6 @@ class Hybrid:
         stems: what they give.
         sample_rate_hz: that they were trained at.
         chunking: their segments, with the context that some of them want.
-        any_length: whether they take shorter segments too. Then silence at the end, as in the last
-            segment of a song, is not computed; their driver does not give it to them either.
         normalises: see :mod:`my_submission.level`.
     """
 
@@ -86,24 +84,14 @@ class Hybrid:
     stems: tuple[str, ...]
     sample_rate_hz: int
     chunking: Chunking
-    any_length: bool
     normalises: str = "mono"
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`."""
         result = chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:])
         context = self.chunking.context
-        inner = chunks[..., context : chunks.shape[-1] - context]
-        heard = [_audible(one) if self.any_length else inner.shape[-1] for one in inner]
-        # Networks take the level of all that they hear, so silence of another length matters.
-        for length in sorted(set(heard)):
-            some = [index for index, one in enumerate(heard) if one == length]
-            # Chunks of one length are the rule: a view of them, because copies are large.
-            which: slice | list[int] = slice(None) if len(some) == len(heard) else some
-            total = result[which, ..., context : context + length]
-            for part in self.parts:
-                part.add(total, chunks[which], context)
-            result[which, ..., context : context + length] = total
+        for part in self.parts:
+            part.add(result[..., context : chunks.shape[-1] - context], chunks, context)
         return result
 
     def to_cpu(self) -> None:
@@ -179,10 +167,10 @@ def joined(
             context=context,
             shorter=shorter,
             every_hop=True,
+            ragged=any_length,
             centred=not any_length,
             padded=context > 0,
         ),
-        any_length=any_length,
     )
 
 
@@ -238,9 +226,3 @@ def _context(lengths: Lengths, segment: int) -> int:
         most = max(most, wanted - samples)
         samples = wanted + 1
     return -(-most // 2)
-
-
-def _audible(chunk: Tensor) -> int:
-    """Samples up to the last one that is not zero in ``(2, samples)``; at least one."""
-    loud = chunk.ne(0).any(dim=0).nonzero()
-    return int(loud[-1]) + 1 if len(loud) else 1

@@ -102,6 +102,7 @@ class OverlapAdd:
             if self._cut.every_hop:
                 last = samples - 2 * self._cut.silence <= advance
             piece = self._separate(self._last(samples)[:, :, None], 1)[:, 0]
+            piece = F.pad(piece, (0, self._cut.chunk - piece.shape[-1]))
             if self._cut.centred:  # back to the chunk's own place
                 piece = torch.roll(piece, -((self._cut.chunk - samples) // 2), dims=-1)
             finished.extend(self._add(piece, samples if last else None))
@@ -110,7 +111,9 @@ class OverlapAdd:
             self._advance(advance)
 
     def _last(self, samples: int) -> Tensor:
-        """Fill what is left of the song up to a chunk, ``(groups, 2, chunk)``."""
+        """Fill what is left of the song up to a chunk, ``(groups, 2, chunk)``, unless ragged."""
+        if self._cut.ragged:
+            return self._pending[..., : self._cut.chunk]
         too_long = self._cut.chunk - samples
         if not self._cut.centred:
             return F.pad(self._pending, (0, too_long))

@@ -142,7 +142,11 @@ def test_bfloat16_is_close(name: str) -> None:
 def test_a_song_of_several_chunks_is_separated_as_if_it_were_one() -> None:
     whole = adapt(networks(), only="demucs")
     cut = Chunking(
-        chunk=160 * FRAME_HOP, hop=80 * FRAME_HOP, context=35 * FRAME_HOP, step=FRAME_HOP
+        chunk=160 * FRAME_HOP,
+        hop=80 * FRAME_HOP,
+        context=35 * FRAME_HOP,
+        step=FRAME_HOP,
+        ragged=True,
     )
     song = seeded.song(165 * FRAME_HOP)
 

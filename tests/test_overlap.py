@@ -22,7 +22,9 @@ class Copies:
     sample_rate_hz: None = None
 
     def separate(self, chunks: Tensor) -> Tensor:
-        assert chunks.shape[1:] == (2, self.chunking.chunk)
+        samples, chunk = chunks.shape[-1], self.chunking.chunk
+        assert 0 < samples <= chunk
+        assert samples == chunk or self.chunking.ragged
         return torch.stack([chunks, 2 * chunks, 3 * chunks], dim=1)
 
 
@@ -58,6 +60,7 @@ def chunkings(draw: st.DrawFn) -> Chunking:
         context=context,
         every_hop=(padded or not context) and draw(st.booleans()),
         padded=padded,
+        ragged=draw(st.booleans()),
     )
 
 
@@ -205,6 +208,33 @@ def test_padded_songs_lose_their_context_at_the_ends_too(
 
 
 @pytest.mark.parametrize(
+    ("every_hop", "padded", "lengths"),
+    [
+        (False, False, [10, 10, 8]),
+        (False, True, [10, 10, 10, 6]),
+        (True, True, [10, 10, 10, 6]),
+    ],
+)
+def test_ragged_chunks_end_with_the_song(
+    every_hop: bool, padded: bool, lengths: Sequence[int]
+) -> None:
+    heard = []
+
+    class Listens(Copies):
+        def separate(self, chunks: Tensor) -> Tensor:
+            heard.append(chunks.shape[-1])
+            return super().separate(chunks)
+
+    cut = Chunking(chunk=10, hop=6, context=2, ragged=True, padded=padded, every_hop=every_hop)
+    song = noise(1, 2, 20)
+
+    stems = streamed(OverlapAdd(Listens(cut)), song, [20])
+
+    torch.testing.assert_close(stems[:, 0], song)
+    assert heard == lengths
+
+
+@pytest.mark.parametrize(
     ("chunk", "hop", "context"), [(8, 9, 0), (8, 0, 0), (8, 5, 2), (8, 1, 4), (8, 8, -1)]
 )
 def test_chunkings_with_holes_are_refused(chunk: int, hop: int, context: int) -> None:
@@ -253,7 +283,7 @@ def test_a_song_can_end_as_with_demucs(samples: int) -> None:
 
 
 def test_centred_chunks_need_every_hop_and_no_context() -> None:
-    with pytest.raises(ValueError, match="centred chunks begin at every hop, without context"):
+    with pytest.raises(ValueError, match="centred chunks begin at every hop, of one length"):
         Chunking(chunk=100, hop=50, context=10, every_hop=True, padded=True, centred=True)
     with pytest.raises(ValueError, match="begin at every hop are padded"):
         Chunking(chunk=100, hop=50, context=10, every_hop=True)

@@ -47,6 +47,8 @@ class Chunking:
         every_hop: how a song ends. By default the first chunk that reaches the end is the last;
             with this a chunk begins at every hop of the song, as with Demucs v2 to v4. What a
             chunk has beyond the end is silence. Context needs to be padded then.
+        ragged: chunks that reach beyond the end of the song end with it, instead of being filled up
+            with silence, for networks that hear how long a chunk is.
         padded: context is thrown away at the ends of a song, too: the first chunk begins with
             silence in place of context, and the last ends with it. So do networks that were
             always given context, and those of KUIELab.
@@ -60,6 +62,7 @@ class Chunking:
     step: int = 1
     shorter: tuple[int, ...] = ()
     every_hop: bool = False
+    ragged: bool = False
     padded: bool = False
     centred: bool = False
 
@@ -68,8 +71,10 @@ class Chunking:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
         if self.every_hop and self.context and not self.padded:
             raise ValueError(f"chunks with context that begin at every hop are padded, got {self}")
-        if self.centred and (self.context or not self.every_hop):
-            raise ValueError(f"centred chunks begin at every hop, without context, got {self}")
+        if self.centred and (self.context or self.ragged or not self.every_hop):
+            raise ValueError(
+                f"centred chunks begin at every hop, of one length and without context, got {self}"
+            )
 
     @property
     def silence(self) -> int:
@@ -133,10 +138,11 @@ class Separator(Protocol):
         """Separate a batch of chunks; they need not come from one song.
 
         Args:
-            chunks: float32 stereo mixtures, ``(batch, 2, chunk)``. Not modified.
+            chunks: float32 stereo mixtures, ``(batch, 2, chunk)``; shorter at the end of a song
+                if the separator's chunks are ragged. Not modified.
 
         Returns:
-            ``(batch, stems, 2, chunk)``, float32.
+            ``(batch, stems, 2, chunk)``, float32, as long as ``chunks``.
         """
 
 

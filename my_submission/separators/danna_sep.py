@@ -90,8 +90,8 @@ class DannaSep:
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`."""
-        # Not as a batch: recurrent layers must not hear the silence after the song's end.
-        return torch.stack([self._audible(chunk) for chunk in chunks])
+        # Not as a batch: on a CPU recurrent layers are slower with one.
+        return torch.stack([self._stems(chunk) for chunk in chunks])
 
     def to_cpu(self) -> None:
         """Leave the GPU, whose memory is too small."""
@@ -99,17 +99,16 @@ class DannaSep:
             if isinstance(network, Placed):
                 network.to_cpu()
 
-    def _audible(self, chunk: Tensor) -> Tensor:
-        """Separate ``(2, chunk)`` up to its last sound, into ``(4, 2, chunk)``."""
-        sound = chunk.any(dim=0).nonzero()
+    def _stems(self, chunk: Tensor) -> Tensor:
+        """Separate audio of any length, ``(2, samples)`` to ``(4, 2, samples)``."""
+        samples = chunk.shape[-1]
         # The first frame is mirrored at the first sample, and needs enough of them.
-        end = min(max(int(sound[-1]) + 1 if len(sound) else 0, FRAME), chunk.shape[-1])
-        audio = F.pad(chunk[:, :end], (0, TAIL))
+        audio = F.pad(chunk, (0, max(FRAME - samples, 0) + TAIL))
         stems = chunk.new_zeros(len(self.stems), *chunk.shape)
         for name, weights in self.weights.items():
             answer = self._by_waveform(audio) if name == "demucs" else self._by_mask(audio, name)
             scale = chunk.new_tensor(weights)[:, None, None]
-            stems[..., :end] += answer[..., :end].mul_(scale)
+            stems += answer[..., :samples].mul_(scale)
         return stems
 
     def _by_waveform(self, audio: Tensor) -> Tensor:
@@ -165,6 +164,7 @@ def chunking(chunk_s: float) -> Chunking:
         hop=hop * FRAME_HOP,
         context=CONTEXT * FRAME_HOP,
         step=d3_unet.SHORTEST * FRAME_HOP,
+        ragged=True,
         shorter=tuple(frames // part * FRAME_HOP for part in (2, 4) if frames // part > 600),
     )
 

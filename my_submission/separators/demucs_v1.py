@@ -51,7 +51,7 @@ def adapt(
             valid_length, depth=network.depth, resample=network.up is not None
         ),
         segment=chunk,
-        chunking=Chunking(chunk=chunk, hop=hop, every_hop=True),
+        chunking=Chunking(chunk=chunk, hop=hop, every_hop=True, ragged=True),
     )
 
 
