@@ -453,7 +453,7 @@ def test_every_system_has_a_word_that_means_its_files() -> None:
     known = register()
 
     assert len(chosen(["demucs_v3"], known)) == 13
-    assert len(chosen(["demucs_v4"], known)) == 6
+    assert len(chosen(["demucs_v4"], known)) == 9
     assert len(chosen(["mdx_net_a", "mdx_net_mixer"], known)) == 5
     assert [c.name for c in chosen(["demucs_v2"], known)] == ["demucs_v2"]
 

@@ -46,7 +46,7 @@ def enter(monkeypatch: pytest.MonkeyPatch, path: Path, **changes: object) -> Che
     tables = known | {NAME: entry}
     for module in ("commands.fetch", "commands.verify"):
         monkeypatch.setattr(f"my_submission.{module}.register", lambda: tables)
-    for module in ("commands.import_", "checkpoints"):
+    for module in ("commands.import_", "weights.checkpoints"):
         monkeypatch.setattr(f"my_submission.{module}.find", lambda name: tables[name])
     return entry
 
