@@ -6,27 +6,24 @@ package torchlibrosa; see tools/golden/bytesep.py.
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks import peak
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, agreement, compare
+from benchmarks.timing import Line, Side, beside, clone
 from models.bytesep import ResUNet143
 from models.bytesep_fast import prepared
 from models.bytesep_mobilenet import MobileNet
 from my_submission import threads
-from my_submission.errors import ConfigError
 from my_submission.separators import bytesep
 from tools.golden import bytesep as golden
 from tools.golden import seeded
 
-Side = Callable[[Tensor], Tensor]
 SEGMENTS_S = {"subband": 30.0, "mobilenet": 30.0, "ismir2021": 6.0}
 """The authors' is 30 s; the network of 2021 needs minutes for that."""
 
@@ -37,25 +34,17 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there is no clone of the original.
     """
-    if original is None:
-        raise ConfigError("this benchmark needs --original with a clone of music_source_separation")
+    original = clone(original, "a clone of music_source_separation")
     with tempfile.TemporaryDirectory() as home:
         golden.prepare(original, Path(home))
         for variant, segment_s in SEGMENTS_S.items():
             seconds = segment_s / 3 if quick else segment_s
             audio = song(seconds)
             theirs, ours = _theirs(variant, seconds), _ours(variant, seconds)
-            said = agreement(theirs(audio), ours(audio))
-            said += ", " + peak.both("benchmarks.bytesep", original, variant, seconds)
-            yield compare(
-                f"bytesep {variant}: Separator over ours",
-                lambda: theirs(audio),  # noqa: B023
-                lambda: ours(audio),  # noqa: B023
-                repeats=1 if quick else 3,
-                note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
-                    f"{said}, {seconds:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"  # noqa: B023
-                ),
-            )
+            peaks = peak.both("benchmarks.bytesep", original, variant, seconds)
+            what = f"bytesep {variant}: Separator over ours"
+            repeats = 1 if quick else 3
+            yield beside(what, theirs, ours, audio, repeats=repeats, peaks=peaks)
 
 
 def _theirs(variant: str, segment_s: float) -> Side:

@@ -7,23 +7,20 @@ tools/golden/danna_sep.py.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, agreement, compare
+from benchmarks.timing import Line, Side, beside, clone
 from my_submission import threads
-from my_submission.errors import ConfigError
 from my_submission.separators import danna_sep
 from tools.golden import danna_sep as golden
 from tools.golden import seeded
 
-Side = Callable[[Tensor], Tensor]
 PARTS = ("unet", "demucs", "xumx", "full")
 """What is asked: one network alone, or all."""
 
@@ -34,25 +31,14 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there are no clones of the original.
     """
-    if original is None:
-        raise ConfigError(
-            "this benchmark needs --original with a folder of clones of danna-sep and its training"
-        )
+    original = clone(original, "a folder of clones of danna-sep and its training")
     duration_s = 6.0 if quick else 55.0
     for part in PARTS:
         audio = song(duration_s)
         theirs, ours = _theirs(original, part), _ours(original, part)
-        said = agreement(theirs(audio), ours(audio))
-        said += ", " + peak.both("benchmarks.danna_sep", original, part, duration_s)
-        yield compare(
-            f"danna_sep {part}: danna_sep.infer over ours",
-            lambda: theirs(audio),  # noqa: B023
-            lambda: ours(audio),  # noqa: B023
-            repeats=3,
-            note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
-                f"{said}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"
-            ),
-        )
+        peaks = peak.both("benchmarks.danna_sep", original, part, duration_s)
+        what = f"danna_sep {part}: danna_sep.infer over ours"
+        yield beside(what, theirs, ours, audio, repeats=3, peaks=peaks)
 
 
 def _theirs(original: Path, part: str) -> Side:

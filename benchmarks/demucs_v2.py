@@ -6,7 +6,7 @@ as `v1` and `v2`, and the package julius; see tools/golden/demucs_v2.py.
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,12 @@ from torch import Tensor, nn
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, agreement, compare
+from benchmarks.timing import Line, Side, beside, clone
 from models.demucs_v2 import Demucs
 from my_submission import threads
-from my_submission.errors import ConfigError
 from my_submission.separators import demucs_v1, demucs_v2
 from tools.golden import demucs_v2 as golden
 from tools.golden import seeded
-
-Side = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +49,15 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there are no clones of the original.
     """
-    if original is None:
-        raise ConfigError("this benchmark needs --original with a folder of two clones of demucs")
+    original = clone(original, "a folder of two clones of demucs")
     for case in CASES:
         duration_s = 8.0 if quick else case.song_s
         audio = song(duration_s)
         given = (original, case.version, case.channels)
         theirs, ours = _theirs(*given), _ours(*given)
-        said = agreement(theirs(audio), ours(audio))
-        said += ", " + peak.both("benchmarks.demucs_v2", *given, duration_s)
-        yield compare(
-            f"demucs {case.version}, {case.channels} channels: apply_model over ours",
-            lambda: theirs(audio),  # noqa: B023
-            lambda: ours(audio),  # noqa: B023
-            repeats=3,
-            note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
-                f"{said}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"  # noqa: B023
-            ),
-        )
+        peaks = peak.both("benchmarks.demucs_v2", *given, duration_s)
+        what = f"demucs {case.version}, {case.channels} channels: apply_model over ours"
+        yield beside(what, theirs, ours, audio, repeats=3, peaks=peaks)
 
 
 def _theirs(original: Path, version: str, channels: int) -> Side:

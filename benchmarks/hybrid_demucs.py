@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import memory
+from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import engine, streamed
 from benchmarks.timing import Line, agreement, compare, row
@@ -116,8 +116,7 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
         answer = streamed(separator, audio)
         said = f"{agreement(reference, answer)}, {duration_s:.1f} s"
         if precision == "fp32":
-            sides = (memory.of_side(MODULE, side, name, duration_s) for side in ("theirs", "ours"))
-            said = f"{said}, peak MiB {', '.join(map(str, sides))}"
+            said = f"{said}, {peak.both(MODULE, name, duration_s)}"
         yield (
             compare(
                 f"{name} {precision}: apply_model over ours",
@@ -154,7 +153,7 @@ def main(side: str, name: str, duration_s: str) -> None:
         del network
         streamed(separator, audio)
     if side != "both":
-        print(memory.own_peak())  # noqa: T201
+        peak.report()
         return
     said = agreement(theirs(network, audio), streamed(separator, audio))
     line = compare(

@@ -5,6 +5,7 @@ https://github.com/kuielab/mdx-net-submission; see tools/golden/mdx_net.py. Both
 file for each song, as theirs does.
 """
 
+import functools
 import importlib
 import sys
 import tempfile
@@ -15,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import memory
+from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, agreement, compare
+from benchmarks.timing import Line, beside, clone
 from my_submission import threads
 from my_submission.errors import ConfigError
 from my_submission.separators.mdx_net import adapt
@@ -36,8 +37,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there is no clone of the original, or no onnx.
     """
-    if original is None:
-        raise ConfigError("this benchmark needs --original with a clone of mdx-net-submission")
+    original = clone(original, "a clone of mdx-net-submission")
     try:
         importlib.import_module("onnx")  # once; see the golden outputs
     except ImportError as error:
@@ -48,16 +48,13 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
             audio, path = song(duration_s), write(original, stem, Path(folder))
             with golden.original(original, "b") as predict_blend:
                 predictor = prepared(predict_blend, stem, path)
-                reference, answer = theirs(predictor, audio), ours(stem, path, audio)
-                said = f"{agreement(reference, answer)}, {peaks(original, stem, path, duration_s)}"
-                yield compare(
+                yield beside(
                     f"mdx_net {stem}: demix_base over ours",
-                    lambda: theirs(predictor, audio),  # noqa: B023
-                    lambda: ours(stem, path, audio),  # noqa: B023
+                    functools.partial(theirs, predictor),
+                    functools.partial(ours, stem, path),
+                    audio,
                     repeats=3,
-                    note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
-                        f"{said}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"
-                    ),
+                    peaks=peak.both("benchmarks.mdx_net", original, stem, path, duration_s),
                 )
 
 
@@ -93,15 +90,6 @@ def ours(stem: str, path: Path, audio: Tensor) -> Tensor:
     return streamed(adapt(open_session(path), stem), audio)[0]
 
 
-def peaks(original: Path, stem: str, path: Path, duration_s: float) -> str:
-    """Peak resident memory of each side in a process of its own."""
-    arguments = (original, stem, path, duration_s)
-    theirs_mib, ours_mib = (
-        memory.of_side("benchmarks.mdx_net", side, *arguments) for side in ("theirs", "ours")
-    )
-    return f"peak {theirs_mib} MiB and {ours_mib} MiB"
-
-
 def main(side: str, original: str, stem: str, path: str, duration_s: str) -> None:
     """Separate once, and print the peak resident memory in MiB."""
     torch.set_num_threads(threads.chosen())
@@ -111,7 +99,7 @@ def main(side: str, original: str, stem: str, path: str, duration_s: str) -> Non
     else:
         with golden.original(Path(original), "b") as predict_blend:
             theirs(prepared(predict_blend, stem, Path(path)), audio)
-    print(memory.own_peak())  # noqa: T201
+    peak.report()
 
 
 if __name__ == "__main__":

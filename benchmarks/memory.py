@@ -23,26 +23,6 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """Program that runs a command and prints its peak resident memory."""
 
 
-def of_side(module: str, side: str, *arguments: object) -> int:
-    """Run one side of a benchmark in a process of its own; its peak resident memory in MiB.
-
-    Args:
-        module: of the benchmark; as a program it must call :func:`own_peak` at its end.
-        side: theirs or ours, for the program.
-        arguments: more of the program's.
-    """
-    command = [sys.executable, "-W", "ignore", "-m", module, side, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return int(done.stdout.split()[-1])
-
-
-def own_peak() -> int:
-    """Peak resident memory of this process in MiB, without that of its parent."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) // 1024
-
-
 def run(*, quick: bool) -> Iterator[Line]:
     """Measure 1, 10 and 60 minutes with the default recipe of MDX, each in a fresh process."""
     base_mib = 0.0

@@ -5,25 +5,22 @@ tools/golden/open_unmix.py.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, agreement, compare
+from benchmarks.timing import Line, Side, beside, clone
 from models.open_unmix import OpenUnmix, prepared
 from my_submission import threads
-from my_submission.errors import ConfigError
 from my_submission.separators import open_unmix
 from tools.golden import open_unmix as golden
 from tools.golden import seeded
 
-Side = Callable[[Tensor], Tensor]
 HIDDEN = {"umxhq": 512, "umxl": 1024}
 
 
@@ -33,23 +30,15 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there is no clone of the original.
     """
-    if original is None:
-        raise ConfigError("this benchmark needs --original with a clone of open-unmix-pytorch")
+    original = clone(original, "a clone of open-unmix-pytorch")
     for model, duration_s in (("umxhq", 30.0), ("umxl", 30.0), ("umxl", 200.0)):
         seconds = duration_s / 3 if quick else duration_s
         audio = song(seconds)
         theirs, ours = _theirs(original, model), _ours(model)
-        said = agreement(theirs(audio), ours(audio))
-        said += ", " + peak.both("benchmarks.open_unmix", original, model, seconds)
-        yield compare(
-            f"open_unmix {model} {seconds:.0f} s: Separator over ours",
-            lambda: theirs(audio),  # noqa: B023
-            lambda: ours(audio),  # noqa: B023
-            repeats=1 if quick else 3,
-            note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
-                f"{said}: {theirs_s:.1f} s and {ours_s:.1f} s"
-            ),
-        )
+        peaks = peak.both("benchmarks.open_unmix", original, model, seconds)
+        what = f"open_unmix {model}: Separator over ours"
+        repeats = 1 if quick else 3
+        yield beside(what, theirs, ours, audio, repeats=repeats, peaks=peaks)
 
 
 def _theirs(original: Path, model: str) -> Side:

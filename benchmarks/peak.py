@@ -18,7 +18,7 @@ def both(module: str, *arguments: object) -> str:
     for side in ("theirs", "ours"):
         command = [sys.executable, "-W", "ignore", "-m", module, side, *map(str, arguments)]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        peaks.append(int(done.stdout.split()[-1]) // 1024)
+        peaks.append(int(done.stdout.split()[-1]))
     return f"peak {peaks[0]} MiB and {peaks[1]} MiB"
 
 
@@ -28,6 +28,7 @@ def forget() -> None:
 
 
 def report() -> None:
-    """Print the peak resident memory of this process, in KiB."""
+    """Print the peak resident memory of this process in MiB, without that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))  # noqa: T201
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    print(int(line.split()[1]) // 1024)  # noqa: T201

@@ -10,7 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.songs import SAMPLE_RATE_HZ
 from my_submission import execution
+from my_submission.errors import ConfigError
+
+Side = Callable[[Tensor], Tensor]
+"""Separates a song."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,45 @@ def compare(
         high=max(ratios),
         note=note(medians[0], medians[1]),
     )
+
+
+def beside(what: str, theirs: Side, ours: Side, audio: Tensor, *, repeats: int, peaks: str) -> Line:
+    """Time two ways of separating a song, and say how far their answers are apart.
+
+    Args:
+        what: is compared.
+        theirs: separates a song.
+        ours: does the same.
+        audio: the song, ``(2, samples)``.
+        repeats: rounds.
+        peaks: what :func:`benchmarks.peak.both` says of their memory.
+    """
+    said = f"{agreement(theirs(audio), ours(audio))}, {peaks}"
+    duration_s = audio.shape[-1] / SAMPLE_RATE_HZ
+    return compare(
+        what,
+        lambda: theirs(audio),
+        lambda: ours(audio),
+        repeats=repeats,
+        note=lambda theirs_s, ours_s: (
+            f"{said}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"
+        ),
+    )
+
+
+def clone(original: Path | None, of: str) -> Path:
+    """Where the code lies that a benchmark compares with.
+
+    Args:
+        original: what the command line was given, if anything.
+        of: what must lie there, for the message.
+
+    Raises:
+        ConfigError: nothing was given.
+    """
+    if original is None:
+        raise ConfigError(f"this benchmark needs --original with {of}")
+    return original
 
 
 def agreement(reference: Tensor, answer: Tensor) -> str:
