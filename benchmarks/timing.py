@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.songs import SAMPLE_RATE_HZ
 from my_submission import execution
 from my_submission.errors import ConfigError
+from tools.golden.agreement import agreement_db
 
 Side = Callable[[Tensor], Tensor]
 """Separates a song."""
@@ -117,11 +118,8 @@ def agreement(reference: Tensor, answer: Tensor) -> str:
 
     The largest error is relative to the largest value of the reference.
     """
-    error = (answer - reference).double()
-    energy = error.square().sum().clamp(min=1e-30)
-    level_db = float(10 * torch.log10(reference.double().square().sum() / energy))
-    largest = float(error.abs().max() / reference.abs().max())
-    return f"{level_db:.1f} dB, max {largest:.0e}"
+    largest = float((answer - reference).abs().max() / reference.abs().max())
+    return f"{agreement_db(reference, answer):.1f} dB, max {largest:.0e}"
 
 
 def machine() -> str:

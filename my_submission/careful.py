@@ -24,7 +24,7 @@ from my_submission.budget import Guard
 from my_submission.errors import OutputError
 from my_submission.helper import LateError, Run
 from my_submission.overlap import OverlapAdd
-from my_submission.separators import Chunking, Separator
+from my_submission.separators import Chunking, Separator, wanted_level
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Careful:
     @property
     def normalises(self) -> str:
         """See :mod:`my_submission.level`."""
-        return str(getattr(self.inner, "normalises", ""))
+        return wanted_level(self.inner)
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`; never raises, never comes late."""

@@ -15,7 +15,7 @@ from my_submission.costs import Cost, Costs
 from my_submission.errors import CheckpointError, ConfigError, SongError
 from my_submission.helper import Helper, Run
 from my_submission.lanes import Lanes, Tap, Turn
-from my_submission.level import Level, wanted_by
+from my_submission.level import Level
 from my_submission.planner import Plan
 from my_submission.recipe import Member, Recipe, Setting
 from my_submission.separators import Separator
@@ -103,7 +103,9 @@ class Demixer:
     @property
     def normalises(self) -> bool:
         """Whether a member needs the level of a song before it hears the song."""
-        return any(separator and wanted_by(separator) for separator in self._separators)
+        return any(
+            separator and separators.wanted_level(separator) for separator in self._separators
+        )
 
     def stream(
         self,

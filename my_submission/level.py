@@ -13,7 +13,7 @@ from torch import Tensor
 
 from my_submission import audio
 from my_submission.careful import ANSWERED
-from my_submission.separators import Separator
+from my_submission.separators import Separator, wanted_level
 
 EPSILON = 1e-8
 """Keeps silence finite; Demucs' own."""
@@ -61,11 +61,6 @@ def _deviation(squares: Tensor, mean: Tensor, count: int) -> Tensor:
     return ((squares - count * mean.square()).clamp(min=0) / max(count - 1, 1)).sqrt()
 
 
-def wanted_by(separator: Separator) -> str:
-    """How a separator wants songs to be normalised: ``mono``, ``stereo``, or not at all."""
-    return str(getattr(separator, "normalises", ""))
-
-
 class Normaliser:
     """Brings a song to the level that a separator expects, and its stems back.
 
@@ -82,7 +77,7 @@ class Normaliser:
         self._mean = torch.zeros(groups, 1, 1)
         self._deviation = torch.ones(groups, 1, 1)
         self._careful = ANSWERED in separator.stems
-        kind = wanted_by(separator)
+        kind = wanted_level(separator)
         self._needed = kind != ""
         if not self._needed:
             return

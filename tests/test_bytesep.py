@@ -22,6 +22,7 @@ from my_submission.separators.bytesep import ByteSep, chunking
 from my_submission.weights import checkpoints
 from my_submission.weights.checkpoints import Checkpoint
 from tools.golden import seeded
+from tools.golden.agreement import agreement_db
 from tools.golden.bytesep import CHANNELS, SEGMENT, SONGS, STRIDE, constant
 
 GOLDEN = Path(__file__).parent / "golden" / "bytesep.npz"
@@ -34,11 +35,6 @@ CONSTANTS = [
 def golden(name: str) -> Tensor:
     with np.load(GOLDEN) as stored:
         return torch.from_numpy(stored[name])
-
-
-def agreement_db(reference: Tensor, answer: Tensor) -> float:
-    error = (reference.double() - answer.double()).square().sum()
-    return float(10 * torch.log10(reference.double().square().sum() / error))
 
 
 @functools.cache

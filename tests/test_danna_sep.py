@@ -25,6 +25,7 @@ from my_submission.separators import Chunking, danna_sep
 from my_submission.separators.danna_sep import FRAME_HOP, NETWORKS, DannaSep, adapt
 from my_submission.weights import checkpoints
 from tools.golden import seeded
+from tools.golden.agreement import agreement_db
 from tools.golden.danna_sep import (
     BINS_STEP,
     FRAMES_STEP,
@@ -56,12 +57,6 @@ def networks() -> dict[str, Any]:
         seeded.fill(network, keep=constant)
         network.eval()
     return made
-
-
-def agreement_db(reference: Tensor, answer: Tensor) -> float:
-    assert reference.shape == answer.shape
-    error = (reference - answer).double().square().sum().clamp(min=1e-30)
-    return float(10 * torch.log10(reference.double().square().sum() / error))
 
 
 def separated(separator: DannaSep, song: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from my_submission.separators.demucs_v2 import Segments
 from my_submission.weights import checkpoints
 from my_submission.weights.register import register
 from tools.golden import seeded
+from tools.golden.agreement import agreement_db
 from tools.golden.demucs_v2 import CHANNELS, FULL, NETWORK, SEGMENT, SONG, STEP
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -50,12 +51,6 @@ def network(version: str) -> Demucs:
 def separator(version: str) -> Segments:
     adapt = demucs_v1.adapt if version == "v1" else demucs_v2.adapt
     return adapt(network(version), chunk_s=SEGMENT / 44_100)
-
-
-def agreement_db(reference: Tensor, answer: Tensor) -> float:
-    assert reference.shape == answer.shape
-    error = (reference - answer).double().square().sum().clamp(min=1e-30)
-    return float(10 * torch.log10(reference.double().square().sum() / error))
 
 
 def separated(separator: Segments, song: Tensor, *, batch: int = 1) -> Tensor:

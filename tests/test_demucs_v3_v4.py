@@ -22,6 +22,7 @@ from my_submission.overlap import OverlapAdd
 from my_submission.weights import checkpoints
 from my_submission.weights.readers import Contents
 from tools.golden import seeded
+from tools.golden.agreement import agreement_db
 
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "time": (Demucs, {"channels": 4}),
@@ -117,11 +118,6 @@ def streamed(separator: Hybrid, song: Tensor) -> Tensor:
     overlap = OverlapAdd(separator)
     parts = [overlap.push(normaliser.into(part[None])) for part in song.split(9999, dim=-1)]  # type: ignore[no-untyped-call]
     return normaliser.back(torch.cat([*parts, overlap.finish()], dim=-1))[0]
-
-
-def agreement_db(reference: Tensor, answer: Tensor) -> float:
-    error = (reference - answer).double().square().sum()
-    return float(10 * torch.log10(reference.double().square().sum() / error))
 
 
 @pytest.mark.parametrize("shelf", ["mdx", "htdemucs_ft", "htdemucs_6s"], indirect=True)

@@ -19,6 +19,7 @@ from my_submission.separators.open_unmix import OpenUnmixes, chunking
 from my_submission.weights import checkpoints
 from my_submission.weights.checkpoints import Checkpoint
 from tools.golden import seeded
+from tools.golden.agreement import agreement_db
 from tools.golden.open_unmix import HIDDEN, SONG, STRIDE, Prefixed
 
 GOLDEN = Path(__file__).parent / "golden" / "open_unmix.npz"
@@ -48,11 +49,6 @@ def streamed(asked: OpenUnmixes, song: Tensor) -> Tensor:
 def golden(name: str) -> Tensor:
     with np.load(GOLDEN) as stored:
         return torch.from_numpy(stored[name])
-
-
-def agreement_db(reference: Tensor, answer: Tensor) -> float:
-    error = (reference.double() - answer.double()).square().sum()
-    return float(10 * torch.log10(reference.double().square().sum() / error))
 
 
 @pytest.mark.parametrize("fast", [False, True])

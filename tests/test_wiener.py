@@ -6,17 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from models.wiener import wiener
+from tools.golden.agreement import agreement_db
 from tools.golden.open_unmix import spectra
 
 GOLDEN = Path(__file__).parent / "golden" / "open_unmix.npz"
-
-
-def agreement_db(reference: Tensor, answer: Tensor) -> float:
-    error = (answer.to(torch.complex128) - reference).abs().square().sum()
-    return float(10 * torch.log10(reference.abs().square().sum() / error))
 
 
 @pytest.mark.parametrize(("name", "real"), [("double", torch.float64), ("single", torch.float32)])

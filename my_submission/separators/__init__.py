@@ -146,6 +146,14 @@ class Separator(Protocol):
         """
 
 
+def wanted_level(separator: Separator) -> str:
+    """How a separator wants songs to be normalised: ``mono``, ``stereo``, or not at all.
+
+    It says so in an attribute ``normalises``; see :mod:`my_submission.level`.
+    """
+    return str(getattr(separator, "normalises", ""))
+
+
 def names() -> list[str]:
     """Keys of all separators, without importing any of them."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
