@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.demucs_steps import Down, blocks, empty
-from models.demucs_v2 import KERNEL, STRIDE, in_turn
+from models.demucs_v2 import KERNEL, STRIDE, in_turn, step_down
 from models.doubling import Folded, Resample
 from models.rewrites import Convolution
 
@@ -45,14 +45,7 @@ class DemucsSplit(nn.Module):
         inputs = 2
         for level in range(depth):
             wide = channels * 2**level
-            self.encoder.append(
-                nn.Sequential(
-                    nn.Conv1d(inputs, wide, KERNEL, STRIDE),
-                    nn.ReLU(inplace=True),
-                    nn.Conv1d(wide, 2 * wide, 1),
-                    nn.GLU(dim=1),
-                )
-            )
+            self.encoder.append(step_down(inputs, wide))
             self.convs_1x1.insert(0, nn.Conv1d(wide, 4 * wide, 3, padding=1, bias=False))
             self.dec_pre_convs.insert(0, nn.Conv1d(2 * wide, 4 * wide, 3, padding=1, groups=GROUPS))
             outputs = 2 * (inputs if level else GROUPS)

@@ -23,6 +23,16 @@ CONTEXT = 3
 """Taps of the convolution before a step up."""
 
 
+def step_down(inputs: int, wide: int) -> nn.Sequential:
+    """A strided convolution and a gated one of one tap, ``(b, inputs, t)`` to ``(b, wide, t')``."""
+    return nn.Sequential(
+        nn.Conv1d(inputs, wide, KERNEL, STRIDE),
+        nn.ReLU(inplace=True),
+        nn.Conv1d(wide, 2 * wide, 1),
+        nn.GLU(dim=1),
+    )
+
+
 class Memory(nn.Module):
     """Two layers of a bidirectional LSTM, and a linear layer back to as many channels."""
 
@@ -83,14 +93,7 @@ class Demucs(nn.Module):
         inputs = 2
         for level in range(depth):
             wide = channels * 2**level
-            self.encoder.append(
-                nn.Sequential(
-                    nn.Conv1d(inputs, wide, KERNEL, STRIDE),
-                    nn.ReLU(inplace=True),
-                    nn.Conv1d(wide, 2 * wide, 1),
-                    nn.GLU(dim=1),
-                )
-            )
+            self.encoder.append(step_down(inputs, wide))
             step = nn.Sequential(
                 nn.Conv1d(wide, 2 * wide, CONTEXT),
                 nn.GLU(dim=1),
