@@ -62,7 +62,7 @@ class FoldedResidual(nn.Module):
             for part, part_bias in zip(weight.chunk(2, dim=2), bias.chunk(2, dim=2), strict=True)
         )
         rows = x.permute(0, 2, 3, 1).reshape(value.shape).to(self._dtype)
-        sum_ = torch.addcmul(rows, value, gate.sigmoid_())
+        sum_ = torch.addcmul(rows, value, gate.sigmoid_(), out=value)
         return sum_.reshape(-1, bins, *sum_.shape[1:]).permute(0, 3, 1, 2)
 
     def _normalised(self, few: Tensor) -> Tensor:
