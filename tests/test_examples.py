@@ -27,7 +27,7 @@ class FakeSong:
     """Thirty seconds; ``active`` says where a stem is heard."""
 
     name: str
-    active: Mapping[str, tuple[int, ...]]
+    active: Mapping[str, tuple[tuple[int, int], ...]]
     samples: int = 30 * RATE_HZ
     rate_hz: int = RATE_HZ
 
@@ -37,17 +37,18 @@ class FakeSong:
 
 
 SONGS = (
-    FakeSong("a", {"drums": tuple(range(30)), "bass": (3, 4), "vocals": (20,)}),
-    FakeSong("b", {"drums": (1, 2), "bass": tuple(range(10, 20)), "vocals": ()}),
-    FakeSong("c", {"vocals": (7, 8)}),
+    FakeSong("a", {"drums": ((0, 30),), "bass": ((3, 5), (9, 10)), "vocals": ((20, 21),)}),
+    FakeSong("b", {"drums": ((1, 3),), "bass": ((10, 20),), "vocals": ()}),
+    FakeSong("c", {"vocals": ((7, 9),)}),
 )
 
 
 def fake_read(song: FakeSong, stem: str, start: int, samples: int) -> Tensor:
     """Samples that say where they come from, but 0 where the stem is silent."""
     places = torch.arange(start, start + samples)
-    seconds = torch.tensor(song.active[stem], dtype=torch.int64)
-    heard = torch.isin(places // song.rate_hz, seconds) & (places < song.samples)
+    seconds = [second for span in song.active[stem] for second in range(*span)]
+    heard = torch.isin(places // song.rate_hz, torch.tensor(seconds, dtype=torch.int64))
+    heard &= places < song.samples
     where = 1 + SONGS.index(song) + places / song.samples
     return (heard * where).float().repeat(2, 1) * torch.tensor([[1.0], [0.5]])
 
@@ -142,7 +143,7 @@ def test_weights_say_how_often_a_song_is_picked(rng: np.random.Generator) -> Non
 
 
 def test_groups_of_songs_get_their_shares() -> None:
-    short = FakeSong("d", {"drums": (1,)}, samples=10 * RATE_HZ)
+    short = FakeSong("d", {"drums": ((1, 2),)}, samples=10 * RATE_HZ)
 
     songs, weights = weighted([(1, SONGS[:1]), (3, (SONGS[1], short))])
 

@@ -40,8 +40,8 @@ class Song(Protocol):
         """Its sample rate."""
 
     @property
-    def active(self) -> Mapping[str, tuple[int, ...]]:
-        """For each stem the whole seconds in which it is heard."""
+    def active(self) -> Mapping[str, tuple[tuple[int, int], ...]]:
+        """For each stem the seconds in which it is heard, as first and one past the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,7 @@ class Pool(Sequence[Song]):
         last = max(song.samples - samples, 0)
         if not self._sounding:
             return int(rng.integers(last + 1))
-        seconds = song.active[stem]
-        begin = int(seconds[rng.integers(len(seconds))]) * song.rate_hz
+        begin = _second(rng, song.active[stem]) * song.rate_hz
         other = begin + song.rate_hz - samples
         start = int(rng.integers(min(begin, other), max(begin, other) + 1))
         return min(max(start, 0), last)
@@ -158,6 +157,16 @@ class _Draw:
         """Choose one of the numbers."""
         place = bisect.bisect_right(self._sums, rng.random() * self._sums[-1])
         return self.numbers[min(place, len(self.numbers) - 1)]  # a product may round up
+
+
+def _second(rng: np.random.Generator, spans: Sequence[tuple[int, int]]) -> int:
+    """Choose one of the seconds in spans; each is equally likely."""
+    left = int(rng.integers(sum(end - begin for begin, end in spans)))
+    for begin, end in spans:
+        if left < end - begin:
+            return begin + left
+        left -= end - begin
+    raise AssertionError("fewer seconds in the spans than they sum to")
 
 
 def _checked(weights: Sequence[float] | None, songs: int) -> list[float]:
