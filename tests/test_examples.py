@@ -1,6 +1,5 @@
 """Examples: the same for the same (seed, epoch, index), whoever makes them."""
 
-import dataclasses
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,33 +16,31 @@ from training.augmentations.gain import Gain
 from training.augmentations.remix import Remix
 from training.examples import Examples, weighted
 from training.picks import Pool
+from training.songs import Song, Spans
 
 RATE_HZ = 1000
 STEMS = ("drums", "bass", "vocals")
 
 
-@dataclasses.dataclass(frozen=True)
-class FakeSong:
-    """Thirty seconds; ``active`` says where a stem is heard."""
-
-    name: str
-    active: Mapping[str, tuple[tuple[int, int], ...]]
-    samples: int = 30 * RATE_HZ
-    rate_hz: int = RATE_HZ
-
-    @property
-    def stems(self) -> Mapping[str, tuple[Path, ...]]:
-        return {stem: (Path(f"{stem}.wav"),) for stem in self.active}
+def fake_song(name: str, active: Mapping[str, Spans], seconds: int = 30) -> Song:
+    """A song without files; ``active`` says where a stem is heard."""
+    return Song(
+        name=name,
+        stems={stem: (Path(f"{stem}.wav"),) for stem in active},
+        samples=seconds * RATE_HZ,
+        rate_hz=RATE_HZ,
+        active=active,
+    )
 
 
 SONGS = (
-    FakeSong("a", {"drums": ((0, 30),), "bass": ((3, 5), (9, 10)), "vocals": ((20, 21),)}),
-    FakeSong("b", {"drums": ((1, 3),), "bass": ((10, 20),), "vocals": ()}),
-    FakeSong("c", {"vocals": ((7, 9),)}),
+    fake_song("a", {"drums": ((0, 30),), "bass": ((3, 5), (9, 10)), "vocals": ((20, 21),)}),
+    fake_song("b", {"drums": ((1, 3),), "bass": ((10, 20),), "vocals": ()}),
+    fake_song("c", {"vocals": ((7, 9),)}),
 )
 
 
-def fake_read(song: FakeSong, stem: str, start: int, samples: int) -> Tensor:
+def fake_read(song: Song, stem: str, start: int, samples: int) -> Tensor:
     """Samples that say where they come from, but 0 where the stem is silent."""
     places = torch.arange(start, start + samples)
     seconds = [second for span in song.active[stem] for second in range(*span)]
@@ -143,7 +140,7 @@ def test_weights_say_how_often_a_song_is_picked(rng: np.random.Generator) -> Non
 
 
 def test_groups_of_songs_get_their_shares() -> None:
-    short = FakeSong("d", {"drums": ((1, 2),)}, samples=10 * RATE_HZ)
+    short = fake_song("d", {"drums": ((1, 2),)}, seconds=10)
 
     songs, weights = weighted([(1, SONGS[:1]), (3, (SONGS[1], short))])
 

@@ -12,7 +12,7 @@ those it would have had: a position in training is all that it needs to know.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,10 @@ from torch.utils.data import Dataset
 from my_submission.errors import ConfigError
 from my_submission.separators import did_you_mean
 from training.augmentations import Augmentation, Choice, Longer, Only
-from training.picks import Picks, Pool, Song
+from training.picks import Picks, Pool
+from training.songs import Song, read
 
-Read = Callable[[Any, str, int, int], Tensor]
+Read = Callable[[Song, str, int, int], Tensor]
 """Reads (song, stem, start, samples), float32 ``(2, samples)``: :func:`training.songs.read`."""
 
 
@@ -39,7 +40,6 @@ class Examples(Dataset[Tensor]):
 
     Attributes:
         songs: what there is, from :func:`training.songs.index`.
-        read: reads a place of a stem.
         stems: names, in the order of the first axis of an example.
         samples: length of an example.
         rate_hz: sample rate of all songs.
@@ -48,10 +48,10 @@ class Examples(Dataset[Tensor]):
         augmentations: built objects. All choices come first, in their order, then the others.
         weights: how often each song is picked, relative to the others; see :func:`weighted`.
         sounding: examples begin so that at least one stem is heard.
+        read: reads a place of a stem.
     """
 
     songs: Sequence[Song]
-    read: Read
     stems: tuple[str, ...]
     samples: int
     rate_hz: int
@@ -60,6 +60,7 @@ class Examples(Dataset[Tensor]):
     augmentations: tuple[Augmentation | Choice | Only, ...] = ()
     weights: Sequence[float] | None = None
     sounding: bool = True
+    read: Read = read
 
     def __post_init__(self) -> None:
         for name in ("samples", "rate_hz", "examples_per_epoch"):
@@ -146,12 +147,9 @@ class Examples(Dataset[Tensor]):
         return torch.zeros(2, samples) if total is None else total
 
 
-S = TypeVar("S", bound=Song)
-
-
 def weighted(
-    groups: Iterable[tuple[float, Sequence[S]]],
-) -> tuple[tuple[S, ...], tuple[float, ...]]:
+    groups: Iterable[tuple[float, Sequence[Song]]],
+) -> tuple[tuple[Song, ...], tuple[float, ...]]:
     """Join groups of songs so that each group has its share of all picks.
 
     Within a group, a second of one song is as likely as a second of any other.
@@ -162,7 +160,7 @@ def weighted(
     Returns:
         All songs, and their weights.
     """
-    songs: list[S] = []
+    songs: list[Song] = []
     weights: list[float] = []
     for share, group in groups:
         total = sum(song.samples for song in group)

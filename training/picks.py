@@ -12,36 +12,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, overload
+from typing import overload
 
 import numpy as np
 
 from my_submission.errors import ConfigError
-
-
-class Song(Protocol):
-    """What there is to know of a song before it is read: :class:`training.songs.Song`."""
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-
-    @property
-    def stems(self) -> Mapping[str, tuple[Path, ...]]:
-        """Files of each stem that it has."""
-
-    @property
-    def samples(self) -> int:
-        """Its length."""
-
-    @property
-    def rate_hz(self) -> int:
-        """Its sample rate."""
-
-    @property
-    def active(self) -> Mapping[str, tuple[tuple[int, int], ...]]:
-        """For each stem the seconds in which it is heard, as first and one past the last."""
+from training.songs import Song, Spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +75,17 @@ class Pool(Sequence[Song]):
         heard = sorted({number for draw in self._having.values() for number in draw.numbers})
         self._any = _Draw(heard, [self._weights[number] for number in heard])
 
-    def pick(self, rng: np.random.Generator, stem: str, samples: int) -> Pick:
+    def pick(self, rng: np.random.Generator, stem: str, samples: int, gain: float = 1.0) -> Pick:
         """Choose a place for one stem: by weight among the songs that have it, then anywhere.
 
         Args:
             rng: all randomness.
             stem: that must be heard there.
             samples: how much will be read.
+            gain: linear factor of the pick.
         """
         number = self._having[stem].draw(rng)
-        return Pick(number, self._start(rng, number, stem, samples))
+        return Pick(number, self._start(rng, number, stem, samples), gain)
 
     def together(self, rng: np.random.Generator, samples: int) -> Picks:
         """Choose one place for all stems, as they are in a song; at least one is heard there."""
@@ -159,7 +136,7 @@ class _Draw:
         return self.numbers[min(place, len(self.numbers) - 1)]  # a product may round up
 
 
-def _second(rng: np.random.Generator, spans: Sequence[tuple[int, int]]) -> int:
+def _second(rng: np.random.Generator, spans: Spans) -> int:
     """Choose one of the seconds in spans; each is equally likely."""
     left = int(rng.integers(sum(end - begin for begin, end in spans)))
     for begin, end in spans:
