@@ -31,6 +31,8 @@ FLOOR_DB = -120
 """Level of silence, and of anything below it."""
 BLOCK_S = 8
 """Seconds that are decoded at a time."""
+GROUP = 256
+"""Files after which what was found out is kept: whoever is interrupted does not begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,11 @@ def of_files(
             found[path] = facts
         else:
             unknown.append(path)
-    if unknown:
-        with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-            found |= dict(zip(unknown, pool.map(decoded, unknown), strict=True))
-        save(place, known | {_key(path, root): facts for path, facts in found.items()})
+    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+        for start in range(0, len(unknown), GROUP):
+            group = unknown[start : start + GROUP]
+            found |= dict(zip(group, pool.map(decoded, group), strict=True))
+            save(place, known | {_key(path, root): facts for path, facts in found.items()})
     return found
 
 
