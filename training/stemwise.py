@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 T = TypeVar("T")
@@ -70,14 +71,26 @@ def each(stems: Tensor, drawn: Sequence[T | None], change: Callable[[Tensor, T],
         drawn: a value for each stem, or None.
         change: maps a stem ``(2, samples)`` and its value to a stem of the same shape.
     """
-    changed: Tensor | None = None
-    for number, value in enumerate(drawn):
-        if value is None or not stems[number].any():
-            continue
-        if changed is None:
-            changed = stems.clone()
-        changed[number] = change(stems[number], value)
-    return stems if changed is None else changed
+    acted = {
+        number: change(stems[number], value)
+        for number, value in enumerate(drawn)
+        if value is not None and stems[number].any()
+    }
+    if not acted:
+        return stems
+    return torch.stack([acted.get(number, stem) for number, stem in enumerate(stems)])
+
+
+def scaled(stems: Tensor, factors: Sequence[Sequence[float]]) -> Tensor:
+    """Multiply each channel of each stem by a number, all at once.
+
+    Args:
+        stems: ``(stems, 2, samples)``. Not modified.
+        factors: for each stem one for both channels, or two.
+    """
+    if all(factor == 1 for row in factors for factor in row):
+        return stems
+    return stems * torch.tensor(factors)[..., None]
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

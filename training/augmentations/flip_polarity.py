@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from training.stemwise import check_probability, each, for_some
+from training.stemwise import check_probability, for_some, scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class FlipPolarity:
 
     def apply(self, stems: Tensor, drawn: tuple[bool | None, ...]) -> Tensor:
         """See :class:`training.augmentations.Augmentation`."""
-        return each(stems, drawn, lambda stem, _: -stem)
+        return scaled(stems, [[-1.0 if flipped else 1.0] for flipped in drawn])
 
 
 build = FlipPolarity

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from training.stemwise import check_probability, check_range, each, for_some, linear
+from training.stemwise import check_probability, check_range, for_some, linear, scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Gain:
 
     def apply(self, stems: Tensor, drawn: tuple[float | None, ...]) -> Tensor:
         """See :class:`training.augmentations.Augmentation`."""
-        return each(stems, drawn, lambda stem, gain_db: stem * linear(gain_db))
+        return scaled(stems, [[linear(gain_db or 0.0)] for gain_db in drawn])
 
 
 build = Gain

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from training.stemwise import check_probability, each, for_some, linear
+from training.stemwise import check_probability, for_some, linear, scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +35,8 @@ class Pan:
 
     def apply(self, stems: Tensor, drawn: tuple[float | None, ...]) -> Tensor:
         """See :class:`training.augmentations.Augmentation`."""
-        return each(stems, drawn, _panned)
-
-
-def _panned(stem: Tensor, right_db: float) -> Tensor:
-    """Pan one stem, ``(2, samples)``."""
-    gains = torch.tensor([[linear(-max(right_db, 0.0))], [linear(min(right_db, 0.0))]])
-    return stem * gains
+        pairs = [(-max(right_db or 0.0, 0.0), min(right_db or 0.0, 0.0)) for right_db in drawn]
+        return scaled(stems, [[linear(left_db), linear(right_db)] for left_db, right_db in pairs])
 
 
 build = Pan
