@@ -159,7 +159,7 @@ def is_held_out(library: str) -> bool:
     return int.from_bytes(digest[:8], "big") % HELD_OUT == 0
 
 
-def grooves(packages: Path, split: Split) -> list[list[str]]:
+def grooves(packages: Path, split: Split) -> tuple[tuple[str, ...], ...]:
     """Names of the grooves that a split may use, as mma wants them, by file of its library.
 
     Raises:
@@ -173,5 +173,5 @@ def grooves(packages: Path, split: Split) -> list[list[str]]:
         text = path.read_text(encoding="latin-1")
         found = re.findall(r"^\s*DefGroove\s+(\S+)", text, re.MULTILINE | re.IGNORECASE)
         if names := sorted({name for name in found if not NOT_A_BODY.search(name)}):
-            files.append([f"{library}:{name}" for name in names])
-    return files
+            files.append(tuple(f"{library}:{name}" for name in names))
+    return tuple(files)
