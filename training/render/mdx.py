@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from training.render import arrangement, band, packages, singing, sound
+from training.render import arrangement, band, packages, producer, singing, sound
 from training.render.corpus import Piece
 from training.render.packages import SPLITS
 from training.render.packages import grooves as find_grooves
 from training.render.sound import RATE_HZ, Audio
 
+GENERATIONS = {"train": 2, "valid": 1}
+"""What a split usually is made by: recipes were fitted on validation songs of the first."""
 STEMS = ("bass", "drums", "other", "vocals")
 SILENT_ONE_IN = 6
 """One song in so many lacks vocals, drums or bass."""
@@ -36,6 +38,7 @@ class Songs:
         seed: of all that is random.
         packages: folder with one unpacked package per folder.
         grooves: names of mma's grooves by file of its library.
+        generation: 1 is a plain band, 2 what :mod:`training.render.producer` makes of it.
     """
 
     split: str
@@ -43,6 +46,7 @@ class Songs:
     seed: int
     packages: Path
     grooves: tuple[tuple[str, ...], ...]
+    generation: int
 
     @property
     def kind(self) -> str:
@@ -52,24 +56,43 @@ class Songs:
     @property
     def identity(self) -> Mapping[str, Any]:
         """What all songs of a corpus have in common."""
-        return {"split": self.split, "seed": self.seed, "duration_s": self.duration_s}
+        return {
+            "split": self.split,
+            "seed": self.seed,
+            "duration_s": self.duration_s,
+            "generation": self.generation,
+        }
 
     def make(self, number: int) -> Piece:
         """Make one song."""
-        stems, sources = _song(self, number)
-        return Piece(stems, asdict(sources))
+        if self.generation == 1:
+            stems, sources = _song(self, number)
+            return Piece(stems, asdict(sources))
+        splits = sorted(SPLITS)
+        rng = np.random.default_rng([self.seed, splits.index(self.split), number, self.generation])
+        stems, told = producer.make(
+            rng, SPLITS[self.split], self.packages, self.grooves, self.duration_s
+        )
+        return Piece(stems, {**self.identity, **told})
 
 
 def songs(
     split: str, duration_s: float, seed: int, packages: Path, generation: int | None = None
 ) -> Songs:
-    """Get ready to make songs of a split.
+    """Get ready to make songs of a split; without a generation, of the split's usual one.
 
     Raises:
         ConfigError: a package is missing.
     """
     grooves = find_grooves(packages, SPLITS[split])
-    return Songs(split=split, duration_s=duration_s, seed=seed, packages=packages, grooves=grooves)
+    return Songs(
+        split=split,
+        duration_s=duration_s,
+        seed=seed,
+        packages=packages,
+        grooves=grooves,
+        generation=generation or GENERATIONS[split],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,15 @@ LIBRARY = "usr/share/mma/lib"
 FILLETS = "usr/share/games/fillets-ng/sound"
 KTUBERLING = "usr/share/ktuberling/sounds"
 SF2 = "usr/share/sounds/sf2"
+STAMPS = "usr/share/tuxpaint/stamps"
+HYDROGEN = "usr/share/hydrogen/data/drumkits"
+HELD_OUT_KITS = ("The Black Pearl 1.0",)
+"""Kits of Hydrogen whose drums are also those of a soundfont for validation."""
+KLETTRES = (
+    *("ar", "de", "en", "en_GB", "fr", "he", "hu", "lt"),
+    *("ml", "nb", "nds", "nl", "pt_BR", "tn", "uk"),
+)
+"""Languages, one speaker each, of whose clips a good part is long enough to be sung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +69,19 @@ class Split:
         fonts: soundfonts; an instrument comes from those that have all, drums from any.
         singers: clips of speech, one speaker or two alike each.
         held_out: whether it has the grooves that are held out, or all the others.
+        more_singers: heard from the second generation on, like all that follows.
+        kits: drum kits of Hydrogen.
+        strums: recordings of chords on a guitar.
+        scores: MIDI files.
     """
 
     fonts: tuple[Font, ...]
     singers: tuple[Source, ...]
     held_out: bool
+    more_singers: tuple[Source, ...] = ()
+    kits: tuple[Source, ...] = ()
+    strums: tuple[Source, ...] = ()
+    scores: tuple[Source, ...] = ()
 
 
 def _gm_kits(*programs: int) -> tuple[tuple[int, int], ...]:
@@ -88,6 +105,22 @@ SPLITS: Mapping[str, Split] = {
             Source("fillets-ng-data-cs", f"{FILLETS}/*/cs/*-v-*.ogg"),
         ),
         held_out=False,
+        more_singers=(
+            *(
+                Source("tuxpaint-stamps-default", f"{STAMPS}/**/*_desc_{language}.ogg")
+                for language in ("be", "bg", "es", "fr", "ro")
+            ),
+            *(
+                Source("klettres-data", f"usr/share/klettres/{language}/*/*.ogg")
+                for language in KLETTRES
+            ),
+        ),
+        kits=tuple(
+            Source(package, f"{HYDROGEN}/*/drumkit.xml")
+            for package in ("hydrogen-data", "hydrogen-drumkits")
+        ),
+        strums=(Source("hydrogen-drumkits-effects", f"{HYDROGEN}/*Strums/*.flac"),),
+        scores=(Source("openttd-openmsx", "usr/share/games/openttd/baseset/openmsx/*.mid"),),
     ),
     "valid": Split(
         fonts=(
