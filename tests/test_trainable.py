@@ -15,6 +15,7 @@ from my_submission.separators import Chunking
 
 STEMS = ("bass", "drums", "other")
 SMALL: dict[str, dict[str, Any]] = {
+    "band_split": {"features": 8, "layers": 2},
     "bytesep_mobilenet": {"channels": [4, 4, 4, 4, 4, 4]},
     "bytesep_resunet": {"channels": [2, 4, 4, 4, 4, 4], "blocks": 1},
     "bytesep_subband": {"channels": [2, 4, 4, 4, 4, 4], "blocks": 1},
@@ -169,6 +170,9 @@ def test_names_are_those_of_the_files() -> None:
         ("bytesep_subband", STEMS, {"channels": [2, 4]}, "expected 6 channels"),
         ("bytesep_subband", STEMS, {"blocks": 0}, "at least one block"),
         ("bytesep_mobilenet", STEMS, {"channels": [2, 4]}, "expected 6 channels"),
+        ("band_split", STEMS, {"time": "recurrent"}, "time must be one of convolution"),
+        ("band_split", STEMS, {"features": 6}, "features in fours"),
+        ("band_split", STEMS, {"layers": 0}, "at least one layer"),
         ("bytesep_mobilenet", STEMS, {"chunk_s": 2.0}, "have nothing left without 1.0 s"),
     ],
 )
