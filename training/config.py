@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from my_submission.errors import ConfigError
 from my_submission.separators import did_you_mean
+from training import chain
 
 Table = TypeVar("Table")
 Options = Mapping[str, Any]
@@ -134,8 +135,8 @@ class Run:
         optimiser: see :class:`Optimiser`.
         validation: see :class:`Validation`.
         loss: ``name`` and ``options`` of a module in ``training/losses/``.
-        augmentations: of each, ``name`` and ``options`` of a module in
-            ``training/augmentations/``, in the order in which they act.
+        augmentations: of each, ``name`` of a module in ``training/augmentations/`` and options
+            of it, in the order in which they act.
     """
 
     summary: str = ""
@@ -154,7 +155,7 @@ class Run:
     optimiser: Optimiser = field(default_factory=Optimiser)
     validation: Validation = field(default_factory=Validation)
     loss: Options = field(default_factory=lambda: {"name": "wave_l1"})
-    augmentations: tuple[Options, ...] = ()
+    augmentations: tuple[Options, ...] = chain.STANDARD
 
     def __post_init__(self) -> None:
         _check(self.precision in PRECISIONS, "precision must be fp32 or bf16", self.precision)

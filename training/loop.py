@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from models.chunked import Chunked
 from my_submission import threads
 from my_submission.errors import ConfigError, OutputError
 from my_submission.weights import checkpoints, readers
-from training import augmentations, losses, save, songs, validation
+from training import chain, losses, save, songs, validation
 from training.config import Optimiser, Run, updated
 from training.ema import Average
 from training.examples import Examples, weighted
@@ -315,22 +315,10 @@ def _examples(run: Run) -> Examples:
         rate_hz=run.sample_rate_hz,
         seed=run.seed,
         examples_per_epoch=run.data.examples_per_epoch,
-        augmentations=tuple(map(_augmentation, run.augmentations)),
+        augmentations=chain.build(run.augmentations),
         weights=weights,
         read=songs.read,
     )
-
-
-def _augmentation(table: Mapping[str, Any]) -> Any:
-    """Build one augmentation.
-
-    Raises:
-        ConfigError: it has no name, or another key than ``name`` and ``options``.
-    """
-    unknown = sorted(table.keys() - {"name", "options"})
-    if unknown or not isinstance(table.get("name"), str):
-        raise ConfigError(f"an augmentation has a name and options, got {dict(table)}")
-    return augmentations.build(table["name"], table.get("options"))
 
 
 def _valid_songs(run: Run) -> list[songs.Song]:
