@@ -50,22 +50,27 @@ class Part:
     outputs: tuple[int, ...]
     lengths: Lengths = int
 
-    def add(self, total: Tensor, chunks: Tensor, context: int) -> None:
+    def add(self, total: Tensor | None, chunks: Tensor, context: int) -> Tensor:
         """Add what the network makes of the middle of chunks.
 
         Args:
-            total: changed in place, ``(batch, stems, 2, samples)``.
+            total: changed in place, ``(batch, stems, 2, chunk)``; made if there is none yet, after
+                the network has run and freed what it needed.
             chunks: ``(batch, 2, chunk)``.
-            context: samples in them before the first one of ``total``.
+            context: samples at both ends of them that are not asked for.
         """
-        samples = total.shape[-1]
+        samples = chunks.shape[-1] - 2 * context
         wanted = self.lengths(samples)
         before = (wanted - samples) // 2
         start = context - before
         answer = self.run(chunks[..., start : start + wanted])[..., before : before + samples]
+        if total is None:
+            total = chunks.new_zeros(len(chunks), len(self.weights), *chunks.shape[1:])
+        middle = total[..., context : context + samples]
         for index, (weight, output) in enumerate(zip(self.weights, self.outputs, strict=True)):
             if weight:
-                total[:, index].add_(answer[:, output], alpha=weight)
+                middle[:, index].add_(answer[:, output], alpha=weight)
+        return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +93,11 @@ class Hybrid:
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`."""
-        result = chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:])
-        context = self.chunking.context
+        total: Tensor | None = None
         for part in self.parts:
-            part.add(result[..., context : chunks.shape[-1] - context], chunks, context)
-        return result
+            total = part.add(total, chunks, self.chunking.context)
+        assert total is not None  # there is at least one network
+        return total
 
     def to_cpu(self) -> None:
         """Leave the GPU, whose memory is too small."""

@@ -106,6 +106,7 @@ def test_a_run_learns_and_says_how_it_goes(finished: Path) -> None:
     assert steps[-1][1] < steps[0][1]
     assert [one["step"] for one in validations(finished)] == [3, 6]
     assert set(validations(finished)[0]["stems"]) == set(STEMS)
+    assert list((finished / "tensorboard").glob("events.out.tfevents.*"))
 
 
 def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(
