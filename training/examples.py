@@ -38,6 +38,9 @@ class Examples(Dataset[Tensor]):
 
         DataLoader(examples, batch_size=8, sampler=range(done, done + 8000), num_workers=2)
 
+    Of several processes each takes ``range(done + rank, end, ranks)``: with a batch of ``b``, the
+    batches that they have at the same time are together one of ``b * ranks`` of a single process.
+
     Attributes:
         songs: what there is, from :func:`training.songs.index`.
         stems: names, in the order of the first axis of an example.
