@@ -1,7 +1,7 @@
 """What chooses material: it acts on picks, before anything is read."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from my_submission.errors import ConfigError
 from training import augmentations, chain, songs
@@ -164,21 +165,36 @@ def test_examples_are_what_the_files_hold(folder: Path, tmp_path: Path) -> None:
         assert torch.equal(example[number], torch.from_numpy(expected.T))
 
 
-def test_the_standard_chain_makes_the_same_example_twice(folder: Path, tmp_path: Path) -> None:
-    found = songs.index([folder], STEMS, cache=tmp_path / "cache")
+@pytest.fixture
+def in_threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_all_augmentations_make_the_same_examples_in_any_threads_and_workers(
+    folder: Path, tmp_path: Path, in_threads: Callable[[int], None]
+) -> None:
+    often = [{"name": name, "probability": 0.5} for name in augmentations.names()]
     made = Examples(
-        songs=found,
+        songs=songs.index([folder], STEMS, cache=tmp_path / "cache"),
         stems=STEMS,
-        samples=20_000,
+        samples=40_000,
         rate_hz=44_100,
-        augmentations=chain.build(chain.STANDARD),
+        augmentations=chain.build(often),
     )
 
-    for position in range(6):
-        example = made[position]
-        assert example.shape == (3, 2, 20_000)
-        assert torch.isfinite(example).all()
-        assert torch.equal(example, made[position])
+    in_threads(1)
+    examples = torch.stack([made[position] for position in range(4)])
+    in_threads(3)
+    again = torch.stack([made[position] for position in range(4)])
+    worked = torch.cat(list(DataLoader(made, batch_size=2, sampler=range(4), num_workers=2)))
+
+    assert examples.shape == (4, 3, 2, 40_000)
+    assert torch.isfinite(examples).all()
+    assert torch.equal(again, examples)
+    assert torch.equal(worked, examples)
+    assert torch.get_num_threads() == 3, "what was set is set again"
 
 
 def test_a_pick_says_what_it_is() -> None:

@@ -9,7 +9,8 @@ any number of DataLoader workers makes the same examples, and a run that is resu
 those it would have had: a position in training is all that it needs to know.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -108,11 +109,12 @@ class Examples(Dataset[Tensor]):
             Stems, float32, ``(stems, 2, samples)``; their sum is the mixture.
         """
         rng = np.random.default_rng([self.seed, epoch, index])
-        picks = self.picks(rng)
-        stems = torch.stack([self._sum(picks, stem) for stem in self.stems])
-        for numbers, augmentation in self._augmentations:
-            stems = _changed(stems, numbers, augmentation, rng, self.rate_hz)
-        return stems[..., : self.samples].contiguous()
+        with _one_thread():
+            picks = self.picks(rng)
+            stems = torch.stack([self._sum(picks, stem) for stem in self.stems])
+            for numbers, augmentation in self._augmentations:
+                stems = _changed(stems, numbers, augmentation, rng, self.rate_hz)
+            return stems[..., : self.samples].contiguous()
 
     def picks(self, rng: np.random.Generator) -> Picks:
         """Choose what will be read: a place for all stems, then what the choices make of it."""
@@ -185,6 +187,19 @@ def weighted(
         songs += group
         weights += [share * song.samples / total for song in group]
     return tuple(songs), tuple(weights)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread, as a worker does: sums in parts would differ in their last bits."""
+    before = torch.get_num_threads()
+    if before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 def _changed(
