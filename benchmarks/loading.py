@@ -68,26 +68,23 @@ def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[L
         ).__getitem__
 
     naive = WholeFiles(paths, samples)
+    for what, mine in (("both remixed", ours("remix")), ("ours with the standard chain", ours())):
+        yield _compared(f"loading: whole files, {what}", naive.example, mine, quick)
     began_s = time.perf_counter()
     memory = InMemory(paths, samples)
     loaded_s = time.perf_counter() - began_s
     held = f"; it loads for {loaded_s:.1f} s first, and holds {memory.size_bytes / 2**30:.1f} GiB"
+    mine = ours("remix", "gain", "clip")
+    yield _compared(
+        "loading: Thanatoz' way, both remixed, gain, clipping", memory.example, mine, quick, held
+    )
+    del memory
     segments = Hdf5Segments(paths, folder / "hdf5", samples)
-    for what, theirs, mine, more in (
-        ("whole files, both remixed", naive.example, ours("remix"), ""),
-        ("whole files; ours with the standard chain", naive.example, ours(), ""),
-        ("ByteSep's way, both remixed", segments.example, ours("remix"), ""),
-        ("Thanatoz' way, both remixed, gain, clipping", memory.example, _gained(ours), held),
-    ):
-        yield _compared(f"loading: {what}", theirs, mine, quick, more)
+    mine = ours("remix")
+    yield _compared("loading: ByteSep's way, both remixed", segments.example, mine, quick)
 
 
-def _gained(ours: Callable[..., Make]) -> Make:
-    """Our examples with the same kinds of augmentation as Thanatoz'."""
-    return ours("remix", "gain", "clip")
-
-
-def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str) -> Line:
+def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") -> Line:
     """Time a few examples in turns."""
     each = 4 if quick else 8
     numbers = iter(range(1 << 30))

@@ -1,10 +1,13 @@
 """The harness of the benchmarks, with fakes; what it measures is not asserted anywhere."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks import loading
 from benchmarks.__main__ import main
 from benchmarks.songs import song
 from benchmarks.timing import Line, agreement, compare
@@ -67,3 +70,17 @@ def test_the_song_is_always_the_same_and_never_silent() -> None:
     assert first.shape == (2, 22_050)
     loudest = [float(part.abs().max()) for part in torch.split(first, 441, dim=1)]
     assert min(loudest) > 0.01
+
+
+def test_other_ways_of_reading_give_what_lies_in_the_files(tmp_path: Path) -> None:
+    paths = loading.write_songs(tmp_path, 2, 1)
+    whole, memory = (
+        way(paths, 30_000).example(7) for way in (loading.WholeFiles, loading.InMemory)
+    )
+
+    assert whole.shape == memory.shape == (4, 2, 30_000)
+    left = song(1)[0].numpy()
+    place = np.correlate(left, whole[0, 0, :500].astype(np.float64), "valid").argmax()
+    np.testing.assert_allclose(whole[0, 0, :500], left[place : place + 500], rtol=0, atol=1e-4)
+    assert memory.any()
+    assert all(path.is_file() for stems in paths for path in stems.values())

@@ -85,6 +85,17 @@ def test_a_run_that_is_resumed_goes_on_where_it_stopped() -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole[2:], rest, strict=True))
 
 
+def test_several_processes_share_out_the_batches_of_one() -> None:
+    alone = list(DataLoader(examples(), batch_size=4, sampler=range(3, 11)))
+    ranks = [
+        list(DataLoader(examples(), batch_size=2, sampler=range(3 + rank, 11, 2)))
+        for rank in range(2)
+    ]
+
+    for batch, *parts in zip(alone, *ranks, strict=True):
+        assert torch.equal(batch, torch.stack(parts, dim=1).flatten(0, 1))
+
+
 def test_seeds_epochs_and_indices_differ() -> None:
     made = [examples(seed=seed).example(e, i) for seed in (0, 1) for e in (0, 1) for i in (0, 1)]
 
@@ -180,10 +191,10 @@ def test_an_augmentation_may_be_for_some_stems_only() -> None:
 
 
 def test_a_choice_may_be_for_some_stems_only(rng: np.random.Generator) -> None:
-    plain = examples(augmentations=()).picks(np.random.default_rng(1), 100)
+    plain = examples(augmentations=()).picks(np.random.default_rng(1))
 
     changed = examples(augmentations=(Only(("bass",), Remix(probability=1.0)),)).picks(
-        np.random.default_rng(1), 100
+        np.random.default_rng(1)
     )
 
     assert changed["drums"] == plain["drums"]

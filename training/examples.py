@@ -9,7 +9,8 @@ any number of DataLoader workers makes the same examples, and a run that is resu
 those it would have had: a position in training is all that it needs to know.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,6 +38,9 @@ class Examples(Dataset[Tensor]):
     positions go on as long as training does. A ``range`` is all the sampler that is needed::
 
         DataLoader(examples, batch_size=8, sampler=range(done, done + 8000), num_workers=2)
+
+    Of several processes each takes ``range(done + rank, end, ranks)``: with a batch of ``b``, the
+    batches that they have at the same time are together one of ``b * ranks`` of a single process.
 
     Attributes:
         songs: what there is, from :func:`training.songs.index`.
@@ -105,46 +109,62 @@ class Examples(Dataset[Tensor]):
             Stems, float32, ``(stems, 2, samples)``; their sum is the mixture.
         """
         rng = np.random.default_rng([self.seed, epoch, index])
-        samples = self._needed()
-        picks = self.picks(rng, samples)
-        stems = torch.stack([self._sum(picks, stem, samples) for stem in self.stems])
-        for augmentation in self.augmentations:
-            numbers = list(range(len(self.stems)))
-            if isinstance(augmentation, Only):
-                numbers = [self.stems.index(stem) for stem in augmentation.stems]
-                augmentation = augmentation.inner
-            if isinstance(augmentation, Augmentation):
+        with _one_thread():
+            picks = self.picks(rng)
+            stems = torch.stack([self._sum(picks, stem) for stem in self.stems])
+            for numbers, augmentation in self._augmentations:
                 stems = _changed(stems, numbers, augmentation, rng, self.rate_hz)
-        return stems[..., : self.samples].contiguous()
+            return stems[..., : self.samples].contiguous()
 
-    def picks(self, rng: np.random.Generator, samples: int) -> Picks:
+    def picks(self, rng: np.random.Generator) -> Picks:
         """Choose what will be read: a place for all stems, then what the choices make of it."""
-        picks = self._pool.together(rng, samples)
-        for choice in self.augmentations:
-            if isinstance(choice, Choice):
-                picks = choice.choose(rng, picks, self._pool, samples)
-            elif isinstance(choice, Only) and isinstance(choice.inner, Choice):
-                some = {stem: picks[stem] for stem in choice.stems}
-                picks = {**picks, **choice.inner.choose(rng, some, self._pool, samples)}
+        picks = self._pool.together(rng, self._needed)
+        for stems, choice in self._choices:
+            some = {stem: picks[stem] for stem in stems}
+            picks = {**picks, **choice.choose(rng, some, self._pool, self._needed)}
         return picks
 
+    # Which kind each one is, is asked once: Python takes its time to compare with a Protocol.
+
+    @cached_property
+    def _choices(self) -> list[tuple[tuple[str, ...], Choice]]:
+        """Choices and the stems that they act on."""
+        return [(stems, inner) for stems, inner in self._inner if isinstance(inner, Choice)]
+
+    @cached_property
+    def _augmentations(self) -> list[tuple[list[int], Augmentation]]:
+        """Augmentations and the numbers of the stems that they act on."""
+        return [
+            ([self.stems.index(stem) for stem in stems], inner)
+            for stems, inner in self._inner
+            if isinstance(inner, Augmentation)
+        ]
+
+    @cached_property
     def _needed(self) -> int:
         """How many samples are read, so that enough is left after all augmentations."""
         samples = self.samples
-        for augmentation in reversed(self.augmentations):
-            inner = augmentation.inner if isinstance(augmentation, Only) else augmentation
-            if isinstance(inner, Longer):
-                samples = inner.needs(samples)
+        for _, augmentation in reversed(self._augmentations):
+            if isinstance(augmentation, Longer):
+                samples = augmentation.needs(samples)
         return samples
 
-    def _sum(self, picks: Picks, stem: str, samples: int) -> Tensor:
-        """Read all picks of a stem and add them up, ``(2, samples)``."""
+    @property
+    def _inner(self) -> list[tuple[tuple[str, ...], Augmentation | Choice]]:
+        """All that is done, and the stems that it is done to."""
+        return [
+            (one.stems, one.inner) if isinstance(one, Only) else (self.stems, one)
+            for one in self.augmentations
+        ]
+
+    def _sum(self, picks: Picks, stem: str) -> Tensor:
+        """Read all picks of a stem and add them up."""
         total: Tensor | None = None
         for pick in picks[stem]:
-            piece = self.read(self.songs[pick.song], stem, pick.start, samples)
+            piece = self.read(self.songs[pick.song], stem, pick.start, self._needed)
             piece = piece if pick.gain == 1 else piece * pick.gain
             total = piece if total is None else total + piece
-        return torch.zeros(2, samples) if total is None else total
+        return torch.zeros(2, self._needed) if total is None else total
 
 
 def weighted(
@@ -167,6 +187,19 @@ def weighted(
         songs += group
         weights += [share * song.samples / total for song in group]
     return tuple(songs), tuple(weights)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread, as a worker does: sums in parts would differ in their last bits."""
+    before = torch.get_num_threads()
+    if before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 def _changed(

@@ -113,7 +113,7 @@ def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
     """
     if start < 0 or samples < 0:
         raise ValueError(f"need start and samples of at least 0, got {start} and {samples}")
-    total = torch.zeros(2, samples)
+    total: Tensor | None = None
     for path in song.stems.get(stem, ()):
         layout = wav.header(path)
         if layout.rate_hz != song.rate_hz:
@@ -122,9 +122,13 @@ def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
             raise SongError(
                 f"expected one or two channels in {path}, found {layout.channels}; mix it down"
             )
-        audio = wav.part(path, start, samples)
-        total[:, : len(audio)] += torch.from_numpy(audio).T
-    return total
+        part = torch.from_numpy(wav.part(path, start, samples).T)
+        if total is None and part.shape == (2, samples):
+            total = part  # most often there is one file, and it is long enough: nothing is copied
+        elif part.numel():
+            total = torch.zeros(2, samples) if total is None else total
+            total[:, : part.shape[1]] += part
+    return torch.zeros(2, samples) if total is None else total
 
 
 def _wanted(

@@ -9,7 +9,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -109,15 +109,18 @@ def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.
         )
     except (OSError, ValueError) as error:  # it was cut off since its header was read
         raise unreadable(path, error) from error
+    scale = np.float32(2.0 ** (1 - layout.bits))
+    mapped: NDArray[Any] = raw
     if layout.bits == 24:
         wide = np.zeros((items // 3, 4), np.uint8)
         wide[:, 1:] = raw.reshape(-1, 3)
-        values = wide.view("<i4").astype(np.float32) * np.float32(2**-31)
+        scale, mapped = np.float32(2**-31), wide.view("<i4")
     elif layout.dtype == "<f4":
-        values = np.array(raw, np.float32)
-    else:
-        values = raw.astype(np.float32) * np.float32(2.0 ** (1 - layout.bits))
-    return values.reshape(samples, layout.channels)
+        scale = np.float32(1)
+    # In memory channel after channel, as what comes next wants it: converted in a single pass.
+    values = np.empty((layout.channels, samples), np.float32)
+    np.multiply(mapped.reshape(samples, layout.channels).T, scale, out=values, casting="unsafe")
+    return values.T
 
 
 def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from training.stemwise import check_probability, each, for_some
+from training.stemwise import check_probability, for_some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,14 @@ class SwapChannels:
 
     def apply(self, stems: Tensor, drawn: tuple[bool | None, ...]) -> Tensor:
         """See :class:`training.augmentations.Augmentation`."""
-        return each(stems, drawn, lambda stem, _: stem.flip(0))
+        if not any(drawn):
+            return stems
+        order = [
+            2 * number + (channel ^ bool(swapped))
+            for number, swapped in enumerate(drawn)
+            for channel in (0, 1)
+        ]
+        return stems.flatten(0, 1)[torch.tensor(order)].view_as(stems)
 
 
 build = SwapChannels

@@ -1,0 +1,201 @@
+"""What chooses material: it acts on picks, before anything is read."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from my_submission.errors import ConfigError
+from training import augmentations, chain, songs
+from training.augmentations import Augmentation, Choice, Only, build
+from training.augmentations.mixup import Mixup
+from training.augmentations.remix import Remix
+from training.augmentations.silence import Silence
+from training.examples import Examples
+from training.picks import Pick, Picks, Pool
+from training.songs import Song
+
+RATE_HZ = 1000
+STEMS = ("dialog", "effect", "music")
+POOL = Pool(
+    [
+        Song(
+            name=str(number),
+            stems={stem: (Path(f"{stem}.wav"),) for stem in STEMS},
+            samples=20 * RATE_HZ,
+            rate_hz=RATE_HZ,
+            active=dict.fromkeys(STEMS, ((2, 9), (12, 20))),
+        )
+        for number in range(6)
+    ],
+    STEMS,
+)
+CHOICES = [
+    name for name in augmentations.names() if isinstance(build(name, {"probability": 1.0}), Choice)
+]
+every_choice = pytest.mark.parametrize("name", CHOICES)
+
+
+def together() -> Picks:
+    return POOL.together(np.random.default_rng(3), 4000)
+
+
+def choice(name: str, probability: float = 1.0) -> Choice:
+    built = build(name, {"probability": probability})
+    assert isinstance(built, Choice)
+    return built
+
+
+def test_the_choices_are_known() -> None:
+    assert CHOICES == ["mixup", "remix", "silence"]
+
+
+@every_choice
+def test_picks_are_of_the_same_stems_and_lie_in_their_songs(name: str) -> None:
+    for seed in range(20):
+        picks = choice(name).choose(np.random.default_rng(seed), together(), POOL, 4000)
+
+        assert list(picks) == list(STEMS)
+        for pick in (pick for some in picks.values() for pick in some):
+            assert 0 <= pick.song < len(POOL)
+            assert 0 <= pick.start <= 16 * RATE_HZ
+
+
+@every_choice
+def test_the_generator_decides_alone_and_picks_are_left_alone(name: str) -> None:
+    picks = together()
+
+    first, second = (
+        choice(name).choose(np.random.default_rng(1), picks, POOL, 4000) for _ in range(2)
+    )
+
+    assert first == second == pickle.loads(pickle.dumps(first))
+    assert first != picks
+    assert picks == together()
+
+
+@every_choice
+def test_with_probability_0_nothing_is_chosen_anew(name: str) -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        assert choice(name, 0.0).choose(rng, together(), POOL, 4000) == together()
+
+
+def test_a_remix_takes_each_stem_from_elsewhere(rng: np.random.Generator) -> None:
+    remixed = Remix(probability=1.0).choose(rng, together(), POOL, 4000)
+
+    assert all(len(picks) == 1 for picks in remixed.values())
+    assert len({(pick.song, pick.start) for (pick,) in remixed.values()}) == 3
+
+
+def test_a_mixup_adds_a_place_of_the_same_stem_with_its_gain(rng: np.random.Generator) -> None:
+    picks = {**together(), "music": ()}
+
+    mixed = Mixup(low_db=-20, high_db=-20, probability=1.0).choose(rng, picks, POOL, 4000)
+
+    assert mixed["dialog"][:1] == picks["dialog"]
+    assert [pick.gain for pick in mixed["dialog"]] == pytest.approx([1, 0.1])
+    assert mixed["music"] == (), "what is silent stays silent"
+
+
+@given(st.integers(0, 10_000), st.floats(0.5, 1))
+def test_silence_never_takes_all(seed: int, probability: float) -> None:
+    silence = Silence(probability=probability)
+
+    left = silence.choose(np.random.default_rng(seed), together(), POOL, 4000)
+
+    assert any(left.values())
+    assert all(picks in ((), together()[stem]) for stem, picks in left.items())
+
+
+@given(st.integers(1, 25_000), st.integers(0, 10_000))
+def test_what_is_picked_is_heard(samples: int, seed: int) -> None:
+    pick = POOL.pick(np.random.default_rng(seed), "music", samples)
+
+    assert 0 <= pick.start <= max(20 * RATE_HZ - samples, 0)
+    assert POOL[pick.song].is_active("music", pick.start, samples)
+
+
+def test_the_standard_chain_is_built_and_covers_all_but_what_is_dear() -> None:
+    built = chain.build(chain.STANDARD)
+
+    assert all(isinstance(one, Augmentation | Choice) for one in built)
+    named = {str(table["name"]) for table in chain.STANDARD}
+    assert set(augmentations.names()) - named == {"codec", "stretch"}
+
+
+def test_a_chain_is_built_of_tables() -> None:
+    assert chain.build([{"name": "remix", "only": ["music"], "probability": 1}]) == (
+        Only(("music",), Remix(probability=1.0)),
+    )
+    with pytest.raises(ConfigError, match="augmentation 2: expected a name, got None"):
+        chain.build([{"name": "gain"}, {"low_db": 1}])
+    with pytest.raises(ConfigError, match="no augmentation named 'ramix'; did you mean 'remix'"):
+        chain.build([{"name": "ramix"}])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_song: Callable[..., Path]) -> Path:
+    for song in ("a", "b", "c"):
+        for stem in STEMS:
+            write_song(f"data/{song}/{stem}.wav", samples=90_000, channels=2)
+    return tmp_path / "data"
+
+
+def test_examples_are_what_the_files_hold(folder: Path, tmp_path: Path) -> None:
+    found = songs.index([folder], STEMS, cache=tmp_path / "cache")
+    plain = Examples(songs=found, stems=STEMS, samples=40_000, rate_hz=44_100)
+
+    example = plain.example(2, 7)
+
+    picks = plain.picks(np.random.default_rng([0, 2, 7]))
+    for number, stem in enumerate(STEMS):
+        (pick,) = picks[stem]
+        path = found[pick.song].stems[stem][0]
+        expected, _ = soundfile.read(
+            path, start=pick.start, frames=40_000, dtype="float32", fill_value=0
+        )
+        assert torch.equal(example[number], torch.from_numpy(expected.T))
+
+
+@pytest.fixture
+def in_threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_all_augmentations_make_the_same_examples_in_any_threads_and_workers(
+    folder: Path, tmp_path: Path, in_threads: Callable[[int], None]
+) -> None:
+    often = [{"name": name, "probability": 0.5} for name in augmentations.names()]
+    made = Examples(
+        songs=songs.index([folder], STEMS, cache=tmp_path / "cache"),
+        stems=STEMS,
+        samples=40_000,
+        rate_hz=44_100,
+        augmentations=chain.build(often),
+    )
+
+    in_threads(1)
+    examples = torch.stack([made[position] for position in range(4)])
+    in_threads(3)
+    again = torch.stack([made[position] for position in range(4)])
+    worked = torch.cat(list(DataLoader(made, batch_size=2, sampler=range(4), num_workers=2)))
+
+    assert examples.shape == (4, 3, 2, 40_000)
+    assert torch.isfinite(examples).all()
+    assert torch.equal(again, examples)
+    assert torch.equal(worked, examples)
+    assert torch.get_num_threads() == 3, "what was set is set again"
+
+
+def test_a_pick_says_what_it_is() -> None:
+    assert Pick(3, 100) == Pick(song=3, start=100, gain=1.0)
