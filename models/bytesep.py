@@ -23,6 +23,9 @@ CHANNELS = (32, 64, 128, 256, 384, 384)
 STEPS = ((2, 2), (2, 2), (2, 2), (2, 2), (2, 2), (1, 2))
 """By how much each step down shortens time and frequency."""
 
+BLOCKS = 4
+"""In each step."""
+
 CENTRE = "abcd"
 """Blocks at the bottom."""
 
@@ -72,11 +75,13 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Four residual blocks, ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``."""
+    """Residual blocks, ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``."""
 
-    def __init__(self, inputs: int, outputs: int, *, absolute: bool = False) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, absolute: bool = False, blocks: int = BLOCKS
+    ) -> None:
         super().__init__()
-        for index in range(4):
+        for index in range(blocks):
             block = Residual(outputs if index else inputs, outputs, absolute=absolute)
             self.add_module(f"conv_block{index + 1}", block)
 
@@ -88,24 +93,32 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A transposed convolution and four residual blocks that hear the skip connection, too.
+    """A transposed convolution and residual blocks that hear the skip connection, too.
 
     Args:
         inputs: channels from below.
         outputs: channels of the skip connection and of the answer.
         step: by how much time and frequency grow.
         absolute: see :class:`Residual`.
+        blocks: how many.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, step: tuple[int, int], *, absolute: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        step: tuple[int, int],
+        *,
+        absolute: bool = False,
+        blocks: int = BLOCKS,
     ) -> None:
         super().__init__()
+        self._blocks = [f"conv_block{index}" for index in range(2, 2 + blocks)]
         self.conv1 = nn.ConvTranspose2d(inputs, outputs, step, stride=step, bias=False)
         self.bn1 = nn.BatchNorm2d(inputs, momentum=MOMENTUM)
-        for index in range(2, 6):
-            block = Residual(outputs * (2 if index == 2 else 1), outputs, absolute=absolute)
-            self.add_module(f"conv_block{index}", block)
+        for index, name in enumerate(self._blocks):
+            block = Residual(outputs * (1 if index else 2), outputs, absolute=absolute)
+            self.add_module(name, block)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """Map ``(b, inputs, t, f)`` and the last skip connection to the size of the latter.
@@ -113,8 +126,8 @@ class Decoder(nn.Module):
         That is taken off the list, so that nobody holds its memory any longer.
         """
         x = torch.cat([self.conv1(F.relu_(self.bn1(x))), skips.pop()], dim=1)
-        for index in range(2, 6):
-            x = getattr(self, f"conv_block{index}")(x)
+        for name in self._blocks:
+            x = getattr(self, name)(x)
         return x
 
 
@@ -127,9 +140,10 @@ class ResUNet143(Decoupled):
         variant: "subband" (ResUNet143_Subbandtime: four bands in time) or "ismir2021"
             (ResUNet143_DecouplePlusInplaceABN_ISMIR2021: the whole spectrum).
         channels: of the six steps down.
+        blocks: in each step; the published files have four.
 
     Raises:
-        ValueError: there is no such variant.
+        ValueError: there is no such variant, or a number is not as it should be.
     """
 
     def __init__(
@@ -139,24 +153,31 @@ class ResUNet143(Decoupled):
         *,
         variant: str = "subband",
         channels: Sequence[int] = CHANNELS,
+        blocks: int = BLOCKS,
     ) -> None:
         if variant not in VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+        if len(channels) != len(STEPS) or min(channels) < 1 or blocks < 1:
+            raise ValueError(
+                f"expected {len(STEPS)} channels and at least one block, got {channels}, {blocks}"
+            )
         absolute = variant == "ismir2021"
         super().__init__(inputs=inputs, targets=targets, **VARIANTS[variant])
         widths = (inputs * self.bands, *channels)
         for step in range(6):
-            encoder = Encoder(widths[step], widths[step + 1], absolute=absolute)
+            encoder = Encoder(widths[step], widths[step + 1], absolute=absolute, blocks=blocks)
             self.add_module(f"encoder_block{step + 1}", encoder)
         for name in CENTRE:
-            self.add_module(f"conv_block7{name}", Encoder(widths[6], widths[6], absolute=absolute))
+            self.add_module(
+                f"conv_block7{name}",
+                Encoder(widths[6], widths[6], absolute=absolute, blocks=blocks),
+            )
         below = widths[6]
         for index, (width, up) in enumerate(zip(channels[::-1], STEPS[::-1], strict=True)):
-            self.add_module(
-                f"decoder_block{index + 1}", Decoder(below, width, up, absolute=absolute)
-            )
+            decoder = Decoder(below, width, up, absolute=absolute, blocks=blocks)
+            self.add_module(f"decoder_block{index + 1}", decoder)
             below = width
-        self.after_conv_block1 = Encoder(below, below, absolute=absolute)
+        self.after_conv_block1 = Encoder(below, below, absolute=absolute, blocks=blocks)
         self.after_conv2 = nn.Conv2d(below, targets * inputs * MAPS * self.bands, 1)
 
     def maps(self, x: Tensor) -> Tensor:
@@ -183,11 +204,21 @@ VARIANTS: dict[str, Bands] = {
 }
 
 
-def weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def weights(state: Mapping[str, Tensor], targets: int = 1) -> dict[str, Tensor]:
     """Leave out of a published checkpoint what is no weight: the matrices of its STFT.
+
+    Args:
+        state: of a file, which has one target.
+        targets: how many the network has that starts from it; all answer like the one at first.
 
     >>> list(weights({"stft.conv_real.weight": torch.zeros(1), "bn0.bias": torch.zeros(1)}))
     ['bn0.bias']
+    >>> weights({"after_conv2.bias": torch.zeros(32)}, targets=3)["after_conv2.bias"].shape
+    torch.Size([96])
     """
     constants = ("stft.", "istft.")
-    return {key: value for key, value in state.items() if not key.startswith(constants)}
+    kept = {key: value for key, value in state.items() if not key.startswith(constants)}
+    for key in kept:
+        if key.startswith("after_conv2."):  # its outputs are in the order of targets
+            kept[key] = torch.cat([kept[key]] * targets)
+    return kept

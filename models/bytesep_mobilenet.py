@@ -102,6 +102,8 @@ class MobileNet(Decoupled):
     def __init__(
         self, inputs: int = 2, targets: int = 1, *, channels: Sequence[int] = CHANNELS
     ) -> None:
+        if len(channels) != len(STEPS) or min(channels) < 1:
+            raise ValueError(f"expected {len(STEPS)} channels, got {channels}")
         super().__init__(inputs=inputs, targets=targets, **VARIANTS["subband"])
         widths = (inputs * self.bands, *channels)
         for step in range(6):

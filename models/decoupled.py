@@ -71,7 +71,7 @@ class Decoupled(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs, self.targets, self.bands = inputs, targets, bands
-        self.frame, self.hop = frame, hop
+        self.frame, self.frame_hop = frame, hop
         self._added = added
         if bands == BANDS:
             self.pqmf = PQMF()
@@ -113,7 +113,7 @@ class Decoupled(nn.Module):
         spectrum = torch.stft(
             audio.flatten(0, 2),
             n_fft=self.frame,
-            hop_length=self.hop,
+            hop_length=self.frame_hop,
             window=torch.hann_window(self.frame, device=audio.device),
             pad_mode="reflect",
             return_complex=True,
@@ -125,7 +125,7 @@ class Decoupled(nn.Module):
         audio = torch.istft(
             spectra.flatten(0, -3).transpose(1, 2),
             n_fft=self.frame,
-            hop_length=self.hop,
+            hop_length=self.frame_hop,
             window=torch.hann_window(self.frame, device=spectra.device),
             length=samples,
         )

@@ -33,7 +33,8 @@ KAISER = 9.75
 class PQMF(nn.Module):
     """Split audio into bands and join them.
 
-    The filters are weights like others, but not trained, as in the original.
+    The filters are weights like others, but not trained, as in the original, and are applied in
+    float32 under autocast, too: they must cancel each other's aliases.
     """
 
     def __init__(self) -> None:
@@ -56,13 +57,15 @@ class PQMF(nn.Module):
             ``(..., 4, samples / 4 + 16)``: synthesis needs some samples after the end.
         """
         flat = F.pad(audio.reshape(-1, 1, audio.shape[-1]), (TAPS - BANDS, TAPS))
-        bands: Tensor = self.ana_conv_filter(flat)
+        with torch.autocast(audio.device.type, enabled=False):
+            bands: Tensor = self.ana_conv_filter(flat)
         return bands.reshape(*audio.shape[:-1], *bands.shape[1:])
 
     def synthesis(self, bands: Tensor) -> Tensor:
         """Undo :meth:`analysis`: ``(..., 4, samples / 4 + 16)`` to ``(..., samples)``."""
         flat = F.pad(bands.reshape(-1, BANDS, bands.shape[-1]), (0, STEPS - 1))
-        audio = self.syn_conv_filter(flat).transpose(1, 2).flatten(1)[:, :-TAPS]
+        with torch.autocast(bands.device.type, enabled=False):
+            audio = self.syn_conv_filter(flat).transpose(1, 2).flatten(1)[:, :-TAPS]
         return audio.reshape(*bands.shape[:-2], -1)  # type: ignore[no-any-return]
 
 

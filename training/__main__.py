@@ -3,6 +3,7 @@
 python -m training fit RECIPE --data DIR... -o FILE
 python -m training render mdx|cdx --split valid --hours 1 --out DIR
 python -m training corrupt DIR OUT --kind labelnoise|bleeding
+python -m training export RUN_FOLDER --name NAME
 """
 
 import argparse
@@ -16,7 +17,7 @@ from my_submission.errors import DemixError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    from training import corrupt, fit
+    from training import corrupt, export, fit
     from training.render import command as render
 
     summary = (__doc__ or "").partition("\n")[0]
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("fit", fit, "fit a recipe's blends, shares and gates"),
         ("render", render, "render songs with known stems"),
         ("corrupt", corrupt, "copy a corpus and spoil some of it"),
+        ("export", export, "write what a run has learned as weights for recipes"),
     ):
         command = commands.add_parser(name, help=does)
         module.add_arguments(command)

@@ -1,0 +1,124 @@
+"""Ways of letting frames hear each other, band by band: what a band-split network repeats.
+
+Letters: b batch, t frames, k bands, n features. All map ``(b, t, k, n)`` to the same shape, with
+the same weights for all bands, and are made by ``(features, dilation)``. Which of them is fast
+enough on a CPU: docs/decisions/010-networks.md.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TAPS = 5
+"""Frames that a convolution hears, :data:`TAPS` - 1 of them neighbours."""
+
+HEADS = 4
+
+
+class Convolution(nn.Module):
+    """Each feature by itself over neighbours in time, a fixed number of frames apart.
+
+    It hears ``dilation * (TAPS - 1) / 2`` frames before and after, and nothing else.
+    """
+
+    def __init__(self, features: int, dilation: int) -> None:
+        super().__init__()
+        self.over_time = nn.Conv2d(
+            features,
+            features,
+            (TAPS, 1),
+            dilation=(dilation, 1),
+            padding=(dilation * (TAPS - 1) // 2, 0),
+            groups=features,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the module."""
+        # Features last in memory is what torch calls channels last: nothing is copied.
+        return self.over_time(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+
+
+class Recurrence(nn.Module):
+    """A recurrent layer in both directions; it hears all of a chunk, whatever the dilation."""
+
+    def __init__(self, features: int, dilation: int) -> None:
+        super().__init__()
+        del dilation
+        self.recurrent = nn.GRU(features, features // 2, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(features // 2 * 2, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the module."""
+        batch, frames, bands, features = x.shape
+        sequences = x.transpose(1, 2).reshape(batch * bands, frames, features)
+        answer: Tensor = self.out(self.recurrent(sequences)[0])
+        return answer.reshape(batch, bands, frames, features).transpose(1, 2)
+
+
+class LinearAttention(nn.Module):
+    """Attention whose work grows with the frames, not their square, after a convolution.
+
+    It hears all of a chunk and no order in it; the convolution does.
+
+    Source: Shen et al., "Efficient attention: attention with linear complexities", WACV 2021.
+    """
+
+    def __init__(self, features: int, dilation: int) -> None:
+        super().__init__()
+        self.near = Convolution(features, dilation)
+        self.asked = nn.Linear(features, 3 * features)
+        self.out = nn.Linear(features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the module."""
+        x = self.near(x)
+        batch, frames, bands, features = x.shape
+        asked = self.asked(x).reshape(batch, frames, bands, 3, HEADS, features // HEADS)
+        query, key, value = asked.permute(3, 0, 2, 4, 1, 5)
+        summary = key.softmax(dim=-2).transpose(-1, -2) @ value
+        answer = query.softmax(dim=-1) @ summary
+        return self.out(answer.permute(0, 3, 1, 2, 4).flatten(3))  # type: ignore[no-any-return]
+
+
+class Mixer(nn.Module):
+    """Frames, then bands, then features hear each other, each beside a shortcut.
+
+    Args:
+        bands: how many.
+        features: of each frame and band.
+        over_time: one of this module's layers.
+        dilation: of it.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        features: int,
+        over_time: Callable[[int, int], nn.Module],
+        dilation: int,
+    ) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(features) for _ in range(3))
+        self.over_time = over_time(features, dilation)
+        self.over_bands = nn.ModuleList([nn.Linear(bands, bands), nn.Linear(bands, bands)])
+        self.wide = nn.Linear(features, 4 * features)
+        self.narrow = nn.Linear(2 * features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, t, k, n)`` to its size."""
+        in_time, in_bands, in_features = self.norms
+        x = x + self.over_time(in_time(x))
+        across = in_bands(x).transpose(2, 3)
+        first, second = self.over_bands
+        x = x + second(F.silu(first(across))).transpose(2, 3)
+        gate, value = self.wide(in_features(x)).chunk(2, dim=-1)
+        return x + self.narrow(F.silu(gate) * value)  # type: ignore[no-any-return]
+
+
+LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "convolution": Convolution,
+    "recurrence": Recurrence,
+    "attention": LinearAttention,
+}
+"""By the name that a run file has."""

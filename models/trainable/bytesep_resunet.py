@@ -1,0 +1,47 @@
+"""ByteSep's U-Net of 143 layers on the whole spectrum (ISMIR 2021), for several stems at once.
+
+With the options as they are, names and shapes of its weights are those of the published files, but
+for the last layer where there are several stems: a run may start from one of them
+(:func:`models.bytesep.weights`).
+
+Source: see :mod:`models.bytesep`.
+"""
+
+from collections.abc import Sequence
+
+from models.bytesep import BLOCKS, CHANNELS, ResUNet143
+from models.chunked import Chunked
+from models.decoupled import FRAMES
+
+SAMPLE_RATE_HZ = 44_100
+
+
+class BytesepResUNet(ResUNet143, Chunked):
+    """See :class:`models.bytesep.ResUNet143` and :class:`models.chunked.Chunked`."""
+
+
+def build(
+    stems: tuple[str, ...],
+    channels: Sequence[int] = CHANNELS,
+    blocks: int = BLOCKS,
+    chunk_s: float = 10.0,
+    context_s: float = 1.0,
+) -> BytesepResUNet:
+    """Build the network.
+
+    Args:
+        stems: their names.
+        channels: of the six steps down; half of each is a fourth of the work.
+        blocks: in each step, of two convolutions each.
+        chunk_s: seconds that it hears at a time when it separates.
+        context_s: seconds of those that are thrown away at both ends. Its authors keep the middle
+            half of 30 s.
+
+    Raises:
+        ValueError: an option is not as it should be.
+    """
+    made = BytesepResUNet(
+        targets=len(stems), variant="ismir2021", channels=tuple(channels), blocks=blocks
+    )
+    made.cut(SAMPLE_RATE_HZ, FRAMES * made.frame_hop * made.bands, chunk_s, context_s)
+    return made
