@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from my_submission.errors import ConfigError, OutputError
 from training.__main__ import main
-from training.render import arrangement, band, corpus, mdx, midi, packages, singing, sound
+from training.render import arrangement, band, corpus, mdx, midi, packages, scores, singing, sound
 
 FRAMES = 400
 """What the stand-in for the vocoder makes of every clip: 2 s."""
@@ -30,7 +30,7 @@ head = b"".join(event(768, 255, 1, 0) for _ in range(bars)) + event(0, 255, 6, 3
 tracks = [track(head)]
 for channel, program in ((9, 0), (1, 33), (2, 25)):
     notes = [event(0, 0xC0 | channel, program)]
-    notes += [event(96, 0x90 | channel, 60, 64) for _ in range(bars)]
+    notes += [event(96, 0x90 | channel, 38 if channel == 9 else 60, 64) for _ in range(bars)]
     tracks.append(track(*notes))
 data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, len(tracks), 0, 192]) + b"".join(tracks)
 open(sys.argv[2], "wb").write(data)
@@ -275,6 +275,68 @@ class TestSongs:
 
         assert status == 0
         assert capsys.readouterr().out == f"{out / 'song_000'}\n"
+
+
+@pytest.mark.usefixtures("programs")
+class TestSecondGeneration:
+    def test_it_is_the_usual_one_for_training_only(self, unpacked: Path) -> None:
+        usual = {split: mdx.songs(split, 5, 3, unpacked).generation for split in packages.SPLITS}
+
+        assert usual == {"train": 2, "valid": 1}
+
+    def test_songs_of_all_kinds_have_all_stems_and_tell_their_sources(self, unpacked: Path) -> None:
+        maker = mdx.songs("train", 5, 3, unpacked)
+        split = packages.SPLITS["train"]
+        allowed = {font.source.package for font in split.fonts} | {"mma"}
+        for sources in (split.singers, split.more_singers, split.kits, split.strums, split.scores):
+            allowed |= {source.package for source in sources}
+
+        songs = [maker.make(number) for number in range(4)]
+
+        for song in songs:
+            assert sorted(song.stems) == sorted(mdx.STEMS)
+            loud = [stem for stem in mdx.STEMS if song.stems[stem].any()]
+            assert set(mdx.STEMS) - set(loud) == {song.sources["silent"]} - {None}
+            assert np.abs(np.sum([*song.stems.values()], axis=0)).max() <= 0.951
+            assert set(song.sources["packages"]) <= allowed
+            assert song.sources["generation"] == 2
+        told = {method.split()[0] for song in songs for method in song.sources["methods"]["drums"]}
+        assert len(told & {"font", "kit", "electronic"}) > 1
+
+    def test_validation_has_only_its_own_sources(self, unpacked: Path) -> None:
+        maker = mdx.songs("valid", 5, 3, unpacked, generation=2)
+
+        used = {
+            package for number in range(2) for package in maker.make(number).sources["packages"]
+        }
+
+        split = packages.SPLITS["valid"]
+        fonts = {font.source.package for font in split.fonts}
+        assert used <= {"mma", *fonts, *(singer.package for singer in split.singers)}
+
+    def test_a_song_is_the_same_whenever_it_is_made(self, unpacked: Path) -> None:
+        first, second = (mdx.songs("train", 5, 3, unpacked).make(4) for _ in range(2))
+
+        assert first.sources == second.sources
+        for stem in mdx.STEMS:
+            assert np.array_equal(first.stems[stem], second.stems[stem])
+
+    def test_a_song_by_people_sounds_in_all_stems(
+        self, unpacked: Path, rng: np.random.Generator
+    ) -> None:
+        files = packages.find(unpacked, packages.SPLITS["train"].scores[0])
+
+        path, song = scores.draw(rng, files, 5.0)
+
+        assert path.name == "tune.mid"
+        assert {stem: len(song.group(stem)) for stem in ("drums", "bass", "other")} == {
+            "drums": 1,
+            "bass": 1,
+            "other": 1,
+        }
+        assert {(chord.root - song.chords[0].root) % 12 for chord in song.chords} == {0}
+        assert not song.chords[0].minor
+        assert 1.7 < song.bar_s < 2.3
 
 
 class TestSplits:
