@@ -127,6 +127,21 @@ def test_silence_at_the_ends_of_a_line_is_cut_off(unpacked: Path) -> None:
     assert 11_025 <= len(kept) < 16_000 < len(audio)
 
 
+def test_silence_in_a_tune_is_passed_over(unpacked: Path) -> None:
+    wave = 0.1 * np.sin(np.arange(8 * RATE_HZ) / 20)
+    wave[: 5 * RATE_HZ] = 0
+    soundfile.write(unpacked / "tune" / "song.wav", np.stack([wave, wave], axis=1), RATE_HZ)
+    shelf = fill_stock(unpacked, SOURCES).music
+
+    levels_db = [
+        active_level_db(film_clips.draw_music(shelf, SAMPLES, np.random.default_rng(seed)).audio)
+        for seed in range(6)
+    ]
+
+    assert min(levels_db) > -60
+    assert active_level_db(np.zeros((2, 99))) == -np.inf
+
+
 def test_a_part_of_a_recording_is_read(unpacked: Path) -> None:
     (recording,) = find(unpacked / "tune", "*.wav")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from my_submission.errors import ConfigError, OutputError
 from training.__main__ import main
-from training.render import arrangement, band, corpus, mdx, midi, packages, singing, sound
+from training.render import arrangement, band, corpus, mdx, midi, packages, scores, singing, sound
 
 FRAMES = 400
 """What the stand-in for the vocoder makes of every clip: 2 s."""
@@ -30,7 +30,7 @@ head = b"".join(event(768, 255, 1, 0) for _ in range(bars)) + event(0, 255, 6, 3
 tracks = [track(head)]
 for channel, program in ((9, 0), (1, 33), (2, 25)):
     notes = [event(0, 0xC0 | channel, program)]
-    notes += [event(96, 0x90 | channel, 60, 64) for _ in range(bars)]
+    notes += [event(96, 0x90 | channel, 38 if channel == 9 else 60, 64) for _ in range(bars)]
     tracks.append(track(*notes))
 data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, len(tracks), 0, 192]) + b"".join(tracks)
 open(sys.argv[2], "wb").write(data)
@@ -64,6 +64,42 @@ def write_library(unpacked: Path) -> None:
         path.write_text("\n".join(["// DefGroove Not", *lines]), encoding="ascii")
 
 
+def write_kit(path: Path, clip: bytes) -> None:
+    """A drum kit of Hydrogen: two layers of a kick, an older snare, a hat, and what is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / "hit.ogg").write_bytes(clip)
+    layer = "<layer><filename>hit.ogg</filename><min>{}</min><max>{}</max><gain>1</gain></layer>"
+    instruments = {
+        "Kick": layer.format(0, 0.5) + layer.format(0.5, 1),
+        "Snare": "<filename>hit.ogg</filename>",
+        "Closed HH": layer.format(0, 1),
+        "Tom Hi": "<filename>gone.ogg</filename>",
+    }
+    listed = "".join(
+        f"<instrument><name>{name}</name><volume>0.5</volume>{what}</instrument>"
+        for name, what in instruments.items()
+    )
+    text = f'<drumkit_info xmlns="urn:x"><instrumentList>{listed}</instrumentList></drumkit_info>'
+    path.write_text(text, encoding="utf-8")
+
+
+def score() -> midi.Midi:
+    """Twenty bars of drums, a bass and a piano, in C major, at 120 beats per minute."""
+    beats = [beat * 192 for beat in range(80)]
+
+    def track(channel: int, program: int, *keys: int) -> midi.Track:
+        events = [midi.Event(0, midi.PROGRAM | channel, bytes([program]))]
+        for tick in beats:
+            events += [midi.Event(tick, 0x90 | channel, bytes([key, 90])) for key in keys]
+            events += [midi.Event(tick + 90, 0x80 | channel, bytes([key, 0])) for key in keys]
+        return midi.Track(tuple(events))
+
+    tempo = midi.Event(0, midi.META, bytes([0x51]) + (500_000).to_bytes(3, "big"))
+    end = midi.Event(80 * 192, midi.META, bytes([midi.END_OF_TRACK]))
+    head = midi.Track((tempo, end))
+    return midi.Midi(192, (head, track(9, 0, 36, 42), track(1, 33, 36), track(2, 0, 60, 64, 67)))
+
+
 @pytest.fixture
 def unpacked(tmp_path: Path, rng: np.random.Generator) -> Path:
     """Packages with all files that the splits name, of next to no content."""
@@ -76,12 +112,24 @@ def unpacked(tmp_path: Path, rng: np.random.Generator) -> Path:
             path = folder / source.package / source.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        for source in split.singers:
+        for source in (*split.singers, *split.more_singers):
             for number in range(4):
-                name = source.path.replace("*.*", f"{number}.ogg").replace("*", f"w{number}")
-                path = folder / source.package / name
+                name = source.path.replace("**", "x").replace("*.*", f"{number}.ogg")
+                path = folder / source.package / name.replace("*", f"w{number}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(clip)
+        for source in split.kits:
+            write_kit(folder / source.package / source.path.replace("*", "SomeKit"), clip)
+        for source in split.strums:
+            for chord in ("Cmajor_00", "Cmajor_UP_00", "Aminor_00", "Aminor_UP_00"):
+                path = folder / source.package / source.path.replace("/*.", f"/{chord}.")
+                path = Path(str(path).replace("*Strums", "SomeStrums"))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, np.sin(np.arange(20_000) / 20), 96_000)
+        for source in split.scores:
+            path = folder / source.package / source.path.replace("*", "tune")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(midi.encode(score()))
     return folder
 
 
@@ -109,9 +157,15 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def render(
-    unpacked: Path, output: Path, songs: int, *, split: str = "valid", seed: int = 3
+    unpacked: Path,
+    output: Path,
+    songs: int,
+    *,
+    split: str = "valid",
+    seed: int = 3,
+    generation: int | None = None,
 ) -> list[Path]:
-    return [*corpus.render(mdx.songs(split, 5, seed, unpacked), output, songs)]
+    return [*corpus.render(mdx.songs(split, 5, seed, unpacked, generation), output, songs)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -165,7 +219,7 @@ class TestSongs:
     def test_sources_are_told_and_belong_to_the_split(
         self, unpacked: Path, tmp_path: Path, split: str
     ) -> None:
-        (folder,) = render(unpacked, tmp_path / "out", 1, split=split)
+        (folder,) = render(unpacked, tmp_path / "out", 1, split=split, generation=1)
 
         told = json.loads((folder / corpus.SOURCES).read_text())
         library, groove = told["groove"].split(":")
@@ -221,6 +275,68 @@ class TestSongs:
 
         assert status == 0
         assert capsys.readouterr().out == f"{out / 'song_000'}\n"
+
+
+@pytest.mark.usefixtures("programs")
+class TestSecondGeneration:
+    def test_it_is_the_usual_one_for_training_only(self, unpacked: Path) -> None:
+        usual = {split: mdx.songs(split, 5, 3, unpacked).generation for split in packages.SPLITS}
+
+        assert usual == {"train": 2, "valid": 1}
+
+    def test_songs_of_all_kinds_have_all_stems_and_tell_their_sources(self, unpacked: Path) -> None:
+        maker = mdx.songs("train", 5, 3, unpacked)
+        split = packages.SPLITS["train"]
+        allowed = {font.source.package for font in split.fonts} | {"mma"}
+        for sources in (split.singers, split.more_singers, split.kits, split.strums, split.scores):
+            allowed |= {source.package for source in sources}
+
+        songs = [maker.make(number) for number in range(4)]
+
+        for song in songs:
+            assert sorted(song.stems) == sorted(mdx.STEMS)
+            loud = [stem for stem in mdx.STEMS if song.stems[stem].any()]
+            assert set(mdx.STEMS) - set(loud) == {song.sources["silent"]} - {None}
+            assert np.abs(np.sum([*song.stems.values()], axis=0)).max() <= 0.951
+            assert set(song.sources["packages"]) <= allowed
+            assert song.sources["generation"] == 2
+        told = {method.split()[0] for song in songs for method in song.sources["methods"]["drums"]}
+        assert len(told & {"font", "kit", "electronic"}) > 1
+
+    def test_validation_has_only_its_own_sources(self, unpacked: Path) -> None:
+        maker = mdx.songs("valid", 5, 3, unpacked, generation=2)
+
+        used = {
+            package for number in range(2) for package in maker.make(number).sources["packages"]
+        }
+
+        split = packages.SPLITS["valid"]
+        fonts = {font.source.package for font in split.fonts}
+        assert used <= {"mma", *fonts, *(singer.package for singer in split.singers)}
+
+    def test_a_song_is_the_same_whenever_it_is_made(self, unpacked: Path) -> None:
+        first, second = (mdx.songs("train", 5, 3, unpacked).make(4) for _ in range(2))
+
+        assert first.sources == second.sources
+        for stem in mdx.STEMS:
+            assert np.array_equal(first.stems[stem], second.stems[stem])
+
+    def test_a_song_by_people_sounds_in_all_stems(
+        self, unpacked: Path, rng: np.random.Generator
+    ) -> None:
+        files = packages.find(unpacked, packages.SPLITS["train"].scores[0])
+
+        path, song = scores.draw(rng, files, 5.0)
+
+        assert path.name == "tune.mid"
+        assert {stem: len(song.group(stem)) for stem in ("drums", "bass", "other")} == {
+            "drums": 1,
+            "bass": 1,
+            "other": 1,
+        }
+        assert {(chord.root - song.chords[0].root) % 12 for chord in song.chords} == {0}
+        assert not song.chords[0].minor
+        assert 1.7 < song.bar_s < 2.3
 
 
 class TestSplits:

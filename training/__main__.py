@@ -1,7 +1,8 @@
 """Make training material, and fit what a recipe makes of its members.
 
 python -m training fit RECIPE --data DIR... -o FILE
-python -m training render mdx --split valid --songs 24 --out DIR
+python -m training render mdx|cdx --split valid --hours 1 --out DIR
+python -m training corrupt DIR OUT --kind labelnoise|bleeding
 python -m training export RUN_FOLDER --name NAME
 """
 
@@ -16,7 +17,7 @@ from my_submission.errors import DemixError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    from training import export, fit
+    from training import corrupt, export, fit
     from training.render import command as render
 
     summary = (__doc__ or "").partition("\n")[0]
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, module, does in (
         ("fit", fit, "fit a recipe's blends, shares and gates"),
         ("render", render, "render songs with known stems"),
+        ("corrupt", corrupt, "copy a corpus and spoil some of it"),
         ("export", export, "write what a run has learned as weights for recipes"),
     ):
         command = commands.add_parser(name, help=does)

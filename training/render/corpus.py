@@ -140,6 +140,15 @@ def _check_same(folder: Path, maker: Maker) -> None:
         )
 
 
+def _rounded(audio: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Round to 16 bits; left to itself, libsndfile rounds down in WAV and to the nearest in FLAC.
+
+    >>> _rounded(np.array([0.0, 1.0, -1.0, 0.7 / 32768])).tolist()
+    [0, 32767, -32768, 1]
+    """
+    return np.clip(np.rint(audio * 32_768), -32_768, 32_767).astype(np.int16)
+
+
 def _write(folder: Path, piece: Piece, form: Format) -> None:
     """Let the folder of a piece appear, whole or not at all."""
     stage: Path | None = None
@@ -147,7 +156,7 @@ def _write(folder: Path, piece: Piece, form: Format) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
         for stem, audio in piece.stems.items():
-            soundfile.write(stage / f"{stem}.{form}", audio.T, RATE_HZ, subtype="PCM_16")
+            soundfile.write(stage / f"{stem}.{form}", _rounded(audio).T, RATE_HZ, subtype="PCM_16")
         text = json.dumps(dict(piece.sources), indent=1, ensure_ascii=False)
         (stage / SOURCES).write_text(text + "\n", encoding="utf-8")
         stage.chmod(0o755)  # mkdtemp's are private

@@ -11,7 +11,7 @@ def draw(rng: np.random.Generator) -> Kit:
     """Make a kit."""
     hat_hz = rng.uniform(5000, 9000)
     metal = rng.uniform(300, 800, 6)
-    tone_hz = rng.uniform(70, 120)
+    tone_hz, bell_hz = rng.uniform((70, 500), (120, 600))
     parts = {
         "kick": kick(rng),
         "snare": snare(rng),
@@ -22,7 +22,7 @@ def draw(rng: np.random.Generator) -> Kit:
         "crash": hat(rng, metal, 0.6 * hat_hz, rng.uniform(0.6, 1.5)),
         "ride": hat(rng, metal * 1.5, hat_hz, rng.uniform(0.3, 0.8)),
         "shaker": hat(rng, metal, 1.2 * hat_hz, 0.05),
-        "cowbell": _tone(540.0, 1.0, 0.1) + _tone(800.0, 1.0, 0.1),
+        "cowbell": _tone(bell_hz, 1.0, 0.1) + _tone(1.48 * bell_hz, 1.0, 0.1),
     }
     for part, up in (("low_tom", 1.0), ("mid_tom", 1.4), ("high_tom", 1.9)):
         parts[part] = _tone(tone_hz * up, 1.6, 0.2)

@@ -75,11 +75,15 @@ def active_level_db(audio: Audio) -> float:
     """
     blocks = np.array_split(audio, max(1, audio.shape[-1] * 20 // RATE_HZ), axis=-1)
     powers = np.array([np.mean(block**2) for block in blocks])
+    if not powers.any():
+        return -math.inf
     return 10 * math.log10(powers[powers >= powers.max() / 100].mean())
 
 
 def at_level(audio: Audio, level_db: float) -> Audio:
-    """Scale to an :func:`active_level_db`; what is not silent."""
+    """Scale to an :func:`active_level_db`; silence stays silence."""
+    if not audio.any():
+        return audio
     scaled: Audio = audio * 10 ** ((level_db - active_level_db(audio)) / 20)
     return scaled
 

@@ -182,11 +182,11 @@ def draw_effect(beds: Shelf, events: Shelf, samples: int, rng: np.random.Generat
             takes.append(film_audio.resampled(take, lowest_hz).mean(axis=0))
         sides.append(film_audio.chained(takes, samples))
     wide = film_audio.widened(sides[0], sides[1])
-    stem, used = _levelled(wide, 0.0), [bed]
+    stem, used = film_audio.at_level(wide, 0.0), [bed]
     for _ in range(round(rng.uniform(*EVENTS_PER_S) * samples / RATE_HZ)):
         used.append(_pick(events, rng))
         event, rate_hz = _mono(used[-1], rng, spread_db=0)
-        piece = _levelled(event[:samples], rng.uniform(*EVENT_DB))
+        piece = film_audio.at_level(event[:samples], rng.uniform(*EVENT_DB))
         start = rng.integers(samples - len(piece), endpoint=True)
         stem[:, start : start + len(piece)] += film_audio.panned(piece, rng.uniform(-0.8, 0.8))
         lowest_hz = min(lowest_hz, rate_hz)
@@ -237,7 +237,7 @@ def _pick(shelf: Shelf, rng: np.random.Generator) -> Recording:
 def _mono(recording: Recording, rng: np.random.Generator, *, spread_db: float) -> tuple[Audio, int]:
     """Read a recording as a piece at a level of about 0 dB, without silence at its ends."""
     audio, rate_hz = recording.read()
-    piece = _levelled(trimmed(film_audio.resampled(audio, rate_hz).mean(axis=0)), 0.0)
+    piece = film_audio.at_level(trimmed(film_audio.resampled(audio, rate_hz).mean(axis=0)), 0.0)
     return piece * 10 ** (rng.normal(0, spread_db) / 20), rate_hz
 
 
@@ -255,11 +255,6 @@ def trimmed(piece: Audio) -> Audio:
     ends = np.cumsum([0, *(len(part) for part in np.array_split(piece, count))])
     kept = piece[ends[max(loud[0] - 1, 0)] : ends[min(loud[-1] + 2, count)]]
     return film_audio.faded(kept, film_audio.FADE_S)
-
-
-def _levelled(audio: Audio, level_db: float) -> Audio:
-    """Scale to a level, unless there is nothing to scale."""
-    return film_audio.at_level(audio, level_db) if audio.any() else audio
 
 
 def _samples(seconds: float) -> int:

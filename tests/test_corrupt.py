@@ -1,0 +1,93 @@
+"""A corrupted copy: what is spoilt is what the report says, and all else is the same file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from training.__main__ import main
+from training.corrupt import REPORT
+
+STEMS = ("bass", "drums", "other", "vocals")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, rng: np.random.Generator) -> Path:
+    for number in range(10):
+        folder = tmp_path / "corpus" / f"song_{number:03}"
+        folder.mkdir(parents=True)
+        for stem in STEMS:
+            soundfile.write(folder / f"{stem}.wav", 0.1 * rng.standard_normal((2000, 2)), 44_100)
+        (folder / "sources.json").write_text("{}")
+    (tmp_path / "corpus" / "LICENCES.md").write_text("mine")
+    return tmp_path / "corpus"
+
+
+def corrupt(corpus: Path, out: Path, kind: str, *words: str) -> dict[str, dict[str, Any]]:
+    assert main(["corrupt", str(corpus), str(out), "--kind", kind, *words]) == 0
+    report = json.loads((out / REPORT).read_text())
+    assert (report["kind"], report["songs"]) == (kind, 10)
+    spoilt: dict[str, dict[str, Any]] = report["spoilt"]
+    return spoilt
+
+
+def read(folder: Path) -> dict[str, NDArray[np.float64]]:
+    return {stem: soundfile.read(folder / f"{stem}.wav")[0] for stem in STEMS}
+
+
+@pytest.mark.parametrize("kind", ["labelnoise", "bleeding"])
+def test_what_is_not_spoilt_is_the_same_file(corpus: Path, tmp_path: Path, kind: str) -> None:
+    spoilt = corrupt(corpus, tmp_path / "out", kind)
+
+    assert len(spoilt) == 2
+    for folder in corpus.glob("song_*"):
+        for path in folder.iterdir():
+            same = path.samefile(tmp_path / "out" / folder.name / path.name)
+            assert same or folder.name in spoilt
+    assert (tmp_path / "out" / "LICENCES.md").read_text() == "mine"
+
+
+def test_label_noise_swaps_two_stems(corpus: Path, tmp_path: Path) -> None:
+    spoilt = corrupt(corpus, tmp_path / "out", "labelnoise", "--share", "0.5")
+
+    assert len(spoilt) == 5
+    for name, done in spoilt.items():
+        one, other = done["swapped"]
+        for stem in STEMS:
+            true = {one: other, other: one}.get(stem, stem)
+            assert (tmp_path / "out" / name / f"{stem}.wav").samefile(corpus / name / f"{true}.wav")
+
+
+def test_bleeding_is_as_loud_as_the_report_says(corpus: Path, tmp_path: Path) -> None:
+    spoilt = corrupt(corpus, tmp_path / "out", "bleeding", "--share", "1")
+
+    for name, done in spoilt.items():
+        true, heard = read(corpus / name), read(tmp_path / "out" / name)
+        for stem in STEMS:
+            expected = true[stem].copy()
+            for pair, level_db in done["bleeding_db"].items():
+                of, into = pair.split(" in ")
+                if into == stem:
+                    expected += 10 ** (level_db / 20) * true[of]
+            np.testing.assert_allclose(heard[stem], expected, atol=2e-3)
+    assert sum(len(done["bleeding_db"]) for done in spoilt.values()) > 60
+
+
+def test_the_same_seed_spoils_the_same(corpus: Path, tmp_path: Path) -> None:
+    spoilt = [
+        corrupt(corpus, tmp_path / name, "bleeding", "--seed", seed)
+        for name, seed in (("a", "1"), ("b", "1"), ("c", "2"))
+    ]
+
+    assert spoilt[0] == spoilt[1] != spoilt[2]
+
+
+def test_nothing_is_written_over(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["corrupt", str(corpus), str(corpus), "--kind", "bleeding"])
+
+    assert status == 2
+    assert "expected a new folder" in capsys.readouterr().err

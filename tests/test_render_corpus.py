@@ -1,0 +1,108 @@
+"""Corpora: any number of processes gives the same, and whose work it is can be read."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from my_submission.errors import ConfigError
+from training.__main__ import main
+from training.render import corpus
+from training.render.corpus import Piece
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Makes half a second of noise; at module level, so that other processes find it."""
+
+    packages: Path
+    seed: int = 1
+    kind: str = "song"
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"seed": self.seed, "duration_s": 0.5}
+
+    def make(self, number: int) -> Piece:
+        rng = np.random.default_rng([self.seed, number])
+        stems = {stem: 0.1 * rng.standard_normal((2, 22_050)) for stem in ("drums", "bass")}
+        used = ["mma", "klettres-data"] if number % 2 else ["mma", "unheard-of"]
+        return Piece(stems, {**self.identity, "packages": used})
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    folder = tmp_path / "packages" / "klettres-data" / "usr/share/doc/klettres-data"
+    folder.mkdir(parents=True)
+    (folder / "copyright").write_text("all the words")
+    with gzip.open(folder / "changelog.Debian.gz", "wt") as file:
+        file.write("klettres (4:1.2-3) unstable; urgency=medium\n")
+    return tmp_path / "packages"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_processes_give_what_one_gives_in_order(unpacked: Path, tmp_path: Path) -> None:
+    maker = Noise(unpacked)
+    list(corpus.render(maker, tmp_path / "one", 3))
+    (tmp_path / "two").mkdir()
+
+    folders = list(corpus.render(maker, tmp_path / "two", 3, jobs=2))
+
+    assert [folder.name for folder in folders] == ["song_000", "song_001", "song_002"]
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_the_format_changes_nothing_but_the_files(unpacked: Path, tmp_path: Path) -> None:
+    for form in ("wav", "flac"):
+        list(corpus.render(Noise(unpacked), tmp_path / form, 1, form=form))
+
+    wav, flac = (
+        soundfile.read(tmp_path / form / "song_000" / f"drums.{form}", dtype="int16")[0]
+        for form in ("wav", "flac")
+    )
+    assert np.array_equal(wav, flac)
+
+
+def test_the_manifest_tells_licences_and_who_uses_what(unpacked: Path, tmp_path: Path) -> None:
+    list(corpus.render(Noise(unpacked), tmp_path / "out", 2))
+    list(corpus.render(Noise(unpacked), tmp_path / "out", 4))
+
+    told = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert (told["pieces"], told["duration_s"]) == (4, 2.0)
+    assert told["packages"]["klettres-data"] == {
+        "version": "4:1.2-3",
+        "licence": "GPL-2+",
+        "copyrights": "licences/klettres-data.txt",
+        "songs": ["song_001", "song_003"],
+    }
+    assert told["packages"]["unheard-of"]["licence"] == "see its file of copyrights"
+    assert len(told["packages"]["mma"]["songs"]) == 4
+    assert (tmp_path / "out/licences/klettres-data.txt").read_text() == "all the words"
+    readable = (tmp_path / "out/LICENCES.md").read_text()
+    assert "| klettres-data | 4:1.2-3 | GPL-2+ | 2 |" in readable
+
+
+def test_a_corpus_of_another_seed_is_not_mixed_in(unpacked: Path, tmp_path: Path) -> None:
+    list(corpus.render(Noise(unpacked), tmp_path / "out", 1))
+
+    with pytest.raises(ConfigError, match="choose another --out"):
+        list(corpus.render(Noise(unpacked, seed=2), tmp_path / "out", 2, jobs=2))
+
+
+@pytest.mark.parametrize("spoilt", [["--hours", "0"], ["--clips", "-1"], ["--hours", "nan"]])
+def test_hours_and_clips_out_of_range_are_one_sentence(
+    spoilt: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["render", "cdx", "--split", "test", "--out", str(tmp_path / "out"), *spoilt])
+
+    assert status == 2
+    assert capsys.readouterr().err.startswith(f"error: expected {spoilt[0]} and --jobs of more ")
