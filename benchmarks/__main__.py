@@ -18,6 +18,7 @@ from benchmarks import (
     danna_sep,
     demucs_v2,
     hybrid_demucs,
+    loading,
     mdx_net,
     memory,
     open_unmix,
@@ -39,6 +40,7 @@ CASES: Cases = {
     "bytesep": bytesep.run,
     "open_unmix": open_unmix.run,
     "memory": memory.run,
+    "loading": loading.run,
 }
 
 

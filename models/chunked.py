@@ -16,6 +16,7 @@ class Chunked(nn.Module):
         hop: distance between the starts of two chunks.
         context: what is thrown away at both ends.
         step: chunks that begin at multiples of it have one grid of frames.
+        shorter: other lengths of a chunk that are accepted where memory is short.
 
     Shape:
         ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
@@ -26,6 +27,7 @@ class Chunked(nn.Module):
     hop: int
     context: int
     step: int
+    shorter: tuple[int, ...] = ()
 
     def cut(self, sample_rate_hz: int, step: int, chunk_s: float, context_s: float) -> None:
         """Choose the lengths, as multiples of ``step``; an eighth of what is kept is cross-faded.

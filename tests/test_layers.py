@@ -31,7 +31,7 @@ LIBRARIES: dict[str, set[str]] = {
         "scipy",
         "tqdm",
     },
-    "training": {"numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
+    "training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
 }
 """What each room may import besides the standard library."""
 

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from tools import film_clips
-from tools.film_audio import RATE_HZ, Audio, active_level_db, write_stems
-from tools.film_clips import Stock, draw_clip, fill_stock
-from tools.film_files import Recording, find
-from tools.film_sources import SPLITS, Source
+from my_submission.errors import ConfigError
+from training.render import cdx
+from training.render.film import clips as film_clips
+from training.render.film.audio import RATE_HZ, STEMS, Audio, active_level_db, write_stems
+from training.render.film.clips import Stock, draw_clip, fill_stock
+from training.render.film.files import Recording, find
+from training.render.film.sources import SPLITS, Source
 
 CLIP_S = 3.0
 SAMPLES = round(CLIP_S * RATE_HZ)
@@ -58,7 +60,7 @@ def test_recordings_are_sorted_by_what_they_are_for(stock: Stock) -> None:
 
 @pytest.mark.parametrize("index", range(3))
 def test_a_clip_has_three_wide_stems_without_offset_or_clipping(stock: Stock, index: int) -> None:
-    stems = draw_clip(stock, CLIP_S, 1, index)
+    stems = draw_clip(stock, CLIP_S, 1, index).audio
 
     assert stems.shape == (3, 2, SAMPLES)
     assert np.abs(stems).max() <= film_clips.PEAK_LIMIT
@@ -70,16 +72,16 @@ def test_a_clip_has_three_wide_stems_without_offset_or_clipping(stock: Stock, in
 
 
 def test_the_same_seed_gives_the_same_clip_and_another_another(stock: Stock) -> None:
-    first = draw_clip(stock, CLIP_S, 1, 0)
+    first = draw_clip(stock, CLIP_S, 1, 0).audio
 
-    assert np.array_equal(draw_clip(stock, CLIP_S, 1, 0), first)
-    assert not np.array_equal(draw_clip(stock, CLIP_S, 2, 0), first)
-    assert not np.array_equal(draw_clip(stock, CLIP_S, 1, 1), first)
+    assert np.array_equal(draw_clip(stock, CLIP_S, 1, 0).audio, first)
+    assert not np.array_equal(draw_clip(stock, CLIP_S, 2, 0).audio, first)
+    assert not np.array_equal(draw_clip(stock, CLIP_S, 1, 1).audio, first)
 
 
 def test_each_stem_is_silent_in_its_turn(stock: Stock) -> None:
     silent = {
-        index: [not stem.any() for stem in draw_clip(stock, CLIP_S, 1, index)]
+        index: [not stem.any() for stem in draw_clip(stock, CLIP_S, 1, index).audio]
         for index in (6, 7, 15, 23)
     }
 
@@ -92,7 +94,7 @@ def test_each_stem_is_silent_in_its_turn(stock: Stock) -> None:
 
 
 def test_files_hold_what_was_drawn(stock: Stock, tmp_path: Path) -> None:
-    stems = draw_clip(stock, CLIP_S, 1, 0)
+    stems = draw_clip(stock, CLIP_S, 1, 0).audio
 
     write_stems(tmp_path, stems)
 
@@ -100,6 +102,20 @@ def test_files_hold_what_was_drawn(stock: Stock, tmp_path: Path) -> None:
         audio, rate_hz = soundfile.read(tmp_path / f"{name}.flac")
         assert rate_hz == RATE_HZ
         np.testing.assert_allclose(audio.T, stem, rtol=0, atol=2**-15)
+
+
+def test_what_a_clip_is_made_of_is_told_but_not_what_is_not_heard(
+    stock: Stock, unpacked: Path
+) -> None:
+    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
+
+    heard, without_dialog = maker.make(0), maker.make(7)
+
+    assert tuple(heard.stems) == STEMS
+    assert heard.sources["packages"] == ["noise", "talk", "tune"]
+    assert {"wind.wav", "song.wav"} <= set(heard.sources["files"])
+    assert without_dialog.sources["packages"] == ["noise", "tune"]
+    assert (heard.sources["silent"], without_dialog.sources["silent"]) == (None, "dialog")
 
 
 def test_silence_at_the_ends_of_a_line_is_cut_off(unpacked: Path) -> None:
@@ -121,7 +137,9 @@ def test_a_part_of_a_recording_is_read(unpacked: Path) -> None:
 
 
 def test_a_package_that_is_missing_is_named(unpacked: Path) -> None:
-    with pytest.raises(SystemExit, match="unpack the package absent there"):
+    with pytest.raises(
+        ConfigError, match=r"Debian package absent in .*; unpack it with `dpkg-deb -x FILE"
+    ):
         Source("absent", "*.ogg").recordings(unpacked)
 
 

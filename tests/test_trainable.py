@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bytesep_mobilenet": {"channels": [4, 4, 4, 4, 4, 4]},
     "bytesep_resunet": {"channels": [2, 4, 4, 4, 4, 4], "blocks": 1},
     "bytesep_subband": {"channels": [2, 4, 4, 4, 4, 4], "blocks": 1},
+    "shared_unet": {"widths": [2, 4, 4, 4, 4, 4]},
 }
 """Options that make networks narrow enough for tests."""
 

@@ -2,6 +2,7 @@
 
 python -m training fit RECIPE --data DIR... -o FILE
 python -m training render mdx --split valid --songs 24 --out DIR
+python -m training export RUN_FOLDER --name NAME
 """
 
 import argparse
@@ -15,7 +16,7 @@ from my_submission.errors import DemixError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    from training import fit
+    from training import export, fit
     from training.render import command as render
 
     summary = (__doc__ or "").partition("\n")[0]
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, module, does in (
         ("fit", fit, "fit a recipe's blends, shares and gates"),
         ("render", render, "render songs with known stems"),
+        ("export", export, "write what a run has learned as weights for recipes"),
     ):
         command = commands.add_parser(name, help=does)
         module.add_arguments(command)

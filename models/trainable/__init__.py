@@ -2,12 +2,16 @@
 
 Each maps mixtures ``(batch, 2, samples)`` to stems ``(batch, stems, 2, samples)``, of any length
 while it is trained, and says in its attributes how the engine should cut songs for it
-(:class:`models.chunked.Chunked`).
+(:class:`models.chunked.Chunked`). Besides ``build``, a module may have
+
+* ``adapted(state, stems, **options)``, which makes weights to begin with of those of another one;
+* ``prepared(network, dtype)``, which copies a network for inference.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
 import importlib
 import inspect
@@ -17,6 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
+    import torch
+    from torch import Tensor, nn
+
     from models.chunked import Chunked
 
 
@@ -58,6 +65,43 @@ def build(name: str, stems: Sequence[str], options: Mapping[str, Any] | None = N
         return cast("Chunked", make(tuple(stems), **options))
     except (TypeError, ValueError) as error:
         raise ValueError(f"network {name!r} refuses its options: {error}") from error
+
+
+def adapted(
+    name: str, state: Mapping[str, Tensor], stems: Sequence[str], options: Mapping[str, Any]
+) -> Mapping[str, Tensor]:
+    """Make weights for a network to begin with, of another one's if its module knows how.
+
+    Args:
+        name: a key from :func:`names`.
+        state: of the other network, or of this one.
+        stems: of the network.
+        options: of the network.
+    """
+    module = importlib.import_module(f"{__name__}.{name}")
+    if not hasattr(module, "adapted"):
+        return state
+    return cast("Mapping[str, Tensor]", module.adapted(state, tuple(stems), **options))
+
+
+def prepared(network: Chunked, dtype: torch.dtype) -> nn.Module:
+    """Copy a network for inference, as its own module does it, if it does.
+
+    Args:
+        network: with its weights, which are not touched.
+        dtype: of the products; what comes and goes is float32.
+    """
+    import torch
+
+    module = importlib.import_module(type(network).__module__)
+    if hasattr(module, "prepared"):
+        return cast("nn.Module", module.prepared(network, dtype))
+    ready = copy.deepcopy(network).eval().requires_grad_(False)
+    if dtype == torch.bfloat16:
+        from models.autocast import InBfloat16
+
+        return InBfloat16(ready)
+    return ready
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:

@@ -104,16 +104,23 @@ class Checkpoint:
 
 
 def register(path: Path = REGISTER) -> dict[str, Checkpoint]:
-    """Read the register of weights.
+    """Read the register of weights, and the entries beside weights that were trained here.
 
     Raises:
-        CheckpointError: the register is missing or not as it should be.
+        CheckpointError: the register is missing or not as it should be, or two entries have one
+            name.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: Checkpoint(name=name, **table) for name, table in tables.items()}
-    except (OSError, TypeError, ValueError) as error:
-        raise CheckpointError(f"cannot read the register of weights {path}: {error}") from error
+    known: dict[str, Checkpoint] = {}
+    for part in (path, *sorted(weights_folder().glob("*.toml"))):
+        try:
+            tables = tomllib.loads(part.read_text(encoding="utf-8"))
+            found = {name: Checkpoint(name=name, **table) for name, table in tables.items()}
+        except (OSError, TypeError, ValueError) as error:
+            raise CheckpointError(f"cannot read the register of weights {part}: {error}") from error
+        if twice := sorted(known.keys() & found.keys()):
+            raise CheckpointError(f"the weights {twice[0]!r} of {part} are in the register already")
+        known |= found
+    return known
 
 
 def find(name: str, path: Path = REGISTER) -> Checkpoint:

@@ -33,6 +33,8 @@ def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Pat
     output.unlink(missing_ok=True)
     command = [fluidsynth, "-ni", "-q", "-R", "0", "-C", "0", "-g", str(GAIN)]
     command += ["-r", str(RATE_HZ), "-T", "wav", "-O", "float", "-F", str(output)]
+    if font.suffix == ".sf3":  # compressed: decode only the samples that are played
+        command += ["-o", "synth.dynamic-sample-loading=1"]
     command += [str(font), str(score)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode or not output.is_file():

@@ -4,47 +4,95 @@ A song depends on its number, the seed, the length and the split alone, so a run
 interrupted goes on, and a longer run begins with the songs of a shorter one.
 """
 
-import json
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
 
-from my_submission.errors import ConfigError, OutputError
-from training.render import arrangement, band, packages, singing, sound
+from training.render import arrangement, band, packages, producer, singing, sound
+from training.render.corpus import Piece
+from training.render.packages import SPLITS
+from training.render.packages import grooves as find_grooves
 from training.render.sound import RATE_HZ, Audio
 
+GENERATIONS = {"train": 2, "valid": 1}
+"""What a split usually is made by: recipes were fitted on validation songs of the first."""
 STEMS = ("bass", "drums", "other", "vocals")
 SILENT_ONE_IN = 6
 """One song in so many lacks vocals, drums or bass."""
 LEVELS_DB = {"bass": -20.0, "drums": -18.5, "other": -20.0, "vocals": -17.5}
 SPREAD_DB = 3.0
 PEAK = 0.95
-SOURCES = "sources.json"
-"""Beside the stems: what they were made of, for licences and for going on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What to render.
+class Songs:
+    """Makes songs.
 
     Attributes:
         split: a key of :data:`training.render.packages.SPLITS`.
         duration_s: length of every song.
         seed: of all that is random.
         packages: folder with one unpacked package per folder.
-        output: folder of the songs.
+        grooves: names of mma's grooves by file of its library.
+        generation: 1 is a plain band, 2 what :mod:`training.render.producer` makes of it.
     """
 
     split: str
     duration_s: float
     seed: int
     packages: Path
-    output: Path
+    grooves: tuple[tuple[str, ...], ...]
+    generation: int
+
+    @property
+    def kind(self) -> str:
+        """First word of the names of the folders."""
+        return "song"
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What all songs of a corpus have in common."""
+        return {
+            "split": self.split,
+            "seed": self.seed,
+            "duration_s": self.duration_s,
+            "generation": self.generation,
+        }
+
+    def make(self, number: int) -> Piece:
+        """Make one song."""
+        if self.generation == 1:
+            stems, sources = _song(self, number)
+            return Piece(stems, asdict(sources))
+        splits = sorted(SPLITS)
+        rng = np.random.default_rng([self.seed, splits.index(self.split), number, self.generation])
+        stems, told = producer.make(
+            rng, SPLITS[self.split], self.packages, self.grooves, self.duration_s
+        )
+        return Piece(stems, {**self.identity, **told})
+
+
+def songs(
+    split: str, duration_s: float, seed: int, packages: Path, generation: int | None = None
+) -> Songs:
+    """Get ready to make songs of a split; without a generation, of the split's usual one.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
+    grooves = find_grooves(packages, SPLITS[split])
+    return Songs(
+        split=split,
+        duration_s=duration_s,
+        seed=seed,
+        packages=packages,
+        grooves=grooves,
+        generation=generation or GENERATIONS[split],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,39 +120,7 @@ class Sources:
     files: tuple[str, ...]
 
 
-def render(job: Job, songs: int) -> Iterator[Path]:
-    """Render songs, and yield the folder of each; those that are there already are left alone.
-
-    Raises:
-        ConfigError: a package or a program is missing, or the folder holds songs of another job.
-        OutputError: the folder cannot be written.
-    """
-    grooves = packages.grooves(job.packages, packages.SPLITS[job.split])
-    for number in range(songs):
-        folder = job.output / f"song_{number:03}"
-        if folder.exists():
-            _check_same(folder, job)
-        else:
-            _write(folder, *_song(job, number, grooves))
-        yield folder
-
-
-def _check_same(folder: Path, job: Job) -> None:
-    """Raise unless a song that is there is one that the job would make."""
-    expected = {"split": job.split, "seed": job.seed, "duration_s": job.duration_s}
-    try:
-        known = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
-        found = {name: known[name] for name in expected}
-    except (OSError, ValueError, KeyError, TypeError):
-        found = {}
-    if found != expected:
-        raise ConfigError(
-            f"expected songs of {expected} in {str(job.output)!r}, found {folder.name} of "
-            f"{found or 'unknown origin'}; choose another --out"
-        )
-
-
-def _song(job: Job, number: int, grooves: list[list[str]]) -> tuple[dict[str, Audio], Sources]:
+def _song(job: Songs, number: int) -> tuple[dict[str, Audio], Sources]:
     """Make one song: its stems as they are written, and what they were made of."""
     splits = sorted(packages.SPLITS)
     rng = np.random.default_rng([job.seed, splits.index(job.split), number])
@@ -114,7 +130,7 @@ def _song(job: Job, number: int, grooves: list[list[str]]) -> tuple[dict[str, Au
         str(rng.choice(["vocals", "drums", "bass"])) if not rng.integers(SILENT_ONE_IN) else None
     )
     with tempfile.TemporaryDirectory() as scratch:
-        groove, tempo, song = arrangement.draw(rng, grooves, job.duration_s, Path(scratch))
+        groove, tempo, song = arrangement.draw(rng, job.grooves, job.duration_s, Path(scratch))
         stems, fonts = _band(rng, job.packages, split, song, samples, Path(scratch))
     singer = split.singers[rng.integers(len(split.singers))]
     voice, clips = singing.draw(rng, packages.find(job.packages, singer), song, samples)
@@ -189,22 +205,3 @@ def _mixed(rng: np.random.Generator, stems: dict[str, Audio]) -> dict[str, Audio
         done[stem] = sound.faded(sound.levelled(audio, level_db))
     peak = max(np.abs(audio).max() for audio in (*done.values(), sum(done.values())))
     return {stem: audio * min(1.0, PEAK / peak) for stem, audio in done.items()}
-
-
-def _write(folder: Path, stems: dict[str, Audio], sources: Sources) -> None:
-    """Let the folder of a song appear, whole or not at all."""
-    stage: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-        for stem, audio in stems.items():
-            soundfile.write(stage / f"{stem}.flac", audio.T, RATE_HZ, subtype="PCM_16")
-        text = json.dumps(asdict(sources), indent=1, ensure_ascii=False)
-        (stage / SOURCES).write_text(text + "\n", encoding="utf-8")
-        stage.chmod(0o755)  # mkdtemp's are private
-        stage.replace(folder)
-    except (OSError, soundfile.LibsndfileError, AssertionError) as error:
-        raise OutputError(f"cannot write songs to {str(folder.parent)!r}: {error}") from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)

@@ -22,6 +22,15 @@ LIBRARY = "usr/share/mma/lib"
 FILLETS = "usr/share/games/fillets-ng/sound"
 KTUBERLING = "usr/share/ktuberling/sounds"
 SF2 = "usr/share/sounds/sf2"
+STAMPS = "usr/share/tuxpaint/stamps"
+HYDROGEN = "usr/share/hydrogen/data/drumkits"
+HELD_OUT_KITS = ("The Black Pearl 1.0",)
+"""Kits of Hydrogen whose drums are also those of a soundfont for validation."""
+KLETTRES = (
+    *("ar", "de", "en", "en_GB", "fr", "he", "hu", "lt"),
+    *("ml", "nb", "nds", "nl", "pt_BR", "tn", "uk"),
+)
+"""Languages, one speaker each, of whose clips a good part is long enough to be sung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +69,19 @@ class Split:
         fonts: soundfonts; an instrument comes from those that have all, drums from any.
         singers: clips of speech, one speaker or two alike each.
         held_out: whether it has the grooves that are held out, or all the others.
+        more_singers: heard from the second generation on, like all that follows.
+        kits: drum kits of Hydrogen.
+        strums: recordings of chords on a guitar.
+        scores: MIDI files.
     """
 
     fonts: tuple[Font, ...]
     singers: tuple[Source, ...]
     held_out: bool
+    more_singers: tuple[Source, ...] = ()
+    kits: tuple[Source, ...] = ()
+    strums: tuple[Source, ...] = ()
+    scores: tuple[Source, ...] = ()
 
 
 def _gm_kits(*programs: int) -> tuple[tuple[int, int], ...]:
@@ -88,6 +105,22 @@ SPLITS: Mapping[str, Split] = {
             Source("fillets-ng-data-cs", f"{FILLETS}/*/cs/*-v-*.ogg"),
         ),
         held_out=False,
+        more_singers=(
+            *(
+                Source("tuxpaint-stamps-default", f"{STAMPS}/**/*_desc_{language}.ogg")
+                for language in ("be", "bg", "es", "fr", "ro")
+            ),
+            *(
+                Source("klettres-data", f"usr/share/klettres/{language}/*/*.ogg")
+                for language in KLETTRES
+            ),
+        ),
+        kits=tuple(
+            Source(package, f"{HYDROGEN}/*/drumkit.xml")
+            for package in ("hydrogen-data", "hydrogen-drumkits")
+        ),
+        strums=(Source("hydrogen-drumkits-effects", f"{HYDROGEN}/*Strums/*.flac"),),
+        scores=(Source("openttd-openmsx", "usr/share/games/openttd/baseset/openmsx/*.mid"),),
     ),
     "valid": Split(
         fonts=(
@@ -159,7 +192,7 @@ def is_held_out(library: str) -> bool:
     return int.from_bytes(digest[:8], "big") % HELD_OUT == 0
 
 
-def grooves(packages: Path, split: Split) -> list[list[str]]:
+def grooves(packages: Path, split: Split) -> tuple[tuple[str, ...], ...]:
     """Names of the grooves that a split may use, as mma wants them, by file of its library.
 
     Raises:
@@ -173,5 +206,5 @@ def grooves(packages: Path, split: Split) -> list[list[str]]:
         text = path.read_text(encoding="latin-1")
         found = re.findall(r"^\s*DefGroove\s+(\S+)", text, re.MULTILINE | re.IGNORECASE)
         if names := sorted({name for name in found if not NOT_A_BODY.search(name)}):
-            files.append([f"{library}:{name}" for name in names])
-    return files
+            files.append(tuple(f"{library}:{name}" for name in names))
+    return tuple(files)

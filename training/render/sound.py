@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import fftconvolve
+from scipy.signal import fftconvolve, oaconvolve
 
 Audio = NDArray[np.float64]
 
@@ -36,10 +37,17 @@ def levelled(audio: Audio, level_db: float) -> Audio:
     return gain * audio
 
 
-def equalised(audio: Audio, rng: np.random.Generator) -> Audio:
-    """Tilt the spectrum at random: two shelves and a bell, without delay."""
+def equalised(audio: Audio, rng: np.random.Generator, *, fast: bool = False) -> Audio:
+    """Tilt the spectrum at random: two shelves and a bell, without delay.
+
+    Args:
+        audio: what to equalise.
+        rng: chooses.
+        fast: whether to round otherwise than songs of the first generation were.
+    """
     samples = audio.shape[-1]
     size = samples + RATE_HZ // 4  # room to ring without wrapping around
+    size = next_fast_len(size, real=True) if fast else size
     octave = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / RATE_HZ), 1.0))
     low_hz, bell_hz, high_hz = rng.uniform((80, 300, 4000), (300, 3000, 10_000))
     low_db, bell_db, high_db = rng.uniform((-4, -4, -2), (4, 4, 8))  # records are bright
@@ -60,7 +68,9 @@ def compressed(audio: Audio, above_db: float, ratio: float) -> Audio:
     return result
 
 
-def reverberated(audio: Audio, rng: np.random.Generator, decay_s: float, wet: float) -> Audio:
+def reverberated(
+    audio: Audio, rng: np.random.Generator, decay_s: float, wet: float, *, fast: bool = False
+) -> Audio:
     """Add a room: noise that dies away, the treble first, and another in each channel.
 
     Args:
@@ -68,6 +78,7 @@ def reverberated(audio: Audio, rng: np.random.Generator, decay_s: float, wet: fl
         rng: for the noise.
         decay_s: time in which the room gets 60 dB quieter.
         wet: energy of the room's impulse response.
+        fast: whether to round otherwise than songs of the first generation were.
     """
     samples = round(decay_s * RATE_HZ)
     time_s = np.arange(samples) / RATE_HZ
@@ -77,7 +88,8 @@ def reverberated(audio: Audio, rng: np.random.Generator, decay_s: float, wet: fl
     room = (dull + 0.5 * bright) * 10 ** (-3 * time_s / decay_s)
     room[:, : round(rng.uniform(0.005, 0.03) * RATE_HZ)] = 0  # the way to the first wall
     room *= wet / math.sqrt(np.square(room).sum(axis=-1).mean())
-    result: Audio = audio + fftconvolve(audio, room, axes=-1)[:, : audio.shape[-1]]
+    convolved = (oaconvolve if fast else fftconvolve)(audio, room, axes=-1)
+    result: Audio = audio + convolved[:, : audio.shape[-1]]
     return result
 
 

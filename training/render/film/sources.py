@@ -7,10 +7,11 @@ of the test split.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tools.film_files import Recording, find
+from my_submission.errors import ConfigError
+from training.render.film.files import Recording, find
 
 GAMES = "usr/share/games"
 STAMPS = "usr/share/tuxpaint/stamps"
@@ -34,21 +35,24 @@ class Source:
         """Find the recordings, sorted.
 
         Raises:
-            SystemExit: there are none.
+            ConfigError: there are none.
         """
         folder = unpacked / self.package
+        if not folder.is_dir():
+            folder = Path("/")  # perhaps it is installed
         left_out = re.compile(self.without)
         found = [
-            recording
+            replace(recording, package=self.package)
             for recording in find(folder, self.files)
             if not left_out.search(
                 (recording.path / recording.member).relative_to(folder).as_posix()
             )
         ]
         if not found:
-            raise SystemExit(
-                f"expected recordings {self.files} in {folder}; "
-                f"unpack the package {self.package} there with: dpkg-deb -x"
+            raise ConfigError(
+                f"expected the Debian package {self.package} in {str(unpacked)!r} or installed, "
+                f"found no {self.files}; unpack it with "
+                f"`dpkg-deb -x FILE.deb {unpacked / self.package}`"
             )
         return found
 

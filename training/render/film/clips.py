@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tools import film_audio
-from tools.film_audio import RATE_HZ, STEMS, Audio
-from tools.film_files import Recording
-from tools.film_sources import Source
+from my_submission.errors import ConfigError
+from training.render.film import audio as film_audio
+from training.render.film.audio import RATE_HZ, STEMS, Audio
+from training.render.film.files import Recording
+from training.render.film.sources import Source
 
 LEVELS_DB = {"dialog": -20.0, "effect": -24.0, "music": -27.0}
 """Active level of each stem, on average."""
@@ -41,6 +42,22 @@ ROOM_S = (0.1, 0.4)
 ROOM_DB = (-20.0, -8.0)
 """Level of the reverberation beside the direct sound."""
 
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Stems, and what they were made of.
+
+    Attributes:
+        audio: ``(2, samples)``, or ``(3, 2, samples)`` in the order of :data:`STEMS`.
+        lowest_hz: the lowest rate of the recordings.
+        recordings: which were used, in order.
+    """
+
+    audio: Audio
+    lowest_hz: int
+    recordings: tuple[Recording, ...]
+
+
 Shelf = tuple[tuple[Recording, ...], ...]
 """Recordings by source, or by what else they are drawn by: each part is drawn equally often."""
 
@@ -66,7 +83,7 @@ def fill_stock(unpacked: Path, sources: Mapping[str, Sequence[Source]]) -> Stock
     """Find all recordings of a split.
 
     Raises:
-        SystemExit: a source has no recordings.
+        ConfigError: a source has no recordings.
     """
     voices, beds, events = [], [], []
     for source in sources["dialog"]:
@@ -81,11 +98,11 @@ def fill_stock(unpacked: Path, sources: Mapping[str, Sequence[Source]]) -> Stock
     music = [tuple(source.recordings(unpacked)) for source in sources["music"]]
     stock = Stock(tuple(voices), *(tuple(filter(None, kind)) for kind in (beds, events, music)))
     if not stock.beds or not stock.events:
-        raise SystemExit("expected long and short effects, found only one kind; unpack more")
+        raise ConfigError("expected long and short effects, found only one kind; unpack more")
     return stock
 
 
-def draw_clip(stock: Stock, clip_s: float, seed: int, index: int) -> Audio:
+def draw_clip(stock: Stock, clip_s: float, seed: int, index: int) -> Drawn:
     """Draw the stems of one clip.
 
     Args:
@@ -95,39 +112,41 @@ def draw_clip(stock: Stock, clip_s: float, seed: int, index: int) -> Audio:
         index: of the clip in the set.
 
     Returns:
-        ``(3, 2, samples)`` in the order of :data:`STEMS`.
+        All three stems; the recordings of one that is silent are not told.
     """
     rng = np.random.default_rng([seed, index])
     samples = round(clip_s * RATE_HZ)
-    dialog, speech_hz = draw_dialog(stock.voices, samples, rng)
-    effect, effect_hz = draw_effect(stock.beds, stock.events, samples, rng)
-    stems = np.stack([dialog, effect, draw_music(stock.music, samples, rng)])
+    drawn = [
+        draw_dialog(stock.voices, samples, rng),
+        draw_effect(stock.beds, stock.events, samples, rng),
+        draw_music(stock.music, samples, rng),
+    ]
+    stems = np.stack([part.audio for part in drawn])
     if rng.random() < 0.5:
         # All end where the first of them does, or speech is known by its missing treble. Old
         # recordings end somewhat before half their rate.
-        stems = film_audio.low_pass(stems, min(speech_hz, effect_hz) * rng.uniform(0.35, 0.45))
+        lowest_hz = min(part.lowest_hz for part in drawn[:2])
+        stems = film_audio.low_pass(stems, lowest_hz * rng.uniform(0.35, 0.45))
     turn, silence = divmod(index, SILENT_EVERY)
+    used: list[Recording] = []
     for number, stem in enumerate(STEMS):
         level_db = LEVELS_DB[stem] + rng.uniform(-SPREAD_DB, SPREAD_DB)
         stems[number] = film_audio.at_level(stems[number], level_db)
         if silence == SILENT_EVERY - 1 and turn % len(STEMS) == number:
             stems[number] = 0
+        else:
+            used.extend(drawn[number].recordings)
     peak = max(np.abs(stems).max(), np.abs(stems.sum(axis=0)).max())
-    faded: Audio = film_audio.faded(stems * min(1, PEAK_LIMIT / peak), 2 * film_audio.FADE_S)
-    return faded
+    faded = film_audio.faded(stems * min(1, PEAK_LIMIT / peak), 2 * film_audio.FADE_S)
+    return Drawn(faded, min(part.lowest_hz for part in drawn), tuple(dict.fromkeys(used)))
 
 
-def draw_dialog(
-    voices: tuple[Shelf, ...], samples: int, rng: np.random.Generator
-) -> tuple[Audio, int]:
-    """Chain lines of speech into phrases with pauses, here and there in a room.
-
-    Returns:
-        The stem, and the lowest rate in Hz of what it is made of.
-    """
+def draw_dialog(voices: tuple[Shelf, ...], samples: int, rng: np.random.Generator) -> Drawn:
+    """Chain lines of speech into phrases with pauses, here and there in a room."""
     lines = _shuffled(voices[rng.integers(len(voices))], rng)
     stem = np.zeros((2, samples))
     pan, lowest_hz = rng.normal(0, 0.15), RATE_HZ
+    used: list[Recording] = []
     start = _samples(rng.uniform(0, 1))
     in_phrase = rng.integers(*LINES_PER_PHRASE, endpoint=True)
     for recording in lines:
@@ -137,6 +156,7 @@ def draw_dialog(
                 break  # a voice that has no line short enough for the end is silent there
             line = film_audio.faded(line[: samples - start], film_audio.FADE_S)
         lowest_hz = min(lowest_hz, rate_hz)
+        used.append(recording)
         stem[:, start : start + len(line)] += film_audio.panned(line, float(np.clip(pan, -1, 1)))
         in_phrase -= 1
         start += len(line) + _samples(rng.uniform(*(BREATH_S if in_phrase else PAUSE_S)))
@@ -144,17 +164,12 @@ def draw_dialog(
             in_phrase = rng.integers(*LINES_PER_PHRASE, endpoint=True)
         if start >= samples:
             break
-    return (reverberated(stem, rng) if rng.random() < 0.4 else stem), lowest_hz
+    stem = reverberated(stem, rng) if rng.random() < 0.4 else stem
+    return Drawn(stem, lowest_hz, tuple(used))
 
 
-def draw_effect(
-    beds: Shelf, events: Shelf, samples: int, rng: np.random.Generator
-) -> tuple[Audio, int]:
-    """Put single events before an ambience that is as wide as chance makes it.
-
-    Returns:
-        The stem, and the lowest rate in Hz of what it is made of.
-    """
+def draw_effect(beds: Shelf, events: Shelf, samples: int, rng: np.random.Generator) -> Drawn:
+    """Put single events before an ambience that is as wide as chance makes it."""
     bed = _pick(beds, rng)
     length_s = bed.duration_s()
     sides = []
@@ -167,26 +182,30 @@ def draw_effect(
             takes.append(film_audio.resampled(take, lowest_hz).mean(axis=0))
         sides.append(film_audio.chained(takes, samples))
     wide = film_audio.widened(sides[0], sides[1])
-    stem = _levelled(wide, 0.0)
+    stem, used = _levelled(wide, 0.0), [bed]
     for _ in range(round(rng.uniform(*EVENTS_PER_S) * samples / RATE_HZ)):
-        event, rate_hz = _mono(_pick(events, rng), rng, spread_db=0)
+        used.append(_pick(events, rng))
+        event, rate_hz = _mono(used[-1], rng, spread_db=0)
         piece = _levelled(event[:samples], rng.uniform(*EVENT_DB))
         start = rng.integers(samples - len(piece), endpoint=True)
         stem[:, start : start + len(piece)] += film_audio.panned(piece, rng.uniform(-0.8, 0.8))
         lowest_hz = min(lowest_hz, rate_hz)
-    return stem, lowest_hz
+    return Drawn(stem, lowest_hz, tuple(used))
 
 
-def draw_music(music: Shelf, samples: int, rng: np.random.Generator) -> Audio:
+def draw_music(music: Shelf, samples: int, rng: np.random.Generator) -> Drawn:
     """Cut a piece out of a tune, or repeat the tune if it is shorter than the clip."""
     tune = _pick(music, rng)
     clip_s, length_s = samples / RATE_HZ, tune.duration_s()
     begin_s = rng.uniform(0, max(length_s - clip_s, 0))
-    cut = film_audio.resampled(*tune.read(begin_s, begin_s + clip_s + 0.1))
+    part, rate_hz = tune.read(begin_s, begin_s + clip_s + 0.1)
+    cut = film_audio.resampled(part, rate_hz)
     stereo = np.broadcast_to(cut, (2, cut.shape[1])) if len(cut) == 1 else cut[:2]
     stem: Audio = np.tile(stereo, -(-samples // stereo.shape[1]))[:, :samples]
     # Where a tune begins or pauses there may be nothing but noise: never blow that up.
-    return stem if film_audio.active_level_db(stem) > -60 else draw_music(music, samples, rng)
+    if film_audio.active_level_db(stem) > -60:
+        return Drawn(stem, rate_hz, (tune,))
+    return draw_music(music, samples, rng)
 
 
 def reverberated(stem: Audio, rng: np.random.Generator) -> Audio:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import soundfile
 
-from tools.film_audio import Audio
+from training.render.film.audio import Audio
 
 G722_BYTES_PER_S = 8000
 
@@ -23,10 +23,12 @@ class Recording:
     Attributes:
         path: a file of audio, or one that holds many: ``.pk3`` (a zip) or ``.cat`` (OpenTTD's).
         member: name, or number, in a file that holds many.
+        package: that it comes from.
     """
 
     path: Path
     member: str = ""
+    package: str = ""
 
     @property
     def folder(self) -> Path:

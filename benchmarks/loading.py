@@ -1,0 +1,237 @@
+"""Training examples per second of a processor, ours against three other ways of reading songs.
+
+    whole files   decodes every file whole for every example and cuts out of it: the naive reader
+    ByteSep       one HDF5 file per song with int16 stems, and an index of segments; each example
+                  opens the files of its random segments and reads them
+    Thanatoz      the whole set in memory as float32; each stem from a random place of a random
+                  song, then gain and clipping whose parameters are drawn anew for 2 of 8 examples
+
+The last two are written anew from the descriptions of ByteSep's and Thanatoz' trainers; neither can
+be installed here. All read warm files in one thread, as a worker of a DataLoader does, and its time
+on the processor is counted: whole files suffer most from a slow disk, which is not seen here.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.songs import SAMPLE_RATE_HZ, song
+from benchmarks.timing import Line, compare
+from my_submission.errors import ConfigError
+from training import chain, songs
+from training.examples import Examples
+
+STEMS = ("vocals", "drums", "bass", "other")
+EXAMPLE_S = 12
+Audio = NDArray[np.float32]
+Make = Callable[[int], object]
+"""Makes the example of a number, ``(stems, 2, samples)``."""
+
+
+def run(*, quick: bool) -> Iterator[Line]:
+    """Measure as many examples of both sides.
+
+    Raises:
+        ConfigError: h5py is not installed.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a worker of a DataLoader
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield from _lines(Path(folder), 3 if quick else 4, 40 if quick else 180, quick)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[Line]:
+    """Measure with so many songs of this length, made in a folder."""
+    paths = write_songs(folder / "songs", count, duration_s)
+    samples = EXAMPLE_S * SAMPLE_RATE_HZ
+    found = songs.index([folder / "songs"], STEMS)
+
+    def ours(*names: str) -> Make:
+        tables = [table for table in chain.STANDARD if table["name"] in names or not names]
+        return Examples(
+            songs=found,
+            stems=STEMS,
+            samples=samples,
+            rate_hz=SAMPLE_RATE_HZ,
+            augmentations=chain.build(tables),
+        ).__getitem__
+
+    naive = WholeFiles(paths, samples)
+    began_s = time.perf_counter()
+    memory = InMemory(paths, samples)
+    loaded_s = time.perf_counter() - began_s
+    held = f"; it loads for {loaded_s:.1f} s first, and holds {memory.size_bytes / 2**30:.1f} GiB"
+    segments = Hdf5Segments(paths, folder / "hdf5", samples)
+    for what, theirs, mine, more in (
+        ("whole files, both remixed", naive.example, ours("remix"), ""),
+        ("whole files; ours with the standard chain", naive.example, ours(), ""),
+        ("ByteSep's way, both remixed", segments.example, ours("remix"), ""),
+        ("Thanatoz' way, both remixed, gain, clipping", memory.example, _gained(ours), held),
+    ):
+        yield _compared(f"loading: {what}", theirs, mine, quick, more)
+
+
+def _gained(ours: Callable[..., Make]) -> Make:
+    """Our examples with the same kinds of augmentation as Thanatoz'."""
+    return ours("remix", "gain", "clip")
+
+
+def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str) -> Line:
+    """Time a few examples in turns."""
+    each = 4 if quick else 8
+    numbers = iter(range(1 << 30))
+
+    def several(make: Make) -> Callable[[], None]:
+        def do() -> None:
+            for _ in range(each):
+                make(next(numbers))
+
+        return do
+
+    make_theirs, make_ours = several(theirs), several(ours)
+    make_theirs(), make_ours()  # what is done once is not counted
+    return compare(
+        what,
+        make_theirs,
+        make_ours,
+        repeats=3 if quick else 5,
+        clock=time.process_time,
+        note=lambda theirs_s, ours_s: (
+            f"{each / theirs_s:.1f} and {each / ours_s:.1f} examples/s of {EXAMPLE_S} s{more}"
+        ),
+    )
+
+
+def write_songs(folder: Path, count: int, duration_s: int) -> list[dict[str, Path]]:
+    """Write songs of 16-bit WAV files, and return the path of each stem."""
+    frames = song(duration_s).T.numpy()
+    paths = []
+    for number in range(count):
+        place = folder / f"song {number}"
+        place.mkdir(parents=True)
+        paths.append({stem: place / f"{stem}.wav" for stem in STEMS})
+        for path in paths[-1].values():
+            soundfile.write(path, frames, SAMPLE_RATE_HZ, subtype="PCM_16")
+    return paths
+
+
+@dataclass(frozen=True)
+class WholeFiles:
+    """Decodes whole files.
+
+    Attributes:
+        paths: of each song's stems.
+        samples: length of an example.
+    """
+
+    paths: Sequence[dict[str, Path]]
+    samples: int
+
+    def example(self, number: int) -> Audio:
+        """Make an example of stems of different songs."""
+        rng = np.random.default_rng(number)
+        pieces = []
+        for stem in STEMS:
+            path = self.paths[int(rng.integers(len(self.paths)))][stem]
+            audio, _ = soundfile.read(path, dtype="float32")
+            start = rng.integers(len(audio) - self.samples)
+            pieces.append(audio[start : start + self.samples].T)
+        return np.stack(pieces)
+
+
+class Hdf5Segments:
+    """Reads segments of int16 out of one HDF5 file per song.
+
+    Args:
+        paths: of each song's stems; they are packed first.
+        folder: for the packed files.
+        samples: length of an example.
+
+    Raises:
+        ConfigError: h5py is not installed.
+    """
+
+    def __init__(self, paths: Sequence[dict[str, Path]], folder: Path, samples: int) -> None:
+        try:
+            import h5py
+        except ImportError as error:
+            raise ConfigError(
+                "loading needs h5py; run `pip install -r benchmarks/requirements.txt`"
+            ) from error
+        self._h5py: Any = h5py
+        folder.mkdir()
+        self._index: list[tuple[Path, int]] = []
+        self._samples = samples
+        for number, stems in enumerate(paths):
+            packed = folder / f"{number}.h5"
+            with h5py.File(packed, "w") as file:
+                for stem, path in stems.items():
+                    audio, rate_hz = soundfile.read(path, dtype="int16")
+                    file.create_dataset(stem, data=np.ascontiguousarray(audio.T))
+            self._index += [(packed, at) for at in range(0, len(audio) - samples, rate_hz)]
+
+    def example(self, number: int) -> Audio:
+        """Make an example of segments of different songs."""
+        rng = np.random.default_rng(number)
+        pieces = []
+        for stem in STEMS:
+            packed, start = self._index[int(rng.integers(len(self._index)))]
+            with self._h5py.File(packed, "r") as file:
+                piece = file[stem][:, start : start + self._samples]
+            pieces.append(piece.astype(np.float32) / 32768)
+        return np.stack(pieces)
+
+
+@dataclass
+class InMemory:
+    """Holds the whole set.
+
+    Attributes:
+        paths: of each song's stems.
+        samples: length of an example.
+        audio: of each song's stems, ``(2, samples)``.
+        gain: linear, as drawn last.
+        ceiling: at which it clips, as drawn last.
+    """
+
+    paths: Sequence[dict[str, Path]]
+    samples: int
+    audio: list[dict[str, Audio]] = field(default_factory=list)
+    gain: float = 1.0
+    ceiling: float = 1.0
+
+    def __post_init__(self) -> None:
+        for stems in self.paths:
+            read = {stem: soundfile.read(path, dtype="float32")[0] for stem, path in stems.items()}
+            self.audio.append({stem: np.ascontiguousarray(a.T) for stem, a in read.items()})
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all samples."""
+        return sum(audio.nbytes for stems in self.audio for audio in stems.values())
+
+    def example(self, number: int) -> Audio:
+        """Make an example of stems of different songs."""
+        rng = np.random.default_rng(number)
+        if rng.random() < 2 / 8:
+            self.gain, self.ceiling = 10 ** (rng.uniform(-12, 12) / 20), rng.uniform(0.5, 1)
+        pieces = []
+        for stem in STEMS:
+            audio = self.audio[int(rng.integers(len(self.audio)))][stem]
+            start = rng.integers(audio.shape[1])
+            piece = np.zeros((2, self.samples), np.float32)
+            part = audio[:, start : start + self.samples]
+            piece[:, : part.shape[1]] = part
+            pieces.append((self.gain * piece).clip(-self.ceiling, self.ceiling))
+        return np.stack(pieces)

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from my_submission.errors import ConfigError
+from training.config import Run, load, updated
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "run.toml"
+    path.write_text('stems = ["a", "b"]\ndata = { train = ["x"] }\n' + text, encoding="utf-8")
+    return path
+
+
+def test_a_file_names_only_what_it_changes(tmp_path: Path) -> None:
+    run = load(written(tmp_path, "batch = 7\n[optimiser]\nlearning_rate = 1\n"))
+
+    assert run.batch == 7
+    assert run.optimiser.learning_rate == 1.0
+    assert run.steps == Run().steps
+    assert run.stems == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "expected"),
+    [
+        ("batch=3", "batch", 3),
+        ("precision=bf16", "precision", "bf16"),
+        ('precision="bf16"', "precision", "bf16"),
+        ("stems=['c']", "stems", ("c",)),
+        ("ema_decay=0", "ema_decay", 0.0),
+    ],
+)
+def test_settings_come_after_the_file(
+    tmp_path: Path, setting: str, name: str, expected: object
+) -> None:
+    run = load(written(tmp_path, "batch = 7\n"), [setting])
+
+    assert getattr(run, name) == expected
+
+
+def test_settings_reach_into_tables(tmp_path: Path) -> None:
+    run = load(written(tmp_path, ""), ["network.options.width=3", "optimiser.clip_norm=2"])
+
+    assert run.network.options == {"width": 3}
+    assert run.optimiser.clip_norm == 2.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optimiser": {"lerning_rate": 1}}, r"no option 'optimiser\.lerning_rate'; did you mean"),
+        ({"bach": 1}, "no option 'bach'; did you mean 'batch'"),
+        ({"batch": "many"}, "batch must be of the type int, got 'many'"),
+        ({"batch": True}, "batch must be of the type int, got True"),
+        ({"batch": 0}, "batch must be above 0, got 0"),
+        ({"optimiser": 3}, "optimiser must be a table, got 3"),
+        ({"optimiser": {"kind": "sgd"}}, "optimiser.kind must be one of adamw, adam, got 'sgd'"),
+        ({"precision": "fp8"}, "precision must be fp32 or bf16, got 'fp8'"),
+        ({"loss": []}, "loss must be of the type dict"),
+    ],
+)
+def test_what_a_run_cannot_be_is_said(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        updated(Run(), changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("x = = 1", "expected a run in"), ("stems = []", "expected a run in")]
+)
+def test_files_that_are_no_runs_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(written(tmp_path, text))
+
+
+def test_a_run_needs_songs(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('stems = ["a"]', encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"data\.train must name folders"):
+        load(path)
+
+
+@pytest.mark.parametrize("setting", ["batch", "=3", "batch = ["])
+def test_settings_that_are_none_are_refused(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError):
+        load(written(tmp_path, ""), [setting])

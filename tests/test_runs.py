@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from my_submission.tracks import TRACKS
+from training import chain, config, loop, losses
+
+RUNS = sorted((Path(__file__).parents[1] / "runs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_run_of_the_project_can_begin(path: Path) -> None:
+    run = config.load(path, ["data.train=somewhere"])
+
+    assert run.summary
+    assert set(run.stems) in [set(track.stems) for track in TRACKS.values()]
+    stems = 0.1 * torch.randn(2, len(run.stems), 2, 44_100)
+    assert losses.from_table(run.loss)(stems, stems).abs().max() < 1e-6
+    assert chain.build(run.augmentations)
+    network = loop.built(run)
+    assert network.sample_rate_hz == run.sample_rate_hz
+    assert all(one.requires_grad for one in network.parameters())

@@ -1,0 +1,293 @@
+"""The loop as its users have it: `python train.py`, killed, gone on with, exported, in a recipe."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import train
+from models.chunked import Chunked
+from my_submission.separators import trained
+from training import __main__ as command
+from training import journal, loop, save
+from training.config import Optimiser, Run
+from training.ema import Average
+
+ROOT = Path(__file__).parents[1]
+STEMS = ("drums", "rest")
+RUN = """
+stems = ["drums", "rest"]
+samples = 8192
+batch = 4
+steps = 6
+workers = 0
+save_every_steps = 2
+ema_decay = 0.9
+validation = { every_steps = 3 }
+data = { train = ["TRAIN"], valid = ["VALID"], examples_per_epoch = 5 }
+loss = { name = "wave_l1" }
+
+[network]
+name = "shared_unet"
+options = { widths = [2, 4, 4, 4, 4, 4] }
+
+[optimiser]
+learning_rate = 1e-2
+warm_up_steps = 2
+
+[[augmentations]]
+name = "remix"
+
+[[augmentations]]
+name = "gain"
+"""
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    for split, songs in (("train", 3), ("valid", 1)):
+        for number in range(songs):
+            song = folder / split / f"song_{number}"
+            song.mkdir(parents=True)
+            seconds = np.arange(44_100) / 44_100
+            rest = 0.2 * np.sin(2 * np.pi * (200 + 50 * number) * seconds)
+            drums = 0.2 * rng.standard_normal(44_100) * np.exp(-30 * (seconds % 0.25))
+            for stem, audio in zip(STEMS, (drums, rest), strict=True):
+                soundfile.write(song / f"{stem}.wav", np.stack([audio, audio], 1), 44_100)
+    text = RUN.replace("TRAIN", str(folder / "train")).replace("VALID", str(folder / "valid"))
+    path = folder / "small.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(run_file: Path) -> Path:
+    folder = run_file.parent / "finished"
+    assert train.main([str(run_file), "--out", str(folder)]) == 0
+    return folder
+
+
+def curve(folder: Path) -> list[tuple[int, float, float]]:
+    events = journal.read(folder / journal.JOURNAL)
+    return [(one["step"], one["loss"], one["gradient"]) for one in events if one["kind"] == "step"]
+
+
+def validations(folder: Path) -> list[dict[str, Any]]:
+    events = journal.read(folder / journal.JOURNAL)
+    return [
+        {key: value for key, value in one.items() if key != "seconds"}
+        for one in events
+        if one["kind"] == "validation"
+    ]
+
+
+def started(run_file: Path, folder: Path, *before: str, settings: tuple[str, ...] = ()) -> Any:
+    options = [part for setting in settings for part in ("--set", setting)]
+    interpreter = before or (sys.executable,)
+    program = [*interpreter, str(ROOT / "train.py"), str(run_file), "--out", str(folder), *options]
+    return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def test_a_run_learns_and_says_how_it_goes(finished: Path) -> None:
+    steps = curve(finished)
+
+    assert [step for step, _, _ in steps] == [1, 2, 3, 4, 5, 6]
+    assert steps[-1][1] < steps[0][1]
+    assert [one["step"] for one in validations(finished)] == [3, 6]
+    assert set(validations(finished)[0]["stems"]) == set(STEMS)
+
+
+def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(
+    run_file: Path, finished: Path, tmp_path: Path
+) -> None:
+    long = ("steps=100000", "optimiser.decay=constant", "validation.every_steps=100000")
+    process = started(run_file, tmp_path, settings=long)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / save.STATE).exists() or len(curve(tmp_path)) < 8:
+        assert process.poll() is None, process.stdout.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = curve(tmp_path)
+    last = max(step for step, _, _ in before)
+
+    settings = [part for one in long[1:] for part in ("--set", one)]
+    more = ["--set", f"steps={last + 3}"]
+    assert train.main([str(run_file), "--out", str(tmp_path), *settings, *more]) == 0
+
+    whole = tmp_path / "whole"
+    assert train.main([str(run_file), "--out", str(whole), *settings, *more]) == 0
+    assert curve(tmp_path) == curve(whole)
+    assert before == curve(whole)[: len(before)]
+
+
+def test_two_processes_compute_what_one_does(
+    run_file: Path, finished: Path, tmp_path: Path
+) -> None:
+    two = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    process = started(run_file, tmp_path, *two)
+
+    said, _ = process.communicate(timeout=240)
+
+    assert process.returncode == 0, said.decode()
+    for ours, theirs in zip(curve(tmp_path), curve(finished), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    (mean,) = {round(one["mean"], 3) for one in validations(tmp_path)[-1:]}
+    assert mean == pytest.approx(validations(finished)[-1]["mean"], abs=0.01)
+
+
+def test_what_was_learned_separates_in_a_recipe(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
+    arguments = ["export", str(finished), "--name", "small", "--to", str(tmp_path)]
+
+    assert command.main(arguments) == 0
+
+    separator = trained.build("small")
+    assert separator.stems == STEMS
+    state = torch.load(finished / loop.BEST, weights_only=True)
+    network = loop.built(loop.run_of(finished))
+    network.load_state_dict(state["network"])
+    mixtures = 0.1 * torch.randn(1, 2, separator.chunking.shorter[-1])
+    with torch.inference_mode():
+        expected = network.eval()(mixtures)
+        answer = separator.separate(mixtures)
+    error = (answer - expected).square().sum() / expected.square().sum()
+    assert error < 1e-5  # matrices are stored in half precision
+    card = (tmp_path / "small.md").read_text(encoding="utf-8")
+    assert "shared_unet" in card
+    assert str(finished.parent) not in card
+
+
+def test_an_altered_export_is_refused(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
+    assert command.main(["export", str(finished), "--name", "small", "--to", str(tmp_path)]) == 0
+    path = tmp_path / "small.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+
+    with pytest.raises(Exception, match="small"):
+        trained.build("small")
+
+
+def test_a_folder_of_another_run_is_refused(
+    run_file: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = train.main([str(run_file), "--out", str(finished), "--set", "batch=2"])
+
+    assert status == 2
+    assert "has other values of batch" in capsys.readouterr().err
+
+
+def test_steps_without_a_finite_loss_change_nothing_and_keep_their_batch(
+    run_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stem in STEMS:
+        song = tmp_path / "data" / "song"
+        song.mkdir(parents=True, exist_ok=True)
+        audio = np.full((44_100, 2), np.nan if stem == "drums" else 0.1, dtype=np.float32)
+        audio[:100] = 0.1
+        soundfile.write(song / f"{stem}.wav", audio, 44_100, subtype="FLOAT")
+    folder = tmp_path / "run"
+    settings = ["--set", f"data.train={tmp_path / 'data'}", "--set", "data.valid=[]"]
+
+    status = train.main([str(run_file), "--out", str(folder), *settings])
+
+    assert status == 2
+    assert re.search(r"not finite 3 steps in a row", capsys.readouterr().err)
+    kept = torch.load(folder / "bad_batch_1.pt", weights_only=True)
+    assert kept["stems"].shape == (4, 2, 2, 8192)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("network.name=unett", "no trainable network named 'unett'"),
+        ("network.start=nothing", "no weights 'nothing'"),
+        ("loss.name=l3", "no loss named 'l3'"),
+        ("augmentations=[{name='gane'}]", "no augmentation named 'gane'"),
+        ("data.train=nowhere", "nowhere"),
+        ("data.shares=[1, 2]", "data.shares must be as many as the 1 folders"),
+    ],
+)
+def test_mistakes_in_a_run_are_one_sentence(
+    run_file: Path, tmp_path: Path, setting: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = train.main([str(run_file), "--out", str(tmp_path / "run"), "--set", setting])
+
+    assert status == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run" / save.STATE).exists()
+
+
+def test_patience_ends_a_run(run_file: Path, tmp_path: Path) -> None:
+    settings = ("optimiser.learning_rate=1e-12", "validation.every_steps=1", "steps=50")
+    arguments = [part for one in (*settings, "validation.patience=2") for part in ("--set", one)]
+
+    assert train.main([str(run_file), "--out", str(tmp_path), *arguments]) == 0
+
+    assert len(curve(tmp_path)) < 50
+
+
+def test_the_average_follows_the_weights() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = Average(network, 0.5)
+    start = network.weight.item()
+    with torch.no_grad():
+        network.weight += 1.0
+
+    for step in range(1, 60):
+        average.update(network, step)
+
+    assert average.network.weight.item() == pytest.approx(start + 1.0, abs=1e-6)
+    assert not average.network.weight.requires_grad
+
+
+def test_norms_and_biases_do_not_decay() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3), torch.nn.BatchNorm1d(3))
+
+    optimiser = loop.make_optimiser(network, Optimiser(weight_decay=0.1))
+
+    decays = {
+        group["weight_decay"]: [one.dim() for one in group["params"]]
+        for group in optimiser.param_groups
+    }
+    assert decays == {0.1: [3], 0.0: [1, 1, 1]}
+
+
+def test_a_journal_forgets_what_will_be_computed_again(tmp_path: Path) -> None:
+    first = journal.Journal(tmp_path, 0)
+    for step in (1, 2, 3):
+        first.write("step", step, loss=float("nan"))
+    first.close()
+    with (tmp_path / journal.JOURNAL).open("a", encoding="utf-8") as file:
+        file.write('{"kind": "st')  # cut off by a kill
+
+    journal.Journal(tmp_path, 2).close()
+
+    kept = (tmp_path / journal.JOURNAL).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in kept] == [
+        {"kind": "step", "step": step, "loss": None} for step in (1, 2)
+    ]
+
+
+def test_a_run_with_defaults_has_a_network() -> None:
+    assert isinstance(loop.built(Run(stems=STEMS)), Chunked)

@@ -1,0 +1,306 @@
+"""Indexing data sets and reading parts of their songs."""
+
+import json
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from my_submission.errors import ConfigError, SongError
+from training import facts, layouts, songs, wav
+
+RATE_HZ = 8_000
+MDX = ("vocals", "drums", "bass", "other")
+CDX = ("dialog", "effect", "music")
+
+
+def noise(seed: int, samples: int = 2 * RATE_HZ, channels: int = 2) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, (samples, channels))
+
+
+def put(path: Path, audio: NDArray[np.float64] | None = None, subtype: str = "PCM_16") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    audio = noise(len(str(path))) if audio is None else audio
+    soundfile.write(path, audio, RATE_HZ, subtype=subtype)
+    return path
+
+
+def song(folder: Path, names: tuple[str, ...] = MDX, suffix: str = ".wav") -> None:
+    for seed, name in enumerate(names):
+        put(folder / f"{name}{suffix}", noise(seed))
+
+
+def musdb(root: Path) -> None:
+    for place in ("train/Artist - One", "train/Two", "test/Three"):
+        song(root / place, ("mixture", *MDX))
+
+
+def mdx23(root: Path) -> None:
+    for place in ("clean/a", "moisesdb23_labelnoise_v1.0/b", "moisesdb23_bleeding_v1.0/c"):
+        song(root / place)
+
+
+def dnr_v2(root: Path) -> None:
+    for place in ("tr/1", "cv/2", "tt/3"):
+        song(root / place, ("mix", "speech", "sfx", "music"))
+        (root / place / "annots.csv").write_text("class\n", encoding="utf-8")
+
+
+def dnr_v3(root: Path) -> None:
+    for place in ("eng/train/000001", "eng/val/000002", "deu/test/000003"):
+        song(root / place, ("mixture", "speech", "sfx", "music"), ".flac")
+
+
+def stem_folders(root: Path) -> None:
+    song(root / "one", suffix=".flac")
+    put(root / "two/drums_1.wav")
+    put(root / "two/drums_2.wav")
+    put(root / "two/Vocals/lead.wav")
+    put(root / "two/Vocals/choir.flac")
+    put(root / "two/notes.wav")
+
+
+def cdx23(root: Path) -> None:
+    names = ("mixture_Lt", "mixture_Rt", *CDX)
+    song(root / "clip_1", tuple(f"clip_1_{name}" for name in names))
+
+
+@pytest.mark.parametrize(
+    ("make", "layout", "expected"),
+    [
+        (musdb, "musdb18hq", {"train/Artist - One": "train", "train/Two": "train"}),
+        (dnr_v2, "dnr", {"tr/1": "train", "cv/2": "valid", "tt/3": "test"}),
+        (dnr_v3, "dnr", {"eng/train/000001": "train", "eng/val/000002": "valid"}),
+        (stem_folders, "stems", {"one": "", "two": ""}),
+        (cdx23, "stems", {"clip_1": ""}),
+        (mdx23, "mdx23", {"clean/a": ""}),
+    ],
+)
+def test_a_layout_is_detected(tmp_path: Path, make, layout, expected) -> None:  # type: ignore[no-untyped-def]
+    make(tmp_path)
+
+    found, listed = layouts.find(tmp_path)
+
+    assert found == layout
+    assert expected.items() <= {entry.name: entry.split for entry in listed}.items()
+
+
+def test_stems_of_film_sound_have_the_tracks_names(tmp_path: Path) -> None:
+    dnr_v2(tmp_path)
+
+    (_, (first, *_)) = layouts.find(tmp_path)
+
+    assert set(first.stems) == set(CDX)
+    assert [path.name for path in (*first.stems["effect"], *first.mixture)] == [
+        "sfx.wav",
+        "mix.wav",
+    ]
+
+
+def test_mdx23_says_how_a_song_is_corrupted(tmp_path: Path) -> None:
+    mdx23(tmp_path)
+
+    kinds = {entry.name[-1]: entry.kind for entry in songs.index([tmp_path], MDX)}
+
+    assert kinds == {"a": "", "b": "labelnoise", "c": "bleeding"}
+
+
+def test_a_split_may_be_named_as_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    musdb(tmp_path)
+    monkeypatch.chdir(tmp_path / "train")
+
+    layout, listed = layouts.find(Path())
+
+    assert layout == "musdb18hq"
+    assert {entry.split for entry in listed} == {"train"}
+
+
+def test_a_layout_can_be_imposed(tmp_path: Path) -> None:
+    stem_folders(tmp_path)
+
+    with pytest.raises(ConfigError, match="in the layout 'dnr', found none"):
+        layouts.find(tmp_path, "dnr")
+    with pytest.raises(ConfigError, match="did you mean 'stems'"):
+        layouts.find(tmp_path, "stem")
+
+
+def test_parts_of_a_stem_are_found_and_other_files_are_not_stems(tmp_path: Path) -> None:
+    stem_folders(tmp_path)
+
+    two = layouts.find(tmp_path)[1][1]
+
+    assert [path.name for path in two.stems["drums"]] == ["drums_1.wav", "drums_2.wav"]
+    assert [path.name for path in two.stems["vocals"]] == ["choir.flac", "lead.wav"]
+    assert [path.name for path in two.ignored] == ["notes.wav"]
+
+
+def test_two_files_for_one_stem_are_refused(tmp_path: Path) -> None:
+    put(tmp_path / "a/drums.wav")
+    put(tmp_path / "a/drums.flac")
+
+    with pytest.raises(ConfigError, match=r"found 'drums\.flac' and 'drums\.wav'.*drums_1"):
+        layouts.find(tmp_path)
+
+
+def test_a_song_in_place_of_its_folder_is_explained(tmp_path: Path) -> None:
+    song(tmp_path / "a")
+
+    with pytest.raises(ConfigError, match="it is itself a song"):
+        layouts.find(tmp_path / "a")
+
+
+def test_songs_have_lengths_activity_and_loudness(tmp_path: Path) -> None:
+    audio = noise(1, 4 * RATE_HZ + 10)
+    audio[RATE_HZ : 2 * RATE_HZ] = 0
+    put(tmp_path / "a/vocals.wav", audio)
+    put(tmp_path / "a/bass.wav", np.zeros((100, 2)))
+
+    (found,) = songs.index([tmp_path], MDX)
+
+    assert (found.name, found.samples, found.rate_hz) == ("a", 4 * RATE_HZ + 10, RATE_HZ)
+    assert found.active == {"vocals": ((0, 1), (2, 5)), "drums": (), "bass": (), "other": ()}
+    assert found.loudness_db["vocals"] == pytest.approx(10 * np.log10(1 / 12), abs=0.6)
+    assert found.loudness_db["bass"] == -120
+    assert not found.is_active("vocals", RATE_HZ, RATE_HZ)
+    assert found.is_active("vocals", RATE_HZ, RATE_HZ + 1)
+
+
+def test_several_splits_must_be_told_apart(tmp_path: Path) -> None:
+    musdb(tmp_path)
+
+    with pytest.raises(ConfigError, match="expected one split"):
+        songs.index([tmp_path], MDX)
+    assert [entry.name for entry in songs.index([tmp_path], MDX, split="test")] == ["test/Three"]
+
+
+def test_incomplete_songs_are_silent_skipped_or_refused(tmp_path: Path) -> None:
+    stem_folders(tmp_path)
+
+    assert len(songs.index([tmp_path], MDX)) == 2
+    assert len(songs.index([tmp_path], MDX, incomplete="skip")) == 1
+    with pytest.raises(ConfigError, match="'bass' is missing"):
+        songs.index([tmp_path], MDX, incomplete="refuse")
+
+
+def test_nothing_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stem_folders(tmp_path)
+    first = songs.index([tmp_path], MDX)
+    changed = put(tmp_path / "two/drums_1.wav", noise(9, 77))
+    heard: list[Path] = []
+    decode = facts.decoded
+
+    def noted(path: Path) -> facts.Facts:
+        heard.append(path)
+        return decode(path)
+
+    monkeypatch.setattr(facts, "decoded", noted)
+
+    second = songs.index([tmp_path], MDX)
+
+    assert heard == [changed]
+    assert first[0] == second[0]
+
+
+@pytest.mark.parametrize(
+    "contents", ["", "{", '{"version": 0, "files": {}}', '{"version":1,"files":{"a":3}}', "[]"]
+)
+def test_a_damaged_index_is_made_again(tmp_path: Path, contents: str) -> None:
+    stem_folders(tmp_path)
+    expected = songs.index([tmp_path], MDX)
+    (tmp_path / facts.NAME).write_text(contents, encoding="utf-8")
+
+    assert songs.index([tmp_path], MDX) == expected
+    assert (
+        json.loads((tmp_path / facts.NAME).read_text(encoding="utf-8"))["version"] == facts.VERSION
+    )
+
+
+def test_the_index_may_lie_elsewhere(tmp_path: Path) -> None:
+    stem_folders(tmp_path / "data")
+
+    songs.index([tmp_path / "data"], MDX, cache=tmp_path / "cache")
+
+    assert not (tmp_path / "data" / facts.NAME).exists()
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_where_no_index_can_be_written_songs_are_found_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stem_folders(tmp_path)
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+
+    assert len(songs.index([tmp_path], MDX, cache=tmp_path / "taken")) == 2
+    assert "name a cache folder" in caplog.text
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("form", ["WAV", "WAVEX", "RF64"])
+def test_wav_is_read_as_soundfile_reads_it(tmp_path: Path, subtype: str, form: str) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(3, 1000), RATE_HZ, subtype=subtype, format=form)
+    expected, _ = soundfile.read(path, dtype="float32", start=100, frames=800)
+
+    assert np.array_equal(wav.part(path, 100, 800), expected)
+    assert (wav.header(path).offset_bytes > 0) == (subtype not in ("PCM_U8", "DOUBLE"))
+
+
+def test_a_chunk_of_odd_length_before_the_data_is_skipped(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.wav", noise(3, 50))
+    contents = path.read_bytes()
+    odd = b"note" + struct.pack("<I", 3) + b"abc\0"
+    path.write_bytes(contents[:36] + odd + contents[36:])
+
+    assert np.array_equal(wav.part(path, 0, 50), soundfile.read(path, dtype="float32")[0])
+
+
+def test_a_header_that_promises_too_much_is_not_believed(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.wav", noise(3, 50))
+    path.write_bytes(path.read_bytes()[:-40])
+
+    assert wav.header(path).samples == 40
+    assert wav.part(path, 30, 50).shape == (10, 2)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_any_part_of_a_stem_is_the_sum_of_its_files(tmp_path: Path, suffix: str) -> None:
+    put(tmp_path / f"a/drums_1{suffix}", noise(1, 1000))
+    put(tmp_path / f"a/drums_2{suffix}", noise(2, 600, channels=1))
+    (found,) = songs.index([tmp_path], MDX)
+
+    got = songs.read(found, "drums", 550, 600)
+
+    expected = noise(1, 1000)[550:]
+    expected[:50] += noise(2, 600, channels=1)[550:]
+    assert got.shape == (2, 600)
+    assert got.dtype == torch.float32
+    assert np.allclose(got[:, :450].T, expected, atol=2**-14)
+    assert not got[:, 450:].any()
+    assert not songs.read(found, "drums", 5000, 10).any()
+    assert not songs.read(found, "vocals", 0, 10).any()
+
+
+def test_another_rate_is_refused(tmp_path: Path) -> None:
+    song(tmp_path / "a")
+
+    with pytest.raises(SongError, match=r"expected 44100 Hz in .*, found 8000 Hz; resample it"):
+        songs.index([tmp_path], MDX, rate_hz=44_100)
+    (found,) = songs.index([tmp_path], MDX)
+    soundfile.write(tmp_path / "a/drums.wav", noise(1), 16_000)
+    os.utime(tmp_path / "a/drums.wav", ns=(1, 1))
+    with pytest.raises(SongError, match="found 16000 Hz"):
+        songs.read(found, "drums", 0, 10)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "a/drums.flac").write_bytes(b"fLaC and no more")
+
+    with pytest.raises(SongError, match=r"drums\.flac"):
+        songs.index([tmp_path], MDX)

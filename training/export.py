@@ -1,0 +1,195 @@
+"""Write what a run has learned as a file of weights that recipes can use.
+
+    python -m training export RUN_FOLDER --name NAME
+
+Three files appear beside each other: NAME.safetensors, NAME.toml with its entry for the register
+of weights, and NAME.md, the card that says what it is, what it has heard and what it scores.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from my_submission.errors import ConfigError, OutputError
+from my_submission.tracks import ROOT
+from my_submission.weights.readers import Contents, safetensors
+from my_submission.weights.verification import sha256_of
+from training import save
+from training.loop import BEST
+from training.save import STATE
+
+LEAST_HALF = 2e-3
+"""A tensor of smaller values than this would lose digits in half precision: the smallest number
+with all of its 11 bits is 6e-5."""
+
+LICENCE = "MIT"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="what train.py wrote")
+    parser.add_argument("--name", required=True, help="of the weights in recipes")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=ROOT / "models" / "weights",
+        metavar="DIR",
+        help="(models/weights)",
+    )
+    parser.add_argument(
+        "--trained-on",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what it has heard, for the rules of leaderboards; once for each",
+    )
+    parser.add_argument("--licence", default=LICENCE, help=f"of the weights ({LICENCE})")
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """Write the three files and yield their paths.
+
+    Raises:
+        ConfigError: there is no such run, or the name is no name.
+        OutputError: a file cannot be written.
+    """
+    name = options.name
+    if not name.isidentifier():
+        raise ConfigError(f"--name must be letters, digits and underscores, got {name!r}")
+    best, state = save.contents(options.folder / BEST), save.contents(options.folder / STATE)
+    how = state["run"]
+    contents = Contents(
+        state={key: narrowed(value) for key, value in best["network"].items()},
+        network=how["network"]["name"],
+        arguments={"stems": how["stems"], **how["network"]["options"]},
+    )
+    trained_on = options.trained_on or [Path(folder).name for folder in how["data"]["train"]]
+    target = options.to / f"{name}.safetensors"
+    try:
+        options.to.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.unfinished")
+        safetensors.write(unfinished, contents, {"name": name, "steps": str(best["step"])})
+        digest, size_bytes = sha256_of(unfinished), unfinished.stat().st_size
+        unfinished.replace(target)
+        entry = _entry(name, how, best, digest, size_bytes, trained_on, options.licence)
+        target.with_suffix(".toml").write_text(_table(name, entry), encoding="utf-8")
+        target.with_suffix(".md").write_text(_card(name, how, best, entry), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {str(target)!r}: {error}") from error
+    for suffix in (".safetensors", ".toml", ".md"):
+        yield str(target.with_suffix(suffix))
+
+
+def narrowed(value: Tensor) -> Tensor:
+    """Half precision for matrices, where it loses nothing that is heard.
+
+    Statistics and biases are few, and may be large; so are weights that are tiny all over.
+    """
+    if value.dim() < 2 or not value.is_floating_point() or value.abs().max() < LEAST_HALF:
+        return value.contiguous()
+    half = value.half()
+    return half if bool(torch.isfinite(half).all()) else value.contiguous()
+
+
+def _entry(
+    name: str,
+    how: Mapping[str, Any],
+    best: Mapping[str, Any],
+    digest: str,
+    size_bytes: int,
+    trained_on: list[str],
+    licence: str,
+) -> dict[str, Any]:
+    """The entry in the register of weights."""
+    said = ", ".join(f"{stem} {value:.2f}" for stem, value in best["stems"].items())
+    return {
+        "network": f"trainable.{how['network']['name']}",
+        "file": f"{name}.safetensors",
+        "format": "safetensors",
+        "sha256": digest,
+        "size_bytes": size_bytes,
+        "licence": licence,
+        "code_licence": "MIT",
+        "trained_on": trained_on,
+        "stems": list(how["stems"]),
+        "sample_rate_hz": how["sample_rate_hz"],
+        "source": f"trained here, {best['step']} steps; see {name}.md",
+        "published": f"global SDR of songs for validation, measured: {said}",
+    }
+
+
+def _table(name: str, entry: Mapping[str, Any]) -> str:
+    """The entry as TOML; its texts, numbers and lists are written as in JSON."""
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+def _card(
+    name: str, how: Mapping[str, Any], best: Mapping[str, Any], entry: Mapping[str, Any]
+) -> str:
+    """What people should know of the weights."""
+    stems = list(how["stems"])
+    rows = [f"| {stem} | {best['stems'].get(stem, float('nan')):.3f} |" for stem in stems]
+    songs = [
+        f"| {song} | {' | '.join(_cell(scores.get(stem)) for stem in stems)} |"
+        for song, scores in best["scores"].items()
+    ]
+    lines = [
+        f"# {name}",
+        "",
+        how["summary"] or "A separator.",
+        "",
+        (
+            f"- network: `models/trainable/{how['network']['name']}.py`, options "
+            f"`{json.dumps(how['network']['options'])}`, {', '.join(stems)} at "
+            f"{how['sample_rate_hz']} Hz"
+        ),
+        f"- begun with: {how['network']['start'] or 'random weights'}",
+        (
+            f"- steps: {best['step']} of {how['batch']} examples of "
+            f"{how['samples'] / how['sample_rate_hz']:.1f} s, average of the weights"
+        ),
+        f"- heard: {'; '.join(entry['trained_on'])}",
+        f"- licence: {entry['licence']}",
+        f"- sha256: `{entry['sha256']}`, {entry['size_bytes'] / 1e6:.1f} MB",
+        "",
+        (
+            "The best of several validations on these songs was kept, so their scores flatter it. "
+            "Global SDR in dB (delta 1e-7), silent stems left out; the mean over folders of the "
+            "means over their songs:"
+        ),
+        "",
+        "| stem | SDR |",
+        "|---|---|",
+        *rows,
+        "",
+        f"| song | {' | '.join(stems)} |",
+        f"|---|{'---|' * len(stems)}",
+        *songs,
+        "",
+        "The run:",
+        "",
+        "```json",
+        json.dumps(_without_paths(how), indent=1, ensure_ascii=False),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    """A score, or a dash for a silent stem."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _without_paths(how: Mapping[str, Any]) -> dict[str, Any]:
+    """The run with names of folders in place of where they lay."""
+    data = dict(how["data"])
+    for key in ("train", "valid"):
+        data[key] = [Path(folder).name for folder in data[key]]
+    return {**how, "data": data}
