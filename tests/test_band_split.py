@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models import trainable
-from models.time_mixing import LAYERS
+from models.time_mixing import LAYERS, Convolution
 from models.trainable.band_split import FRAME, FRAME_HOP, ZONES, BandSplit, Zone, heard, reach
 
 STEMS = ("bass", "drums", "other")
@@ -128,6 +128,46 @@ def test_every_way_of_hearing_learns(time: str, *, bf16: bool) -> None:
         assert weight.grad is not None, name
         assert torch.isfinite(weight.grad).all(), name
         assert weight.grad.any() or weight.grad.numel() < 100, name
+
+
+@pytest.mark.parametrize("dilation", [1, 4, 7, 16])
+def test_frames_far_apart_are_convolved_as_by_a_dilated_convolution(dilation: int) -> None:
+    layer = Convolution(16, dilation)
+    x = noise(2, 45, 5, 16)
+    plain = torch.nn.Conv2d(
+        16, 16, (5, 1), padding=(2 * dilation, 0), dilation=(dilation, 1), groups=16
+    )
+    plain.load_state_dict(layer.over_time.state_dict())
+    towards = noise(2, 45, 5, 16, seed=1)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = layer(x)
+    (answer * towards).sum().backward()
+    expected = plain(x.permute(0, 3, 1, 2).contiguous()).permute(0, 2, 3, 1)
+    (expected * towards).sum().backward()
+
+    torch.testing.assert_close(answer, expected)
+    for ours, theirs in zip(layer.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@every_time
+def test_gradients_in_bfloat16_are_near_those_in_float32(time: str) -> None:
+    network = built(time=time, features=16, layers=4).train()
+    mixtures, target = noise(2, 2, 60_000), noise(2, 3, 2, 60_000, seed=1)
+    gradients = []
+
+    for bf16 in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            stems = network(mixtures)
+        network.zero_grad()
+        (stems - target).square().mean().backward()
+        gradients.append([weight.grad for weight in network.parameters()])
+
+    for exact, coarse in zip(*gradients, strict=True):
+        assert exact is not None
+        assert coarse is not None
+        assert (coarse - exact).norm() < 0.1 * exact.norm() + 1e-6
 
 
 def test_what_is_heard_is_its_definition() -> None:

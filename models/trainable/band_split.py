@@ -143,8 +143,9 @@ class BandSplit(Chunked):
         # Stems, channels to, channels from, frames, bands, bins that share a value.
         mask = torch.view_as_complex(answer.reshape(shape)).permute(0, 3, 4, 5, 1, 2, 6)
         bins = part.reshape(batch, 1, 1, 2, frames, zone.bands, -1, zone.shared)
-        stems = (mask[..., None] * bins).sum(dim=3)
-        return stems.flatten(-3)
+        left, right = bins.unbind(dim=3)
+        from_left, from_right = mask[..., None].unbind(dim=3)
+        return (from_left * left + from_right * right).flatten(-3)
 
     @torch.no_grad()
     def _begin_with_equal_shares(self) -> None:
