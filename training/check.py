@@ -86,9 +86,18 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     yield "kind\tsong\tstem\tvalue\ttext"
     for finding in shown:
         kind = finding.kind if finding.fault else f"({finding.kind})"
-        text = finding.text.replace("\t", " ").replace("\n", " ")
-        yield f"{kind}\t{finding.song}\t{finding.stem}\t{finding.value:g}\t{text}"
+        row = (kind, finding.song, finding.stem, f"{finding.value:g}", finding.text)
+        yield "\t".join(map(printable, row))
     yield from summary(folders, findings)
+
+
+def printable(text: str) -> str:
+    r"""A cell of the table: names of files may hold anything.
+
+    >>> print(printable("a\tb\udcff"))
+    a b\udcff
+    """
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
 def hear(
