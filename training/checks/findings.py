@@ -40,9 +40,9 @@ OFFSET, OFFSET_SHARE = 2e-3, 0.02
 """An offset, full scale at 1, and as part of the level: loud bass has a mean, too."""
 SUM_DB = 40
 """Stems and mixtures of 16 bits sum to 60 dB and more unless the mixture is clipped."""
-LEAK_SHARE = 0.08
-"""Independent stems hardly ever show as much; bleeding of -20 dB is above it in most songs."""
-LEAK_PLACES = 10
+LEAK_SHARE = 0.03
+"""Twice what stems of rendered songs show that have nothing of each other."""
+LEAK_PLACES = 5
 """Quiet places, below which there is nothing to judge."""
 LEAK_SPREAD_DB = 1.5
 """Bleeding has one gain; what is alike by chance has any."""
