@@ -1,5 +1,6 @@
-"""Make training material, and fit what a recipe makes of its members.
+"""Check and make training material, and fit what a recipe makes of its members.
 
+python -m training check DIR...
 python -m training fit RECIPE --data DIR... -o FILE
 python -m training render mdx|cdx --split valid --hours 1 --out DIR
 python -m training corrupt DIR OUT --kind labelnoise|bleeding
@@ -17,13 +18,14 @@ from my_submission.errors import DemixError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    from training import corrupt, export, fit
+    from training import check, corrupt, export, fit
     from training.render import command as render
 
     summary = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m training", description=summary)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module, does in (
+        ("check", check, "look for what is wrong with data sets; status 1 if something is"),
         ("fit", fit, "fit a recipe's blends, shares and gates"),
         ("render", render, "render songs with known stems"),
         ("corrupt", corrupt, "copy a corpus and spoil some of it"),
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=does)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, status=0)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; what is finished stays", file=sys.stderr)
         return 130
-    return 0
+    return int(options.status)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+"""A fingerprint that any copy of a recording shares, wherever it starts and however loud it is.
+
+Marked are samples whose magnitude is the largest within a quarter of a second on both sides. The
+distances from one mark to the next two, in samples, are a pair of numbers that hardly ever comes
+twice by chance. Louder, softer, inverted, delayed or cut copies have the same pairs, and so has a
+copy in other bits; equalisation, lossy codecs and other rates change them, and are not found.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEP = 256
+"""Samples of which only the peak is remembered."""
+REACH_S = 0.25
+"""A mark is the largest sample so far on both sides."""
+QUIET = 1e-3
+"""Peaks below -60 dB are no marks: they may be dither."""
+
+Pair = tuple[int, int]
+
+
+class Peaks:
+    """The largest sample of every :data:`STEP`, as a song goes by; 12 bytes each."""
+
+    def __init__(self) -> None:
+        self._rest = np.zeros(0, np.float32)
+        self._start = 0
+        self._values: list[NDArray[np.float32]] = []
+        self._places: list[NDArray[np.int64]] = []
+
+    def add(self, mono: NDArray[np.float32]) -> None:
+        """Take in the next samples, ``(samples,)``."""
+        joined = np.concatenate((self._rest, np.abs(mono)))
+        whole = len(joined) // STEP
+        table = joined[: whole * STEP].reshape(whole, STEP)
+        places = table.argmax(axis=1)
+        self._values.append(table[np.arange(whole), places])
+        self._places.append(self._start + STEP * np.arange(whole) + places)
+        self._rest = joined[whole * STEP :]
+        self._start += whole * STEP
+
+    def pairs(self, rate_hz: int) -> list[tuple[int, int, int]]:
+        """The fingerprint: of every mark but the last two, its place and the two distances."""
+        if not self._values:
+            return []
+        values, places = np.concatenate(self._values), np.concatenate(self._places)
+        return of_marks(marks(values, places, round(REACH_S * rate_hz)))
+
+
+def marks(values: NDArray[np.float32], places: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+    """Places whose value is the largest within ``reach`` on both sides.
+
+    Args:
+        values: peaks, ``(peaks,)``.
+        places: their places, ascending.
+        reach: samples.
+    """
+    found = []
+    place = 0
+    order = np.searchsorted(places, places + reach, side="right")
+    first = np.searchsorted(places, places - reach, side="left")
+    while place < len(values):
+        window = values[first[place] : order[place]]
+        if values[place] >= QUIET and values[place] == window.max():
+            found.append(places[place])
+            place = int(order[place])  # nothing within reach can be one
+        else:
+            place += 1
+    return np.array(found, np.int64)
+
+
+def of_marks(found: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Place and distances to the next two.
+
+    >>> of_marks(np.array([10, 30, 35, 100]))
+    [(10, 20, 5), (30, 5, 65)]
+    """
+    steps = np.diff(found)
+    return [
+        (int(place), int(one), int(two))
+        for place, one, two in zip(found, steps, steps[1:], strict=False)
+    ]
+
+
+def same_share(one: Sequence[tuple[int, int, int]], two: Sequence[tuple[int, int, int]]) -> float:
+    """The part of the shorter fingerprint that is in the other at one and the same delay."""
+    places: dict[Pair, list[int]] = {}
+    for place, *steps in two:
+        places.setdefault((steps[0], steps[1]), []).append(place)
+    delays: dict[int, int] = {}
+    for place, *steps in one:
+        for other in places.get((steps[0], steps[1]), ()):
+            delays[other - place] = delays.get(other - place, 0) + 1
+    return max(delays.values(), default=0) / max(min(len(one), len(two)), 1)
