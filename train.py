@@ -37,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from training import config
 
         run = config.load(options.run, options.settings)
-        from training import loop
+        from training import loop, world
 
         folder = options.out or Path("training_outputs", options.run.stem)
-        with loop.joined() as world:
-            for line in loop.train(run, folder, world):
-                if world.first:
+        with world.joined() as processes:
+            for line in loop.train(run, folder, processes):
+                if processes.first:
                     print(line, flush=True)
     except (DemixError, EvaluationError) as error:
         print("error:", str(error).replace("\n", "\\n"), file=sys.stderr)

@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "samples": {"my_submission"},
     "evaluate_locally": {"my_submission", "evaluator", "samples"},
     "training": {"my_submission", "models", "evaluator"},
+    "train": {"training", "my_submission", "evaluator"},
 }
 PROJECT = {*MAY_IMPORT, "tests", "tools"}
 LIBRARIES: dict[str, set[str]] = {

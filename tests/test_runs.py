@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from my_submission.tracks import TRACKS
-from training import chain, config, loop, losses
+from training import assembly, chain, config, losses
 
 RUNS = sorted((Path(__file__).parents[1] / "runs").glob("*.toml"))
 
@@ -18,6 +18,6 @@ def test_every_run_of_the_project_can_begin(path: Path) -> None:
     stems = 0.1 * torch.randn(2, len(run.stems), 2, 44_100)
     assert losses.from_table(run.loss)(stems, stems).abs().max() < 1e-6
     assert chain.build(run.augmentations)
-    network = loop.built(run)
+    network = assembly.built(run)
     assert network.sample_rate_hz == run.sample_rate_hz
     assert all(one.requires_grad for one in network.parameters())

@@ -18,9 +18,10 @@ import train
 from models.chunked import Chunked
 from my_submission.separators import trained
 from training import __main__ as command
-from training import journal, loop, save
+from training import assembly, journal, loop, save
 from training.config import Optimiser, Run
 from training.ema import Average
+from training.optimiser import optimiser_of
 
 ROOT = Path(__file__).parents[1]
 STEMS = ("drums", "rest")
@@ -160,7 +161,7 @@ def test_what_was_learned_separates_in_a_recipe(
     separator = trained.build("small")
     assert separator.stems == STEMS
     state = torch.load(finished / loop.BEST, weights_only=True)
-    network = loop.built(loop.run_of(finished))
+    network = assembly.built(assembly.run_of(finished))
     network.load_state_dict(state["network"])
     mixtures = 0.1 * torch.randn(1, 2, separator.chunking.shorter[-1])
     with torch.inference_mode():
@@ -265,7 +266,7 @@ def test_the_average_follows_the_weights() -> None:
 def test_norms_and_biases_do_not_decay() -> None:
     network = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3), torch.nn.BatchNorm1d(3))
 
-    optimiser = loop.make_optimiser(network, Optimiser(weight_decay=0.1))
+    optimiser = optimiser_of(network, Optimiser(weight_decay=0.1))
 
     decays = {
         group["weight_decay"]: [one.dim() for one in group["params"]]
@@ -291,4 +292,4 @@ def test_a_journal_forgets_what_will_be_computed_again(tmp_path: Path) -> None:
 
 
 def test_a_run_with_defaults_has_a_network() -> None:
-    assert isinstance(loop.built(Run(stems=STEMS)), Chunked)
+    assert isinstance(assembly.built(Run(stems=STEMS)), Chunked)

@@ -5,31 +5,24 @@ on as if nothing had been. Several processes (``torchrun``) share each batch, an
 process would with all of it, as long as no layer of the network hears the batch as a whole.
 """
 
-import contextlib
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Sampler
 
-from models import trainable
 from models.chunked import Chunked
-from my_submission import threads
 from my_submission.errors import ConfigError, OutputError
-from my_submission.weights import checkpoints, readers
-from training import chain, losses, save, songs, validation
-from training.config import Optimiser, Run, updated
+from training import assembly, losses, save, songs, validation
+from training.config import Run
 from training.ema import Average
-from training.examples import Examples, weighted
 from training.journal import Journal
+from training.optimiser import learning_rate, optimiser_of
+from training.world import World, anywhere
 
 logger = logging.getLogger(__name__)
 
@@ -40,46 +33,6 @@ BAD_BATCH = "bad_batch_{step}.pt"
 
 MOST_BAD_STEPS = 3
 """Steps in a row without a finite loss after which a run ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """The processes that share a run.
-
-    Attributes:
-        rank: of this one.
-        size: how many there are.
-        device: of this one.
-    """
-
-    rank: int
-    size: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes what there is to write."""
-        return self.rank == 0
-
-
-@contextlib.contextmanager
-def joined() -> Iterator[World]:
-    """Join the processes that torchrun has started, if it has."""
-    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
-    elif size == 1:
-        torch.set_num_threads(threads.chosen())
-    if size == 1:
-        yield World(0, 1, device)
-        return
-    distributed.init_process_group("nccl" if cuda else "gloo")
-    try:
-        yield World(distributed.get_rank(), size, device)
-    finally:
-        distributed.destroy_process_group()
 
 
 def train(run: Run, folder: Path, world: World) -> Iterator[str]:
@@ -98,12 +51,12 @@ def train(run: Run, folder: Path, world: World) -> Iterator[str]:
         raise ConfigError(
             f"batch must be a multiple of the {world.size} processes, got {run.batch}"
         )
-    examples = _examples(run)
-    valid = _valid_songs(run)
+    examples = assembly.examples(run)
+    valid = assembly.valid_songs(run)
     save.seed_all(run.seed)
-    network = built(run).to(world.device)
+    network = assembly.built(run).to(world.device)
     average = Average(network, run.ema_decay)
-    optimiser = make_optimiser(network, run.optimiser)
+    optimiser = optimiser_of(network, run.optimiser)
     progress = save.Progress()
     state = folder / save.STATE
     try:
@@ -115,7 +68,7 @@ def train(run: Run, folder: Path, world: World) -> Iterator[str]:
         yield f"going on after step {progress.step} of {run.steps}"
     step = _Step(run, network, optimiser, world)
     journal = Journal(folder, progress.step) if world.first else None
-    batches = iter(_loader(examples, run, progress.step, world))
+    batches = iter(assembly.loader(examples, run, progress.step, world))
     try:
         waited = _Waited()
         while progress.step < run.steps:
@@ -132,7 +85,7 @@ def train(run: Run, folder: Path, world: World) -> Iterator[str]:
             if valid and (done or progress.step % run.validation.every_steps == 0):
                 if world.first:
                     yield _validate(run, average, valid, progress, folder, journal)
-                ended = _anywhere(0 < run.validation.patience <= progress.worse, world)
+                ended = anywhere(0 < run.validation.patience <= progress.worse, world)
                 waited = _Waited()
             if world.first and (done or ended or progress.step % run.save_every_steps == 0):
                 save.save(state, run, progress, network, average, optimiser)
@@ -227,137 +180,6 @@ class _Step:
         return float(total) / self._world.size
 
 
-def learning_rate(optimiser: Optimiser, done: int, steps: int) -> float:
-    """The rate of the step after ``done`` of ``steps``.
-
-    >>> how = Optimiser(learning_rate=1.0, warm_up_steps=2, decay="linear", last=0.0)
-    >>> [learning_rate(how, done, 6) for done in range(6)]
-    [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
-    """
-    if done < optimiser.warm_up_steps:
-        return optimiser.learning_rate * (done + 1) / optimiser.warm_up_steps
-    part = (done - optimiser.warm_up_steps) / max(steps - optimiser.warm_up_steps, 1)
-    left = {
-        "constant": 1.0,
-        "linear": 1 - part,
-        "cosine": (1 + math.cos(math.pi * min(part, 1.0))) / 2,
-    }[optimiser.decay]
-    return optimiser.learning_rate * (optimiser.last + (1 - optimiser.last) * left)
-
-
-def make_optimiser(network: nn.Module, how: Optimiser) -> torch.optim.Optimizer:
-    """Build the optimiser of a network; norms and biases do not decay."""
-    matrices = [one for one in network.parameters() if one.requires_grad and one.dim() > 1]
-    others = [one for one in network.parameters() if one.requires_grad and one.dim() <= 1]
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[how.kind]
-    first, second = how.betas
-    made: torch.optim.Optimizer = kind(
-        [
-            {"params": matrices, "weight_decay": how.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=how.learning_rate,
-        betas=(first, second),
-        amsgrad=how.amsgrad,
-    )
-    return made
-
-
-def run_of(folder: Path) -> Run:
-    """The run that a folder is of.
-
-    Raises:
-        ConfigError: it is of none.
-    """
-    return updated(Run(), save.contents(folder / save.STATE)["run"])
-
-
-def built(run: Run) -> Chunked:
-    """Build the network of a run, with the weights that it starts from.
-
-    Raises:
-        ConfigError: there is no such network, or it has no such option.
-        CheckpointError: the weights are missing, or of another network.
-    """
-    how = run.network
-    try:
-        network = trainable.build(how.name, run.stems, how.options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"network: {error}") from error
-    if how.start:
-        if how.start.endswith(".safetensors"):
-            state = readers.read("safetensors", Path(how.start)).state
-        else:
-            state = checkpoints.load(checkpoints.find(how.start))
-        ready = trainable.adapted(how.name, state, run.stems, how.options)
-        checkpoints.fill(network, ready, how.start)
-    network.requires_grad_(requires_grad=True).train()
-    return network
-
-
-def _examples(run: Run) -> Examples:
-    """Index the songs of a run and say what becomes of them.
-
-    Raises:
-        ConfigError: there are none, or an augmentation is not as it should be.
-    """
-    found = [songs.index([Path(folder)], run.stems, split="train") for folder in run.data.train]
-    shares = run.data.shares or tuple(float(sum(one.samples for one in group)) for group in found)
-    if len(shares) != len(found):
-        raise ConfigError(
-            f"data.shares must be as many as the {len(found)} folders, got {len(shares)}"
-        )
-    everything, weights = weighted(list(zip(shares, found, strict=True)))
-    return Examples(
-        songs=everything,
-        stems=run.stems,
-        samples=run.samples,
-        rate_hz=run.sample_rate_hz,
-        seed=run.seed,
-        examples_per_epoch=run.data.examples_per_epoch,
-        augmentations=chain.build(run.augmentations),
-        weights=weights,
-        read=songs.read,
-    )
-
-
-def _valid_songs(run: Run) -> list[songs.Song]:
-    """Index the songs for validation."""
-    limit = run.data.valid_songs or None
-    return [
-        song
-        for folder in run.data.valid
-        for song in songs.index([Path(folder)], run.stems, split="valid")[:limit]
-    ]
-
-
-class _Batches(Sampler[list[int]]):
-    """Positions of one process's part of each batch, from a step on."""
-
-    def __init__(self, batch: int, done: int, steps: int, offset: int, share: int) -> None:
-        self._batch, self._steps = batch, range(done, steps)
-        self._part = range(offset, offset + share)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in self._steps:
-            yield [step * self._batch + one for one in self._part]
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-
-def _loader(examples: Examples, run: Run, done: int, world: World) -> Any:
-    """Batches of this process, from a step on."""
-    share = run.batch // world.size
-    return DataLoader(
-        examples,
-        batch_sampler=_Batches(run.batch, done, run.steps, world.rank * share, share),
-        num_workers=run.workers,
-        pin_memory=world.device.type == "cuda",
-        prefetch_factor=4 if run.workers else None,
-    )
-
-
 def _sentinel(
     values: dict[str, float], stems: Tensor, progress: save.Progress, folder: Path, world: World
 ) -> bool:
@@ -420,12 +242,3 @@ def _validate(
         )
     said = ", ".join(f"{name} {value:.2f}" for name, value in stems.items())
     return f"step {progress.step}: validation {mean_db:.3f} dB ({said})"
-
-
-def _anywhere(ended: bool, world: World) -> bool:
-    """Let all processes know what the first one knows."""
-    if world.size == 1:
-        return ended
-    flag = torch.tensor(int(ended), device=world.device)
-    distributed.all_reduce(flag)
-    return bool(flag)
