@@ -214,7 +214,7 @@ def test_names_are_those_of_the_files() -> None:
         ("bytesep_subband", STEMS, {"blocks": 0}, "at least one block"),
         ("bytesep_mobilenet", STEMS, {"channels": [2, 4]}, "expected 6 channels"),
         ("band_split", STEMS, {"time": "recurrent"}, "time must be one of convolution"),
-        ("band_split", STEMS, {"features": 6}, "features in fours"),
+        ("band_split", STEMS, {"features": 5}, "an even number of features"),
         ("band_split", STEMS, {"layers": 0}, "at least one layer"),
         ("bytesep_mobilenet", STEMS, {"chunk_s": 2.0}, "have nothing left without 1.0 s"),
     ],
@@ -240,12 +240,11 @@ def test_a_published_file_fills_a_network_of_several_stems(name: str, published:
         network = trainable.build(name, STEMS)
 
     begun = trainable.adapted(name, state, STEMS, {})
-    network.load_state_dict(begun, strict=True, assign=True)
+
+    shapes = {key: value.shape for key, value in begun.items()}
+    assert shapes == {key: value.shape for key, value in network.state_dict().items()}
     assert trainable.adapted(name, begun, STEMS, {}).keys() == begun.keys()
     assert trainable.adapted(name, {}, STEMS, {}) == {}
-
-    one = trainable.build(name, ("vocals",), SMALL[name]).state_dict()
-    assert one.keys() == trainable.build(name, STEMS, SMALL[name]).state_dict().keys()
 
 
 def test_a_network_that_starts_from_one_stem_gives_it_for_each() -> None:
