@@ -30,22 +30,35 @@ KAISER = 9.75
 """Shape of the designed prototype's window."""
 
 
-class PQMF(nn.Module):
-    """Split audio into bands and join them.
+class Filters(nn.Module):
+    """A convolution whose weights are constants: kept with a network, but never trained."""
 
-    The filters are weights like others, but not trained, as in the original, and are applied in
-    float32 under autocast, too: they must cancel each other's aliases.
-    """
+    weight: Tensor
+
+    def __init__(self, *shape: int, stride: int = 1) -> None:
+        super().__init__()
+        self._stride = stride
+        self.register_buffer("weight", torch.empty(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, inputs, samples)`` to ``(b, outputs, samples / stride)``, in float32.
+
+        Under autocast, too: the filters of a bank must cancel each other's aliases.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv1d(x, self.weight, stride=self._stride)
+
+
+class PQMF(nn.Module):
+    """Split audio into bands and join them; the filters are constants, as in the original."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ana_conv_filter = nn.Conv1d(1, BANDS, TAPS, stride=BANDS, bias=False)
-        self.syn_conv_filter = nn.Conv1d(BANDS, BANDS, STEPS, bias=False)
+        self.ana_conv_filter = Filters(BANDS, 1, TAPS, stride=BANDS)
+        self.syn_conv_filter = Filters(BANDS, BANDS, STEPS)
         analysis, synthesis = designed()
-        with torch.no_grad():
-            self.ana_conv_filter.weight.copy_(analysis)
-            self.syn_conv_filter.weight.copy_(synthesis)
-        self.requires_grad_(requires_grad=False)
+        self.ana_conv_filter.weight.copy_(analysis)
+        self.syn_conv_filter.weight.copy_(synthesis)
 
     def analysis(self, audio: Tensor) -> Tensor:
         """Split the last axis.
@@ -57,15 +70,13 @@ class PQMF(nn.Module):
             ``(..., 4, samples / 4 + 16)``: synthesis needs some samples after the end.
         """
         flat = F.pad(audio.reshape(-1, 1, audio.shape[-1]), (TAPS - BANDS, TAPS))
-        with torch.autocast(audio.device.type, enabled=False):
-            bands: Tensor = self.ana_conv_filter(flat)
+        bands: Tensor = self.ana_conv_filter(flat)
         return bands.reshape(*audio.shape[:-1], *bands.shape[1:])
 
     def synthesis(self, bands: Tensor) -> Tensor:
         """Undo :meth:`analysis`: ``(..., 4, samples / 4 + 16)`` to ``(..., samples)``."""
         flat = F.pad(bands.reshape(-1, BANDS, bands.shape[-1]), (0, STEPS - 1))
-        with torch.autocast(bands.device.type, enabled=False):
-            audio = self.syn_conv_filter(flat).transpose(1, 2).flatten(1)[:, :-TAPS]
+        audio = self.syn_conv_filter(flat).transpose(1, 2).flatten(1)[:, :-TAPS]
         return audio.reshape(*bands.shape[:-2], -1)  # type: ignore[no-any-return]
 
 

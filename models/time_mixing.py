@@ -14,8 +14,6 @@ from torch.nn import functional as F
 TAPS = 5
 """Frames that a convolution hears, :data:`TAPS` - 1 of them neighbours."""
 
-HEADS = 4
-
 
 class Convolution(nn.Module):
     """Each feature by itself over neighbours in time, a fixed number of frames apart.
@@ -60,31 +58,6 @@ class Recurrence(nn.Module):
         return answer.reshape(batch, bands, frames, features).transpose(1, 2)
 
 
-class LinearAttention(nn.Module):
-    """Attention whose work grows with the frames, not their square, after a convolution.
-
-    It hears all of a chunk and no order in it; the convolution does.
-
-    Source: Shen et al., "Efficient attention: attention with linear complexities", WACV 2021.
-    """
-
-    def __init__(self, features: int, dilation: int) -> None:
-        super().__init__()
-        self.near = Convolution(features, dilation)
-        self.asked = nn.Linear(features, 3 * features)
-        self.out = nn.Linear(features, features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See the module."""
-        x = self.near(x)
-        batch, frames, bands, features = x.shape
-        asked = self.asked(x).reshape(batch, frames, bands, 3, HEADS, features // HEADS)
-        query, key, value = asked.permute(3, 0, 2, 4, 1, 5)
-        summary = key.softmax(dim=-2).transpose(-1, -2) @ value
-        answer = query.softmax(dim=-1) @ summary
-        return self.out(answer.permute(0, 3, 1, 2, 4).flatten(3))  # type: ignore[no-any-return]
-
-
 class Mixer(nn.Module):
     """Frames, then bands, then features hear each other, each beside a shortcut.
 
@@ -123,6 +96,5 @@ class Mixer(nn.Module):
 LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
     "convolution": Convolution,
     "recurrence": Recurrence,
-    "attention": LinearAttention,
 }
 """By the name that a run file has."""

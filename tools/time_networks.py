@@ -17,17 +17,16 @@ import torch
 from torch import nn
 
 from models import trainable
+from models.time_mixing import LAYERS
 
 STEMS = ("bass", "drums", "other", "vocals")
 SEPARATED_S = 10
 ROUNDS = 3
 
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
-    *(
-        ("band_split", {"time": way, "features": features})
-        for features in (64, 96)
-        for way in ("convolution", "recurrence", "attention")
-    ),
+    *(("band_split", {"time": way}) for way in LAYERS),
+    ("band_split", {"layers": 1}),
+    ("band_split", {"features": 96}),
     ("bytesep_mobilenet", {}),
     ("bytesep_subband", {"channels": [16, 32, 64, 128, 128, 128], "blocks": 2}),
     ("bytesep_subband", {}),

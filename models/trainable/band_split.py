@@ -5,7 +5,7 @@ numbers per frame. Layers let frames, bands and features hear each other in turn
 a complex 2x2 matrix for each stem, frame and bin, so that a stem may be panned out, too.
 
 It hears levels, and phases of the channels against each other, but no phase against time, so that
-shifting a song by some samples changes nothing. High up, bins share what is heard and answered.
+polarity changes nothing but that of the stems. High up, bins share what is heard and answered.
 
 Source of the idea: Luo, Yu, "Music source separation with band-split RNN" (BSRNN), IEEE/ACM TASLP
 2023; bands coarser with frequency: Tong et al., "SCNet: sparse compression network for music source
@@ -192,9 +192,9 @@ def build(
 
     Args:
         stems: their names.
-        features: of each frame and band, a multiple of 4.
+        features: of each frame and band, an even number.
         layers: how many; with convolutions each hears twice as far as the one before.
-        time: how frames hear each other: "convolution", "recurrence" or "attention".
+        time: how frames hear each other: "convolution" or "recurrence".
         chunk_s: seconds that it hears at a time when it separates.
         context_s: seconds of those that are thrown away at both ends; by default all that
             convolutions hear. With another way of hearing it is a choice.
@@ -204,9 +204,9 @@ def build(
     """
     if time not in LAYERS:
         raise ValueError(f"time must be one of {', '.join(LAYERS)}, got {time!r}")
-    if features < 4 or features % 4 or layers < 1:
+    if features < 2 or features % 2 or layers < 1:
         raise ValueError(
-            f"expected features in fours and at least one layer, got {features} and {layers}"
+            f"expected an even number of features and at least one layer, got {features}, {layers}"
         )
     made = BandSplit(len(stems), features, layers, time)
     if context_s is None:

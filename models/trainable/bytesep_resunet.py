@@ -1,19 +1,24 @@
 """ByteSep's U-Net of 143 layers on the whole spectrum (ISMIR 2021), for several stems at once.
 
 With the options as they are, names and shapes of its weights are those of the published files, but
-for the last layer where there are several stems: a run may start from one of them
-(:func:`models.bytesep.weights`).
+for the last layer where there are several stems: a run may start from one of them.
 
 Source: see :mod:`models.bytesep`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from models.bytesep import BLOCKS, CHANNELS, ResUNet143
+from torch import Tensor
+
+from models.bytesep import BLOCKS, CHANNELS, ResUNet143, weights
+from models.bytesep_fast import prepared as prepared
 from models.chunked import Chunked
-from models.decoupled import FRAMES
+from models.decoupled import FRAMES, MAPS
 
 SAMPLE_RATE_HZ = 44_100
+PUBLISHED = 2 * MAPS
+"""Outputs of the last layer of a published file."""
 
 
 class BytesepResUNet(ResUNet143, Chunked):
@@ -45,3 +50,19 @@ def build(
     )
     made.cut(SAMPLE_RATE_HZ, FRAMES * made.frame_hop * made.bands, chunk_s, context_s)
     return made
+
+
+def adapted(
+    state: Mapping[str, Tensor], stems: tuple[str, ...], **options: Any
+) -> dict[str, Tensor]:
+    """Make weights to begin with of those of a published file, which has one stem.
+
+    Args:
+        state: of such a file, or of this network.
+        stems: of the network; all of them answer like the one at first.
+        options: of the network.
+    """
+    del options
+    last = state.get("after_conv2.bias")
+    published = last is not None and len(last) == PUBLISHED
+    return weights(state, len(stems) if published else 1)
