@@ -19,7 +19,7 @@ from training.render import (
     scores,
     strums,
 )
-from training.render.arrangement import Arrangement, Chord
+from training.render.arrangement import Arrangement, Chord, stem_of
 from training.render.drums import Kit, Layer
 from training.render.notes import Clock, Note, notes
 from training.render.sound import RATE_HZ, Audio
@@ -248,6 +248,15 @@ class TestScores:
         assert piece.tracks[1].program == 33
         assert [(note.start_s, note.key) for note in found] == [(0.0, 67)]
         assert found[0].length_s == pytest.approx((2 + 0.5) / 2)
+
+    def test_a_tune_on_a_bass_is_no_bass(self, score: midi.Midi) -> None:
+        program = midi.Event(0, midi.PROGRAM | 2, bytes([33]))
+        tune = midi.Track((program, *score.tracks[1].events))
+
+        changed = scores._with_low_basses(score.only([tune]))
+
+        assert stem_of(tune) == "bass"
+        assert stem_of(changed.tracks[1]) == "other"
 
     def test_the_chord_is_that_of_the_notes(self) -> None:
         played = [Note(0, key, 2.0, 1.0) for key in (45, 60, 64, 69)] + [Note(3, 62, 1.0, 1.0)]

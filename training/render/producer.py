@@ -39,6 +39,9 @@ WRITTEN = 0.2
 """Share of the songs whose score people wrote."""
 ELECTRONIC = 0.35
 """Share of the songs that have more synthesisers than instruments."""
+ACTORS = 0.4
+"""Share of the voices that are actors' sentences and not single words."""
+SHORTEST_S = 0.25
 KICKS = drums.ROLES["kick"]
 
 
@@ -145,12 +148,19 @@ def sing(studio: Studio) -> Audio:
 
 def _voice(studio: Studio) -> Audio:
     """One singer, ``(samples,)``."""
-    singers = (*studio.split.singers, *studio.split.more_singers)
-    # Two of the old ones are as long as all the new together: each half of the songs.
-    half = studio.split.singers if studio.chance(0.35) else studio.split.more_singers or singers
-    singer = half[int(studio.rng.integers(len(half)))]
+    split, rng = studio.split, studio.rng
+    # By package first: each of the new ones has more singers than the old, but shorter words.
+    choices = [split.singers]
+    if split.more_singers and not studio.chance(ACTORS):
+        names = sorted({singer.package for singer in split.more_singers})
+        choices = [tuple(s for s in split.more_singers if s.package == name) for name in names]
+    singers = choices[int(rng.integers(len(choices)))]
+    singer = singers[int(rng.integers(len(singers)))]
     clips = packages.find(studio.packages, singer)
-    voice, used = singing.draw(studio.rng, clips, studio.song, studio.samples)
+    voice, used = singing.draw(
+        rng, clips, studio.song, studio.samples, shortest_s=SHORTEST_S, again=True
+    )
+    used = list(dict.fromkeys(used))
     for path in used:
         studio.use(singer, path)
     return voice
