@@ -1,13 +1,25 @@
 """The instruments of rendered songs that are no soundfonts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from training.render import drums, effects, electronic, kits, midi, oscillator, scores, strums
-from training.render.arrangement import Arrangement, Chord
+from my_submission.errors import ConfigError
+from training.render import (
+    drums,
+    effects,
+    electronic,
+    kits,
+    midi,
+    modules,
+    oscillator,
+    scores,
+    strums,
+)
+from training.render.arrangement import Arrangement, Chord, stem_of
 from training.render.drums import Kit, Layer
 from training.render.notes import Clock, Note, notes
 from training.render.sound import RATE_HZ, Audio
@@ -237,7 +249,86 @@ class TestScores:
         assert [(note.start_s, note.key) for note in found] == [(0.0, 67)]
         assert found[0].length_s == pytest.approx((2 + 0.5) / 2)
 
+    def test_a_tune_on_a_bass_is_no_bass(self, score: midi.Midi) -> None:
+        program = midi.Event(0, midi.PROGRAM | 2, bytes([33]))
+        tune = midi.Track((program, *score.tracks[1].events))
+
+        changed = scores._with_low_basses(score.only([tune]))
+
+        assert stem_of(tune) == "bass"
+        assert stem_of(changed.tracks[1]) == "other"
+
     def test_the_chord_is_that_of_the_notes(self) -> None:
         played = [Note(0, key, 2.0, 1.0) for key in (45, 60, 64, 69)] + [Note(3, 62, 1.0, 1.0)]
 
         assert scores.chord_of(played, 0.0, 2.0) == Chord(9, minor=True)
+
+
+def tracker_module() -> bytes:
+    """Four channels, one pattern: a square wave in three pitches, and a click in one."""
+    square = bytes([40] * 16 + [216] * 16)
+    samples = {0: (square, 16), 1: (bytes([100, 156] * 8), 0)}
+    head = b"tune".ljust(20, b"\0")
+    for number in range(31):
+        wave, loop = samples.get(number, (b"", 0))
+        words = (len(wave) // 2).to_bytes(2, "big"), (loop or 1).to_bytes(2, "big")
+        head += bytes(22) + words[0] + bytes([0, 64]) + bytes(2) + words[1]
+    head += bytes([1, 127]) + bytes(128) + b"M.K."
+    rows = bytearray(1024)
+    for row in range(0, 64, 4):
+        period = (428, 339, 285)[row // 4 % 3]
+        rows[16 * row : 16 * row + 4] = bytes([period >> 8, period & 255, 0x10, 0])
+        rows[16 * row + 4 : 16 * row + 8] = bytes([428 >> 8, 428 & 255, 0x20, 0])
+    return head + bytes(rows) + b"".join(wave for wave, _ in samples.values())
+
+
+class TestModules:
+    @pytest.fixture
+    def module(self) -> Iterator[modules.Module]:
+        try:
+            module = modules.Module(tracker_module())
+        except ConfigError:
+            pytest.skip("libopenmpt is not installed")
+        yield module
+        module.close()
+
+    def test_instruments_sum_to_the_song(self, module: modules.Module) -> None:
+        alone = [module.play(0.5, SAMPLES, only=number) for number in (0, 1)]
+
+        assert module.instruments == 31
+        assert module.pitches()[:3] == [3, 1, 0]
+        assert all(audio.any() for audio in alone)
+        np.testing.assert_allclose(sum(alone), module.play(0.5, SAMPLES), atol=1e-4)
+
+    def test_what_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(modules, "LIBRARY", "libabsent.so.0")
+
+        with pytest.raises(ConfigError, match="apt-get install libopenmpt0"):
+            modules.library()
+
+    def test_noise_is_a_drum_and_a_low_tone_a_bass(self, rng: np.random.Generator) -> None:
+        clicks = np.zeros((2, SAMPLES))
+        clicks[:, :: RATE_HZ // 2] = 0.5
+        heard = {
+            "noise": modules.heard(rng.standard_normal((2, SAMPLES))),
+            "low": modules.heard(tone(80)),
+            "high": modules.heard(tone(800)),
+            "clicks": modules.heard(clicks),
+        }
+
+        assert {name: told.stem(pitches=4) for name, told in heard.items()} == {
+            "noise": "drums",
+            "low": "bass",
+            "high": "other",
+            "clicks": "drums",
+        }
+
+    def test_a_short_sound_of_one_pitch_is_a_drum(self) -> None:
+        kick = modules.Heard(low=0.95, flatness=0.001, held=0.1)
+
+        assert [kick.stem(pitches) for pitches in (1, 8)] == ["drums", "bass"]
+
+    def test_a_singer_is_told_the_chord(self) -> None:
+        minor = sum(tone(hz) for hz in (220.0, 261.6, 329.6))
+
+        assert modules.chords_of(np.asarray(minor)) == (Chord(9, minor=True),)

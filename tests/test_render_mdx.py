@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from my_submission.errors import ConfigError, OutputError
 from training.__main__ import main
-from training.render import arrangement, band, corpus, mdx, midi, packages, scores, singing, sound
+from training.render import (
+    arrangement,
+    band,
+    corpus,
+    mdx,
+    midi,
+    packages,
+    producer,
+    scores,
+    singing,
+    sound,
+)
 
 FRAMES = 400
 """What the stand-in for the vocoder makes of every clip: 2 s."""
@@ -320,6 +331,19 @@ class TestSecondGeneration:
         assert first.sources == second.sources
         for stem in mdx.STEMS:
             assert np.array_equal(first.stems[stem], second.stems[stem])
+
+    def test_only_the_songs_that_are_asked_for_are_of_modules(
+        self, unpacked: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(producer, "make", lambda *_: ({}, {"score": "a band's"}))
+        monkeypatch.setattr(producer, "make_of_module", lambda *_: ({}, {"score": "a module's"}))
+        maker = mdx.songs("train", 5, 3, unpacked, modules=0.25)
+
+        scores = [maker.make(number).sources["score"] for number in range(100)]
+
+        assert 10 < scores.count("a module's") < 40
+        with pytest.raises(ConfigError, match="only for training songs"):
+            mdx.songs("valid", 5, 3, unpacked, modules=0.25)
 
     def test_a_song_by_people_sounds_in_all_stems(
         self, unpacked: Path, rng: np.random.Generator

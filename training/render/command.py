@@ -38,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="1: a plain band; 2: drum kits, synthesisers, distortion and more "
         "(2 for train, and 1 for valid, on which recipes were fitted)",
     )
+    mdx.add_argument(
+        "--modules",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the songs to make of tracker modules, which needs libopenmpt (0)",
+    )
     cdx = tracks.add_parser(
         "cdx",
         help="clips with dialog, effect and music",
@@ -123,4 +130,4 @@ def _maker(options: argparse.Namespace) -> "Maker":
         return cdx.clips(*what)
     from training.render import mdx
 
-    return mdx.songs(*what, generation=options.generation)
+    return mdx.songs(*what, generation=options.generation, modules=options.modules)

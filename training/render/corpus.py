@@ -27,7 +27,7 @@ Format = Literal["flac", "wav"]
 RATE_HZ = 44_100
 SOURCES = "sources.json"
 """Beside the stems: what they were made of, for licences and for going on."""
-FIRST_GENERATION: Mapping[str, Any] = {"generation": 1}
+FIRST_GENERATION: Mapping[str, Any] = {"generation": 1, "modules": 0.0}
 """What the sources of old songs do not say."""
 
 

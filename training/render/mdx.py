@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from my_submission.errors import ConfigError
 from training.render import arrangement, band, packages, producer, singing, sound
 from training.render.corpus import Piece
 from training.render.packages import SPLITS
@@ -39,6 +40,7 @@ class Songs:
         packages: folder with one unpacked package per folder.
         grooves: names of mma's grooves by file of its library.
         generation: 1 is a plain band, 2 what :mod:`training.render.producer` makes of it.
+        modules: share of the songs that are pieces of tracker modules.
     """
 
     split: str
@@ -47,6 +49,7 @@ class Songs:
     packages: Path
     grooves: tuple[tuple[str, ...], ...]
     generation: int
+    modules: float = 0.0
 
     @property
     def kind(self) -> str:
@@ -61,6 +64,7 @@ class Songs:
             "seed": self.seed,
             "duration_s": self.duration_s,
             "generation": self.generation,
+            "modules": self.modules,
         }
 
     def make(self, number: int) -> Piece:
@@ -68,30 +72,45 @@ class Songs:
         if self.generation == 1:
             stems, sources = _song(self, number)
             return Piece(stems, asdict(sources))
-        splits = sorted(SPLITS)
-        rng = np.random.default_rng([self.seed, splits.index(self.split), number, self.generation])
-        stems, told = producer.make(
-            rng, SPLITS[self.split], self.packages, self.grooves, self.duration_s
-        )
+        split = SPLITS[self.split]
+        key = [self.seed, sorted(SPLITS).index(self.split), number, self.generation]
+        rng = np.random.default_rng(key)
+        # Chosen by dice of its own, so that the other songs are the same with any share.
+        if np.random.default_rng([*key, 1]).random() < self.modules:
+            stems, told = producer.make_of_module(rng, split, self.packages, self.duration_s)
+        else:
+            stems, told = producer.make(rng, split, self.packages, self.grooves, self.duration_s)
         return Piece(stems, {**self.identity, **told})
 
 
 def songs(
-    split: str, duration_s: float, seed: int, packages: Path, generation: int | None = None
+    split: str,
+    duration_s: float,
+    seed: int,
+    packages: Path,
+    generation: int | None = None,
+    modules: float = 0.0,
 ) -> Songs:
     """Get ready to make songs of a split; without a generation, of the split's usual one.
 
     Raises:
-        ConfigError: a package is missing.
+        ConfigError: a package is missing, or modules are asked for where there are none.
     """
     grooves = find_grooves(packages, SPLITS[split])
+    generation = generation or GENERATIONS[split]
+    if not 0 <= modules <= 1 or (modules and (generation == 1 or not SPLITS[split].modules)):
+        raise ConfigError(
+            "expected --modules from 0 to 1, and only for training songs of the second "
+            f"generation, got {modules:g} for {split} songs of generation {generation}"
+        )
     return Songs(
         split=split,
         duration_s=duration_s,
         seed=seed,
         packages=packages,
         grooves=grooves,
-        generation=generation or GENERATIONS[split],
+        generation=generation,
+        modules=modules,
     )
 
 

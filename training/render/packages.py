@@ -73,6 +73,7 @@ class Split:
         kits: drum kits of Hydrogen.
         strums: recordings of chords on a guitar.
         scores: MIDI files.
+        modules: songs of trackers, used only if asked for.
     """
 
     fonts: tuple[Font, ...]
@@ -82,6 +83,7 @@ class Split:
     kits: tuple[Source, ...] = ()
     strums: tuple[Source, ...] = ()
     scores: tuple[Source, ...] = ()
+    modules: tuple[Source, ...] = ()
 
 
 def _gm_kits(*programs: int) -> tuple[tuple[int, int], ...]:
@@ -121,6 +123,11 @@ SPLITS: Mapping[str, Split] = {
         ),
         strums=(Source("hydrogen-drumkits-effects", f"{HYDROGEN}/*Strums/*.flac"),),
         scores=(Source("openttd-openmsx", "usr/share/games/openttd/baseset/openmsx/*.mid"),),
+        modules=(
+            Source("heroes-sound-tracks", "usr/share/games/heroes/mod/*.xm"),
+            Source("tecnoballz-data", "usr/share/games/tecnoballz/musics/*.mod"),
+            Source("rafkill-data", "usr/share/games/rafkill/music/*.xm"),
+        ),
     ),
     "valid": Split(
         fonts=(

@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from training.render import arrangement, drums, effects, packages, players, scores, singing, sound
+from training.render import (
+    arrangement,
+    drums,
+    effects,
+    modules,
+    packages,
+    players,
+    scores,
+    singing,
+    sound,
+)
 from training.render.notes import notes
 from training.render.packages import Split
 from training.render.sound import RATE_HZ, Audio
@@ -29,6 +39,9 @@ WRITTEN = 0.2
 """Share of the songs whose score people wrote."""
 ELECTRONIC = 0.35
 """Share of the songs that have more synthesisers than instruments."""
+ACTORS = 0.4
+"""Share of the voices that are actors' sentences and not single words."""
+SHORTEST_S = 0.25
 KICKS = drums.ROLES["kick"]
 
 
@@ -46,14 +59,15 @@ def make(
 
     Returns:
         Stems as they are written, and what they were made of.
+
+    Raises:
+        ConfigError: a package or a program is missing.
     """
-    silent = (
-        str(rng.choice(["vocals", "drums", "bass"])) if not rng.integers(SILENT_ONE_IN) else None
-    )
+    silent = _silent(rng)
     with tempfile.TemporaryDirectory() as scratch:
         folder, written = Path(scratch), bool(split.scores) and rng.random() < WRITTEN
         if written:
-            files = [path for s in split.scores for path in packages.find(unpacked, s)]
+            files = [path for source in split.scores for path in packages.find(unpacked, source)]
             score, song = scores.draw(rng, files, duration_s)
             name, used = score.name, {source.package for source in split.scores}
         else:
@@ -75,10 +89,44 @@ def make(
             "other": players.other(studio),
             "vocals": sing(studio),
         }
-    if silent:
-        stems[silent] = np.zeros_like(stems[silent])
-    mixed = mix(studio, stems)
-    return mixed, {
+    return _finished(studio, stems, silent, name)
+
+
+def make_of_module(
+    rng: Random, split: Split, unpacked: Path, duration_s: float
+) -> tuple[dict[str, Audio], dict[str, Any]]:
+    """Make a song of a piece of a tracker module, and sing to it; as :func:`make`."""
+    silent = _silent(rng)
+    known = {path: each for each in split.modules for path in packages.find(unpacked, each)}
+    path, stems, song = modules.draw(rng, list(known), duration_s)
+    studio = Studio(
+        rng=rng,
+        split=split,
+        packages=unpacked,
+        folder=Path(),  # nothing is written
+        samples=round(duration_s * RATE_HZ),
+        song=song,
+        electronic=True,
+    )
+    studio.use(known[path], path)
+    return _finished(studio, {**stems, "vocals": sing(studio)}, silent, path.name)
+
+
+def _silent(rng: Random) -> str | None:
+    """Choose the stem that is left out, if any."""
+    if rng.integers(SILENT_ONE_IN):
+        return None
+    return str(rng.choice(["vocals", "drums", "bass"]))
+
+
+def _finished(
+    studio: Studio, stems: Mapping[str, Audio], silent: str | None, name: str
+) -> tuple[dict[str, Audio], dict[str, Any]]:
+    """Mix, and tell what the song was made of."""
+    heard = {
+        stem: np.zeros_like(audio) if stem == silent else audio for stem, audio in stems.items()
+    }
+    return mix(studio, heard), {
         "score": name,
         "silent": silent,
         "packages": sorted(studio.used),
@@ -100,12 +148,19 @@ def sing(studio: Studio) -> Audio:
 
 def _voice(studio: Studio) -> Audio:
     """One singer, ``(samples,)``."""
-    singers = (*studio.split.singers, *studio.split.more_singers)
-    # Two of the old ones are as long as all the new together: each half of the songs.
-    half = studio.split.singers if studio.chance(0.35) else studio.split.more_singers or singers
-    singer = half[int(studio.rng.integers(len(half)))]
+    split, rng = studio.split, studio.rng
+    # By package first: each of the new ones has more singers than the old, but shorter words.
+    choices = [split.singers]
+    if split.more_singers and not studio.chance(ACTORS):
+        names = sorted({singer.package for singer in split.more_singers})
+        choices = [tuple(s for s in split.more_singers if s.package == name) for name in names]
+    singers = choices[int(rng.integers(len(choices)))]
+    singer = singers[int(rng.integers(len(singers)))]
     clips = packages.find(studio.packages, singer)
-    voice, used = singing.draw(studio.rng, clips, studio.song, studio.samples)
+    voice, used = singing.draw(
+        rng, clips, studio.song, studio.samples, shortest_s=SHORTEST_S, again=True
+    )
+    used = list(dict.fromkeys(used))
     for path in used:
         studio.use(singer, path)
     return voice
@@ -139,7 +194,8 @@ def mix(studio: Studio, stems: Mapping[str, Audio]) -> dict[str, Audio]:
         beats = notes(studio.song.score, studio.song.group("drums"))
         kicks_s = [note.start_s for note in beats if note.key in KICKS]
         depth_db, release_s = rng.uniform(2, 14), rng.uniform(0.08, 0.35)
-        studio.tell("bass", f"ducked {depth_db:.0f} dB")
+        if kicks_s:
+            studio.tell("bass", f"ducked {depth_db:.0f} dB")
         for stem in ("bass", "other"):
             done[stem] = effects.ducked(done[stem], kicks_s, depth_db, release_s)
     if studio.chance(0.5):

@@ -17,6 +17,8 @@ from training.render.notes import NOTE_OFF, NOTE_ON, TEMPO, Clock, Note, notes
 TRIES = 60
 BEATS = 4
 """In a bar: wrong for waltzes, where it only makes the singers change chords at odd times."""
+HIGHEST_KEY, LEAD = 52, 81
+"""A part that is mostly above this is no bass, whatever plays it; General MIDI's saw-tooth lead."""
 SEMITONES = 4
 """A piece goes up or down by at most this."""
 
@@ -37,7 +39,7 @@ def draw(
         last = max((track.events[-1].tick for track in score.tracks if track.events), default=0)
         start = bar * int(rng.integers(max(1, last // bar)))
         shift, faster = int(rng.integers(-SEMITONES, SEMITONES + 1)), float(rng.uniform(0.88, 1.14))
-        piece = excerpt(score, start, shift, faster)
+        piece = excerpt(_with_low_basses(score), start, shift, faster)
         if clock.seconds(last) - clock.seconds(start) < duration_s * faster:
             continue
         bar_s = BEATS * clock.beat_s(start) / faster
@@ -48,6 +50,16 @@ def draw(
             chords = tuple(chord_of(notes(piece, pitched), n * bar_s, bar_s) for n in range(bars))
             return path, Arrangement(piece.only(heard), chords, bar_s)
     raise ConfigError(f"expected a score with drums, bass and others, found none in {TRIES} tries")
+
+
+def _with_low_basses(score: midi.Midi) -> midi.Midi:
+    """Give tunes that composers play on a bass to a synthesiser's lead."""
+    tracks = []
+    for track in score.tracks:
+        keys = [note.key for note in notes(score, [track])]
+        high = stem_of(track) == "bass" and bool(keys) and float(np.median(keys)) > HIGHEST_KEY
+        tracks.append(track.on_program(track.channel or 0, 0, LEAD) if high else track)
+    return midi.Midi(score.division, tuple(tracks))
 
 
 def excerpt(score: midi.Midi, start: int, shift: int, faster: float) -> midi.Midi:

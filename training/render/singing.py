@@ -9,7 +9,7 @@ Source: Morise et al., "WORLD", IEICE 2016, by the package pyworld.
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -49,7 +49,13 @@ def vocoder() -> ModuleType:
 
 
 def draw(
-    rng: np.random.Generator, clips: Sequence[Path], arrangement: Arrangement, samples: int
+    rng: np.random.Generator,
+    clips: Sequence[Path],
+    arrangement: Arrangement,
+    samples: int,
+    *,
+    shortest_s: float = SHORTEST_S,
+    again: bool = False,
 ) -> tuple[Audio, list[Path]]:
     """Sing to an arrangement.
 
@@ -58,6 +64,8 @@ def draw(
         clips: files of one speaker.
         arrangement: gives the chords and the bars.
         samples: length of the result.
+        shortest_s: what is shorter is not sung.
+        again: whether to begin again when all clips were sung, to other notes.
 
     Returns:
         ``(samples,)``, and the clips that were used.
@@ -66,12 +74,13 @@ def draw(
         ConfigError: pyworld is missing, or no clip is good for singing.
     """
     world = vocoder()
-    vocals, used = np.zeros(samples), []
+    vocals = np.zeros(samples)
+    used: list[Path] = []
     beat_s = arrangement.bar_s / 4
     centre = rng.uniform(-4, 4)
     at_s = beat_s * int(rng.integers(0, 8))
-    for clip in rng.permutation(np.array(clips, dtype=object)):
-        speech = _read(clip)
+    for clip in _shuffled(rng, clips, used if again else None):
+        speech = _read(clip, shortest_s)
         if speech is None:
             continue
         phrase = _sing(world, rng, *speech, arrangement, at_s, centre)
@@ -88,7 +97,16 @@ def draw(
     return vocals, used
 
 
-def _read(path: Path) -> tuple[Audio, float] | None:
+def _shuffled(
+    rng: np.random.Generator, clips: Sequence[Path], used: Sequence[Path] | None
+) -> Iterator[Path]:
+    """Go through clips in any order; again and again if something has been used."""
+    yield from rng.permutation(np.array(clips, dtype=object))
+    while used:
+        yield from rng.permutation(np.array(clips, dtype=object))
+
+
+def _read(path: Path, shortest_s: float) -> tuple[Audio, float] | None:
     """Read a clip, without the silence around it, and the bandwidth of its source in Hz."""
     try:
         audio, rate_hz = soundfile.read(path, always_2d=True)
@@ -99,7 +117,7 @@ def _read(path: Path) -> tuple[Audio, float] | None:
     mono = soxr.resample(audio.mean(axis=1), rate_hz, RATE_HZ, quality="VHQ")
     loud = np.flatnonzero(np.abs(mono) > np.abs(mono).max() / 30)
     mono = mono[loud[0] : loud[-1] + 1]
-    if not SHORTEST_S <= len(mono) / RATE_HZ <= LONGEST_S:
+    if not shortest_s <= len(mono) / RATE_HZ <= LONGEST_S:
         return None
     gain = 10 ** ((LEVEL_DB - active_level_db(mono)) / 20)
     return np.ascontiguousarray(gain * mono), rate_hz / 2
