@@ -11,7 +11,8 @@ from typing import Any
 from my_submission import demucs_networks, hybrid
 from my_submission.errors import ConfigError
 from my_submission.hybrid import Hybrid
-from my_submission.separators import did_you_mean, distinct
+from my_submission.registry import did_you_mean
+from my_submission.separators import distinct
 from my_submission.tracks import ROOT
 from my_submission.weights import checkpoints
 from my_submission.weights.checkpoints import Checkpoint

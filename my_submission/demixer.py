@@ -18,6 +18,7 @@ from my_submission.lanes import Lanes, Tap, Turn
 from my_submission.level import Level
 from my_submission.planner import Plan
 from my_submission.recipe import Member, Recipe, Setting
+from my_submission.registry import did_you_mean
 from my_submission.separators import Separator
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Demixer:
             if part not in separator.stems:
                 raise ConfigError(
                     f"recipe {self.recipe.name!r}: separator {member.separator!r} has no stem "
-                    f"{part!r}{separators.did_you_mean(part, list(separator.stems))}"
+                    f"{part!r}{did_you_mean(part, list(separator.stems))}"
                 )
         return separator
 

@@ -53,7 +53,7 @@ from my_submission import tables, tracks
 from my_submission.blend import Blend, blended
 from my_submission.errors import ConfigError
 from my_submission.gate import Gate
-from my_submission.separators import did_you_mean
+from my_submission.registry import did_you_mean
 from my_submission.tracks import Track
 
 FOLDER = Path(__file__).with_name("recipes")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from my_submission.errors import ConfigError
-from my_submission.separators import did_you_mean
+from my_submission.registry import did_you_mean
 
 T = TypeVar("T")
 

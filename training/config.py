@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from my_submission.errors import ConfigError
-from my_submission.separators import did_you_mean
+from my_submission.registry import did_you_mean
 from training import chain
 
 Table = TypeVar("Table")

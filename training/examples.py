@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from my_submission.errors import ConfigError
-from my_submission.separators import did_you_mean
+from my_submission.registry import did_you_mean
 from training.augmentations import Augmentation, Choice, Longer, Only
 from training.picks import Picks, Pool
 from training.songs import Song, read

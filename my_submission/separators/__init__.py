@@ -7,20 +7,11 @@ memory does not depend on the length of a song.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import difflib
-import importlib
-import inspect
-import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from my_submission.errors import ConfigError
-
-MOST_LISTED = 24
-"""Names in an error message."""
+from my_submission.registry import Registry
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
     from collections.abc import Mapping
@@ -154,16 +145,8 @@ def wanted_level(separator: Separator) -> str:
     return str(getattr(separator, "normalises", ""))
 
 
-def names() -> list[str]:
-    """Keys of all separators, without importing any of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
-def summary(name: str) -> str:
-    """First line of a separator's docstring, read without importing it."""
-    path = Path(__file__).with_name(f"{name}.py")
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
+_registry = Registry(__name__, __path__, "separator")
+names, summary = _registry.names, _registry.summary
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
@@ -177,20 +160,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
         ConfigError: no separator has that name, or it refuses an option.
         CheckpointError: its weights are missing or damaged.
     """
-    options = options or {}
-    if name not in names():
-        raise ConfigError(f"no separator named {name!r}{did_you_mean(name, names())}")
-    make = importlib.import_module(f"{__name__}.{name}").build
-    known = list(inspect.signature(make).parameters)
-    for option in options:
-        if option not in known:
-            raise ConfigError(
-                f"separator {name!r} has no option {option!r}{did_you_mean(option, known)}"
-            )
-    try:
-        return cast("Separator", make(**options))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"separator {name!r} refuses its options: {error}") from error
+    return cast("Separator", _registry.build(name, options))
 
 
 def distinct(stems: object) -> tuple[str, ...]:
@@ -204,16 +174,3 @@ def distinct(stems: object) -> tuple[str, ...]:
     if not stems or len(set(stems)) < len(stems):
         raise ValueError(f"stems must be at least one and all different, got {stems!r}")
     return tuple(stems)
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """End of an error message: the closest known word and all of them, unless they are many.
-
-    >>> did_you_mean("hpps", ["hpss", "silence"])
-    "; did you mean 'hpss'? (have: hpss, silence)"
-    """
-    close = difflib.get_close_matches(word, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    listed = ", ".join(known[:MOST_LISTED]) or "none"
-    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
-    return f"{hint} (have: {listed}{more})"

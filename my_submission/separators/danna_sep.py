@@ -26,7 +26,8 @@ from models.stft import istft, stft
 from models.wiener import wiener
 from my_submission import execution
 from my_submission.execution import Placed
-from my_submission.separators import Chunking, did_you_mean
+from my_submission.registry import did_you_mean
+from my_submission.separators import Chunking
 from my_submission.weights import checkpoints
 
 Network = Callable[[Tensor], Tensor]

@@ -24,7 +24,8 @@ from torch.nn import functional as F
 from models.stft import istft, stft
 from models.tfc_tdf import CHANNELS, as_channels, as_spectrum
 from my_submission.errors import CheckpointError, ConfigError
-from my_submission.separators import Chunking, did_you_mean
+from my_submission.registry import did_you_mean
+from my_submission.separators import Chunking
 from my_submission.weights import checkpoints
 
 STEMS = ("bass", "drums", "other", "vocals")

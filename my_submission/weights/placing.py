@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from my_submission.errors import CheckpointError
-from my_submission.separators import did_you_mean
+from my_submission.registry import did_you_mean
 from my_submission.weights.download import Progress, download
 from my_submission.weights.register import Checkpoint, weights_folder
 from my_submission.weights.verification import OK, UNPINNED, examine

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from my_submission.errors import CheckpointError
-from my_submission.separators import did_you_mean
+from my_submission.registry import did_you_mean
 from my_submission.tracks import ROOT
 
 REGISTER = ROOT / "models" / "checkpoints.toml"

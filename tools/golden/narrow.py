@@ -10,7 +10,7 @@ import numpy as np
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
-from models import bytesep_fast, open_unmix
+from models import bytesep_fast, open_unmix, trainable
 from models.bytesep_mobilenet import MobileNet
 from models.d3_unet import D3UNet
 from models.demucs_split import DemucsSplit
@@ -24,6 +24,7 @@ from my_submission.separators import (
     demucs_v1,
     demucs_v2,
     mdx_net,
+    trained,
 )
 from my_submission.separators.open_unmix import TARGETS, OpenUnmixes
 from my_submission.separators.open_unmix import chunking as open_unmix_chunking
@@ -99,6 +100,12 @@ def narrow_open_unmix() -> Separator:
     return OpenUnmixes(fast, TARGETS, open_unmix_chunking(17))
 
 
+def narrow_trained() -> Separator:
+    """A network that can be trained here."""
+    network = trainable.build("shared_unet", STEMS, {"widths": [2, 4, 4, 4, 4, 4]})
+    return trained.of_network(filled(network), STEMS)
+
+
 NARROW: dict[str, Callable[[], Separator]] = {
     "bytesep": narrow_bytesep,
     "danna_sep": narrow_danna_sep,
@@ -108,6 +115,7 @@ NARROW: dict[str, Callable[[], Separator]] = {
     "demucs_v4": narrow_demucs_v4,
     "mdx_net": narrow_mdx_net,
     "open_unmix": narrow_open_unmix,
+    "trained": narrow_trained,
 }
 
 

@@ -12,14 +12,12 @@ stem for itself unless its docstring says that it acts on all stems alike. :func
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from my_submission import tables
 from my_submission.errors import ConfigError
-from my_submission.separators import did_you_mean
+from my_submission.registry import Registry
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
     from collections.abc import Mapping
@@ -101,9 +99,8 @@ class Only:
     inner: Augmentation | Choice
 
 
-def names() -> list[str]:
-    """Keys of all augmentations, without importing any of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+_registry = Registry(__name__, __path__, "augmentation")
+names, summary = _registry.names, _registry.summary
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Augmentation | Choice | Only:
@@ -119,12 +116,10 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Augmentation |
     >>> build("gain", {"low_db": -3})
     Gain(low_db=-3.0, high_db=6.0, probability=1.0)
     """
-    if name not in names():
-        raise ConfigError(f"no augmentation named {name!r}{did_you_mean(name, names())}")
+    make = _registry.module(name).build
     where = f"augmentation {name!r}"
     given = dict(options or {})
     only = given.pop("only", None)
-    make = importlib.import_module(f"{__name__}.{name}").build
     try:
         built: Augmentation | Choice = tables.record(make, given, where)
     except (TypeError, ValueError) as error:

@@ -12,9 +12,6 @@ Files of a song that lies in ``SONG/``, each as wav or flac, upper or lower case
     mixture.wav, or mixture_Lt.wav with mixture_Rt.wav, its left and its right channel
 """
 
-import ast
-import importlib
-import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +19,7 @@ from pathlib import Path
 from typing import cast
 
 from my_submission.errors import ConfigError
-from my_submission.separators import did_you_mean
+from my_submission.registry import Registry
 
 MDX_STEMS = ("vocals", "drums", "bass", "other")
 CDX_STEMS = ("dialog", "effect", "music")
@@ -78,16 +75,8 @@ class Found:
         return (*(path for paths in self.stems.values() for path in paths), *self.mixture)
 
 
-def names() -> list[str]:
-    """Keys of all layouts."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
-def summary(name: str) -> str:
-    """First line of a layout's docstring."""
-    path = Path(__file__).with_name(f"{name}.py")
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
+_registry = Registry(__name__, __path__, "layout")
+names, summary = _registry.names, _registry.summary
 
 
 def find(
@@ -109,10 +98,8 @@ def find(
     """
     folder = folder.absolute()  # "." has no name
     known = frozenset((*MDX_STEMS, *CDX_STEMS, *stems))
-    if layout is not None and layout not in names():
-        raise ConfigError(f"no layout named {layout!r}{did_you_mean(layout, names())}")
     for name in [layout] if layout else by_rank():
-        module = importlib.import_module(f"{__name__}.{name}")
+        module = _registry.module(name)
         if found := cast("list[Found]", module.find(folder, known)):
             return name, tuple(sorted(found, key=lambda song: song.name))
     asked = f" in the layout {layout!r}" if layout else ""
@@ -127,7 +114,7 @@ def find(
 
 def by_rank() -> list[str]:
     """All layouts, special ones first."""
-    ranks = {name: importlib.import_module(f"{__name__}.{name}").RANK for name in names()}
+    ranks = {name: _registry.module(name).RANK for name in names()}
     return sorted(ranks, key=lambda name: (ranks[name], name))
 
 

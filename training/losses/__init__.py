@@ -18,16 +18,11 @@ a run file:
 
 from __future__ import annotations
 
-import ast
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from my_submission.errors import ConfigError
-from my_submission.separators import did_you_mean
+from my_submission.registry import Registry, did_you_mean
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
     from torch import Tensor
@@ -65,16 +60,8 @@ class Loss(Protocol):
         """
 
 
-def names() -> list[str]:
-    """Keys of all losses, without importing any of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
-def summary(name: str) -> str:
-    """First line of a loss's docstring, read without importing it."""
-    path = Path(__file__).with_name(f"{name}.py")
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
+_registry = Registry(__name__, __path__, "loss")
+names, summary = _registry.names, _registry.summary
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Loss:
@@ -87,20 +74,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Loss:
     Raises:
         ConfigError: no loss has that name, or it refuses an option.
     """
-    options = options or {}
-    if name not in names():
-        raise ConfigError(f"no loss named {name!r}{did_you_mean(name, names())}")
-    make = importlib.import_module(f"{__name__}.{name}").build
-    known = list(inspect.signature(make).parameters)
-    for option in options:
-        if option not in known:
-            raise ConfigError(
-                f"loss {name!r} has no option {option!r}{did_you_mean(option, known)}"
-            )
-    try:
-        return cast("Loss", make(**options))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"loss {name!r} refuses its options: {error}") from error
+    return cast("Loss", _registry.build(name, options))
 
 
 def from_table(table: Mapping[str, Any]) -> Loss:

@@ -1,0 +1,89 @@
+"""Folders that are registries: each module in one is a choice, and its name is the key.
+
+A new choice is a new file; nothing else has to know of it. Listing names imports none of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from my_submission.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import ModuleType
+
+MOST_LISTED = 24
+"""Names in an error message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The modules of one package.
+
+    Attributes:
+        package: its name, ``__name__`` there.
+        paths: its folders, ``__path__`` there.
+        kind: what a module is, for messages.
+    """
+
+    package: str
+    paths: Iterable[str]
+    kind: str
+
+    def names(self) -> list[str]:
+        """All keys."""
+        return sorted(module.name for module in pkgutil.iter_modules(self.paths))
+
+    def summary(self, name: str) -> str:
+        """First line of a module's docstring, read without importing it."""
+        (folder,) = self.paths
+        text = Path(folder, f"{name}.py").read_text(encoding="utf-8")
+        return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+    def module(self, name: str) -> ModuleType:
+        """Import one module.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if name not in self.names():
+            raise ConfigError(f"no {self.kind} named {name!r}{did_you_mean(name, self.names())}")
+        return importlib.import_module(f"{self.package}.{name}")
+
+    def build(self, name: str, options: Mapping[str, Any] | None = None) -> Any:
+        """Import one module and call its ``build`` with options.
+
+        Raises:
+            ConfigError: there is none of that name, or it has no such option or refuses one.
+        """
+        make = self.module(name).build
+        known = list(inspect.signature(make).parameters)
+        for option in options or {}:
+            if option not in known:
+                hint = did_you_mean(option, known)
+                raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{hint}")
+        try:
+            return make(**options or {})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.kind} {name!r} refuses its options: {error}") from error
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """End of an error message: the closest known word and all of them, unless they are many.
+
+    >>> did_you_mean("hpps", ["hpss", "silence"])
+    "; did you mean 'hpss'? (have: hpss, silence)"
+    """
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(known[:MOST_LISTED]) or "none"
+    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    return f"{hint} (have: {listed}{more})"
