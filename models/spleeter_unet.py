@@ -80,12 +80,8 @@ class SpleeterUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.logits = logits
-        steps = zip((2, *widths[:-1]), widths, strict=True)
-        self.down = nn.ModuleList(Down(inputs, outputs, elu=elu) for inputs, outputs in steps)
-        # Every step up but the first also hears the skip connection of its own width.
-        wide = (widths[-1], *(2 * width for width in widths[-2::-1]))
-        steps = zip(wide, (*widths[-2::-1], 1), strict=True)
-        self.up = nn.ModuleList(Up(inputs, outputs, elu=elu) for inputs, outputs in steps)
+        self.down = nn.ModuleList(Down(*step, elu=elu) for step in steps_down(widths))
+        self.up = nn.ModuleList(Up(*step, elu=elu) for step in steps_up(widths))
         self.last = nn.Conv2d(1, 2, kernel_size=4, dilation=2, padding=3)
 
     def forward(self, magnitudes: Tensor) -> Tensor:
@@ -100,6 +96,21 @@ class SpleeterUNet(nn.Module):
             x = step(torch.cat([skips.pop(), x], dim=1))
         x = self.last(x)
         return x if self.logits else torch.sigmoid(x)
+
+
+def steps_down(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Channels that go into each step down and come out of it."""
+    return list(zip((2, *widths[:-1]), widths, strict=True))
+
+
+def steps_up(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """The same of the steps up: all but the first also hear the skip connection of their width.
+
+    >>> steps_up((16, 32, 64))
+    [(64, 32), (64, 16), (32, 1)]
+    """
+    wide = (widths[-1], *(2 * width for width in widths[-2::-1]))
+    return list(zip(wide, (*widths[-2::-1], 1), strict=True))
 
 
 def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> SpleeterUNet:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.bytesep import weights
+from models.bytesep import begun
 from models.bytesep_fast import prepared as prepared
 from models.bytesep_mobilenet import CHANNELS, MobileNet
 from models.chunked import Chunked
@@ -60,6 +60,4 @@ def adapted(
         options: of the network.
     """
     del options
-    last = state.get("after_conv2.bias")
-    published = last is not None and len(last) == PUBLISHED
-    return weights(state, len(stems) if published else 1)
+    return begun(state, len(stems), PUBLISHED)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.bytesep import BLOCKS, CHANNELS, ResUNet143, weights
+from models.bytesep import BLOCKS, CHANNELS, ResUNet143, begun
 from models.bytesep_fast import prepared as prepared
 from models.chunked import Chunked
 from models.decoupled import FRAMES, MAPS
@@ -63,6 +63,4 @@ def adapted(
         options: of the network.
     """
     del options
-    last = state.get("after_conv2.bias")
-    published = last is not None and len(last) == PUBLISHED
-    return weights(state, len(stems) if published else 1)
+    return begun(state, len(stems), PUBLISHED)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.chunked import Chunked
-from models.spleeter_unet import WIDTHS, Down, Up, renamed
+from models.spleeter_unet import WIDTHS, Down, Up, renamed, steps_down, steps_up
 from models.stft import istft, stft
 
 FRAME = 4096
@@ -62,7 +62,7 @@ class Branch(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], shared: int) -> None:
         super().__init__()
-        self.up = nn.ModuleList(_ups(widths)[shared:])
+        self.up = nn.ModuleList(Step(*step, elu=False) for step in steps_up(widths)[shared:])
         self.last = nn.Conv2d(1, 2, kernel_size=4, dilation=2, padding=3)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
@@ -106,9 +106,8 @@ class SharedUNet(Chunked):
             raise ValueError(f"shared must be from 1 to {len(widths) - 1}, got {shared}")
         self.stems = stems
         self.frozen_norms = frozen_norms
-        steps = zip((2, *widths[:-1]), widths, strict=True)
-        self.down = nn.ModuleList(Down(inputs, outputs, elu=False) for inputs, outputs in steps)
-        self.up = nn.ModuleList(_ups(tuple(widths))[:shared])
+        self.down = nn.ModuleList(Down(*step, elu=False) for step in steps_down(widths))
+        self.up = nn.ModuleList(Step(*step, elu=False) for step in steps_up(widths)[:shared])
         self.branches = nn.ModuleList(Branch(tuple(widths), shared) for _ in stems)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -190,10 +189,3 @@ def adapted(
             negated = part == "last" and stem in VOICES
             result[f"branches.{index}.{name}"] = -value if negated else value.clone()
     return result
-
-
-def _ups(widths: tuple[int, ...]) -> list[Step]:
-    """All steps up; every one but the first also hears the skip connection of its own width."""
-    wide = (widths[-1], *(2 * width for width in widths[-2::-1]))
-    steps = zip(wide, (*widths[-2::-1], 1), strict=True)
-    return [Step(inputs, outputs, elu=False) for inputs, outputs in steps]
