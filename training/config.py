@@ -24,6 +24,7 @@ Table = TypeVar("Table")
 Options = Mapping[str, Any]
 
 PRECISIONS = ("fp32", "bf16")
+WAVEFORMS, MAGNITUDES = DOMAINS = ("waveforms", "magnitudes")
 KINDS = ("adamw", "adam")
 DECAYS = ("constant", "cosine", "linear")
 
@@ -128,6 +129,7 @@ class Run:
         steps: after which the run ends.
         workers: processes that prepare examples, for each device.
         precision: of the products: one of :data:`PRECISIONS`.
+        domain: in which answers are compared with stems: one of :data:`DOMAINS`.
         ema_decay: of the average of the weights, which is what is validated and exported.
         save_every_steps: between two saves of all that a run needs to go on.
         network: see :class:`Network`.
@@ -148,6 +150,7 @@ class Run:
     steps: int = 10_000
     workers: int = 1
     precision: str = "fp32"
+    domain: str = WAVEFORMS
     ema_decay: float = 0.999
     save_every_steps: int = 100
     network: Network = field(default_factory=Network)
@@ -159,6 +162,8 @@ class Run:
 
     def __post_init__(self) -> None:
         _check(self.precision in PRECISIONS, "precision must be fp32 or bf16", self.precision)
+        domains = " or ".join(DOMAINS)
+        _check(self.domain in DOMAINS, f"domain must be {domains}", self.domain)
         for name in ("samples", "batch", "steps", "save_every_steps", "sample_rate_hz"):
             _check(getattr(self, name) > 0, f"{name} must be above 0", getattr(self, name))
         _check(self.workers >= 0, "workers must be at least 0", self.workers)

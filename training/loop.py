@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from models.chunked import Chunked
 from my_submission.errors import ConfigError, OutputError
-from training import assembly, losses, save, songs, validation
+from training import assembly, domain, losses, save, songs, validation
 from training.config import Run
 from training.ema import Average
 from training.journal import Journal
@@ -127,14 +127,15 @@ class _Step:
     """
 
     def __init__(
-        self, run: Run, network: nn.Module, optimiser: torch.optim.Optimizer, world: World
+        self, run: Run, network: Chunked, optimiser: torch.optim.Optimizer, world: World
     ) -> None:
         self._run, self._optimiser, self._world = run, optimiser, world
         self._network = network
-        self._shared: nn.Module = network
+        self._domain = domain.of(network, run.domain)
+        self._shared: nn.Module = self._domain
         if world.size > 1:
             # Some networks have layers that nothing hears, as Spleeter's last normalisation.
-            self._shared = DistributedDataParallel(network, find_unused_parameters=True)
+            self._shared = DistributedDataParallel(self._domain, find_unused_parameters=True)
         self._loss = losses.from_table(run.loss)
 
     def __call__(self, stems: Tensor, done: int) -> dict[str, float]:
@@ -157,7 +158,8 @@ class _Step:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._run.precision == "bf16"):
             estimate = self._shared(stems.sum(dim=1))
-        loss = losses.at(self._loss, done)(estimate.float(), stems).mean()
+        truth = self._domain.truth(stems)
+        loss = losses.at(self._loss, done)(estimate.float(), truth).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         limit = self._run.optimiser.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self._network.parameters(), limit))

@@ -123,15 +123,29 @@ class SharedUNet(Chunked):
     def forward(self, mixture: Tensor) -> Tensor:
         """See the class."""
         spectrum = stft(mixture, FRAME, FRAME_HOP)
-        masks = self.masks(spectrum.abs())
+        powers = self.powers(heard_of(spectrum))
+        masks = powers / powers.sum(dim=1, keepdim=True)
         unheard = FRAME // 2 + 1 - BINS
         above = masks.mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], unheard)
         masks = torch.cat([masks, above], dim=-1).transpose(-1, -2)
         return istft(spectrum[:, None] * masks, FRAME, FRAME_HOP, mixture.shape[-1])
 
-    def masks(self, magnitudes: Tensor) -> Tensor:
-        """Map ``(b, 2, bins, frames)`` to masks ``(b, stems, 2, frames, BINS)`` of sum 1."""
-        heard = magnitudes[:, :, :BINS].transpose(2, 3)
+    def magnitudes(self, mixture: Tensor) -> Tensor:
+        """Magnitudes of all stems where the network hears, ``(b, stems, 2, frames * BINS)``."""
+        heard = heard_of(stft(mixture, FRAME, FRAME_HOP))
+        powers = self.powers(heard)
+        # Not by masks, whose quotients are four times as many.
+        return (powers * (heard / powers.sum(dim=1))[:, None]).flatten(-2)
+
+    def heard(self, audio: Tensor) -> Tensor:
+        """Magnitudes where the network hears: ``(..., samples)`` to ``(..., frames * BINS)``."""
+        return heard_of(stft(audio, FRAME, FRAME_HOP)).flatten(-2)
+
+    def powers(self, heard: Tensor) -> Tensor:
+        """Map ``(b, 2, frames, BINS)`` to powers ``(b, stems, 2, frames, BINS)``.
+
+        Masks are their ratios to their sum.
+        """
         frames = heard.shape[2]
         x = F.pad(heard, (0, 0, 0, -frames % MULTIPLE))
         x = x.contiguous(memory_format=torch.channels_last)
@@ -143,8 +157,12 @@ class SharedUNet(Chunked):
         for step in self.up[1:]:
             x = step(torch.cat([skips.pop(), x], dim=1))
         answers = [branch(x, skips[::-1]) for branch in self.branches]
-        powers = torch.stack(answers, dim=1)[..., :frames, :].float().square() + EPSILON
-        return powers / powers.sum(dim=1, keepdim=True)
+        return torch.stack(answers, dim=1)[..., :frames, :].float().square() + EPSILON
+
+
+def heard_of(spectrum: Tensor) -> Tensor:
+    """Magnitudes that the network hears: ``(..., bins, frames)`` to ``(..., frames, BINS)``."""
+    return spectrum[..., :BINS, :].abs().transpose(-1, -2)
 
 
 def build(

@@ -1,0 +1,69 @@
+"""Answers and truth as magnitudes are those of the waveforms, without the way there and back."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from models import trainable
+from models.stft import stft
+from my_submission.errors import ConfigError
+from training import domain, losses
+from training.config import MAGNITUDES, WAVEFORMS
+
+STEMS = ("drums", "bass", "rest")
+
+
+@pytest.fixture
+def network() -> Any:
+    widths = [2, 4, 4, 4, 4, 4]
+    return trainable.build("shared_unet", STEMS, {"widths": widths}).eval()
+
+
+@pytest.fixture
+def stems() -> torch.Tensor:
+    return torch.randn(2, 3, 2, 40 * 1024, generator=torch.Generator().manual_seed(1))
+
+
+def test_answers_are_magnitudes_of_the_masked_mixture(network: Any, stems: torch.Tensor) -> None:
+    mixture = stems.sum(dim=1)
+    answer = domain.of(network, MAGNITUDES)(mixture)
+
+    powers = network.powers(stft(mixture, 4096, 1024)[..., :1024, :].abs().transpose(-1, -2))
+    masks = powers / powers.sum(dim=1, keepdim=True)
+    expected = stft(mixture, 4096, 1024)[:, None, :, :1024].abs().transpose(-1, -2) * masks
+    torch.testing.assert_close(answer, expected.flatten(-2))
+    # All stems share the mixture.
+    torch.testing.assert_close(answer.sum(dim=1), network.heard(mixture))
+
+
+def test_the_truth_is_on_the_same_grid_and_has_no_gradient(
+    network: Any, stems: torch.Tensor
+) -> None:
+    truth = domain.of(network, MAGNITUDES).truth(stems.requires_grad_())
+
+    expected = stft(stems, 4096, 1024)[..., :1024, :].abs().transpose(-1, -2).flatten(-2)
+    torch.testing.assert_close(truth, expected.detach())
+    assert not truth.requires_grad
+
+
+def test_frames_are_the_time_of_a_loss(network: Any, stems: torch.Tensor) -> None:
+    stems[:, 0, :, : 20 * 1024] = 0  # a stem that begins late
+    truth = domain.of(network, MAGNITUDES).truth(stems)
+
+    early, late = losses.build("wave_l1").blocks(torch.zeros_like(truth), truth, 2)[0, 0]
+    assert early < 0.1 * late
+
+
+def test_waveforms_are_as_the_network_gives_them(network: Any, stems: torch.Tensor) -> None:
+    plain = domain.of(network, WAVEFORMS)
+
+    torch.testing.assert_close(plain(stems.sum(dim=1)), network(stems.sum(dim=1)))
+    assert plain.truth(stems) is stems
+
+
+def test_a_network_without_magnitudes_is_refused() -> None:
+    network = trainable.build("band_split", STEMS, {"layers": 1, "features": 8})
+
+    with pytest.raises(ConfigError, match="'waveforms' for a network that gives no magnitudes"):
+        domain.of(network, MAGNITUDES)

@@ -1,0 +1,66 @@
+"""In what a network's answers are compared with the truth, and its loss is computed."""
+
+import torch
+from torch import Tensor, nn
+
+from models.chunked import Chunked
+from my_submission.errors import ConfigError
+from training.config import WAVEFORMS
+
+
+class Waveforms(nn.Module):
+    """Answers and stems as they are heard; every network can do it.
+
+    Args:
+        network: gives waveforms.
+    """
+
+    def __init__(self, network: Chunked) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, mixtures: Tensor) -> Tensor:
+        """Map ``(batch, 2, samples)`` to answers ``(batch, stems, 2, samples)``."""
+        return self.network(mixtures)  # type: ignore[no-any-return]
+
+    def truth(self, stems: Tensor) -> Tensor:
+        """Map stems, ``(batch, stems, 2, samples)``, to what answers are compared with."""
+        return stems
+
+
+class Magnitudes(Waveforms):
+    """Magnitudes on the network's own grid, which saves going back to waveforms and forth again.
+
+    The network has ``magnitudes(mixtures)``, its answers, and ``heard(audio)``, magnitudes of any
+    audio ``(..., 2, samples)`` on the same grid, ``(..., 2, frames * bins)`` both. So a loss for
+    waveforms compares them as it would samples, with frames as time.
+    """
+
+    def forward(self, mixtures: Tensor) -> Tensor:
+        """Map ``(batch, 2, samples)`` to answers ``(batch, stems, 2, frames * bins)``."""
+        return self.network.magnitudes(mixtures)  # type: ignore[no-any-return, operator]
+
+    @torch.no_grad()
+    def truth(self, stems: Tensor) -> Tensor:
+        """Map stems, ``(batch, stems, 2, samples)``, to what answers are compared with."""
+        return self.network.heard(stems)  # type: ignore[no-any-return, operator]
+
+
+def of(network: Chunked, domain: str) -> Waveforms:
+    """Let a network answer in a domain.
+
+    Args:
+        network: that is trained.
+        domain: one of :data:`training.config.DOMAINS`.
+
+    Raises:
+        ConfigError: the network has no answers in it.
+    """
+    if domain == WAVEFORMS:
+        return Waveforms(network)
+    if not hasattr(network, "magnitudes"):
+        raise ConfigError(
+            f"domain must be {WAVEFORMS!r} for a network that gives no magnitudes, such as "
+            f"{type(network).__name__}, got {domain!r}"
+        )
+    return Magnitudes(network)
