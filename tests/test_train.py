@@ -249,6 +249,15 @@ def test_patience_ends_a_run(run_file: Path, tmp_path: Path) -> None:
     assert len(curve(tmp_path)) < 50
 
 
+def test_a_run_may_compare_magnitudes(run_file: Path, tmp_path: Path) -> None:
+    settings = ["--set", "domain=magnitudes", "--set", "data.valid=[]", "--set", "steps=20"]
+
+    assert train.main([str(run_file), "--out", str(tmp_path), *settings]) == 0
+
+    losses = [loss for _, loss, _ in curve(tmp_path)]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
 def test_the_average_follows_the_weights() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     average = Average(network, 0.5)

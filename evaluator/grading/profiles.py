@@ -1,0 +1,63 @@
+"""What the servers of the contests allow: one profile for each track and year."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Limits of a server.
+
+    Attributes:
+        name: of the contest.
+        track: a key of :data:`evaluator.songs.STEMS`.
+        interface: ``wrapper``: ``my_submission.aicrowd_wrapper.AIcrowdWrapper``; ``predictor``:
+            the ``prediction`` method of MDX'21.
+        per_second: seconds of time for each second of a song.
+        setup_s: for imports and loading the model.
+        cpus: processors.
+        memory_bytes: of all processes together.
+        disk_bytes: of what is written, predictions and temporary files each.
+        processes: and threads, at a time.
+        song_s: a limit for every song that does not depend on its length; none if 0.
+    """
+
+    name: str
+    track: str
+    interface: str = "wrapper"
+    per_second: float = 1.57
+    setup_s: float = 900.0
+    cpus: float = 4.0
+    memory_bytes: int = 16 * GIB
+    disk_bytes: int = 16 * GIB
+    processes: int = 1024
+    song_s: float = 0.0
+
+    def limit_s(self, seconds: float) -> float:
+        """Time that a song of a length may take.
+
+        >>> PROFILES["mdx23"].limit_s(100)
+        157.0
+        """
+        return self.song_s or self.per_second * seconds
+
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(name="mdx23", track="mdx"),
+        # Nobody could confirm the limits of CDX'23; those of the other track are assumed.
+        Profile(name="cdx23", track="cdx"),
+        # 240 s per song in its first round; setup 900 s is published for this year alone.
+        Profile(name="mdx21", track="mdx", interface="predictor"),
+    )
+}
+
+
+def changed(profile: Profile, **values: float | int | None) -> Profile:
+    """A copy with the limits that are not None."""
+    given = {key: value for key, value in values.items() if value is not None}
+    return dataclasses.replace(profile, **given)  # type: ignore[arg-type]
