@@ -1,4 +1,8 @@
-"""The command line: ``python -m evaluator REFERENCES ESTIMATES``."""
+"""The command line.
+
+python -m evaluator REFERENCES ESTIMATES    score folders of stems
+python -m evaluator grade                   run a submission as the grading server does
+"""
 
 import argparse
 import io
@@ -9,6 +13,7 @@ from pathlib import Path
 
 from evaluator import metrics
 from evaluator.errors import EvaluationError
+from evaluator.grading import command
 from evaluator.songs import STEMS, detect_track
 
 # The rest is imported once there is something to score: --help must not wait for numpy.
@@ -20,10 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: words after the program's name; ``None`` takes them from the shell.
     """
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        table = _evaluate(options)
+        if words[:1] == ["grade"]:
+            raise SystemExit(command.main(words[1:]))
+        table = _evaluate(_parser().parse_args(words))
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

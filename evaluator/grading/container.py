@@ -1,0 +1,133 @@
+"""A container of the submission's image: what the server itself does."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from evaluator.errors import EvaluationError
+from evaluator.grading.places import INSIDE, Work, environment, harness
+from evaluator.grading.profiles import Profile
+
+ENGINES = ("docker", "podman")
+WAIT_S = 30
+
+
+@dataclass(frozen=True)
+class Container:
+    """Runs an image by docker, or what has its command line.
+
+    Attributes:
+        image: its name.
+        engine: command, with options of its own if need be; the first of :data:`ENGINES` that is
+            installed if empty.
+        options: further options of ``run``.
+    """
+
+    image: str
+    engine: str = ""
+    options: Sequence[str] = ()
+    _names: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """See :class:`evaluator.grading.places.Place`."""
+        return f"image {self.image}"
+
+    @property
+    def command(self) -> list[str]:
+        """The engine's command.
+
+        Raises:
+            EvaluationError: there is none.
+        """
+        if self.engine:
+            return shlex.split(self.engine)
+        for name in ENGINES:
+            if shutil.which(name):
+                return [name]
+        raise EvaluationError(
+            "expected docker or podman to run an image, found neither; install one, name another "
+            "by --engine, or grade in the sandbox: leave out --image"
+        )
+
+    def check(self) -> None:
+        """See that the engine answers and knows the image.
+
+        Raises:
+            EvaluationError: it does not.
+        """
+        command = [*self.command, "image", "inspect", self.image]
+        try:
+            found = subprocess.run(command, capture_output=True, check=False)
+        except OSError as error:
+            raise EvaluationError(
+                f"expected the engine {command[0]!r} to start, which failed ({error.strerror}); "
+                "name another by --engine"
+            ) from error
+        if found.returncode:
+            said = found.stderr.decode(errors="replace").strip().splitlines()
+            raise EvaluationError(
+                f"expected an image {self.image!r}, but {self.command[0]} says: "
+                f"{said[-1] if said else 'nothing'}; run `make image`, or look at the engine"
+            )
+
+    def begin(self, profile: Profile, work: Work) -> subprocess.Popen[bytes]:
+        """Start a container without network that is deleted at its end."""
+        name = f"grade-{uuid.uuid4().hex[:12]}"
+        names = environment(work, "/data", "/shared", "/grader")
+        # The user of the image is another one than ours.
+        for folder in (work.shared, work.shared / "predictions"):
+            folder.chmod(0o777)
+        command = [
+            *self.command,
+            "run",
+            "--rm",
+            "--interactive",
+            f"--name={name}",
+            "--network=none",
+            f"--cpus={profile.cpus:g}",
+            f"--memory={profile.memory_bytes}b",
+            f"--memory-swap={profile.memory_bytes}b",
+            f"--pids-limit={profile.processes}",
+            f"--ulimit=fsize={profile.disk_bytes}:{profile.disk_bytes}",
+            f"--volume={work.mixtures.resolve()}:/data:ro",
+            f"--volume={work.shared.resolve()}:/shared",
+            f"--volume={INSIDE}:/grader:ro",
+            *(f"--env={key}={value}" for key, value in names.items()),
+            *self.options,
+            self.image,
+            *harness("python", "/grader", profile),
+        ]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._names[process.pid] = name
+        return process
+
+    def root(self, process: subprocess.Popen[bytes]) -> int | None:
+        """See :class:`evaluator.grading.places.Place`."""
+        name = self._names[process.pid]
+        command = [*self.command, "inspect", "--format={{json .State.Pid}}", name]
+        found = subprocess.run(command, capture_output=True, check=False)
+        try:
+            number = int(json.loads(found.stdout))
+        except ValueError:
+            return None
+        return number if number and os.path.exists(f"/proc/{number}") else None  # noqa: PTH110
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """See :class:`evaluator.grading.places.Place`."""
+        name = self._names.pop(process.pid, "")
+        if process.poll() is None and name:
+            subprocess.run([*self.command, "kill", name], capture_output=True, check=False)
+            subprocess.run([*self.command, "rm", "-f", name], capture_output=True, check=False)
+        try:
+            process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

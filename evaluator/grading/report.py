@@ -1,0 +1,54 @@
+"""What the grader noticed, as a table for people: time, memory, result and SDR of each song."""
+
+from collections.abc import Mapping, Sequence
+
+from evaluator.grading import records
+from evaluator.grading.records import SongResult
+from evaluator.report import columns, printable
+
+GIB = 1024**3
+
+
+def table(results: Sequence[SongResult], scores_db: Mapping[str, float]) -> str:
+    """Lay results out, a line for each song.
+
+    Args:
+        results: of all songs.
+        scores_db: mean SDR of the songs that were scored.
+
+    Returns:
+        Lines, each ended.
+    """
+    rows = [["song", "seconds", "limit", "used", "memory", "SDR", "result"]]
+    for one in results:
+        score = scores_db.get(one.name)
+        message = f": {printable(one.message)}" if one.message else ""
+        rows.append(
+            [
+                printable(one.name),
+                f"{one.seconds:.1f}",
+                f"{one.limit_s:.1f}",
+                f"{one.seconds / one.limit_s:.0%}",
+                f"{one.peak_bytes / GIB:.2f} GiB" if one.peak_bytes else "-",
+                "-" if score is None else f"{score:.3f}",
+                f"{one.outcome}{message}",
+            ]
+        )
+    widths = [max(columns(row[column]) for row in rows) for column in range(6)]
+    lines = []
+    for first, *numbers, last in rows:
+        cells = [first + " " * (widths[0] - columns(first))]
+        cells += [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([*cells, last]))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def verdict(results: Sequence[SongResult]) -> str:
+    """One line that says what the server would make of it."""
+    bad = [one for one in results if one.outcome != records.OK]
+    if not bad:
+        return f"all {len(results)} songs in time: the server would score this submission\n"
+    return (
+        f"{len(bad)} of {len(results)} songs failed: the server would reject this submission, "
+        "whatever the others score\n"
+    )
