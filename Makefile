@@ -2,13 +2,20 @@
 # make test       the same for the tests
 # make check      the linters
 # make format     let ruff lay out the code
+# make image      build the submission's image, by docker or podman
+# make grade      run that image as the grading server does, and score it
 # Arguments of the command go into ARGS: make evaluate ARGS="--track cdx --jobs 2"
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: evaluate test check format
+# docker, podman, or what has their command line; the base image may lie elsewhere, too.
+ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),docker))
+IMAGE ?= sound-demixing
+BASE_IMAGE ?= python:3.11-slim-bookworm
+
+.PHONY: evaluate test check format image grade
 
 evaluate: .venv/ready
 	$(BIN)/python evaluate_locally.py $(ARGS)
@@ -24,6 +31,12 @@ check: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+image:
+	$(ENGINE) build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) .
+
+grade: .venv/ready
+	$(BIN)/python -m evaluator grade --image $(IMAGE) --engine "$(ENGINE)" $(ARGS)
 
 .venv/ready: requirements.txt requirements-dev.txt requirements-weights.txt requirements-demucs.txt
 	$(PYTHON) -m venv .venv

@@ -36,6 +36,9 @@ from evaluator.songs import STEMS, Song
 JOURNAL = "grade.jsonl"
 NOTE = "grade.json"
 
+SESSION = "session-"
+"""How folders begin that a submission may write to."""
+
 GRACE_S = 5.0
 """What the harness's own alarm has until everything is killed."""
 
@@ -126,6 +129,7 @@ class Grade:
                 if folder.exists() and not resume:
                     shutil.rmtree(folder)
                 folder.mkdir(exist_ok=True)
+            self._clear()
             for song in self.songs:
                 prepare(song, self.profile.track, self.references)
                 self._show(song.name)
@@ -135,6 +139,14 @@ class Grade:
         except OSError as error:
             raise self._unwritable(error) from error
         return done
+
+    def _clear(self) -> None:
+        """Delete what a grade that was killed could not clean up."""
+        for session in self.output.glob(f"{SESSION}*"):
+            shutil.rmtree(session)
+        for folder in (self.references, self.mixtures, self.predictions):
+            for unfinished in folder.glob(".unfinished-*"):
+                shutil.rmtree(unfinished)
 
     def _known(self, note: Mapping[str, Any]) -> dict[str, SongResult]:
         """Results of this same grade that are in the folder."""
@@ -209,7 +221,7 @@ class _Session:
 
     def __init__(self, grade: Grade) -> None:
         self._grade = grade
-        self._folder = Path(tempfile.mkdtemp(prefix="grade-", dir=grade.output.resolve()))
+        self._folder = Path(tempfile.mkdtemp(prefix=SESSION, dir=grade.output.resolve()))
         self._shared, scratch = self._folder / "shared", self._folder / "tmp"
         (self._shared / "predictions").mkdir(parents=True)
         scratch.mkdir()

@@ -123,7 +123,7 @@ class Sandbox:
             "pivot_root . old",
             "umount -l /old",
             "rmdir /old",
-            "mount -o remount,ro /",
+            "mount -o remount,bind,ro /",
             f"cd {SUBMISSION}",
             "ulimit -c 0",
             f"ulimit -f {profile.disk_bytes // 512}",
