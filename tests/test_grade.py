@@ -73,6 +73,7 @@ class Grade:
             *(sys.executable, "-m", "evaluator", "grade", "--data", str(data)),
             *("--submission", str(submission), "--output", str(output)),
             *("--env", f"{MARK}={self.mark}"),
+            *("--per-second", "6"),  # songs last half a second, and the machine may be busy
         ]
 
     def begin(self, *options: str, before: tuple[str, ...] = (), **env: str) -> Any:
@@ -138,7 +139,7 @@ def test_a_clean_submission_is_scored_as_the_evaluator_does(grade: Grade, tmp_pa
     assert plain.returncode == 0
     assert (tmp_path / "scores.json").read_text() == (tmp_path / "plain.json").read_text()
     assert all(one["peak_bytes"] > 1e6 for one in grade.results().values())
-    assert all(one["limit_s"] == pytest.approx(0.785) for one in grade.results().values())
+    assert all(one["limit_s"] == pytest.approx(3.0) for one in grade.results().values())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""What the grader asks of a container engine; a stand-in for docker notes it and runs the songs."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from evaluator.errors import EvaluationError
+from evaluator.grading.command import main
+from evaluator.grading.container import Container
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> str:
+    package = tmp_path / "image" / "my_submission"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    text = (HERE / "fake_submission.py").read_text(encoding="utf-8")
+    (package / "aicrowd_wrapper.py").write_text(text, encoding="utf-8")
+    program = [sys.executable, str(HERE / "fake_engine.py"), str(tmp_path / "log")]
+    return shlex.join([*program, str(package.parent)])
+
+
+def said(tmp_path: Path) -> list[list[str]]:
+    return [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    import numpy as np
+    import soundfile
+
+    for stem in ("bass", "drums", "other", "vocals"):
+        path = tmp_path / "songs" / "one" / f"{stem}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * np.random.default_rng(1).standard_normal((22_050, 2)), 44_100)
+    mixture = path.with_name("mixture.wav")
+    soundfile.write(mixture, np.zeros((22_050, 2)), 44_100)
+    return tmp_path / "songs"
+
+
+def test_an_image_gets_the_limits_of_the_server_and_no_network(
+    tmp_path: Path, engine: str, songs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--image", "mine", "--engine", engine, "--data", str(songs), "--per-second=6"]
+    arguments += ["--output", str(tmp_path / "out"), "--engine-option=--gpus=all"]
+
+    status = main([*arguments, "--env", "A=b"])
+
+    assert status == 0, capsys.readouterr().err
+    assert "all 1 songs in time" in capsys.readouterr().out
+    run = next(words for words in said(tmp_path) if words[0] == "run")
+    for option in (
+        *("--rm", "--interactive", "--network=none", "--cpus=4", f"--memory={16 * 2**30}b"),
+        *(f"--memory-swap={16 * 2**30}b", "--pids-limit=1024", "--gpus=all", "--env=A=b"),
+        *("--env=AICROWD_DATASET_DIR=/data", "--env=AICROWD_PUBLIC_SHARED_DIR=/shared"),
+        f"--volume={tmp_path / 'out' / 'mixtures'}:/data:ro",
+    ):
+        assert option in run
+    assert run.index("--gpus=all") < run.index("mine")
+    assert not any("references" in word for word in run)
+
+
+def test_a_container_that_hangs_is_killed_by_its_name(
+    tmp_path: Path, engine: str, songs: Path
+) -> None:
+    hang = "import signal, time; signal.signal(signal.SIGALRM, signal.SIG_IGN); time.sleep(40)"
+    arguments = ["--image", "mine", "--engine", engine, "--data", str(songs), "--per-second=6"]
+    arguments += ["--output", str(tmp_path / "out"), "--env", f"FAULT={hang}"]
+
+    assert main(arguments) == 1
+
+    run = next(words for words in said(tmp_path) if words[0] == "run")
+    name = next(word for word in run if word.startswith("--name=")).removeprefix("--name=")
+    assert ["kill", name] in said(tmp_path)
+
+
+def test_an_image_that_is_not_there_is_one_sentence(engine: str) -> None:
+    with pytest.raises(EvaluationError, match=r"says: Error: no such image; run `make image`"):
+        Container("missing", engine).check()
+
+
+def test_no_engine_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(EvaluationError, match="expected docker or podman"):
+        Container("mine").check()
