@@ -5,6 +5,7 @@ python fake_engine.py LOG SUBMISSION image|run|inspect|kill|rm ...
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,8 +17,12 @@ def main() -> int:
     if words[0] == "image":
         sys.stderr.write("Error: no such image\n" if words[-1] == "missing" else "")
         return int(words[-1] == "missing")
+    pid = Path(f"{log}.pid")
+    if words[0] == "kill":
+        os.killpg(int(pid.read_text()), signal.SIGKILL)
     if words[0] != "run":
         return 1
+    pid.write_text(str(os.getpid()))  # of its session, too: the grader begins one
     options = [word for word in words if word.startswith("--")]
     command = words[words.index("python") :]
     folders = {}
@@ -35,7 +40,7 @@ def main() -> int:
             os.environ[key] = text
     os.chdir(submission)
     harness = command[1].replace("/grader", folders["/grader"])
-    os.execv(sys.executable, [sys.executable, harness, *command[2:]])
+    return os.spawnv(os.P_WAIT, sys.executable, [sys.executable, harness, *command[2:]])
 
 
 if __name__ == "__main__":
