@@ -9,7 +9,7 @@ from models import trainable
 from models.stft import stft
 from my_submission.errors import ConfigError
 from training import domain, losses
-from training.config import MAGNITUDES, WAVEFORMS
+from training.config import MAGNITUDES, PROJECTIONS, WAVEFORMS
 
 STEMS = ("drums", "bass", "rest")
 
@@ -45,6 +45,20 @@ def test_the_truth_is_on_the_same_grid_and_has_no_gradient(
     expected = stft(stems, 4096, 1024)[..., :1024, :].abs().transpose(-1, -2).flatten(-2)
     torch.testing.assert_close(truth, expected.detach())
     assert not truth.requires_grad
+
+
+def test_projections_are_what_masks_can_give_at_best(network: Any, stems: torch.Tensor) -> None:
+    truth = domain.of(network, PROJECTIONS).truth(stems)
+
+    spectra = stft(stems, 4096, 1024)[..., :1024, :].transpose(-1, -2).flatten(-2)
+    mixture = spectra.sum(dim=1)
+    torch.testing.assert_close(truth.sum(dim=1), mixture.abs())
+    # With any real mask the error of the spectrum is that of the projection, and a constant.
+    masks = torch.rand(truth.shape, generator=torch.Generator().manual_seed(2))
+    errors = (masks * mixture[:, None] - spectra).abs().square()
+    constant = spectra.abs().square() - truth.square()
+    expected = (masks * mixture.abs()[:, None] - truth).square() + constant
+    torch.testing.assert_close(errors, expected, atol=1e-2, rtol=1e-3)
 
 
 def test_frames_are_the_time_of_a_loss(network: Any, stems: torch.Tensor) -> None:

@@ -24,7 +24,7 @@ Table = TypeVar("Table")
 Options = Mapping[str, Any]
 
 PRECISIONS = ("fp32", "bf16")
-WAVEFORMS, MAGNITUDES = DOMAINS = ("waveforms", "magnitudes")
+WAVEFORMS, MAGNITUDES, PROJECTIONS = DOMAINS = ("waveforms", "magnitudes", "projections")
 KINDS = ("adamw", "adam")
 DECAYS = ("constant", "cosine", "linear")
 

@@ -1,11 +1,13 @@
 """In what a network's answers are compared with the truth, and its loss is computed."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from models.chunked import Chunked
 from my_submission.errors import ConfigError
-from training.config import WAVEFORMS
+from training.config import DOMAINS, WAVEFORMS
 
 
 class Waveforms(nn.Module):
@@ -46,6 +48,29 @@ class Magnitudes(Waveforms):
         return self.network.heard(stems)  # type: ignore[no-any-return, operator]
 
 
+class Projections(Magnitudes):
+    """The same, but stems are seen as a mask can give them: with the mixture's phase.
+
+    The magnitude of a stem that is weak in a bin is more than the best mask gives, because the
+    mixture's phase there is that of another stem. The network has ``projected(stems)``.
+    Source: Erdogan, Hershey, Watanabe, Le Roux, "Phase-sensitive and recognition-boosted speech
+    separation using deep recurrent neural networks", ICASSP 2015.
+    """
+
+    @torch.no_grad()
+    def truth(self, stems: Tensor) -> Tensor:
+        """Map stems, ``(batch, stems, 2, samples)``, to what answers are compared with."""
+        return self.network.projected(stems)  # type: ignore[no-any-return, operator]
+
+
+KINDS: Mapping[str, type[Waveforms]] = {
+    "waveforms": Waveforms,
+    "magnitudes": Magnitudes,
+    "projections": Projections,
+}
+assert tuple(KINDS) == DOMAINS
+
+
 def of(network: Chunked, domain: str) -> Waveforms:
     """Let a network answer in a domain.
 
@@ -56,11 +81,9 @@ def of(network: Chunked, domain: str) -> Waveforms:
     Raises:
         ConfigError: the network has no answers in it.
     """
-    if domain == WAVEFORMS:
-        return Waveforms(network)
-    if not hasattr(network, "magnitudes"):
+    if domain != WAVEFORMS and not hasattr(network, "magnitudes"):
         raise ConfigError(
             f"domain must be {WAVEFORMS!r} for a network that gives no magnitudes, such as "
             f"{type(network).__name__}, got {domain!r}"
         )
-    return Magnitudes(network)
+    return KINDS[domain](network)

@@ -141,6 +141,23 @@ class SharedUNet(Chunked):
         """Magnitudes where the network hears: ``(..., samples)`` to ``(..., frames * BINS)``."""
         return heard_of(stft(audio, FRAME, FRAME_HOP)).flatten(-2)
 
+    def projected(self, stems: Tensor) -> Tensor:
+        """What masks can give of stems at best: the part of each that has the mixture's phase.
+
+        Its sum over stems is the mixture's magnitude, and its distance from what masks give is,
+        but for a constant, the distance of the spectra themselves.
+
+        Args:
+            stems: ``(b, stems, 2, samples)``.
+
+        Returns:
+            ``(b, stems, 2, frames * BINS)``; negative where a stem is against its mixture.
+        """
+        spectra = stft(stems, FRAME, FRAME_HOP)[..., :BINS, :].transpose(-1, -2)
+        mixture = spectra.sum(dim=1, keepdim=True)
+        phase = mixture / mixture.abs().clamp_min(EPSILON)
+        return (spectra.real * phase.real + spectra.imag * phase.imag).flatten(-2)
+
     def powers(self, heard: Tensor) -> Tensor:
         """Map ``(b, 2, frames, BINS)`` to powers ``(b, stems, 2, frames, BINS)``.
 
