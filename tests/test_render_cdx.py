@@ -127,6 +127,19 @@ def test_silence_at_the_ends_of_a_line_is_cut_off(unpacked: Path) -> None:
     assert 11_025 <= len(kept) < 16_000 < len(audio)
 
 
+def test_an_effect_without_a_sample_is_passed_over(unpacked: Path) -> None:
+    empty = unpacked / "empty.wav"
+    soundfile.write(empty, np.zeros((0, 1)), RATE_HZ)
+    bed = Recording(unpacked / "noise" / "wind.wav")
+    events = ((Recording(empty), bed),)
+    rng = np.random.default_rng(3)
+
+    drawn = film_clips.draw_effect(((bed,),), events, 30 * RATE_HZ, rng)
+
+    assert empty not in {recording.path for recording in drawn.recordings}
+    assert np.isfinite(drawn.audio).all()
+
+
 def test_silence_in_a_tune_is_passed_over(unpacked: Path) -> None:
     wave = 0.1 * np.sin(np.arange(8 * RATE_HZ) / 20)
     wave[: 5 * RATE_HZ] = 0

@@ -184,8 +184,11 @@ def draw_effect(beds: Shelf, events: Shelf, samples: int, rng: np.random.Generat
     wide = film_audio.widened(sides[0], sides[1])
     stem, used = film_audio.at_level(wide, 0.0), [bed]
     for _ in range(round(rng.uniform(*EVENTS_PER_S) * samples / RATE_HZ)):
-        used.append(_pick(events, rng))
-        event, rate_hz = _mono(used[-1], rng, spread_db=0)
+        recording = _pick(events, rng)
+        event, rate_hz = _mono(recording, rng, spread_db=0)
+        if not len(event):
+            continue
+        used.append(recording)
         piece = film_audio.at_level(event[:samples], rng.uniform(*EVENT_DB))
         start = rng.integers(samples - len(piece), endpoint=True)
         stem[:, start : start + len(piece)] += film_audio.panned(piece, rng.uniform(-0.8, 0.8))
@@ -235,8 +238,13 @@ def _pick(shelf: Shelf, rng: np.random.Generator) -> Recording:
 
 
 def _mono(recording: Recording, rng: np.random.Generator, *, spread_db: float) -> tuple[Audio, int]:
-    """Read a recording as a piece at a level of about 0 dB, without silence at its ends."""
+    """Read a recording as a piece at a level of about 0 dB, without silence at its ends.
+
+    Some files of games hold no sample at all, and so does their piece.
+    """
     audio, rate_hz = recording.read()
+    if not len(audio):
+        return np.zeros(0), rate_hz
     piece = film_audio.at_level(trimmed(film_audio.resampled(audio, rate_hz).mean(axis=0)), 0.0)
     return piece * 10 ** (rng.normal(0, spread_db) / 20), rate_hz
 
