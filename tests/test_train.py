@@ -17,6 +17,7 @@ import torch
 import train
 from models.chunked import Chunked
 from my_submission.separators import trained
+from my_submission.weights import readers
 from training import __main__ as command
 from training import assembly, journal, loop, save
 from training.config import Optimiser, Run
@@ -172,6 +173,46 @@ def test_what_was_learned_separates_in_a_recipe(
     card = (tmp_path / "small.md").read_text(encoding="utf-8")
     assert "shared_unet" in card
     assert str(finished.parent) not in card
+
+
+def test_weights_of_several_runs_are_averaged(
+    run_file: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
+    other = tmp_path / "other"
+    assert (
+        train.main([str(run_file), "--out", str(other), "--set", "optimiser.betas=[0.5,0.9]"]) == 0
+    )
+    arguments = ["export", str(finished), str(other), "--name", "soup", "--to", str(tmp_path)]
+
+    assert command.main(arguments) == 0
+
+    states = [
+        torch.load(folder / loop.BEST, weights_only=True)["network"] for folder in (finished, other)
+    ]
+    soup = readers.read("safetensors", tmp_path / "soup.safetensors").state
+    for key, value in soup.items():
+        expected = (states[0][key].float() + states[1][key].float()) / 2
+        torch.testing.assert_close(value.float(), expected, atol=1e-3, rtol=1e-3)
+    card = (tmp_path / "soup.md").read_text(encoding="utf-8")
+    assert card.count("begun with random weights") == 2
+    assert "of these, the average" in card
+    assert str(tmp_path) not in card
+
+
+def test_runs_of_other_networks_are_not_averaged(
+    run_file: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    small = ["--set", "network.options={widths=[2, 2, 2, 2, 2, 2]}", "--set", "steps=3"]
+    assert train.main([str(run_file), "--out", str(other), *small]) == 0
+
+    assert (
+        command.main(["export", str(finished), str(other), "--name", "x", "--to", str(tmp_path)])
+        == 2
+    )
+    assert "expected runs of one network" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_an_altered_export_is_refused(

@@ -1,25 +1,31 @@
 """Write what a run has learned as a file of weights that recipes can use.
 
-    python -m training export RUN_FOLDER --name NAME
+    python -m training export RUN_FOLDER... --name NAME
 
 Three files appear beside each other: NAME.safetensors, NAME.toml with its entry for the register
 of weights, and NAME.md, the card that says what it is, what it has heard and what it scores.
+
+Of several runs of one network that began with the same weights, or with each other's, the weights
+are averaged, which often understands unknown songs better than each of them. Source: Wortsman et
+al., "Model soups: averaging weights of multiple fine-tuned models improves accuracy without
+increasing inference time", ICML 2022.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from models import trainable
 from my_submission.errors import ConfigError, OutputError
 from my_submission.tracks import ROOT
 from my_submission.weights.readers import Contents, safetensors
 from my_submission.weights.verification import sha256_of
-from training import save
+from training import assembly, save, validation
 from training.loop import BEST
 from training.save import STATE
 
@@ -32,7 +38,13 @@ LICENCE = "MIT"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="what train.py wrote")
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="RUN_FOLDER",
+        help="what train.py wrote; the weights of several runs are averaged",
+    )
     parser.add_argument("--name", required=True, help="of the weights in recipes")
     parser.add_argument(
         "--to",
@@ -55,34 +67,74 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     """Write the three files and yield their paths.
 
     Raises:
-        ConfigError: there is no such run, or the name is no name.
+        ConfigError: there is no such run, the name is no name, or runs are of other networks.
         OutputError: a file cannot be written.
     """
     name = options.name
     if not name.isidentifier():
         raise ConfigError(f"--name must be letters, digits and underscores, got {name!r}")
-    best, state = save.contents(options.folder / BEST), save.contents(options.folder / STATE)
-    how = state["run"]
+    runs = [save.contents(folder / STATE)["run"] for folder in options.folders]
+    bests = [save.contents(folder / BEST) for folder in options.folders]
+    how = runs[0]
+    best = bests[0] if len(bests) == 1 else averaged(options.folders, runs, bests)
     contents = Contents(
         state={key: narrowed(value) for key, value in best["network"].items()},
         network=how["network"]["name"],
         arguments={"stems": how["stems"], **how["network"]["options"]},
     )
-    trained_on = options.trained_on or [Path(folder).name for folder in how["data"]["train"]]
+    heard = [Path(folder).name for one in runs for folder in one["data"]["train"]]
+    trained_on = options.trained_on or list(dict.fromkeys(heard))
+    steps = [one["step"] for one in bests]
     target = options.to / f"{name}.safetensors"
     try:
         options.to.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{target.name}.unfinished")
-        safetensors.write(unfinished, contents, {"name": name, "steps": str(best["step"])})
+        safetensors.write(
+            unfinished, contents, {"name": name, "steps": " + ".join(map(str, steps))}
+        )
         digest, size_bytes = sha256_of(unfinished), unfinished.stat().st_size
         unfinished.replace(target)
-        entry = _entry(name, how, best, digest, size_bytes, trained_on, options.licence)
+        entry = _entry(name, how, best, steps, digest, size_bytes, trained_on, options.licence)
         target.with_suffix(".toml").write_text(_table(name, entry), encoding="utf-8")
-        target.with_suffix(".md").write_text(_card(name, how, best, entry), encoding="utf-8")
+        target.with_suffix(".md").write_text(
+            _card(name, runs, best, steps, entry), encoding="utf-8"
+        )
     except OSError as error:
         raise OutputError(f"cannot write {str(target)!r}: {error}") from error
     for suffix in (".safetensors", ".toml", ".md"):
         yield str(target.with_suffix(suffix))
+
+
+def averaged(
+    folders: Sequence[Path], runs: Sequence[Mapping[str, Any]], bests: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Average the best weights of runs, and score that on the songs of the first one's validation.
+
+    Args:
+        folders: of the runs.
+        runs: their options.
+        bests: what :data:`training.loop.BEST` holds of each.
+
+    Raises:
+        ConfigError: they are not of one network.
+    """
+    for folder, one in zip(folders, runs, strict=True):
+        for key in ("name", "options"):
+            if one["network"][key] != runs[0]["network"][key] or one["stems"] != runs[0]["stems"]:
+                raise ConfigError(
+                    f"expected runs of one network and its stems, but {str(folder)!r} is of "
+                    f"another than {str(folders[0])!r}; export it by itself"
+                )
+    states = [one["network"] for one in bests]
+    state = {
+        key: torch.stack([one[key].float() for one in states]).mean(dim=0).to(value.dtype)
+        for key, value in states[0].items()
+    }
+    run = assembly.run_of(folders[0])
+    network = trainable.build(run.network.name, run.stems, run.network.options)
+    network.load_state_dict(state)
+    scores = validation.score(network.eval(), assembly.valid_songs(run), run.stems)
+    return {"network": state, "scores": scores.songs, "stems": scores.stems()}
 
 
 def narrowed(value: Tensor) -> Tensor:
@@ -100,6 +152,7 @@ def _entry(
     name: str,
     how: Mapping[str, Any],
     best: Mapping[str, Any],
+    steps: Sequence[int],
     digest: str,
     size_bytes: int,
     trained_on: list[str],
@@ -118,7 +171,7 @@ def _entry(
         "trained_on": trained_on,
         "stems": list(how["stems"]),
         "sample_rate_hz": how["sample_rate_hz"],
-        "source": f"trained here, {best['step']} steps; see {name}.md",
+        "source": f"trained here, {' and '.join(map(str, steps))} steps; see {name}.md",
         "published": f"global SDR of songs for validation, measured: {said}",
     }
 
@@ -130,10 +183,16 @@ def _table(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _card(
-    name: str, how: Mapping[str, Any], best: Mapping[str, Any], entry: Mapping[str, Any]
+    name: str,
+    runs: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any],
+    steps: Sequence[int],
+    entry: Mapping[str, Any],
 ) -> str:
     """What people should know of the weights."""
+    how = runs[0]
     stems = list(how["stems"])
+    begun = [Path(one["network"]["start"]).name or "random weights" for one in runs]
     rows = [f"| {stem} | {best['stems'].get(stem, float('nan')):.3f} |" for stem in stems]
     songs = [
         f"| {song} | {' | '.join(_cell(scores.get(stem)) for stem in stems)} |"
@@ -149,11 +208,12 @@ def _card(
             f"`{json.dumps(how['network']['options'])}`, {', '.join(stems)} at "
             f"{how['sample_rate_hz']} Hz"
         ),
-        f"- begun with: {how['network']['start'] or 'random weights'}",
-        (
-            f"- steps: {best['step']} of {how['batch']} examples of "
-            f"{how['samples'] / how['sample_rate_hz']:.1f} s, average of the weights"
+        *(
+            f"- begun with {begun[number]}, {steps[number]} steps of {one['batch']} examples of "
+            f"{one['samples'] / one['sample_rate_hz']:.1f} s, average of the weights"
+            for number, one in enumerate(runs)
         ),
+        *(["- of these, the average"] if len(runs) > 1 else []),
         f"- heard: {'; '.join(entry['trained_on'])}",
         f"- licence: {entry['licence']}",
         f"- sha256: `{entry['sha256']}`, {entry['size_bytes'] / 1e6:.1f} MB",
@@ -172,12 +232,18 @@ def _card(
         f"|---|{'---|' * len(stems)}",
         *songs,
         "",
-        "The run:",
-        "",
-        "```json",
-        json.dumps(_without_paths(how), indent=1, ensure_ascii=False),
-        "```",
-        "",
+        *(
+            line
+            for one in runs
+            for line in (
+                "A run:",
+                "",
+                "```json",
+                json.dumps(_without_paths(one), indent=1, ensure_ascii=False),
+                "```",
+                "",
+            )
+        ),
     ]
     return "\n".join(lines)
 
@@ -192,4 +258,5 @@ def _without_paths(how: Mapping[str, Any]) -> dict[str, Any]:
     data = dict(how["data"])
     for key in ("train", "valid"):
         data[key] = [Path(folder).name for folder in data[key]]
-    return {**how, "data": data}
+    start = Path(how["network"]["start"]).name
+    return {**how, "data": data, "network": {**how["network"], "start": start}}
