@@ -16,7 +16,8 @@ def test_every_run_of_the_project_can_begin(path: Path) -> None:
     assert run.summary
     assert set(run.stems) in [set(track.stems) for track in TRACKS.values()]
     stems = 0.1 * torch.randn(2, len(run.stems), 2, 44_100)
-    assert losses.from_table(run.loss)(stems, stems).abs().max() < 1e-6
+    loss = losses.from_table(run.loss)
+    assert (loss(stems, stems) < loss(0.9 * stems, stems)).all()
     assert chain.build(run.augmentations)
     network = assembly.built(run)
     assert network.sample_rate_hz == run.sample_rate_hz
