@@ -1,0 +1,141 @@
+"""Correlations of a song's files over time differences."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.preflight.files import Reader, SongFiles
+
+LARGEST_LAG = 2**15
+"""Delays that are looked for, in samples: 0.7 s, more than a frame of any STFT in use."""
+
+TRANSFORM = 2**18
+"""Samples of a Fourier transform: a part of the song, and the largest lag on both sides."""
+
+EXCERPT_S = 60.0
+"""Only the middle of a song is looked at: delays are the same everywhere."""
+
+MIXTURE, REFERENCE, SUM = "the mixture", "its reference", "the sum of all stems"
+
+SILENT = 1e-9
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How two sounds fit together, for each time difference.
+
+    Attributes:
+        values: from -1 to 1, for lags from ``-largest`` to ``largest`` samples.
+    """
+
+    values: NDArray[np.float64]
+
+    @property
+    def lag(self) -> int:
+        """The delay at which they fit best, in samples."""
+        return int(np.argmax(self.values)) - len(self.values) // 2
+
+    @property
+    def best(self) -> float:
+        """Their correlation at that delay."""
+        return float(self.values.max())
+
+    @property
+    def undelayed(self) -> float:
+        """Their correlation as they are."""
+        return float(self.values[len(self.values) // 2])
+
+
+def correlations(files: SongFiles) -> dict[tuple[str, str], Correlation]:
+    """Compare each stem, and the sum of all, with the mixture, and each with its reference.
+
+    High frequencies count as much as low ones, because each file is replaced by the differences
+    of neighbouring samples: a bass is much the same one sample later.
+
+    Returns:
+        By name of the stem or :data:`SUM`, and :data:`MIXTURE` or :data:`REFERENCE`. Pairs with
+        silence are left out.
+
+    Raises:
+        EvaluationError: a file is damaged.
+    """
+    samples, stems = files.layout.samples, list(files.estimates)
+    largest = min(LARGEST_LAG, samples // 2)
+    step = TRANSFORM - 2 * largest
+    excerpt = min(samples, round(EXCERPT_S * files.layout.sample_rate_hz))
+    first = (samples - excerpt) // 2
+    found: dict[tuple[str, str], _Lags] = {}
+    with Reader(files) as reader:
+        for start in range(first, first + excerpt, step):
+            stop = min(start + step, first + excerpt)
+            targets = {MIXTURE: _differences(reader.mixture, start, stop)}
+            total: NDArray[np.float64] = np.zeros(0)
+            for stem in [*stems, SUM]:
+                if stem == SUM:
+                    wide = total
+                else:
+                    wide = _differences(_of(reader.estimate, stem), start - largest, stop + largest)
+                    total = wide + total if total.size else wide
+                if stem in files.references:
+                    targets[REFERENCE] = _differences(_of(reader.reference, stem), start, stop)
+                else:
+                    targets.pop(REFERENCE, None)
+                spectrum = np.fft.rfft(wide, TRANSFORM, axis=0)
+                for target, audio in targets.items():
+                    lags = found.setdefault((stem, target), _Lags(largest))
+                    lags.add(spectrum, wide[largest : largest + stop - start], audio)
+    made = {key: lags.correlation() for key, lags in found.items()}
+    return {key: one for key, one in made.items() if one is not None}
+
+
+def _of(read: Callable[[str, int, int], NDArray[np.float64]], stem: str) -> "_Read":
+    """Bind a stem."""
+    return lambda start, stop: read(stem, start, stop)
+
+
+_Read = Callable[[int, int], NDArray[np.float64]]
+
+
+def _differences(read: _Read, start: int, stop: int) -> NDArray[np.float64]:
+    """Differences of neighbouring samples; of what is not finite, nothing."""
+    audio = read(start - 1, stop)
+    return np.diff(np.where(np.isfinite(audio), audio, 0), axis=0)
+
+
+class _Lags:
+    """Sums up correlations of parts of a song.
+
+    Args:
+        largest: lag, in samples.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._sums = np.zeros(2 * largest + 1)
+        self._energies = np.zeros(2)
+
+    def add(
+        self,
+        spectrum: NDArray[np.complex128],
+        estimate: NDArray[np.float64],
+        target: NDArray[np.float64],
+    ) -> None:
+        """Take in the next part.
+
+        Args:
+            spectrum: of the estimate, with the largest lag on both sides.
+            estimate: without that.
+            target: what it is compared to.
+        """
+        products = spectrum * np.conj(np.fft.rfft(target, TRANSFORM, axis=0))
+        # Samples that a transform wraps around are at larger lags than those kept.
+        self._sums += np.fft.irfft(products.sum(axis=1), TRANSFORM)[: 2 * self._largest + 1]
+        self._energies += np.square(estimate).sum(), np.square(target).sum()
+
+    def correlation(self) -> Correlation | None:
+        """What came of it; None if there was silence."""
+        scale = math.sqrt(self._energies[0] * self._energies[1])
+        return Correlation(self._sums / scale) if scale > SILENT else None

@@ -1,0 +1,82 @@
+"""Facts about a repository, by the plain git program, which changes nothing for that."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from evaluator.errors import EvaluationError
+
+
+class Git:
+    """A repository.
+
+    Args:
+        folder: its top, or a folder in it.
+
+    Raises:
+        EvaluationError: git is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run git, whether it succeeds or not.
+
+        Args:
+            words: after ``git``.
+            given: to its standard input.
+        """
+        try:
+            return subprocess.run(
+                ["git", *words],
+                cwd=self.folder,
+                input=given,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                check=False,
+                # Refreshing the index is a change that nobody asked for.
+                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            )
+        except FileNotFoundError as error:
+            raise EvaluationError(
+                f"expected git and a folder at {str(self.folder)!r}, but {error.strerror}: "
+                f"{error.filename!r}; install git, or check the path"
+            ) from error
+        except OSError as error:
+            raise EvaluationError(
+                f"expected to run git in {str(self.folder)!r}, which failed ({error.strerror})"
+            ) from error
+
+    def text(self, *words: str, given: str = "") -> str:
+        """Run git and return what it says.
+
+        Raises:
+            EvaluationError: it failed.
+        """
+        done = self.run(*words, given=given)
+        if done.returncode:
+            raise EvaluationError(
+                f"expected 'git {words[0]}' to work in {str(self.folder)!r}, but it says: "
+                f"{without_password(done.stderr.strip())}"
+            )
+        return done.stdout
+
+    def names(self, *words: str, given: str = "") -> list[str]:
+        """Run git with an output of words that end with a zero, and return them."""
+        return [word for word in self.text(*words, given=given).split("\0") if word]
+
+    def succeeds(self, *words: str) -> bool:
+        """Whether git ends with status 0."""
+        return self.run(*words).returncode == 0
+
+
+def without_password(text: str) -> str:
+    """Take user names and passwords out of the addresses in a text.
+
+    >>> without_password("to https://oauth2:secret@example.org/a.git")
+    'to https://***@example.org/a.git'
+    """
+    return re.sub(r"(\w://)[^/\s]*@", r"\1***@", text)

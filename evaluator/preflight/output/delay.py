@@ -1,0 +1,57 @@
+"""Estimates that come some samples too late or too early."""
+
+from collections.abc import Iterator
+
+from evaluator.preflight import Finding, fault, listed
+from evaluator.preflight.delays import MIXTURE, REFERENCE, SUM, Correlation
+from evaluator.preflight.graded import Graded
+from evaluator.preflight.sound import Sound
+
+BETTER = 0.005
+"""How much better an estimate must fit to its true stem after a delay is undone, in correlation."""
+
+BETTER_BLIND = 0.02
+"""The same where only the mixture is known, in which other sounds are in the way."""
+
+ALIKE = 0.2
+"""Correlation at which two sounds are alike enough to speak of a delay."""
+
+
+def find(graded: Graded) -> Iterator[Finding]:
+    """Ask at which delay estimates fit best to the true stems, and their sum to the mixture."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for name, sound in graded.sounds.items():
+        for stem, lag in _lags(sound).items():
+            found.setdefault((stem, lag), []).append(repr(name))
+    for (stem, lag), songs in found.items():
+        count = f"{abs(lag)} sample{'' if abs(lag) == 1 else 's'}"
+        yield fault(
+            f"{stem} of {listed(songs)} comes {count} too {'late' if lag > 0 else 'early'}",
+            "the score compares sample by sample, so that even one costs decibels",
+            "look for padding that is not cut off again, a filter's delay, or frames of an STFT "
+            "that are not centred",
+        )
+
+
+def _lags(sound: Sound) -> dict[str, int]:
+    """Delays by stem, of those that have one; "all stems" if it is the same for all."""
+    correlations = sound.correlations
+    found = {}
+    for stem in sound.stems:
+        if sound.files.references:
+            lag = _lag(correlations.get((stem, REFERENCE)), BETTER)
+        else:
+            lag = _lag(correlations.get((stem, MIXTURE)), BETTER_BLIND)
+        if lag:
+            found[stem] = lag
+    total = _lag(correlations.get((SUM, MIXTURE)), BETTER_BLIND)
+    if total and all(lag == total for lag in found.values()):
+        return {"all stems": total}
+    return found
+
+
+def _lag(correlation: Correlation | None, better: float) -> int:
+    """The delay at which two sounds fit clearly better than without, or 0."""
+    if correlation is None or correlation.best < ALIKE:
+        return 0
+    return correlation.lag if correlation.best > correlation.undelayed + better else 0
