@@ -1,14 +1,9 @@
 """``python -m evaluator preflight``: what the grader would hide or punish, one line each.
 
-    python -m evaluator preflight                     the repository here
-    python -m evaluator preflight --dataset DIR --predictions DIR [--records FILE]
-                                                      and what was separated
-
-The status is 0 if nothing is wrong, 1 if there are faults, and 2 if the question was wrong. Notes
-alone leave it at 0.
+First the repository, then a run of the submission on songs, as ``grade`` makes one. The status is
+0 if nothing is wrong, 1 if there are faults, and 2 if the question was wrong; notes alone leave it
+at 0.
 """
-
-from __future__ import annotations
 
 import argparse
 import dataclasses
@@ -16,19 +11,19 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluator.errors import EvaluationError
+from evaluator.grading import command as grading
 from evaluator.grading.profiles import PROFILES, Profile
-from evaluator.grading.records import Beginning, SongResult, of_json
 from evaluator.preflight import FAULT, OUTPUT, RECORDS, REPOSITORY, Finding, findings
 from evaluator.preflight.checkout import BRANCH, LFS_LIMIT_BYTES, REMOTE, Checkout
 
-CHALLENGES = {
-    "music-demixing-track-mdx-23": "mdx23",
-    "cinematic-sound-demixing-track-cdx-23": "cdx23",
-    "evaluations-api-music-demixing": "mdx21",
-}
-"""Profile by challenge."""
+if TYPE_CHECKING:  # --help must not wait for numpy
+    from evaluator.preflight.graded import Graded
+
+INSPECTS = True
+"""Arrays are looked at before the wrapper writes them, which hides NaN and clips."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,17 +37,16 @@ def main(arguments: Sequence[str]) -> int:
         from evaluator.report import check_writable
 
         check_writable(options.json)
-    found: list[Finding] = []
-    for one in _findings(options):
+    found = []
+    for one in all_findings(options):
         print(one, flush=True)
         found.append(one)
     if options.json is not None:
         from evaluator.report import write_report
 
         write_report(options.json, as_json(found))
-    faults = sum(one.severity == FAULT for one in found)
-    print(f"{faults} faults, {len(found) - faults} notes", file=sys.stderr)
-    return 1 if faults else 0
+    print(summary(found), file=sys.stderr)
+    return 1 if faults(found) else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,109 +54,163 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m evaluator preflight",
         description="Find what the grader hides or punishes, before anything is pushed. One line "
-        "for each finding: what, why, how to mend it. Status 1 if there is a fault.",
+        "for each finding: what, why, how to mend it. Exit status: 0 no faults, 1 faults, 2 bad "
+        "input.",
     )
-    result.add_argument(
-        "folder", type=Path, nargs="?", default=Path(), help="the repository (this folder)"
-    )
-    result.add_argument(
-        "--profile", choices=list(PROFILES), help="of the server; told from aicrowd.json if not"
+    run = result.add_mutually_exclusive_group()
+    run.add_argument("--no-run", action="store_true", help="look at the repository alone")
+    run.add_argument(
+        "--graded", type=Path, metavar="DIR", help="look at the output of a grade that there was"
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write all findings as JSON")
-    result.add_argument("--remote", default=REMOTE, metavar="NAME", help=f"({REMOTE})")
-    result.add_argument(
-        "--branch", default=BRANCH, metavar="NAME", help=f"that the remote has ({BRANCH})"
+    add_repository_options(result)
+    grading.add_run_options(result)
+    result.set_defaults(output=Path("evaluator_outputs/preflight"))
+    return result
+
+
+def add_repository_options(parser: argparse.ArgumentParser) -> None:
+    """Add what describes the repository and its remote."""
+    parser.add_argument(
+        "--remote", default=REMOTE, metavar="NAME", help="git's name of AIcrowd (%(default)s)"
     )
-    result.add_argument(
+    parser.add_argument(
+        "--branch", default=BRANCH, metavar="NAME", help="branch that it has (%(default)s)"
+    )
+    parser.add_argument(
         "--lfs-limit",
         type=float,
         default=LFS_LIMIT_BYTES / 1e6,
         metavar="MB",
         help="files above it are for LFS (%(default)g)",
     )
-    graded = result.add_argument_group("a run that there was already")
-    graded.add_argument("--dataset", type=Path, metavar="DIR", help="songs in the grader's layout")
-    graded.add_argument("--predictions", type=Path, metavar="DIR", help="what was separated")
-    graded.add_argument("--records", type=Path, metavar="FILE", help="the grader's, JSON by line")
-    return result
 
 
-def as_json(found: Sequence[Finding]) -> str:
-    """All findings as one JSON object."""
-    faults = sum(one.severity == FAULT for one in found)
-    table = {
-        "faults": faults,
-        "notes": len(found) - faults,
-        "findings": [dataclasses.asdict(one) for one in found],
-    }
-    return json.dumps(table, indent=2) + "\n"
-
-
-def profile_of(checkout: Checkout) -> Profile:
-    """The server to which aicrowd.json goes.
+def checkout(options: argparse.Namespace) -> Checkout:
+    """The repository that the options describe.
 
     Raises:
-        EvaluationError: it names no known challenge.
+        EvaluationError: it is none.
     """
-    table = checkout.contest
-    challenge = None if isinstance(table, str) else table.get("challenge_id")
-    if challenge not in CHALLENGES:
-        raise EvaluationError(
-            f"expected a challenge of {', '.join(CHALLENGES)} in aicrowd.json, got {challenge!r}; "
-            f"mend it, or say --profile {next(iter(PROFILES))}"
-        )
-    return PROFILES[CHALLENGES[challenge]]
-
-
-def records(path: Path) -> tuple[Beginning | None, tuple[SongResult, ...]]:
-    """Read the grader's records, one JSON object a line.
-
-    Raises:
-        EvaluationError: the file holds something else.
-    """
-    beginning, results = None, []
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = of_json(json.loads(line))
-            if isinstance(record, Beginning):
-                beginning = record
-            else:
-                results.append(record)
-    except (OSError, ValueError) as error:
-        raise EvaluationError(
-            f"expected the grader's records in {str(path)!r}, one JSON object a line, but: {error}"
-        ) from error
-    return beginning, tuple(results)
-
-
-def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    """All findings that the options ask for."""
-    if options.lfs_limit <= 0:
+    if not options.lfs_limit > 0:
         raise EvaluationError(f"expected --lfs-limit above 0, got {options.lfs_limit:g}")
-    if (options.dataset is None) != (options.predictions is None):
-        raise EvaluationError("expected --dataset and --predictions together, got one of them")
-    checkout = Checkout(
-        folder=options.folder,
+    return Checkout(
+        folder=options.submission,
         lfs_limit_bytes=round(options.lfs_limit * 1e6),
         remote=options.remote,
         branch=options.branch,
     )
-    separated = options.dataset is not None or options.records is not None
-    # What is wrong with the question is said before anything is found.
-    profile = PROFILES[options.profile] if options.profile else None
-    if separated and profile is None:
-        profile = profile_of(checkout)
-    beginning, results = records(options.records) if options.records else (None, ())
-    yield from findings(REPOSITORY, checkout)
-    if separated and profile is not None:
-        from evaluator.preflight.graded import Graded  # imports numpy
 
-        graded = Graded(
-            profile=profile,
-            beginning=beginning,
-            results=results,
-            dataset=options.dataset,
-            predictions=options.predictions,
+
+def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -> Iterator[Finding]:
+    """Look at all that the options ask for.
+
+    Args:
+        options: of :func:`parser`.
+        leaving_out: names of checks that are not wanted.
+
+    Raises:
+        EvaluationError: the question was wrong.
+    """
+    repository = checkout(options)
+    yield from findings(REPOSITORY, repository, leaving_out)
+    if options.no_run:
+        return
+    graded = of_folder(options) if options.graded else of_run(options)
+    for kind in (RECORDS, OUTPUT):
+        yield from findings(kind, graded, leaving_out)
+
+
+def of_run(options: argparse.Namespace) -> "Graded":
+    """Run the submission on songs, and collect what is known of that.
+
+    Raises:
+        EvaluationError: it cannot be run.
+    """
+    from evaluator.grading.grader import Grade
+    from evaluator.songs import find_songs
+
+    profile, data = grading.profile_and_data(options)
+    songs = find_songs(data, profile.track)
+    run = Grade(
+        place=grading.place(options),
+        profile=profile,
+        songs=grading.chosen(songs, options.songs),
+        output=options.output,
+        inspects=INSPECTS,
+        environment=grading.environment(options.env),
+    )
+    print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
+    for _ in run.run():
+        pass  # all is in its folder
+    return _of_folder(options.output, profile)
+
+
+def of_folder(options: argparse.Namespace) -> "Graded":
+    """Read what a grade left in a folder.
+
+    Raises:
+        EvaluationError: it is none.
+    """
+    from evaluator.grading.grader import JOURNAL
+
+    if not (options.graded / JOURNAL).is_file():
+        raise EvaluationError(
+            f"expected the output of a grade in {str(options.graded)!r}, found no {JOURNAL}; "
+            "run: python -m evaluator grade --output DIR"
         )
-        for kind in (RECORDS, OUTPUT):
-            yield from findings(kind, graded)
+    if options.profile:
+        profile = PROFILES[options.profile]
+    else:
+        from evaluator.songs import detect_track
+
+        profile = PROFILES[f"{detect_track(options.graded / 'references')}23"]
+    return _of_folder(options.graded, profile)
+
+
+def _of_folder(folder: Path, profile: Profile) -> "Graded":
+    """What a grade left in a folder."""
+    from evaluator.grading.grader import JOURNAL
+    from evaluator.grading.records import Beginning, of_json
+    from evaluator.preflight.graded import Graded
+
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+        records = [of_json(json.loads(line)) for line in lines]
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"expected the records of a grade in {str(folder / JOURNAL)!r}, but: {error}; "
+            "grade again"
+        ) from error
+    return Graded(
+        profile=profile,
+        beginnings=tuple(one for one in records if isinstance(one, Beginning)),
+        results=tuple(one for one in records if not isinstance(one, Beginning)),
+        dataset=folder / "references",
+        predictions=folder / "predictions",
+    )
+
+
+def faults(found: Sequence[Finding]) -> int:
+    """How many findings are faults."""
+    return sum(one.severity == FAULT for one in found)
+
+
+def summary(found: Sequence[Finding]) -> str:
+    """All findings in a few words.
+
+    >>> summary([])
+    '0 faults, 0 notes'
+    """
+    count = faults(found)
+    return f"{count} fault{'s' * (count != 1)}, {len(found) - count} notes"
+
+
+def as_json(found: Sequence[Finding]) -> str:
+    """All findings as one JSON object."""
+    table = {
+        "faults": faults(found),
+        "notes": len(found) - faults(found),
+        "findings": [dataclasses.asdict(one) for one in found],
+    }
+    return json.dumps(table, indent=2) + "\n"

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from evaluator.errors import EvaluationError
@@ -13,13 +14,12 @@ class Git:
 
     Args:
         folder: its top, or a folder in it.
-
-    Raises:
-        EvaluationError: git is not installed.
+        environment: further variables.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.environment = environment or {}
 
     def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run git, whether it succeeds or not.
@@ -27,6 +27,9 @@ class Git:
         Args:
             words: after ``git``.
             given: to its standard input.
+
+        Raises:
+            EvaluationError: there is no such folder, or no git.
         """
         try:
             return subprocess.run(
@@ -38,7 +41,7 @@ class Git:
                 errors="surrogateescape",
                 check=False,
                 # Refreshing the index is a change that nobody asked for.
-                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **self.environment},
             )
         except FileNotFoundError as error:
             raise EvaluationError(

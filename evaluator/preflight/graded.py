@@ -7,7 +7,8 @@ from pathlib import Path
 
 from evaluator.errors import EvaluationError
 from evaluator.grading.profiles import Profile
-from evaluator.grading.records import Beginning, SongResult
+from evaluator.grading.records import OK, Beginning, SongResult
+from evaluator.grading.taking import stem_file
 from evaluator.preflight.files import SongFiles
 from evaluator.preflight.sound import Sound
 from evaluator.songs import STEMS, find_songs
@@ -19,7 +20,8 @@ class Graded:
 
     Attributes:
         profile: limits of the server, and the track.
-        beginning: what happened before the first song, if that is known.
+        beginnings: what happened before the first song, for each time that the submission was
+            started.
         results: what happened to each song; there may be none, if only the files are known.
         dataset: folder of the songs in the grader's layout, with true stems beside the mixtures
             where there are any; None if there are no files to look at.
@@ -27,7 +29,7 @@ class Graded:
     """
 
     profile: Profile
-    beginning: Beginning | None = None
+    beginnings: tuple[Beginning, ...] = ()
     results: tuple[SongResult, ...] = ()
     dataset: Path | None = None
     predictions: Path | None = None
@@ -65,15 +67,23 @@ class Graded:
         return tuple(found)
 
     @functools.cached_property
+    def failed(self) -> frozenset[str]:
+        """Names of songs without a result; their files may be anything."""
+        return frozenset(result.name for result in self.results if result.outcome != OK)
+
+    @functools.cached_property
     def sounds(self) -> Mapping[str, Sound]:
         """What can be said of each song's sound, by name; of songs that are complete and alike.
 
         Raises:
             EvaluationError: a mixture or a true stem is damaged.
         """
-        return {song.name: Sound(song) for song in self.songs if not song.wrong}
+        return {
+            song.name: Sound(song)
+            for song in self.songs
+            if song.name not in self.failed and not song.wrong
+        }
 
     def _estimate(self, folder: Path, song: str, stem: str) -> Path:
         """Where the grader looks for a stem."""
-        prefix = f"{song}_" if self.profile.track == "cdx" else ""
-        return folder / song / f"{prefix}{stem}.wav"
+        return folder / song / stem_file(self.profile.track, song, stem)

@@ -14,6 +14,9 @@ from evaluator.preflight.products import MIXTURE, TOTAL, Products, estimate, ref
 OPPOSED = -0.25
 """Correlation of the differences below which channels are taken to be exchanged."""
 
+ALIKE = 0.2
+"""Correlation at which two sounds are alike enough, in their middle, to speak of their sides."""
+
 WIDTH = 1e-3
 """Share of the energy in the difference below which a sound is as good as mono."""
 
@@ -46,4 +49,4 @@ def _opposed(products: Products, one: str, other: str) -> bool:
         return False
     if min(products.width(one), products.width(other)) < WIDTH:
         return False
-    return products.sides(one, other) < OPPOSED and products.likeness(one, other) > 0
+    return products.sides(one, other) < OPPOSED and products.likeness(one, other) > ALIKE

@@ -7,11 +7,16 @@ from evaluator.preflight.delays import MIXTURE, REFERENCE, SUM, Correlation
 from evaluator.preflight.graded import Graded
 from evaluator.preflight.sound import Sound
 
+ALL = "all stems"
+
 BETTER = 0.005
 """How much better an estimate must fit to its true stem after a delay is undone, in correlation."""
 
 BETTER_BLIND = 0.02
 """The same where only the mixture is known, in which other sounds are in the way."""
+
+VAGUE = 16
+"""Samples by which the delays of single stems may miss that of their sum."""
 
 ALIKE = 0.2
 """Correlation at which two sounds are alike enough to speak of a delay."""
@@ -25,8 +30,9 @@ def find(graded: Graded) -> Iterator[Finding]:
             found.setdefault((stem, lag), []).append(repr(name))
     for (stem, lag), songs in found.items():
         count = f"{abs(lag)} sample{'' if abs(lag) == 1 else 's'}"
+        when = "late" if lag > 0 else "early"
         yield fault(
-            f"{stem} of {listed(songs)} comes {count} too {'late' if lag > 0 else 'early'}",
+            f"{count} too {when}: {stem} of {listed(songs)}",
             "the score compares sample by sample, so that even one costs decibels",
             "look for padding that is not cut off again, a filter's delay, or frames of an STFT "
             "that are not centred",
@@ -34,7 +40,7 @@ def find(graded: Graded) -> Iterator[Finding]:
 
 
 def _lags(sound: Sound) -> dict[str, int]:
-    """Delays by stem, of those that have one; "all stems" if it is the same for all."""
+    """Delays by stem, of those that have one; of :data:`ALL` if the sum has one."""
     correlations = sound.correlations
     found = {}
     for stem in sound.stems:
@@ -45,9 +51,10 @@ def _lags(sound: Sound) -> dict[str, int]:
         if lag:
             found[stem] = lag
     total = _lag(correlations.get((SUM, MIXTURE)), BETTER_BLIND)
-    if total and all(lag == total for lag in found.values()):
-        return {"all stems": total}
-    return found
+    if not total:
+        return found
+    # A bass is much the same some samples later, so its own delay is not to be trusted.
+    return {ALL: total} | {stem: lag for stem, lag in found.items() if abs(lag - total) > VAGUE}
 
 
 def _lag(correlation: Correlation | None, better: float) -> int:

@@ -23,12 +23,10 @@ def find(graded: Graded) -> Iterator[Finding]:
             if layout is None:
                 continue
             # A mono song arrives as a plain row, and may be returned as one.
-            right = {(layout.samples, layout.channels)}
-            right |= {(layout.samples,)} if layout.channels == 1 else set()
-            if returned.shape not in right:
-                shapes.append(
-                    f"{place} {returned.shape} in place of {(layout.samples, layout.channels)}"
-                )
+            right = [(layout.samples, layout.channels)]
+            mono = [(layout.samples,)] if layout.channels == 1 else []
+            if returned.shape not in [*right, *mono]:
+                shapes.append(f"{place} {returned.shape} in place of {right[0]}")
             if returned.rate_hz != layout.sample_rate_hz:
                 rates.append(f"{place} {returned.rate_hz} in place of {layout.sample_rate_hz}")
     for dtype, places in types.items():
@@ -49,13 +47,11 @@ def find(graded: Graded) -> Iterator[Finding]:
             "the wrapper writes it into the file, and nobody resamples",
             "return the rate that came with the song",
         )
-    said = {(result.name, stem) for result in graded.results for stem in result.returned}
     files = [
         f"{song.name!r} ({stem}): {text} in place of {song.layout}"
         for song in graded.songs
+        if song.name not in graded.failed  # the grader has said why
         for stem, text in song.wrong.items()
-        # What was wrong with the array is said already.
-        if (song.name, stem) not in said or not (types or shapes or rates)
     ]
     if files:
         yield fault(

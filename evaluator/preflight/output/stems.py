@@ -11,15 +11,18 @@ from evaluator.preflight import Finding, fault
 from evaluator.preflight.graded import Graded
 from evaluator.preflight.products import Products, estimate, reference
 
-CLEARLY = 0.15
-"""How much better an estimate must fit to another stem than to its own, in correlation."""
+CLEARLY = 0.05
+"""How much better each estimate must fit to another stem than to its own, in correlation."""
+
+TOGETHER = 0.2
+"""How much better all of them together must fit."""
 
 
 def find(graded: Graded) -> Iterator[Finding]:
     """Compare each estimate with each true stem."""
     stems = graded.stems
-    sums = dict.fromkeys(itertools.product(stems, repeat=2), 0.0)
-    counts = dict.fromkeys(sums, 0)
+    pairs = [(one, other) for one in stems for other in stems]
+    sums, counts = dict.fromkeys(pairs, 0.0), dict.fromkeys(pairs, 0)
     for sound in graded.sounds.values():
         if not sound.files.references:
             continue
@@ -35,14 +38,15 @@ def find(graded: Graded) -> Iterator[Finding]:
         for stem, other in zip(stems, order, strict=True)
         if stem != other and likeness[stem, other] > likeness[stem, stem] + CLEARLY
     ]
-    if len(moved) > 1:
-        pairs = ", ".join(
+    gained = sum(likeness[pair] - likeness[pair[0], pair[0]] for pair in moved)
+    if len(moved) > 1 and gained > TOGETHER:
+        words = ", ".join(
             f"{stem!r} holds {other} ({likeness[stem, other]:.2f} alike, "
             f"{likeness[stem, stem]:.2f} with {stem})"
             for stem, other in moved
         )
         yield fault(
-            f"stems are exchanged: {pairs}",
+            f"stems are exchanged: {words}",
             "the grader knows stems by the names of their files",
             f"return the network's outputs by name; the board's order is {', '.join(stems)}",
         )

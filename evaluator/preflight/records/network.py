@@ -8,8 +8,8 @@ from evaluator.preflight.graded import Graded
 
 def find(graded: Graded) -> Iterator[Finding]:
     """Look at the hosts and addresses that were asked for."""
-    if graded.beginning is not None and graded.beginning.connections:
-        hosts = list(dict.fromkeys(graded.beginning.connections))
+    hosts = sorted({host for one in graded.beginnings for host in one.connections})
+    if hosts:
         yield fault(
             f"the network was asked for {listed(hosts)}",
             "the server has none: downloads fail there, or wait until the time is over",
