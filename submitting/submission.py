@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from evaluator.preflight import listed
 from evaluator.preflight.checkout import Checkout
-from evaluator.preflight.git import Git, without_password
+from evaluator.preflight.git import Git, has_password, without_password
 from submitting import credentials, large, login, remote
 from submitting.errors import SubmissionError
 from submitting.login import Login
@@ -12,6 +13,9 @@ from submitting.shell import HIDDEN, Shell
 
 PREFIX = "submission-"
 """AIcrowd grades tags whose names begin so."""
+
+MOST_SHOWN = 10
+"""Names of files that are committed."""
 
 MENDED = ("branch", "dirty_tree", "lfs_limit", "remote", "untracked_weights")
 """Checks of preflight whose findings a submission mends by itself."""
@@ -127,7 +131,7 @@ class Submission:
             challenge = contest.get("challenge_id") if isinstance(contest, Mapping) else None
             self._url = remote.address(self._login.username, challenge, self.repository)
             self._new_remote = True
-        elif without_password(self._url) != self._url and "ssh" not in self._url.split(":")[0]:
+        elif has_password(self._url):
             raise SubmissionError(
                 f"expected an address without a password for the remote {name!r}, got "
                 f"{without_password(self._url)}; run: git remote set-url {name} "
@@ -168,6 +172,9 @@ class Submission:
         """Commit everything. AIcrowd does not grade a commit again under another tag."""
         git = self.checkout.git
         shell.run("git", "add", "--all")
+        names = git.names("diff", "--cached", "--name-only", "-z") if before else []
+        if names:
+            print(f"  {len(names)} files: {listed(names, MOST_SHOWN)}")
         changed = bool(self._large) or bool(git.text("status", "--porcelain"))
         again = before in self._tags.values() or (
             before and git.text("tag", "--list", f"{PREFIX}*", "--points-at", before).strip()

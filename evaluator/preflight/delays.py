@@ -13,7 +13,7 @@ LARGEST_LAG = 2**15
 """Delays that are looked for, in samples: 0.7 s, more than a frame of any STFT in use."""
 
 TRANSFORM = 2**18
-"""Samples of a Fourier transform: a part of the song, and the largest lag on both sides."""
+"""Samples of a Fourier transform, at most: a part of a song, and the largest lag on both sides."""
 
 EXCERPT_S = 60.0
 """Only the middle of a song is looked at: delays are the same everywhere."""
@@ -35,18 +35,18 @@ class Correlation:
 
     @property
     def lag(self) -> int:
-        """The delay at which they fit best, in samples."""
-        return int(np.argmax(self.values)) - len(self.values) // 2
+        """The delay at which they fit best, upside down or not, in samples."""
+        return int(np.argmax(np.abs(self.values))) - len(self.values) // 2
 
     @property
     def best(self) -> float:
-        """Their correlation at that delay."""
-        return float(self.values.max())
+        """How well they fit at that delay."""
+        return float(np.abs(self.values).max())
 
     @property
     def undelayed(self) -> float:
-        """Their correlation as they are."""
-        return float(self.values[len(self.values) // 2])
+        """How well they fit as they are."""
+        return float(np.abs(self.values[len(self.values) // 2]))
 
 
 def correlations(files: SongFiles) -> dict[tuple[str, str], Correlation]:
@@ -64,8 +64,10 @@ def correlations(files: SongFiles) -> dict[tuple[str, str], Correlation]:
     """
     samples, stems = files.layout.samples, list(files.estimates)
     largest = min(LARGEST_LAG, samples // 2)
-    step = TRANSFORM - 2 * largest
     excerpt = min(samples, round(EXCERPT_S * files.layout.sample_rate_hz))
+    # The next power of two, if the whole excerpt fits into less.
+    transform = min(TRANSFORM, 1 << (excerpt + 2 * largest - 1).bit_length())
+    step = transform - 2 * largest
     first = (samples - excerpt) // 2
     found: dict[tuple[str, str], _Lags] = {}
     with Reader(files) as reader:
@@ -83,9 +85,9 @@ def correlations(files: SongFiles) -> dict[tuple[str, str], Correlation]:
                     targets[REFERENCE] = _differences(_of(reader.reference, stem), start, stop)
                 else:
                     targets.pop(REFERENCE, None)
-                spectrum = np.fft.rfft(wide, TRANSFORM, axis=0)
+                spectrum = np.fft.rfft(wide, transform, axis=0)
                 for target, audio in targets.items():
-                    lags = found.setdefault((stem, target), _Lags(largest))
+                    lags = found.setdefault((stem, target), _Lags(largest, transform))
                     lags.add(spectrum, wide[largest : largest + stop - start], audio)
     made = {key: lags.correlation() for key, lags in found.items()}
     return {key: one for key, one in made.items() if one is not None}
@@ -110,10 +112,11 @@ class _Lags:
 
     Args:
         largest: lag, in samples.
+        transform: length of Fourier transforms.
     """
 
-    def __init__(self, largest: int) -> None:
-        self._largest = largest
+    def __init__(self, largest: int, transform: int) -> None:
+        self._largest, self._transform = largest, transform
         self._sums = np.zeros(2 * largest + 1)
         self._energies = np.zeros(2)
 
@@ -130,9 +133,9 @@ class _Lags:
             estimate: without that.
             target: what it is compared to.
         """
-        products = spectrum * np.conj(np.fft.rfft(target, TRANSFORM, axis=0))
+        products = spectrum * np.conj(np.fft.rfft(target, self._transform, axis=0))
         # Samples that a transform wraps around are at larger lags than those kept.
-        self._sums += np.fft.irfft(products.sum(axis=1), TRANSFORM)[: 2 * self._largest + 1]
+        self._sums += np.fft.irfft(products.sum(axis=1), self._transform)[: 2 * self._largest + 1]
         self._energies += np.square(estimate).sum(), np.square(target).sum()
 
     def correlation(self) -> Correlation | None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from evaluator.errors import EvaluationError
 
+SHORTEST_TOKEN = 20
+"""Characters of GitLab's tokens; users of remotes are called git, oauth2, or by name."""
+
 
 class Git:
     """A repository.
@@ -74,6 +77,16 @@ class Git:
     def succeeds(self, *words: str) -> bool:
         """Whether git ends with status 0."""
         return self.run(*words).returncode == 0
+
+
+def has_password(url: str) -> bool:
+    """Whether an address holds a password, or a token in place of a user's name.
+
+    >>> has_password("https://oauth2:secret@example.org/a.git"), has_password("git@host:a.git")
+    (True, False)
+    """
+    found = re.search(r"\w://([^/@\s]+)@", url)
+    return found is not None and (":" in found[1] or len(found[1]) >= SHORTEST_TOKEN)
 
 
 def without_password(text: str) -> str:

@@ -51,10 +51,12 @@ def _lags(sound: Sound) -> dict[str, int]:
         if lag:
             found[stem] = lag
     total = _lag(correlations.get((SUM, MIXTURE)), BETTER_BLIND)
-    if not total:
+    near = [stem for stem, lag in found.items() if abs(lag - total) <= VAGUE]
+    # One stem with many high frequencies can pull the sum with it.
+    if not total or (sound.files.references and 2 * len(near) < len(sound.stems)):
         return found
     # A bass is much the same some samples later, so its own delay is not to be trusted.
-    return {ALL: total} | {stem: lag for stem, lag in found.items() if abs(lag - total) > VAGUE}
+    return {ALL: total} | {stem: lag for stem, lag in found.items() if stem not in near}
 
 
 def _lag(correlation: Correlation | None, better: float) -> int:

@@ -52,14 +52,19 @@ def find(graded: Graded) -> Iterator[Finding]:
 def wrong(sound: Sound) -> dict[str, float]:
     """By what stems would have to be multiplied, of those where it is clear."""
     products = sound.products
-    if products.likeness(TOTAL, MIXTURE) ** 2 > ALIKE**2:
-        gain = products.product(TOTAL, MIXTURE) / products.energy(TOTAL)
-        if not 1 / CLEARLY_ALL < gain < CLEARLY_ALL:
-            return {"all stems": gain}
+    common = 1.0
+    if abs(products.likeness(TOTAL, MIXTURE)) > ALIKE:
+        common = products.product(TOTAL, MIXTURE) / products.energy(TOTAL)
     gains = _gains(products, sound.stems)
-    if not sound.files.references:
-        return gains
-    return {stem: gain for stem, gain in gains.items() if _confirmed(products, stem, gain)}
+    single = {
+        stem: gain
+        for stem, gain in gains.items()
+        if not sound.files.references or _confirmed(products, stem, gain)
+    }
+    alike = all(1 / CLEARLY < gain / common < CLEARLY for gain in single.values())
+    if not 1 / CLEARLY_ALL < common < CLEARLY_ALL and (alike or not single):
+        return {"all stems": common}
+    return single
 
 
 def _gains(products: Products, stems: tuple[str, ...]) -> dict[str, float]:

@@ -14,6 +14,9 @@ from evaluator.preflight.products import Products, estimate, reference
 CLEARLY = 0.05
 """How much better each estimate must fit to another stem than to its own, in correlation."""
 
+ALIKE = 0.3
+"""Correlation at which an estimate is alike enough to a stem to be taken for it."""
+
 TOGETHER = 0.2
 """How much better all of them together must fit."""
 
@@ -36,7 +39,7 @@ def find(graded: Graded) -> Iterator[Finding]:
     moved = [
         (stem, other)
         for stem, other in zip(stems, order, strict=True)
-        if stem != other and likeness[stem, other] > likeness[stem, stem] + CLEARLY
+        if stem != other and likeness[stem, other] > max(likeness[stem, stem] + CLEARLY, ALIKE)
     ]
     gained = sum(likeness[pair] - likeness[pair[0], pair[0]] for pair in moved)
     if len(moved) > 1 and gained > TOGETHER:

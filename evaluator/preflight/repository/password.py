@@ -1,12 +1,10 @@
 """Passwords and tokens in the addresses of remotes, where AIcrowd's submit.sh puts one."""
 
-import re
 from collections.abc import Iterator
 
 from evaluator.preflight import Finding, fault, listed
 from evaluator.preflight.checkout import Checkout
-
-_WITH_PASSWORD = re.compile(r"\w://[^/@\s]*:[^/@\s]+@")
+from evaluator.preflight.git import has_password
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
@@ -14,7 +12,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     lines = checkout.git.run("config", "--local", "-z", "--get-regexp", r"^remote\..*url$").stdout
     entries = [entry.partition("\n") for entry in lines.split("\0") if entry]
     found = sorted(
-        {key.split(".", 1)[1].rpartition(".")[0] for key, _, url in entries if _is_secret(url)}
+        {key.split(".", 1)[1].rpartition(".")[0] for key, _, url in entries if has_password(url)}
     )
     if found:
         yield fault(
@@ -23,7 +21,3 @@ def find(checkout: Checkout) -> Iterator[Finding]:
             "run: git remote set-url NAME https://gitlab.aicrowd.com/USER/REPOSITORY.git; "
             "submit.py takes the token from aicrowd-cli's login",
         )
-
-
-def _is_secret(url: str) -> bool:
-    return _WITH_PASSWORD.search(url) is not None
