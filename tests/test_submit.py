@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from evaluator.grading import command as grading
+from evaluator.preflight import command as preflight
 from submitting import credentials
 from submitting.login import Login
 from submitting.remote import address, results_page
@@ -534,3 +537,17 @@ def test_the_shell_script_is_the_same(repository: Submitter) -> None:
 
     assert done.returncode == 0, done.stderr
     assert repository.there("tag") == "submission-by-shell"
+
+
+def test_the_example_for_gitlab_does_nothing_by_itself_and_names_commands_that_there_are() -> None:
+    """At the root it would act at AIcrowd, too."""
+    assert not (ROOT / ".gitlab-ci.yml").exists()
+    text = (ROOT / "docs" / "gitlab-ci.yml").read_text()
+    parsers = {"preflight": preflight.parser, "grade": grading.parser}
+    commands = re.findall(r"-m evaluator (\w+) (.*)", text)
+
+    assert [name for name, _ in commands] == ["preflight", "grade"]
+    for name, rest in commands:
+        parsers[name]().parse_args(rest.split())
+    for name in re.findall(r"requirements[\w-]*\.txt", text):
+        assert (ROOT / name).is_file()

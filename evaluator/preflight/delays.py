@@ -18,7 +18,7 @@ TRANSFORM = 2**18
 EXCERPT_S = 60.0
 """Only the middle of a song is looked at: delays are the same everywhere."""
 
-MIXTURE, REFERENCE, SUM = "the mixture", "its reference", "the sum of all stems"
+SUM = "the sum of all stems"
 
 SILENT = 1e-9
 
@@ -49,48 +49,39 @@ class Correlation:
         return float(np.abs(self.values[len(self.values) // 2]))
 
 
-def correlations(files: SongFiles) -> dict[tuple[str, str], Correlation]:
-    """Compare each stem, and the sum of all, with the mixture, and each with its reference.
+def correlations(files: SongFiles) -> dict[str, Correlation]:
+    """Compare each stem with its reference, if there are any, and the sum of all with the mixture.
 
     High frequencies count as much as low ones, because each file is replaced by the differences
     of neighbouring samples: a bass is much the same one sample later.
 
     Returns:
-        By name of the stem or :data:`SUM`, and :data:`MIXTURE` or :data:`REFERENCE`. Pairs with
-        silence are left out.
+        By name of the stem, or :data:`SUM`; without those that are silent.
 
     Raises:
         EvaluationError: a file is damaged.
     """
-    samples, stems = files.layout.samples, list(files.estimates)
+    samples = files.layout.samples
     largest = min(LARGEST_LAG, samples // 2)
     excerpt = min(samples, round(EXCERPT_S * files.layout.sample_rate_hz))
     # The next power of two, if the whole excerpt fits into less.
     transform = min(TRANSFORM, 1 << (excerpt + 2 * largest - 1).bit_length())
     step = transform - 2 * largest
     first = (samples - excerpt) // 2
-    found: dict[tuple[str, str], _Lags] = {}
+    found = {name: _Lags(largest, transform) for name in [*files.references, SUM]}
     with Reader(files) as reader:
         for start in range(first, first + excerpt, step):
             stop = min(start + step, first + excerpt)
-            targets = {MIXTURE: _differences(reader.mixture, start, stop)}
-            total: NDArray[np.float64] = np.zeros(0)
-            for stem in [*stems, SUM]:
-                if stem == SUM:
-                    wide = total
-                else:
-                    wide = _differences(_of(reader.estimate, stem), start - largest, stop + largest)
-                    total = wide + total if total.size else wide
+            total: NDArray[np.float64] | None = None
+            for stem in files.estimates:
+                wide = _differences(_of(reader.estimate, stem), start - largest, stop + largest)
+                total = wide if total is None else total + wide
                 if stem in files.references:
-                    targets[REFERENCE] = _differences(_of(reader.reference, stem), start, stop)
-                else:
-                    targets.pop(REFERENCE, None)
-                spectrum = np.fft.rfft(wide, transform, axis=0)
-                for target, audio in targets.items():
-                    lags = found.setdefault((stem, target), _Lags(largest, transform))
-                    lags.add(spectrum, wide[largest : largest + stop - start], audio)
-    made = {key: lags.correlation() for key, lags in found.items()}
-    return {key: one for key, one in made.items() if one is not None}
+                    found[stem].add(wide, _differences(_of(reader.reference, stem), start, stop))
+            if total is not None:
+                found[SUM].add(total, _differences(reader.mixture, start, stop))
+    made = {name: lags.correlation() for name, lags in found.items()}
+    return {name: one for name, one in made.items() if one is not None}
 
 
 def _of(read: Callable[[str, int, int], NDArray[np.float64]], stem: str) -> "_Read":
@@ -120,23 +111,19 @@ class _Lags:
         self._sums = np.zeros(2 * largest + 1)
         self._energies = np.zeros(2)
 
-    def add(
-        self,
-        spectrum: NDArray[np.complex128],
-        estimate: NDArray[np.float64],
-        target: NDArray[np.float64],
-    ) -> None:
+    def add(self, estimate: NDArray[np.float64], target: NDArray[np.float64]) -> None:
         """Take in the next part.
 
         Args:
-            spectrum: of the estimate, with the largest lag on both sides.
-            estimate: without that.
+            estimate: with the largest lag on both sides.
             target: what it is compared to.
         """
-        products = spectrum * np.conj(np.fft.rfft(target, self._transform, axis=0))
+        spectra = [np.fft.rfft(audio, self._transform, axis=0) for audio in (estimate, target)]
+        products = (spectra[0] * np.conj(spectra[1])).sum(axis=1)
         # Samples that a transform wraps around are at larger lags than those kept.
-        self._sums += np.fft.irfft(products.sum(axis=1), self._transform)[: 2 * self._largest + 1]
-        self._energies += np.square(estimate).sum(), np.square(target).sum()
+        self._sums += np.fft.irfft(products, self._transform)[: 2 * self._largest + 1]
+        inner = estimate[self._largest : self._largest + len(target)]
+        self._energies += np.square(inner).sum(), np.square(target).sum()
 
     def correlation(self) -> Correlation | None:
         """What came of it; None if there was silence."""

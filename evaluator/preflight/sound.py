@@ -26,6 +26,6 @@ class Sound:
         return Products.of(self.files)
 
     @functools.cached_property
-    def correlations(self) -> Mapping[tuple[str, str], Correlation]:
+    def correlations(self) -> Mapping[str, Correlation]:
         """Correlations over time differences."""
         return delays.correlations(self.files)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from evaluator.preflight import Finding, fault, listed
-from evaluator.preflight.delays import MIXTURE, REFERENCE, SUM, Correlation
+from evaluator.preflight.delays import SUM, Correlation
 from evaluator.preflight.graded import Graded
 from evaluator.preflight.sound import Sound
 
@@ -12,8 +12,8 @@ ALL = "all stems"
 BETTER = 0.005
 """How much better an estimate must fit to its true stem after a delay is undone, in correlation."""
 
-BETTER_BLIND = 0.02
-"""The same where only the mixture is known, in which other sounds are in the way."""
+BETTER_SUM = 0.02
+"""The same for the sum of all stems and the mixture; one stem alone does not fit to that."""
 
 VAGUE = 16
 """Samples by which the delays of single stems may miss that of their sum."""
@@ -43,14 +43,11 @@ def _lags(sound: Sound) -> dict[str, int]:
     """Delays by stem, of those that have one; of :data:`ALL` if the sum has one."""
     correlations = sound.correlations
     found = {}
-    for stem in sound.stems:
-        if sound.files.references:
-            lag = _lag(correlations.get((stem, REFERENCE)), BETTER)
-        else:
-            lag = _lag(correlations.get((stem, MIXTURE)), BETTER_BLIND)
+    for stem in sound.files.references:
+        lag = _lag(correlations.get(stem), BETTER)
         if lag:
             found[stem] = lag
-    total = _lag(correlations.get((SUM, MIXTURE)), BETTER_BLIND)
+    total = _lag(correlations.get(SUM), BETTER_SUM)
     near = [stem for stem, lag in found.items() if abs(lag - total) <= VAGUE]
     # One stem with many high frequencies can pull the sum with it.
     if not total or (sound.files.references and 2 * len(near) < len(sound.stems)):
