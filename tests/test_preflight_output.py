@@ -48,10 +48,11 @@ def noise(rng: np.random.Generator, low_hz: float, high_hz: float) -> NDArray[np
     spectrum = np.fft.rfft(rng.standard_normal(SAMPLES))
     frequencies = np.fft.rfftfreq(SAMPLES, 1 / RATE_HZ)
     spectrum[(frequencies < low_hz) | (frequencies > high_hz)] = 0
-    sound = np.fft.irfft(spectrum, SAMPLES)
+    sound: NDArray[np.float64] = np.fft.irfft(spectrum, SAMPLES)
     knots = rng.uniform(0.2, 1, 25)
     loudness = np.interp(np.arange(SAMPLES), np.linspace(0, SAMPLES, 25), knots)
-    return 0.05 * loudness * sound / sound.std()
+    result: NDArray[np.float64] = 0.05 * loudness * sound / sound.std()
+    return result
 
 
 @functools.cache

@@ -53,7 +53,7 @@ class Submitter(SmallRepository):
 
     def there(self, *words: str) -> str:
         """Ask the remote."""
-        command = ["git", "--git-dir", self.remote, *words]
+        command = ["git", "--git-dir", str(self.remote), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean())
         return done.stdout.strip()
 
