@@ -22,6 +22,9 @@ CLEARLY_ALL = 1.25
 ALIKE = 0.9
 """Correlation of sum and mixture from which their gain means something."""
 
+OPPOSED = -0.3
+"""Correlation with its true stem below which an estimate is upside down, whatever its level."""
+
 EXPLAINED = 0.06
 """Share of the mixture that may be left if the stems with some gains are to explain it: -12 dB."""
 
@@ -61,6 +64,10 @@ def wrong(sound: Sound) -> dict[str, float]:
         for stem, gain in gains.items()
         if not sound.files.references or _confirmed(products, stem, gain)
     }
+    for stem in sound.files.references:
+        likeness = products.likeness(estimate(stem), reference(stem))
+        if likeness < OPPOSED:
+            single.setdefault(stem, -1.0)
     alike = all(1 / CLEARLY < gain / common < CLEARLY for gain in single.values())
     if not 1 / CLEARLY_ALL < common < CLEARLY_ALL and (alike or not single):
         return {"all stems": common}
