@@ -65,13 +65,19 @@ def wrong(sound: Sound) -> dict[str, float]:
         if not sound.files.references or _confirmed(products, stem, gain)
     }
     for stem in sound.files.references:
-        likeness = products.likeness(estimate(stem), reference(stem))
-        if likeness < OPPOSED:
+        # High sounds are upside down one sample later: that is a delay, and no polarity.
+        if products.likeness(estimate(stem), reference(stem)) < OPPOSED and _in_time(sound, stem):
             single.setdefault(stem, -1.0)
     alike = all(1 / CLEARLY < gain / common < CLEARLY for gain in single.values())
     if not 1 / CLEARLY_ALL < common < CLEARLY_ALL and (alike or not single):
         return {"all stems": common}
     return single
+
+
+def _in_time(sound: Sound, stem: str) -> bool:
+    """Whether a stem fits best to its true stem as it is, upside down or not."""
+    correlation = sound.correlations.get(stem)
+    return correlation is not None and correlation.lag == 0
 
 
 def _gains(products: Products, stems: tuple[str, ...]) -> dict[str, float]:
