@@ -14,6 +14,7 @@ from pathlib import Path
 from evaluator import metrics
 from evaluator.errors import EvaluationError
 from evaluator.grading import command
+from evaluator.preflight import command as preflight
 from evaluator.songs import STEMS, detect_track
 
 # The rest is imported once there is something to score: --help must not wait for numpy.
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if words[:1] == ["grade"]:
             raise SystemExit(command.main(words[1:]))
+        if words[:1] == ["preflight"]:
+            raise SystemExit(preflight.main(words[1:]))
         table = _evaluate(_parser().parse_args(words))
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)

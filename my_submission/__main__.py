@@ -3,6 +3,7 @@
     python -m my_submission separate SONG... -o DIR
     python -m my_submission list
     python -m my_submission plan
+    python -m my_submission describe
     python -m my_submission fetch NAME...
     python -m my_submission verify
     python -m my_submission import NAME FILE
@@ -20,11 +21,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from my_submission import recipe, separators, tracks
-from my_submission.commands import complain, fetch, import_, say, verify
+from my_submission.commands import complain, describe, fetch, import_, say, verify
 from my_submission.errors import ConfigError, DemixError, SongError
 
-WEIGHTS = {"fetch": fetch, "verify": verify, "import": import_}
-"""Commands about files of weights."""
+COMMANDS = {"describe": describe, "fetch": fetch, "verify": verify, "import": import_}
+"""Commands that are modules."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return list_()
         if options.command == "plan":
             return plan_(options)
-        if options.command in WEIGHTS:
-            run: Callable[[argparse.Namespace], int] = WEIGHTS[options.command].run
+        if options.command in COMMANDS:
+            run: Callable[[argparse.Namespace], int] = COMMANDS[options.command].run
             return run(options)
         return separate(options)
     except DemixError as error:
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seconds", type=float, default=240.0, help="length of the song")
     add_recipe(command)
-    for module in WEIGHTS.values():
+    for module in COMMANDS.values():
         module.add(commands)
     command = commands.add_parser(
         "separate",

@@ -56,6 +56,15 @@ class Bag:
             for index, member in enumerate(self.members)
         }
 
+    def needed(self, stems: Sequence[str] | None = None, suffix: str = "") -> list[str]:
+        """Names in the register of the members that count for some stems; None: for all.
+
+        >>> Bag(name="", generation=4, members="ab", weights={"bass": [0, 2]}).needed(["bass"])
+        ['demucs_v4_b']
+        """
+        shares, files = self.shares(self.stems if stems is None else stems), self.files(suffix)
+        return [files[member] for member in self.members if any(shares[member])]
+
     def files(self, suffix: str = "") -> dict[str, str]:
         """Names of the members' files in the register, by member."""
         return {one: f"demucs_v{self.generation}_{one}{suffix}" for one in self.members}

@@ -48,6 +48,14 @@ class Registry:
         text = Path(folder, f"{name}.py").read_text(encoding="utf-8")
         return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
+    def has(self, name: str, function: str) -> bool:
+        """Whether a module has a function of that name, found out without importing it."""
+        if name not in self.names():
+            return False
+        (folder,) = self.paths
+        tree = ast.parse(Path(folder, f"{name}.py").read_text(encoding="utf-8"))
+        return any(isinstance(one, ast.FunctionDef) and one.name == function for one in tree.body)
+
     def module(self, name: str) -> ModuleType:
         """Import one module.
 
@@ -65,15 +73,23 @@ class Registry:
             ConfigError: there is none of that name, or it has no such option or refuses one.
         """
         make = self.module(name).build
-        known = list(inspect.signature(make).parameters)
-        for option in options or {}:
-            if option not in known:
-                hint = did_you_mean(option, known)
-                raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{hint}")
+        self.check_options(name, options or {})
         try:
             return make(**options or {})
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{self.kind} {name!r} refuses its options: {error}") from error
+
+    def check_options(self, name: str, options: Mapping[str, Any]) -> None:
+        """Raise unless a module's ``build`` has all of some options.
+
+        Raises:
+            ConfigError: there is no such module, or it has no such option.
+        """
+        known = list(inspect.signature(self.module(name).build).parameters)
+        for option in options:
+            if option not in known:
+                hint = did_you_mean(option, known)
+                raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{hint}")
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

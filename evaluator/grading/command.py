@@ -94,7 +94,7 @@ def grade(options: argparse.Namespace) -> int:
     run = Grade(
         place=place(options),
         profile=profile,
-        songs=_chosen(find_songs(data, profile.track), options.songs),
+        songs=chosen(find_songs(data, profile.track), options.songs),
         output=options.output,
         environment=environment(options.env),
     )
@@ -225,7 +225,7 @@ def _submitted_track(folder: Path) -> str:
     return "cdx" if "cdx" in str(challenge) else "mdx"
 
 
-def _chosen(songs: Sequence["Song"], names: Sequence[str] | None) -> Sequence["Song"]:
+def chosen(songs: Sequence["Song"], names: Sequence[str] | None) -> Sequence["Song"]:
     """Songs by name."""
     if names is None:
         return songs

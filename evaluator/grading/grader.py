@@ -10,6 +10,7 @@ would cost everything, and the report says so.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -196,7 +197,7 @@ class Grade:
             with _Session(self) as session:
                 beginning = session.begin()
                 if beginning.outcome != records.OK:
-                    yield beginning
+                    yield session.ended(beginning)
                     return
                 result = None
                 while waiting and (result is None or session.alive):
@@ -302,11 +303,7 @@ class _Session:
                 lines = reader.read(100_000).splitlines()
         except OSError:
             lines = []
-        return Beginning(
-            import_s=beginning.import_s,
-            load_s=beginning.load_s,
-            connections=tuple(dict.fromkeys(lines)),
-        )
+        return dataclasses.replace(beginning, connections=tuple(dict.fromkeys(lines)))
 
     def _ask(self, question: Mapping[str, Any]) -> None:
         """Send a line; nobody may be there to read it."""

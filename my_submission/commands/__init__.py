@@ -1,4 +1,4 @@
-"""Commands of ``python -m my_submission`` about files of weights, one module each.
+"""Commands of ``python -m my_submission`` about weights and what is submitted, one module each.
 
 Each has ``add``, which describes its arguments, and ``run``, which returns the exit status. Here is
 how all commands speak: paths on stdout, one a line, and errors on stderr, one a line.

@@ -8,9 +8,11 @@ memory does not depend on the length of a song.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from my_submission.errors import ConfigError
 from my_submission.registry import Registry
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
@@ -161,6 +163,28 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
         CheckpointError: its weights are missing or damaged.
     """
     return cast("Separator", _registry.build(name, options))
+
+
+def uses(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Names in the register of the weights that :func:`build` would open.
+
+    A separator that opens weights has a function ``uses`` beside its ``build``, with those of
+    the options that matter. Modules that have none are not imported.
+
+    Raises:
+        ConfigError: no separator has that name, or it refuses an option.
+    """
+    if name in names() and not _registry.has(name, "uses"):
+        return ()
+    given = dict(options or {})
+    _registry.check_options(name, given)
+    function = _registry.module(name).uses
+    known = inspect.signature(function).parameters
+    try:
+        found = function(**{key: value for key, value in given.items() if key in known})
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigError(f"separator {name!r} refuses its options: {error}") from error
+    return tuple(found)
 
 
 def distinct(stems: object) -> tuple[str, ...]:

@@ -106,6 +106,18 @@ def chunking(segment_s: float) -> Chunking:
     )
 
 
+def uses(
+    variant: str = "subband",
+    stem: str | Sequence[str] = "vocals",
+    *,
+    checkpoint: str | Sequence[str] | None = None,
+) -> list[str]:
+    """Names of the files in the register; arguments are those of :func:`build`."""
+    if checkpoint is not None:
+        return [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
+    return [f"bytesep_{variant}_{name}" for name in ([stem] if isinstance(stem, str) else stem)]
+
+
 def build(
     variant: str = "subband",
     stem: str | Sequence[str] = "vocals",
@@ -130,6 +142,7 @@ def build(
         ConfigError: there is no such precision.
         ValueError: an option is not as it should be.
     """
+    names = uses(variant, stem, checkpoint=checkpoint)
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
     stems = distinct([stem] if isinstance(stem, str) else stem)
@@ -137,9 +150,6 @@ def build(
         raise ValueError(f"stem must be of {', '.join(COMPLEMENTS)}, got {stem!r}")
     if rest and len(stems) > 1:
         raise ValueError(f"rest needs a single stem, got {stem!r}")
-    names = [f"bytesep_{variant}_{name}" for name in stems]
-    if checkpoint is not None:
-        names = [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
     if len(names) != len(stems):
         raise ValueError(f"expected one checkpoint for each of {list(stems)}, got {checkpoint!r}")
     cut = chunking(chunk_s)

@@ -84,10 +84,15 @@ class ConvTasNet:
         return torch.cat([mask, above])
 
 
+def uses() -> list[str]:
+    """Names of the files in the register."""
+    return ["conv_tasnet_speech"]
+
+
 def build() -> ConvTasNet:
     """Open the network of the installed package that carries it.
 
     Raises:
         CheckpointError: the file is missing or altered.
     """
-    return ConvTasNet(checkpoints.session(checkpoints.find("conv_tasnet_speech")))
+    return ConvTasNet(checkpoints.session(checkpoints.find(uses()[0])))

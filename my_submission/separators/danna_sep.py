@@ -217,6 +217,11 @@ def adapt(
     return DannaSep(networks=ready, weights=weights, chunking=cut)
 
 
+def uses(*, fast: bool = False, only: str = "") -> list[str]:
+    """Names of the files in the register; arguments are those of :func:`build`."""
+    return [f"danna_{name}" for name in blend(fast=fast, only=only)]
+
+
 def build(
     *,
     fast: bool = False,

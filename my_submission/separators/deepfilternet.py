@@ -150,11 +150,16 @@ def running_mean(table: NDArray[np.float32], start: NDArray[np.float64]) -> NDAr
     return means
 
 
+def uses() -> list[str]:
+    """Names of the files in the register."""
+    return ["deepfilternet3"]
+
+
 def build() -> DeepFilterNet:
     """Open the networks of the installed package that carries them.
 
     Raises:
         CheckpointError: the file is missing or altered.
     """
-    sessions = checkpoints.sessions(checkpoints.find("deepfilternet3"))
+    sessions = checkpoints.sessions(checkpoints.find(uses()[0]))
     return DeepFilterNet(sessions["enc"], sessions["erb_dec"], sessions["df_dec"])

@@ -55,6 +55,11 @@ def adapt(
     )
 
 
+def uses(checkpoint: str = "demucs_v1") -> list[str]:
+    """Names of the files in the register."""
+    return [checkpoint]
+
+
 def build(
     checkpoint: str = "demucs_v1",
     chunk_s: float = 10.0,

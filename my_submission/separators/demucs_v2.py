@@ -118,6 +118,11 @@ def adapt(
     )
 
 
+def uses(checkpoint: str = "demucs_v2") -> list[str]:
+    """Names of the files in the register."""
+    return [checkpoint]
+
+
 def build(
     checkpoint: str = "demucs_v2",
     chunk_s: float = 40.0,

@@ -11,6 +11,11 @@ from my_submission import bags
 from my_submission.hybrid import OVERLAP, Hybrid
 
 
+def uses(bag: str = "htdemucs", stems: Sequence[str] | None = None, files: str = "") -> list[str]:
+    """Names of the files in the register; arguments are those of :func:`build`."""
+    return bags.find(bag, generation=4).needed(stems, files)
+
+
 def build(
     bag: str = "htdemucs",
     stems: Sequence[str] | None = None,

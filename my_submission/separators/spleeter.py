@@ -118,6 +118,11 @@ class Spleeter:
         return torch.cat([mask, above], dim=3).transpose(2, 3)
 
 
+def uses(stems: int = 2) -> list[str]:
+    """Names of the files in the register; the argument is that of :func:`build`."""
+    return [f"spleeter_{stems}stems_{stem}" for stem in STEMS[stems]]
+
+
 def build(precision: str = "fp32", stems: int = 2, above: str = "average") -> Spleeter:
     """Load the networks; those of 2 stems come with an installed package.
 

@@ -62,6 +62,11 @@ def chunking(network: Chunked) -> Chunking:
     )
 
 
+def uses(weights: str) -> list[str]:
+    """Names of the files in the register."""
+    return [weights]
+
+
 def build(weights: str, precision: str = "fp32") -> Trained:
     """Load a network.
 

@@ -22,7 +22,9 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 STEMS = ("bass", "drums", "other", "vocals")
@@ -97,9 +99,15 @@ class Wrapper:
         if os.environ.get("GRADER_INSPECTS") and hasattr(self._wrapper, "model"):
             self._watched = self._wrapper.model = Watched(self._wrapper.model)
 
-    def separate(self, song: str) -> dict[str, Any]:
-        """Separate the song of a folder and describe what was returned."""
+    def separate(self, song: str) -> None:
+        """Separate the song of a folder."""
+        if self._watched:
+            self._watched.returned = {}
         self._wrapper.separate_music_file(song)
+
+    @property
+    def returned(self) -> dict[str, Any]:
+        """What the model returned for the last song, even if the wrapper could not write it."""
         return self._watched.returned if self._watched else {}
 
 
@@ -120,14 +128,16 @@ class Predictor:
         if hasattr(self._predictor, "prediction_setup"):
             self._predictor.prediction_setup()
 
-    def separate(self, song: str) -> dict[str, Any]:
+    returned: Mapping[str, Any] = MappingProxyType({})
+    """Nothing: it writes its files itself."""
+
+    def separate(self, song: str) -> None:
         """Separate the song of a folder."""
         target = Path(os.environ["AICROWD_PUBLIC_SHARED_DIR"], "predictions", song)
         target.mkdir(exist_ok=True)
         paths = {f"{stem}_file_path": str(target / f"{stem}.wav") for stem in STEMS}
         mixture = Path(os.environ["AICROWD_DATASET_DIR"], song, "mixture.wav")
         self._predictor.prediction(mixture_file_path=str(mixture), **paths)
-        return {}
 
 
 INTERFACES: dict[str, Any] = {"wrapper": Wrapper, "predictor": Predictor}
@@ -201,10 +211,9 @@ def main() -> None:
 
     for line in questions:
         asked = json.loads(line)
-        returned: dict[str, Any] = {}
         try:
             signal.setitimer(signal.ITIMER_REAL, asked["limit_s"])
-            returned = submission.separate(asked["song"])
+            submission.separate(asked["song"])
             signal.setitimer(signal.ITIMER_REAL, 0)
             outcome, message = "ok", ""
         except TooLateError:
@@ -213,6 +222,7 @@ def main() -> None:
             outcome, message = "error", shown(error)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+        returned = dict(submission.returned)
         say(song=asked["song"], outcome=outcome, message=message, returned=returned)
 
 

@@ -1,0 +1,113 @@
+"""What the checks of a repository look at: files, git's view of them, and the recipe's facts."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluator.errors import EvaluationError
+from evaluator.preflight import description
+from evaluator.preflight.description import Description
+from evaluator.preflight.git import Git
+
+LFS_LIMIT_BYTES = 5_000_000
+"""AIcrowd's submit.sh puts files above 5 MB under LFS."""
+
+REMOTE = "aicrowd"
+"""Name that AIcrowd's kits give to the remote."""
+
+BRANCH = "master"
+"""Branch that AIcrowd's kits push."""
+
+CONTEST_FILE = "aicrowd.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """A folder that is to be pushed.
+
+    Attributes:
+        folder: top of a git repository.
+        lfs_limit_bytes: files above this are to be tracked by LFS.
+        remote: name of the remote.
+        branch: name of the branch that the remote has.
+    """
+
+    folder: Path
+    lfs_limit_bytes: int = LFS_LIMIT_BYTES
+    remote: str = REMOTE
+    branch: str = BRANCH
+
+    def __post_init__(self) -> None:
+        top = self.git.run("rev-parse", "--show-toplevel")
+        if top.returncode:
+            raise EvaluationError(
+                f"expected a git repository at {str(self.folder)!r}, but git says: "
+                f"{top.stderr.strip()}; name the folder of the submission, or run: git init"
+            )
+        found = Path(top.stdout.removesuffix("\n"))
+        if found.resolve() != self.folder.resolve():
+            raise EvaluationError(
+                f"expected the top of a git repository, got {str(self.folder)!r}, which lies in "
+                f"{str(found)!r}; name that"
+            )
+
+    @property
+    def git(self) -> Git:
+        """To ask about it."""
+        return Git(self.folder)
+
+    @functools.cached_property
+    def tracked(self) -> frozenset[str]:
+        """Files that git tracks, relative to the folder."""
+        return frozenset(self.git.names("ls-files", "-z"))
+
+    @functools.cached_property
+    def untracked(self) -> frozenset[str]:
+        """Files that git does not track, and does not ignore either."""
+        return frozenset(self.git.names("ls-files", "-z", "--others", "--exclude-standard"))
+
+    @functools.cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of each file that is tracked or may be added, where it is a plain file."""
+        found = {}
+        for name in sorted(self.tracked | self.untracked):
+            path = self.folder / name
+            if path.is_file() and not path.is_symlink():
+                found[name] = path.stat().st_size
+        return found
+
+    @functools.cached_property
+    def blobs(self) -> Mapping[str, int]:
+        """Bytes that git itself holds for each tracked file: few, where LFS has the rest."""
+        lines = self.git.names("ls-files", "-z", "--stage")
+        objects = {line.partition("\t")[2]: line.split()[1] for line in lines}
+        wanted = "".join(f"{name}\n" for name in objects.values())
+        answer = self.git.text("cat-file", "--batch-check=%(objectsize)", given=wanted)
+        sizes = [int(line) if line.isdigit() else 0 for line in answer.splitlines()]
+        return dict(zip(objects, sizes, strict=True))
+
+    def by_lfs(self, names: list[str]) -> set[str]:
+        """Which files .gitattributes gives to LFS."""
+        given = "".join(f"{name}\0" for name in names)
+        words = self.git.names("check-attr", "-z", "--stdin", "filter", given=given)
+        return {words[at] for at in range(0, len(words), 3) if words[at + 2] == "lfs"}
+
+    @functools.cached_property
+    def contest(self) -> Mapping[str, Any] | str:
+        """The table in aicrowd.json, or what is wrong with it."""
+        path = self.folder / CONTEST_FILE
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return "is missing"
+        except (OSError, ValueError, RecursionError) as error:
+            return f"is no JSON ({error})"
+        return table if isinstance(table, dict) else "holds no table"
+
+    @functools.cached_property
+    def described(self) -> Description | str:
+        """What the submission says of its recipe and weights, or why it says nothing."""
+        return description.of(self.folder)

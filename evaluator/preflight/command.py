@@ -1,0 +1,216 @@
+"""``python -m evaluator preflight``: what the grader would hide or punish, one line each.
+
+First the repository, then a run of the submission on songs, as ``grade`` makes one. The status is
+0 if nothing is wrong, 1 if there are faults, and 2 if the question was wrong; notes alone leave it
+at 0.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluator.errors import EvaluationError
+from evaluator.grading import command as grading
+from evaluator.grading.profiles import PROFILES, Profile
+from evaluator.preflight import FAULT, OUTPUT, RECORDS, REPOSITORY, Finding, findings
+from evaluator.preflight.checkout import BRANCH, LFS_LIMIT_BYTES, REMOTE, Checkout
+
+if TYPE_CHECKING:  # --help must not wait for numpy
+    from evaluator.preflight.graded import Graded
+
+INSPECTS = True
+"""Arrays are looked at before the wrapper writes them, which hides NaN and clips."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its status.
+
+    Raises:
+        EvaluationError: the question was wrong.
+    """
+    options = parser().parse_args(arguments)
+    if options.json is not None:
+        from evaluator.report import check_writable
+
+        check_writable(options.json)
+    found = []
+    for one in all_findings(options):
+        print(one, flush=True)
+        found.append(one)
+    if options.json is not None:
+        from evaluator.report import write_report
+
+        write_report(options.json, as_json(found))
+    print(summary(found), file=sys.stderr)
+    return 1 if faults(found) else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the arguments."""
+    result = argparse.ArgumentParser(
+        prog="python -m evaluator preflight",
+        description="Find what the grader hides or punishes, before anything is pushed. One line "
+        "for each finding: what, why, how to mend it. Exit status: 0 no faults, 1 faults, 2 bad "
+        "input.",
+    )
+    run = result.add_mutually_exclusive_group()
+    run.add_argument("--no-run", action="store_true", help="look at the repository alone")
+    run.add_argument(
+        "--graded", type=Path, metavar="DIR", help="look at the output of a grade that there was"
+    )
+    result.add_argument("--json", type=Path, metavar="FILE", help="write all findings as JSON")
+    add_repository_options(result)
+    grading.add_run_options(result)
+    result.set_defaults(output=Path("evaluator_outputs/preflight"))
+    return result
+
+
+def add_repository_options(parser: argparse.ArgumentParser) -> None:
+    """Add what describes the repository and its remote."""
+    parser.add_argument(
+        "--remote", default=REMOTE, metavar="NAME", help="git's name of AIcrowd (%(default)s)"
+    )
+    parser.add_argument(
+        "--branch", default=BRANCH, metavar="NAME", help="branch that it has (%(default)s)"
+    )
+    parser.add_argument(
+        "--lfs-limit",
+        type=float,
+        default=LFS_LIMIT_BYTES / 1e6,
+        metavar="MB",
+        help="files above it are for LFS (%(default)g)",
+    )
+
+
+def checkout(options: argparse.Namespace) -> Checkout:
+    """The repository that the options describe.
+
+    Raises:
+        EvaluationError: it is none.
+    """
+    if not options.lfs_limit > 0:
+        raise EvaluationError(f"expected --lfs-limit above 0, got {options.lfs_limit:g}")
+    return Checkout(
+        folder=options.submission,
+        lfs_limit_bytes=round(options.lfs_limit * 1e6),
+        remote=options.remote,
+        branch=options.branch,
+    )
+
+
+def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -> Iterator[Finding]:
+    """Look at all that the options ask for.
+
+    Args:
+        options: of :func:`parser`.
+        leaving_out: names of checks that are not wanted.
+
+    Raises:
+        EvaluationError: the question was wrong.
+    """
+    repository = checkout(options)
+    yield from findings(REPOSITORY, repository, leaving_out)
+    if options.no_run:
+        return
+    graded = of_folder(options) if options.graded else of_run(options)
+    for kind in (RECORDS, OUTPUT):
+        yield from findings(kind, graded, leaving_out)
+
+
+def of_run(options: argparse.Namespace) -> "Graded":
+    """Run the submission on songs, and collect what is known of that.
+
+    Raises:
+        EvaluationError: it cannot be run.
+    """
+    from evaluator.grading.grader import Grade
+    from evaluator.songs import find_songs
+
+    profile, data = grading.profile_and_data(options)
+    songs = find_songs(data, profile.track)
+    run = Grade(
+        place=grading.place(options),
+        profile=profile,
+        songs=grading.chosen(songs, options.songs),
+        output=options.output,
+        inspects=INSPECTS,
+        environment=grading.environment(options.env),
+    )
+    print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
+    for _ in run.run():
+        pass  # all is in its folder
+    return _of_folder(options.output, profile)
+
+
+def of_folder(options: argparse.Namespace) -> "Graded":
+    """Read what a grade left in a folder.
+
+    Raises:
+        EvaluationError: it is none.
+    """
+    from evaluator.grading.grader import JOURNAL
+
+    if not (options.graded / JOURNAL).is_file():
+        raise EvaluationError(
+            f"expected the output of a grade in {str(options.graded)!r}, found no {JOURNAL}; "
+            "run: python -m evaluator grade --output DIR"
+        )
+    if options.profile:
+        profile = PROFILES[options.profile]
+    else:
+        from evaluator.songs import detect_track
+
+        profile = PROFILES[f"{detect_track(options.graded / 'references')}23"]
+    return _of_folder(options.graded, profile)
+
+
+def _of_folder(folder: Path, profile: Profile) -> "Graded":
+    """What a grade left in a folder."""
+    from evaluator.grading.grader import JOURNAL
+    from evaluator.grading.records import Beginning, of_json
+    from evaluator.preflight.graded import Graded
+
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+        records = [of_json(json.loads(line)) for line in lines]
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"expected the records of a grade in {str(folder / JOURNAL)!r}, but: {error}; "
+            "grade again"
+        ) from error
+    return Graded(
+        profile=profile,
+        beginnings=tuple(one for one in records if isinstance(one, Beginning)),
+        results=tuple(one for one in records if not isinstance(one, Beginning)),
+        dataset=folder / "references",
+        predictions=folder / "predictions",
+    )
+
+
+def faults(found: Sequence[Finding]) -> int:
+    """How many findings are faults."""
+    return sum(one.severity == FAULT for one in found)
+
+
+def summary(found: Sequence[Finding]) -> str:
+    """All findings in a few words.
+
+    >>> summary([])
+    '0 faults, 0 notes'
+    """
+    count = faults(found)
+    return f"{count} fault{'s' * (count != 1)}, {len(found) - count} notes"
+
+
+def as_json(found: Sequence[Finding]) -> str:
+    """All findings as one JSON object."""
+    table = {
+        "faults": faults(found),
+        "notes": len(found) - faults(found),
+        "findings": [dataclasses.asdict(one) for one in found],
+    }
+    return json.dumps(table, indent=2) + "\n"

@@ -1,0 +1,116 @@
+"""The files of one song that was separated, and how any part of them is read."""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from evaluator.audio import Layout, probe
+from evaluator.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class SongFiles:
+    """Files of a song.
+
+    Attributes:
+        name: of its folder.
+        estimates: where each stem should lie.
+        references: true stems, all of them or none.
+        mixture: one file, or left and right.
+    """
+
+    name: str
+    estimates: Mapping[str, Path]
+    references: Mapping[str, Path]
+    mixture: tuple[Path, ...]
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """What estimates must be like: the mixture, and stereo where it is two files.
+
+        Raises:
+            EvaluationError: the mixture is damaged.
+        """
+        layouts = [probe(path) for path in self.mixture]
+        channels = sum(layout.channels for layout in layouts)
+        return Layout(layouts[0].sample_rate_hz, channels, layouts[0].samples)
+
+    @functools.cached_property
+    def wrong(self) -> Mapping[str, str]:
+        """What is wrong with the form of estimates, by stem."""
+        found = {}
+        for stem, path in self.estimates.items():
+            if not path.is_file():
+                found[stem] = "no file"
+                continue
+            try:
+                layout = probe(path)
+            except EvaluationError as error:
+                found[stem] = f"a damaged file ({error})"
+                continue
+            if layout != self.layout:
+                found[stem] = str(layout)
+        return found
+
+
+class Reader:
+    """Reads parts of a song's files, ``(samples, channels)``; beyond their ends is silence."""
+
+    def __init__(self, files: SongFiles) -> None:
+        self._files = files
+        self._open: dict[Path, soundfile.SoundFile] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._open.values():
+            file.close()
+
+    def estimate(self, stem: str, start: int, stop: int) -> NDArray[np.float64]:
+        """Part of an estimate; it need not be finite."""
+        return self._read([self._files.estimates[stem]], start, stop)
+
+    def reference(self, stem: str, start: int, stop: int) -> NDArray[np.float64]:
+        """Part of a true stem; mono is repeated in all channels."""
+        return self._read([self._files.references[stem]], start, stop)
+
+    def mixture(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Part of the mixture."""
+        return self._read(self._files.mixture, start, stop)
+
+    def _read(self, paths: Sequence[Path], start: int, stop: int) -> NDArray[np.float64]:
+        """Read the same part of files, side by side."""
+        result = np.zeros((stop - start, self._files.layout.channels))
+        inner = slice(max(start, 0), min(stop, self._files.layout.samples))
+        parts = [self._part(path, inner) for path in paths]
+        # A mono file fills all channels.
+        result[inner.start - start : inner.stop - start] = np.concatenate(parts, axis=1)
+        return result
+
+    def _part(self, path: Path, part: slice) -> NDArray[np.float64]:
+        """Read a part of one file that lies inside it."""
+        try:
+            if path not in self._open:
+                self._open[path] = soundfile.SoundFile(os.fsencode(path))
+            file = self._open[path]
+            file.seek(part.start)
+            audio: NDArray[np.float64] = file.read(part.stop - part.start, always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise EvaluationError(
+                f"expected {part.stop} samples in {str(path)!r}, which cannot be read ({error}); "
+                "write it again"
+            ) from error
+        if len(audio) != part.stop - part.start:
+            raise EvaluationError(
+                f"expected {part.stop} samples in {str(path)!r}, found "
+                f"{part.start + len(audio)}; write it again"
+            )
+        return audio

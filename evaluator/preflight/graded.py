@@ -1,0 +1,89 @@
+"""What the checks of a run look at: the grader's records, and the files on both sides."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluator.errors import EvaluationError
+from evaluator.grading.profiles import Profile
+from evaluator.grading.records import OK, Beginning, SongResult
+from evaluator.grading.taking import stem_file
+from evaluator.preflight.files import SongFiles
+from evaluator.preflight.sound import Sound
+from evaluator.songs import STEMS, find_songs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graded:
+    """What is known of a run of the submission on some songs.
+
+    Attributes:
+        profile: limits of the server, and the track.
+        beginnings: what happened before the first song, for each time that the submission was
+            started.
+        results: what happened to each song; there may be none, if only the files are known.
+        dataset: folder of the songs in the grader's layout, with true stems beside the mixtures
+            where there are any; None if there are no files to look at.
+        predictions: folder of the songs as they were separated, in the grader's layout; or None.
+    """
+
+    profile: Profile
+    beginnings: tuple[Beginning, ...] = ()
+    results: tuple[SongResult, ...] = ()
+    dataset: Path | None = None
+    predictions: Path | None = None
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the track's stems, in the board's order."""
+        return STEMS[self.profile.track]
+
+    @functools.cached_property
+    def songs(self) -> tuple[SongFiles, ...]:
+        """Files of the songs that were asked for; some of their estimates may be missing.
+
+        Raises:
+            EvaluationError: there are no songs, or one has no mixture.
+        """
+        if self.dataset is None or self.predictions is None:
+            return ()
+        found = []
+        wanted = {result.name for result in self.results}
+        for song in find_songs(self.dataset, self.profile.track):
+            if wanted and song.name not in wanted:
+                continue
+            if not song.mixture:
+                raise EvaluationError(
+                    f"expected a mixture in {str(song.folder)!r}, found none; "
+                    "name a folder in the grader's layout"
+                )
+            estimates = {
+                stem: self._estimate(self.predictions, song.name, stem) for stem in self.stems
+            }
+            # Without all of them a question such as "which stem is it?" has no answer.
+            references = song.stems if len(song.stems) == len(self.stems) else {}
+            found.append(SongFiles(song.name, estimates, references, song.mixture))
+        return tuple(found)
+
+    @functools.cached_property
+    def failed(self) -> frozenset[str]:
+        """Names of songs without a result; their files may be anything."""
+        return frozenset(result.name for result in self.results if result.outcome != OK)
+
+    @functools.cached_property
+    def sounds(self) -> Mapping[str, Sound]:
+        """What can be said of each song's sound, by name; of songs that are complete and alike.
+
+        Raises:
+            EvaluationError: a mixture or a true stem is damaged.
+        """
+        return {
+            song.name: Sound(song)
+            for song in self.songs
+            if song.name not in self.failed and not song.wrong
+        }
+
+    def _estimate(self, folder: Path, song: str, stem: str) -> Path:
+        """Where the grader looks for a stem."""
+        return folder / song / stem_file(self.profile.track, song, stem)

@@ -1,0 +1,46 @@
+"""More than full scale: 16-bit files cut it off."""
+
+from collections.abc import Iterator
+
+from evaluator.preflight import Finding, fault, listed, note
+from evaluator.preflight.graded import Graded
+
+LOUD = 2.0
+"""Peaks from here on are no overshoot of a separation: twice full scale."""
+
+MANY = 1e-4
+"""Share of samples at full scale from which it is not a few peaks of a loud song."""
+
+WHY = "a 16-bit file cuts off what is at full scale or above, and the rest is distortion"
+HOW = "check the level (undo what normalised the input), and return floats with full scale at 1"
+
+
+def find(graded: Graded) -> Iterator[Finding]:
+    """Look at the peaks that were returned, and count samples at full scale in the files.
+
+    A song that is itself mastered to full scale may have that many such samples again.
+    """
+    bad: dict[str, str] = {}
+    few: dict[str, str] = {}
+    for result in graded.results:
+        for stem, returned in result.returned.items():
+            place = f"{result.name!r} ({stem})"
+            if returned.peak >= LOUD:
+                bad[place] = f"{place} with a peak of {returned.peak:.3g}"
+            elif returned.peak >= 1:
+                few[place] = f"{place} with a peak of {returned.peak:.3f}"
+    for name, sound in graded.sounds.items():
+        products = sound.products
+        for stem in sound.stems:
+            place, count = f"{name!r} ({stem})", products.full[stem]
+            if count > MANY * products.values + products.mixture_full:
+                bad.setdefault(place, f"{place} with {count / products.values:.2%} at full scale")
+    few = {place: text for place, text in few.items() if place not in bad}
+    if bad:
+        yield fault(f"clipped: {listed(sorted(bad.values()))}", WHY, HOW)
+    if few:
+        yield note(
+            f"peaks above full scale: {listed(sorted(few.values()))}",
+            "a 16-bit file cuts them off; of a loud song, a few are no harm",
+            "leave them, unless quiet songs have them too",
+        )

@@ -1,0 +1,24 @@
+"""NaN or infinity among the samples: a 16-bit file has full scale in their place."""
+
+from collections.abc import Iterator
+
+from evaluator.preflight import Finding, fault, listed
+from evaluator.preflight.graded import Graded
+
+WHY = "a 16-bit file gets noise at full scale in their place, and nobody is told"
+HOW = "find where the network makes them (float16? a logarithm or division of silence?)"
+
+
+def find(graded: Graded) -> Iterator[Finding]:
+    """Look at the arrays that were returned, and at files that can hold such samples."""
+    places = {
+        f"{result.name!r} ({stem})"
+        for result in graded.results
+        for stem, returned in result.returned.items()
+        if not returned.finite
+    }
+    for name, sound in graded.sounds.items():
+        unfit = sound.products.unfit
+        places |= {f"{name!r} ({stem})" for stem in sound.stems if unfit[stem]}
+    if places:
+        yield fault(f"NaN or infinity in {listed(sorted(places))}", WHY, HOW)

@@ -1,0 +1,141 @@
+"""Inner products of a song's files, from which follows every gain and every exchange.
+
+One pass over the files in constant memory.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.preflight.files import Reader, SongFiles
+
+BLOCK = 2**18
+"""Samples of a song that are in memory at a time."""
+
+FULL_SCALE = 1 - 2**-15
+"""The largest value in a 16-bit file."""
+
+SILENT = 1e-4
+"""Root mean square below which nothing is said of a file: 3 steps of a 16-bit file."""
+
+MIXTURE = "mixture"
+
+TOTAL = "sum of the estimates"
+
+TINY = 1e-30
+"""Keeps ratios of nothing finite."""
+
+
+def estimate(stem: str) -> str:
+    """Name of a separated stem among a song's files."""
+    return f"estimate {stem}"
+
+
+def reference(stem: str) -> str:
+    """Name of a true stem among a song's files."""
+    return f"reference {stem}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products:
+    """Inner products of files, which have the names that this module gives them.
+
+    Attributes:
+        total: of all channels of all files with each other.
+        rows: first row and column of each file in it.
+        values: samples times channels.
+        unfit: number of samples that are NaN or infinite, by stem; they count as silence.
+        full: number of samples at full scale, by stem.
+        mixture_full: number of samples at full scale in the mixture.
+    """
+
+    total: NDArray[np.float64]
+    rows: Mapping[str, int]
+    values: int
+    unfit: Mapping[str, int]
+    full: Mapping[str, int]
+    mixture_full: int
+
+    @classmethod
+    def of(cls, files: SongFiles) -> Self:
+        """Read all files of a song.
+
+        Raises:
+            EvaluationError: one is damaged.
+        """
+        stems, channels = list(files.estimates), files.layout.channels
+        names = [*map(estimate, stems), *map(reference, files.references), MIXTURE, TOTAL]
+        total = np.zeros((len(names) * channels,) * 2)
+        unfit, full, mixture_full = dict.fromkeys(stems, 0), dict.fromkeys(stems, 0), 0
+        with Reader(files) as reader:
+            for start in range(0, files.layout.samples, BLOCK):
+                stop = min(start + BLOCK, files.layout.samples)
+                parts = []
+                for stem in stems:
+                    audio = reader.estimate(stem, start, stop)
+                    good = np.isfinite(audio)
+                    unfit[stem] += int(np.count_nonzero(~good))
+                    full[stem] += int(np.count_nonzero(np.abs(audio[good]) >= FULL_SCALE))
+                    parts.append(np.where(good, audio, 0))
+                parts += [reader.reference(stem, start, stop) for stem in files.references]
+                mixture = reader.mixture(start, stop)
+                mixture_full += int(np.count_nonzero(np.abs(mixture) >= FULL_SCALE))
+                whole = np.sum(parts[: len(stems)], axis=0)
+                block = np.concatenate([*parts, mixture, whole], axis=1)
+                total += block.T @ block
+        return cls(
+            total=total,
+            rows={name: index * channels for index, name in enumerate(names)},
+            values=files.layout.samples * channels,
+            unfit=unfit,
+            full=full,
+            mixture_full=mixture_full,
+        )
+
+    def product(self, one: str, other: str) -> float:
+        """Inner product of two files."""
+        return float(np.trace(self._block(one, other)))
+
+    def energy(self, name: str) -> float:
+        """Inner product of a file with itself."""
+        return self.product(name, name)
+
+    def silent(self, name: str) -> bool:
+        """Whether a file is too quiet to say anything of it."""
+        return self.energy(name) <= SILENT**2 * self.values
+
+    def likeness(self, one: str, other: str) -> float:
+        """Correlation of two files, from -1 to 1; 0 if one is silent."""
+        if self.silent(one) or self.silent(other):
+            return 0.0
+        return self.product(one, other) / math.sqrt(self.energy(one) * self.energy(other))
+
+    def width(self, name: str) -> float:
+        """Share of a stereo file's energy that is in the difference of left and right."""
+        weights = np.array([1.0, -1.0])
+        side = float(weights @ self._block(name, name) @ weights) / 2
+        return side / max(self.energy(name), TINY)
+
+    def sides(self, one: str, other: str) -> float:
+        """Correlation of the differences of left and right of two stereo files."""
+        weights = np.array([1.0, -1.0])
+        product, first, second = (
+            float(weights @ self._block(*pair) @ weights)
+            for pair in ((one, other), (one, one), (other, other))
+        )
+        return product / max(math.sqrt(max(first, 0) * max(second, 0)), TINY)
+
+    @property
+    def stereo(self) -> bool:
+        """Whether there is a left and a right channel."""
+        return len(self.total) == 2 * len(self.rows)
+
+    def _block(self, one: str, other: str) -> NDArray[np.float64]:
+        """Products of the channels of two files."""
+        first, second = self.rows[one], self.rows[other]
+        channels = len(self.total) // len(self.rows)
+        return self.total[first : first + channels, second : second + channels]

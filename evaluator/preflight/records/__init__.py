@@ -1,0 +1,1 @@
+"""Checks of times, memory and errors."""

@@ -1,0 +1,29 @@
+"""Songs without an answer, or with half of one."""
+
+from collections.abc import Iterator
+
+from evaluator.grading.records import DIED, ERROR, INCOMPLETE
+from evaluator.preflight import Finding, fault, listed
+from evaluator.preflight.graded import Graded
+
+HOW = {
+    DIED: "look for a segmentation fault: run it with python -X faulthandler",
+    ERROR: "mend the exception, or catch it and return shares of the mixture",
+    INCOMPLETE: "return all stems of the track by the names that the wrapper knows",
+}
+
+
+def find(graded: Graded) -> Iterator[Finding]:
+    """Look at how songs ended; those that were late or too large are others' business."""
+    for outcome, how in HOW.items():
+        songs = [
+            f"{result.name!r} ({result.message or 'no message'})"
+            for result in graded.results
+            if result.outcome == outcome
+        ]
+        if songs:
+            yield fault(
+                f"{outcome}: {listed(songs)}",
+                "one song without an answer fails the whole submission",
+                how,
+            )

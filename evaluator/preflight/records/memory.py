@@ -1,0 +1,36 @@
+"""Memory: more than the server has, or nearly."""
+
+from collections.abc import Iterator
+
+from evaluator.grading.profiles import GIB
+from evaluator.grading.records import MEMORY, SongResult
+from evaluator.preflight import Finding, fault, listed, note
+from evaluator.preflight.graded import Graded
+
+NEAR = 0.9
+"""Share of the memory from which longer songs may be too much."""
+
+
+def find(graded: Graded) -> Iterator[Finding]:
+    """Compare peaks with the limit."""
+    limit = graded.profile.memory_bytes
+    over = [
+        _words(result, limit)
+        for result in graded.results
+        if result.outcome == MEMORY or result.peak_bytes > limit
+    ]
+    near = [
+        _words(result, limit)
+        for result in graded.results
+        if result.outcome != MEMORY and NEAR * limit < result.peak_bytes <= limit
+    ]
+    why = "the server ends what takes more, and songs of the contest are minutes long"
+    how = "separate in shorter chunks and smaller batches, and write results as they come"
+    if over:
+        yield fault(f"too much memory for {listed(over)}", why, how)
+    if near:
+        yield note(f"nearly all memory for {listed(near)}", why, how)
+
+
+def _words(result: SongResult, limit: int) -> str:
+    return f"{result.name!r} ({result.peak_bytes / GIB:.1f} of {limit / GIB:.1f} GiB)"

@@ -1,0 +1,41 @@
+"""Importing and loading: within the server's limit, and without an error."""
+
+from collections.abc import Iterator
+
+from evaluator.grading.records import LATE, OK
+from evaluator.preflight import Finding, fault, note
+from evaluator.preflight.graded import Graded
+
+NEAR = 0.5
+"""Share of the limit from which a slower machine may not make it."""
+
+
+def find(graded: Graded) -> Iterator[Finding]:
+    """Look at what happened before the first song."""
+    if not graded.beginnings:
+        return
+    # After a song that failed it is started again, from warm caches; the slowest start counts.
+    beginning = max(
+        graded.beginnings, key=lambda one: (one.outcome != OK, one.import_s + one.load_s)
+    )
+    limit_s = graded.profile.setup_s
+    took_s = beginning.import_s + beginning.load_s
+    parts = f"{beginning.import_s:.1f} s to import and {beginning.load_s:.1f} s to load"
+    if beginning.outcome not in (OK, LATE):
+        yield fault(
+            f"the model was not built: {beginning.outcome}: {beginning.message or 'no message'}",
+            "no song can be separated",
+            "run: python -c 'from my_submission.aicrowd_wrapper import AIcrowdWrapper'",
+        )
+    elif beginning.outcome == LATE or took_s > limit_s:
+        yield fault(
+            f"{parts}, of {limit_s:.0f} s allowed",
+            "the server stops a submission that is not ready by then",
+            "import less at the top of modules, and load weights without building them twice",
+        )
+    elif took_s > NEAR * limit_s:
+        yield note(
+            f"{parts}, of {limit_s:.0f} s allowed",
+            "the server may be slower than this machine",
+            "import less at the top of modules, and load weights without building them twice",
+        )

@@ -1,0 +1,1 @@
+"""Checks of the folder that would be pushed."""

@@ -1,0 +1,119 @@
+"""Leaderboards: what aicrowd.json asks for, against what the weights were trained on."""
+
+import re
+from collections.abc import Iterator
+
+from evaluator.preflight import Finding, fault, listed, note
+from evaluator.preflight.checkout import CONTEST_FILE, Checkout
+from evaluator.preflight.description import Description
+from evaluator.preflight.repository.contest_fields import MDX23, TRACKS
+
+ADMITTED = {
+    ("mdx", "A"): re.compile(r"label[-_ ]?noise", re.I),
+    ("mdx", "B"): re.compile(r"bleeding", re.I),
+    ("cdx", "A"): re.compile(r"^(dnr|divide and remaster)\b(?!.*\btest\b)", re.I),
+}
+"""Names of the data sets that a board admits; the last board of a track admits any."""
+
+HOW_EXTERNAL = "write true, or choose a recipe whose weights were trained on the contest's data"
+
+
+def find(checkout: Checkout) -> Iterator[Finding]:
+    """Compare the file with the recipe, as far as both are known."""
+    table, described = checkout.contest, checkout.described
+    if isinstance(table, str) or isinstance(described, str):
+        return
+    challenge = table.get("challenge_id")
+    if challenge not in TRACKS:
+        return
+    if TRACKS[challenge] != described.track:
+        yield fault(
+            f"{CONTEST_FILE} names {challenge}, but the recipe {described.recipe!r} is for "
+            f"{described.track}",
+            "the other track has other stems",
+            "choose a recipe of the track, or change challenge_id",
+        )
+        return
+    external = table.get("external_dataset_used") is True
+    asked = _asked(challenge, table.get("labelnoise") is True, table.get("bleeding") is True)
+    if len(asked) > 1:
+        yield fault(
+            f"{CONTEST_FILE}: labelnoise and bleeding are both true",
+            "board A admits only the songs with label noise, and B only those with bleeding",
+            "make one of them false, or both for board C",
+        )
+    elif asked and external:
+        yield fault(
+            f"{CONTEST_FILE}: {asked[0][0]} and external_dataset_used are both true",
+            f"board {asked[0][1]} admits no external data",
+            "make one of them false",
+        )
+    for field, board in asked:
+        yield from _admitted(described, field, board)
+    for board in described.boards:
+        yield from _claimed(described, board)
+    yield from _external(described, external=external, asked=bool(asked))
+
+
+def _asked(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, str]]:
+    """Fields of MDX'23 that ask for a board, with that board."""
+    if challenge != MDX23:
+        return []
+    return [
+        *([("labelnoise", "A")] if labelnoise else []),
+        *([("bleeding", "B")] if bleeding else []),
+    ]
+
+
+def _admitted(described: Description, field: str, board: str) -> Iterator[Finding]:
+    """Say so if a board does not admit the recipe."""
+    if board not in described.boards:
+        yield fault(
+            f"{CONTEST_FILE}: {field} is true, but the recipe {described.recipe!r} is for board "
+            f"{', '.join(described.boards) or 'none'}",
+            f"board {board} admits only models that were trained on its own songs",
+            f"make {field} false, or choose a recipe with boards = [..., {board!r}]",
+        )
+
+
+def _claimed(described: Description, board: str) -> Iterator[Finding]:
+    """Say so if a recipe claims a board that its weights' data is not admitted to."""
+    strangers = _strangers(described, board)
+    if strangers:
+        yield fault(
+            f"the recipe {described.recipe!r} says board {board}, but was trained on "
+            f"{listed(strangers)}",
+            f"board {board} admits only models that were trained on the contest's own data for it",
+            f"take {board!r} out of the recipe's boards, or use other weights",
+        )
+
+
+def _external(described: Description, *, external: bool, asked: bool) -> Iterator[Finding]:
+    """Compare external_dataset_used with the data of the weights."""
+    own = [board for track, board in ADMITTED if track == described.track]
+    strangers = min((_strangers(described, board) for board in own), key=len)
+    if strangers and not external:
+        yield fault(
+            f"{CONTEST_FILE}: external_dataset_used is false, but weights were trained on "
+            f"{listed(strangers)}",
+            "the contest asks for the truth, and ranks by it",
+            HOW_EXTERNAL,
+        )
+    elif external and not strangers and described.weights and not asked:
+        boards = [board for board in own if board in described.boards]
+        if boards:
+            yield note(
+                f"{CONTEST_FILE}: external_dataset_used is true, but the recipe "
+                f"{described.recipe!r} was trained on the contest's data alone",
+                f"it is not ranked on board {' or '.join(boards)} then",
+                "write false, unless something else was trained on other data",
+            )
+
+
+def _strangers(described: Description, board: str) -> list[str]:
+    """Data sets of the recipe's weights that a board does not admit."""
+    pattern = ADMITTED.get((described.track, board))
+    if pattern is None:
+        return []
+    trained_on = dict.fromkeys(name for one in described.weights for name in one.trained_on)
+    return [name for name in trained_on if not pattern.search(name)]

@@ -1,0 +1,19 @@
+"""The remote to which a submission is pushed."""
+
+from collections.abc import Iterator
+
+from evaluator.preflight import Finding, fault
+from evaluator.preflight.checkout import Checkout
+
+
+def find(checkout: Checkout) -> Iterator[Finding]:
+    """Look for the remote."""
+    name = checkout.remote
+    url = checkout.git.run("config", "--get", f"remote.{name}.url").stdout.strip()
+    if not url:
+        yield fault(
+            f"there is no remote {name!r}",
+            "a submission is a tag that is pushed to it",
+            "submit.py adds it; or run: git remote add "
+            f"{name} https://gitlab.aicrowd.com/USER/REPOSITORY.git",
+        )

@@ -1,0 +1,77 @@
+"""What ``aicrowd login`` has stored: the user's name and token at AIcrowd's GitLab.
+
+The file is aicrowd-cli's own (version 0.1.18), config.toml in the folder that click gives to an
+application of that name:
+
+    aicrowd_api_key = "..."
+
+    [gitlab]
+    oauth_token = "..."
+    userid = 1
+    username = "..."
+
+A login with ``--api-key`` leaves the second table out.
+"""
+
+import os
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from submitting.errors import SubmissionError
+
+REMEDY = "run: aicrowd login, without --api-key, and follow the link that it prints"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Who submits.
+
+    Attributes:
+        username: at AIcrowd's GitLab.
+        token: lets push in the user's name. It is left out wherever this is printed.
+    """
+
+    username: str
+    token: str = field(repr=False)
+
+
+def file() -> Path:
+    """Where aicrowd-cli keeps its configuration, as click's ``get_app_dir`` has it."""
+    if sys.platform == "win32":
+        folder = Path(os.environ.get("APPDATA") or Path.home())
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / "Application Support"
+    else:
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return folder / "aicrowd-cli" / "config.toml"
+
+
+def read() -> Login:
+    """Read the login.
+
+    Raises:
+        SubmissionError: nobody is logged in, or the file is damaged.
+    """
+    path = file()
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SubmissionError(
+            f"expected a login at AIcrowd in {path}, found none; {REMEDY}"
+        ) from error
+    except (OSError, ValueError):
+        # Not chained: the error's text may quote the line with the token.
+        raise SubmissionError(
+            f"expected the configuration of aicrowd-cli in {path}, which cannot be read; {REMEDY}"
+        ) from None
+    gitlab = table.get("gitlab")
+    known = gitlab if isinstance(gitlab, dict) else {}
+    username, token = known.get("username"), known.get("oauth_token")
+    if not (isinstance(username, str) and isinstance(token, str) and username and token):
+        raise SubmissionError(
+            f"expected gitlab.username and gitlab.oauth_token in {path}, found a login without; "
+            f"{REMEDY}"
+        )
+    return Login(username=username, token=token)

@@ -1,0 +1,52 @@
+"""AIcrowd's side: the address of the repository, and the page where results appear."""
+
+import re
+from urllib.parse import urlsplit
+
+from submitting.credentials import HOST
+from submitting.errors import SubmissionError
+
+REPOSITORIES = {
+    "music-demixing-track-mdx-23": "sdx-2023-music-demixing-track-starter-kit",
+    "cinematic-sound-demixing-track-cdx-23": "sdx-2023-cinematic-sound-demixing-starter-kit",
+    "evaluations-api-music-demixing": "music-demixing-challenge-starter-kit",
+}
+"""Names of AIcrowd's starter kits, by challenge; participants' forks have them too."""
+
+
+def address(username: str, challenge: object, repository: str = "") -> str:
+    """Where a user's submissions to a challenge go; without any token.
+
+    Args:
+        username: at AIcrowd's GitLab.
+        challenge: ``challenge_id`` of aicrowd.json.
+        repository: another name than the kit's.
+
+    Raises:
+        SubmissionError: no kit is known for the challenge, or a name is none.
+    """
+    name = repository or (REPOSITORIES.get(challenge, "") if isinstance(challenge, str) else "")
+    if not name:
+        raise SubmissionError(
+            f"expected challenge_id in aicrowd.json to be one of {', '.join(REPOSITORIES)}, got "
+            f"{challenge!r}; mend it, or name your repository by --repository"
+        )
+    for part in (username, name):
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):
+            raise SubmissionError(f"expected the name of a user or repository, got {part!r}")
+    return f"https://{HOST}/{username}/{name.removesuffix('.git')}.git"
+
+
+def results_page(url: str) -> str:
+    """The page where a submission's result appears; empty if the remote is not AIcrowd's.
+
+    >>> results_page("git@gitlab.aicrowd.com:me/kit.git")
+    'https://gitlab.aicrowd.com/me/kit/-/issues'
+    >>> results_page("file:///tmp/kit.git")
+    ''
+    """
+    short = re.fullmatch(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)", url)
+    host, path = (short[1], short[2]) if short else (urlsplit(url).hostname, urlsplit(url).path)
+    if host != HOST:
+        return ""
+    return f"https://{HOST}/{path.strip('/').removesuffix('.git')}/-/issues"

@@ -1,0 +1,78 @@
+"""Shows each command and runs it; what it prints passes through without secrets."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluator.preflight.git import without_password
+from submitting.errors import SubmissionError
+
+HIDDEN = "***"
+
+
+@dataclass(kw_only=True)
+class Shell:
+    """Runs commands that change something.
+
+    Attributes:
+        folder: where.
+        dry_run: whether they are only shown.
+        secret: is replaced in all that they print; empty if there is none.
+        done: commands that succeeded, as they were shown.
+    """
+
+    folder: Path
+    dry_run: bool = False
+    secret: str = ""
+    done: list[str] = field(default_factory=list)
+
+    def run(self, *words: str, environment: Mapping[str, str] | None = None) -> None:
+        """Show a command, and run it unless this is a dry run.
+
+        Args:
+            words: the command.
+            environment: further variables.
+
+        Raises:
+            SubmissionError: it failed; what it said has been printed.
+        """
+        shown = without_password(shlex.join(words))
+        print(f"+ {shown}", flush=True)
+        if self.dry_run:
+            return
+        with subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdout is not None
+            self._relay(process.stdout.fileno())
+        if process.returncode:
+            raise SubmissionError(
+                f"expected {shown!r} to work, but it ended with status "
+                f"{process.returncode}; see above"
+            )
+        self.done.append(shown)
+
+    def _relay(self, pipe: int) -> None:
+        """Print what comes out of a pipe, whole lines at a time: a secret may not be cut."""
+        waiting = b""
+        while part := os.read(pipe, 65536):
+            waiting += part
+            end = max(waiting.rfind(b"\n"), waiting.rfind(b"\r")) + 1
+            self._show(waiting[:end])
+            waiting = waiting[end:]
+        self._show(waiting)
+
+    def _show(self, said: bytes) -> None:
+        """Print to stderr."""
+        text = without_password(said.decode(errors="replace"))
+        sys.stderr.write(text.replace(self.secret, HIDDEN) if self.secret else text)
+        sys.stderr.flush()

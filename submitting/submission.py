@@ -1,0 +1,216 @@
+"""One submission: what is asked before, the commands, and what is said if one fails."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from evaluator.preflight import listed
+from evaluator.preflight.checkout import Checkout
+from evaluator.preflight.git import Git, has_password, without_password
+from submitting import credentials, large, login, remote
+from submitting.errors import SubmissionError
+from submitting.login import Login
+from submitting.shell import HIDDEN, Shell
+
+PREFIX = "submission-"
+"""AIcrowd grades tags whose names begin so."""
+
+MOST_SHOWN = 10
+"""Names of files that are committed."""
+
+MENDED = ("branch", "dirty_tree", "lfs_limit", "remote", "untracked_weights")
+"""Checks of preflight whose findings a submission mends by itself."""
+
+
+def tag_name(name: str, git: Git) -> str:
+    """The tag of a submission: spaces become ``-``, as with AIcrowd's submit.sh.
+
+    Raises:
+        SubmissionError: git has no such tags.
+    """
+    tag = PREFIX + "-".join(name.split())
+    if tag == PREFIX or not git.succeeds("check-ref-format", f"refs/tags/{tag}"):
+        raise SubmissionError(
+            f"expected a name of letters, digits, '-', '_' and '.', got {name!r}, of which git "
+            "makes no tag; choose another"
+        )
+    return tag
+
+
+@dataclass(kw_only=True)
+class Submission:
+    """What is pushed, and to where.
+
+    Attributes:
+        checkout: the repository.
+        tag: of the submission.
+        repository: name at AIcrowd, if not the kit's.
+        whole_files: whether large files are pushed without LFS.
+        force: whether the branch of the remote is replaced if it has gone another way.
+        dry_run: whether commands are only shown.
+    """
+
+    checkout: Checkout
+    tag: str
+    repository: str = ""
+    whole_files: bool = False
+    force: bool = False
+    dry_run: bool = False
+    _url: str = field(init=False, default="")
+    _login: Login | None = field(init=False, default=None)
+    _new_remote: bool = field(init=False, default=False)
+    _large: list[str] = field(init=False, default_factory=list)
+    _tags: dict[str, str] = field(init=False, default_factory=dict)
+
+    def prepare(self) -> None:
+        """Ask all that can be asked; nothing is changed.
+
+        Raises:
+            SubmissionError: something is missing, or the name was used.
+        """
+        git = self.checkout.git
+        if git.text("ls-files", "--unmerged"):
+            raise SubmissionError(
+                "expected a working tree without conflicts, found some; end the merge first"
+            )
+        for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+            if not git.succeeds("var", who):
+                raise SubmissionError(
+                    "expected git to know who commits, but it does not; run: git config --global "
+                    "user.name NAME, and: git config --global user.email ADDRESS"
+                )
+        self._find_remote(git)
+        if git.succeeds("show-ref", "--verify", "--quiet", f"refs/tags/{self.tag}"):
+            raise SubmissionError(
+                f"expected a new name, but there is a tag {self.tag!r} here already; choose "
+                f"another, or, if it was never pushed, run: git tag -d {self.tag}"
+            )
+        self._tags = self._remote_tags()
+        if self.tag in self._tags:
+            raise SubmissionError(
+                f"expected a new name, but {self.checkout.remote!r} has a tag {self.tag!r} "
+                "already; choose another: AIcrowd grades each name once"
+            )
+        self._large = large.to_track(self.checkout, whole=self.whole_files)
+
+    def push(self) -> str:
+        """Commit, tag and push.
+
+        Returns:
+            The page where the result appears; empty if the remote is not AIcrowd's.
+
+        Raises:
+            SubmissionError: a command failed; the message says what was done and how to go on.
+        """
+        git, checkout = self.checkout.git, self.checkout
+        secret = self._login.token if self._login else ""
+        shell = Shell(folder=checkout.folder, dry_run=self.dry_run, secret=secret)
+        before = git.run("rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()
+        try:
+            if self._new_remote:
+                shell.run("git", "remote", "add", checkout.remote, self._url)
+            if self._large or large.uses_lfs(checkout):
+                large.track(shell, checkout, self._large)
+            self._commit(shell, before)
+            shell.run("git", "tag", "--annotate", self.tag, "--message", self._title())
+            branch = f"{'+' if self.force else ''}HEAD:refs/heads/{checkout.branch}"
+            shell.run(
+                *("git", "push", "--atomic", checkout.remote, branch, f"refs/tags/{self.tag}"),
+                environment=credentials.environment(self._login),
+            )
+        except (SubmissionError, KeyboardInterrupt, OSError) as error:
+            raise SubmissionError(self._aftermath(shell, before, error)) from error
+        return remote.results_page(self._url)
+
+    def _find_remote(self, git: Git) -> None:
+        """Find the remote's address, and the login if that is for it."""
+        name = self.checkout.remote
+        self._url = git.run("remote", "get-url", "--push", name).stdout.strip()
+        if not self._url:
+            self._login = login.read()
+            contest = self.checkout.contest
+            challenge = contest.get("challenge_id") if isinstance(contest, Mapping) else None
+            self._url = remote.address(self._login.username, challenge, self.repository)
+            self._new_remote = True
+        elif has_password(self._url):
+            raise SubmissionError(
+                f"expected an address without a password for the remote {name!r}, got "
+                f"{without_password(self._url)}; run: git remote set-url {name} "
+                f"{without_password(self._url).replace('***@', '')}"
+            )
+        elif credentials.wanted(self._url):
+            self._login = login.read()
+        if self._login is not None:
+            credentials.check_git(self.checkout.folder)
+
+    def _remote_tags(self) -> dict[str, str]:
+        """Commits of the remote's submissions, by tag.
+
+        Raises:
+            SubmissionError: the remote cannot be asked.
+        """
+        git = Git(self.checkout.folder, credentials.environment(self._login))
+        done = git.run("ls-remote", "--tags", self._url, f"refs/tags/{PREFIX}*")
+        if done.returncode:
+            if self._new_remote:  # GitLab makes a repository when something is pushed to it
+                return {}
+            said = without_password(done.stderr.strip())
+            if self._login:
+                said = said.replace(self._login.token, HIDDEN)
+            raise SubmissionError(
+                f"expected to reach the remote {self.checkout.remote!r} "
+                f"({without_password(self._url)}), but git says: {said or 'nothing'}; check the "
+                "network, the address, and your login (run: aicrowd login)"
+            )
+        found = {}
+        for line in done.stdout.splitlines():
+            object_, _, ref = line.partition("\t")
+            # An annotated tag is followed by the commit that it names, marked by ^{}.
+            found[ref.removeprefix("refs/tags/").removesuffix("^{}")] = object_
+        return found
+
+    def _commit(self, shell: Shell, before: str) -> None:
+        """Commit everything. AIcrowd does not grade a commit again under another tag."""
+        git = self.checkout.git
+        shell.run("git", "add", "--all")
+        names = git.names("diff", "--cached", "--name-only", "-z") if before else []
+        if names:
+            print(f"  {len(names)} files: {listed(names, MOST_SHOWN)}")
+        changed = bool(self._large) or bool(git.text("status", "--porcelain"))
+        again = before in self._tags.values() or (
+            before and git.text("tag", "--list", f"{PREFIX}*", "--points-at", before).strip()
+        )
+        if changed or not before:
+            shell.run("git", "commit", "--quiet", "--message", self._title())
+        elif again:
+            shell.run("git", "commit", "--quiet", "--allow-empty", "--message", self._title())
+
+    def _title(self) -> str:
+        return f"Submission {self.tag.removeprefix(PREFIX)}"
+
+    def _aftermath(self, shell: Shell, before: str, error: BaseException) -> str:
+        """After a failure: take the tag back unless it arrived, and say where things are."""
+        git, name = self.checkout.git, self.checkout.remote
+        reason = str(error) or "it was interrupted"
+        try:
+            arrived = self.tag in self._remote_tags()
+        except SubmissionError:
+            arrived = False  # if it did arrive all the same, the next try will be told
+        if arrived:
+            return (
+                f"{reason}; but the tag {self.tag!r} is at {name!r}, so the submission was made; "
+                "look for its result there"
+            )
+        git.run("tag", "--delete", self.tag)
+        after = git.run("rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()
+        parts = [reason, f"no tag reached {name!r}"]
+        if after != before:
+            undo = f"git reset --soft {before}" if before else "git update-ref -d HEAD"
+            parts.append(f"the commit {after[:10]} stays (undo: {undo})")
+        elif any(line.startswith("git add") for line in shell.done):
+            parts.append("changes are added but not committed (undo: git reset)")
+        if self._new_remote and any(line.startswith("git remote add") for line in shell.done):
+            parts.append(f"the remote {name!r} stays")
+        parts.append("mend what is said above and submit again under the same name")
+        if not self.force:
+            parts.append("if the remote's branch has commits that are not here, add --force")
+        return "; ".join(parts)

@@ -1,0 +1,57 @@
+"""A submission for preflight's tests: takes bands of frequencies apart, and plants one fault.
+
+FAULT is an expression that makes ``stems``, arrays by name, into what is returned; RATE is
+returned as the rate, SLEEP_S is slept before, and HOST is asked for when the model is built.
+"""
+
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+EDGES_HZ = {"bass": (0, 500), "drums": (6000, 30_000), "other": (500, 2000), "vocals": (2000, 6000)}
+
+
+class Model:
+    def __init__(self) -> None:
+        if host := os.environ.get("HOST"):
+            with suppress(OSError):
+                socket.create_connection((host, 443), timeout=1)
+
+    def separate_music_file(self, mixture: Any, rate_hz: int) -> tuple[Any, Any]:
+        time.sleep(float(os.environ.get("SLEEP_S", "0")))
+        spectrum = np.fft.rfft(mixture, axis=0)
+        frequencies = np.fft.rfftfreq(len(mixture), 1 / rate_hz)[:, None]
+        stems = {
+            stem: np.fft.irfft(
+                spectrum * ((frequencies >= low) & (frequencies < high)), len(mixture), axis=0
+            ).astype(np.float32)
+            for stem, (low, high) in EDGES_HZ.items()
+        }
+        stems = eval(os.environ.get("FAULT", "stems"), {"np": np, "stems": stems})
+        return stems, dict.fromkeys(stems, int(os.environ.get("RATE", rate_hz)))
+
+
+class AIcrowdWrapper:
+    """As AIcrowd's: checks the names of the stems and nothing else."""
+
+    def __init__(self) -> None:
+        self.model = Model()
+
+    def separate_music_file(self, song: str) -> bool:
+        mixture, rate_hz = soundfile.read(
+            Path(os.environ["AICROWD_DATASET_DIR"], song, "mixture.wav")
+        )
+        stems, rates = self.model.separate_music_file(mixture, rate_hz)
+        if set(stems) != set(EDGES_HZ):
+            raise NameError("All instrument not present")
+        folder = Path(os.environ["AICROWD_PUBLIC_SHARED_DIR"], "predictions", song)
+        folder.mkdir()
+        for stem, audio in stems.items():
+            soundfile.write(folder / f"{stem}.wav", audio, rates[stem])
+        return True

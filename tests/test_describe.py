@@ -1,0 +1,138 @@
+"""What a submission says of itself: ``python -m my_submission describe``."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from my_submission import recipe, separators
+from my_submission.__main__ import main
+from my_submission.commands import describe
+from my_submission.errors import ConfigError
+from my_submission.weights import checkpoints, register
+
+ROOT = Path(__file__).parents[1]
+
+
+def described(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert main(["describe", "--json"]) == 0
+    table: dict[str, object] = json.loads(capsys.readouterr().out)
+    return table
+
+
+def test_the_default_recipe_is_described(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_TRACK", "cdx")
+
+    table = described(capsys)
+
+    assert (table["track"], table["recipe"], table["boards"]) == ("cdx", "cdx_default", ["B"])
+    weights = table["weights"]
+    assert isinstance(weights, list)
+    assert {one["name"] for one in weights} == {
+        *("spleeter_2stems_vocals", "spleeter_2stems_accompaniment"),
+        *("deepfilternet3", "conv_tasnet_speech"),
+    }
+    known = register.register()
+    for one in weights:
+        entry = known[one["name"]]
+        assert one["condition"] == "ok"
+        assert Path(one["path"]) == entry.path().absolute()
+        assert one["package"] == entry.package
+        assert one["sha256"] == entry.sha256
+        assert one["size_bytes"] == entry.size_bytes
+        assert one["trained_on"] == entry.trained_on
+
+
+def test_files_that_are_missing_are_described_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DEMIX_RECIPE", "danna_sep_fast")
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
+
+    weights = described(capsys)["weights"]
+
+    assert isinstance(weights, list)
+    assert [(one["name"], one["condition"]) for one in weights] == [
+        ("danna_unet", "missing"),
+        ("danna_demucs", "missing"),
+    ]
+    assert weights[0]["path"] == str(tmp_path / "unet_attention.pth")
+
+
+def test_people_get_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_RECIPE", "mdx_silence")
+
+    assert main(["describe"]) == 0
+
+    assert capsys.readouterr().out == "recipe\tmdx_silence\tmdx\tA,B,C\n"
+
+
+def test_a_recipe_without_weights_does_not_wait_for_torch() -> None:
+    program = (
+        "import os, sys\n"
+        "os.environ['DEMIX_RECIPE'] = 'mdx_silence'\n"
+        "from my_submission.__main__ import main\n"
+        "assert main(['describe', '--json']) == 0\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True)
+
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_all_weights_of_all_recipes_are_in_the_register(name: str) -> None:
+    assert all(entry.name for entry in describe.used(recipe.load(name)))
+
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "demucs_v3": {"bag": "mdx", "stems": ["bass"]},
+    "demucs_v4": {"bag": "htdemucs_ft", "stems": ["vocals"]},
+    "mdx_net": {"stem": "bass", "mixer": "mdx_net_mixer"},
+    "open_unmix": {"model": "umxhq", "targets": ["bass", "vocals"]},
+    "bytesep": {"stem": ["vocals", "accompaniment"]},
+    "danna_sep": {"fast": True},
+    "spleeter": {"stems": 4},
+    "trained": {"weights": "umxhq_bass"},
+}
+"""Options that have an influence on what is opened."""
+
+
+@pytest.mark.parametrize("name", separators.names())
+def test_what_a_separator_opens_is_what_it_says(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Asked for, one after the other, as far as it gets without the files."""
+    options = OPTIONS.get(name, {})
+    opened: list[str] = []
+    find = register.find
+
+    def noted(wanted: str) -> register.Checkpoint:
+        opened.append(wanted)
+        return find(wanted)
+
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(checkpoints, "find", noted)
+    said = separators.uses(name, options)
+    try:
+        separators.build(name, options)
+        assert opened == list(said)
+    except Exception:
+        assert opened
+        assert opened == list(said)[: len(opened)]
+
+
+def test_a_separator_that_knows_no_such_option_says_so() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'stems'"):
+        separators.uses("spleeter", {"stms": 2})
+    with pytest.raises(ConfigError, match="refuses its options"):
+        separators.uses("spleeter", {"stems": 3})
+    with pytest.raises(ConfigError, match="no separator named"):
+        separators.uses("nothing")

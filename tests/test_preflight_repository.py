@@ -1,0 +1,505 @@
+"""Preflight of a repository: each fault planted alone is named, and a clean one has no finding."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluator.errors import EvaluationError
+from evaluator.preflight import FAULT, NOTE, REPOSITORY, Finding, findings
+from evaluator.preflight.checkout import Checkout
+from evaluator.preflight.image import Ignored, required
+from tests.small_repository import CDX, MDX, POINTER, WEIGHTS, SmallRepository, clean
+
+ROOT = Path(__file__).parents[1]
+MDX21 = "evaluations-api-music-demixing"
+TOKEN = "glpat-secret-of-somebody"
+
+
+@pytest.fixture(autouse=True)
+def no_git_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in clean().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> SmallRepository:
+    return SmallRepository(tmp_path / "repository")
+
+
+def found(repository: SmallRepository, **options: int | str) -> dict[str, list[Finding]]:
+    result: dict[str, list[Finding]] = {}
+    checkout = Checkout(folder=repository.folder, **options)  # type: ignore[arg-type]
+    for one in findings(REPOSITORY, checkout):
+        result.setdefault(one.check, []).append(one)
+    return result
+
+
+def the_one(repository: SmallRepository, check: str, severity: str = FAULT) -> str:
+    """What the only finding says; it must be of a check and a severity."""
+    every = [one for group in found(repository).values() for one in group]
+    assert [(one.check, one.severity) for one in every] == [(check, severity)], every
+    return str(every[0])
+
+
+def test_a_clean_repository_has_no_finding(repository: SmallRepository) -> None:
+    assert not found(repository)
+
+
+def test_pointers_in_place_of_weights_are_found(repository: SmallRepository) -> None:
+    repository.write(WEIGHTS, POINTER)
+    repository.commit()
+
+    assert WEIGHTS in the_one(repository, "lfs_pointers")
+
+
+def test_a_large_file_that_lfs_does_not_track_is_found(repository: SmallRepository) -> None:
+    repository.write("models/large name.bin", b"0" * 5_000_001)
+    repository.commit()
+
+    assert "models/large name.bin (5 MB)" in the_one(repository, "lfs_limit")
+
+
+def test_the_limit_can_be_chosen(repository: SmallRepository) -> None:
+    repository.write("models/small.bin", b"0" * 3000)
+    repository.commit()
+
+    assert not found(repository, lfs_limit_bytes=3000)
+    assert set(found(repository, lfs_limit_bytes=2999)) == {"lfs_limit"}
+
+
+def test_a_large_file_that_git_holds_whole_is_found(repository: SmallRepository) -> None:
+    """Attributes that came after the file change nothing until it is added again."""
+    repository.write("models/large.bin", b"0" * 5_000_001)
+    repository.commit()
+    repository.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    repository.git("add", ".gitattributes")
+    repository.git("commit", "--quiet", "--message", "attributes")
+
+    assert "models/large.bin" in str(found(repository)["lfs_limit"][0])
+
+
+def test_a_large_file_in_the_past_is_worth_a_note(repository: SmallRepository) -> None:
+    path = repository.write("large.bin", b"0" * 5_000_001)
+    repository.commit()
+    path.unlink()
+    repository.commit()
+
+    assert "large.bin" in the_one(repository, "lfs_limit", NOTE)
+
+
+def test_changes_that_are_not_committed_are_found(repository: SmallRepository) -> None:
+    repository.write("my_submission/__init__.py", "# changed\n")
+
+    assert "my_submission/__init__.py" in the_one(repository, "dirty_tree")
+
+
+def test_a_file_that_is_not_added_is_found(repository: SmallRepository) -> None:
+    repository.write("näw file", "")
+
+    assert "näw file" in the_one(repository, "dirty_tree")
+
+
+def test_a_missing_remote_is_found(repository: SmallRepository) -> None:
+    repository.git("remote", "remove", "aicrowd")
+
+    assert "'aicrowd'" in the_one(repository, "remote")
+
+
+def test_a_token_in_an_address_is_found_and_not_repeated(repository: SmallRepository) -> None:
+    url = f"https://oauth2:{TOKEN}@gitlab.aicrowd.com/somebody/kit.git"
+    repository.git("remote", "set-url", "aicrowd", url)
+
+    assert TOKEN not in the_one(repository, "password")
+
+
+@pytest.mark.parametrize(
+    "url", ["git@gitlab.aicrowd.com:me/kit.git", "ssh://git@gitlab.aicrowd.com:22/me/kit.git"]
+)
+def test_an_address_with_a_user_alone_is_fine(repository: SmallRepository, url: str) -> None:
+    repository.git("remote", "set-url", "aicrowd", url)
+
+    assert not found(repository)
+
+
+def test_another_branch_is_worth_a_note(repository: SmallRepository) -> None:
+    repository.git("checkout", "--quiet", "-b", "main")
+
+    assert "'main'" in the_one(repository, "branch", NOTE)
+    assert not found(repository, branch="main")
+
+
+def test_weights_that_are_missing_are_found(repository: SmallRepository) -> None:
+    repository.describe({"condition": "missing"})
+    repository.commit()
+
+    assert "'net'" in the_one(repository, "weights")
+
+
+def test_weights_outside_of_the_repository_are_found(
+    repository: SmallRepository, tmp_path: Path
+) -> None:
+    (tmp_path / "net.bin").touch()
+    repository.describe({"path": str(tmp_path / "net.bin")})
+    repository.commit()
+
+    assert "outside" in the_one(repository, "weights")
+
+
+def test_weights_that_git_ignores_are_found(repository: SmallRepository) -> None:
+    path = repository.write("models/weights/net.ignored", "weights")
+    repository.describe({"path": str(path)})
+    repository.commit()
+
+    assert "ignored by git" in the_one(repository, "weights")
+
+
+def test_weights_that_the_image_leaves_out_are_found(repository: SmallRepository) -> None:
+    path = repository.write("models/weights/net.tmp", "weights")
+    repository.describe({"path": str(path)})
+    repository.commit()
+
+    assert "'**/*.tmp' of .dockerignore" in the_one(repository, "weights")
+
+
+def test_weights_that_nobody_added_are_found(repository: SmallRepository) -> None:
+    path = repository.write("models/weights/new.bin", "weights")
+    repository.describe({"path": str(path)})
+    repository.git("add", "description.json")
+    repository.git("commit", "--quiet", "--message", "other weights")
+
+    assert set(found(repository)) == {"untracked_weights", "dirty_tree"}
+
+
+@pytest.mark.parametrize(("package", "there"), [("some.package", True), ("other", False)])
+def test_weights_of_a_package_must_be_required(
+    repository: SmallRepository, package: str, there: bool
+) -> None:
+    repository.describe({"path": "/somewhere/net.bin", "package": package})
+    repository.commit()
+
+    assert bool(found(repository)) != there
+
+
+@pytest.mark.parametrize("program", ["raise SystemExit('no weights')", "print('[]')", None])
+def test_a_submission_that_says_nothing_of_itself_is_worth_a_note(
+    repository: SmallRepository, program: str | None
+) -> None:
+    if program is None:
+        (repository.folder / "my_submission" / "__main__.py").unlink()
+    else:
+        repository.write("my_submission/__main__.py", program)
+    repository.commit()
+
+    assert "which weights are used" in the_one(repository, "weights", NOTE)
+
+
+def test_what_is_set_on_this_machine_does_not_count(
+    repository: SmallRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what the image sets, too."""
+    program = (
+        "import os, sys; sys.exit(' '.join(k + v for k, v in os.environ.items() if 'DEMIX' in k))"
+    )
+    repository.write("my_submission/__main__.py", program)
+    repository.write("Dockerfile", 'FROM x\nENV A=1 \\\n    DEMIX_RECIPE="mine"\n')
+    repository.commit()
+    monkeypatch.setenv("DEMIX_TRACK", "cdx")
+
+    text = the_one(repository, "weights", NOTE)
+
+    assert "DEMIX_RECIPEmine" in text
+    assert "DEMIX_TRACK" not in text
+
+
+@pytest.mark.parametrize(
+    "field", ["authors", "external_dataset_used", "labelnoise", "bleeding", "gpu", "description"]
+)
+def test_a_field_that_is_missing_is_found(repository: SmallRepository, field: str) -> None:
+    repository.contest(without=field)
+    repository.commit()
+
+    assert f"has no {field}" in the_one_of(repository, "contest_fields")
+
+
+def the_one_of(repository: SmallRepository, check: str, severity: str = FAULT) -> str:
+    """What the only finding of a check says, whatever others find."""
+    (one,) = found(repository)[check]
+    assert one.severity == severity
+    return str(one)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("authors", "somebody"),
+        ("authors", []),
+        ("authors", ["YOUR-AICROWD-USERNAME"]),
+        ("authors", ["<your-user-name>"]),
+        ("authors", [""]),
+        ("gpu", "false"),
+        ("external_dataset_used", 1),
+        ("description", ""),
+        ("description", None),
+        ("challenge_id", "music-demixing-track-mdx-24"),
+        ("challenge_id", None),
+    ],
+)
+def test_a_field_that_is_wrong_is_found(
+    repository: SmallRepository, field: str, value: object
+) -> None:
+    repository.contest(**{field: value})  # type: ignore[arg-type]
+    repository.commit()
+
+    assert field in the_one_of(repository, "contest_fields")
+
+
+def test_a_field_of_another_contest_is_worth_a_note(repository: SmallRepository) -> None:
+    repository.contest(team="us")
+    repository.commit()
+
+    assert "team" in the_one(repository, "contest_fields", NOTE)
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_a_contest_file_that_is_none_is_found(
+    repository: SmallRepository, text: str | None
+) -> None:
+    if text is None:
+        (repository.folder / "aicrowd.json").unlink()
+    else:
+        repository.write("aicrowd.json", text)
+    repository.commit()
+
+    assert "aicrowd.json" in the_one(repository, "contest_fields")
+
+
+def test_the_fields_of_cdx_are_other_ones(repository: SmallRepository) -> None:
+    repository.contest(challenge_id=CDX)
+    repository.describe(track="cdx", boards=["B"])
+    repository.commit()
+
+    assert "labelnoise, bleeding" in the_one(repository, "contest_fields", NOTE)
+
+
+def test_the_fields_of_2021_are_other_ones(repository: SmallRepository) -> None:
+    repository.write(
+        "aicrowd.json",
+        json.dumps(
+            {
+                "challenge_id": MDX21,
+                "grader_id": MDX21,
+                "authors": ["somebody"],
+                "external_dataset_used": True,
+                "description": "a network",
+            }
+        ),
+    )
+    repository.commit()
+
+    assert not found(repository)
+
+
+Change = Callable[[SmallRepository], None]
+
+
+def boards(
+    *, track: str = "mdx", boards: list[str], trained_on: list[str], **fields: Any
+) -> Change:
+    def change(repository: SmallRepository) -> None:
+        challenge = MDX if track == "mdx" else CDX
+        repository.contest(challenge_id=challenge, **fields)
+        if track == "cdx":
+            table = json.loads((repository.folder / "aicrowd.json").read_text())
+            kept = {k: v for k, v in table.items() if k not in ("labelnoise", "bleeding")}
+            repository.write("aicrowd.json", json.dumps(kept))
+        repository.describe({"trained_on": trained_on}, track=track, boards=boards)
+        repository.commit()
+
+    return change
+
+
+NOISY, MUSDB, DNR = ["SDXDB23 label noise"], ["MUSDB18-HQ train"], ["DnR train", "DnR cv"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (boards(boards=["C"], trained_on=MUSDB, external_dataset_used=False), "is false, but"),
+        (
+            boards(boards=["C"], trained_on=MUSDB, labelnoise=True, external_dataset_used=True),
+            "board C",
+        ),
+        (
+            boards(
+                boards=["A", "B", "C"],
+                trained_on=[],
+                labelnoise=True,
+                bleeding=True,
+                external_dataset_used=False,
+            ),
+            "labelnoise and bleeding are both true",
+        ),
+        (
+            boards(boards=["A", "C"], trained_on=NOISY, labelnoise=True),
+            "labelnoise and external_dataset_used are both true",
+        ),
+        (
+            boards(
+                boards=["A", "C"],
+                trained_on=MUSDB,
+                labelnoise=True,
+                external_dataset_used=False,
+            ),
+            "says board A, but was trained on MUSDB18-HQ train",
+        ),
+        (
+            boards(track="cdx", boards=["A", "B"], trained_on=["DnR test"]),
+            "says board A, but was trained on DnR test",
+        ),
+        (
+            boards(track="cdx", boards=["B"], trained_on=MUSDB, external_dataset_used=False),
+            "is false, but",
+        ),
+    ],
+)
+def test_boards_that_do_not_admit_the_weights_are_found(
+    repository: SmallRepository, change: Change, words: str
+) -> None:
+    change(repository)
+
+    every = found(repository)
+
+    assert set(every) == {"boards"}
+    assert words in " ".join(map(str, every["boards"]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        boards(boards=["A", "C"], trained_on=NOISY, labelnoise=True, external_dataset_used=False),
+        boards(track="cdx", boards=["A", "B"], trained_on=DNR, external_dataset_used=False),
+        boards(track="cdx", boards=["B"], trained_on=MUSDB),
+        boards(boards=["A", "B", "C"], trained_on=[], external_dataset_used=False),
+    ],
+)
+def test_boards_that_admit_the_weights_are_fine(
+    repository: SmallRepository, change: Change
+) -> None:
+    change(repository)
+
+    assert not found(repository)
+
+
+def test_a_flag_that_costs_a_board_is_worth_a_note(repository: SmallRepository) -> None:
+    boards(track="cdx", boards=["A", "B"], trained_on=DNR)(repository)
+
+    assert "board A" in the_one(repository, "boards", NOTE)
+
+
+def test_a_recipe_of_the_other_track_is_found(repository: SmallRepository) -> None:
+    repository.describe(track="cdx", boards=["B"])
+    repository.commit()
+
+    assert "for cdx" in the_one(repository, "boards")
+
+
+def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="expected a git repository"):
+        Checkout(folder=tmp_path)
+
+
+def test_a_folder_in_a_repository_is_refused(repository: SmallRepository) -> None:
+    with pytest.raises(EvaluationError, match="expected the top"):
+        Checkout(folder=repository.folder / "models")
+
+
+def test_a_repository_without_a_commit_can_be_looked_at(tmp_path: Path) -> None:
+    repository = SmallRepository(tmp_path / "repository")
+    repository.git("update-ref", "-d", "HEAD")
+
+    assert set(found(repository)) == {"dirty_tree"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "by"),
+    [
+        (("*", "!models/"), "models/weights/a.bin", ""),
+        (("*", "!models"), "data/a.bin", "*"),
+        (("models/weights",), "models/weights/a.bin", "models/weights"),
+        (("*.bin",), "models/a.bin", ""),
+        (("**/*.bin",), "a.bin", "**/*.bin"),
+        (("models/**", "!models/a?.bin"), "models/ab.bin", ""),
+        (("/models/[ab].bin",), "models/b.bin", "/models/[ab].bin"),
+        (("a.b",), "axb", ""),
+    ],
+)
+def test_dockerignore_is_read_as_docker_reads_it(
+    lines: tuple[str, ...], name: str, by: str
+) -> None:
+    assert Ignored(lines).by(name) == by
+
+
+def test_packages_are_compared_as_the_registry_does(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("-r other.txt\nA.b_C[x]>=1 ; python_version>'3'\n")
+
+    assert required(tmp_path, "a-b-c")
+    assert not required(tmp_path, "other")
+
+
+def preflight(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evaluator", "preflight", "--no-run", *options],
+        cwd=folder,
+        env=clean(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_line_is_for_scripts(repository: SmallRepository, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+
+    good = preflight(repository.folder, "--json", str(report))
+
+    assert (good.returncode, good.stdout) == (0, "")
+    assert json.loads(report.read_text()) == {"faults": 0, "notes": 0, "findings": []}
+
+    repository.git("checkout", "--quiet", "-b", "main")
+    assert preflight(repository.folder).returncode == 0  # a note is no fault
+
+    repository.git("remote", "remove", "aicrowd")
+    bad = preflight(repository.folder, "--json", str(report))
+
+    assert bad.returncode == 1
+    assert [line.split()[:2] for line in bad.stdout.splitlines()] == [
+        ["note", "[branch]"],
+        ["fault", "[remote]"],
+    ]
+    table = json.loads(report.read_text())
+    assert (table["faults"], table["notes"]) == (1, 1)
+    assert {"check", "severity", "what", "why", "how"} == set(table["findings"][0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--lfs-limit", "0"), ("--lfs-limit", "nan"), ("--json", "/nowhere/x"), ("--graded", ".")],
+)
+def test_a_wrong_question_is_status_2(
+    repository: SmallRepository, options: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "evaluator", "preflight", *options]
+    done = subprocess.run(
+        command,
+        cwd=repository.folder,
+        env=clean(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: expected ")
