@@ -2,6 +2,7 @@
 
 python -m evaluator REFERENCES ESTIMATES    score folders of stems
 python -m evaluator grade                   run a submission as the grading server does
+python -m evaluator preflight               find what the grader hides or punishes
 """
 
 import argparse
@@ -46,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluator",
-        description="Score separated songs as AIcrowd's board does.",
+        description="Score separated songs as AIcrowd's board does. Two more commands: `python -m "
+        "evaluator grade` runs a submission as the server does, `preflight` looks for faults in it; "
+        "each has --help.",
     )
     parser.add_argument(
         "references", type=Path, help="Folder that holds a folder per song with the true stems."
