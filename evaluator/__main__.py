@@ -47,9 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluator",
-        description="Score separated songs as AIcrowd's board does. Two more commands: `python -m "
-        "evaluator grade` runs a submission as the server does, `preflight` looks for faults in it; "
-        "each has --help.",
+        description="Score separated songs as AIcrowd's board does. Two more commands, each with "
+        "--help: `grade` runs a submission as the server does, `preflight` looks for faults in it.",
     )
     parser.add_argument(
         "references", type=Path, help="Folder that holds a folder per song with the true stems."
