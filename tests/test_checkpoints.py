@@ -17,6 +17,7 @@ import torch
 
 from models.spleeter_unet import SpleeterUNet, renamed
 from my_submission.errors import CheckpointError
+from my_submission.separators import trained
 from my_submission.weights import checkpoints, readers, register
 from my_submission.weights.checkpoints import Checkpoint
 
@@ -57,7 +58,7 @@ def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
     known = {*readers.names(), checkpoints.ONNX, checkpoints.ONNX_ARCHIVE}
     assert checkpoint.format in known
     if checkpoint.network:
-        assert (register.REGISTER.parent / f"{checkpoint.network}.py").is_file()
+        assert (register.REGISTER.parent / f"{checkpoint.network.replace('.', '/')}.py").is_file()
     if checkpoint.package:
         assert len(checkpoint.sha256) == 64
         assert checkpoint.size_bytes
@@ -68,7 +69,23 @@ def test_no_two_files_of_weights_get_the_same_place() -> None:
     for checkpoint in REGISTER.values():
         sha256 = places.setdefault(checkpoint.path(), checkpoint.sha256)
         assert sha256 == checkpoint.sha256, checkpoint.name
-        assert checkpoint.imported_path() not in places
+        if checkpoint.folder is None:  # others are imported from nothing
+            assert checkpoint.imported_path() not in places
+
+
+def test_weights_that_ship_are_found_wherever_others_lie(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(register.FOLDER_VARIABLE, str(tmp_path))
+    shipped = [one for one in register.register().values() if one.folder]
+
+    assert {one.name for one in shipped} == {
+        path.stem for path in register.SHIPPED.glob("*.safetensors")
+    }
+    for one in shipped:
+        assert one.path().stat().st_size == one.size_bytes
+        assert trained.build(one.name).stems == tuple(one.stems)
+    assert sum(one.size_bytes or 0 for one in shipped) < 60e6
 
 
 @every_carried_checkpoint

@@ -34,7 +34,7 @@ def test_the_default_recipe_is_described(
     assert isinstance(weights, list)
     assert {one["name"] for one in weights} == {
         *("spleeter_2stems_vocals", "spleeter_2stems_accompaniment"),
-        *("deepfilternet3", "conv_tasnet_speech"),
+        *("deepfilternet3", "conv_tasnet_speech", "cdx_unet"),
     }
     known = register.register()
     for one in weights:

@@ -15,13 +15,16 @@ from my_submission.tracks import ROOT
 
 REGISTER = ROOT / "models" / "checkpoints.toml"
 
+SHIPPED = ROOT / "models" / "weights"
+"""Folder of the weights that were trained here, with their entries of the register."""
+
 FOLDER_VARIABLE = "DEMIX_WEIGHTS"
 """Environment variable that names another folder for weights than ``models/weights``."""
 
 
 def weights_folder() -> Path:
-    """Where files of weights lie that no package carries."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or ROOT / "models" / "weights")
+    """Where files of weights lie that no package carries and nobody trained here."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or SHIPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Checkpoint:
         published: what its authors say it scores, with the name of the metric.
         bf16_change_db: how much the global SDR of real songs changes if the network's products
             are of bfloat16, the largest change of any; None if nobody measured it.
+        folder: where the file lies, if its entry lies beside it; None for those of the register.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Checkpoint:
     member: str = ""
     published: str
     bf16_change_db: float | None = None
+    folder: Path | None = None
 
     def path(self) -> Path:
         """Locate the file, whether it is there or not; a package is not imported for that.
@@ -81,7 +86,7 @@ class Checkpoint:
             CheckpointError: the package is not installed.
         """
         if not self.package:
-            return weights_folder() / self.file
+            return (self.folder or weights_folder()) / self.file
         try:
             distribution = importlib.metadata.distribution(self.package)
         except importlib.metadata.PackageNotFoundError as error:
@@ -100,6 +105,8 @@ class Checkpoint:
         """What to do about a file that is missing or not as it should be."""
         if self.package:
             return f"reinstall the package {self.package!r}"
+        if self.folder:
+            return f"restore it, for example: git -C {self.folder} checkout -- {self.file}"
         return f"run: python -m my_submission fetch {self.name}"
 
 
@@ -111,10 +118,15 @@ def register(path: Path = REGISTER) -> dict[str, Checkpoint]:
             name.
     """
     known: dict[str, Checkpoint] = {}
-    for part in (path, *sorted(weights_folder().glob("*.toml"))):
+    folders = dict.fromkeys((SHIPPED.resolve(), weights_folder().resolve()))
+    beside = [(part, folder) for folder in folders for part in sorted(folder.glob("*.toml"))]
+    for part, folder in [(path, None), *beside]:
         try:
             tables = tomllib.loads(part.read_text(encoding="utf-8"))
-            found = {name: Checkpoint(name=name, **table) for name, table in tables.items()}
+            found = {
+                name: Checkpoint(name=name, folder=folder, **table)
+                for name, table in tables.items()
+            }
         except (OSError, TypeError, ValueError) as error:
             raise CheckpointError(f"cannot read the register of weights {part}: {error}") from error
         if twice := sorted(known.keys() & found.keys()):
