@@ -226,7 +226,7 @@ def test_missing_weights_are_logged_and_never_fatal(
 
     real: Any = separators.build
     monkeypatch.setattr(separators, "build", missing)
-    predictor = Predictor(recipe.load("mdx_default"))
+    predictor = Predictor(recipe.load("mdx_filters"))
 
     stems, _ = predictor.separate_music_file(SONG.T.double().numpy(), 44_100)
 

@@ -47,6 +47,7 @@ def joined() -> Iterator[World]:
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
         yield World(distributed.get_rank(), size, device)
+        distributed.barrier()  # who leaves first would take the others' connections away
     finally:
         distributed.destroy_process_group()
 
