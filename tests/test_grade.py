@@ -404,6 +404,19 @@ def test_the_interface_of_2021_is_served(grade: Grade, submission: Path, tmp_pat
     assert grade.outcomes() == dict.fromkeys(SONGS, "ok")
 
 
+def test_references_may_be_flac(grade: Grade, data: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "flac"
+    for path in sorted(data.rglob("*.wav")):
+        target = packed / path.relative_to(data).with_suffix(".flac")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(target, *soundfile.read(path))
+
+    done = grade("--data", str(packed))
+
+    assert done.returncode == 0, done.stderr
+    assert grade.outcomes() == dict.fromkeys(SONGS, "ok")
+
+
 def test_only_what_the_image_would_hold_is_visible(tmp_path: Path) -> None:
     for name in ("my_submission", "models", "tests", ".git"):
         (tmp_path / name).mkdir()

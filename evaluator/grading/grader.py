@@ -32,7 +32,7 @@ from evaluator.grading.profiles import Profile
 from evaluator.grading.records import Beginning, SongResult
 from evaluator.grading.taking import stem_file, take
 from evaluator.report import write_report
-from evaluator.songs import STEMS, Song
+from evaluator.songs import STEMS, SUFFIXES, Song
 
 JOURNAL = "grade.jsonl"
 NOTE = "grade.json"
@@ -114,7 +114,9 @@ class Grade:
     def layout(self, song: str) -> Layout:
         """Rate, channels and length that stems of a song must have."""
         stem = STEMS[self.profile.track][0]
-        return probe(self.references / song / stem_file(self.profile.track, song, stem))
+        file = Path(stem_file(self.profile.track, song, stem))
+        kinds = (self.references / song / file.with_suffix(suffix) for suffix in SUFFIXES)
+        return probe(next(path for path in kinds if path.exists()))
 
     def _begun(self, *, resume: bool) -> dict[str, SongResult]:
         """Prepare all folders; return results that are kept, by song."""
