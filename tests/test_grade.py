@@ -365,13 +365,30 @@ def test_predictions_that_cannot_be_written_are_one_sentence(grade: Grade) -> No
     done = grade("--resume", "--songs", "one", before=mounted(grade.output, lock))
     assert done.returncode == 0, done.stderr  # it is there
 
-    shutil.rmtree(grade.output)
-    (grade.output / "predictions").mkdir(parents=True)
-    done = grade("--resume", before=mounted(grade.output, lock))
+    shutil.rmtree(grade.output / "predictions" / "one")
+    done = grade("--resume", "--songs", "one", before=mounted(grade.output, lock))
 
     assert done.returncode == 2
     assert "which failed (Read-only file system)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_folders_that_are_not_a_grade_are_left_alone(
+    grade: Grade, data: Path, resume: tuple[str, ...]
+) -> None:
+    shutil.copytree(data, grade.output / "references")
+
+    for options, said in (
+        ((), "something else"),
+        (("--data", str(grade.output / "references")), "expected songs outside"),
+    ):
+        done = grade(*resume, *options)
+
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert {path.name for path in (grade.output / "references").iterdir()} == set(SONGS)
+    assert [path.name for path in grade.output.iterdir()] == ["references"]
 
 
 def test_another_grade_is_not_gone_on_with(grade: Grade) -> None:

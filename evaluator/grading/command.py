@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_run_options(result)
     result.add_argument("--resume", action="store_true", help="keep songs that have a result")
-    result.add_argument("--json", type=Path, metavar="FILE", help="write all results as JSON")
+    result.add_argument("--json", type=Path, metavar="FILE", help="write all scores as JSON")
     return result
 
 

@@ -125,9 +125,13 @@ class Grade:
             "place": self.place.title,
             "songs": {song.name: str(song.folder.resolve()) for song in self.songs},
         }
+        self._check_output()
         try:
             done = self._known(note) if resume else {}
             self.output.mkdir(parents=True, exist_ok=True)
+            if not done:
+                write_report(self.output / JOURNAL, "")
+            write_report(self.output / NOTE, json.dumps(note, indent=1) + "\n")
             for folder in (self.references, self.mixtures, self.predictions):
                 if folder.exists() and not resume:
                     shutil.rmtree(folder)
@@ -137,11 +141,29 @@ class Grade:
                 prepare(song, self.profile.track, self.references)
                 self._show(song.name)
             kept = "".join(f"{json.dumps(records.as_json(one))}\n" for one in done.values())
-            write_report(self.output / NOTE, json.dumps(note, indent=1) + "\n")
             write_report(self.output / JOURNAL, kept)
         except OSError as error:
             raise self._unwritable(error) from error
         return done
+
+    def _check_output(self) -> None:
+        """Raise unless nothing but an earlier grade can be lost.
+
+        Raises:
+            EvaluationError: the folder holds something else, or the songs.
+        """
+        for song in self.songs:
+            if song.folder.resolve().is_relative_to(self.output.resolve()):
+                raise EvaluationError(
+                    f"expected songs outside of {str(self.output)!r}, got {str(song.folder)!r}; "
+                    "choose another --output"
+                )
+        filled = self.output.is_dir() and any(self.output.iterdir())
+        if filled and not (self.output / NOTE).is_file():
+            raise EvaluationError(
+                f"expected {str(self.output)!r} to be empty or a grade of ours, but it holds "
+                "something else; choose another --output"
+            )
 
     def _clear(self) -> None:
         """Delete what a grade that was killed could not clean up."""
