@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.chunked import Chunked
 from my_submission.errors import ConfigError
-from training.config import DOMAINS, WAVEFORMS
+from training.config import DOMAINS, MAGNITUDES, PROJECTIONS, WAVEFORMS
 
 
 class Waveforms(nn.Module):
@@ -64,9 +64,9 @@ class Projections(Magnitudes):
 
 
 KINDS: Mapping[str, type[Waveforms]] = {
-    "waveforms": Waveforms,
-    "magnitudes": Magnitudes,
-    "projections": Projections,
+    WAVEFORMS: Waveforms,
+    MAGNITUDES: Magnitudes,
+    PROJECTIONS: Projections,
 }
 assert tuple(KINDS) == DOMAINS
 

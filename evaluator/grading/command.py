@@ -11,6 +11,7 @@ from evaluator.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
 
 if TYPE_CHECKING:  # --help must not wait for numpy
+    from evaluator.grading.grader import Grade
     from evaluator.grading.places import Place
     from evaluator.grading.records import SongResult
     from evaluator.songs import Song
@@ -81,23 +82,16 @@ def grade(options: argparse.Namespace) -> int:
     """
     from evaluator import metrics
     from evaluator.grading import records
-    from evaluator.grading.grader import JOURNAL, Grade
+    from evaluator.grading.grader import JOURNAL
     from evaluator.grading.report import table, verdict
     from evaluator.report import check_writable, json_report, text_table, write_report
     from evaluator.scoring import score_folder
-    from evaluator.songs import find_songs
     from evaluator.summary import summarise
 
     if options.json is not None:
         check_writable(options.json)
-    profile, data = profile_and_data(options)
-    run = Grade(
-        place=place(options),
-        profile=profile,
-        songs=chosen(find_songs(data, profile.track), options.songs),
-        output=options.output,
-        environment=environment(options.env),
-    )
+    run = of_options(options)
+    profile = run.profile
     print(
         f"{profile.name}, {run.place.title}: {profile.per_second:g} s per second of song, "
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"
@@ -133,6 +127,26 @@ def grade(options: argparse.Namespace) -> int:
     print(verdict(results), end="")
     print(f"all of it: {options.output / JOURNAL}")
     return 0 if len(good) == len(results) else STATUS_FAILED
+
+
+def of_options(options: argparse.Namespace, *, inspects: bool = False) -> "Grade":
+    """The grade that the options of :func:`add_run_options` describe.
+
+    Raises:
+        EvaluationError: something that was given is not as it must be.
+    """
+    from evaluator.grading.grader import Grade
+    from evaluator.songs import find_songs
+
+    profile, data = profile_and_data(options)
+    return Grade(
+        place=place(options),
+        profile=profile,
+        songs=chosen(find_songs(data, profile.track), options.songs),
+        output=options.output,
+        inspects=inspects,
+        environment=environment(options.env),
+    )
 
 
 def profile_and_data(options: argparse.Namespace) -> tuple[Profile, Path]:

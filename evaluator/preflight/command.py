@@ -22,9 +22,6 @@ from evaluator.preflight.checkout import BRANCH, LFS_LIMIT_BYTES, REMOTE, Checko
 if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.preflight.graded import Graded
 
-INSPECTS = True
-"""Arrays are looked at before the wrapper writes them, which hides NaN and clips."""
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its status.
@@ -127,23 +124,12 @@ def of_run(options: argparse.Namespace) -> "Graded":
     Raises:
         EvaluationError: it cannot be run.
     """
-    from evaluator.grading.grader import Grade
-    from evaluator.songs import find_songs
-
-    profile, data = grading.profile_and_data(options)
-    songs = find_songs(data, profile.track)
-    run = Grade(
-        place=grading.place(options),
-        profile=profile,
-        songs=grading.chosen(songs, options.songs),
-        output=options.output,
-        inspects=INSPECTS,
-        environment=grading.environment(options.env),
-    )
+    # Arrays are looked at before the wrapper writes them, which hides NaN and clips.
+    run = grading.of_options(options, inspects=True)
     print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
     for _ in run.run():
         pass  # all is in its folder
-    return _of_folder(options.output, profile)
+    return _of_folder(options.output, run.profile)
 
 
 def of_folder(options: argparse.Namespace) -> "Graded":
