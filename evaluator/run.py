@@ -17,7 +17,7 @@ from pathlib import Path
 from evaluator.audio import probe
 from evaluator.errors import EvaluationError
 from evaluator.report import write_report
-from evaluator.songs import STEMS
+from evaluator.songs import STEMS, wav_file
 
 NOTE = "run.json"
 SAMPLE = "sample"
@@ -140,4 +140,4 @@ class Run:
 
     def _file(self, folder: Path, song: str, role: str) -> Path:
         """Where the grader has a file."""
-        return folder / song / (f"{role}.wav" if self.track == "mdx" else f"{song}_{role}.wav")
+        return folder / song / wav_file(self.track, song, role)

@@ -24,6 +24,17 @@ STEMS: Mapping[str, tuple[str, ...]] = {
 """Stems by track, in the order of the board's columns."""
 
 SUFFIXES = (".wav", ".flac")
+
+
+def wav_file(track: str, song: str, role: str) -> str:
+    """Name of a file in a song's folder, in the layout of the contest.
+
+    >>> wav_file("mdx", "a", "bass"), wav_file("cdx", "a", "music")
+    ('bass.wav', 'a_music.wav')
+    """
+    return f"{role}.wav" if track == "mdx" else f"{song}_{role}.wav"
+
+
 TEST_SPLITS = ("test", "tt")  # MUSDB18-HQ's and Divide and Remaster's
 
 _MIXTURE, _LEFT, _RIGHT = "mixture", "mixture_Lt", "mixture_Rt"

@@ -30,9 +30,9 @@ from evaluator.grading import records, watching
 from evaluator.grading.places import Place, Work
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import Beginning, SongResult
-from evaluator.grading.taking import stem_file, take
+from evaluator.grading.taking import take
 from evaluator.report import write_report
-from evaluator.songs import STEMS, SUFFIXES, Song
+from evaluator.songs import STEMS, SUFFIXES, Song, wav_file
 
 JOURNAL = "grade.jsonl"
 NOTE = "grade.json"
@@ -114,7 +114,7 @@ class Grade:
     def layout(self, song: str) -> Layout:
         """Rate, channels and length that stems of a song must have."""
         stem = STEMS[self.profile.track][0]
-        file = Path(stem_file(self.profile.track, song, stem))
+        file = Path(wav_file(self.profile.track, song, stem))
         kinds = (self.references / song / file.with_suffix(suffix) for suffix in SUFFIXES)
         return probe(next(path for path in kinds if path.exists()))
 

@@ -13,12 +13,7 @@ from pathlib import Path
 
 from evaluator.audio import Layout, probe
 from evaluator.errors import EvaluationError
-from evaluator.songs import STEMS
-
-
-def stem_file(track: str, song: str, stem: str) -> str:
-    """Name of a stem's file in its song's folder."""
-    return f"{stem}.wav" if track == "mdx" else f"{song}_{stem}.wav"
+from evaluator.songs import STEMS, wav_file
 
 
 def take(song: str, track: str, source: Path, target: Path, expected: Layout) -> str:
@@ -43,7 +38,7 @@ def take(song: str, track: str, source: Path, target: Path, expected: Layout) ->
         raise _unwritable(target, error) from error
     try:
         for stem in STEMS[track]:
-            name = stem_file(track, song, stem)
+            name = wav_file(track, song, stem)
             wrong = _copied(source, song, name, stage / name)
             if wrong:
                 return wrong

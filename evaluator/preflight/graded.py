@@ -8,10 +8,9 @@ from pathlib import Path
 from evaluator.errors import EvaluationError
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import OK, Beginning, SongResult
-from evaluator.grading.taking import stem_file
 from evaluator.preflight.files import SongFiles
 from evaluator.preflight.sound import Sound
-from evaluator.songs import STEMS, find_songs
+from evaluator.songs import STEMS, find_songs, wav_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,4 +85,4 @@ class Graded:
 
     def _estimate(self, folder: Path, song: str, stem: str) -> Path:
         """Where the grader looks for a stem."""
-        return folder / song / stem_file(self.profile.track, song, stem)
+        return folder / song / wav_file(self.profile.track, song, stem)
