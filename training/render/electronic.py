@@ -6,6 +6,9 @@ from scipy.signal import butter, sosfilt
 from training.render.drums import Kit, Layer
 from training.render.sound import RATE_HZ, Audio
 
+RINGING = 0.08
+"""Share of the kicks that ring, as an 808's."""
+
 
 def draw(rng: np.random.Generator) -> Kit:
     """Make a kit."""
@@ -36,13 +39,18 @@ def draw(rng: np.random.Generator) -> Kit:
 
 
 def kick(rng: np.random.Generator) -> Audio:
-    """A tone that falls fast to its pitch, at times driven, with a click."""
-    end_hz, octaves = rng.uniform(38, 62), rng.uniform(1.5, 4.0)
-    decay_s, fall_s = rng.uniform(0.12, 0.6), rng.uniform(0.01, 0.06)
+    """A tone that falls fast to its pitch, at times driven, with a click.
+
+    Few ring: a network that hears many long ones takes any sub-bass for a kick.
+    """
+    end_hz, octaves = rng.uniform(38, 75), rng.uniform(1.5, 4.0)
+    rings = rng.random() < RINGING
+    decay_s = rng.uniform(0.35, 0.6) if rings else rng.uniform(0.08, 0.35)
+    fall_s = rng.uniform(0.01, 0.06)
     time_s = _time(decay_s)
     hz = end_hz * 2 ** (octaves * np.exp(-time_s / fall_s))
     tone = np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * np.exp(-4 * time_s / decay_s)
-    drive = rng.choice([1.0, 1.0, 3.0, 8.0])
+    drive = 1.0 if rings else rng.choice([1.0, 1.0, 3.0, 8.0])
     click = rng.standard_normal(len(time_s)) * np.exp(-time_s / 0.002)
     result: Audio = np.tanh(drive * tone) + rng.uniform(0, 0.3) * click
     return result

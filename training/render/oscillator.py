@@ -59,15 +59,15 @@ def bass(rng: np.random.Generator) -> Patch:
     wave = str(rng.choice(["sine", "sine", "triangle", "square", "saw", "saw"]))
     return Patch(
         wave=wave,
-        octave=int(rng.choice([-1, 0, 0])),
+        octave=int(rng.choice([-1, -1, 0])),
         voices=1 if wave == "sine" else int(rng.choice([1, 1, 2])),
         detune_cents=float(rng.uniform(3, 12)),
         cutoff_hz=float(rng.uniform(300, 4000)),
         closed_hz=float(rng.uniform(80, 600)),
         closing_s=float(rng.uniform(0.05, 0.6)),
         decay_s=float(rng.uniform(0.1, 0.8)),
-        sustain=float(rng.uniform(0.3, 1.0)),
-        release_s=float(rng.uniform(0.02, 0.2)),
+        sustain=float(rng.choice([1.0, rng.uniform(0.3, 1.0)])),
+        release_s=float(rng.uniform(0.02, 0.3)),
         glide_s=float(rng.choice([0.0, 0.0, 0.03, 0.08])),
     )
 

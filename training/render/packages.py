@@ -26,6 +26,34 @@ STAMPS = "usr/share/tuxpaint/stamps"
 HYDROGEN = "usr/share/hydrogen/data/drumkits"
 HELD_OUT_KITS = ("The Black Pearl 1.0",)
 """Kits of Hydrogen whose drums are also those of a soundfont for validation."""
+MODULES: Mapping[str, str] = {
+    "biniax2-data": "games/biniax2/music/*.it",
+    "bomberclone-data": "games/bomberclone/music/*",
+    "circuslinux-data": "games/circuslinux/data/music/*.mod",
+    "criticalmass-data": "games/criticalmass/*.xm",
+    "cuyo-data": "games/cuyo/sounds/*.it",
+    "fb-music-high": "games/frozen-bubble/snd/*.xm",
+    "flobopuyo": "games/flobopuyo/sfx/*.xm",
+    "freedroid-data": "games/freedroid/sound/*.mod",
+    "gl-117-data": "games/gl-117/music/*.s3m",
+    "heroes-sound-tracks": "games/heroes/mod/*.xm",
+    "madbomber-data": "games/madbomber/music/*",
+    "monsterz-data": "games/monsterz/sound/*.s3m",
+    "njam-data": "games/njam/data/*.[xs][m3]*",
+    "open-invaders-data": "open-invaders/*.mod",
+    "pachi-data": "pachi/music/*.s3m",
+    "pekka-kana-2-data": "games/pekka-kana-2/data/music/*.xm",
+    "pingus-data": "games/pingus/data/music/*.[is][t3]*",
+    "rafkill-data": "games/rafkill/music/*.xm",
+    "ri-li-data": "games/ri-li/Ri-li/Sounds/*.[mx][om]*",
+    "rockdodger": "rockdodger/*.mod",
+    "tecnoballz-data": "games/tecnoballz/musics/*.mod",
+    "tomatoes-data": "tomatoes/music/*.it",
+    "tuxmath-data": "tuxmath/sounds/*.mod",
+    "tuxtype-data": "tuxtype/sounds/*.mod",
+    "vodovod": "games/vodovod/*.xm",
+}
+"""Songs of trackers below usr/share, by package."""
 KLETTRES = (
     *("ar", "de", "en", "en_GB", "fr", "he", "hu", "lt"),
     *("ml", "nb", "nds", "nl", "pt_BR", "tn", "uk"),
@@ -123,11 +151,7 @@ SPLITS: Mapping[str, Split] = {
         ),
         strums=(Source("hydrogen-drumkits-effects", f"{HYDROGEN}/*Strums/*.flac"),),
         scores=(Source("openttd-openmsx", "usr/share/games/openttd/baseset/openmsx/*.mid"),),
-        modules=(
-            Source("heroes-sound-tracks", "usr/share/games/heroes/mod/*.xm"),
-            Source("tecnoballz-data", "usr/share/games/tecnoballz/musics/*.mod"),
-            Source("rafkill-data", "usr/share/games/rafkill/music/*.xm"),
-        ),
+        modules=tuple(Source(package, f"usr/share/{files}") for package, files in MODULES.items()),
     ),
     "valid": Split(
         fonts=(

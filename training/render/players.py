@@ -26,8 +26,8 @@ DRIVEN = (29, 30)
 BASSES = range(32, 40)
 MELODIC = (*range(32), *range(40, 96), *range(104, 112))
 """Programs that play tunes and chords, without basses, effects and percussion."""
-LOWEST_KEY = 26
-"""An oscillator's bass is never lower: 37 Hz."""
+LOWEST_KEY = 23
+"""An oscillator's bass is never lower: 31 Hz."""
 LEVEL_DB = -20.0
 
 

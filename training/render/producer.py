@@ -34,6 +34,8 @@ SILENT_ONE_IN = 6
 """One song in so many lacks vocals, drums or bass."""
 LEVELS_DB = {"bass": -19.5, "drums": -18.0, "other": -20.0, "vocals": -18.0}
 SPREAD_DB = 5.0
+SUB_BASS_DB = 8.0
+"""The bass of electronic songs is up to so much louder: it may be the loudest of all stems."""
 PEAK = 0.95
 WRITTEN = 0.2
 """Share of the songs whose score people wrote."""
@@ -189,6 +191,8 @@ def mix(studio: Studio, stems: Mapping[str, Audio]) -> dict[str, Audio]:
         wet = {"bass": 0.04, "drums": 0.2, "other": 0.3, "vocals": 0.35}[stem] * rng.uniform(0, 1.5)
         audio = sound.reverberated(audio, rng, decay_s, wet, fast=True)
         level_db = LEVELS_DB[stem] + SPREAD_DB * rng.uniform(-1, 1)
+        if stem == "bass" and studio.electronic:
+            level_db += rng.uniform(0, SUB_BASS_DB)
         done[stem] = sound.levelled(audio, level_db)
     if done["drums"].any() and studio.chance(0.6 if studio.electronic else 0.08):
         beats = notes(studio.song.score, studio.song.group("drums"))
