@@ -17,6 +17,7 @@ from training.render import (
     modules,
     oscillator,
     scores,
+    sound,
     strums,
 )
 from training.render.arrangement import Arrangement, Chord, stem_of
@@ -110,6 +111,12 @@ class TestDrums:
             power = np.abs(np.fft.rfft(kit.parts[part][0].audio[0], SAMPLES)) ** 2
             centres.append((power * np.arange(len(power)) / 2).sum() / power.sum())
         assert centres[0] < 800 < 4000 < centres[1]
+
+    def test_few_kicks_ring(self) -> None:
+        lengths = [electronic.kick(np.random.default_rng(seed)).shape[-1] for seed in range(200)]
+
+        ringing = np.mean(np.array(lengths) > 0.5 * RATE_HZ)
+        assert 0.01 < ringing < 0.2
 
 
 class TestKits:
@@ -211,6 +218,15 @@ class TestEffects:
         gains = {name: glued[name] / stems[name] for name in stems}
         np.testing.assert_allclose(gains["a"], gains["b"], rtol=1e-6)
         assert gains["a"].min() < 0.99
+
+    def test_what_is_below_hearing_goes(self) -> None:
+        low = tone(60.0)
+
+        clean = sound.without_offset(low + 0.1)
+
+        assert abs(clean.mean()) < 1e-3
+        late = slice(SAMPLES // 2, None)
+        assert np.std(clean[:, late]) == pytest.approx(np.std(low[:, late]), rel=0.02)
 
 
 class TestStrums:

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import fftconvolve, oaconvolve
+from scipy.signal import butter, fftconvolve, oaconvolve, sosfilt
 
 Audio = NDArray[np.float64]
 
 RATE_HZ = 44_100
+LOWEST_HZ = 18.0
+"""What is lower is not heard, and a fault in a recording."""
 
 
 def active_level_db(audio: Audio) -> float:
@@ -90,6 +92,12 @@ def reverberated(
     room *= wet / math.sqrt(np.square(room).sum(axis=-1).mean())
     convolved = (oaconvolve if fast else fftconvolve)(audio, room, axes=-1)
     result: Audio = audio + convolved[:, : audio.shape[-1]]
+    return result
+
+
+def without_offset(audio: Audio) -> Audio:
+    """Take away what is below hearing: a driven bass is not the same above and below zero."""
+    result: Audio = sosfilt(butter(2, LOWEST_HZ, "highpass", fs=RATE_HZ, output="sos"), audio)
     return result
 
 
