@@ -77,7 +77,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of songs with true stems, wav or flac"
     )
-    result.add_argument("--recipe", metavar="NAME|FILE", help="default: the track's")
+    result.add_argument(
+        "--recipe", metavar="NAME|FILE", help=f"default: ${recipe.RECIPE_VARIABLE}, or the track's"
+    )
     result.add_argument("--songs", nargs="+", metavar="NAME", help="only these")
     result.add_argument("--output", type=Path, default=Path("evaluator_outputs"), metavar="DIR")
     result.add_argument("--jobs", type=int, default=1, metavar="N", help="songs at a time (1)")
@@ -98,9 +100,19 @@ def runs(options: argparse.Namespace) -> list[tuple[str, recipe.Recipe]]:
         raise ConfigError(
             f"recipe {wanted.name!r} is for the track {wanted.track.name!r}, not {name!r}"
         )
-    return [
-        (name, wanted or recipe.load(recipe.default_name(tracks.by_name(name)))) for name in names
-    ]
+    if wanted:
+        return [(wanted.track.name, wanted)]
+    if name:
+        return [(name, recipe.chosen(tracks.by_name(name)))]
+    return [(one, submitted(one)) for one in names]
+
+
+def submitted(track: str) -> recipe.Recipe:
+    """The recipe that the environment names, if it is for this track; else the track's default."""
+    named = os.environ.get(recipe.RECIPE_VARIABLE)
+    if named and (loaded := recipe.load(named)).track.name == track:
+        return loaded
+    return recipe.load(recipe.default_name(tracks.by_name(track)))
 
 
 def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ import soundfile
 
 import evaluate_locally
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
+from my_submission.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 MDX = ("bass", "drums", "other", "vocals")
@@ -179,6 +180,33 @@ def test_clips_of_any_film_set_are_separated_and_scored(
     assert files(out / "cdx" / "predictions") == {f"7/7_{stem}.wav" for stem in CDX}
     assert soundfile.info(out / "cdx" / "predictions" / "7" / "7_music.wav").channels == 2
     assert scores(out, "cdx").keys() == {"7"}
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], ["mdx_silence", "cdx_default"]),
+        (["--track", "mdx"], ["mdx_silence"]),
+        (["--recipe", "mdx_equal_shares"], ["mdx_equal_shares"]),
+    ],
+)
+def test_the_recipe_of_the_submission_is_evaluated(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], names: list[str]
+) -> None:
+    monkeypatch.setenv("DEMIX_RECIPE", "mdx_silence")
+
+    chosen = evaluate_locally.runs(evaluate_locally.parser().parse_args(words))
+
+    assert [recipe.name for _, recipe in chosen] == names
+
+
+def test_a_submission_of_the_other_track_is_not_evaluated_as_this(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEMIX_RECIPE", "mdx_silence")
+
+    with pytest.raises(ConfigError, match="for the track 'mdx'"):
+        evaluate_locally.runs(evaluate_locally.parser().parse_args(["--track", "cdx"]))
 
 
 @pytest.mark.parametrize(
