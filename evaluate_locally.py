@@ -31,7 +31,7 @@ from evaluator.dataset import prepare
 from evaluator.errors import EvaluationError
 from evaluator.run import SAMPLE, Run
 from evaluator.scoring import score_folder
-from evaluator.songs import Song, detect_track, find_songs
+from evaluator.songs import choose, detect_track, find_songs
 from evaluator.summary import summarise
 from my_submission import progress, recipe, tracks
 from my_submission.errors import ConfigError, DemixError, OutputError, SongError
@@ -95,24 +95,19 @@ def runs(options: argparse.Namespace) -> list[tuple[str, recipe.Recipe]]:
     name = options.track or (wanted.track.name if wanted else None)
     if name is None and options.data:
         name = detect_track(options.data)
-    names = [name] if name else ["mdx", "cdx"]
-    if wanted and wanted.track.name != name:
-        raise ConfigError(
-            f"recipe {wanted.name!r} is for the track {wanted.track.name!r}, not {name!r}"
-        )
     if wanted:
-        return [(wanted.track.name, wanted)]
+        if wanted.track.name != name:
+            raise ConfigError(
+                f"recipe {wanted.name!r} is for the track {wanted.track.name!r}, not {name!r}"
+            )
+        return [(name, wanted)]
     if name:
         return [(name, recipe.chosen(tracks.by_name(name)))]
-    return [(one, submitted(one)) for one in names]
-
-
-def submitted(track: str) -> recipe.Recipe:
-    """The recipe that the environment names, if it is for this track; else the track's default."""
-    named = os.environ.get(recipe.RECIPE_VARIABLE)
-    if named and (loaded := recipe.load(named)).track.name == track:
-        return loaded
-    return recipe.load(recipe.default_name(tracks.by_name(track)))
+    named = recipe.named()  # is for one of both
+    return [
+        (track.name, named if named and named.track == track else recipe.default(track))
+        for track in map(tracks.by_name, ("mdx", "cdx"))
+    ]
 
 
 def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> None:
@@ -154,17 +149,6 @@ def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> 
     print(report.text_table(summary, metric), end="")
     print(speed(spent_s, lengths_s, chosen.track.time_limit))
     print()
-
-
-def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
-    """Pick songs by name."""
-    if names is None:
-        return list(songs)
-    known = {song.name: song for song in songs}
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"no song named {name!r} (have: {', '.join(known)})")
-    return [known[name] for name in dict.fromkeys(names)]
 
 
 def separate(

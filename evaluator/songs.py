@@ -11,7 +11,7 @@ The name of a song's folder may stand before each of its files, followed by ``_`
 any other name are not ours and are left alone. No audio is read here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,3 +198,18 @@ def _advice(folder: Path, track: str) -> str:
     if fruitful:
         return f"{fruitful[0]!r} inside it has songs, so name that"
     return "check the path and the track"
+
+
+def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
+    """Pick songs by name, in the order of the names; all without names.
+
+    Raises:
+        EvaluationError: there is no song of a name.
+    """
+    if names is None:
+        return list(songs)
+    known = {song.name: song for song in songs}
+    for name in names:
+        if name not in known:
+            raise EvaluationError(f"no song named {name!r} (have: {', '.join(known)})")
+    return [known[name] for name in dict.fromkeys(names)]

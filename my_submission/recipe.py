@@ -303,13 +303,28 @@ def _blend(table: Any, where: str) -> Blend:
     return tables.record(Blend, {**entry, "weights": weights}, where)
 
 
+def named() -> Recipe | None:
+    """Read the recipe that the environment names, if any.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    name = os.environ.get(RECIPE_VARIABLE)
+    return load(name) if name else None
+
+
+def default(track: Track) -> Recipe:
+    """Read the recipe of a track for which nobody chose one."""
+    return load(default_name(track))
+
+
 def chosen(track: Track) -> Recipe:
     """Read the recipe of a submission to ``track``.
 
     Raises:
         ConfigError: it cannot be read, or is for another track.
     """
-    recipe = load(os.environ.get(RECIPE_VARIABLE) or default_name(track))
+    recipe = named() or default(track)
     if recipe.track != track:
         raise ConfigError(
             f"recipe {recipe.name!r} is for the track {recipe.track.name!r}, "

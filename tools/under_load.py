@@ -50,7 +50,7 @@ def main() -> int:
     options = parser.parse_args()
     track = tracks.by_name(options.track)
     songs = find_songs(options.data, track.name)
-    predictor = Predictor(recipe.load(recipe.default_name(track)))
+    predictor = Predictor(recipe.default(track))
     context = multiprocessing.get_context("spawn")
     burners = [context.Process(target=burn, daemon=True) for _ in range(options.burners)]
     for burner in burners:

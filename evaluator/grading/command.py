@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.grading.grader import Grade
     from evaluator.grading.places import Place
     from evaluator.grading.records import SongResult
-    from evaluator.songs import Song
 
 STATUS_FAILED = 1
 """Some song has no result."""
@@ -136,13 +135,13 @@ def of_options(options: argparse.Namespace, *, inspects: bool = False) -> "Grade
         EvaluationError: something that was given is not as it must be.
     """
     from evaluator.grading.grader import Grade
-    from evaluator.songs import find_songs
+    from evaluator.songs import choose, find_songs
 
     profile, data = profile_and_data(options)
     return Grade(
         place=place(options),
         profile=profile,
-        songs=chosen(find_songs(data, profile.track), options.songs),
+        songs=choose(find_songs(data, profile.track), options.songs),
         output=options.output,
         inspects=inspects,
         environment=environment(options.env),
@@ -237,17 +236,6 @@ def _submitted_track(folder: Path) -> str:
             f"--profile, one of {', '.join(PROFILES)}"
         ) from error
     return "cdx" if "cdx" in str(challenge) else "mdx"
-
-
-def chosen(songs: Sequence["Song"], names: Sequence[str] | None) -> Sequence["Song"]:
-    """Songs by name."""
-    if names is None:
-        return songs
-    known = {song.name: song for song in songs}
-    for name in names:
-        if name not in known:
-            raise EvaluationError(f"no song named {name!r} (have: {', '.join(known)})")
-    return [known[name] for name in dict.fromkeys(names)]
 
 
 def _positive(text: str) -> float:

@@ -41,7 +41,7 @@ def draw(rng: np.random.Generator) -> Kit:
 def kick(rng: np.random.Generator) -> Audio:
     """A tone that falls fast to its pitch, at times driven, with a click.
 
-    Few ring: a network that hears many long ones takes any sub-bass for a kick.
+    Few ring: networks that heard many long ones took the sub-bass of a real song for a kick.
     """
     end_hz, octaves = rng.uniform(38, 75), rng.uniform(1.5, 4.0)
     rings = rng.random() < RINGING

@@ -43,7 +43,7 @@ MODULES: Mapping[str, str] = {
     "open-invaders-data": "open-invaders/*.mod",
     "pachi-data": "pachi/music/*.s3m",
     "pekka-kana-2-data": "games/pekka-kana-2/data/music/*.xm",
-    "pingus-data": "games/pingus/data/music/*.[is][t3]*",
+    "pingus-data": "games/pingus/data/music/*",
     "rafkill-data": "games/rafkill/music/*.xm",
     "ri-li-data": "games/ri-li/Ri-li/Sounds/*.[mx][om]*",
     "rockdodger": "rockdodger/*.mod",

@@ -204,6 +204,8 @@ def mix(studio: Studio, stems: Mapping[str, Audio]) -> dict[str, Audio]:
             done[stem] = effects.ducked(done[stem], kicks_s, depth_db, release_s)
     if studio.chance(0.5):
         done = effects.glued(done, rng.uniform(-2, 6), rng.uniform(1.5, 4))
-    done = {stem: sound.faded(sound.without_offset(audio)) for stem, audio in done.items()}
+    # A driven bass is not the same above and below zero.
+    clean = {stem: sound.high_pass(audio, sound.HIGH_PASS_HZ) for stem, audio in done.items()}
+    done = {stem: sound.faded(audio) for stem, audio in clean.items()}
     peak = max(np.abs(audio).max() for audio in (*done.values(), sum(done.values())))
     return {stem: audio * min(1.0, PEAK / peak) for stem, audio in done.items()}

@@ -7,13 +7,15 @@ The mixture is the sum of the stems.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+from training.render.sound import HIGH_PASS_HZ, high_pass
 
 Audio = NDArray[np.float64]
 
@@ -25,46 +27,12 @@ OVERLAP_S = 0.4
 """Cross-fade between the takes of a bed."""
 BLEED = 0.5
 """How much of one channel's bed is in the other; without any, low rumble sounds out of phase."""
-HIGH_PASS_HZ = 30.0
-"""Some sources have a constant offset, which nobody hears but which scores."""
 
 
 def resampled(audio: Audio, rate_hz: int) -> Audio:
     """Turn a recording ``(samples, channels)`` into ``(channels, samples)`` at :data:`RATE_HZ`."""
     converted: Audio = soxr.resample(audio, rate_hz, RATE_HZ, quality="VHQ").T
     return high_pass(converted, HIGH_PASS_HZ)
-
-
-def high_pass(audio: Audio, cutoff_hz: float) -> Audio:
-    """Remove what is below half the cutoff and keep what is above the cutoff.
-
-    >>> tone, middle = np.sin(np.arange(RATE_HZ) / 16), slice(10_000, -10_000)
-    >>> bool(np.allclose(high_pass(tone + 0.3, 30.0)[middle], tone[middle], atol=1e-3))
-    True
-    """
-    centred = audio - audio.mean(axis=-1, keepdims=True)
-    return _filtered(centred, lambda hz: 2 * hz / cutoff_hz - 1)
-
-
-def low_pass(audio: Audio, cutoff_hz: float) -> Audio:
-    """Keep what is below the cutoff and remove what is a tenth of an octave above it.
-
-    >>> tone, middle = np.sin(np.arange(RATE_HZ) / 16), slice(10_000, -10_000)
-    >>> noise = 0.3 * np.sin(np.arange(RATE_HZ) / 2)
-    >>> bool(np.allclose(low_pass(tone + noise, 2000.0)[middle], tone[middle], atol=1e-3))
-    True
-    """
-    return _filtered(audio, lambda hz: (2**0.1 - hz / cutoff_hz) / (2**0.1 - 1))
-
-
-def _filtered(audio: Audio, slope: Callable[[NDArray[np.floating]], NDArray[np.floating]]) -> Audio:
-    """Filter without delay; the gain is 0 where the slope is below 0, and 1 where it is above 1."""
-    samples = audio.shape[-1]
-    size = samples + RATE_HZ // 4  # room for the filter to ring without wrapping around
-    hz = np.fft.rfftfreq(size, 1 / RATE_HZ)
-    gain = np.sin(np.pi / 2 * np.clip(slope(hz), 0, 1)) ** 2
-    filtered: Audio = np.fft.irfft(np.fft.rfft(audio, size) * gain, size)[..., :samples]
-    return filtered
 
 
 def active_level_db(audio: Audio) -> float:

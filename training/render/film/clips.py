@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from my_submission.errors import ConfigError
+from training.render import sound
 from training.render.film import audio as film_audio
 from training.render.film.audio import RATE_HZ, STEMS, Audio
 from training.render.film.files import Recording
@@ -126,7 +127,7 @@ def draw_clip(stock: Stock, clip_s: float, seed: int, index: int) -> Drawn:
         # All end where the first of them does, or speech is known by its missing treble. Old
         # recordings end somewhat before half their rate.
         lowest_hz = min(part.lowest_hz for part in drawn[:2])
-        stems = film_audio.low_pass(stems, lowest_hz * rng.uniform(0.35, 0.45))
+        stems = sound.low_pass(stems, lowest_hz * rng.uniform(0.35, 0.45))
     turn, silence = divmod(index, SILENT_EVERY)
     used: list[Recording] = []
     for number, stem in enumerate(STEMS):
