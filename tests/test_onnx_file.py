@@ -7,21 +7,7 @@ import pytest
 from my_submission.errors import CheckpointError
 from my_submission.weights import onnx_file
 from my_submission.weights.onnx_session import open_session
-
-
-def field(number: int, value: bytes | int) -> bytes:
-    """One field of a protocol buffer."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def varint(value: int) -> bytes:
-    result = b""
-    while value > 127:
-        result += bytes([value & 127 | 128])
-        value >>= 7
-    return result + bytes([value])
+from tests.onnx_graphs import field, varint
 
 
 def external_tensor(file: Path, name: bytes = b"w") -> bytes:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from my_submission.errors import CheckpointError
 from my_submission.weights import readers, tensor_file
 from my_submission.weights.readers import Contents, demucs_v1, safetensors, spleeter_archive
+from tests.onnx_graphs import small_exported
 from tools.golden import tensorflow_checkpoint as tf
 
 
@@ -398,6 +399,8 @@ def written(folder: Path, format_: str, monkeypatch: pytest.MonkeyPatch) -> Path
         tensor_file.write(path, state, {"klass": readers.DEMUCS_CLASSES[0]})
     elif format_ == "safetensors":
         safetensors.write(path, Contents(state=state), {})
+    elif format_ == "htdemucs_onnx":
+        path.write_bytes(small_exported())
     else:
         golden = Path(__file__).parent / "golden" / "tensorflow_checkpoint.tar.gz"
         path.write_bytes(golden.read_bytes())
