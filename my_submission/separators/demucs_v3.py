@@ -33,7 +33,7 @@ def build(
         segment_s: length of the segments; None: 44 s, as the authors have it. Memory grows with it.
         overlap: of a segment, with the next, as a part of it.
         precision: of the networks, see :mod:`my_submission.execution`.
-        files: ending of their names in the register, if not the authors' first ones.
+        files: whose, see :meth:`my_submission.bags.Bag.files`.
 
     Raises:
         CheckpointError: a file is missing, altered or of another network.
@@ -45,5 +45,5 @@ def build(
         segment_s=segment_s,
         overlap=overlap,
         precision=precision,
-        suffix=files,
+        family=files,
     )

@@ -34,7 +34,7 @@ def build(
         segment_s: length of the segments; None: as the networks were trained, 7.8 s.
         overlap: of a segment, with the next, as a part of it.
         precision: of the networks, see :mod:`my_submission.execution`.
-        files: ending of their names in the register, if not the authors' first ones.
+        files: whose, see :meth:`my_submission.bags.Bag.files`.
 
     Raises:
         CheckpointError: a file is missing, altered or of another network.
@@ -46,5 +46,5 @@ def build(
         segment_s=segment_s,
         overlap=overlap,
         precision=precision,
-        suffix=files,
+        family=files,
     )
