@@ -19,7 +19,7 @@ from models.chunked import Chunked
 from my_submission.separators import trained
 from my_submission.weights import readers
 from training import __main__ as command
-from training import assembly, journal, loop, save
+from training import assembly, export, journal, loop, save
 from training.config import Optimiser, Run
 from training.ema import Average
 from training.optimiser import optimiser_of
@@ -173,6 +173,29 @@ def test_what_was_learned_separates_in_a_recipe(
     card = (tmp_path / "small.md").read_text(encoding="utf-8")
     assert "shared_unet" in card
     assert str(finished.parent) not in card
+
+
+def test_eight_bits_take_half_the_space_and_are_what_is_scored(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
+    arguments = ["export", str(finished), "--to", str(tmp_path)]
+
+    assert command.main([*arguments, "--name", "large"]) == 0
+    assert command.main([*arguments, "--name", "small", "--bits", "8"]) == 0
+
+    large, small = (tmp_path / f"{name}.safetensors" for name in ("large", "small"))
+    assert small.stat().st_size < large.stat().st_size  # a small network is mostly header
+    expected = readers.read("safetensors", large).state
+    state = readers.read("safetensors", small).state
+    assert state.keys() == expected.keys()
+    for key, value in expected.items():
+        step = value.abs().max() / 127 if value.dim() > 1 else 0
+        torch.testing.assert_close(state[key].float(), value.float(), atol=float(step), rtol=1e-3)
+    network = assembly.built(assembly.run_of(finished))
+    network.load_state_dict(state)
+    scores = export.scored(finished, state)
+    assert f"{scores['stems'][STEMS[0]]:.3f}" in (tmp_path / "small.md").read_text(encoding="utf-8")
 
 
 def test_weights_of_several_runs_are_averaged(

@@ -23,6 +23,7 @@ from torch import Tensor
 from models import trainable
 from my_submission.errors import ConfigError, OutputError
 from my_submission.tracks import ROOT
+from my_submission.weights import eight_bits
 from my_submission.weights.readers import Contents, safetensors
 from my_submission.weights.verification import sha256_of
 from training import assembly, save, validation
@@ -61,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what it has heard, for the rules of leaderboards; once for each",
     )
     parser.add_argument("--licence", default=LICENCE, help=f"of the weights ({LICENCE})")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(16, 8),
+        default=16,
+        help="of a weight on disk (16); with 8 the scores are those of the rounded weights",
+    )
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
@@ -77,8 +85,14 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     bests = [save.contents(folder / BEST) for folder in options.folders]
     how = runs[0]
     best = bests[0] if len(bests) == 1 else averaged(options.folders, runs, bests)
+    stored = {key: narrowed(value) for key, value in best["network"].items()}
+    if options.bits == 8:
+        stored = eight_bits.packed(best["network"])
+        best = {**best, "network": eight_bits.unpacked(stored)}
+    if best is not bests[0]:  # no run has validated these weights
+        best |= scored(options.folders[0], best["network"])
     contents = Contents(
-        state={key: narrowed(value) for key, value in best["network"].items()},
+        state=stored,
         network=how["network"]["name"],
         arguments={"stems": how["stems"], **how["network"]["options"]},
     )
@@ -108,7 +122,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 def averaged(
     folders: Sequence[Path], runs: Sequence[Mapping[str, Any]], bests: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Average the best weights of runs, and score that on the songs of the first one's validation.
+    """Average the best weights of runs.
 
     Args:
         folders: of the runs.
@@ -126,15 +140,21 @@ def averaged(
                     f"another than {str(folders[0])!r}; export it by itself"
                 )
     states = [one["network"] for one in bests]
-    state = {
-        key: torch.stack([one[key].float() for one in states]).mean(dim=0).to(value.dtype)
-        for key, value in states[0].items()
+    return {
+        "network": {
+            key: torch.stack([one[key].float() for one in states]).mean(dim=0).to(value.dtype)
+            for key, value in states[0].items()
+        }
     }
-    run = assembly.run_of(folders[0])
+
+
+def scored(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Score weights on the songs of a run's validation, as the run itself does."""
+    run = assembly.run_of(folder)
     network = trainable.build(run.network.name, run.stems, run.network.options)
     network.load_state_dict(state)
     scores = validation.score(network.eval(), assembly.valid_songs(run), run.stems)
-    return {"network": state, "scores": scores.songs, "stems": scores.stems()}
+    return {"scores": scores.songs, "stems": scores.stems()}
 
 
 def narrowed(value: Tensor) -> Tensor:

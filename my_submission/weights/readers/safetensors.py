@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from my_submission.errors import CheckpointError
-from my_submission.weights import tensor_file
+from my_submission.weights import eight_bits, tensor_file
 from my_submission.weights.readers import Contents, arguments, tensors
 
 NETWORK, ARGUMENTS = "network", "arguments"
@@ -29,7 +29,7 @@ def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
         raise CheckpointError(f"expected {path} to be written by: python -m my_submission import")
     named = json.loads(found.metadata.get(ARGUMENTS, "{}"), object_hook=_read_fraction)
     contents = Contents(
-        state=tensors(path, found.tensors),
+        state=tensors(path, eight_bits.unpacked(found.tensors)),
         network=found.metadata.get(NETWORK, ""),
         arguments=arguments(path, (), named),
     )
