@@ -22,6 +22,7 @@ from my_submission.errors import OutputError
 from my_submission.level import Level, Normaliser
 from my_submission.passes import Passes
 from my_submission.recipe import Member, Recipe, Setting
+from my_submission.sealing import Sealing
 from my_submission.separators import Separator
 
 SURE = 1e-3
@@ -96,6 +97,9 @@ class Lanes:
             )
             self._stages.append(stage)
             asked.append(turn.member.name)
+        self._sealing: Sealing | None = None
+        if recipe.leaks:
+            self._sealing = Sealing(recipe.leaks, recipe.track.stems, sample_rate_hz, groups)
 
     def push(self, block: Tensor) -> Tensor:
         """Map the next ``(channels, samples)`` to the stems that are finished."""
@@ -105,7 +109,10 @@ class Lanes:
         answered = lanes.new_zeros(len(lanes), 0, lanes.shape[-1])
         for stage in self._stages:
             lanes, answered = stage.push(lanes, answered)
-        return self._stems(lanes)
+        stems = self._stems(lanes)
+        if self._sealing:
+            stems = self._sealing.push(stems)
+        return audio.from_pairs(stems, self._channels)
 
     def finish(self) -> Tensor:
         """Return all stems that are still owed."""
@@ -116,10 +123,13 @@ class Lanes:
             lanes, answered = zip(*parts, strict=True)
             late = torch.cat(lanes, dim=-1), torch.cat(answered, dim=-1)
         assert late is not None  # a recipe has a member, or its stems would not be complete
-        return self._stems(late[0])
+        stems = self._stems(late[0])
+        if self._sealing:
+            stems = torch.cat([self._sealing.push(stems), self._sealing.finish()], dim=-1)
+        return audio.from_pairs(stems, self._channels)
 
     def _stems(self, lanes: Tensor) -> Tensor:
-        """Pick the track's stems from the lanes, ``(groups, 1 + stems, 2, samples)``."""
+        """Pick the track's stems, ``(groups, stems, 2, samples)``, from the lanes."""
         found = dict(zip(self._names, lanes[:, 1:].unbind(1), strict=True))
         left = lanes[:, 0] - lanes[:, 1:].sum(dim=1)
         if self._recipe.residual:
@@ -132,8 +142,7 @@ class Lanes:
                     f"recipe {self._recipe.name!r} answered with a NaN or an infinity in the stem "
                     f"{stem!r}; choose another recipe and report this one"
                 )
-        ordered = torch.stack([found[stem] for stem in self._recipe.track.stems], dim=1)
-        return audio.from_pairs(ordered, self._channels)
+        return torch.stack([found[stem] for stem in self._recipe.track.stems], dim=1)
 
 
 class _Stage:

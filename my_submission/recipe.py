@@ -31,13 +31,20 @@ A recipe is a TOML file in my_submission/recipes/ or anywhere else:
     [consistency]                      # shares in what the stems leave of the mixture
     drums = 0.2
 
+    [[leaks]]                          # what a loud stem leaks into a faint one; see leak.py
+    of = "bass"
+    into = "drums"
+    power = 0.02
+    returned = true
+
     [gates.bass]                       # when to write exact silence; see gate.py
     midpoint_db = -35.0
     width_db = 4.0
     active_db = 1.0
 
 Members run in their order, unless the planner knows a better one. With a residual, or shares that
-sum to one, the stems sum to the mixture (to float32 rounding), at any rate. Where several members
+sum to one, the stems sum to the mixture (to float32 rounding), at any rate, but for leaks that are
+not returned. Where several members
 give a stem and no blend of them is listed, one of more members stands in, scaled; or else their
 mean.
 """
@@ -53,6 +60,7 @@ from my_submission import tables, tracks
 from my_submission.blend import Blend, blended
 from my_submission.errors import ConfigError
 from my_submission.gate import Gate
+from my_submission.leak import Leak
 from my_submission.registry import did_you_mean
 from my_submission.tracks import Track
 
@@ -126,6 +134,7 @@ class Recipe:
         blends: how the answers for a stem are combined, by who gave one.
         residual: the stem that is the mixture minus all others, or None.
         consistency: for each stem its share in what all stems leave of the mixture.
+        leaks: between stems, mended last.
         gates: by stem.
     """
 
@@ -137,6 +146,7 @@ class Recipe:
     blends: tuple[Blend, ...] = ()
     residual: str | None = None
     consistency: Mapping[str, float] = field(default_factory=dict)
+    leaks: tuple[Leak, ...] = ()
     gates: Mapping[str, Gate] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -183,7 +193,12 @@ class Recipe:
                         f"{where}: a blend of {blend.stem!r} has a weight for {name!r}, which does "
                         f"not give it{did_you_mean(name, list(givers))}"
                     )
-        for table, name in ((self.consistency, "consistency"), (self.gates, "gates")):
+        leaking = [stem for leak in self.leaks for stem in (leak.of, leak.into)]
+        for table, name in (
+            (self.consistency, "consistency"),
+            (leaking, "leaks"),
+            (self.gates, "gates"),
+        ):
             for stem in table:
                 if stem not in self.track.stems:
                     hint = did_you_mean(stem, list(self.track.stems))
@@ -255,6 +270,13 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     if "blends" in fields:
         fields["blends"] = tables.each(
             fields["blends"], f"{where}: blends", f"{where}, blend", _blend
+        )
+    if "leaks" in fields:
+        fields["leaks"] = tables.each(
+            fields["leaks"],
+            f"{where}: leaks",
+            f"{where}, leak",
+            lambda one, here: tables.record(Leak, one, here),
         )
     for key in ("consistency", "gates"):
         if key in fields:

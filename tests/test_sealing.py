@@ -1,0 +1,175 @@
+"""What a loud stem has leaked into a faint one is taken back, and nothing else changes."""
+
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from my_submission import recipe
+from my_submission.demixer import Demixer
+from my_submission.errors import ConfigError
+from my_submission.leak import Leak
+from my_submission.sealing import BANDS, Sealing, in_bands
+from tools.golden.agreement import agreement_db
+
+STEMS = ("bass", "drums", "vocals")
+RATE_HZ = 44_100
+RETURNED = Leak(of="bass", into="drums", power=0.04, returned=True)
+DROPPED = Leak(of="bass", into="vocals", power=0.04)
+
+
+def noise(seconds: float, seed: int, groups: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(groups, 2, int(seconds * RATE_HZ), generator=generator)
+
+
+def leaking(below_db: float, seconds: float = 25.0) -> tuple[Tensor, Tensor]:
+    """True stems, and what a separator answers that puts a fiftieth of the bass's power in each.
+
+    Args:
+        below_db: how far drums and vocals are below the bass.
+        seconds: length of the song.
+    """
+    faint = 10 ** (-below_db / 20)
+    true = torch.stack([noise(seconds, 1), faint * noise(seconds, 2), faint * noise(seconds, 3)], 1)
+    leak = 0.02**0.5 * true[:, 0]
+    return true, torch.stack([true[:, 0] - 2 * leak, true[:, 1] + leak, true[:, 2] + leak], dim=1)
+
+
+def sealed(answer: Tensor, *leaks: Leak, block: int = RATE_HZ, rate_hz: int = RATE_HZ) -> Tensor:
+    sealing = Sealing(leaks, STEMS, rate_hz, len(answer))
+    parts = [sealing.push(part) for part in torch.split(answer, block, dim=-1)]
+    return torch.cat([*parts, sealing.finish()], dim=-1)
+
+
+def test_a_faint_stem_loses_what_is_not_its_own() -> None:
+    true, answer = leaking(below_db=20)
+
+    mended = sealed(answer, RETURNED, DROPPED)
+
+    for stem in (1, 2):
+        before, after = (agreement_db(true[:, stem], one[:, stem]) for one in (answer, mended))
+        assert before < -2.9
+        assert after > before + 3.5
+    assert agreement_db(true[:, 0], mended[:, 0]) > agreement_db(true[:, 0], answer[:, 0])
+
+
+def test_a_stem_that_is_not_faint_stays_nearly_as_it_is() -> None:
+    true, answer = leaking(below_db=0)
+
+    mended = sealed(answer, RETURNED, DROPPED)
+
+    for stem in (1, 2):
+        before, after = (agreement_db(true[:, stem], one[:, stem]) for one in (answer, mended))
+        assert abs(after - before) < 0.3
+
+
+def test_what_is_returned_leaves_the_sum_as_it_was() -> None:
+    _, answer = leaking(below_db=20)
+
+    mended = sealed(answer, RETURNED)
+
+    torch.testing.assert_close(mended.sum(dim=1), answer.sum(dim=1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(mended[:, 2], answer[:, 2], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.5, 20.0, 22.3, 45.0])
+def test_blocks_of_any_length_give_the_same(seconds: float) -> None:
+    _, answer = leaking(below_db=20, seconds=seconds)
+
+    whole = sealed(answer, RETURNED, DROPPED, block=answer.shape[-1])
+
+    assert whole.shape == answer.shape
+    torch.testing.assert_close(sealed(answer, RETURNED, DROPPED, block=30_011), whole)
+
+
+def test_each_group_of_channels_has_its_own_leaks() -> None:
+    _, faint = leaking(below_db=20, seconds=3)
+    _, loud = leaking(below_db=0, seconds=3)
+
+    both = sealed(torch.cat([faint, loud]), RETURNED, DROPPED)
+
+    for index, alone in enumerate((faint, loud)):
+        torch.testing.assert_close(both[index : index + 1], sealed(alone, RETURNED, DROPPED))
+
+
+@pytest.mark.parametrize("silent", range(3))
+@pytest.mark.parametrize("rate_hz", [8_000, 48_000])
+def test_silence_stays_silent_and_leaks_nothing(silent: int, rate_hz: int) -> None:
+    _, answer = leaking(below_db=20, seconds=2)
+    answer[:, silent] = 0
+
+    mended = sealed(answer, RETURNED, DROPPED, rate_hz=rate_hz)
+
+    assert torch.isfinite(mended).all()
+    if silent:
+        assert not mended[:, silent].any()
+    else:
+        torch.testing.assert_close(mended, answer, atol=1e-6, rtol=0)
+
+
+def test_two_leaks_take_no_more_than_there_is() -> None:
+    _, answer = leaking(below_db=40, seconds=2)
+    other = Leak(of="vocals", into="drums", power=0.9, returned=True)
+
+    mended = sealed(answer, Leak(of="bass", into="drums", power=0.9, returned=True), other)
+
+    assert mended[:, 1].abs().max() < 1e-5
+    torch.testing.assert_close(mended.sum(dim=1), answer.sum(dim=1), atol=1e-5, rtol=0)
+
+
+def test_bands_share_each_bin() -> None:
+    bands = in_bands(2049, RATE_HZ)
+
+    assert bands.shape == (2049, BANDS)
+    torch.testing.assert_close(bands.sum(dim=1), torch.ones(2049))
+    assert (bands.sum(dim=0) > 0).all()
+
+
+TABLE = {
+    "track": "mdx",
+    "summary": "",
+    "members": [
+        {"separator": "equal_shares", "gives": {stem: [stem] for stem in ("vocals", "other")}},
+        {
+            "name": "low",
+            "separator": "hpss",
+            "gives": {"drums": ["percussive"], "bass": ["low"]},
+        },
+    ],
+}
+
+
+def test_a_recipe_has_its_leaks_mended() -> None:
+    leak = {"of": "bass", "into": "drums", "power": 0.3, "returned": True}
+    song = noise(3, 4)[0]
+
+    plain, mended = (
+        torch.cat(list(Demixer(recipe.parse("a", table)).stream([song], RATE_HZ)), dim=-1)
+        for table in (TABLE, {**TABLE, "leaks": [leak]})
+    )
+
+    stems = recipe.parse("a", TABLE).track.stems
+    changed = {
+        stem
+        for stem, before, after in zip(stems, plain, mended, strict=True)
+        if not torch.allclose(before, after, atol=1e-4)
+    }
+    assert mended.shape == plain.shape
+    assert changed == {"bass", "drums"}
+
+
+@pytest.mark.parametrize(
+    ("leak", "sentence"),
+    [
+        ({"of": "bass", "into": "drum", "power": 0.1}, "leaks has no stem 'drum'; did you mean"),
+        ({"of": "bass", "into": "bass", "power": 0.1}, "got 'bass' twice"),
+        ({"of": "bass", "into": "drums", "power": 1.0}, "between 0 and 1, got 1.0"),
+        ({"of": "bass", "into": "drums", "power": "a"}, "leak 1: power must be a float, got 'a'"),
+        ({"of": "bass", "into": "drums"}, "the key 'power' is missing"),
+    ],
+)
+def test_a_leak_that_cannot_be_is_one_sentence(leak: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        recipe.parse("a", {**TABLE, "leaks": [leak]})
