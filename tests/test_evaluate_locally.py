@@ -117,7 +117,7 @@ def test_without_arguments_both_tracks_run_on_real_samples(out: Path) -> None:
     rows = [line.split() for line in table.splitlines() if line.startswith("MEAN")]
     mdx, cdx = ([float(number) for number in row[1:]] for row in rows)
     assert (len(mdx), len(cdx)) == (5, 4)
-    assert mdx[4] == pytest.approx(5.15, abs=0.05)  # time decides how many passes
+    assert mdx[4] == pytest.approx(5.24, abs=0.05)  # time decides how many passes
     assert mdx[0] >= 3.5
     assert cdx[0] >= 6.5
     assert table.count("within the limit of 1.57 x") == 2
