@@ -68,7 +68,15 @@ class Sealing:
 
 @dataclass
 class _Mended:
-    """Maps chunks of all stems to the same without leaks; for the engine a lane is a song."""
+    """Maps chunks of all stems to the same without leaks; for the engine a lane is a song.
+
+    Attributes:
+        leaks: between ``names``.
+        names: of the lanes, in their order.
+        sample_rate_hz: of the song.
+        stems: what each lane gives.
+        powers: of the stems in all chunks so far, ``(groups, bands)``.
+    """
 
     leaks: Sequence[Leak]
     names: tuple[str, ...]
@@ -88,11 +96,8 @@ class _Mended:
         audio = chunks.reshape(-1, len(self.names), *chunks.shape[1:]).clone()
         samples = audio.shape[-1]
         lanes = {name: audio[:, index] for index, name in enumerate(self.names)}
-        spectra = {
-            name: stft(lanes[name], FRAME, FRAME_HOP)
-            for leak in self.leaks
-            for name in (leak.of, leak.into)
-        }
+        heard = {name for leak in self.leaks for name in (leak.of, leak.into)}
+        spectra = {name: stft(lanes[name], FRAME, FRAME_HOP) for name in heard}
         bands = in_bands(FRAME // 2 + 1, self.sample_rate_hz)
         for name, spectrum in spectra.items():
             power = spectrum.abs().square().mean(dim=1).sum(dim=-1) @ bands
