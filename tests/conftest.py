@@ -13,6 +13,8 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.onnx_graphs import field
+
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
 
@@ -76,20 +78,13 @@ def write_song(tmp_path: Path, rng: np.random.Generator) -> Callable[..., Path]:
     return write
 
 
-def _entry(number: int, value: bytes | int) -> bytes:
-    """One short field of a protocol buffer."""
-    if isinstance(value, int):
-        return bytes([number << 3, value])
-    return bytes([number << 3 | 2, len(value)]) + value
-
-
 @pytest.fixture
 def copying_model() -> bytes:
     """An ONNX model that copies a vector of two floats, written by hand: onnx is no dependency."""
-    dimension = _entry(1, _entry(1, 2))
-    tensor = _entry(1, _entry(1, 1) + _entry(2, dimension))
-    node = _entry(1, b"x") + _entry(2, b"y") + _entry(4, b"Identity")
-    graph = _entry(1, node) + _entry(2, b"copy")
-    graph += _entry(11, _entry(1, b"x") + _entry(2, tensor))
-    graph += _entry(12, _entry(1, b"y") + _entry(2, tensor))
-    return _entry(1, 8) + _entry(7, graph) + _entry(8, _entry(2, 13))
+    dimension = field(1, field(1, 2))
+    tensor = field(1, field(1, 1) + field(2, dimension))
+    node = field(1, b"x") + field(2, b"y") + field(4, b"Identity")
+    graph = field(1, node) + field(2, b"copy")
+    graph += field(11, field(1, b"x") + field(2, tensor))
+    graph += field(12, field(1, b"y") + field(2, tensor))
+    return field(1, 8) + field(7, graph) + field(8, field(2, 13))

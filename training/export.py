@@ -85,10 +85,11 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     bests = [save.contents(folder / BEST) for folder in options.folders]
     how = runs[0]
     best = bests[0] if len(bests) == 1 else averaged(options.folders, runs, bests)
-    stored = {key: narrowed(value) for key, value in best["network"].items()}
     if options.bits == 8:
         stored = eight_bits.packed(best["network"])
         best = {**best, "network": eight_bits.unpacked(stored)}
+    else:
+        stored = {key: narrowed(value) for key, value in best["network"].items()}
     if best is not bests[0]:  # no run has validated these weights
         best |= scored(options.folders[0], best["network"])
     contents = Contents(
