@@ -75,8 +75,14 @@ class Guard:
         return spare_s > 0 and chunks * self._expected_s(turn) <= spare_s
 
     def timeout_s(self, turn: int, chunks: int) -> float:
-        """Seconds after which a turn hangs, if it has not separated ``chunks`` chunks."""
+        """Seconds after which a turn hangs, if it has not separated ``chunks`` chunks.
+
+        Without a limit for the song there is none for a chunk: a slow machine is no reason to
+        give up a member.
+        """
         spare_s = self._spare_s(turn)
+        if spare_s == math.inf:
+            return math.inf
         if math.isnan(self._cost_s[turn]):
             # Nothing is known of it. Should it hang, the others shall have some time left.
             return spare_s / 2

@@ -1,5 +1,6 @@
 """Calls with a timeout, in a thread that can be left behind."""
 
+import math
 import queue
 import threading
 import weakref
@@ -37,12 +38,16 @@ class Helper:
     def __call__(self, call: Call, timeout_s: float) -> Tensor:
         """Return what ``call`` returns, or raise what it raises.
 
+        Args:
+            call: what to run.
+            timeout_s: how long it may take; infinity waits for as long as it takes.
+
         Raises:
             LateError: it did neither within ``timeout_s``.
         """
         self._calls.put(call)
         try:
-            answer = self._answers.get(timeout=max(timeout_s, 0))
+            answer = self._answers.get(timeout=max(timeout_s, 0) if timeout_s < math.inf else None)
         except queue.Empty as error:
             self._end()
             self._start()

@@ -24,6 +24,7 @@ from my_submission.costs import Costs
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError, OutputError, SongError
 from my_submission.level import Level
+from my_submission.omissions import Omission
 from my_submission.process.isolation import Isolated
 from my_submission.recipe import Recipe
 from my_submission.tracks import Track
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 TIME_VARIABLE = "DEMIX_TIME_LIMIT"
-"""Environment variable that overrules the track's limit: seconds per second of audio."""
+"""Environment variable that overrules the track's limit: seconds per second of audio, or none."""
+
+UNLIMITED = "none"
+"""Value of that variable with which a song may take as long as it takes."""
 
 ISOLATE_VARIABLE = "DEMIX_ISOLATE"
 """Environment variable: with ``0``, songs are separated in this process."""
@@ -54,9 +58,13 @@ class Predictor:
         recipe: decides the track and how it is separated.
         isolate: whether another process does it, so that this one survives whatever goes wrong
             there; None leaves the choice to the environment.
+
+    Attributes:
+        omissions: what the last song had to do without.
     """
 
     def __init__(self, recipe: Recipe, isolate: bool | None = None) -> None:
+        self.omissions: tuple[Omission, ...] = ()
         self._demixer: Isolated | Demixer
         if isolated() if isolate is None else isolate:
             self._demixer = Isolated(recipe)
@@ -166,16 +174,23 @@ def budget(track: Track, song_s: float) -> float:
         track: knows the grader's limit; the environment's ``DEMIX_TIME_LIMIT`` overrules it.
         song_s: length of the song.
 
+    Returns:
+        Seconds; infinity if the environment's limit is :data:`UNLIMITED`.
+
     Raises:
         ConfigError: the environment's limit is not a positive number.
     """
     given = os.environ.get(TIME_VARIABLE)
+    if given == UNLIMITED:
+        return math.inf
     try:
         limit = float(given) if given else track.time_limit
     except ValueError:
         limit = math.nan
     if not 0 < limit < math.inf:
-        raise ConfigError(f"expected {TIME_VARIABLE} to be a positive number, got {given!r}")
+        raise ConfigError(
+            f"expected {TIME_VARIABLE} to be a positive number or {UNLIMITED!r}, got {given!r}"
+        )
     return max(USED * limit * song_s, LEAST_S)
 
 
