@@ -169,9 +169,9 @@ def separate(
         OutputError: its stems break the contract or cannot be written.
     """
     spent_s: dict[str, float] = {}
-    total_s = sum(lengths_s.values())
-    show = progress.bar(environment[tracks.TRACK_VARIABLE], total_s)
-    with workers(jobs, environment) as pool, show as update:
+    show = progress.bar(environment[tracks.TRACK_VARIABLE])
+    with workers(jobs, environment) as pool, show as report:
+        together = progress.Together(lengths_s, report)
         with interrupts_wait():  # children are born with it
             futures = {pool.submit(work, name, jobs): name for name in lengths_s}
         for future in concurrent.futures.as_completed(futures):
@@ -180,7 +180,7 @@ def separate(
                 spent_s[name] = future.result()
             except (SongError, OutputError) as error:
                 raise type(error)(f"song {name!r}: {error}") from error
-            update(sum(lengths_s[name] for name in spent_s))
+            together.update(name, 1.0)
     return spent_s
 
 

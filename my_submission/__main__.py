@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from my_submission import recipe, separators, tracks
+from my_submission import progress, recipe, separators, tracks
 from my_submission.commands import complain, describe, fetch, import_, say, verify
 from my_submission.errors import ConfigError, DemixError, SongError
 
@@ -143,15 +143,17 @@ def separate(options: argparse.Namespace) -> int:
     chosen = chosen_recipe(options)
     jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
 
-    # Only now: torch takes seconds to import, and mistakes should not wait for it.
-    from my_submission.demixer import Demixer
-    from my_submission.transfer import separate_file
+    with progress.bar(chosen.name):
+        # Only now: torch takes seconds to import, and mistakes should not wait for it.
+        from my_submission.demixer import Demixer
+        from my_submission.transfer import separate_file
 
-    demixer = Demixer(chosen)
+        demixer = Demixer(chosen)
     failed = 0
     for song, paths in jobs.items():
         try:
-            separate_file(demixer, song, paths, bits=bits, best=options.best)
+            with progress.bar(song.name) as report:
+                separate_file(demixer, song, paths, bits=bits, best=options.best, report=report)
         except DemixError as error:
             failed += 1
             complain(f"{song}: {error}")

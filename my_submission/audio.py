@@ -19,6 +19,7 @@ Layouts of nine channels and more have no one order: each of their channels is t
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
@@ -90,6 +91,31 @@ def check_finite(block: Tensor, start: int) -> None:
             f"expected samples with full scale at 1, got {block[channel, sample].item():g} at "
             f"sample {start + sample} of channel {channel}; mend the file or export it again"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongFormat:
+    """What the header of a song says.
+
+    Attributes:
+        sample_rate_hz: of the song.
+        channels: of the song.
+        frames: its length; good for progress and file sizes, but the data decides.
+    """
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        """Length of the song."""
+        return self.frames / self.sample_rate_hz
+
+    @property
+    def groups(self) -> int:
+        """Stereo pairs that are separated, see :func:`pairs_of`."""
+        return len(pairs_of(self.channels))
 
 
 def pairs_of(channels: int) -> tuple[tuple[int, int], ...]:

@@ -24,6 +24,11 @@ class Deadline:
         self._end_s = clock() + budget_s
 
     @property
+    def unlimited(self) -> bool:
+        """Whether the answer may take as long as it takes."""
+        return self._end_s == math.inf
+
+    @property
     def remaining_s(self) -> float:
         """Seconds left; negative once the deadline has passed."""
         return self._end_s - self.clock()

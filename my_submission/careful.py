@@ -46,6 +46,9 @@ class Careful:
         turn: index of this member in the guard's order.
         run: makes a call with a timeout, such as a :class:`~my_submission.helper.Helper`.
         watch: is called with True before each call into ``inner``, and with False after it.
+        asked: chunks so far.
+        missing: those of them without an answer.
+        reason: why there was none, the last time.
     """
 
     name: str
@@ -54,6 +57,9 @@ class Careful:
     turn: int
     run: Run
     watch: Callable[[bool], None] = lambda busy: None
+    asked: int = 0
+    missing: int = 0
+    reason: str = ""
     _failures: int = 0
     _most: int | None = None
     _rungs: int = 0
@@ -91,6 +97,8 @@ class Careful:
             some = audible[start : start + together]
             stems[some] = self._in_time(chunks[some])
         self.guard.done(self.turn, len(chunks) - len(audible))
+        self.asked += len(chunks)
+        self.missing += int((stems[:, -1, 0, 0] == 0).sum())
         return stems
 
     def _in_time(self, chunks: Tensor) -> Tensor:
@@ -128,7 +136,7 @@ class Careful:
                     self._most = len(chunks) // 2
                     self._log("out of memory, so it is asked for fewer chunks at once")
                     return torch.cat([self._ask(part) for part in torch.split(chunks, self._most)])
-                if self._climb_down():
+                if self._climb_down(chunks.shape[-1]):
                     return self._ask(chunks)
             self._failures += 1
             self._log(f"{type(error).__name__}: {error}")
@@ -147,9 +155,9 @@ class Careful:
         finally:
             self.watch(False)
 
-    def _climb_down(self) -> bool:
-        """Choose the next way of needing less memory; whether there is one."""
-        shorter = self.inner.chunking.shorter
+    def _climb_down(self, samples: int) -> bool:
+        """Choose the next way of needing less memory than a chunk does; whether there is one."""
+        shorter = [length for length in self.inner.chunking.shorter if length < samples]
         if self._rungs < len(shorter):
             self._shorter = shorter[self._rungs]
             self._log(f"out of memory, so its chunks are cut to {self._shorter} samples")
@@ -176,7 +184,7 @@ class Careful:
 
     def _log(self, reason: str) -> None:
         """Say once per song what is wrong, in one line."""
-        line = reason.partition("\n")[0]
+        line = self.reason = reason.partition("\n")[0]
         if line not in self._logged:
             self._logged.add(line)
             logger.warning("%s: %s", self.name, line)

@@ -1,7 +1,8 @@
 """What each separator costs on this machine: measured once, remembered in a file.
 
 The file is a cache: without it, or where it cannot be written, a separator is measured when it is
-built. It holds no names of songs, only of separators.
+built. It holds no names of songs, only of separators. Times are those of an idle machine, however
+busy it was when they were measured; see :mod:`my_submission.contention`.
 """
 
 import dataclasses
@@ -12,14 +13,14 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from my_submission.budget import Clock
+from my_submission import contention
 from my_submission.careful import infer, out_of_memory
 from my_submission.separators import Separator
 
@@ -28,8 +29,12 @@ logger = logging.getLogger(__name__)
 FILE_VARIABLE = "DEMIX_COSTS"
 """Environment variable with the path of the file; unset: in the user's cache folder."""
 
+VERSION = 2
+"""Of what is measured; what an older version measured is measured again."""
+
 BATCHES = (1, 2, 4, 8, 16)
-"""Chunks at once that are tried, as long as more at once are faster."""
+"""Chunks at once that are tried on a GPU, as long as more at once are faster. On a CPU one chunk
+keeps all cores busy, and a batch that a measurement chose could change the last bits."""
 
 WORTHWHILE = 0.9
 """A larger batch must cost at most so much of the smaller one's time per chunk."""
@@ -43,7 +48,7 @@ class Cost:
     """What one separator needs.
 
     Attributes:
-        chunk_s: seconds for one chunk, in the batch below; NaN if nobody knows.
+        chunk_s: seconds for one chunk, in the batch below, on an idle machine; NaN if unknown.
         memory_bytes: at most needed at work, beyond its weights.
         batch: chunks at once that use the machine best.
         first_s: seconds that the very first chunk takes more.
@@ -60,12 +65,12 @@ class Costs:
 
     Args:
         path: of the file; None keeps them in memory only.
-        clock: returns seconds; replaced in tests.
+        timer: see :func:`measure`.
     """
 
-    def __init__(self, path: Path | None = None, *, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, path: Path | None = None, *, timer: "Timer | None" = None) -> None:
         self._path = path
-        self._clock = clock
+        self._timer = timer or idle_s
         self._known = self._read()
 
     @classmethod
@@ -86,9 +91,9 @@ class Costs:
         Raises:
             Exception: whatever the separator raises.
         """
-        key = json.dumps([machine(), name, options, separator.chunking.chunk], sort_keys=True)
+        key = json.dumps([VERSION, machine(), name, options, separator.chunking.chunk], sort_keys=True)
         if key not in self._known:
-            self._known[key] = measure(separator, clock=self._clock)
+            self._known[key] = measure(separator, timer=self._timer)
             logger.info("%s: %s", name, self._known[key])
             self._write()
         return self._known[key]
@@ -136,8 +141,24 @@ def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
     return names[0] if names else platform.machine()
 
 
-def measure(separator: Separator, *, clock: Clock = time.perf_counter) -> Cost:
+Timer = Callable[[Callable[[], object]], float]
+"""Runs a call and returns the seconds that it takes."""
+
+
+def idle_s(call: Callable[[], object]) -> float:
+    """Run ``call`` and return the seconds that it would take on an idle machine."""
+    return contention.idle_s(call, time.perf_counter)
+
+
+def measure(
+    separator: Separator, *, timer: Timer = idle_s, batches: Sequence[int] | None = None
+) -> Cost:
     """Run a separator on noise.
+
+    Args:
+        separator: ready to work.
+        timer: times a call; replaced in tests.
+        batches: chunks at once to try; None decides by the device.
 
     Raises:
         Exception: whatever the separator raises, unless larger batches alone need too much memory.
@@ -146,16 +167,18 @@ def measure(separator: Separator, *, clock: Clock = time.perf_counter) -> Cost:
         1, 2, separator.chunking.chunk, generator=torch.Generator().manual_seed(0)
     )
     peak = Peak()
-    first_s = _seconds(separator, noise, 1, clock)
+    first_s = _seconds(separator, noise, 1, timer)
     if first_s >= SLOW_S:
         return Cost(chunk_s=first_s, memory_bytes=peak.bytes)
-    chunk_s = min(_seconds(separator, noise, 1, clock) for _ in range(2))
+    chunk_s = min(_seconds(separator, noise, 1, timer) for _ in range(2))
     best = Cost(chunk_s=chunk_s, memory_bytes=peak.bytes, first_s=max(first_s - chunk_s, 0.0))
-    for batch in BATCHES[1:]:
+    if batches is None:
+        batches = BATCHES if torch.cuda.is_available() else BATCHES[:1]
+    for batch in batches[1:]:
         if batch * best.chunk_s >= SLOW_S:
             break
         try:
-            chunk_s = _seconds(separator, noise, batch, clock) / batch
+            chunk_s = _seconds(separator, noise, batch, timer) / batch
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -166,12 +189,10 @@ def measure(separator: Separator, *, clock: Clock = time.perf_counter) -> Cost:
     return best
 
 
-def _seconds(separator: Separator, noise: torch.Tensor, batch: int, clock: Clock) -> float:
+def _seconds(separator: Separator, noise: torch.Tensor, batch: int, timer: Timer) -> float:
     """Time one batch, up to the moment when its result can be read."""
     chunks = noise.repeat(batch, 1, 1)
-    started_s = clock()
-    infer(separator, chunks).cpu()
-    return clock() - started_s
+    return timer(lambda: infer(separator, chunks).cpu())
 
 
 class Peak:

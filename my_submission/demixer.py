@@ -1,27 +1,36 @@
 """A recipe at work: songs stream in, stems stream out, memory stays constant."""
 
 import dataclasses
+import functools
 import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+import torch
 from torch import Tensor
 
 from my_submission import audio, passes, planner, separators
+from my_submission.audio import SongFormat
 from my_submission.budget import Deadline, Guard
-from my_submission.careful import Careful
+from my_submission.careful import Careful, infer
+from my_submission.contention import Contention
 from my_submission.costs import Cost, Costs
 from my_submission.errors import CheckpointError, ConfigError, SongError
 from my_submission.helper import Helper, Run
 from my_submission.lanes import Lanes, Tap, Turn
 from my_submission.level import Level
+from my_submission.omissions import Omission
 from my_submission.planner import Plan
+from my_submission.progress import Report, Work
 from my_submission.recipe import Member, Recipe, Setting
 from my_submission.registry import did_you_mean
-from my_submission.separators import Separator
+from my_submission.separators import Chunking, Separator
 
 logger = logging.getLogger(__name__)
+
+TAIL_S = 0.1
+"""Answers of the last chunks are blended, resampled and filtered in about this time."""
 
 
 class Demixer:
@@ -37,11 +46,12 @@ class Demixer:
         memory_bytes: what a member may need at work, beyond its weights.
         asked: is called with the index of a member before it is built, measured or called, and
             with -1 after.
+        contention: of this process, for planning; None takes the machine to be idle.
 
     Attributes:
         recipe: as given.
         asked: as given; may be replaced.
-        costs: of each member, corrected by each song.
+        costs: of each member on an idle machine, corrected by each song.
 
     Raises:
         ConfigError: a member's name or options are wrong.
@@ -57,7 +67,12 @@ class Demixer:
         without: frozenset[int] = frozenset(),
         memory_bytes: float = math.inf,
         asked: Callable[[int], None] = lambda index: None,
+        contention: Contention | None = None,
     ) -> None:
+        self._contention = contention
+        self._slowdown = 1.0
+        self._unusable: dict[str, str] = {}
+        self._wrapped: list[Careful] = []
         self.recipe = recipe
         self.asked = asked
         self._forgiving = forgiving
@@ -80,6 +95,7 @@ class Demixer:
             if not self._forgiving:
                 raise
             logger.error("%s is left out: %s", member.name, error)
+            self._unusable[member.name] = str(error).partition("\n")[0]
             return None
         for part in itertools.chain(*member.gives.values()):
             if part not in separator.stems:
@@ -108,6 +124,37 @@ class Demixer:
             separator and separators.wanted_level(separator) for separator in self._separators
         )
 
+    @property
+    def omissions(self) -> tuple[Omission, ...]:
+        """What the present song, or the last one, had to do without so far."""
+        unusable = [
+            Omission(member=name, part=1.0, reason=reason)
+            for name, reason in self._unusable.items()
+        ]
+        partial = [
+            Omission(member=one.name, part=one.missing / one.asked, reason=one.reason)
+            for one in self._wrapped
+            if one.missing
+        ]
+        return (*unusable, *partial)
+
+    def warm_up(self) -> None:
+        """Ask each member once: the first chunk is slow, and should not be a song's.
+
+        Of what goes wrong only the log tells: songs find out what a member is worth.
+        """
+        for index, separator in enumerate(self._separators):
+            if separator is None:
+                continue
+            cut = separator.chunking
+            chunk = torch.zeros(1, 2, min((cut.chunk, *cut.shorter)))
+            self.asked(index)
+            try:
+                infer(separator, chunk)
+            except Exception as error:
+                logger.info("%s: fails at once: %s", self.recipe.members[index].name, error)
+            self.asked(-1)
+
     def stream(
         self,
         blocks: Iterable[Tensor],
@@ -118,21 +165,23 @@ class Demixer:
         best: bool = False,
         tap: Tap | None = None,
         level: Level | None = None,
+        report: Report | None = None,
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks.
 
         With a deadline there is always an answer in time: what the members have found by then,
-        and shares of the mixture where no member has found anything. Without one all members
-        work, and their errors are raised.
+        and shares of the mixture where no member has found anything; :attr:`omissions` tells.
+        Without one all members work, and their errors are raised.
 
         Args:
             blocks: ``(channels, samples)`` of any lengths, together the song.
             sample_rate_hz: of the song.
-            samples: length of the song, which is needed to plan for a deadline.
-            deadline: when the answer must be there.
+            samples: length of the song, which is needed to plan for a deadline, and to report.
+            deadline: when the answer must be there; it may be infinitely far away.
             best: without a deadline, take as much care as the recipe knows of.
             tap: see :class:`my_submission.lanes.Lanes`.
             level: of the song, which is needed if :attr:`normalises`.
+            report: is called with each event of the progress.
 
         Yields:
             ``(stems, channels, samples)``, the stems in the order of the recipe's track; together
@@ -143,25 +192,34 @@ class Demixer:
             OutputError: a member answered with a NaN or an infinity.
             ValueError: there is a deadline but no length, or a level is needed and not given.
         """
-        if deadline is not None and samples is None:
-            raise ValueError("a deadline cannot be kept without the song's length in samples")
+        if samples is None and not (deadline is None and report is None):
+            raise ValueError("a deadline and progress need the song's length in samples")
+        self._wrapped = []
         song: Lanes | None = None
         guard: Guard | None = None
         plan = planner.without_limits(self.recipe, best=best)
         start = 0
         for block in blocks:
             if song is None:
-                audio.check_format(sample_rate_hz, block.shape[0])
-                if deadline is not None and samples is not None:
-                    form = (samples, sample_rate_hz, len(audio.pairs_of(block.shape[0])))
-                    plan = self.plan(*form, budget_s=deadline.remaining_s)
-                    guard = self._guard(plan, deadline, *form)
+                channels = block.shape[0]
+                audio.check_format(sample_rate_hz, channels)
+                form = None
+                if samples is not None:
+                    form = SongFormat(
+                        sample_rate_hz=sample_rate_hz, channels=channels, frames=samples
+                    )
+                if deadline is not None and form is not None:
+                    self._look_at_the_load()
+                    if self._contention is not None:
+                        self._contention.restart()
+                    plan = self.plan(form, budget_s=deadline.remaining_s)
+                    guard = self._guard(plan, deadline, form)
                 song = Lanes(
                     self.recipe,
-                    self._turns(plan, guard),
+                    self._turns(plan, guard, form, report),
                     [self.recipe.members[index].name for index in plan.planned],
                     sample_rate_hz,
-                    block.shape[0],
+                    channels,
                     tap,
                     level,
                 )
@@ -171,74 +229,140 @@ class Demixer:
         if song is None or start == 0:
             raise SongError("expected a song of at least one sample, got an empty one")
         yield song.finish()
-        if guard is not None:
-            self._learn(plan, guard)
+        if guard is not None and form is not None:
+            self._learn(plan, guard, form)
 
-    def plan(self, samples: int, sample_rate_hz: int, groups: int, *, budget_s: float) -> Plan:
+    def plan(self, form: SongFormat, *, budget_s: float) -> Plan:
         """Choose what to do with a song.
 
         Args:
-            samples: length of the song.
-            sample_rate_hz: of the song.
-            groups: its stereo pairs.
-            budget_s: seconds that it may take.
+            form: of the song.
+            budget_s: seconds that it may take, on this machine as busy as it was of late.
         """
         able = zip(self.costs, self._separators, strict=True)
         return planner.plan(
             self.recipe,
             [cost if separator else None for cost, separator in able],
-            lambda index, setting: self.chunks(index, setting, samples, sample_rate_hz, groups),
-            budget_s=budget_s,
+            lambda index, setting: self._work(index, setting, form),
+            budget_s=budget_s / self._slowdown,
             memory_bytes=self._memory_bytes,
         )
 
-    def chunks(
-        self, index: int, setting: Setting, samples: int, sample_rate_hz: int, groups: int
-    ) -> int:
-        """How many chunks of a song a member is asked for."""
+    def chunks(self, index: int, setting: Setting, form: SongFormat, *, short: bool = True) -> int:
+        """How many chunks of a song a member is asked for.
+
+        Args:
+            index: of the member.
+            setting: how much care it takes.
+            form: of the song.
+            short: whether a short song is cut into shorter chunks, as with a deadline.
+        """
         separator = self._separators[index]
         if separator is None:
             return 0
-        rate_hz = separator.sample_rate_hz or sample_rate_hz
-        own = math.ceil(samples * rate_hz / sample_rate_hz)
-        return groups * passes.count(separator, setting, own)
+        samples = self._samples(separator, form)
+        cut = passes.chunking(separator, setting, samples if short else None)
+        return form.groups * passes.count(cut, setting, samples)
 
-    def _guard(
-        self, plan: Plan, deadline: Deadline, samples: int, sample_rate_hz: int, groups: int
-    ) -> Guard:
+    def _samples(self, separator: Separator, form: SongFormat) -> int:
+        """Length of a song at a member's rate."""
+        rate_hz = separator.sample_rate_hz or form.sample_rate_hz
+        return math.ceil(form.frames * rate_hz / form.sample_rate_hz)
+
+    def _part(self, index: int, form: SongFormat) -> float:
+        """What a chunk of a song with a deadline costs of a full one."""
+        separator = self._separators[index]
+        if separator is None:
+            return 1.0
+        cut: Chunking = separator.chunking
+        return cut.fitted(self._samples(separator, form)).chunk / cut.chunk
+
+    def _work(self, index: int, setting: Setting, form: SongFormat) -> float:
+        """How many full chunks a member's work on a song amounts to."""
+        return self._part(index, form) * self.chunks(index, setting, form)
+
+    @property
+    def tail_s(self) -> float:
+        """Seconds that what follows a song's last chunk takes on this machine, as busy as it is."""
+        self._look_at_the_load()
+        return TAIL_S * self._slowdown
+
+    def _look_at_the_load(self) -> None:
+        """Update how busy the machine is, by the latest time in which this process worked."""
+        if self._contention is not None:
+            self._slowdown = self._contention.slowdown() or self._slowdown
+
+    def _guard(self, plan: Plan, deadline: Deadline, form: SongFormat) -> Guard:
         """Make the guard that keeps the time of one song."""
-        form = (samples, sample_rate_hz, groups)
         return Guard(
             deadline,
-            [self.chunks(index, plan.settings[index], *form) for index in plan.order],
-            [self.costs[index].chunk_s for index in plan.order],
+            [self.chunks(index, plan.settings[index], form) for index in plan.priority],
+            [
+                self.costs[index].chunk_s * self._part(index, form) * self._slowdown
+                for index in plan.priority
+            ],
         )
 
-    def _turns(self, plan: Plan, guard: Guard | None) -> list[Turn]:
-        """Put the members in their order, wrapped for one song if there is a deadline."""
+    def _turns(
+        self,
+        plan: Plan,
+        guard: Guard | None,
+        form: SongFormat | None = None,
+        report: Report | None = None,
+    ) -> list[Turn]:
+        """Make the members ready for one song, wrapped if there is a deadline."""
+        work = self._progress(plan, form, report, short=guard is not None)
         turns = []
-        for turn, index in enumerate(plan.order):
+        for index, member in enumerate(self.recipe.members):
             separator = self._separators[index]
+            samples = None
             if separator is not None and guard is not None:
-                separator = Careful(
-                    name=self.recipe.members[index].name,
-                    inner=separator,
-                    guard=guard,
-                    turn=turn,
-                    run=self._run,
-                    watch=lambda busy, index=index: self.asked(index if busy else -1),  # type: ignore[misc]
-                )
+                samples = self._samples(separator, form) if form else None
+                separator = self._careful(index, separator, guard, plan.priority.index(index))
             turns.append(
                 Turn(
-                    member=self.recipe.members[index],
+                    member=member,
                     separator=separator,
                     setting=plan.settings[index],
                     batch=self.costs[index].batch,
+                    samples=samples,
+                    done=functools.partial(work.done, index) if work else lambda chunks: None,
                 )
             )
         return turns
 
-    def _learn(self, plan: Plan, guard: Guard) -> None:
+    def _careful(self, index: int, separator: Separator, guard: Guard, turn: int) -> Careful:
+        """Wrap a member for one song with a deadline."""
+        careful = Careful(
+            name=self.recipe.members[index].name,
+            inner=separator,
+            guard=guard,
+            turn=turn,
+            run=self._run,
+            watch=lambda busy: self.asked(index if busy else -1),
+        )
+        self._wrapped.append(careful)
+        return careful
+
+    def _progress(
+        self, plan: Plan, form: SongFormat | None, report: Report | None, *, short: bool
+    ) -> Work | None:
+        """Count the work on one song, if it is to be reported."""
+        if form is None or report is None:
+            return None
+        everyone = range(len(self.recipe.members))
+        return Work(
+            [self.chunks(index, plan.settings[index], form, short=short) for index in everyone],
+            [self.costs[index].chunk_s * self._slowdown for index in everyone],
+            form.seconds,
+            report,
+        )
+
+    def _learn(self, plan: Plan, guard: Guard, form: SongFormat) -> None:
         """Keep what the song has taught about the members' costs, for the next one."""
-        for index, chunk_s in zip(plan.order, guard.costs_s, strict=True):
-            self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=chunk_s)
+        slowdown = self._slowdown
+        if self._contention is not None:
+            slowdown = self._contention.slowdown() or slowdown
+        for index, chunk_s in zip(plan.priority, guard.costs_s, strict=True):
+            idle_s = chunk_s / slowdown / self._part(index, form)
+            self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)

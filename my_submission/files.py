@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from my_submission import audio
+from my_submission.audio import SongFormat
 from my_submission.errors import OutputError, SongError
 
 WAVE_ORDER = {
@@ -41,21 +41,6 @@ UNKNOWN_FRAMES = (1 << 63) - 1
 
 READ_ERRORS = (OSError, soundfile.LibsndfileError, TypeError)
 """What soundfile raises for files that it cannot read; the last for headerless ``.raw``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SongFormat:
-    """What the header of a song says.
-
-    Attributes:
-        sample_rate_hz: of the song.
-        channels: of the song.
-        frames: its length; good for progress and file sizes, but the data decides.
-    """
-
-    sample_rate_hz: int
-    channels: int
-    frames: int
 
 
 def song_format(path: Path) -> SongFormat:

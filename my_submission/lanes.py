@@ -20,6 +20,7 @@ from my_submission.blend import Chain
 from my_submission.careful import ANSWERED
 from my_submission.errors import OutputError
 from my_submission.level import Level, Normaliser
+from my_submission.overlap import Done
 from my_submission.passes import Passes
 from my_submission.recipe import Member, Recipe, Setting
 from my_submission.sealing import Sealing
@@ -33,19 +34,24 @@ Tap = Callable[[str, str, Tensor], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A member at its place in the order.
+    """A member at its place in the recipe.
 
     Attributes:
         member: of the recipe.
         separator: asks it; None if it cannot work.
         setting: how much care it may take.
         batch: chunks at once.
+        samples: length of the song at the member's rate, if a short song may be cut into
+            shorter chunks.
+        done: is called with the number of chunks that are behind it.
     """
 
     member: Member
     separator: Separator | None
     setting: Setting
     batch: int = 1
+    samples: int | None = None
+    done: Done = lambda chunks: None
 
 
 class Lanes:
@@ -53,7 +59,7 @@ class Lanes:
 
     Args:
         recipe: what the stems are made of.
-        turns: its members, in the order in which they are asked.
+        turns: its members, in the recipe's order.
         planned: names of those members that there is time for.
         sample_rate_hz: of the song.
         channels: of the song.
@@ -199,7 +205,14 @@ class _Stage:
         self._into = audio.Resampler(sample_rate_hz, rate_hz, groups * 2)
         self._back = audio.Resampler(rate_hz, sample_rate_hz, groups * len(self._parts) * 2)
         self._normaliser = Normaliser(separator, level, groups)
-        self._passes = Passes(separator, turn.setting, groups=groups, batch=turn.batch)
+        self._passes = Passes(
+            separator,
+            turn.setting,
+            groups=groups,
+            batch=turn.batch,
+            samples=turn.samples,
+            done=turn.done,
+        )
 
     def push(self, lanes: Tensor, answered: Tensor) -> tuple[Tensor, Tensor]:
         """Take lanes and return those that have my answer, too.

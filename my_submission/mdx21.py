@@ -9,20 +9,21 @@ Source: AIcrowd's music-demixing-challenge-starter-kit. It calls ``prediction`` 
 without the ``music_name`` that its base class declares, so here that is optional.
 """
 
-import math
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from my_submission import audio, recipe, tracks
-from my_submission.errors import ConfigError, SongError
+from my_submission.errors import SongError
 from my_submission.files import read_blocks, song_format, whole_files, write_stems
-from my_submission.predictor import USED, Predictor, budget
+from my_submission.predictor import SETUP_S, USED, Predictor, budget, positive
 
 TIMEOUT_VARIABLE = "INFERENCE_PER_MUSIC_TIMEOUT_SECONDS"
 """Environment variable of AIcrowd's server: seconds that a song may take, whatever its length."""
+
+SETUP_TIMEOUT_VARIABLE = "INFERENCE_SETUP_TIMEOUT_SECONDS"
+"""Environment variable of AIcrowd's server: seconds that getting ready may take."""
 
 TIMEOUT_S = 240.0
 """The server's default."""
@@ -33,7 +34,8 @@ class Mdx21Predictor:
 
     def prediction_setup(self) -> None:
         """Load the MDX recipe; called once, before the first song."""
-        self._predictor = Predictor(recipe.chosen(tracks.by_name("mdx")))
+        setup_s = positive(SETUP_TIMEOUT_VARIABLE, SETUP_S)
+        self._predictor = Predictor(recipe.chosen(tracks.by_name("mdx")), setup_s=setup_s)
 
     def prediction(
         self,
@@ -63,7 +65,7 @@ class Mdx21Predictor:
         form = song_format(song)
         audio.check_format(form.sample_rate_hz, form.channels)
         limit_s = budget(tracks.by_name("mdx"), form.frames / form.sample_rate_hz)
-        budget_s = min(limit_s, USED * timeout_s())
+        budget_s = min(limit_s, USED * positive(TIMEOUT_VARIABLE, TIMEOUT_S))
         with whole_files(list(targets.values())) as stage:
             blocks = list(read_blocks(song))
             if not blocks:
@@ -79,19 +81,3 @@ class Mdx21Predictor:
             )
             for _ in write_stems(stems, dict(zip(targets, stage, strict=True)), form, bits="16"):
                 pass
-
-
-def timeout_s() -> float:
-    """Seconds that the server gives each song.
-
-    Raises:
-        ConfigError: the environment's timeout is not a positive number.
-    """
-    given = os.environ.get(TIMEOUT_VARIABLE)
-    try:
-        limit_s = float(given) if given else TIMEOUT_S
-    except ValueError:
-        limit_s = math.nan
-    if not 0 < limit_s < math.inf:
-        raise ConfigError(f"expected {TIMEOUT_VARIABLE} to be a positive number, got {given!r}")
-    return limit_s

@@ -1,5 +1,6 @@
 """What the planner makes of how much time: the table behind ``python -m my_submission plan``."""
 
+from my_submission.audio import SongFormat
 from my_submission.costs import Costs
 from my_submission.demixer import Demixer
 from my_submission.predictor import USED
@@ -25,24 +26,24 @@ def table(recipe: Recipe, song_s: float) -> list[str]:
         CheckpointError: a member's weights are missing or damaged.
     """
     demixer = Demixer(recipe, costs=Costs.at_home())
-    samples = round(song_s * RATE_HZ)
+    form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=round(song_s * RATE_HZ))
     lines = [f"{'member':<16}{'s per s of audio':>18}{'memory in MB':>14}{'batch':>7}"]
     for index, member in enumerate(recipe.members):
         cost = demixer.costs[index]
-        chunks = demixer.chunks(index, member.settings[0], samples, RATE_HZ, 1)
+        chunks = demixer.chunks(index, member.settings[0], form)
         ratio = cost.chunk_s * chunks / song_s
         lines.append(
             f"{member.name:<16}{ratio:>18.3f}{cost.memory_bytes / 1e6:>14.0f}{cost.batch:>7}"
         )
     own = recipe.track.time_limit
-    lines += ["", f"{'limit':>6}{'used':>8}  members, in their order"]
+    lines += ["", f"{'limit':>6}{'used':>8}  members, first those that pay most"]
     before = ""
     for limit in sorted({*LIMITS, own}):
-        plan = demixer.plan(samples, RATE_HZ, 1, budget_s=USED * limit * song_s)
+        plan = demixer.plan(form, budget_s=USED * limit * song_s)
         names = [
             recipe.members[index].name
             + (f" x {plan.settings[index].passes}" if plan.settings[index].passes > 1 else "")
-            for index in plan.order
+            for index in plan.priority
             if index in plan.planned
         ]
         text = ", ".join(names) or "none: shares of the mixture"

@@ -7,11 +7,16 @@ or two, so memory does not depend on the length of the song.
 All that is computed here is at the joints: where a chunk overlaps no other, it is copied.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from my_submission.separators import Chunking, Separator
+
+Done = Callable[[int], None]
+"""Is called with the number of chunks that have just been separated."""
 
 TINY = 1e-12
 """In place of the weight of context that nobody hears."""
@@ -37,6 +42,7 @@ class OverlapAdd:
         offset: all chunks but the first start so many samples earlier. Several passes over a
             song with different offsets cut it in different places, and their mean is better.
         skip_silence: do not ask for chunks without any sound; their stems are silent.
+        done: is called with the number of chunks that have just been separated, or skipped.
 
     Shape:
         in ``(groups, 2, samples)``, out ``(groups, stems, 2, samples)``; the lengths of all
@@ -52,8 +58,10 @@ class OverlapAdd:
         chunking: Chunking | None = None,
         offset: int = 0,
         skip_silence: bool = True,
+        done: Done = lambda chunks: None,
     ) -> None:
         self._separator = separator
+        self._done = done
         self._cut = chunking or separator.chunking
         if not 0 <= offset < self._cut.hop:
             raise ValueError(f"need 0 <= offset < {self._cut.hop}, got {offset}")
@@ -147,11 +155,14 @@ class OverlapAdd:
         with torch.inference_mode():
             if audible.all() and len(flat) <= self._batch:
                 result = self._separator.separate(flat)  # not copied: it is all that is asked
+                self._done(len(flat))
             else:
                 result = flat.new_zeros(len(flat), len(self._separator.stems), *flat.shape[1:])
                 for some in audible.nonzero()[:, 0].split(self._batch):  # type: ignore[no-untyped-call]
                     if len(some):
                         result[some] = self._separator.separate(flat[some])
+                        self._done(len(some))
+                self._done(int((~audible).sum()))
         return result.reshape(-1, count, *result.shape[1:])
 
     def _add(self, piece: Tensor, samples: int | None = None) -> list[Tensor]:

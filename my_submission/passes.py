@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from my_submission.careful import ANSWERED
-from my_submission.overlap import OverlapAdd
+from my_submission.overlap import Done, OverlapAdd
 from my_submission.recipe import Setting
 from my_submission.separators import Chunking, Separator
 
@@ -21,14 +21,28 @@ class Passes:
         setting: how often, and what differs.
         groups: stereo pairs of the song.
         batch: chunks at once.
+        samples: length of the song at the separator's rate, if short songs may be cut into
+            shorter chunks.
+        done: is called with the number of chunks that have just been separated.
 
     Shape:
         as of :class:`my_submission.overlap.OverlapAdd`.
     """
 
-    def __init__(self, separator: Separator, setting: Setting, *, groups: int, batch: int) -> None:
+    def __init__(
+        self,
+        separator: Separator,
+        setting: Setting,
+        *,
+        groups: int,
+        batch: int,
+        samples: int | None = None,
+        done: Done = lambda chunks: None,
+    ) -> None:
+        cut = chunking(separator, setting, samples)
         self._passes = [
-            _Pass(separator, setting, number, groups, batch) for number in range(setting.passes)
+            _Pass(separator, setting, number, groups, batch, cut, done)
+            for number in range(setting.passes)
         ]
 
     def push(self, heard: Tensor) -> Tensor:
@@ -61,12 +75,20 @@ class _Pass:
         number: from 0 on; each pass cuts elsewhere, and hears the song in its own way.
         groups: stereo pairs of the song.
         batch: chunks at once.
+        cut: how the song is cut.
+        done: see :class:`Passes`.
     """
 
     def __init__(
-        self, separator: Separator, setting: Setting, number: int, groups: int, batch: int
+        self,
+        separator: Separator,
+        setting: Setting,
+        number: int,
+        groups: int,
+        batch: int,
+        cut: Chunking,
+        done: Done,
     ) -> None:
-        cut = chunking(separator, setting)
         self._sign = -1.0 if setting.polarity and number % 2 else 1.0
         turns = number // 2 if setting.polarity else number
         self._swap = setting.swap and turns % 2 == 1
@@ -78,6 +100,7 @@ class _Pass:
             chunking=cut,
             offset=offset(setting, number, cut.hop),
             skip_silence=not self._careful,
+            done=done,
         )
         self.ahead = torch.zeros(groups, len(separator.stems), 2, 0)
 
@@ -101,9 +124,15 @@ class _Pass:
         return signs * stems
 
 
-def chunking(separator: Separator, setting: Setting) -> Chunking:
-    """How a separator's song is cut with a setting."""
-    cut = separator.chunking
+def chunking(separator: Separator, setting: Setting, samples: int | None = None) -> Chunking:
+    """How a separator's song is cut with a setting.
+
+    Args:
+        separator: what maps chunks to stems.
+        setting: may have an overlap of its own.
+        samples: length of the song, if short songs may be cut into shorter chunks.
+    """
+    cut = separator.chunking if samples is None else separator.chunking.fitted(samples)
     return cut if setting.overlap is None else cut.overlapping(setting.overlap)
 
 
@@ -116,9 +145,14 @@ def offset(setting: Setting, number: int, hop: int) -> int:
     return number * hop // setting.passes
 
 
-def count(separator: Separator, setting: Setting, samples: int) -> int:
-    """How many chunks of a song of ``samples`` a separator is asked for with a setting."""
-    cut = chunking(separator, setting)
+def count(cut: Chunking, setting: Setting, samples: int) -> int:
+    """How many chunks of a song a separator is asked for with a setting.
+
+    Args:
+        cut: what :func:`chunking` returns for the setting.
+        setting: tells how often.
+        samples: length of the song at the separator's rate.
+    """
     return sum(
         cut.count(samples, offset(setting, number, cut.hop)) for number in range(setting.passes)
     )

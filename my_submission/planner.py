@@ -1,9 +1,12 @@
 """What to do with the time that there is: members, their settings and their order.
 
 Every choice of members and settings that fits into the budget and the memory is compared by what
-its blends scored on validation songs; the best is taken, the cheaper of two equals. Members run
-in the order of gain per second, as far as cascades allow. Those that are not planned come last:
-they use what time is left over.
+its blends scored on validation songs; the best is taken, the cheaper of two equals. When time
+runs short, members with more gain per second come first, as far as cascades allow. Those that
+are not planned come last: they use what time is left over.
+
+The plan decides what runs, never in which order answers are added: members always follow one
+another as in the recipe, so that the same members give the same samples, to the last bit.
 """
 
 import itertools
@@ -24,7 +27,7 @@ UNKNOWN_DB = 1.0
 SLIGHT_DB = 0.01
 """What another member is worth if nobody measured it."""
 
-Chunks = Callable[[int, Setting], int]
+Chunks = Callable[[int, Setting], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,20 +35,20 @@ class Plan:
     """How a recipe is applied to one song.
 
     Attributes:
-        order: indices of members, in the order in which they take their turns.
+        priority: indices of members; each leaves enough time for those before it.
         planned: those for which there is time.
         settings: one for each member of the recipe.
         expected_s: what the planned members are expected to take, without any margin.
     """
 
-    order: tuple[int, ...]
+    priority: tuple[int, ...]
     planned: frozenset[int]
     settings: tuple[Setting, ...]
     expected_s: float = 0.0
 
 
 def without_limits(recipe: Recipe, *, best: bool = False) -> Plan:
-    """Plan for songs that have no deadline: all members, in the recipe's order.
+    """Plan for songs that have no deadline: all members.
 
     Args:
         recipe: what there is to choose from.
@@ -56,7 +59,7 @@ def without_limits(recipe: Recipe, *, best: bool = False) -> Plan:
         max(member.settings, key=lambda one: one.gain_db) if best else member.settings[0]
         for member in recipe.members
     ]
-    return Plan(order=tuple(everyone), planned=frozenset(everyone), settings=tuple(settings))
+    return Plan(priority=tuple(everyone), planned=frozenset(everyone), settings=tuple(settings))
 
 
 def plan(
@@ -67,21 +70,21 @@ def plan(
     budget_s: float,
     memory_bytes: float = math.inf,
 ) -> Plan:
-    """Choose members, settings and their order.
+    """Choose members, settings and who comes first when time runs short.
 
     Args:
         recipe: what there is to choose from.
         costs: of each member; None for one that cannot work at all.
-        chunks: how many chunks a member is asked for with a setting.
+        chunks: how many chunks of full length a member's work with a setting amounts to.
         budget_s: seconds for the whole song.
         memory_bytes: what a member may need beyond its weights.
     """
     planner = _Planner(recipe, costs, chunks, budget_s, memory_bytes)
     settings = planner.best()
-    order, planned = planner.ordered(settings)
+    priority, planned = planner.ordered(settings)
     first = [member.settings[0] for member in recipe.members]
     return Plan(
-        order=order,
+        priority=priority,
         planned=planned,
         settings=tuple(one or cheap for one, cheap in zip(settings, first, strict=True)),
         expected_s=planner.seconds(settings),

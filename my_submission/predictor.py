@@ -20,12 +20,14 @@ from torch import Tensor
 
 from my_submission import audio
 from my_submission.budget import Deadline
+from my_submission.contention import Contention
 from my_submission.costs import Costs
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError, OutputError, SongError
 from my_submission.level import Level
 from my_submission.omissions import Omission
 from my_submission.process.isolation import Isolated
+from my_submission.progress import Report
 from my_submission.recipe import Recipe
 from my_submission.tracks import Track
 
@@ -41,14 +43,14 @@ UNLIMITED = "none"
 ISOLATE_VARIABLE = "DEMIX_ISOLATE"
 """Environment variable: with ``0``, songs are separated in this process."""
 
-START_S = 120.0
-"""Models are loaded and measured for no longer than this before the first song is waited for."""
+SETUP_VARIABLE = "DEMIX_SETUP_TIME"
+"""Environment variable that overrules the contest's time for setting up, in seconds."""
+
+SETUP_S = 900.0
+"""Before the first song; MDX'21's limit, the only one that was published."""
 
 USED = 0.85
-"""Of the limit; the rest is for reading and writing the files, and for surprises."""
-
-LEAST_S = 5.0
-"""Budget of very short songs. No real song of the challenge is that short."""
+"""Of the limits; the rest is for reading and writing the files, and for surprises."""
 
 
 class Predictor:
@@ -58,19 +60,29 @@ class Predictor:
         recipe: decides the track and how it is separated.
         isolate: whether another process does it, so that this one survives whatever goes wrong
             there; None leaves the choice to the environment.
+        setup_s: how long getting ready may take; None leaves that to the environment, too.
 
     Attributes:
         omissions: what the last song had to do without.
+        report: is called with each event of the progress, if it is not None.
+
+    Raises:
+        ConfigError: the recipe cannot be built, or the environment's settings are wrong.
     """
 
-    def __init__(self, recipe: Recipe, isolate: bool | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, isolate: bool | None = None, setup_s: float | None = None
+    ) -> None:
         self.omissions: tuple[Omission, ...] = ()
+        self.report: Report | None = None
         self._demixer: Isolated | Demixer
         if isolated() if isolate is None else isolate:
             self._demixer = Isolated(recipe)
-            self._demixer.wait(START_S)
+            self._demixer.wait(USED * positive(SETUP_VARIABLE, setup_s or SETUP_S))
         else:
-            self._demixer = Demixer(recipe, forgiving=True, costs=Costs.at_home())
+            self._demixer = Demixer(
+                recipe, forgiving=True, costs=Costs.at_home(), contention=Contention()
+            )
 
     @property
     def instruments(self) -> list[str]:
@@ -120,6 +132,7 @@ class Predictor:
             samples=len(frames),
             deadline=deadline,
             level=Level.of(blocks(frames)),
+            report=self.report,
         )
         for block in stream:
             end = done + block.shape[-1]
@@ -129,6 +142,7 @@ class Predictor:
             done = end
         if done != len(frames):
             raise OutputError(f"expected {len(frames)} separated samples, got {done}")
+        self.omissions = self._demixer.omissions
         clipping.warn()
         self._silence(arrays, frames)
         took_s = time.monotonic() - started_s
@@ -180,18 +194,30 @@ def budget(track: Track, song_s: float) -> float:
     Raises:
         ConfigError: the environment's limit is not a positive number.
     """
-    given = os.environ.get(TIME_VARIABLE)
-    if given == UNLIMITED:
+    if os.environ.get(TIME_VARIABLE) == UNLIMITED:
         return math.inf
+    return USED * positive(TIME_VARIABLE, track.time_limit, f" or {UNLIMITED!r}") * song_s
+
+
+def positive(variable: str, default: float, or_else: str = "") -> float:
+    """Read a positive number from the environment.
+
+    Args:
+        variable: its name.
+        default: where it is not set.
+        or_else: what else it may be, for the error.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    given = os.environ.get(variable)
     try:
-        limit = float(given) if given else track.time_limit
+        number = float(given) if given else default
     except ValueError:
-        limit = math.nan
-    if not 0 < limit < math.inf:
-        raise ConfigError(
-            f"expected {TIME_VARIABLE} to be a positive number or {UNLIMITED!r}, got {given!r}"
-        )
-    return max(USED * limit * song_s, LEAST_S)
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ConfigError(f"expected {variable} to be a positive number{or_else}, got {given!r}")
+    return number
 
 
 def check_array(song: object) -> None:

@@ -1,38 +1,275 @@
-"""A bar with the time left and the speed, where stderr is a terminal; nothing anywhere else."""
+"""How far the work is: events for a callback, and a bar that shows them on a terminal.
+
+The work on a song is all the chunks of all its members and passes. What a chunk of each member
+takes is learnt on the way, so the part that is done is a part of the time, not of the samples:
+most of a recipe's work may be behind it before the first sample of a stem is final.
+"""
 
 import contextlib
+import math
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
+LOADING, SEPARATING = "loading", "separating"
+"""Stages of the work."""
+
+REFRESH_S = 0.2
+"""Between two looks of the bar at the clock: it moves while a long chunk is separated."""
+
+SCALE = 1000
+"""Steps of the bar."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One event.
+
+    Attributes:
+        stage: :data:`LOADING` or :data:`SEPARATING`.
+        done: part of the work that is done, from 0 to 1; never less than before.
+        elapsed_s: seconds since the work began.
+        remaining_s: seconds that the rest will take, as it looks now; NaN if unknown.
+        audio_s: length of the audio.
+    """
+
+    stage: str
+    done: float = 0.0
+    elapsed_s: float = 0.0
+    remaining_s: float = math.nan
+    audio_s: float = 0.0
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio per second of work so far; 0 at the start."""
+        return self.audio_s * self.done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+
+Report = Callable[[Progress], None]
+
+
+class Work:
+    """Counts the chunks of one song and reports after each.
+
+    Args:
+        chunks: of each member, in all passes.
+        costs_s: what a chunk of each is expected to take; NaN if unknown.
+        audio_s: length of the song.
+        report: is called with each event.
+        clock: returns seconds.
+    """
+
+    def __init__(
+        self,
+        chunks: Sequence[int],
+        costs_s: Sequence[float],
+        audio_s: float,
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._left = list(chunks)
+        self._chunks = list(chunks)
+        self._costs_s = list(costs_s)
+        self._spent_s = [0.0] * len(chunks)
+        self._audio_s = audio_s
+        self._report = report
+        self._clock = clock
+        self._started_s = self._looked_s = clock()
+        self._done = 0.0
+        report(Progress(stage=SEPARATING, audio_s=audio_s))
+
+    def done(self, member: int, chunks: int) -> None:
+        """Note that ``chunks`` chunks of a member are behind it, and report."""
+        if chunks == 0:
+            return
+        now_s = self._clock()
+        self._spent_s[member] += now_s - self._looked_s
+        self._looked_s = now_s
+        self._left[member] = max(self._left[member] - chunks, 0)
+        self._costs_s[member] = self._spent_s[member] / max(
+            self._chunks[member] - self._left[member], 1
+        )
+        costs_s = self._all_costs_s()
+        left_s = sum(left * cost for left, cost in zip(self._left, costs_s, strict=True))
+        all_s = sum(count * cost for count, cost in zip(self._chunks, costs_s, strict=True))
+        if all_s > 0:
+            self._done = max(self._done, 1 - left_s / all_s)
+        self._report(
+            Progress(
+                stage=SEPARATING,
+                done=self._done,
+                elapsed_s=now_s - self._started_s,
+                remaining_s=left_s,
+                audio_s=self._audio_s,
+            )
+        )
+
+    def _all_costs_s(self) -> list[float]:
+        """What a chunk of each member takes; one that is unknown is taken to be as the others."""
+        known = [cost for cost in self._costs_s if not math.isnan(cost)]
+        mean_s = sum(known) / len(known) if known else 1.0
+        return [mean_s if math.isnan(cost) else cost for cost in self._costs_s]
+
+
+class Together:
+    """Joins the progress of songs that are separated side by side or one after the other.
+
+    Args:
+        lengths_s: length of each song, by name.
+        report: is called with each event of the whole.
+        clock: returns seconds.
+    """
+
+    def __init__(
+        self,
+        lengths_s: Mapping[str, float],
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lengths_s = lengths_s
+        self._done = dict.fromkeys(lengths_s, 0.0)
+        self._audio_s = sum(lengths_s.values())
+        self._report = report
+        self._clock = clock
+        self._started_s: float | None = None
+        report(Progress(stage=LOADING, audio_s=self._audio_s))
+
+    def update(self, name: str, done: float) -> None:
+        """Note how much of one song is done, and report."""
+        now_s = self._clock()
+        if self._started_s is None:
+            self._started_s = now_s
+        self._done[name] = max(self._done[name], done)
+        whole = sum(self._done[song] * length for song, length in self._lengths_s.items())
+        part = whole / self._audio_s if self._audio_s else 1.0
+        elapsed_s = now_s - self._started_s
+        self._report(
+            Progress(
+                stage=SEPARATING,
+                done=part,
+                elapsed_s=elapsed_s,
+                remaining_s=elapsed_s * (1 - part) / part if part else math.nan,
+                audio_s=self._audio_s,
+            )
+        )
+
 
 @contextlib.contextmanager
-def bar(name: str, total_s: float) -> Iterator[Callable[[float], None]]:
-    """Show how much audio is done.
+def bar(name: str) -> Iterator[Report]:
+    """Show progress on stderr, if that is a terminal; nothing anywhere else.
 
     Args:
         name: stands before the bar.
-        total_s: seconds of audio in all.
 
     Yields:
-        What to call with the seconds of audio that are done by now.
+        What to call with events; it shows "loading" until the first one of another stage.
     """
-    shown = tqdm(
-        total=round(total_s, 1),
-        desc=name,
-        disable=not sys.stderr.isatty(),
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s, "
-        "{remaining} left{postfix}",
-    )
-    started_s = time.monotonic()
+    if not sys.stderr.isatty():
+        yield lambda event: None
+        return
+    with _Bar(name) as shown:
+        yield shown.report
 
-    def update(done_s: float) -> None:
-        if done_s > 0:
-            ratio = (time.monotonic() - started_s) / done_s
-            shown.set_postfix_str(f"{ratio:.2f} x real time", refresh=False)
-        shown.update(min(done_s, shown.total) - shown.n)
 
-    with shown:
-        yield update
+class _Bar:
+    """A bar that also moves between two events, by the time that the rest is expected to take.
+
+    Args:
+        name: stands before the bar.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown = tqdm(
+            total=SCALE,
+            desc=f"{name}: loading",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
+            dynamic_ncols=True,
+        )
+        self._event = Progress(stage=LOADING)
+        self._came_s = time.monotonic()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, daemon=True, name="progress")
+
+    def __enter__(self) -> "_Bar":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._shown.close()
+
+    def report(self, event: Progress) -> None:
+        """Take an event, from any thread."""
+        with self._lock:
+            self._event, self._came_s = event, time.monotonic()
+        self._show()
+
+    def _refresh(self) -> None:
+        while not self._ended.wait(REFRESH_S):
+            self._show()
+
+    def _show(self) -> None:
+        """Draw the bar as far as the work should be by now."""
+        with self._lock:
+            event, since_s = self._event, time.monotonic() - self._came_s
+            done, left_s = ahead(event, since_s)
+            self._shown.set_description_str(
+                f"{self._name}: {LOADING}" if event.stage == LOADING else f"{self._name}:", False
+            )
+            if event.stage != LOADING:
+                self._shown.set_postfix_str(said(event.speed, left_s), refresh=False)
+            self._shown.n = max(self._shown.n, round(SCALE * done))
+            self._shown.refresh()
+
+
+def ahead(event: Progress, since_s: float) -> tuple[float, float]:
+    """Where the work should be some time after an event.
+
+    Args:
+        event: the last one.
+        since_s: seconds since it.
+
+    Returns:
+        The part that is done, at most half of what was left; and the seconds that are left.
+
+    >>> ahead(Progress(stage="separating", done=0.5, remaining_s=10.0), 1.0)
+    (0.55, 9.0)
+    """
+    if not event.remaining_s > 0:
+        return event.done, 0.0
+    part = min(since_s / event.remaining_s, 0.5)
+    return event.done + part * (1 - event.done), max(event.remaining_s - since_s, 0.0)
+
+
+def said(speed: float, left_s: float) -> str:
+    """Speed and time left, for people.
+
+    >>> said(4.04, 75.2)
+    '4.0 x faster than real time, 1:15 left'
+    >>> said(0.5, 5)
+    '2.0 x slower than real time, 0:05 left'
+    """
+    minutes, seconds = divmod(round(left_s), 60)
+    left = f"{minutes}:{seconds:02d} left"
+    return f"{in_real_time(speed)}, {left}" if speed > 0 else left
+
+
+def in_real_time(speed: float) -> str:
+    """Say how fast something is, in a way that cannot be read the wrong way round.
+
+    Args:
+        speed: seconds of audio per second.
+
+    >>> in_real_time(4.04), in_real_time(0.5)
+    ('4.0 x faster than real time', '2.0 x slower than real time')
+    """
+    if speed >= 1:
+        return f"{speed:.1f} x faster than real time"
+    return f"{1 / speed:.1f} x slower than real time"

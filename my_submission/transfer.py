@@ -4,20 +4,25 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from my_submission import audio, progress
+from my_submission import audio
 from my_submission.demixer import Demixer
 from my_submission.files import read_blocks, song_format, whole_files, write_stems
 from my_submission.level import Level
+from my_submission.progress import Report
 
 logger = logging.getLogger(__name__)
 
 
 def separate_file(
-    demixer: Demixer, song: Path, paths: Mapping[str, Path], *, bits: str, best: bool = False
+    demixer: Demixer,
+    song: Path,
+    paths: Mapping[str, Path],
+    *,
+    bits: str,
+    best: bool = False,
+    report: Report | None = None,
 ) -> None:
     """Separate one file in constant memory; its stems appear together, whole, or not at all.
-
-    A bar with the time left and the speed is shown where stderr is a terminal.
 
     Args:
         demixer: what separates.
@@ -25,6 +30,7 @@ def separate_file(
         paths: of the stems, in the order of the demixer's track.
         bits: ``16``, ``24`` or ``32f``.
         best: take as much care as the recipe knows of, however long that takes.
+        report: is called with each event of the progress.
 
     Raises:
         SongError: the song cannot be read or cannot be separated.
@@ -33,13 +39,19 @@ def separate_file(
     form = song_format(song)
     audio.check_format(form.sample_rate_hz, form.channels)
     done = 0
-    show = progress.bar(song.name, form.frames / form.sample_rate_hz)
-    with show as update, whole_files(list(paths.values())) as stage:
+    with whole_files(list(paths.values())) as stage:
         level = Level.of(read_blocks(song)) if demixer.normalises else None
-        stems = demixer.stream(read_blocks(song), form.sample_rate_hz, best=best, level=level)
+        stems = demixer.stream(
+            read_blocks(song),
+            form.sample_rate_hz,
+            samples=form.frames,
+            best=best,
+            level=level,
+            report=report,
+        )
         staged = dict(zip(paths, stage, strict=True))
-        for done in write_stems(stems, staged, form, bits=bits):
-            update(done / form.sample_rate_hz)
+        for written in write_stems(stems, staged, form, bits=bits):
+            done = written
     if done < form.frames:
         logger.warning(
             "%s: its header promises %d samples, only %d could be read", song, form.frames, done

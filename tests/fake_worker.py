@@ -1,6 +1,6 @@
 """A child process without torch, for the tests of isolation: ``fake_worker.py BEHAVIOUR FD``.
 
-It answers with half of the mixture for every stem, but misbehaves in the way that it is told.
+Its stems are fixed parts of the mixture, but it misbehaves in the way that it is told.
 """
 
 import ctypes
@@ -8,13 +8,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from my_submission.errors import ConfigError, SongError
+from my_submission.omissions import Omission
 from my_submission.process.worker import Array, Asked, Order, Work, serve
+from my_submission.progress import SEPARATING, Progress, Report
 from my_submission.recipe import Recipe
+
+WHILE_BUILT = " while it is built"
+"""End of the name of a behaviour that comes before the first song."""
 
 
 def misbehave(behaviour: str) -> None:
@@ -36,8 +41,10 @@ def misbehave(behaviour: str) -> None:
             raise KeyError("bug")
         case "print":
             os.write(1, b"hello from a library\n" * 100)
-        case "fine":
+        case "fine" | "partly":
             pass
+        case "build slowly":
+            time.sleep(0.05)
         case _:
             raise AssertionError(behaviour)
 
@@ -48,11 +55,26 @@ def make(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
     stems = len(chosen.track.stems)
     if behaviour == "refuse":
         raise ConfigError("a recipe that nobody likes")
-    if behaviour == "hang while it is built" and 0 not in without:
+    if behaviour.endswith(WHILE_BUILT) and 0 not in without:
         asked(0)
-        ctypes.PyDLL(None).sleep(1000)
+        misbehave(behaviour.removesuffix(WHILE_BUILT))
+        asked(-1)
+    return Fake(behaviour, without, asked, stems)
 
-    def work(blocks: Iterator[Array], order: Order) -> Iterator[Array]:
+
+class Fake:
+    """See :func:`make`."""
+
+    def __init__(self, behaviour: str, without: frozenset[int], asked: Asked, stems: int) -> None:
+        self.behaviour, self.without, self.asked, self.stems = behaviour, without, asked, stems
+
+    def omissions(self) -> Sequence[Omission]:
+        if self.behaviour != "partly":
+            return []
+        return [Omission(member="good", part=0.5, reason="it was tired")]
+
+    def __call__(self, blocks: Iterator[Array], order: Order, report: Report) -> Iterator[Array]:
+        behaviour, without, asked, stems = self.behaviour, self.without, self.asked, self.stems
         done = 0
         for block in blocks:
             done += block.shape[-1]
@@ -64,13 +86,12 @@ def make(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
                     block = np.concatenate([block, block], axis=-1)
                 elif behaviour == "too little":
                     block = block[:, :-1]
-                elif behaviour != "hang while it is built":
+                elif not behaviour.endswith(WHILE_BUILT):
                     misbehave(behaviour)
                 asked(-1)
             weights = np.arange(1, stems + 1, dtype=np.float32)
+            report(Progress(stage=SEPARATING, done=done / order.samples))
             yield (weights / weights.sum())[:, None, None] * block
-
-    return work
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,15 @@ from my_submission.separators import Chunking
 
 
 class FakeClock:
+    """A clock that only separators turn, and a timer that reads it."""
+
     def __init__(self) -> None:
         self.now_s = 0.0
 
-    def __call__(self) -> float:
-        return self.now_s
+    def timer(self, call: Callable[[], object]) -> float:
+        started_s = self.now_s
+        call()
+        return self.now_s - started_s
 
 
 @dataclass
@@ -45,9 +50,10 @@ class Fake:
         return chunks[:, None]
 
 
-def measured(**kind: float) -> Cost:
+def measured(batches: Sequence[int] = costs.BATCHES, **kind: float) -> Cost:
     clock = FakeClock()
-    return costs.measure(Fake(clock, **kind), clock=clock)  # type: ignore[arg-type]
+    fake = Fake(clock, **kind)  # type: ignore[arg-type]
+    return costs.measure(fake, timer=clock.timer, batches=batches)
 
 
 def test_what_the_first_chunk_takes_more_is_told_apart() -> None:
@@ -62,6 +68,13 @@ def test_a_batch_is_taken_as_far_as_it_saves_time() -> None:
     assert measured(fixed_s=0.001, chunk_s=0.1).batch == 1
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU needs batches")
+def test_on_a_cpu_no_measurement_chooses_the_batch() -> None:
+    clock = FakeClock()
+
+    assert costs.measure(Fake(clock, fixed_s=0.1, chunk_s=0.01), timer=clock.timer).batch == 1
+
+
 def test_batches_that_do_not_fit_are_not_tried_again() -> None:
     assert measured(fixed_s=0.1, chunk_s=0.01, most=4).batch == 4
 
@@ -70,7 +83,7 @@ def test_a_slow_separator_is_asked_once() -> None:
     clock = FakeClock()
     slow = Fake(clock, chunk_s=20)
 
-    assert costs.measure(slow, clock=clock).chunk_s == 20
+    assert costs.measure(slow, timer=clock.timer).chunk_s == 20
     assert slow.calls == 1
 
 
@@ -79,8 +92,8 @@ def test_a_machine_remembers(tmp_path: Path) -> None:
     clock = FakeClock()
     first, second = Fake(clock), Fake(clock)
 
-    known = Costs(path, clock=clock).of("fake", {"a": 1}, first)
-    again = Costs(path, clock=clock).of("fake", {"a": 1}, second)
+    known = Costs(path, timer=clock.timer).of("fake", {"a": 1}, first)
+    again = Costs(path, timer=clock.timer).of("fake", {"a": 1}, second)
 
     assert known == again
     assert first.calls > 0
@@ -90,7 +103,7 @@ def test_a_machine_remembers(tmp_path: Path) -> None:
 
 def test_other_options_are_another_separator(tmp_path: Path) -> None:
     clock = FakeClock()
-    known, fake = Costs(tmp_path / "costs.json", clock=clock), Fake(clock)
+    known, fake = Costs(tmp_path / "costs.json", timer=clock.timer), Fake(clock)
     known.of("fake", {"a": 1}, fake)
     calls = fake.calls
 
@@ -105,7 +118,7 @@ def test_a_file_that_cannot_be_read_is_written_anew(tmp_path: Path, text: str) -
     path.write_text(text, encoding="latin-1")
     clock = FakeClock()
 
-    Costs(path, clock=clock).of("fake", {}, Fake(clock))
+    Costs(path, timer=clock.timer).of("fake", {}, Fake(clock))
 
     assert len(json.loads(path.read_text())) == 1
 
@@ -115,14 +128,14 @@ def test_a_file_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     path.parent.write_text("in the way")
     clock = FakeClock()
 
-    assert Costs(path, clock=clock).of("fake", {}, Fake(clock)).chunk_s == 1
+    assert Costs(path, timer=clock.timer).of("fake", {}, Fake(clock)).chunk_s == 1
 
 
 def test_the_environment_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(costs.FILE_VARIABLE, str(tmp_path / "mine.json"))
     clock = FakeClock()
     known = Costs.at_home()
-    known._clock = clock
+    known._timer = clock.timer
 
     known.of("fake", {}, Fake(clock))
 

@@ -65,7 +65,9 @@ def test_a_separator_that_copies_gives_the_song_back(
 
     assert stems.shape == (2, 1, 2, song.shape[-1])
     torch.testing.assert_close(stems[:, 0], song, rtol=0, atol=4e-6)
-    assert len(separator.heard) == 2 * passes.count(separator, setting, song.shape[-1])
+    assert len(separator.heard) == 2 * passes.count(
+        passes.chunking(separator, setting), setting, song.shape[-1]
+    )
 
 
 def test_each_pass_is_cut_elsewhere() -> None:
@@ -94,6 +96,9 @@ def test_passes_take_turns_in_sign_and_in_channels() -> None:
 def test_more_overlap_is_more_chunks() -> None:
     separator = Listens()
 
-    none, half = (passes.count(separator, Setting(overlap=overlap), 9000) for overlap in (0.0, 0.5))
+    none, half = (
+        passes.count(passes.chunking(separator, one), one, 9000)
+        for one in (Setting(overlap=0.0), Setting(overlap=0.5))
+    )
 
     assert half == pytest.approx(2 * none, rel=0.05)

@@ -76,13 +76,13 @@ def test_who_cannot_work_or_needs_too_much_memory_is_not_planned() -> None:
     assert planned(table(), known, 100, memory_bytes=1_000) == "ce"
 
 
-def test_members_run_by_gain_per_second_as_far_as_cascades_allow() -> None:
+def test_members_come_first_by_gain_per_second_as_far_as_cascades_allow() -> None:
     chosen = table()
 
     plan = planner.plan(chosen, costs(1, 2, 2.9, 0.001), chunks, budget_s=1000)
 
     # Effects are cheapest, but whoever gives them must hear what the dialog leaves.
-    assert [chosen.members[index].name for index in plan.order] == ["a", "c", "b", "e"]
+    assert [chosen.members[index].name for index in plan.priority] == ["a", "c", "b", "e"]
 
 
 def test_who_is_not_planned_comes_last() -> None:
@@ -90,7 +90,7 @@ def test_who_is_not_planned_comes_last() -> None:
 
     plan = planner.plan(chosen, costs(1, 2, 3, 0.05), chunks, budget_s=Guard.MARGIN * 31)
 
-    assert [chosen.members[index].name for index in plan.order] == ["a", "b", "e", "c"]
+    assert [chosen.members[index].name for index in plan.priority] == ["a", "b", "e", "c"]
     assert plan.expected_s == pytest.approx(30.5)
 
 
@@ -135,7 +135,7 @@ def test_without_a_deadline_all_work(best: bool, passes: int) -> None:
 
     plan = planner.without_limits(table(b={"settings": settings}), best=best)
 
-    assert plan.order == (0, 1, 2, 3)
+    assert plan.priority == (0, 1, 2, 3)
     assert plan.settings[1].passes == passes
 
 

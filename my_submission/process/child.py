@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from my_submission.budget import Clock
+from my_submission.contention import Contention
 from my_submission.errors import CheckpointError, ConfigError, DemixError, SongError
 from my_submission.process.frames import BrokenFrameError, Frame, Incoming, Page, pack
 
@@ -47,13 +49,15 @@ class Child:
         setup: header of the first frame.
         command: what to start; the number of the page's file is appended.
         spawn: ``subprocess.Popen``, perhaps called in another thread.
+        clock: returns seconds; replaced in tests.
 
     Raises:
         OSError: nothing can be started here.
 
     Attributes:
         greeted: whether it has said anything.
-        ready_s: when we heard that it is ready, in the time of ``time.monotonic``.
+        started_s: when it was started, by the clock.
+        ready: whether it has built the recipe.
         took_s: seconds that it took to get ready.
         refusal: why the child cannot build the recipe, once it has said so.
     """
@@ -64,9 +68,11 @@ class Child:
         *,
         command: Sequence[str] = COMMAND,
         spawn: Spawn = subprocess.Popen,
+        clock: Clock = time.monotonic,
     ) -> None:
-        self.started_s = time.monotonic()
-        self.ready_s: float | None = None
+        self._clock = clock
+        self.started_s = clock()
+        self.ready = False
         self.took_s: float | None = None
         self.greeted = False
         self.refusal: DemixError | None = None
@@ -92,6 +98,7 @@ class Child:
         self._incoming = Incoming(self._out_fd)
         self._unsent: deque[memoryview] = deque()
         self._beats = (self._page.beats, self.started_s)
+        self._contention = Contention(self._process.pid)
         self.send(setup)
 
     @property
@@ -114,11 +121,16 @@ class Child:
         self._unsent.extend(pack(header, samples))
 
     def still_s(self) -> float:
-        """Seconds without a heartbeat, as far as we looked."""
-        now_s = time.monotonic()
+        """Seconds without a heartbeat, as far as we looked, less those that it had to wait.
+
+        Where other processes have the processors, a heartbeat comes late from a process that is
+        well.
+        """
+        now_s = self._clock()
         if self._page.beats != self._beats[0]:
             self._beats = (self._page.beats, now_s)
-        return now_s - self._beats[1]
+            self._contention.restart()
+        return now_s - self._beats[1] - self._contention.longest_wait_s()
 
     def pump(self, timeout_s: float) -> list[Frame]:
         """Write and read what can be, waiting at most so long for it to be possible.
@@ -170,7 +182,7 @@ class Child:
             case "hello":
                 self.greeted = True
             case "ready":
-                self.ready_s = time.monotonic()
+                self.ready = True
                 self.took_s = header["took_s"]
             case "refused":
                 self.refusal = mendable(header) or ConfigError(header["message"])

@@ -12,12 +12,16 @@ rest of the song gets shares of the mixture:
     no time is left               killed if it is asking a member; else it may go on with the next
 
 A member that was asked when the child was lost is tried again with the next song, and stays out
-after the second time.
+after the second time. One with which a child was lost before it was ready stays out at once: that
+is found out in the time for setting up, and must not cost a song its time.
+
+Without a deadline a child is never given up for being slow.
 """
 
 import dataclasses
 import itertools
 import logging
+import math
 import subprocess
 import time
 from collections import Counter
@@ -28,13 +32,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from my_submission.budget import Deadline
+from my_submission.budget import Clock, Deadline
 from my_submission.level import Level
+from my_submission.omissions import EVERY_MEMBER, Omission, merged
 from my_submission.process.child import COMMAND, Child, LostError, Spawn, mendable
 from my_submission.process.frames import NOBODY, BrokenFrameError, Frame
 from my_submission.process.memory import Memory
 from my_submission.process.seam import Song, TimeLeft, measure_shares
 from my_submission.process.worker import BEAT_S, Order, table
+from my_submission.progress import Progress, Report
 from my_submission.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -58,8 +64,12 @@ STARTS = 2
 CONVICTED = 2
 """A member with which so many children were lost stays out."""
 
-BUILD_S = 180.0
-"""A child that is not ready after so long is lost; one that is late before may get ready."""
+BUILD_S = 380.0
+"""A child that is not ready after so long is lost: in the contest's time for setting up, 900 s,
+another one can then get ready without the member that took so long."""
+
+OUT = "the separating process was lost with it before"
+"""Why a member is missing that stays out."""
 
 SPAWN_S = 10.0
 """Longer than the start of a process takes."""
@@ -78,15 +88,24 @@ class Isolated:
         recipe: what to do.
         command: what to start as the child.
         memory: tells when memory is nearly full.
+        clock: returns seconds; replaced in tests.
 
     Attributes:
         recipe: as given.
+        omissions: what the last song had to do without.
     """
 
     def __init__(
-        self, recipe: Recipe, *, command: Sequence[str] = COMMAND, memory: Memory | None = None
+        self,
+        recipe: Recipe,
+        *,
+        command: Sequence[str] = COMMAND,
+        memory: Memory | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.recipe = recipe
+        self.omissions: tuple[Omission, ...] = ()
+        self._clock = clock
         self._command = command
         self._memory = memory or Memory()
         self._losses: Counter[int] = Counter()
@@ -110,6 +129,7 @@ class Isolated:
         samples: int,
         deadline: Deadline,
         level: Level | None = None,
+        report: Report | None = None,
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks; always answers in time.
 
@@ -119,6 +139,7 @@ class Isolated:
             samples: length of the song.
             deadline: when the answer must be there.
             level: of the song, for members that want it.
+            report: is called with each event of the progress.
 
         Yields:
             ``(stems, channels, samples)``, the stems in the order of the recipe's track; together
@@ -130,21 +151,28 @@ class Isolated:
         """
         song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems), level)
         time_left = TimeLeft(deadline, samples, self._share_s)
-        without = frozenset(index for index, losses in self._losses.items() if losses >= CONVICTED)
-        blind = 0
+        without = self._convicted()
+        self.omissions = tuple(self._omitted(index, 1.0, OUT) for index in sorted(without))
+        blind, reason = 0, "no member can work"
         while blind < STARTS and len(without) < len(self.recipe.members):
             try:
                 child = self._child_without(without)
-                yield from self._hear(child, song, sample_rate_hz, time_left)
+                yield from self._hear(child, song, sample_rate_hz, time_left, report)
+                self.omissions = merged(self.omissions)
                 return
             except LateError:
                 self._late()
+                reason = "it was not done in time"
                 break
             except LostError as error:
                 self._raise_refusal()
+                reason = f"the separating process {error}"
                 culprit = self._lose(str(error))
+            left = 1 - song.released / samples
             if culprit == NOBODY:
                 blind += 1
+            else:
+                self.omissions = (*self.omissions, self._omitted(culprit, left, reason))
             without |= {culprit} - {NOBODY}
             if time_left(song) < max(2 * self._ready_s, LEAST_S):
                 break
@@ -153,26 +181,46 @@ class Isolated:
             "from second %.1f on, the song gets shares of the mixture",
             song.released / sample_rate_hz,
         )
+        left = 1 - song.released / samples
+        shares = Omission(member=EVERY_MEMBER, part=left, reason=reason)
+        self.omissions = merged([*self.omissions, shares])
         yield from song.shares()
 
+    def _convicted(self) -> frozenset[int]:
+        """Indices of the members that stay out."""
+        return frozenset(index for index, losses in self._losses.items() if losses >= CONVICTED)
+
+    def _omitted(self, index: int, part: float, reason: str) -> Omission:
+        """Say that a member was left out of a part of the song."""
+        return Omission(member=self.recipe.members[index].name, part=part, reason=reason)
+
     def wait(self, limit_s: float) -> None:
-        """Wait until the child is ready, but no longer than ``limit_s`` seconds.
+        """Wait until a child is ready, but no longer than ``limit_s`` seconds.
+
+        A child that is lost is replaced by one without the member that it was asking.
 
         Raises:
             ConfigError: the recipe cannot be built.
         """
-        deadline = Deadline(limit_s)
-        while self._child is not None and self._child.ready_s is None:
-            if deadline.remaining_s <= 0:
-                logger.warning("the separating process is not ready after %.0f s", limit_s)
-                return
+        deadline = Deadline(limit_s, clock=self._clock)
+        blind = 0
+        while blind < STARTS and len(self._convicted()) < len(self.recipe.members):
             try:
-                self._child.pump(POLL_S)
-                self._look(self._child, deadline.remaining_s)
+                child = self._child_without(self._convicted())
+                while not child.ready:
+                    child.pump(POLL_S)
+                    self._look(child, deadline.remaining_s)
+                return
             except LateError:
-                continue
-            except LostError as error:  # the first song will try again
-                self._lose(str(error))
+                break
+            except LostError as error:
+                self._raise_refusal()
+                culprit = self._lose(str(error))
+            if culprit == NOBODY:
+                blind += 1
+            else:
+                self._losses[culprit] = CONVICTED
+        logger.warning("the separating process is not ready after %.0f s", limit_s)
 
     def _child_without(self, without: frozenset[int]) -> Child:
         """Return a child that leaves exactly these members out; start it if need be.
@@ -191,7 +239,7 @@ class Isolated:
         }
         self._without = without
         try:
-            self._child = Child(setup, command=self._command, spawn=self._spawn)
+            self._child = Child(setup, command=self._command, spawn=self._spawn, clock=self._clock)
         except (OSError, RuntimeError) as error:
             raise LostError(f"cannot be started: {error}") from error
         return self._child
@@ -202,7 +250,12 @@ class Isolated:
         return self._spawner.submit(start, *args, **options).result(SPAWN_S)
 
     def _hear(
-        self, child: Child, song: Song, sample_rate_hz: int, time_left: TimeLeft
+        self,
+        child: Child,
+        song: Song,
+        sample_rate_hz: int,
+        time_left: TimeLeft,
+        report: Report | None,
     ) -> Iterator[Tensor]:
         """Let a child separate what is left of a song.
 
@@ -214,28 +267,35 @@ class Isolated:
         assert block is not None  # a song is never released to its end before that is answered
         child.pump(0)  # it may have got ready while we did not look
         number = next(self._numbers)
-        left_s = time_left(song)
         order = Order(
             sample_rate_hz=sample_rate_hz,
             channels=block.shape[0],
             samples=max(time_left.samples - song.released, 1),
-            end_s=time.monotonic() + left_s - max(EARLY * left_s, EARLY_S),
+            end_s=_end_s(time_left(song)),
             level=dataclasses.asdict(song.level) if song.level else None,
+            report=report is not None,
         )
+        before = self.omissions
+        part = order.samples / max(time_left.samples, 1)
         child.send({"kind": "song", "song": number, "order": dataclasses.asdict(order)})
-        looked_s = 0.0
+        looked_s = -math.inf
         while True:
             if block is not None and child.idle:
                 child.send({"kind": "block"}, block.numpy())
                 block = song.next()
                 if block is None:
                     child.send({"kind": "end", "song": number})
-            if time.monotonic() - looked_s >= POLL_S:
+            if self._clock() - looked_s >= POLL_S:
                 self._look(child, time_left(song))
-                looked_s = time.monotonic()
+                looked_s = self._clock()
             for frame in child.pump(POLL_S):
                 if frame.header.get("song") != number:
                     continue  # left over from a song that was given up
+                if frame.header["kind"] == "progress":
+                    if report is not None:
+                        report(Progress(**frame.header["event"]))
+                    continue
+                self.omissions = (*before, *_omissions(frame, part))
                 if frame.header["kind"] == "done":
                     if not song.complete:
                         raise LostError("ended a song too early")
@@ -250,13 +310,15 @@ class Isolated:
             self._ready_s = child.took_s
         if left_s <= 0:
             raise LateError
-        if child.ready_s is None and time.monotonic() - child.started_s > BUILD_S:
+        if not child.ready and left_s < math.inf and self._clock() - child.started_s > BUILD_S:
             raise LostError(f"is not ready after {BUILD_S:.0f} s")
         still_s = child.still_s()
-        if child.ready_s is not None or not child.greeted:
+        if left_s == math.inf:
+            patience_s = math.inf
+        elif child.ready or not child.greeted:
             patience_s = max(min(STILL_S, left_s / 4), 3 * BEAT_S)
         else:  # it loads, and libraries may take their time before a member is built
-            patience_s = left_s / 2 if child.asked != NOBODY else left_s
+            patience_s = max(left_s / 2 if child.asked != NOBODY else left_s, 3 * BEAT_S)
         if still_s > patience_s:
             raise LostError(f"has had no heartbeat for {still_s:.1f} s")
         if reason := self._memory.pressing(child.pid):
@@ -274,7 +336,7 @@ class Isolated:
         child = self._child
         if child is None:
             return
-        building = child.greeted and child.ready_s is None
+        building = child.greeted and not child.ready
         if building:
             logger.warning("the separating process is not ready yet")
         elif child.asked != NOBODY or not child.greeted:
@@ -299,6 +361,25 @@ class Isolated:
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+
+def _end_s(left_s: float) -> float:
+    """When a child must be done that has so many seconds left; see :class:`Order`."""
+    if left_s == math.inf:
+        return math.inf
+    return time.monotonic() + left_s - max(EARLY * left_s, EARLY_S)
+
+
+def _omissions(frame: Frame, part: float) -> Iterator[Omission]:
+    """Yield what a child says that its part of the song has to do without.
+
+    Args:
+        frame: from the child.
+        part: how much of the song the child was given.
+    """
+    for one in frame.header.get("omissions", ()):
+        omission = Omission(**one)
+        yield dataclasses.replace(omission, part=part * omission.part)
 
 
 def _taken(frame: Frame, song: Song, channels: int) -> Tensor:

@@ -16,13 +16,14 @@ import contextlib
 import ctypes
 import dataclasses
 import faulthandler
+import functools
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,8 +32,10 @@ from numpy.typing import NDArray
 
 from my_submission import recipe
 from my_submission.errors import DemixError
+from my_submission.omissions import Omission
 from my_submission.process.frames import BrokenFrameError, Frame, Incoming, Page, pack
 from my_submission.process.memory import Memory
+from my_submission.progress import Progress, Report
 from my_submission.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -56,8 +59,9 @@ class Order:
         channels: of the song.
         samples: length of the song.
         end_s: when the answer must be there, in the time of ``time.monotonic``, which is the
-            same in all processes of a machine.
+            same in all processes of a machine; infinity if there is no hurry.
         level: of the song, as the fields of a :class:`my_submission.level.Level`.
+        report: whether the parent wants to know of the progress.
     """
 
     sample_rate_hz: int
@@ -65,13 +69,17 @@ class Order:
     samples: int
     end_s: float
     level: dict[str, tuple[float, ...]] | None = None
+    report: bool = False
 
 
 class Work(Protocol):
     """Separates songs; what ``make`` of :func:`serve` returns."""
 
-    def __call__(self, blocks: Iterator[Array], order: Order) -> Iterator[Array]:
+    def __call__(self, blocks: Iterator[Array], order: Order, report: Report) -> Iterator[Array]:
         """Map blocks ``(channels, samples)`` to blocks ``(stems, channels, samples)``."""
+
+    def omissions(self) -> Sequence[Omission]:
+        """What the present song had to do without so far."""
 
 
 Make = Callable[[Recipe, frozenset[int], Asked], Work]
@@ -152,10 +160,11 @@ class Server:
         song = header["song"]
         order = Order(**header["order"])
         try:
-            for stems in work(self._blocks(song, order.channels), order):
+            report = functools.partial(self._report, song)
+            for stems in work(self._blocks(song, order.channels), order, report):
                 if stems.size:
-                    self.send("stems", stems, song=song)
-            self.send("done", song=song)
+                    self.send("stems", stems, song=song, omissions=_plain(work.omissions()))
+            self.send("done", song=song, omissions=_plain(work.omissions()))
         except DemixError as error:
             self.send("error", song=song, error=type(error).__name__, message=str(error))
         except (AbandonedError, EOFError, OSError):
@@ -163,6 +172,10 @@ class Server:
         except Exception as error:  # a bug of ours, and still the parent needs an answer
             logger.exception("the separation of a song failed")
             self.send("error", song=song, error=type(error).__name__, message=str(error))
+
+    def _report(self, song: int, event: Progress) -> None:
+        """Tell the parent how far a song is."""
+        self.send("progress", song=song, event=dataclasses.asdict(event))
 
     def _blocks(self, song: int, channels: int) -> Iterator[Array]:
         """Yield the blocks of a song as they come."""
@@ -228,6 +241,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
     import torch
 
     from my_submission.budget import Deadline
+    from my_submission.contention import Contention
     from my_submission.costs import Costs
     from my_submission.demixer import Demixer
     from my_submission.level import Level
@@ -239,19 +253,29 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
         without=without,
         memory_bytes=Memory().free_bytes(),
         asked=asked,
+        contention=Contention(),
     )
+    demixer.warm_up()
 
-    def work(blocks: Iterator[Array], order: Order) -> Iterator[Array]:
-        stream = demixer.stream(
-            map(torch.from_numpy, blocks),
-            order.sample_rate_hz,
-            samples=order.samples,
-            deadline=Deadline(order.end_s - time.monotonic()),
-            level=Level(**order.level) if order.level else None,
-        )
-        return (stems.numpy() for stems in stream)
+    class DemixerWork:
+        def __call__(
+            self, blocks: Iterator[Array], order: Order, report: Report
+        ) -> Iterator[Array]:
+            left_s = order.end_s - time.monotonic()
+            stream = demixer.stream(
+                map(torch.from_numpy, blocks),
+                order.sample_rate_hz,
+                samples=order.samples,
+                deadline=Deadline(left_s - min(demixer.tail_s, left_s / 4)),
+                level=Level(**order.level) if order.level else None,
+                report=report if order.report else None,
+            )
+            return (stems.numpy() for stems in stream)
 
-    return work
+        def omissions(self) -> Sequence[Omission]:
+            return demixer.omissions
+
+    return DemixerWork()
 
 
 if __name__ == "__main__":

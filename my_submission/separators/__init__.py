@@ -111,6 +111,21 @@ class Chunking:
         hop = (chunk - 2 * context) * 7 // 8 // self.step * self.step
         return dataclasses.replace(self, chunk=chunk, hop=max(hop, 1), context=context, shorter=())
 
+    def fitted(self, samples: int) -> Chunking:
+        """The same chunks, or the shortest ones that are accepted and hold a whole short song.
+
+        Filling a long chunk up with silence costs as much as a chunk of music.
+
+        Args:
+            samples: length of the song.
+
+        >>> cut = Chunking(chunk=100, hop=80, context=10, shorter=(60, 30))
+        >>> [cut.fitted(samples).chunk for samples in (20, 30, 31, 61)]
+        [30, 30, 60, 100]
+        """
+        enough = [length for length in self.shorter if length >= samples + 2 * self.silence]
+        return self.shortened(min(enough)) if enough else self
+
 
 class Separator(Protocol):
     """Turns chunks of a mixture into chunks of stems."""
