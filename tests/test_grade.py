@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from evaluator.__main__ import main
 from evaluator.errors import EvaluationError
 from evaluator.grading import grader
 from evaluator.grading.sandbox import Sandbox, in_image
-from tests.waiting import until
+from tests.waiting import begun, until
 
 ROOT = Path(__file__).parents[1]
 STEMS = ("bass", "drums", "other", "vocals")
@@ -124,25 +123,19 @@ class Grade:
         assert isinstance(ended.value.code, int)
         return Done(ended.value.code, out.getvalue(), err.getvalue())
 
-    def begun(
+    def command(
         self,
         *options: str,
         before: Sequence[str] = (),
         faults: Mapping[str, str] = MappingProxyType({}),
-    ) -> subprocess.Popen[str]:
-        """Grade in a process of its own."""
-        return subprocess.Popen(
-            [*before, sys.executable, "-m", "evaluator", *self.words(options, faults)],
-            cwd=ROOT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+    ) -> list[str]:
+        """The command that grades in a process of its own."""
+        return [*before, sys.executable, "-m", "evaluator", *self.words(options, faults)]
 
     def process(self, *options: str, before: Sequence[str] = ()) -> Done:
         """Grade in a process of its own, and wait for its end."""
-        process = self.begun(*options, before=before)
-        out, err = process.communicate()
+        with begun(self.command(*options, before=before)) as process:
+            out, err = process.communicate()
         return Done(process.returncode, out, err)
 
     def results(self) -> dict[str, dict[str, Any]]:
@@ -418,10 +411,10 @@ def test_a_grade_that_is_killed_goes_on_where_it_was(grade: Grade) -> None:
     ):
         for left in grade.output.glob("session-*/tmp/there"):
             left.unlink()
-        process = grade.begun("--resume", faults={hanging: hang})
-        until(lambda sign=sign: list(grade.output.glob(sign)))  # type: ignore[misc]
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with begun(grade.command("--resume", faults={hanging: hang})) as process:
+            until(lambda sign=sign: list(grade.output.glob(sign)))  # type: ignore[misc]
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
         results = grade.results() if (grade.output / "grade.jsonl").exists() else {}
         assert {name: results[name] for name in known} == known
         known = results
