@@ -176,9 +176,7 @@ def test_a_planted_fault_is_named(graded: Graded, song: str) -> None:
     alone = tuple(result for result in graded.results if result.name == song)
     facts = dataclasses.replace(graded, results=alone)
 
-    found = {
-        one.check: one.severity for kind in (RECORDS, OUTPUT) for one in findings(kind, facts)
-    }
+    found = {one.check: one.severity for kind in (RECORDS, OUTPUT) for one in findings(kind, facts)}
 
     assert len(alone) == 1
     assert found == dict.fromkeys(FAULTS[song][1], FAULT)
