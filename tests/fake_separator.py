@@ -1,30 +1,37 @@
-"""A submission for preflight's tests: takes bands of frequencies apart, and plants one fault.
+"""A submission for preflight's tests: takes bands of frequencies apart, and plants faults.
 
-FAULT is an expression that makes ``stems``, arrays by name, into what is returned; RATE is
-returned as the rate, SLEEP_S is slept before, and HOST is asked for when the model is built.
+FAULTS is a JSON object of faults by song: ``stems`` is an expression that makes ``stems``, arrays
+by name, into what is returned, ``rate`` is returned as the rate, and with ``hangs`` it never ends.
+HOST is asked for when the model is built.
 """
 
+import json
 import os
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import soundfile
 
+FAULTS = json.loads(os.environ.get("FAULTS", "{}"))
 EDGES_HZ = {"bass": (0, 500), "drums": (6000, 30_000), "other": (500, 2000), "vocals": (2000, 6000)}
 
 
 class Model:
+    fault: ClassVar[dict[str, Any]] = {}
+    """Of the song that is asked for; the grader may wrap an instance, but not the class."""
+
     def __init__(self) -> None:
         if host := os.environ.get("HOST"):
             with suppress(OSError):
                 socket.create_connection((host, 443), timeout=1)
 
     def separate_music_file(self, mixture: Any, rate_hz: int) -> tuple[Any, Any]:
-        time.sleep(float(os.environ.get("SLEEP_S", "0")))
+        if self.fault.get("hangs"):
+            time.sleep(10**6)
         spectrum = np.fft.rfft(mixture, axis=0)
         frequencies = np.fft.rfftfreq(len(mixture), 1 / rate_hz)[:, None]
         stems = {
@@ -33,8 +40,8 @@ class Model:
             ).astype(np.float32)
             for stem, (low, high) in EDGES_HZ.items()
         }
-        stems = eval(os.environ.get("FAULT", "stems"), {"np": np, "stems": stems})
-        return stems, dict.fromkeys(stems, int(os.environ.get("RATE", rate_hz)))
+        stems = eval(self.fault.get("stems", "stems"), {"np": np, "stems": stems})
+        return stems, dict.fromkeys(stems, self.fault.get("rate", rate_hz))
 
 
 class AIcrowdWrapper:
@@ -47,6 +54,7 @@ class AIcrowdWrapper:
         mixture, rate_hz = soundfile.read(
             Path(os.environ["AICROWD_DATASET_DIR"], song, "mixture.wav")
         )
+        Model.fault = FAULTS.get(song, {})
         stems, rates = self.model.separate_music_file(mixture, rate_hz)
         if set(stems) != set(EDGES_HZ):
             raise NameError("All instrument not present")

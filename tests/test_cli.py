@@ -1,22 +1,21 @@
 """The command line: songs in, stems out, one sentence for what cannot be done."""
 
+import contextlib
 import os
 import resource
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from my_submission import recipe, separators
+from my_submission import progress, recipe, separators
 from my_submission.__main__ import main
+from tests.waiting import begun, until
 
-ROOT = Path(__file__).parents[1]
 STEMS = ("bass", "drums", "other", "vocals")
 RATES_HZ = (8_000, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000)
 ODD_NAMES = [
@@ -48,18 +47,6 @@ def separate(
 ) -> int:
     words = ["separate", "-o", str(out), "--recipe", recipe, *options, "--", *map(str, songs)]
     return main(words)
-
-
-def shell(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, *words],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},  # threads that wait for each other are slow
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
 
 
 def everything(folder: Path) -> set[str]:
@@ -112,6 +99,7 @@ def test_any_length_comes_back(write_song: WriteSong, out: Path, samples: int) -
     assert_shares_of(song, out / "song")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "lengths"), [("mdx_default", [1]), ("cdx_default", [2])])
 def test_real_recipes_take_songs_that_are_hardly_there(
     write_song: WriteSong, out: Path, name: str, lengths: list[int]
@@ -346,18 +334,23 @@ def test_an_output_that_is_a_file_is_one_sentence(
     assert out.read_text() == "mine"
 
 
-def test_a_disk_that_fills_up_leaves_nothing(write_song: WriteSong, out: Path) -> None:
+def test_a_disk_that_fills_up_leaves_nothing(
+    write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     song = write_song(samples=20_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
 
-    done = shell(
-        *("-m", "my_submission", "separate", song, "-o", out, "--recipe", "mdx_equal_shares"),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
-    )
+    try:
+        status = separate(out, song)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {song}: cannot write stems to {out / 'song'}: ")
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == ""
+    assert status == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {song}: cannot write stems to {out / 'song'}: ")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
     assert not out.exists()
 
 
@@ -438,67 +431,106 @@ def test_list_gives_a_record_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(all(field.strip() for field in record) for record in records)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [["--help"], ["separate", "--help"], ["list"]])
 def test_what_separates_nothing_waits_for_nothing(words: list[str]) -> None:
     program = (
-        "import resource, sys\n"
+        "import sys\n"
+        "before = set(sys.modules)\n"
         "from my_submission.__main__ import main\n"
         "try:\n"
         "    main(sys.argv[1:])\n"
         "except SystemExit as stopped:\n"
         "    assert stopped.code == 0\n"
-        "print('torch' in sys.modules, 'numpy' in sys.modules)\n"
-        "print(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))\n"
+        "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(loaded - {'my_submission'} - sys.stdlib_module_names)\n"
     )
 
-    done = shell("-c", program, *words)
+    with begun([sys.executable, "-c", program, *words]) as process:
+        said, complained = process.communicate()
 
-    assert done.stderr == ""
-    *_, imported, cpu_s = done.stdout.splitlines()
-    assert imported == "False False"
-    assert float(cpu_s) < 0.5
+    assert complained == ""
+    assert said.splitlines()[-1] == "set()"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_leaves_no_part_of_a_song(
-    tmp_path: Path, out: Path, number: signal.Signals
+@pytest.mark.process
+def test_an_end_from_outside_leaves_no_part_of_a_song(
+    write_song: WriteSong, tmp_path: Path, out: Path
 ) -> None:
-    song = tmp_path / "long.wav"
-    soundfile.write(song, np.zeros(20 * 60 * 8_000, dtype=np.int16), 8_000)
+    """The command as its users have it, which waits where it would go on with the next block."""
+    song = write_song()
+    program = f"""
+import contextlib, pathlib, runpy, sys, time
+from my_submission import progress
+
+@contextlib.contextmanager
+def bar(*_):
+    yield wait
+
+def wait(_):
+    pathlib.Path({str(tmp_path / "there")!r}).touch()
+    time.sleep(10**6)
+
+progress.bar = bar
+runpy.run_module("my_submission", run_name="__main__", alter_sys=True)
+"""
     words = ["separate", str(song), "-o", str(out), "--recipe", "mdx_silence"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "my_submission", *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    while process.poll() is None and not list(out.glob("long/.unfinished-*/vocals.wav")):
-        time.sleep(0.01)
+    with begun([sys.executable, "-c", program, *words]) as process:
+        until(lambda: (tmp_path / "there").exists() or process.poll() is not None, 600)
+        assert list(out.glob("song/.unfinished-*/vocals.wav"))
 
-    process.send_signal(number)
-    said, complained = process.communicate(timeout=30)
+        process.terminate()
+        said, complained = process.communicate()
 
-    assert (process.returncode, said) == (130, b"")
-    assert complained == b"stopped; songs that are finished stay\n"
+    assert (process.returncode, said) == (130, "")
+    assert complained == "stopped; songs that are finished stay\n"
     assert not out.exists()
 
 
+def test_an_interruption_leaves_no_part_of_a_song(
+    write_song: WriteSong,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    interrupted: list[Path] = []
+
+    @contextlib.contextmanager
+    def bar(*_: object) -> Iterator[Callable[[float], None]]:
+        yield interrupt
+
+    def interrupt(_: float) -> None:
+        interrupted.extend(out.glob("song/.unfinished-*/vocals.wav"))
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(progress, "bar", bar)
+
+    assert separate(out, write_song(), recipe="mdx_silence") == 130
+
+    assert len(interrupted) == 1
+    assert capsys.readouterr() == ("", "stopped; songs that are finished stay\n")
+    assert not out.exists()
+
+
+@pytest.mark.process
 def test_memory_does_not_grow_with_the_song(tmp_path: Path, out: Path) -> None:
     program = (
         "import resource, sys\n"
         "from my_submission.__main__ import main\n"
-        "assert main(sys.argv[1:]) == 0\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
+        "for song in sys.argv[1:3]:\n"
+        "    assert main(['separate', song, *sys.argv[3:]]) == 0\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
     )
     minute = np.random.default_rng(0).integers(-9000, 9000, (60 * 8_000, 2), dtype=np.int16)
-    peaks_bytes = []
-    for minutes in (1, 6):
-        song = tmp_path / f"{minutes}.wav"
+    songs = [tmp_path / f"{minutes}.wav" for minutes in (1, 6)]
+    for minutes, song in zip((1, 6), songs, strict=True):
         soundfile.write(song, np.tile(minute, (minutes, 1)), 8_000)
+    words = [*map(str, songs), "-o", str(out), "--recipe", "mdx_equal_shares"]
 
-        done = shell("-c", program, "separate", song, "-o", out, "--recipe", "mdx_equal_shares")
+    with begun([sys.executable, "-c", program, *words]) as process:
+        said, complained = process.communicate()
 
-        peaks_bytes.append(int(done.stdout.splitlines()[-1]))
-
+    assert process.returncode == 0, complained
+    peaks_bytes = [int(line) for line in said.splitlines() if line.isdecimal()]
     # Held as floats, the song and its stems would be 5 * 60 * 8000 * 2 * 4 * 5 = 96 MB more.
     assert peaks_bytes[1] - peaks_bytes[0] < 50e6

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from my_submission import recipe, separators
 from my_submission.__main__ import main
@@ -73,6 +74,7 @@ def test_people_get_a_table(
     assert capsys.readouterr().out == "recipe\tmdx_silence\tmdx\tA,B,C\n"
 
 
+@pytest.mark.process
 def test_a_recipe_without_weights_does_not_wait_for_torch() -> None:
     program = (
         "import os, sys\n"
@@ -105,6 +107,14 @@ OPTIONS: dict[str, dict[str, object]] = {
 """Options that have an influence on what is opened."""
 
 
+@pytest.fixture
+def no_first_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets networks begin with whatever their memory holds: random numbers take seconds."""
+    for name in ("uniform_", "normal_", "kaiming_uniform_", "xavier_uniform_", "orthogonal_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+
+
+@pytest.mark.usefixtures("no_first_weights")
 @pytest.mark.parametrize("name", separators.names())
 def test_what_a_separator_opens_is_what_it_says(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

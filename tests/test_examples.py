@@ -65,6 +65,7 @@ def examples(**options: object) -> Examples:
     return Examples(**given)  # type: ignore[arg-type]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_any_number_of_workers_makes_the_same_examples(workers: int) -> None:
     made = examples(seed=3)

@@ -73,6 +73,7 @@ def test_a_room_uses_only_its_libraries(room: str) -> None:
     assert found - PROJECT - sys.stdlib_module_names <= LIBRARIES[room]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["my_submission", "evaluator", "submit"])
 def test_help_does_not_wait_for_torch(command: str) -> None:
     program = (

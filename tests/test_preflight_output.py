@@ -68,8 +68,16 @@ def true_stems(track: str, seed: int) -> Sounds:
     return stems
 
 
-def separated(stems: Sounds, seed: int) -> Sounds:
+def with_silence(track: str, seed: int, silent: tuple[str, ...]) -> Sounds:
+    """True stems, some of them silent."""
+    stems = true_stems(track, seed)
+    return {name: np.zeros_like(one) if name in silent else one for name, one in stems.items()}
+
+
+@functools.cache
+def separated(track: str, seed: int, silent: tuple[str, ...]) -> Sounds:
     """What an honest but poor separator makes of it: about 5 dB."""
+    stems = with_silence(track, seed, silent)
     rng = np.random.default_rng(seed)
     mixture = sum(stems.values())
     return {
@@ -108,10 +116,8 @@ def graded(
     """Write songs as the grader has them, with a fault, and say what the grader noted."""
     results = []
     for seed, song in enumerate(SONGS):
-        true = dict(true_stems(track, seed))
-        for stem in silent:
-            true[stem] = np.zeros_like(true[stem])
-        answer = dict(plant(separated(true, seed)))
+        true = with_silence(track, seed, silent)
+        answer = dict(plant(separated(track, seed, silent)))
         given, written = folder / "references" / song, folder / "predictions" / song
         given.mkdir(parents=True)
         written.mkdir(parents=True)

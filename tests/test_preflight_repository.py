@@ -1,5 +1,6 @@
 """Preflight of a repository: each fault planted alone is named, and a clean one has no finding."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from evaluator.__main__ import main
 from evaluator.errors import EvaluationError
 from evaluator.preflight import FAULT, NOTE, REPOSITORY, Finding, findings
 from evaluator.preflight.checkout import Checkout
@@ -451,32 +453,39 @@ def test_packages_are_compared_as_the_registry_does(tmp_path: Path) -> None:
     assert not required(tmp_path, "other")
 
 
-def preflight(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "evaluator", "preflight", "--no-run", *options],
-        cwd=folder,
+def preflight(folder: Path, *options: str) -> int:
+    """Run the command in this process; returns its status."""
+    with contextlib.chdir(folder), pytest.raises(SystemExit) as ended:
+        main(["preflight", *options])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.process
+def test_the_command_line_is_for_scripts(
+    repository: SmallRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+
+    good = subprocess.run(
+        [sys.executable, "-m", "evaluator", "preflight", "--no-run", "--json", str(report)],
+        cwd=repository.folder,
         env=clean(PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
     )
 
-
-def test_the_command_line_is_for_scripts(repository: SmallRepository, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-
-    good = preflight(repository.folder, "--json", str(report))
-
     assert (good.returncode, good.stdout) == (0, "")
     assert json.loads(report.read_text()) == {"faults": 0, "notes": 0, "findings": []}
 
     repository.git("checkout", "--quiet", "-b", "main")
-    assert preflight(repository.folder).returncode == 0  # a note is no fault
+    assert preflight(repository.folder, "--no-run") == 0  # a note is no fault
+    capsys.readouterr()
 
     repository.git("remote", "remove", "aicrowd")
-    bad = preflight(repository.folder, "--json", str(report))
+    assert preflight(repository.folder, "--no-run", "--json", str(report)) == 1
 
-    assert bad.returncode == 1
-    assert [line.split()[:2] for line in bad.stdout.splitlines()] == [
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
         ["note", "[branch]"],
         ["fault", "[remote]"],
     ]
@@ -490,16 +499,8 @@ def test_the_command_line_is_for_scripts(repository: SmallRepository, tmp_path: 
     [("--lfs-limit", "0"), ("--lfs-limit", "nan"), ("--json", "/nowhere/x"), ("--graded", ".")],
 )
 def test_a_wrong_question_is_status_2(
-    repository: SmallRepository, options: tuple[str, ...]
+    repository: SmallRepository, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "evaluator", "preflight", *options]
-    done = subprocess.run(
-        command,
-        cwd=repository.folder,
-        env=clean(PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-    )
+    assert preflight(repository.folder, *options) == 2
 
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: expected ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: expected ")

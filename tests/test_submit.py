@@ -1,5 +1,7 @@
 """Submitting, against real bare repositories, with real git and git-lfs."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -7,12 +9,16 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from evaluator.grading import command as grading
 from evaluator.preflight import command as preflight
+from submit import main
 from submitting import credentials
 from submitting.login import Login
 from submitting.remote import address, results_page
@@ -25,6 +31,15 @@ LARGE = 5_000_001
 lfs = pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Submitter(SmallRepository):
     """A repository whose remote is a bare one beside it.
 
@@ -35,21 +50,36 @@ class Submitter(SmallRepository):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.remote = folder.with_name("remote.git")
-        subprocess.run(["git", "init", "--quiet", "--bare", self.remote], check=True, env=clean())
+        command = ["git", "init", "--quiet", "--bare", "--template=", str(self.remote)]
+        subprocess.run(command, check=True, env=clean())
         self.git("remote", "set-url", "aicrowd", f"file://{self.remote}")
         self.home = folder.with_name("home")
         self.home.mkdir()
 
-    def submit(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def submit(self, *words: str, **variables: str) -> Done:
+        """Submit in this process."""
+        with (
+            mock.patch.dict(os.environ, self.environment(variables), clear=True),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(io.StringIO()) as out,
+            contextlib.redirect_stderr(io.StringIO()) as err,
+        ):
+            status = main([*words, "--no-run"])
+        return Done(status, out.getvalue(), err.getvalue())
+
+    def submit_alone(self, *words: str, **variables: str) -> Done:
+        """Submit in a process of its own, whose pipes hold all that git prints, too."""
+        done = subprocess.run(
             [sys.executable, str(ROOT / "submit.py"), *words, "--no-run"],
             cwd=self.folder,
-            env=clean(
-                PYTHONPATH=str(ROOT), HOME=str(self.home), **{"XDG_CONFIG_HOME": "", **variables}
-            ),
+            env=self.environment({"PYTHONPATH": str(ROOT), **variables}),
             capture_output=True,
             text=True,
         )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return clean(HOME=str(self.home), **{"XDG_CONFIG_HOME": "", **variables})
 
     def there(self, *words: str) -> str:
         """Ask the remote."""
@@ -114,8 +144,9 @@ def calls(tmp_path: Path) -> list[tuple[list[str], dict[str, str]]]:
     return [tuple(json.loads(line)) for line in (tmp_path / "calls").read_text().splitlines()]
 
 
+@pytest.mark.process
 def test_twice_with_two_names_and_once_more(repository: Submitter) -> None:
-    first = repository.submit("first try")
+    first = repository.submit_alone("first try")
 
     assert first.returncode == 0, first.stderr
     assert repository.there("cat-file", "-t", "submission-first-try") == "tag"
@@ -312,6 +343,7 @@ def exec_path() -> str:
 def refuse(repository: Submitter) -> Path:
     """Let the remote refuse everything."""
     hook = repository.remote / "hooks" / "pre-receive"
+    hook.parent.mkdir()
     hook.write_text("#!/bin/sh\necho 'no room for you' >&2\nexit 1\n")
     hook.chmod(0o755)
     return hook
@@ -423,6 +455,7 @@ def test_the_remote_is_added_without_the_token(
     assert f"the result appears at {url}/-/issues" in done.stdout
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("status", ["0", "1"])
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_the_token_shows_nowhere(
@@ -433,7 +466,8 @@ def test_the_token_shows_nowhere(
     repository.login()
     (tmp_path / "answer").write_text(status)
 
-    done = repository.submit("one", *dry, PATH=f"{fake_git}:{os.environ['PATH']}", GIT_TRACE="1")
+    search = f"{fake_git}:{os.environ['PATH']}"
+    done = repository.submit_alone("one", *dry, PATH=search, GIT_TRACE="1")
 
     assert done.returncode == (0 if dry else int(status)), done.stderr
     assert TOKEN not in done.stdout + done.stderr
@@ -517,6 +551,7 @@ def test_where_submissions_go(challenge: str | None, repository: str, name: str)
     assert results_page(url) == f"https://gitlab.aicrowd.com/somebody/{name}/-/issues"
 
 
+@pytest.mark.process
 def test_the_shell_script_is_the_same(repository: Submitter) -> None:
     """It submits the folder in which it lies."""
     for name in ("submit.sh", "submit.py"):

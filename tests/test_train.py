@@ -3,9 +3,7 @@
 import json
 import re
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,17 @@ import train
 from models.chunked import Chunked
 from my_submission.separators import trained
 from my_submission.weights import readers
+from tests.waiting import begun, until
 from training import __main__ as command
 from training import assembly, export, journal, loop, save
 from training.config import Optimiser, Run
 from training.ema import Average
 from training.optimiser import optimiser_of
 
-ROOT = Path(__file__).parents[1]
 STEMS = ("drums", "rest")
+PATIENCE_S = 600
+"""To import torch, and to train a little, on a slow and busy machine."""
+
 RUN = """
 stems = ["drums", "rest"]
 samples = 8192
@@ -94,11 +95,9 @@ def validations(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def started(run_file: Path, folder: Path, *before: str, settings: tuple[str, ...] = ()) -> Any:
-    options = [part for setting in settings for part in ("--set", setting)]
-    interpreter = before or (sys.executable,)
-    program = [*interpreter, str(ROOT / "train.py"), str(run_file), "--out", str(folder), *options]
-    return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def words(run_file: Path, folder: Path, *settings: str) -> list[str]:
+    """Of the command line, without the program."""
+    return [str(run_file), "--out", str(folder), *(f"--set={one}" for one in settings)]
 
 
 def test_a_run_learns_and_says_how_it_goes(finished: Path) -> None:
@@ -111,40 +110,47 @@ def test_a_run_learns_and_says_how_it_goes(finished: Path) -> None:
     assert list((finished / "tensorboard").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(
     run_file: Path, finished: Path, tmp_path: Path
 ) -> None:
-    long = ("steps=100000", "optimiser.decay=constant", "validation.every_steps=100000")
-    process = started(run_file, tmp_path, settings=long)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / save.STATE).exists() or len(curve(tmp_path)) < 8:
-        assert process.poll() is None, process.stdout.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    same = ("optimiser.decay=constant", "validation.every_steps=100000")
+    command = [sys.executable, "train.py", *words(run_file, tmp_path, "steps=100000", *same)]
+    with begun(command) as process:
+        until(
+            lambda: (
+                process.poll() is not None
+                or ((tmp_path / save.STATE).exists() and len(curve(tmp_path)) >= 8)
+            ),
+            PATIENCE_S,
+        )
+        assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     before = curve(tmp_path)
     last = max(step for step, _, _ in before)
 
-    settings = [part for one in long[1:] for part in ("--set", one)]
-    more = ["--set", f"steps={last + 3}"]
-    assert train.main([str(run_file), "--out", str(tmp_path), *settings, *more]) == 0
+    more = (f"steps={last + 3}", *same)
+    assert train.main(words(run_file, tmp_path, *more)) == 0
 
     whole = tmp_path / "whole"
-    assert train.main([str(run_file), "--out", str(whole), *settings, *more]) == 0
+    assert train.main(words(run_file, whole, *more)) == 0
     assert curve(tmp_path) == curve(whole)
     assert before == curve(whole)[: len(before)]
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_two_processes_compute_what_one_does(
     run_file: Path, finished: Path, tmp_path: Path
 ) -> None:
     two = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    process = started(run_file, tmp_path, *two)
 
-    said, _ = process.communicate(timeout=240)
+    with begun([*two, "train.py", *words(run_file, tmp_path)]) as process:
+        said = process.communicate(timeout=PATIENCE_S)
 
-    assert process.returncode == 0, said.decode()
+    assert process.returncode == 0, said
     for ours, theirs in zip(curve(tmp_path), curve(finished), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
     (mean,) = {round(one["mean"], 3) for one in validations(tmp_path)[-1:]}
