@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -62,10 +63,21 @@ def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess
     )
 
 
-def summary_of(names: list[str], silent: tuple[str, ...] = ()) -> Summary:
+def summary_of(
+    names: list[str], silent: tuple[str, ...] = (), nearly: tuple[str, ...] = ()
+) -> Summary:
     stems_db = dict(zip(STEMS["mdx"], (1.0, -0.0001, 100.0, -77.1235), strict=True))
+    levels_dbfs = {
+        stem: -math.inf if stem in silent else -60.5 if stem in nearly else -20.25
+        for stem in stems_db
+    }
     layout = Layout(44_100, 2, 600)
-    return summarise([SongScore(name, stems_db, silent, layout) for name in names], "mdx")
+    scores = [SongScore(name, stems_db, silent, layout, levels_dbfs) for name in names]
+    return summarise(scores, "mdx")
+
+
+def first_cells(lines: list[str]) -> list[str]:
+    return [re.split("  +", line)[0] for line in lines]
 
 
 def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Path) -> None:
@@ -76,9 +88,9 @@ def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Pat
     header, titles, *rows = done.stdout.splitlines()
     assert header == HEADER
     assert titles.split() == ["song", "mean", "bass", "drums", "other", "vocals"]
-    assert [row.split()[0] for row in rows] == ["a", "b", "MEAN"]
-    numbers = [float(number) for row in rows for number in row.split()[1:]]
-    assert numbers == pytest.approx([6.021] * 15, abs=0.01)
+    assert first_cells(rows) == ["a", "b", "MEAN", "MEAN, sounding", "MEDIAN, sounding"]
+    numbers = [float(number) for row in rows for number in row.split()[-5:]]
+    assert numbers == pytest.approx([6.021] * 25, abs=0.01)
 
 
 def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
@@ -154,7 +166,7 @@ def test_all_options_together(references: Path, estimates: Path, tmp_path: Path)
     with contextlib.redirect_stdout(io.StringIO()) as out:
         main([str(references), str(estimates), *options, *files])
 
-    assert [line.split()[0] for line in out.getvalue().splitlines()[2:]] == ["b", "MEAN"]
+    assert first_cells(out.getvalue().splitlines()[2:4]) == ["b", "MEAN"]
     written = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert [song["name"] for song in written["songs"]] == ["b"]
     assert (tmp_path / "s.csv").read_text(encoding="utf-8").startswith("song,mean,bass,")
@@ -209,25 +221,55 @@ def test_the_table_shows_means_and_marks_silent_references() -> None:
 
     assert table.splitlines() == [
         HEADER,
-        "song   mean    bass   drums     other    vocals",
-        "s     5.969   1.000   0.000   100.000   -77.124*",
-        "song  5.969   1.000   0.000   100.000   -77.124*",
-        "MEAN  5.969   1.000   0.000   100.000   -77.124",
+        "song                mean    bass   drums     other    vocals",
+        "s                  5.969   1.000   0.000   100.000   -77.124*",
+        "song               5.969   1.000   0.000   100.000   -77.124*",
+        "MEAN               5.969   1.000   0.000   100.000   -77.124",
+        "MEAN, sounding    33.667   1.000   0.000   100.000         -",
+        "MEDIAN, sounding  33.667   1.000   0.000   100.000         -",
         "* silent reference: any sound in the estimate costs tens of dB",
+        "sounding: without the scores that are marked * or ~",
     ]
+
+
+def test_the_table_marks_nearly_silent_references_in_their_own_way() -> None:
+    summary = summary_of(["s"], silent=("vocals",), nearly=("other",))
+
+    lines = report.text_table(summary, metrics.load("sdr")).splitlines()
+
+    assert lines[2] == "s                 5.969   1.000   0.000   100.000~  -77.124*"
+    assert lines[-2].startswith("~ nearly silent reference, RMS below -60 dBFS: ")
+    assert len(lines) == 9
+
+
+def test_where_no_reference_sounds_only_the_mean_of_the_board_is_left() -> None:
+    summary = summary_of(["s"], silent=STEMS["mdx"])
+
+    table = report.text_table(summary, metrics.load("sdr"))
+    written = json.loads(report.json_report(summary, metrics.load("sdr")))
+
+    assert re.search("^MEAN +5.969 ", table, re.MULTILINE)
+    assert re.search("^MEAN, sounding( +-){5}$", table, re.MULTILINE)
+    assert written["mean_db"] == summary.mean_db
+    assert written["sounding_median"] == {
+        "song_db": None,
+        "stems_db": dict.fromkeys(STEMS["mdx"]),
+    }
+    assert written["songs"][0]["sounding_mean_db"] is None
 
 
 def test_without_silent_references_there_is_no_footnote() -> None:
     table = report.text_table(summary_of(["song"]), metrics.load("sdr"))
 
     assert "*" not in table
+    assert table.count("\n") == 6
 
 
 def test_every_song_takes_one_line_of_the_table_and_columns_meet() -> None:
     table = report.text_table(summary_of(ODD_NAMES), metrics.load("sdr"))
 
     lines = table.splitlines()
-    assert len(lines) == len(ODD_NAMES) + 3
+    assert len(lines) == len(ODD_NAMES) + 5
     ends = {report.columns(re.split(r"5\.969", line)[0]) for line in lines[2:]}
     assert len(ends) == 1
     assert any(line.startswith(r"two\nlines\r ") for line in lines)
@@ -242,7 +284,7 @@ def test_names_that_differ_print_differently() -> None:
 
 
 def test_the_json_holds_everything() -> None:
-    summary = summary_of(["曲\n", "\udce9"], ("vocals",))
+    summary = summary_of(["曲\n", "\udce9"], ("vocals",), ("bass",))
 
     written = json.loads(report.json_report(summary, metrics.load("sdr")))
 
@@ -254,12 +296,18 @@ def test_the_json_holds_everything() -> None:
     assert written["track"] == "mdx"
     assert written["mean_db"] == summary.mean_db
     assert list(written["stems_db"].items()) == list(summary.stems_db.items())
+    sounding = {"bass": None, "drums": -0.0001, "other": 100.0, "vocals": None}
+    assert written["sounding_mean"] == {"song_db": 49.99995, "stems_db": sounding}
+    assert written["sounding_median"] == {"song_db": 49.99995, "stems_db": sounding}
     assert [song["name"] for song in written["songs"]] == ["曲\n", "\udce9"]
     assert written["songs"][0] == {
         "name": "曲\n",
         "mean_db": summary.mean_db,
         "stems_db": dict(summary.stems_db),
+        "sounding_mean_db": 49.99995,
         "silent_references": ["vocals"],
+        "nearly_silent_references": ["bass"],
+        "reference_levels_dbfs": {"bass": -60.5, "drums": -20.25, "other": -20.25, "vocals": None},
         "sample_rate_hz": 44_100,
         "channels": 2,
         "samples": 600,
@@ -269,10 +317,30 @@ def test_the_json_holds_everything() -> None:
 def test_the_csv_gives_every_name_and_number_back() -> None:
     rows = list(csv.reader(report.csv_report(summary_of(ODD_NAMES)).splitlines(keepends=True)))
 
-    assert rows[0] == ["song", "mean", "bass", "drums", "other", "vocals"]
-    assert [row[0] for row in rows[1:]] == [*sorted(ODD_NAMES), "MEAN"]
+    assert rows[0][:6] == ["song", "mean", "bass", "drums", "other", "vocals"]
+    assert [row[0] for row in rows[1:]] == [
+        *sorted(ODD_NAMES),
+        "MEAN",
+        "MEAN, sounding",
+        "MEDIAN, sounding",
+    ]
     for row in rows[1:]:
-        assert row[1:] == ["5.969100", "1.000000", "-0.000100", "100.000000", "-77.123500"]
+        assert row[1:6] == ["5.969100", "1.000000", "-0.000100", "100.000000", "-77.123500"]
+
+
+def test_the_csv_says_which_references_are_silent_and_how_loud_the_others_are() -> None:
+    summary = summary_of(["s"], silent=("other", "vocals"), nearly=("bass",))
+
+    song, mean, sounding, _ = csv.DictReader(io.StringIO(report.csv_report(summary)))
+
+    assert (song["silent"], song["nearly_silent"]) == ("other vocals", "bass")
+    assert (song["bass_dbfs"], song["other_dbfs"]) == ("-60.500000", "")
+    assert (mean["vocals"], mean["silent"], mean["bass_dbfs"]) == ("-77.123500", "", "")
+    assert (sounding["mean"], sounding["drums"], sounding["vocals"]) == (
+        "-0.000100",
+        "-0.000100",
+        "",
+    )
 
 
 def test_a_report_replaces_the_old_one_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
