@@ -10,9 +10,10 @@ import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from evaluator.errors import EvaluationError
 from evaluator.metrics import Metric
@@ -32,29 +33,53 @@ FOOTNOTES = {
     "what leaks into its estimate costs tens of dB",
 }
 SOUNDING_NOTE = f"sounding: without the scores that are marked {SILENT} or {NEARLY_SILENT}"
+OMITTED = "!"
+"""Stands behind the mean of a song that was separated without part of the recipe."""
+
+UNFINISHED = ".report.tmp"
+"""Ends the name of a report that is being written."""
 
 
-def text_table(summary: Summary, metric: Metric) -> str:
+class Omission(TypedDict):
+    """Something that a song was separated without.
+
+    Attributes:
+        member: of the recipe; empty if no member answered.
+        part: how much of the song is without it; above 0, and 1 for all of it.
+        reason: why, in a few words.
+    """
+
+    member: str
+    part: float
+    reason: str
+
+
+def text_table(
+    summary: Summary, metric: Metric, omissions: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """Lay scores out in columns, one line per song.
 
     Args:
         summary: what to show.
         metric: what the scores are.
+        omissions: what songs were separated without, by name, each in a few words.
 
     Returns:
         Lines, each ended: the metric, the columns' names, the songs, the means, the footnotes.
     """
     stems = list(summary.stems_db)
+    affected = {name: said for name, said in (omissions or {}).items() if said}
     rows = [["song", "mean", *stems]]
     for song in summary.songs:
+        mean = _cell(song.mean_db, OMITTED if song.name in affected else " ")
         cells = [_cell(song.stems_db[stem], _mark(song, stem)) for stem in stems]
-        rows.append([printable(song.name), _cell(song.mean_db), *cells])
+        rows.append([printable(song.name), mean, *cells])
     for name, figures in _below(summary).items():
         numbers_db = [figures.song_db, *(figures.stems_db[stem] for stem in stems)]
         rows.append([name, *(_cell(number_db) for number_db in numbers_db)])
 
     lines = [f"{metric.title} ({metric.definition}), dB", *_aligned(rows)]
-    lines += _footnotes(summary)
+    lines += [*_footnotes(summary), *_omitted(affected, len(summary.songs))]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -94,12 +119,26 @@ def _footnotes(summary: Summary) -> Iterator[str]:
         yield SOUNDING_NOTE
 
 
-def json_report(summary: Summary, metric: Metric) -> str:
+def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]:
+    """Say what songs were separated without, and how many of all ``songs`` were."""
+    for name, said in sorted(affected.items()):
+        yield f"{OMITTED} {printable(name)}: {printable('; '.join(said))}"
+    if affected:
+        were = "was" if len(affected) == 1 else "were"
+        yield f"{len(affected)} of {songs} songs {were} separated without part of the recipe"
+
+
+def json_report(
+    summary: Summary,
+    metric: Metric,
+    omissions: Mapping[str, Sequence[Omission]] | None = None,
+) -> str:
     """Everything that is known, as one JSON object.
 
     Args:
         summary: what to write.
         metric: what the scores are.
+        omissions: what songs were separated without, by name; None if that is not known.
     """
     report = {
         "metric": {
@@ -112,7 +151,11 @@ def json_report(summary: Summary, metric: Metric) -> str:
         "stems_db": dict(summary.stems_db),
         "sounding_mean": _figures(summary.sounding_mean),
         "sounding_median": _figures(summary.sounding_median),
-        "songs": [_song(song) for song in summary.songs],
+        "songs": [
+            _song(song)
+            | ({} if omissions is None else {"omissions": list(omissions.get(song.name, ()))})
+            for song in summary.songs
+        ],
     }
     return json.dumps(report, indent=2, allow_nan=False) + "\n"
 
@@ -141,7 +184,7 @@ def _song(song: SongScore) -> dict[str, object]:
     }
 
 
-def csv_report(summary: Summary) -> str:
+def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None = None) -> str:
     """A row per song and the means below, quoted and ended as RFC 4180 says.
 
     Behind the scores stand the stems whose reference is silent or nearly silent, with a space
@@ -149,17 +192,22 @@ def csv_report(summary: Summary) -> str:
 
     Args:
         summary: what to write.
+        omissions: what songs were separated without, by name, each in a few words; None if that
+            is not known, and then there is no column for it.
     """
     stems = list(summary.stems_db)
     header = ["song", "mean", *stems, "silent", "nearly_silent"]
     header += [f"{stem}_dbfs" for stem in stems]
+    header += [] if omissions is None else ["omissions"]
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(header)
     for song in summary.songs:
         cells = [song.name, *_decimals([song.mean_db, *(song.stems_db[stem] for stem in stems)])]
         cells += [" ".join(song.silent), " ".join(song.nearly_silent)]
-        rows.writerow(cells + _decimals(song.levels_dbfs[stem] for stem in stems))
+        cells += _decimals(song.levels_dbfs[stem] for stem in stems)
+        cells += [] if omissions is None else ["; ".join(omissions.get(song.name, ()))]
+        rows.writerow(cells)
     for name, figures in _below(summary).items():
         cells = [name, *_decimals([figures.song_db, *(figures.stems_db[stem] for stem in stems)])]
         rows.writerow(cells + [""] * (len(header) - len(cells)))
@@ -200,7 +248,7 @@ def write_report(path: Path, text: str) -> None:
     with _errors_about(path):
         target = path.resolve()  # a link stays a link
         # In the same folder, because only a move within one file system is atomic.
-        unfinished = target.with_name(f".{os.getpid()}.report.tmp")
+        unfinished = target.with_name(f".{os.getpid()}{UNFINISHED}")
         try:
             # Folder names need not be UTF-8; Python marks such bytes as lone surrogates.
             unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
