@@ -152,7 +152,7 @@ def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> 
     lengths_s = {name: run.seconds(name) for name in run.unfinished(names)}
     spent_s = separate(
         lengths_s,
-        environment(run, options.recipe or chosen.name, options.jobs),
+        worker_environment(run, options.recipe or chosen.name, options.jobs),
         options.jobs,
         lambda name, omissions: run.finish(name, plain(omissions)),
     )
@@ -175,8 +175,8 @@ def time_limit(track: tracks.Track, *, kept: bool) -> str:
     return os.environ.get(TIME_VARIABLE) or str(track.time_limit)
 
 
-def environment(run: Run, recipe_name: str, jobs: int) -> dict[str, str]:
-    """What the server would set for a run, and what makes its scores independent of the load.
+def worker_environment(run: Run, recipe_name: str, jobs: int) -> dict[str, str]:
+    """What the server would set for a run, the time limit, and a worker's share of the threads.
 
     Args:
         run: is separated.

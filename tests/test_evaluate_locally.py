@@ -735,6 +735,7 @@ def test_an_output_that_is_a_file_is_one_sentence(
 # What goes wrong on the way
 
 
+@pytest.mark.process
 def test_a_song_that_cannot_be_separated_is_named(
     write_song: WriteSong, music: Path, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

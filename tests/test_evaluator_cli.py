@@ -80,6 +80,7 @@ def first_cells(lines: list[str]) -> list[str]:
     return [re.split("  +", line)[0] for line in lines]
 
 
+@pytest.mark.process
 def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Path) -> None:
     done = run(references, estimates)
 
@@ -93,6 +94,7 @@ def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Pat
     assert numbers == pytest.approx([6.021] * 25, abs=0.01)
 
 
+@pytest.mark.process
 def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
     references: Path, estimates: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
     assert {path.name for path in tmp_path.iterdir()} == {"references", "estimates"}
 
 
+@pytest.mark.process
 def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
     songs = write_songs(tmp_path, ["Ångström 曲"], gain=1)
 
@@ -116,6 +119,7 @@ def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
     assert r"\xc5ngstr\xf6m \u66f2" in done.stdout
 
 
+@pytest.mark.process
 def test_a_folder_whose_name_is_no_valid_text_is_scored(references: Path, estimates: Path) -> None:
     for folder in (references, estimates):
         (folder / "b").rename(folder / os.fsdecode(b"caf\xe9"))
@@ -126,6 +130,7 @@ def test_a_folder_whose_name_is_no_valid_text_is_scored(references: Path, estima
     assert "6.021" in done.stdout
 
 
+@pytest.mark.process
 def test_help_and_names_of_metrics_do_not_wait_for_numpy() -> None:
     program = "import sys, evaluator.__main__ as m; m._parser(); print('numpy' in sys.modules)"
 
@@ -341,6 +346,49 @@ def test_the_csv_says_which_references_are_silent_and_how_loud_the_others_are() 
         "-0.000100",
         "",
     )
+
+
+OMISSIONS = {
+    "b": ["half of it without x (late)", "all of it without y (late)"],
+    "c\n": ["z"],
+    "a": [],
+}
+
+
+def test_the_table_says_what_songs_were_separated_without_and_how_many() -> None:
+    table = report.text_table(summary_of(["a", "b", "c\n"]), metrics.load("sdr"), OMISSIONS)
+
+    lines = table.splitlines()
+    assert [line.split()[1] for line in lines[2:5]] == ["5.969", "5.969!", "5.969!"]
+    assert len({line.index("5.969") for line in lines[2:5]}) == 1
+    assert lines[8:] == [
+        "! b: half of it without x (late); all of it without y (late)",
+        r"! c\n: z",
+        "2 of 3 songs were separated without part of the recipe",
+    ]
+
+
+def test_the_csv_has_a_column_for_what_songs_were_separated_without() -> None:
+    text = report.csv_report(summary_of(["a", "b"]), OMISSIONS)
+
+    rows = list(csv.DictReader(io.StringIO(text)))
+
+    assert [row["omissions"] for row in rows] == [
+        "",
+        "half of it without x (late); all of it without y (late)",
+        "",
+        "",
+        "",
+    ]
+
+
+def test_where_nothing_was_separated_nothing_is_said_of_it() -> None:
+    summary, sdr = summary_of(["a"]), metrics.load("sdr")
+
+    assert report.text_table(summary, sdr, {"a": []}) == report.text_table(summary, sdr)
+    assert json.loads(report.json_report(summary, sdr, {"a": []}))["songs"][0]["omissions"] == []
+    assert "omissions" not in report.json_report(summary, sdr)
+    assert "omissions" not in report.csv_report(summary)
 
 
 def test_a_report_replaces_the_old_one_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
