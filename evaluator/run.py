@@ -51,7 +51,7 @@ class Run:
         recipe: name of what separates.
         recipe_sha256: of its contents.
         data: where the songs come from.
-        limit: on the time for a song, in the words of what separates.
+        limit: of the time per song, as text.
     """
 
     folder: Path
