@@ -30,6 +30,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from my_submission.process.lifetime import die_with_parent
+
+if __name__ == "__mp_main__":  # a worker: the imports below take seconds on a busy machine
+    die_with_parent(os.getppid())
+
 import samples
 from evaluator import metrics, report
 from evaluator.dataset import prepare
@@ -42,7 +47,6 @@ from my_submission import progress, recipe, threads, tracks
 from my_submission.budget import TIME_VARIABLE, UNLIMITED
 from my_submission.errors import ConfigError, DemixError, OutputError, SongError
 from my_submission.omissions import Omission
-from my_submission.process.lifetime import die_with_parent
 
 if TYPE_CHECKING:  # the parent process never needs torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
@@ -293,7 +297,7 @@ def become_worker(environment: Mapping[str, str], parent: int) -> None:
         environment: is added to that of the process.
         parent: id of the process that it works for, and may not outlive.
     """
-    die_with_parent(parent)
+    die_with_parent(parent)  # again: it may have ended before this process asked who it is
     on_signals(leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
