@@ -2,10 +2,15 @@
 
     python evaluate_locally.py                     both tracks, on the samples that come with us
     python evaluate_locally.py --data DIR          MUSDB18-HQ, MDX'23, CDX'23, DnR, stem folders
+    python evaluate_locally.py --limit             with the grader's time limit for each song
 
 The songs are put into the grader's layout, AIcrowd's environment variables point to them, the
 wrapper separates one after the other, and the evaluator reads back what was written. Everything
 ends up in OUTPUT/<track>: dataset/, predictions/, scores.json, scores.csv and run.json.
+
+A song may take as long as it takes, so that its score does not depend on what else the machine
+does. With ``--limit`` a slow song is separated without some members of the recipe, as it would be
+on the grading server. Whatever a song was separated without is marked in the table.
 """
 
 import argparse
@@ -20,10 +25,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
+
+from my_submission.process.lifetime import die_with_parent
+
+if __name__ == "__mp_main__":  # a worker: the imports below take seconds on a busy machine
+    die_with_parent(os.getppid())
 
 import samples
 from evaluator import metrics, report
@@ -33,14 +43,19 @@ from evaluator.run import SAMPLE, Run
 from evaluator.scoring import score_folder
 from evaluator.songs import choose, detect_track, find_songs
 from evaluator.summary import summarise
-from my_submission import progress, recipe, tracks
+from my_submission import progress, recipe, threads, tracks
+from my_submission.budget import TIME_VARIABLE, UNLIMITED
 from my_submission.errors import ConfigError, DemixError, OutputError, SongError
+from my_submission.omissions import Omission
 
 if TYPE_CHECKING:  # the parent process never needs torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
 
 PATIENCE_S = 30
 """What a worker has for its clean-ups: it cannot begin them in the middle of a layer."""
+
+Finish = Callable[[str, tuple[Omission, ...]], None]
+"""Called with the name of a song that was separated, and with what it had to do without."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,6 +98,11 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--songs", nargs="+", metavar="NAME", help="only these")
     result.add_argument("--output", type=Path, default=Path("evaluator_outputs"), metavar="DIR")
     result.add_argument("--jobs", type=int, default=1, metavar="N", help="songs at a time (1)")
+    result.add_argument(
+        "--limit",
+        action="store_true",
+        help=f"keep the time limit of ${TIME_VARIABLE}, or the grader's; default: none",
+    )
     result.add_argument("--resume", action="store_true", help="keep songs that are finished")
     return result
 
@@ -118,6 +138,7 @@ def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> 
         recipe=chosen.name,
         recipe_sha256=hashlib.sha256(repr(chosen).encode()).hexdigest(),
         data=str(options.data.resolve()) if options.data else "samples",
+        limit=time_limit(chosen.track, kept=options.limit),
     )
     # All that can be wrong is found before anything is changed.
     known = run.known(resume=options.resume)
@@ -132,34 +153,80 @@ def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> 
     run.begin(names, known, resume=options.resume)
     for song in songs:
         prepare(song, track, run.dataset)
-    environment = {
-        "AICROWD_DATASET_DIR": str(run.dataset),
-        "AICROWD_PUBLIC_SHARED_DIR": str(run.folder),
-        tracks.TRACK_VARIABLE: track,
-        recipe.RECIPE_VARIABLE: options.recipe or chosen.name,
-    }
-    lengths_s = {name: run.seconds(name) for name in names if not run.finished(name)}
-    spent_s = separate(lengths_s, environment, options.jobs)
+    lengths_s = {name: run.seconds(name) for name in run.unfinished(names)}
+    spent_s = separate(
+        lengths_s,
+        worker_environment(run, options.recipe or chosen.name, options.jobs),
+        options.jobs,
+        lambda name, omissions: run.finish(name, plain(omissions)),
+    )
 
-    metric = metrics.load("sdr")
-    summary = summarise(score_folder(run.dataset, run.predictions, track, names), track)
-    report.write_report(run.folder / "scores.json", report.json_report(summary, metric))
-    report.write_report(run.folder / "scores.csv", report.csv_report(summary))
     print(f"{track.upper()}, recipe {chosen.name!r}, {options.data or 'samples'}")
-    print(report.text_table(summary, metric), end="")
+    write_scores(run, names)
     print(speed(spent_s, lengths_s, chosen.track.time_limit))
     print()
 
 
+def time_limit(track: tracks.Track, *, kept: bool) -> str:
+    """The limit on the time for a song, in the words of the environment variable.
+
+    Args:
+        track: knows the grader's limit.
+        kept: whether there is a limit at all.
+    """
+    if not kept:
+        return UNLIMITED
+    return os.environ.get(TIME_VARIABLE) or str(track.time_limit)
+
+
+def worker_environment(run: Run, recipe_name: str, jobs: int) -> dict[str, str]:
+    """What the server would set for a run, the time limit, and a worker's share of the threads.
+
+    Args:
+        run: is separated.
+        recipe_name: name or path of a recipe.
+        jobs: songs at a time, which share the processor's cores.
+    """
+    result = {
+        "AICROWD_DATASET_DIR": str(run.dataset),
+        "AICROWD_PUBLIC_SHARED_DIR": str(run.folder),
+        tracks.TRACK_VARIABLE: run.track,
+        recipe.RECIPE_VARIABLE: recipe_name,
+        TIME_VARIABLE: run.limit,
+    }
+    if jobs > 1:
+        share = str(max(threads.chosen() // jobs, 1))
+        # The second is read when torch is loaded, and goes for all that is no network.
+        result |= {threads.THREADS_VARIABLE: share, "OMP_NUM_THREADS": share}
+    return result
+
+
+def write_scores(run: Run, names: Sequence[str]) -> None:
+    """Score the songs of a run; write the scores into its folder, and print the table."""
+    metric = metrics.load("sdr")
+    summary = summarise(score_folder(run.dataset, run.predictions, run.track, names), run.track)
+    omissions = run.omissions(names)
+    said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
+    report.write_report(run.folder / "scores.json", report.json_report(summary, metric, omissions))
+    report.write_report(run.folder / "scores.csv", report.csv_report(summary, said))
+    print(report.text_table(summary, metric, said), end="")
+
+
+def plain(omissions: Iterable[Omission]) -> list[report.Omission]:
+    """Turn omissions into what the evaluator knows, which must not know of recipes."""
+    return [report.Omission(member=o.member, part=o.part, reason=o.reason) for o in omissions]
+
+
 def separate(
-    lengths_s: Mapping[str, float], environment: Mapping[str, str], jobs: int
+    lengths_s: Mapping[str, float], environment: Mapping[str, str], jobs: int, finish: Finish
 ) -> dict[str, float]:
     """Let the wrapper separate songs in processes of their own.
 
     Args:
         lengths_s: length of each song, by name.
-        environment: what the server would set.
+        environment: of these processes, beside that of this one.
         jobs: songs at a time.
+        finish: is called after each song.
 
     Returns:
         Seconds that each song took, without loading the model.
@@ -173,13 +240,14 @@ def separate(
     with workers(jobs, environment) as pool, show as report:
         together = progress.Together(lengths_s, report)
         with interrupts_wait():  # children are born with it
-            futures = {pool.submit(work, name, jobs): name for name in lengths_s}
+            futures = {pool.submit(work, name): name for name in lengths_s}
         for future in concurrent.futures.as_completed(futures):
             name = futures[future]
             try:
-                spent_s[name] = future.result()
+                spent_s[name], omissions = future.result()
             except (SongError, OutputError) as error:
                 raise type(error)(f"song {name!r}: {error}") from error
+            finish(name, omissions)
             together.update(name, 1.0)
     return spent_s
 
@@ -188,12 +256,15 @@ def separate(
 def workers(
     jobs: int, environment: Mapping[str, str]
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Processes that separate; an interruption ends them and leaves whole files only."""
+    """Processes that separate; an interruption ends them and leaves whole files only.
+
+    They are started where work is submitted to them, so in a thread that must outlast them.
+    """
     pool = concurrent.futures.ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=become_worker,
-        initargs=(dict(environment),),
+        initargs=(dict(environment), os.getpid()),
     )
     try:
         yield pool
@@ -219,8 +290,14 @@ def interrupts_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def become_worker(environment: Mapping[str, str]) -> None:
-    """Set up a process as the server would."""
+def become_worker(environment: Mapping[str, str], parent: int) -> None:
+    """Set up a process as the server would.
+
+    Args:
+        environment: is added to that of the process.
+        parent: id of the process that it works for, and may not outlive.
+    """
+    die_with_parent(parent)  # again: it may have ended before this process asked who it is
     on_signals(leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -245,25 +322,22 @@ def stop_work(*_: object) -> NoReturn:
 
 
 @functools.cache
-def wrapper(jobs: int) -> "AIcrowdWrapper":
+def wrapper() -> "AIcrowdWrapper":
     """The wrapper of this process; its model is loaded once."""
-    import torch
-
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
 
-    torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
     return AIcrowdWrapper()
 
 
-def work(name: str, jobs: int) -> float:
-    """Separate one song and return the seconds it took."""
+def work(name: str) -> tuple[float, tuple[Omission, ...]]:
+    """Separate one song; return the seconds it took, and what it had to do without."""
     try:
         try:
             on_signals(stop_work)
-            ready = wrapper(jobs)
+            ready = wrapper()
             started_s = time.monotonic()
             ready.separate_music_file(name)
-            return time.monotonic() - started_s
+            return time.monotonic() - started_s, ready.model.omissions
         finally:
             on_signals(leave)
     except KeyboardInterrupt:
@@ -279,9 +353,20 @@ def speed(spent_s: Mapping[str, float], lengths_s: Mapping[str, float], time_lim
     worst = spent_s[slowest] / lengths_s[slowest]
     verdict = "within" if worst <= time_limit else "OVER"
     return (
-        f"separated {sum(lengths_s.values()):.0f} s of audio at {ratio:.2f} x real time, "
-        f"at worst {worst:.2f} x: {verdict} the limit of {time_limit} x"
+        f"separated {sum(lengths_s.values()):.0f} s of audio {pace(ratio)}; the slowest song took "
+        f"{worst:.2f} x its length: {verdict} the limit of {time_limit} x"
     )
+
+
+def pace(ratio: float) -> str:
+    """Put a ratio of seconds to seconds of audio into words.
+
+    >>> pace(0.25), pace(4)
+    ('4.0 x faster than real time', '4.0 x slower than real time')
+    """
+    if ratio > 1:
+        return f"{ratio:.1f} x slower than real time"
+    return f"{1 / ratio:.1f} x faster than real time"
 
 
 if __name__ == "__main__":

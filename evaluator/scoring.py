@@ -4,7 +4,7 @@ What is defined here, and not left to chance:
 
 * Rate, channels and length of an estimate must equal the reference's, and all stems of a
   song are alike; nothing is cut, padded, mixed down or resampled.
-* A silent reference is scored by the metric's formula like any other, and noted.
+* A silent or nearly silent reference is scored by the metric's formula like any other, and noted.
 * A stem that is missing on either side is an error before anything is read. Estimates of
   songs that have no reference are left alone.
 * A damaged file or a sample that is not finite is an error.
@@ -17,12 +17,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evaluator.audio import Layout, blocks, probe
 from evaluator.errors import EvaluationError
 from evaluator.metrics import StemMeter, sdr
 from evaluator.songs import STEMS, Song, find_songs
 
 logger = logging.getLogger(__name__)
+
+NEARLY_SILENT_DBFS = -60.0
+"""Music is some 40 dB louder: what little leaks out of the other stems drowns such a reference."""
 
 Progress = Callable[[int, int, str], None]
 """Called after each song with the songs done, the songs in all, and the song's name."""
@@ -37,17 +43,41 @@ class SongScore:
         stems_db: score by stem.
         silent: stems whose reference is digital silence.
         layout: rate, channels and length that all its files share.
+        levels_dbfs: RMS of each reference over all samples and channels of the song, by stem;
+            0 dBFS is a square wave at full scale, and -inf is silence.
     """
 
     name: str
     stems_db: Mapping[str, float]
     silent: tuple[str, ...]
     layout: Layout
+    levels_dbfs: Mapping[str, float]
 
     @property
     def mean_db(self) -> float:
         """Plain mean over the stems."""
         return math.fsum(self.stems_db.values()) / len(self.stems_db)
+
+    @property
+    def nearly_silent(self) -> tuple[str, ...]:
+        """Stems whose reference is below :data:`NEARLY_SILENT_DBFS`, but not digital silence."""
+        return tuple(
+            stem
+            for stem, level_dbfs in self.levels_dbfs.items()
+            if level_dbfs < NEARLY_SILENT_DBFS and stem not in self.silent
+        )
+
+    @property
+    def sounding_db(self) -> dict[str, float]:
+        """Score by stem of those whose reference is neither silent nor nearly silent."""
+        quiet = {*self.silent, *self.nearly_silent}
+        return {stem: score for stem, score in self.stems_db.items() if stem not in quiet}
+
+    @property
+    def sounding_mean_db(self) -> float | None:
+        """Plain mean over the stems that sound; None if none does."""
+        scores_db = self.sounding_db.values()
+        return math.fsum(scores_db) / len(scores_db) if scores_db else None
 
 
 def score_song(
@@ -70,13 +100,15 @@ def score_song(
     _check_complete("references", [reference], stems)
     _check_complete("estimates", [estimate], stems)
     layout = _common_layout(reference, estimate, stems)
-    stems_db, silent = {}, []
+    stems_db, levels_dbfs, silent = {}, {}, []
     for stem in stems:
         files = reference.stems[stem], estimate.stems[stem]
-        stems_db[stem], is_silent = _score_stem(*files, layout.samples, meter())
-        if is_silent:
+        level = _Level()
+        stems_db[stem] = _score_stem(*files, layout.samples, meter(), level)
+        levels_dbfs[stem] = level.value_dbfs
+        if level.silent:
             silent.append(stem)
-    return SongScore(reference.name, stems_db, tuple(silent), layout)
+    return SongScore(reference.name, stems_db, tuple(silent), layout, levels_dbfs)
 
 
 def score_folder(
@@ -179,17 +211,36 @@ def _common_layout(reference: Song, estimate: Song, stems: Sequence[str]) -> Lay
     return common
 
 
-def _score_stem(
-    reference: Path, estimate: Path, samples: int, meter: StemMeter
-) -> tuple[float, bool]:
-    """Score one pair of files.
+class _Level:
+    """Level of a stem that arrives in blocks, in constant memory.
 
-    Returns:
-        The score in dB, and whether the reference is silent.
+    Attributes:
+        silent: whether no sample so far differs from zero.
     """
-    silent = True
+
+    def __init__(self) -> None:
+        self.silent = True
+        self._energy = 0.0
+        self._values = 0
+
+    def update(self, audio: NDArray[np.float64]) -> None:
+        """Take in the next block, ``(samples, channels)``."""
+        self.silent = self.silent and not audio.any()
+        self._energy += float(np.square(audio).sum())
+        self._values += audio.size
+
+    @property
+    def value_dbfs(self) -> float:
+        """RMS of all blocks so far; -inf for silence."""
+        return 10 * math.log10(self._energy / self._values) if self._energy else -math.inf
+
+
+def _score_stem(
+    reference: Path, estimate: Path, samples: int, meter: StemMeter, level: _Level
+) -> float:
+    """Score one pair of files in dB, and take the reference in by ``level``."""
     pairs = zip(blocks(reference, samples), blocks(estimate, samples), strict=True)
     for true_block, block in pairs:
         meter.update(true_block, block)
-        silent = silent and not true_block.any()
-    return meter.value_db, silent
+        level.update(true_block)
+    return meter.value_db

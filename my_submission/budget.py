@@ -6,6 +6,12 @@ from collections.abc import Callable, Sequence
 
 Clock = Callable[[], float]
 
+TIME_VARIABLE = "DEMIX_TIME_LIMIT"
+"""Environment variable that overrules the track's limit: seconds per second of audio, or none."""
+
+UNLIMITED = "none"
+"""Value of that variable with which a song may take as long as it takes."""
+
 
 class Deadline:
     """A moment by which the answer must be there.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from my_submission import audio
-from my_submission.budget import Deadline
+from my_submission.budget import TIME_VARIABLE, UNLIMITED, Deadline
 from my_submission.contention import Contention
 from my_submission.costs import Costs
 from my_submission.demixer import Demixer
@@ -33,12 +33,6 @@ from my_submission.tracks import Track
 
 logger = logging.getLogger(__name__)
 
-
-TIME_VARIABLE = "DEMIX_TIME_LIMIT"
-"""Environment variable that overrules the track's limit: seconds per second of audio, or none."""
-
-UNLIMITED = "none"
-"""Value of that variable with which a song may take as long as it takes."""
 
 ISOLATE_VARIABLE = "DEMIX_ISOLATE"
 """Environment variable: with ``0``, songs are separated in this process."""

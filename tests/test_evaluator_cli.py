@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -62,12 +63,24 @@ def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess
     )
 
 
-def summary_of(names: list[str], silent: tuple[str, ...] = ()) -> Summary:
+def summary_of(
+    names: list[str], silent: tuple[str, ...] = (), nearly: tuple[str, ...] = ()
+) -> Summary:
     stems_db = dict(zip(STEMS["mdx"], (1.0, -0.0001, 100.0, -77.1235), strict=True))
+    levels_dbfs = {
+        stem: -math.inf if stem in silent else -60.5 if stem in nearly else -20.25
+        for stem in stems_db
+    }
     layout = Layout(44_100, 2, 600)
-    return summarise([SongScore(name, stems_db, silent, layout) for name in names], "mdx")
+    scores = [SongScore(name, stems_db, silent, layout, levels_dbfs) for name in names]
+    return summarise(scores, "mdx")
 
 
+def first_cells(lines: list[str]) -> list[str]:
+    return [re.split("  +", line)[0] for line in lines]
+
+
+@pytest.mark.process
 def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Path) -> None:
     done = run(references, estimates)
 
@@ -76,11 +89,12 @@ def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Pat
     header, titles, *rows = done.stdout.splitlines()
     assert header == HEADER
     assert titles.split() == ["song", "mean", "bass", "drums", "other", "vocals"]
-    assert [row.split()[0] for row in rows] == ["a", "b", "MEAN"]
-    numbers = [float(number) for row in rows for number in row.split()[1:]]
-    assert numbers == pytest.approx([6.021] * 15, abs=0.01)
+    assert first_cells(rows) == ["a", "b", "MEAN", "MEAN, sounding", "MEDIAN, sounding"]
+    numbers = [float(number) for row in rows for number in row.split()[-5:]]
+    assert numbers == pytest.approx([6.021] * 25, abs=0.01)
 
 
+@pytest.mark.process
 def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
     references: Path, estimates: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +109,7 @@ def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
     assert {path.name for path in tmp_path.iterdir()} == {"references", "estimates"}
 
 
+@pytest.mark.process
 def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
     songs = write_songs(tmp_path, ["Ångström 曲"], gain=1)
 
@@ -104,6 +119,7 @@ def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
     assert r"\xc5ngstr\xf6m \u66f2" in done.stdout
 
 
+@pytest.mark.process
 def test_a_folder_whose_name_is_no_valid_text_is_scored(references: Path, estimates: Path) -> None:
     for folder in (references, estimates):
         (folder / "b").rename(folder / os.fsdecode(b"caf\xe9"))
@@ -114,6 +130,7 @@ def test_a_folder_whose_name_is_no_valid_text_is_scored(references: Path, estima
     assert "6.021" in done.stdout
 
 
+@pytest.mark.process
 def test_help_and_names_of_metrics_do_not_wait_for_numpy() -> None:
     program = "import sys, evaluator.__main__ as m; m._parser(); print('numpy' in sys.modules)"
 
@@ -154,7 +171,7 @@ def test_all_options_together(references: Path, estimates: Path, tmp_path: Path)
     with contextlib.redirect_stdout(io.StringIO()) as out:
         main([str(references), str(estimates), *options, *files])
 
-    assert [line.split()[0] for line in out.getvalue().splitlines()[2:]] == ["b", "MEAN"]
+    assert first_cells(out.getvalue().splitlines()[2:4]) == ["b", "MEAN"]
     written = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert [song["name"] for song in written["songs"]] == ["b"]
     assert (tmp_path / "s.csv").read_text(encoding="utf-8").startswith("song,mean,bass,")
@@ -209,25 +226,55 @@ def test_the_table_shows_means_and_marks_silent_references() -> None:
 
     assert table.splitlines() == [
         HEADER,
-        "song   mean    bass   drums     other    vocals",
-        "s     5.969   1.000   0.000   100.000   -77.124*",
-        "song  5.969   1.000   0.000   100.000   -77.124*",
-        "MEAN  5.969   1.000   0.000   100.000   -77.124",
+        "song                mean    bass   drums     other    vocals",
+        "s                  5.969   1.000   0.000   100.000   -77.124*",
+        "song               5.969   1.000   0.000   100.000   -77.124*",
+        "MEAN               5.969   1.000   0.000   100.000   -77.124",
+        "MEAN, sounding    33.667   1.000   0.000   100.000         -",
+        "MEDIAN, sounding  33.667   1.000   0.000   100.000         -",
         "* silent reference: any sound in the estimate costs tens of dB",
+        "sounding: without the scores that are marked * or ~",
     ]
+
+
+def test_the_table_marks_nearly_silent_references_in_their_own_way() -> None:
+    summary = summary_of(["s"], silent=("vocals",), nearly=("other",))
+
+    lines = report.text_table(summary, metrics.load("sdr")).splitlines()
+
+    assert lines[2] == "s                 5.969   1.000   0.000   100.000~  -77.124*"
+    assert lines[-2].startswith("~ nearly silent reference, RMS below -60 dBFS: ")
+    assert len(lines) == 9
+
+
+def test_where_no_reference_sounds_only_the_mean_of_the_board_is_left() -> None:
+    summary = summary_of(["s"], silent=STEMS["mdx"])
+
+    table = report.text_table(summary, metrics.load("sdr"))
+    written = json.loads(report.json_report(summary, metrics.load("sdr")))
+
+    assert re.search("^MEAN +5.969 ", table, re.MULTILINE)
+    assert re.search("^MEAN, sounding( +-){5}$", table, re.MULTILINE)
+    assert written["mean_db"] == summary.mean_db
+    assert written["sounding_median"] == {
+        "song_db": None,
+        "stems_db": dict.fromkeys(STEMS["mdx"]),
+    }
+    assert written["songs"][0]["sounding_mean_db"] is None
 
 
 def test_without_silent_references_there_is_no_footnote() -> None:
     table = report.text_table(summary_of(["song"]), metrics.load("sdr"))
 
     assert "*" not in table
+    assert table.count("\n") == 6
 
 
 def test_every_song_takes_one_line_of_the_table_and_columns_meet() -> None:
     table = report.text_table(summary_of(ODD_NAMES), metrics.load("sdr"))
 
     lines = table.splitlines()
-    assert len(lines) == len(ODD_NAMES) + 3
+    assert len(lines) == len(ODD_NAMES) + 5
     ends = {report.columns(re.split(r"5\.969", line)[0]) for line in lines[2:]}
     assert len(ends) == 1
     assert any(line.startswith(r"two\nlines\r ") for line in lines)
@@ -242,7 +289,7 @@ def test_names_that_differ_print_differently() -> None:
 
 
 def test_the_json_holds_everything() -> None:
-    summary = summary_of(["曲\n", "\udce9"], ("vocals",))
+    summary = summary_of(["曲\n", "\udce9"], ("vocals",), ("bass",))
 
     written = json.loads(report.json_report(summary, metrics.load("sdr")))
 
@@ -254,12 +301,18 @@ def test_the_json_holds_everything() -> None:
     assert written["track"] == "mdx"
     assert written["mean_db"] == summary.mean_db
     assert list(written["stems_db"].items()) == list(summary.stems_db.items())
+    sounding = {"bass": None, "drums": -0.0001, "other": 100.0, "vocals": None}
+    assert written["sounding_mean"] == {"song_db": 49.99995, "stems_db": sounding}
+    assert written["sounding_median"] == {"song_db": 49.99995, "stems_db": sounding}
     assert [song["name"] for song in written["songs"]] == ["曲\n", "\udce9"]
     assert written["songs"][0] == {
         "name": "曲\n",
         "mean_db": summary.mean_db,
         "stems_db": dict(summary.stems_db),
+        "sounding_mean_db": 49.99995,
         "silent_references": ["vocals"],
+        "nearly_silent_references": ["bass"],
+        "reference_levels_dbfs": {"bass": -60.5, "drums": -20.25, "other": -20.25, "vocals": None},
         "sample_rate_hz": 44_100,
         "channels": 2,
         "samples": 600,
@@ -269,10 +322,73 @@ def test_the_json_holds_everything() -> None:
 def test_the_csv_gives_every_name_and_number_back() -> None:
     rows = list(csv.reader(report.csv_report(summary_of(ODD_NAMES)).splitlines(keepends=True)))
 
-    assert rows[0] == ["song", "mean", "bass", "drums", "other", "vocals"]
-    assert [row[0] for row in rows[1:]] == [*sorted(ODD_NAMES), "MEAN"]
+    assert rows[0][:6] == ["song", "mean", "bass", "drums", "other", "vocals"]
+    assert [row[0] for row in rows[1:]] == [
+        *sorted(ODD_NAMES),
+        "MEAN",
+        "MEAN, sounding",
+        "MEDIAN, sounding",
+    ]
     for row in rows[1:]:
-        assert row[1:] == ["5.969100", "1.000000", "-0.000100", "100.000000", "-77.123500"]
+        assert row[1:6] == ["5.969100", "1.000000", "-0.000100", "100.000000", "-77.123500"]
+
+
+def test_the_csv_says_which_references_are_silent_and_how_loud_the_others_are() -> None:
+    summary = summary_of(["s"], silent=("other", "vocals"), nearly=("bass",))
+
+    song, mean, sounding, _ = csv.DictReader(io.StringIO(report.csv_report(summary)))
+
+    assert (song["silent"], song["nearly_silent"]) == ("other vocals", "bass")
+    assert (song["bass_dbfs"], song["other_dbfs"]) == ("-60.500000", "")
+    assert (mean["vocals"], mean["silent"], mean["bass_dbfs"]) == ("-77.123500", "", "")
+    assert (sounding["mean"], sounding["drums"], sounding["vocals"]) == (
+        "-0.000100",
+        "-0.000100",
+        "",
+    )
+
+
+OMISSIONS = {
+    "b": ["half of it without x (late)", "all of it without y (late)"],
+    "c\n": ["z"],
+    "a": [],
+}
+
+
+def test_the_table_says_what_songs_were_separated_without_and_how_many() -> None:
+    table = report.text_table(summary_of(["a", "b", "c\n"]), metrics.load("sdr"), OMISSIONS)
+
+    lines = table.splitlines()
+    assert [line.split()[1] for line in lines[2:5]] == ["5.969", "5.969!", "5.969!"]
+    assert len({line.index("5.969") for line in lines[2:5]}) == 1
+    assert lines[8:] == [
+        "! b: half of it without x (late); all of it without y (late)",
+        r"! c\n: z",
+        "2 of 3 songs were separated without part of the recipe",
+    ]
+
+
+def test_the_csv_has_a_column_for_what_songs_were_separated_without() -> None:
+    text = report.csv_report(summary_of(["a", "b"]), OMISSIONS)
+
+    rows = list(csv.DictReader(io.StringIO(text)))
+
+    assert [row["omissions"] for row in rows] == [
+        "",
+        "half of it without x (late); all of it without y (late)",
+        "",
+        "",
+        "",
+    ]
+
+
+def test_where_nothing_was_separated_nothing_is_said_of_it() -> None:
+    summary, sdr = summary_of(["a"]), metrics.load("sdr")
+
+    assert report.text_table(summary, sdr, {"a": []}) == report.text_table(summary, sdr)
+    assert json.loads(report.json_report(summary, sdr, {"a": []}))["songs"][0]["omissions"] == []
+    assert "omissions" not in report.json_report(summary, sdr)
+    assert "omissions" not in report.csv_report(summary)
 
 
 def test_a_report_replaces_the_old_one_whole_and_leaves_nothing_else(tmp_path: Path) -> None:

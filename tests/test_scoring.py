@@ -1,5 +1,6 @@
 """Folders of files are scored as defined, or refused with one sentence."""
 
+import dataclasses
 import itertools
 import logging
 import math
@@ -133,6 +134,8 @@ def test_a_silent_reference_is_scored_by_the_formula_and_noted(
     assert score.stems_db["bass"] == pytest.approx(0.0, abs=1e-12)
     assert score.stems_db["drums"] < -80
     assert score.silent == ("bass", "drums")
+    assert score.nearly_silent == ()
+    assert (score.levels_dbfs["bass"], score.levels_dbfs["drums"]) == (-math.inf, -math.inf)
     assert other.silent == ()
 
 
@@ -141,7 +144,34 @@ def test_one_sample_of_sound_is_not_silence(references: Path, estimates: Path) -
     click[-1, 1] = 2**-15
     write(references / "a" / "bass.wav", click)
 
-    assert score_folder(references, estimates, "mdx")[0].silent == ()
+    (score, _) = score_folder(references, estimates, "mdx")
+
+    assert score.silent == ()
+    assert score.nearly_silent == ("bass",)
+
+
+@pytest.mark.parametrize(("level_dbfs", "nearly"), [(-60.1, ("bass",)), (-59.9, ())])
+def test_a_reference_below_60_dbfs_is_nearly_silent(
+    references: Path, estimates: Path, level_dbfs: float, nearly: tuple[str, ...]
+) -> None:
+    half = np.zeros((600, 2))
+    half[300:] = 10 ** (level_dbfs / 20) * math.sqrt(2)  # over the whole song, not where it sounds
+    write(references / "a" / "bass.wav", half, "FLOAT")
+
+    (score, _) = score_folder(references, estimates, "mdx")
+
+    assert score.levels_dbfs["bass"] == pytest.approx(level_dbfs, abs=1e-6)
+    assert score.nearly_silent == nearly
+
+
+def test_the_level_of_a_song_longer_than_a_block_is_of_all_of_it(tmp_path: Path) -> None:
+    sound = noise(0, 2 * audio.BLOCK + 1)
+    write(tmp_path / "long" / "bass.wav", sound)
+    (song,) = find_songs(tmp_path, "mdx")
+
+    score = score_song(song, song, ["bass"])
+
+    assert score.levels_dbfs["bass"] == pytest.approx(10 * np.log10(np.square(sound).mean()))
 
 
 def test_names_may_hold_anything_a_folder_name_may(tmp_path: Path) -> None:
@@ -340,7 +370,8 @@ def test_samples_beyond_full_scale_are_scored(tmp_path: Path) -> None:
 
 
 def song_score(name: str, *stems_db: float) -> SongScore:
-    return SongScore(name, dict(zip(MDX, stems_db, strict=True)), (), Layout(RATE_HZ, 2, 600))
+    scores_db = dict(zip(MDX, stems_db, strict=True))
+    return SongScore(name, scores_db, (), Layout(RATE_HZ, 2, 600), dict.fromkeys(MDX, -20.0))
 
 
 def test_every_mean_is_plain() -> None:
@@ -359,12 +390,42 @@ def test_every_mean_is_plain() -> None:
     ]
 
 
+def test_silent_references_count_for_the_board_and_not_for_what_sounds() -> None:
+    scores = [
+        song_score("a", 1, 2, 3, 6),
+        song_score("b", 5, 0, -99, 1),
+        song_score("c", 12, 1, 3, -7),
+    ]
+    scores[1] = dataclasses.replace(scores[1], silent=("other",))
+    scores[2] = dataclasses.replace(
+        scores[2], levels_dbfs={**scores[2].levels_dbfs, "vocals": -60.1}
+    )
+
+    summary = summarise(scores, "mdx")
+
+    assert (summary.mean_db, summary.stems_db["other"]) == (-6, -31)
+    assert summary.sounding_mean.stems_db == {"bass": 6, "drums": 1, "other": 3, "vocals": 3.5}
+    assert summary.sounding_mean.song_db == pytest.approx((3 + 2 + 16 / 3) / 3)
+    assert summary.sounding_median.stems_db == {"bass": 5, "drums": 1, "other": 3, "vocals": 3.5}
+    assert summary.sounding_median.song_db == 3
+
+
+def test_a_stem_that_is_silent_in_all_songs_has_no_sounding_mean() -> None:
+    scores = [dataclasses.replace(song_score("a", 1, 2, 3, -99), silent=("vocals",))]
+
+    summary = summarise(scores, "mdx")
+
+    assert summary.sounding_mean.stems_db["vocals"] is None
+    assert summary.sounding_mean.song_db == 2
+    assert summary.stems_db["vocals"] == -99
+
+
 def test_the_order_of_songs_and_stems_makes_no_difference() -> None:
     values_db = np.random.default_rng(0).uniform(-100, 20, (4, 4)).tolist()
     scores = [song_score(name, *row) for name, row in zip("abcd", values_db, strict=True)]
     backwards = [
-        SongScore(s.name, {stem: s.stems_db[stem] for stem in reversed(MDX)}, s.silent, s.layout)
-        for s in scores
+        dataclasses.replace(score, stems_db=dict([*score.stems_db.items()][::-1]))
+        for score in scores
     ]
 
     summaries = [summarise(order, "mdx") for order in itertools.permutations(scores)]

@@ -13,13 +13,11 @@ Torch is imported only after the first frame, so that the parent soon knows that
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import faulthandler
 import functools
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -34,6 +32,7 @@ from my_submission import recipe
 from my_submission.errors import DemixError
 from my_submission.omissions import Omission
 from my_submission.process.frames import BrokenFrameError, Frame, Incoming, Page, pack
+from my_submission.process.lifetime import die_with_parent
 from my_submission.process.memory import Memory
 from my_submission.progress import Progress, Report
 from my_submission.recipe import Recipe
@@ -42,9 +41,6 @@ logger = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 """Between two heartbeats. The heart needs the interpreter's lock, like all Python code."""
-
-SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that we get when our parent's thread ends."""
 
 Array = NDArray[np.float32]
 Asked = Callable[[int], None]
@@ -231,8 +227,7 @@ def protect() -> None:
     """Die first where memory runs out, die with the parent, and say where a fault was."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    with contextlib.suppress(OSError, AttributeError):  # not on Linux
-        ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent(os.getppid())  # a parent that is gone by now does not take our greeting
     faulthandler.enable()
 
 

@@ -1,0 +1,31 @@
+"""How long a process lives: no longer than the one that started it, whatever ends that."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that we get when our parent's thread ends."""
+
+ORPHANED = 1
+"""Exit status of a process whose parent ended before this could be arranged."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when the thread that started it ends.
+
+    A process that was killed cannot clean up, so its children must not depend on it. Does nothing
+    where there is no Linux.
+
+    Args:
+        parent: id of the process that started this one. If that is gone by now, no signal would
+            come any more, and this process ends here.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):  # a C library without prctl
+        ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(ORPHANED)
