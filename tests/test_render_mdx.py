@@ -511,6 +511,14 @@ class TestSound:
         assert np.allclose(result[:, 5000:40_000], 0.2)
         assert 0.7 < result[0, -5000] < 0.95
 
+    def test_the_compressor_stands_silence_after_a_very_loud_part(
+        self, rng: np.random.Generator
+    ) -> None:
+        audio = 100 * rng.standard_normal((2, 44_100))
+        audio[:, 22_050:] = 0
+
+        assert np.isfinite(sound.compressed(audio, above_db=0.0, ratio=2.0)).all()
+
     def test_a_place_keeps_the_power(self, rng: np.random.Generator) -> None:
         voice = rng.standard_normal(1000)
 
