@@ -103,6 +103,7 @@ def test_our_variable_comes_before_that_of_openmp(
     assert threads.chosen(tmp_path) == 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("before", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_threads_wait_without_spinning_unless_somebody_wants_it(
     before: str | None, expected: str
