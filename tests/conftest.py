@@ -39,6 +39,13 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path) -> None:
 
 
 @pytest.fixture
+def unfilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are built without random weights, which take longer than all else."""
+    for name in ("uniform_", "kaiming_uniform_", "xavier_uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda weights, *_, **__: weights)
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     """The same random numbers in every run and for every test."""
     return np.random.default_rng(2023)

@@ -28,6 +28,7 @@ GOOD: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("unfilled")
 @pytest.mark.parametrize("name", recipe.names())
 def test_every_recipe_that_ships_can_be_built(name: str) -> None:
     chosen = recipe.load(name)
