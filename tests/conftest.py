@@ -18,6 +18,9 @@ from tests.onnx_graphs import field
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
 
+# Read when onnxruntime is imported, which otherwise leaves files in the user's cache.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 @pytest.fixture(scope="session")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
