@@ -1,5 +1,6 @@
 # make evaluate   create .venv, install, and run the main job on real samples
 # make test       the same for the tests
+# make quick      only tests that are neither slow nor start processes
 # make check      the linters
 # make format     let ruff lay out the code
 # make image      build the submission's image, by docker or podman
@@ -15,13 +16,16 @@ ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),do
 IMAGE ?= sound-demixing
 BASE_IMAGE ?= python:3.11-slim-bookworm
 
-.PHONY: evaluate test check format image grade
+.PHONY: evaluate test quick check format image grade
 
 evaluate: .venv/ready
 	$(BIN)/python evaluate_locally.py $(ARGS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest $(ARGS)
+
+quick: .venv/ready
+	$(BIN)/python -m pytest -m "not slow and not process" $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

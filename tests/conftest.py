@@ -24,6 +24,9 @@ from tests.onnx_graphs import field
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
 
+# Read when onnxruntime is imported, which otherwise leaves files in the user's cache.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 @pytest.fixture(scope="session")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,6 +45,13 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("DEMIX_ISOLATE", "0")
     monkeypatch.setenv("DEMIX_COSTS", str(costs))
+
+
+@pytest.fixture
+def unfilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are built without random weights, which take longer than all else."""
+    for name in ("uniform_", "kaiming_uniform_", "xavier_uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda weights, *_, **__: weights)
 
 
 @pytest.fixture

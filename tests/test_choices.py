@@ -172,6 +172,7 @@ def in_threads() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.process
 def test_all_augmentations_make_the_same_examples_in_any_threads_and_workers(
     folder: Path, tmp_path: Path, in_threads: Callable[[int], None]
 ) -> None:

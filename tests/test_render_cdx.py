@@ -1,6 +1,8 @@
 """Clips are drawn from recordings of one split, loud as film is, and the same every time."""
 
+import functools
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from my_submission.errors import ConfigError
 from training.render import cdx
 from training.render.film import clips as film_clips
 from training.render.film.audio import RATE_HZ, STEMS, Audio, active_level_db, write_stems
-from training.render.film.clips import Stock, draw_clip, fill_stock
+from training.render.film.clips import Drawn, Stock, draw_clip, fill_stock
 from training.render.film.files import Recording, find
 from training.render.film.sources import SPLITS, Source
 
@@ -24,12 +26,22 @@ SOURCES = {
 }
 
 
-@pytest.fixture
-def unpacked(tmp_path: Path, rng: np.random.Generator) -> Path:
+Draw = Callable[[Stock, float, int, int], Drawn]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Draw:
+    """As draw_clip, but what several tests look at is drawn once; not to be changed."""
+    return functools.cache(draw_clip)
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three packages: tones with pauses, noises in a folder and in an archive, a stereo tone."""
+    folder, rng = tmp_path_factory.mktemp("packages"), np.random.default_rng(2023)
 
     def write(name: str, audio: Audio, rate_hz: int = RATE_HZ) -> Path:
-        path = tmp_path / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, 0.2 * audio + 0.05, rate_hz)  # the offset must not come through
         return path
@@ -39,14 +51,14 @@ def unpacked(tmp_path: Path, rng: np.random.Generator) -> Path:
         write(f"talk/{voice}.wav", np.concatenate([0 * tone, tone, 0 * tone]), 22_050)
     write("noise/wind.wav", rng.standard_normal(5 * RATE_HZ))
     hit = write("hit.wav", rng.standard_normal(RATE_HZ // 4))
-    with zipfile.ZipFile(tmp_path / "noise" / "all.pk3", "w") as archive:
+    with zipfile.ZipFile(folder / "noise" / "all.pk3", "w") as archive:
         archive.write(hit, "sound/hit.wav")
         archive.write(hit, "sound/voice.wav")
     write("tune/song.wav", np.sin(np.outer(np.arange(8 * RATE_HZ), [0.05, 0.07])))
-    return tmp_path
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stock(unpacked: Path) -> Stock:
     return fill_stock(unpacked, SOURCES)
 
@@ -59,8 +71,10 @@ def test_recordings_are_sorted_by_what_they_are_for(stock: Stock) -> None:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_a_clip_has_three_wide_stems_without_offset_or_clipping(stock: Stock, index: int) -> None:
-    stems = draw_clip(stock, CLIP_S, 1, index).audio
+def test_a_clip_has_three_wide_stems_without_offset_or_clipping(
+    drawn: Draw, stock: Stock, index: int
+) -> None:
+    stems = drawn(stock, CLIP_S, 1, index).audio
 
     assert stems.shape == (3, 2, SAMPLES)
     assert np.abs(stems).max() <= film_clips.PEAK_LIMIT
@@ -71,17 +85,17 @@ def test_a_clip_has_three_wide_stems_without_offset_or_clipping(stock: Stock, in
     assert levels_db == pytest.approx([-20, -24, -27], abs=film_clips.SPREAD_DB + 1.5)
 
 
-def test_the_same_seed_gives_the_same_clip_and_another_another(stock: Stock) -> None:
-    first = draw_clip(stock, CLIP_S, 1, 0).audio
+def test_the_same_seed_gives_the_same_clip_and_another_another(drawn: Draw, stock: Stock) -> None:
+    first = drawn(stock, CLIP_S, 1, 0).audio
 
     assert np.array_equal(draw_clip(stock, CLIP_S, 1, 0).audio, first)
-    assert not np.array_equal(draw_clip(stock, CLIP_S, 2, 0).audio, first)
-    assert not np.array_equal(draw_clip(stock, CLIP_S, 1, 1).audio, first)
+    assert not np.array_equal(drawn(stock, CLIP_S, 2, 0).audio, first)
+    assert not np.array_equal(drawn(stock, CLIP_S, 1, 1).audio, first)
 
 
-def test_each_stem_is_silent_in_its_turn(stock: Stock) -> None:
+def test_each_stem_is_silent_in_its_turn(drawn: Draw, stock: Stock) -> None:
     silent = {
-        index: [not stem.any() for stem in draw_clip(stock, CLIP_S, 1, index).audio]
+        index: [not stem.any() for stem in drawn(stock, CLIP_S, 1, index).audio]
         for index in (6, 7, 15, 23)
     }
 
@@ -93,8 +107,8 @@ def test_each_stem_is_silent_in_its_turn(stock: Stock) -> None:
     }
 
 
-def test_files_hold_what_was_drawn(stock: Stock, tmp_path: Path) -> None:
-    stems = draw_clip(stock, CLIP_S, 1, 0).audio
+def test_files_hold_what_was_drawn(drawn: Draw, stock: Stock, tmp_path: Path) -> None:
+    stems = drawn(stock, CLIP_S, 1, 0).audio
 
     write_stems(tmp_path, stems)
 
@@ -105,8 +119,9 @@ def test_files_hold_what_was_drawn(stock: Stock, tmp_path: Path) -> None:
 
 
 def test_what_a_clip_is_made_of_is_told_but_not_what_is_not_heard(
-    stock: Stock, unpacked: Path
+    drawn: Draw, stock: Stock, unpacked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cdx, "draw_clip", drawn)
     maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
 
     heard, without_dialog = maker.make(0), maker.make(7)
@@ -127,24 +142,24 @@ def test_silence_at_the_ends_of_a_line_is_cut_off(unpacked: Path) -> None:
     assert 11_025 <= len(kept) < 16_000 < len(audio)
 
 
-def test_an_effect_without_a_sample_is_passed_over(unpacked: Path) -> None:
-    empty = unpacked / "empty.wav"
+def test_an_effect_without_a_sample_is_passed_over(unpacked: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.wav"
     soundfile.write(empty, np.zeros((0, 1)), RATE_HZ)
     bed = Recording(unpacked / "noise" / "wind.wav")
     events = ((Recording(empty), bed),)
     rng = np.random.default_rng(3)
 
-    drawn = film_clips.draw_effect(((bed,),), events, 30 * RATE_HZ, rng)
+    effect = film_clips.draw_effect(((bed,),), events, 30 * RATE_HZ, rng)
 
-    assert empty not in {recording.path for recording in drawn.recordings}
-    assert np.isfinite(drawn.audio).all()
+    assert empty not in {recording.path for recording in effect.recordings}
+    assert np.isfinite(effect.audio).all()
 
 
-def test_silence_in_a_tune_is_passed_over(unpacked: Path) -> None:
+def test_silence_in_a_tune_is_passed_over(tmp_path: Path) -> None:
     wave = 0.1 * np.sin(np.arange(8 * RATE_HZ) / 20)
     wave[: 5 * RATE_HZ] = 0
-    soundfile.write(unpacked / "tune" / "song.wav", np.stack([wave, wave], axis=1), RATE_HZ)
-    shelf = fill_stock(unpacked, SOURCES).music
+    soundfile.write(tmp_path / "song.wav", np.stack([wave, wave], axis=1), RATE_HZ)
+    shelf = ((Recording(tmp_path / "song.wav"),),)
 
     levels_db = [
         active_level_db(film_clips.draw_music(shelf, SAMPLES, np.random.default_rng(seed)).audio)

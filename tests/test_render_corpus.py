@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from my_submission.errors import ConfigError
+from my_submission.errors import ConfigError, OutputError
 from training.__main__ import main
 from training.render import corpus
 from training.render.corpus import Piece
@@ -50,6 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.process
 def test_processes_give_what_one_gives_in_order(unpacked: Path, tmp_path: Path) -> None:
     maker = Noise(unpacked)
     list(corpus.render(maker, tmp_path / "one", 3))
@@ -96,6 +97,22 @@ def test_a_corpus_of_another_seed_is_not_mixed_in(unpacked: Path, tmp_path: Path
 
     with pytest.raises(ConfigError, match="choose another --out"):
         list(corpus.render(Noise(unpacked, seed=2), tmp_path / "out", 2, jobs=2))
+
+
+def test_a_piece_that_cannot_be_written_leaves_nothing(
+    unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+        if path.name == "bass.flac":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(soundfile, "write", fail)
+
+    with pytest.raises(OutputError, match="No space left"):
+        list(corpus.render(Noise(unpacked), tmp_path / "out", 1))
+
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("spoilt", [["--hours", "0"], ["--clips", "-1"], ["--hours", "nan"]])

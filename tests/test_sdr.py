@@ -72,7 +72,8 @@ def test_agrees_with_the_definition_and_with_the_board(seed: int) -> None:
 
 def test_a_song_of_four_minutes_in_blocks_agrees_with_the_board() -> None:
     rng = np.random.default_rng(0)
-    reference, estimate = random_stems(rng, (1, 240 * 44_100, 2), level_db=-20, error_db=-12)
+    part = random_stems(rng, (1, 10 * 44_100, 2), level_db=-20, error_db=-12)
+    reference, estimate = (np.tile(stems, (1, 24, 1)) for stems in part)  # drawn faster than all
     meter = Meter()
 
     for start in range(0, 240 * 44_100, 2**18):

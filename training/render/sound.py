@@ -64,7 +64,8 @@ def equalised(audio: Audio, rng: np.random.Generator, *, fast: bool = False) -> 
 def compressed(audio: Audio, above_db: float, ratio: float) -> Audio:
     """Turn down what is louder than its average by more than ``above_db``, both channels alike."""
     power = uniform_filter1d(maximum_filter1d(np.square(audio).max(axis=0), 441), 2205)
-    level_db = 10 * np.log10(power + 1e-12)
+    # The filter adds and subtracts, so the power of silence after a loud part may be below zero.
+    level_db = 10 * np.log10(np.maximum(power, 0) + 1e-12)
     threshold_db = active_level_db(audio) + above_db
     over_db = np.maximum(level_db - threshold_db, 0)
     result: Audio = audio * 10 ** (-over_db * (1 - 1 / ratio) / 20)
