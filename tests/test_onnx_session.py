@@ -12,6 +12,7 @@ from my_submission.weights.onnx_session import open_session, providers
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.process
 def test_a_model_runs_in_silence(tmp_path: Path, copying_model: bytes) -> None:
     path = tmp_path / "copy.onnx"
     path.write_bytes(copying_model)
