@@ -91,7 +91,9 @@ class Costs:
         Raises:
             Exception: whatever the separator raises.
         """
-        key = json.dumps([VERSION, machine(), name, options, separator.chunking.chunk], sort_keys=True)
+        key = json.dumps(
+            [VERSION, machine(), name, options, separator.chunking.chunk], sort_keys=True
+        )
         if key not in self._known:
             self._known[key] = measure(separator, timer=self._timer)
             logger.info("%s: %s", name, self._known[key])

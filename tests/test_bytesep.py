@@ -54,6 +54,12 @@ def network(variant: str, targets: int = 2) -> Decoupled:
     return made.eval()
 
 
+@functools.cache
+def ready() -> Decoupled:
+    """A network of one target, made ready."""
+    return prepared(network("subband", 1))
+
+
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_network_is_the_original(variant: str, *, fast: bool) -> None:
@@ -114,7 +120,7 @@ def test_keys_and_shapes_are_those_of_the_published_files(variant: str) -> None:
 
 @pytest.mark.parametrize("samples", SONGS)
 def test_a_song_is_separated_as_by_the_original(samples: int) -> None:
-    separator = ByteSep((prepared(network("subband", 1)),), ("vocals",), chunking(1.0))
+    separator = ByteSep((ready(),), ("vocals",), chunking(1.0))
     overlap = OverlapAdd(separator)
 
     parts = [
@@ -127,9 +133,8 @@ def test_a_song_is_separated_as_by_the_original(samples: int) -> None:
 
 
 def test_the_rest_is_the_mixture_minus_the_stem() -> None:
-    made = prepared(network("subband", 1))
     stems = ("vocals", "accompaniment")
-    separator = ByteSep((made,), stems, chunking(1.0), rest=True)
+    separator = ByteSep((ready(),), stems, chunking(1.0), rest=True)
     chunk = seeded.song(separator.chunking.chunk)[None]
 
     with torch.inference_mode():
@@ -140,7 +145,7 @@ def test_the_rest_is_the_mixture_minus_the_stem() -> None:
 
 @pytest.mark.parametrize("length", [0, 1])
 def test_shorter_chunks_are_accepted(length: int) -> None:
-    separator = ByteSep((prepared(network("subband", 1)),), ("vocals",), chunking(4.0))
+    separator = ByteSep((ready(),), ("vocals",), chunking(4.0))
     shorter = separator.chunking.shorter[length]
 
     with torch.inference_mode():
@@ -254,7 +259,7 @@ def test_a_recipe_builds_it_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("level", [0.0, 1e-30, 30.0])
 def test_extreme_chunks_give_finite_stems(level: float) -> None:
-    separator = ByteSep((prepared(network("subband", 1)),), ("vocals",), chunking(1.0))
+    separator = ByteSep((ready(),), ("vocals",), chunking(1.0))
 
     with torch.inference_mode():
         stems = separator.separate(torch.full((2, 2, separator.chunking.chunk), level))

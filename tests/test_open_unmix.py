@@ -124,10 +124,15 @@ def test_chunks_begin_where_the_wiener_filter_does() -> None:
     assert cut.chunk >= 60 * 44_100
 
 
-def test_a_long_song_is_separated_as_if_it_were_one_chunk() -> None:
-    whole = OpenUnmixes(separator().networks[:2], open_unmix.TARGETS[:2], chunking(60))
-    short = dataclasses.replace(whole, chunking=chunking(20))
-    song = seeded.song(44_100 * 28)
+def test_a_long_song_is_separated_as_if_it_were_one_chunk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(open_unmix, "WIENER_FRAMES", 100)
+    monkeypatch.setattr(open_unmix, "FADED_FRAMES", 33)
+    two, targets = separator().networks[:2], open_unmix.TARGETS[:2]
+    whole = OpenUnmixes(two, targets, chunking(20), wiener_frames=100)
+    short = dataclasses.replace(whole, chunking=chunking(7))
+    song = seeded.song(44_100 * 9)
 
     stems = streamed(short, song)
 

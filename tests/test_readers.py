@@ -1,6 +1,7 @@
 """Every official format is read, as its own authors' code writes it; every malicious one is not."""
 
 import contextlib
+import functools
 import gzip
 import importlib.util
 import io
@@ -170,11 +171,19 @@ class Scripted(nn.Module):
         return answer * self.window[: self.sizes[0]]
 
 
+@functools.cache
+def scripted_archive() -> bytes:
+    """The archive of such a module; making a program of it is slow."""
+    archive = io.BytesIO()
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.script(Scripted().eval()), archive)
+    return archive.getvalue()
+
+
 @pytest.fixture
 def scripted(tmp_path: Path) -> Path:
     path = tmp_path / "a.pth"
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.script(Scripted().eval()).save(str(path))  # type: ignore[no-untyped-call]
+    path.write_bytes(scripted_archive())
     return path
 
 
@@ -339,6 +348,7 @@ def test_a_refusal_names_what_the_file_asked_for(tmp_path: Path) -> None:
         readers.read("state_dict", tmp_path / "a.th")
 
 
+@pytest.mark.process
 def test_the_malicious_files_would_work_on_the_careless(tmp_path: Path) -> None:
     marker = tmp_path / "owned"
     (tmp_path / "a.th").write_bytes(poisoned_legacy(marker))
@@ -393,8 +403,7 @@ def written(folder: Path, format_: str, monkeypatch: pytest.MonkeyPatch) -> Path
             packed = parts if legacy else dict(zip(PARTS, parts, strict=True))
             torch.save(packed, path, _use_new_zipfile_serialization=not legacy)
     elif format_ == "torchscript":
-        with pytest.warns(DeprecationWarning, match="torch.jit"):
-            torch.jit.script(Scripted().eval()).save(str(path))  # type: ignore[no-untyped-call]
+        path.write_bytes(scripted_archive())
     elif format_ == "demucs_safetensors":
         tensor_file.write(path, state, {"klass": readers.DEMUCS_CLASSES[0]})
     elif format_ == "safetensors":

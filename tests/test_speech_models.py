@@ -51,7 +51,7 @@ def test_speech_is_found_in_film_as_well_as_ever(
 
 @every_model
 def test_blocks_of_any_length_give_the_same_speech(name: str, mixture: Tensor) -> None:
-    short = mixture[:, :120_000]
+    short = mixture[:, :60_000]
 
     torch.testing.assert_close(
         separated(name, short, block=10_007), separated(name, short), rtol=0, atol=1e-6
@@ -77,6 +77,8 @@ def test_silence_stays_silent(name: str) -> None:
 
 @every_model
 def test_music_without_speech_is_left_to_the_rest(name: str, briefing: dict[str, Tensor]) -> None:
-    speech, _ = separated(name, briefing["music"])
+    music = briefing["music"][:, :122_880]
 
-    assert 10 * torch.log10(speech.square().sum() / briefing["music"].square().sum()) < -10
+    speech, _ = separated(name, music)
+
+    assert 10 * torch.log10(speech.square().sum() / music.square().sum()) < -10

@@ -75,24 +75,26 @@ def plainly(song: NDArray[np.float64], network: Spleeter) -> NDArray[np.float64]
     return (total / np.maximum(weight, 1e-9))[:, 2048:-2048]
 
 
-def test_the_driver_agrees_with_a_plain_one(falcon: dict[str, Tensor]) -> None:
+@pytest.fixture(scope="module")
+def chunk(falcon: dict[str, Tensor]) -> Tensor:
+    """The real mixture, filled up to a chunk."""
     mixture = torch.stack(list(falcon.values())).sum(dim=0)
-    chunk = torch.nn.functional.pad(mixture, (0, 511 * 1024 - mixture.shape[1]))
+    return torch.nn.functional.pad(mixture, (0, 511 * 1024 - mixture.shape[1]))
 
+
+@pytest.fixture(scope="module")
+def vocals(chunk: Tensor) -> Tensor:
     with torch.inference_mode():
-        ours = spleeter().separate(chunk[None])[0, 0].double()
+        return spleeter().separate(chunk[None])[0, 0]
+
+
+def test_the_driver_agrees_with_a_plain_one(chunk: Tensor, vocals: Tensor) -> None:
     theirs = torch.from_numpy(plainly(chunk.double().numpy(), spleeter()))
 
-    assert sdr_db(theirs, ours) > 100
+    assert sdr_db(theirs, vocals.double()) > 100
 
 
-def test_the_mask_goes_on_above_what_the_network_hears(falcon: dict[str, Tensor]) -> None:
-    mixture = torch.stack(list(falcon.values())).sum(dim=0)
-    chunk = torch.nn.functional.pad(mixture, (0, 511 * 1024 - mixture.shape[1]))
-
-    with torch.inference_mode():
-        vocals = spleeter().separate(chunk[None])[0, 0]
-
+def test_the_mask_goes_on_above_what_the_network_hears(vocals: Tensor) -> None:
     spectrum = torch.fft.rfft(vocals, dim=-1).abs()
     above = int(12_000 / 44_100 * vocals.shape[-1])
     assert spectrum[:, above : above + 10_000].mean() > 0.01 * spectrum.mean()
@@ -163,11 +165,11 @@ def test_stems_sum_to_the_mixture_or_stay_silent_above(above: str) -> None:
 
 
 def test_networks_of_more_stems_are_looked_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    asked, state = [], SpleeterUNet().state_dict()
 
     def load(entry: checkpoints.Checkpoint) -> dict[str, Tensor]:
         asked.append(entry.name)
-        return SpleeterUNet().state_dict()
+        return state
 
     monkeypatch.setattr(checkpoints, "load", load)
 

@@ -90,7 +90,7 @@ def narrow_danna_sep() -> Separator:
     }
     for network in networks.values():
         filled(network, golden_danna.constant)
-    return danna_sep.adapt(networks, chunk_s=4)
+    return danna_sep.adapt(networks, chunk_s=2)
 
 
 def narrow_open_unmix() -> Separator:
