@@ -25,7 +25,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -53,6 +53,15 @@ if TYPE_CHECKING:  # the parent process never needs torch
 
 PATIENCE_S = 30
 """What a worker has for its clean-ups: it cannot begin them in the middle of a layer."""
+
+SPAWN = multiprocessing.get_context("spawn")
+"""Workers start as new programs, which have none of this one's threads and locks."""
+
+Future = concurrent.futures.Future[tuple[float, tuple[Omission, ...]]]
+Parts = MutableSequence[float]
+
+progress_parts: Parts = []
+"""Of a worker: shared with the process that it works for."""
 
 Finish = Callable[[str, tuple[Omission, ...]], None]
 """Called with the name of a song that was separated, and with what it had to do without."""
@@ -236,25 +245,48 @@ def separate(
         OutputError: its stems break the contract or cannot be written.
     """
     spent_s: dict[str, float] = {}
+    parts = SPAWN.RawArray("d", len(lengths_s))
     show = progress.bar(environment[tracks.TRACK_VARIABLE])
-    with workers(jobs, environment) as pool, show as report:
+    with workers(jobs, environment, parts) as pool, show as report:
         together = progress.Together(lengths_s, report)
         with interrupts_wait():  # children are born with it
-            futures = {pool.submit(work, name): name for name in lengths_s}
-        for future in concurrent.futures.as_completed(futures):
+            futures = {pool.submit(work, name, at): name for at, name in enumerate(lengths_s)}
+        for future in watched(futures, parts, together):
             name = futures[future]
             try:
                 spent_s[name], omissions = future.result()
             except (SongError, OutputError) as error:
                 raise type(error)(f"song {name!r}: {error}") from error
             finish(name, omissions)
-            together.update(name, 1.0)
     return spent_s
+
+
+def watched(
+    futures: Mapping[Future, str], parts: Parts, together: progress.Together
+) -> Iterator[Future]:
+    """Yield songs as they are done, and report meanwhile how far the others are.
+
+    Args:
+        futures: with the name of the song of each, in the order of ``parts``.
+        parts: of each song, how much of its work is done; written by the workers.
+        together: joins them.
+    """
+    waiting = set(futures)
+    while waiting:
+        done, waiting = concurrent.futures.wait(
+            waiting, progress.REFRESH_S, concurrent.futures.FIRST_COMPLETED
+        )
+        for name, part in zip(futures.values(), parts, strict=True):
+            if part:
+                together.update(name, part)
+        for future in done:
+            yield future
+            together.update(futures[future], 1.0)
 
 
 @contextlib.contextmanager
 def workers(
-    jobs: int, environment: Mapping[str, str]
+    jobs: int, environment: Mapping[str, str], parts: Parts
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Processes that separate; an interruption ends them and leaves whole files only.
 
@@ -262,9 +294,9 @@ def workers(
     """
     pool = concurrent.futures.ProcessPoolExecutor(
         jobs,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=SPAWN,
         initializer=become_worker,
-        initargs=(dict(environment), os.getpid()),
+        initargs=(dict(environment), os.getpid(), parts),
     )
     try:
         yield pool
@@ -290,13 +322,16 @@ def interrupts_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def become_worker(environment: Mapping[str, str], parent: int) -> None:
+def become_worker(environment: Mapping[str, str], parent: int, parts: Parts) -> None:
     """Set up a process as the server would.
 
     Args:
         environment: is added to that of the process.
         parent: id of the process that it works for, and may not outlive.
+        parts: where it writes how much of the work on a song is done.
     """
+    global progress_parts
+    progress_parts = parts
     die_with_parent(parent)  # again: it may have ended before this process asked who it is
     on_signals(leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -329,12 +364,22 @@ def wrapper() -> "AIcrowdWrapper":
     return AIcrowdWrapper()
 
 
-def work(name: str) -> tuple[float, tuple[Omission, ...]]:
-    """Separate one song; return the seconds it took, and what it had to do without."""
+def work(name: str, at: int) -> tuple[float, tuple[Omission, ...]]:
+    """Separate one song; return the seconds it took, and what it had to do without.
+
+    Args:
+        name: of the song.
+        at: its place among the parts that tell of the progress.
+    """
+
+    def report(event: progress.Progress) -> None:
+        progress_parts[at] = event.done
+
     try:
         try:
             on_signals(stop_work)
             ready = wrapper()
+            ready.model.report = report
             started_s = time.monotonic()
             ready.separate_music_file(name)
             return time.monotonic() - started_s, ready.model.omissions
@@ -352,21 +397,11 @@ def speed(spent_s: Mapping[str, float], lengths_s: Mapping[str, float], time_lim
     slowest = max(spent_s, key=lambda name: spent_s[name] / lengths_s[name])
     worst = spent_s[slowest] / lengths_s[slowest]
     verdict = "within" if worst <= time_limit else "OVER"
+    pace = progress.in_real_time(1 / ratio)
     return (
-        f"separated {sum(lengths_s.values()):.0f} s of audio {pace(ratio)}; the slowest song took "
+        f"separated {sum(lengths_s.values()):.0f} s of audio {pace}; the slowest song took "
         f"{worst:.2f} x its length: {verdict} the limit of {time_limit} x"
     )
-
-
-def pace(ratio: float) -> str:
-    """Put a ratio of seconds to seconds of audio into words.
-
-    >>> pace(0.25), pace(4)
-    ('4.0 x faster than real time', '4.0 x slower than real time')
-    """
-    if ratio > 1:
-        return f"{ratio:.1f} x slower than real time"
-    return f"{1 / ratio:.1f} x faster than real time"
 
 
 if __name__ == "__main__":

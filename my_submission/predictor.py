@@ -79,6 +79,11 @@ class Predictor:
             )
 
     @property
+    def track(self) -> Track:
+        """The track of the recipe."""
+        return self._demixer.recipe.track
+
+    @property
     def instruments(self) -> list[str]:
         """Names of the stems, in the order of the board."""
         return list(self._demixer.recipe.track.stems)

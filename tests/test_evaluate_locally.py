@@ -23,6 +23,7 @@ from my_submission import threads
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
 from my_submission.errors import ConfigError
 from my_submission.omissions import EVERY_MEMBER, Omission
+from my_submission.progress import SEPARATING, Progress
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -426,18 +427,23 @@ def test_a_run_without_any_work_has_no_speed() -> None:
 def test_a_worker_tells_the_time_and_the_omissions_of_a_song(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = SimpleNamespace(omissions=())
+    parts = [0.0, 0.0]
+    model = SimpleNamespace(omissions=(), report=None)
 
     def separate_music_file(name: str) -> None:
+        model.report(Progress(stage=SEPARATING, done=0.5))
         model.omissions = (Omission(member=name, part=1.0, reason="it failed"),)
 
     ready = SimpleNamespace(model=model, separate_music_file=separate_music_file)
     monkeypatch.setattr(evaluate_locally, "wrapper", lambda: ready)
     monkeypatch.setattr(evaluate_locally, "on_signals", lambda action: None)
 
-    spent_s, omissions = evaluate_locally.work("a")
+    monkeypatch.setattr(evaluate_locally, "progress_parts", parts)
+
+    spent_s, omissions = evaluate_locally.work("a", 1)
 
     assert spent_s >= 0
+    assert parts == [0.0, 0.5]
     assert omissions == (Omission(member="a", part=1.0, reason="it failed"),)
 
 

@@ -8,6 +8,7 @@ on floats and not on 16-bit files, without a deadline and without gates.
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from evaluator.songs import STEMS, Song, find_songs
 from my_submission import recipe
 from my_submission.predictor import Predictor
 
-ALL_TIME_S = 1e6
+ALL_TIME_S = math.inf
 """A deadline that never comes, so that the best settings are taken, however busy the machine is."""
 
 SILENT = 1e-4

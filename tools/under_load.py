@@ -1,14 +1,19 @@
 """Separate songs with the grader's limit while other processes burn every core.
 
-    python tools/under_load.py --data DIR [--songs 10] [--seconds 20] [--burners 2]
+    python tools/under_load.py --data DIR [--songs 10] [--seconds 30] [--burners 2 4 8]
 
-Prints for each song how much of its limit was used. The status is 1 if one was late.
+For each number of burners a predictor is set up beside them and separates songs one after the
+other. Prints for each song how much of its limit was used, and what it had to do without; then
+how many were late, and how many were answered by members all the way. A song is not if a part of
+it is in equal shares of the mixture. The status is 1 if one was late.
 """
 
 import argparse
-import multiprocessing
+import contextlib
+import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +23,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluator.songs import Song, find_songs
 from my_submission import recipe, tracks
-from my_submission.predictor import Predictor, budget
+from my_submission.omissions import EVERY_MEMBER, Omission
+from my_submission.predictor import Predictor
+
+BURN = "while True: pass"
+"""The program of a burner."""
 
 
-def burn() -> None:
-    """Keep a core busy with what torch does most."""
-    import torch
-
-    torch.set_num_threads(2)
-    a = torch.randn(512, 512)
-    while True:
-        torch.mm(a, a)
+@contextlib.contextmanager
+def burning(count: int) -> Iterator[None]:
+    """Keep so many other processes busy."""
+    burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
 
 
 def cut(song: Song, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
@@ -39,40 +50,59 @@ def cut(song: Song, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
     return np.sum(parts, axis=0), rate_hz
 
 
+def answered(omissions: Sequence[Omission]) -> bool:
+    """Whether members answered all the way."""
+    return all(omission.member != EVERY_MEMBER for omission in omissions)
+
+
+def separate(predictor: Predictor, song: Song, start_s: float, seconds: float) -> tuple[bool, bool]:
+    """Separate a part of a song and print a line; return whether it was late, and answered."""
+    mixture, rate_hz = cut(song, start_s, seconds)
+    started_s = time.monotonic()
+    predictor.separate_music_file(mixture, rate_hz)
+    took_s = time.monotonic() - started_s
+    limit_s = predictor.track.time_limit * len(mixture) / rate_hz
+    lacking = "; ".join(map(str, predictor.omissions)) or "whole"
+    print(
+        f"{song.name:<32}{took_s:7.2f} s of {limit_s:.2f} s, {took_s / limit_s:4.0%}  {lacking}",
+        flush=True,
+    )
+    return took_s > limit_s, answered(predictor.omissions)
+
+
 def main() -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of songs with true stems")
     parser.add_argument("--track", choices=sorted(tracks.TRACKS), default="mdx")
-    parser.add_argument("--songs", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--burners", type=int, default=2)
+    parser.add_argument("--recipe", help="default: the track's")
+    parser.add_argument("--songs", type=int, default=10, help="how many to separate (10)")
+    parser.add_argument("--seconds", type=float, default=30, help="length of each (30)")
+    parser.add_argument("--burners", type=int, nargs="+", default=[2, 4, 8])
     options = parser.parse_args()
     track = tracks.by_name(options.track)
     songs = find_songs(options.data, track.name)
-    predictor = Predictor(recipe.default(track))
-    context = multiprocessing.get_context("spawn")
-    burners = [context.Process(target=burn, daemon=True) for _ in range(options.burners)]
-    for burner in burners:
-        burner.start()
-    time.sleep(10)  # they have to import torch first
-    late = 0
-    for number in range(options.songs):
-        song = songs[number % len(songs)]
-        mixture, rate_hz = cut(song, 5.0 * (number // len(songs)), options.seconds)
-        started_s = time.monotonic()
-        predictor.separate_music_file(mixture, rate_hz)
-        took_s = time.monotonic() - started_s
-        limit_s = track.time_limit * len(mixture) / rate_hz
-        late += took_s > limit_s
-        print(
-            f"{song.name:<32}{took_s:7.2f} s of {limit_s:.2f} s, "
-            f"budget {budget(track, len(mixture) / rate_hz):.2f} s, {took_s / limit_s:4.0%}"
-        )
-    print(f"{late} of {options.songs} late")
-    for burner in burners:
-        burner.terminate()
-    return 1 if late else 0
+    chosen = recipe.load(options.recipe) if options.recipe else recipe.default(track)
+    all_late = 0
+    for burners in options.burners:
+        with burning(burners):
+            started_s = time.monotonic()
+            predictor = Predictor(chosen)
+            print(f"{burners} burners, set up in {time.monotonic() - started_s:.1f} s")
+            results = [
+                separate(
+                    predictor,
+                    songs[number % len(songs)],
+                    5.0 * (number // len(songs)),
+                    options.seconds,
+                )
+                for number in range(options.songs)
+            ]
+        late = sum(late for late, _ in results)
+        whole = sum(whole for _, whole in results)
+        print(f"{burners} burners: {late} of {len(results)} late, {whole} answered by members\n")
+        all_late += late
+    return 1 if all_late else 0
 
 
 if __name__ == "__main__":
