@@ -29,10 +29,9 @@ class Deadline:
         self.clock = clock
         self._end_s = clock() + budget_s
 
-    @property
-    def unlimited(self) -> bool:
-        """Whether the answer may take as long as it takes."""
-        return self._end_s == math.inf
+    def earlier(self, by_s: float) -> "Deadline":
+        """A moment so many seconds before."""
+        return Deadline(self.remaining_s - by_s, clock=self.clock)
 
     @property
     def remaining_s(self) -> float:

@@ -1,16 +1,18 @@
 """A recipe at work: songs stream in, stems stream out, memory stays constant."""
 
+import copy
 import dataclasses
 import functools
 import itertools
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from my_submission import audio, passes, planner, separators
+from my_submission import audio, costs, passes, planner, separators
 from my_submission.audio import SongFormat
 from my_submission.budget import Deadline, Guard
 from my_submission.careful import Careful, infer
@@ -29,8 +31,15 @@ from my_submission.separators import Chunking, Separator
 
 logger = logging.getLogger(__name__)
 
-TAIL_S = 0.1
-"""Answers of the last chunks are blended, resampled and filtered in about this time."""
+OVERHEAD, TAIL = 0.03, 0.01
+"""Seconds for a second of audio that all but the members' own work takes, and the part of it that
+follows the last chunk; until they are measured."""
+
+TAIL_S = 60.0
+"""When the last chunk is separated, at most this much audio has yet to be blended and filtered."""
+
+TRIAL_S, TRIAL_RATE_HZ = 5.0, 44_100
+"""Length and rate of the song with which that is measured."""
 
 
 class Demixer:
@@ -71,6 +80,7 @@ class Demixer:
     ) -> None:
         self._contention = contention
         self._slowdown = 1.0
+        self._overhead, self._tail = (OVERHEAD, TAIL) if contention is not None else (0.0, 0.0)
         self._unusable: dict[str, str] = {}
         self._wrapped: list[Careful] = []
         self.recipe = recipe
@@ -139,10 +149,14 @@ class Demixer:
         return (*unusable, *partial)
 
     def warm_up(self) -> None:
-        """Ask each member once: the first chunk is slow, and should not be a song's.
+        """Use what the time for setting up is for, before the first song.
 
-        Of what goes wrong only the log tells: songs find out what a member is worth.
+        Each member is asked once, because the first chunk is slow; and the work around the
+        members is measured. Of what goes wrong only the log tells: songs find out what a member
+        is worth.
         """
+        if self._contention is not None:
+            self._contention.restart()
         for index, separator in enumerate(self._separators):
             if separator is None:
                 continue
@@ -154,6 +168,34 @@ class Demixer:
             except Exception as error:
                 logger.info("%s: fails at once: %s", self.recipe.members[index].name, error)
             self.asked(-1)
+        try:
+            self._measure_overhead()
+        except Exception as error:  # then it is guessed
+            logger.info("the work around the members cannot be measured: %s", error)
+
+    def _measure_overhead(self) -> None:
+        """Measure the work around the members, and how much of it follows the last chunk."""
+        asked_s = [time.perf_counter()]
+        whole_s = costs.idle_s(lambda: self._try_without_work(asked_s))
+        took_s, tail_s = (time.perf_counter() - asked_s[at] for at in (0, -1))
+        self._overhead = whole_s / TRIAL_S
+        self._tail = self._overhead * tail_s / took_s
+
+    def _try_without_work(self, asked_s: list[float]) -> None:
+        """Separate a song of noise by members that only copy it, and note when they are asked."""
+        twin = copy.copy(self)
+        twin.asked, twin.costs, twin._contention = _nobody, list(self.costs), None
+        twin._separators = [one and _Copies(one, asked_s) for one in self._separators]
+        noise = torch.randn(2, round(TRIAL_S * TRIAL_RATE_HZ)) / 10
+        blocks = torch.split(noise, audio.BLOCK, dim=-1)
+        for _ in twin.stream(
+            blocks,
+            TRIAL_RATE_HZ,
+            samples=noise.shape[-1],
+            deadline=Deadline(math.inf),
+            level=Level.of(blocks),
+        ):
+            pass
 
     def stream(
         self,
@@ -213,7 +255,9 @@ class Demixer:
                     if self._contention is not None:
                         self._contention.restart()
                     plan = self.plan(form, budget_s=deadline.remaining_s)
-                    guard = self._guard(plan, deadline, form)
+                    tail_s = self._tail * min(form.seconds, TAIL_S) * self._slowdown
+                    tail_s = min(tail_s, deadline.remaining_s / 2)
+                    guard = self._guard(plan, deadline.earlier(tail_s), form)
                 song = Lanes(
                     self.recipe,
                     self._turns(plan, guard, form, report),
@@ -239,6 +283,7 @@ class Demixer:
             form: of the song.
             budget_s: seconds that it may take, on this machine as busy as it was of late.
         """
+        budget_s -= self._overhead * form.seconds * self._slowdown
         able = zip(self.costs, self._separators, strict=True)
         return planner.plan(
             self.recipe,
@@ -280,12 +325,6 @@ class Demixer:
     def _work(self, index: int, setting: Setting, form: SongFormat) -> float:
         """How many full chunks a member's work on a song amounts to."""
         return self._part(index, form) * self.chunks(index, setting, form)
-
-    @property
-    def tail_s(self) -> float:
-        """Seconds that what follows a song's last chunk takes on this machine, as busy as it is."""
-        self._look_at_the_load()
-        return TAIL_S * self._slowdown
 
     def _look_at_the_load(self) -> None:
         """Update how busy the machine is, by the latest time in which this process worked."""
@@ -366,3 +405,35 @@ class Demixer:
         for index, chunk_s in zip(plan.priority, guard.costs_s, strict=True):
             idle_s = chunk_s / slowdown / self._part(index, form)
             self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)
+
+
+def _nobody(index: int) -> None:
+    """Note of no member that it is asked."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Copies:
+    """Answers at once, in the shape of another separator's answers."""
+
+    inner: Separator
+    asked_s: list[float]
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        return self.inner.stems
+
+    @property
+    def sample_rate_hz(self) -> int | None:
+        return self.inner.sample_rate_hz
+
+    @property
+    def chunking(self) -> Chunking:
+        return self.inner.chunking
+
+    @property
+    def normalises(self) -> str:
+        return separators.wanted_level(self.inner)
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        self.asked_s.append(time.perf_counter())
+        return chunks[:, None].expand(-1, len(self.stems), -1, -1) / len(self.stems)

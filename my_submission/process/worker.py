@@ -256,12 +256,11 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
         def __call__(
             self, blocks: Iterator[Array], order: Order, report: Report
         ) -> Iterator[Array]:
-            left_s = order.end_s - time.monotonic()
             stream = demixer.stream(
                 map(torch.from_numpy, blocks),
                 order.sample_rate_hz,
                 samples=order.samples,
-                deadline=Deadline(left_s - min(demixer.tail_s, left_s / 4)),
+                deadline=Deadline(order.end_s - time.monotonic()),
                 level=Level(**order.level) if order.level else None,
                 report=report if order.report else None,
             )
