@@ -43,9 +43,15 @@ def burning(count: int) -> Iterator[None]:
 
 
 def cut(song: Song, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
-    """Read a part of a song's mixture, the sum of its stems, ``(samples, channels)``."""
-    rate_hz = soundfile.info(next(iter(song.stems.values()))).samplerate
+    """Read a part of a song's mixture, the sum of its stems, ``(samples, channels)``.
+
+    A song that ends before the part does is read from its beginning.
+    """
+    info = soundfile.info(next(iter(song.stems.values())))
+    rate_hz = info.samplerate
     start, stop = int(start_s * rate_hz), int((start_s + seconds) * rate_hz)
+    if stop > info.frames:
+        start, stop = 0, stop - start
     parts = [soundfile.read(path, start=start, stop=stop)[0] for path in song.stems.values()]
     return np.sum(parts, axis=0), rate_hz
 
