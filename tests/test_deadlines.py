@@ -14,37 +14,11 @@ from my_submission import recipe, separators
 from my_submission.budget import Deadline, Guard
 from my_submission.costs import Cost
 from my_submission.demixer import Demixer
-from my_submission.helper import Call, LateError
 from my_submission.separators import Chunking
+from tests.fake_time import FakeTime
 
 USE = 0.85
 """Of the budget that must be used on average, by songs for which there was not time enough."""
-
-
-@dataclass
-class FakeTime:
-    """A clock, and a helper for members that take time on paper only."""
-
-    now_s: float = 0.0
-    cost_s: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def run(self, call: Call, timeout_s: float) -> Tensor:
-        self.cost_s = 0.0
-        answer, failed = None, None
-        try:
-            answer = call()
-        except Exception as error:
-            failed = error
-        self.now_s += min(self.cost_s, max(timeout_s, 0))
-        if self.cost_s > timeout_s:
-            raise LateError("late")
-        if failed:
-            raise failed
-        assert answer is not None
-        return answer
 
 
 @dataclass
