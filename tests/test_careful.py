@@ -27,6 +27,9 @@ from tests.fake_time import FakeTime
 SONG = 0.1 * torch.randn(2, 60_000, generator=torch.Generator().manual_seed(0))
 
 
+STANDING = FakeTime()
+
+
 @dataclass
 class Moody:
     """Gives all of the mixture to its first stem, unless ``trouble`` prevents it."""
@@ -76,7 +79,7 @@ def demixer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Demixer]:
     return make
 
 
-def separated(ready: Demixer, budget_s: float = math.inf, clock: Clock = FakeTime()) -> Tensor:
+def separated(ready: Demixer, budget_s: float = math.inf, clock: Clock = STANDING) -> Tensor:
     stream = ready.stream(
         torch.split(SONG, 7000, dim=-1),
         44_100,
@@ -142,7 +145,7 @@ def test_where_memory_runs_out_smaller_batches_are_tried(demixer: Callable[..., 
     ready = demixer(Moody(full_memory), Moody())
     form = SongFormat(sample_rate_hz=44_100, channels=1, frames=60_000)
     plan = ready.plan(form, budget_s=math.inf)
-    guard = ready._guard(plan, Deadline(math.inf, clock=FakeTime()), form)
+    guard = ready._guard(plan, Deadline(math.inf, clock=STANDING), form)
     careful = ready._turns(plan, guard, form)[0].separator
     assert isinstance(careful, Careful)
     chunks = SONG[None, :, :5000].repeat(5, 1, 1)

@@ -1,6 +1,5 @@
 """Each fault of the ladder, in each real member of the default recipes: always an answer."""
 
-import dataclasses
 import functools
 import json
 import logging
@@ -21,14 +20,16 @@ from my_submission.careful import Careful
 from my_submission.demixer import Demixer
 from my_submission.errors import CheckpointError
 from my_submission.level import Level
-from my_submission.recipe import Member, Recipe
+from my_submission.recipe import Member
 from my_submission.separators import Separator
 from tests.fake_time import FakeTime
+from tests.plain import once
 
 RATE_HZ = 44_100
 # So short that the members are asked for their shortest chunks.
 SONG = 0.1 * torch.randn(2, 5 * RATE_HZ // 2, generator=torch.Generator().manual_seed(0))
 FORM = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=SONG.shape[-1])
+STANDING = FakeTime()
 RECIPES = ("mdx_default", "cdx_default")
 MEMBERS = [
     pytest.param(name, index, id=f"{name}: {member.name}")
@@ -95,14 +96,6 @@ def members(name: str) -> list[Injected]:
     return [Injected(*built(kind(member))) for member in recipe.load(name).members]
 
 
-@functools.cache
-def once(name: str) -> Recipe:
-    """A recipe whose members work once over a song: more passes would only take longer."""
-    chosen = recipe.load(name)
-    plain = [dataclasses.replace(member, settings=member.settings[:1]) for member in chosen.members]
-    return dataclasses.replace(chosen, members=tuple(plain))
-
-
 @pytest.fixture
 def demixer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Demixer]]:
     used: list[Injected] = []
@@ -121,7 +114,7 @@ def demixer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Demixer]]
         member.lengths.clear()
 
 
-def separated(ready: Demixer, budget_s: float = math.inf, clock: Clock = FakeTime()) -> Tensor:
+def separated(ready: Demixer, budget_s: float = math.inf, clock: Clock = STANDING) -> Tensor:
     deadline = Deadline(budget_s, clock=clock)
     blocks = torch.split(SONG, 100_000, dim=-1)
     stream = ready.stream(
@@ -198,7 +191,7 @@ def test_others_answer_for_a_member_that_fails(
 def careful_of(ready: Demixer, index: int) -> Careful:
     """One member as it is asked when there is a deadline."""
     plan = ready.plan(FORM, budget_s=math.inf)
-    guard = ready._guard(plan, Deadline(math.inf, clock=FakeTime()), FORM)
+    guard = ready._guard(plan, Deadline(math.inf, clock=STANDING), FORM)
     careful = ready._turns(plan, guard, FORM)[index].separator
     assert isinstance(careful, Careful)
     return careful
