@@ -351,9 +351,10 @@ class Demixer:
         if form is None or report is None:
             return None
         everyone = range(len(self.recipe.members))
+        parts = [self._part(index, form) if short else 1.0 for index in everyone]
         return Work(
             [self.chunks(index, plan.settings[index], form, short=short) for index in everyone],
-            [self.costs[index].chunk_s * self._slowdown for index in everyone],
+            [parts[index] * self.costs[index].chunk_s * self._slowdown for index in everyone],
             form.seconds,
             report,
         )
