@@ -360,10 +360,19 @@ class Demixer:
         )
 
     def _learn(self, plan: Plan, guard: Guard, form: SongFormat) -> None:
-        """Keep what the song has taught about the members' costs, for the next one."""
+        """Keep what the song has taught about the members' costs, for the next one.
+
+        A cost in the guard is part measured in this song, with its load, and part expected,
+        with the load of before: each is turned into that of an idle machine by its own load.
+        """
         slowdown = self._slowdown
         if self._contention is not None:
             slowdown = self._contention.slowdown() or slowdown
-        for index, chunk_s in zip(plan.priority, guard.costs_s, strict=True):
-            idle_s = chunk_s / slowdown / self._part(index, form)
+        learnt = zip(plan.priority, guard.costs_s, guard.kept, strict=True)
+        for index, chunk_s, kept in learnt:
+            known_s = self.costs[index].chunk_s
+            part = self._part(index, form)
+            expected_s = kept * known_s if kept else 0.0
+            measured_s = chunk_s - expected_s * part * self._slowdown
+            idle_s = expected_s + measured_s / slowdown / part
             self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)
