@@ -5,10 +5,9 @@ import io
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -266,7 +265,7 @@ def real() -> list[Separator]:
 
 
 @pytest.fixture
-def default(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Iterator[Demixer]:
+def default(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Demixer:
     chosen = recipe.load("mdx_default")
     queue = [
         Fake(clock, COSTS_S[member.name], one.stems, scaled(one.chunking))
