@@ -150,9 +150,10 @@ def default() -> Demixer:
     return Demixer(once("mdx_default"))
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 44_100, 96_000])
-@pytest.mark.parametrize("channels", [1, 2, 6])
-def test_the_default_recipe_separates_any_format(rate_hz: int, channels: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "rate_hz"), [(1, 8000), (2, 8000), (1, 44_100), (6, 44_100), (2, 96_000)]
+)
+def test_the_default_recipe_separates_any_format(channels: int, rate_hz: int) -> None:
     song = noise(channels, rate_hz // 2)
     deadline = Deadline(math.inf)  # so that a short song is cut into short chunks
 
