@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 LOADING, SEPARATING = "loading", "separating"
 """Stages of the work."""
 
@@ -194,6 +192,8 @@ class _Bar:
     """
 
     def __init__(self, name: str) -> None:
+        from tqdm import tqdm  # only now: most commands show no bar
+
         self._name = name
         self._shown = tqdm(
             total=SCALE,
