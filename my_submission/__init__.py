@@ -7,6 +7,6 @@ import os
 # docs/decisions/002-precision-and-speed.md.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Read by onnxruntime when it is imported: otherwise it looks up a host for telemetry, and writes
+# Read by onnxruntime when it is imported: otherwise it looks up a host for telemetry and writes
 # into the user's cache.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

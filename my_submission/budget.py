@@ -73,11 +73,17 @@ class Guard:
         self.deadline = deadline
         self._left = list(chunks)
         self._cost_s = list(costs_s) or [math.nan] * len(chunks)
+        self._kept = [1.0] * len(chunks)
 
     @property
     def costs_s(self) -> list[float]:
         """What a chunk of each turn costs by now; NaN where nobody knows."""
         return list(self._cost_s)
+
+    @property
+    def kept(self) -> list[float]:
+        """How much of each turn's cost is still what was expected, not measured: from 1 to 0."""
+        return list(self._kept)
 
     def allows(self, turn: int, chunks: int) -> bool:
         """Whether a turn's next ``chunks`` chunks may be separated."""
@@ -112,6 +118,7 @@ class Guard:
             known_s = self._cost_s[turn]
             fresh = math.isnan(known_s)
             self._cost_s[turn] = each_s if fresh else known_s + self.MEMORY * (each_s - known_s)
+            self._kept[turn] *= 0.0 if fresh else 1 - self.MEMORY
 
     def retire(self, turn: int) -> None:
         """Note that a turn will not work any more: nothing needs to be kept for it."""

@@ -390,20 +390,30 @@ class Demixer:
         if form is None or report is None:
             return None
         everyone = range(len(self.recipe.members))
+        parts = [self._part(index, form) if short else 1.0 for index in everyone]
         return Work(
             [self.chunks(index, plan.settings[index], form, short=short) for index in everyone],
-            [self.costs[index].chunk_s * self._slowdown for index in everyone],
+            [parts[index] * self.costs[index].chunk_s * self._slowdown for index in everyone],
             form.seconds,
             report,
         )
 
     def _learn(self, plan: Plan, guard: Guard, form: SongFormat) -> None:
-        """Keep what the song has taught about the members' costs, for the next one."""
+        """Keep what the song has taught about the members' costs, for the next one.
+
+        A cost in the guard is part measured in this song, with its load, and part expected,
+        with the load of before: each is turned into that of an idle machine by its own load.
+        """
         slowdown = self._slowdown
         if self._contention is not None:
             slowdown = self._contention.slowdown() or slowdown
-        for index, chunk_s in zip(plan.priority, guard.costs_s, strict=True):
-            idle_s = chunk_s / slowdown / self._part(index, form)
+        learnt = zip(plan.priority, guard.costs_s, guard.kept, strict=True)
+        for index, chunk_s, kept in learnt:
+            known_s = self.costs[index].chunk_s
+            part = self._part(index, form)
+            expected_s = kept * known_s if kept else 0.0
+            measured_s = chunk_s - expected_s * part * self._slowdown
+            idle_s = expected_s + measured_s / slowdown / part
             self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)
 
 

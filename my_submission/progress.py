@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 LOADING, SEPARATING = "loading", "separating"
 """Stages of the work."""
 
@@ -87,7 +85,8 @@ class Work:
         if chunks == 0:
             return
         now_s = self._clock()
-        self._spent_s[member] += now_s - self._looked_s
+        passed_s = now_s - self._looked_s
+        self._spent_s[member] += passed_s
         self._looked_s = now_s
         self._left[member] = max(self._left[member] - chunks, 0)
         self._costs_s[member] = self._spent_s[member] / max(
@@ -96,8 +95,7 @@ class Work:
         costs_s = self._all_costs_s()
         left_s = sum(left * cost for left, cost in zip(self._left, costs_s, strict=True))
         all_s = sum(count * cost for count, cost in zip(self._chunks, costs_s, strict=True))
-        if all_s > 0:
-            self._done = max(self._done, 1 - left_s / all_s)
+        self._done = self._further(passed_s, left_s, all_s)
         self._report(
             Progress(
                 stage=SEPARATING,
@@ -107,6 +105,17 @@ class Work:
                 audio_s=self._audio_s,
             )
         )
+
+    def _further(self, passed_s: float, left_s: float, all_s: float) -> float:
+        """The part that is done by now.
+
+        Where costs turn out to be higher than expected, less is done than was said before. The
+        bar does not go back for that, but neither does it wait: it is slower from there on.
+        """
+        if not any(self._left):
+            return 1.0
+        step = (1 - self._done) * passed_s / (passed_s + left_s) if passed_s > 0 else 0.0
+        return max(self._done + step, 1 - left_s / all_s if all_s > 0 else 0.0)
 
     def _all_costs_s(self) -> list[float]:
         """What a chunk of each member takes; one that is unknown is taken to be as the others."""
@@ -183,6 +192,8 @@ class _Bar:
     """
 
     def __init__(self, name: str) -> None:
+        from tqdm import tqdm  # only now: most commands show no bar
+
         self._name = name
         self._shown = tqdm(
             total=SCALE,

@@ -14,6 +14,7 @@ import soundfile
 
 from my_submission import progress, recipe, separators
 from my_submission.__main__ import main
+from my_submission.progress import Progress, Report
 from tests.waiting import begun, until
 
 STEMS = ("bass", "drums", "other", "vocals")
@@ -496,10 +497,10 @@ def test_an_interruption_leaves_no_part_of_a_song(
     interrupted: list[Path] = []
 
     @contextlib.contextmanager
-    def bar(*_: object) -> Iterator[Callable[[float], None]]:
+    def bar(*_: object) -> Iterator[Report]:
         yield interrupt
 
-    def interrupt(_: float) -> None:
+    def interrupt(_: Progress) -> None:
         interrupted.extend(out.glob("song/.unfinished-*/vocals.wav"))
         signal.raise_signal(signal.SIGINT)
 

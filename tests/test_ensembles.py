@@ -1,5 +1,6 @@
 """Several members for one stem: the answer is the blend of those who answered, sample by sample."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +60,7 @@ def stems_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
             queue.append(Gain(0.5))
         table |= rest or {"residual": "music"}
         ready = Demixer(recipe.parse("test", table), forgiving=True)
-        deadline = Deadline(60) if guarded else None
+        deadline = Deadline(math.inf) if guarded else None
         blocks = torch.split(SONG, 7000, dim=-1)
         stream = ready.stream(blocks, 44_100, samples=SONG.shape[-1], deadline=deadline)
         return torch.cat(list(stream), dim=-1)
