@@ -6,13 +6,12 @@ import functools
 import itertools
 import logging
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from my_submission import audio, costs, passes, planner, separators
+from my_submission import audio, passes, planner, separators
 from my_submission.audio import SongFormat
 from my_submission.budget import Deadline, Guard
 from my_submission.careful import Careful, infer
@@ -22,6 +21,7 @@ from my_submission.errors import CheckpointError, ConfigError, SongError
 from my_submission.helper import Helper, Run
 from my_submission.lanes import Lanes, Tap, Turn
 from my_submission.level import Level
+from my_submission.load import TRIAL_RATE_HZ, TRIAL_S, Copies, Load
 from my_submission.omissions import Omission
 from my_submission.planner import Plan
 from my_submission.progress import Report, Work
@@ -30,16 +30,6 @@ from my_submission.registry import did_you_mean
 from my_submission.separators import Chunking, Separator
 
 logger = logging.getLogger(__name__)
-
-OVERHEAD, TAIL = 0.03, 0.01
-"""Seconds for a second of audio that all but the members' own work takes, and the part of it that
-follows the last chunk; until they are measured."""
-
-TAIL_S = 60.0
-"""When the last chunk is separated, at most this much audio has yet to be blended and filtered."""
-
-TRIAL_S, TRIAL_RATE_HZ = 5.0, 44_100
-"""Length and rate of the song with which that is measured."""
 
 
 class Demixer:
@@ -78,9 +68,7 @@ class Demixer:
         asked: Callable[[int], None] = lambda index: None,
         contention: Contention | None = None,
     ) -> None:
-        self._contention = contention
-        self._slowdown = 1.0
-        self._overhead, self._tail = (OVERHEAD, TAIL) if contention is not None else (0.0, 0.0)
+        self._load = Load(contention)
         self._unusable: dict[str, str] = {}
         self._wrapped: list[Careful] = []
         self.recipe = recipe
@@ -155,8 +143,7 @@ class Demixer:
         members is measured. Of what goes wrong only the log tells: songs find out what a member
         is worth.
         """
-        if self._contention is not None:
-            self._contention.restart()
+        self._load.restart()
         for index, separator in enumerate(self._separators):
             if separator is None:
                 continue
@@ -169,23 +156,15 @@ class Demixer:
                 logger.info("%s: fails at once: %s", self.recipe.members[index].name, error)
             self.asked(-1)
         try:
-            self._measure_overhead()
+            self._load.measure(self._try_without_work)
         except Exception as error:  # then it is guessed
             logger.info("the work around the members cannot be measured: %s", error)
-
-    def _measure_overhead(self) -> None:
-        """Measure the work around the members, and how much of it follows the last chunk."""
-        asked_s = [time.perf_counter()]
-        whole_s = costs.idle_s(lambda: self._try_without_work(asked_s))
-        took_s, tail_s = (time.perf_counter() - asked_s[at] for at in (0, -1))
-        self._overhead = whole_s / TRIAL_S
-        self._tail = self._overhead * tail_s / took_s
 
     def _try_without_work(self, asked_s: list[float]) -> None:
         """Separate a song of noise by members that only copy it, and note when they are asked."""
         twin = copy.copy(self)
-        twin.asked, twin.costs, twin._contention = _nobody, list(self.costs), None
-        twin._separators = [one and _Copies(one, asked_s) for one in self._separators]
+        twin.asked, twin.costs, twin._load = lambda index: None, list(self.costs), Load(None)
+        twin._separators = [one and Copies(one, asked_s) for one in self._separators]
         noise = torch.randn(2, round(TRIAL_S * TRIAL_RATE_HZ)) / 10
         blocks = torch.split(noise, audio.BLOCK, dim=-1)
         for _ in twin.stream(
@@ -251,12 +230,9 @@ class Demixer:
                         sample_rate_hz=sample_rate_hz, channels=channels, frames=samples
                     )
                 if deadline is not None and form is not None:
-                    self._look_at_the_load()
-                    if self._contention is not None:
-                        self._contention.restart()
+                    self._load.begin_song()
                     plan = self.plan(form, budget_s=deadline.remaining_s)
-                    tail_s = self._tail * min(form.seconds, TAIL_S) * self._slowdown
-                    tail_s = min(tail_s, deadline.remaining_s / 2)
+                    tail_s = min(self._load.tail_s(form.seconds), deadline.remaining_s / 2)
                     guard = self._guard(plan, deadline.earlier(tail_s), form)
                 song = Lanes(
                     self.recipe,
@@ -283,13 +259,13 @@ class Demixer:
             form: of the song.
             budget_s: seconds that it may take, on this machine as busy as it was of late.
         """
-        budget_s -= self._overhead * form.seconds * self._slowdown
+        budget_s -= self._load.around_s(form.seconds)
         able = zip(self.costs, self._separators, strict=True)
         return planner.plan(
             self.recipe,
             [cost if separator else None for cost, separator in able],
             lambda index, setting: self._work(index, setting, form),
-            budget_s=budget_s / self._slowdown,
+            budget_s=budget_s / self._load.slowdown,
             memory_bytes=self._memory_bytes,
         )
 
@@ -326,18 +302,13 @@ class Demixer:
         """How many full chunks a member's work on a song amounts to."""
         return self._part(index, form) * self.chunks(index, setting, form)
 
-    def _look_at_the_load(self) -> None:
-        """Update how busy the machine is, by the latest time in which this process worked."""
-        if self._contention is not None:
-            self._slowdown = self._contention.slowdown() or self._slowdown
-
     def _guard(self, plan: Plan, deadline: Deadline, form: SongFormat) -> Guard:
         """Make the guard that keeps the time of one song."""
         return Guard(
             deadline,
             [self.chunks(index, plan.settings[index], form) for index in plan.priority],
             [
-                self.costs[index].chunk_s * self._part(index, form) * self._slowdown
+                self.costs[index].chunk_s * self._part(index, form) * self._load.slowdown
                 for index in plan.priority
             ],
         )
@@ -393,7 +364,7 @@ class Demixer:
         parts = [self._part(index, form) if short else 1.0 for index in everyone]
         return Work(
             [self.chunks(index, plan.settings[index], form, short=short) for index in everyone],
-            [parts[index] * self.costs[index].chunk_s * self._slowdown for index in everyone],
+            [parts[index] * self.costs[index].chunk_s * self._load.slowdown for index in everyone],
             form.seconds,
             report,
         )
@@ -404,46 +375,12 @@ class Demixer:
         A cost in the guard is part measured in this song, with its load, and part expected,
         with the load of before: each is turned into that of an idle machine by its own load.
         """
-        slowdown = self._slowdown
-        if self._contention is not None:
-            slowdown = self._contention.slowdown() or slowdown
+        slowdown = self._load.now()
         learnt = zip(plan.priority, guard.costs_s, guard.kept, strict=True)
         for index, chunk_s, kept in learnt:
             known_s = self.costs[index].chunk_s
             part = self._part(index, form)
             expected_s = kept * known_s if kept else 0.0
-            measured_s = chunk_s - expected_s * part * self._slowdown
+            measured_s = chunk_s - expected_s * part * self._load.slowdown
             idle_s = expected_s + measured_s / slowdown / part
             self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)
-
-
-def _nobody(index: int) -> None:
-    """Note of no member that it is asked."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Copies:
-    """Answers at once, in the shape of another separator's answers."""
-
-    inner: Separator
-    asked_s: list[float]
-
-    @property
-    def stems(self) -> tuple[str, ...]:
-        return self.inner.stems
-
-    @property
-    def sample_rate_hz(self) -> int | None:
-        return self.inner.sample_rate_hz
-
-    @property
-    def chunking(self) -> Chunking:
-        return self.inner.chunking
-
-    @property
-    def normalises(self) -> str:
-        return separators.wanted_level(self.inner)
-
-    def separate(self, chunks: Tensor) -> Tensor:
-        self.asked_s.append(time.perf_counter())
-        return chunks[:, None].expand(-1, len(self.stems), -1, -1) / len(self.stems)
