@@ -282,12 +282,15 @@ def test_a_member_that_does_not_return_costs_no_more_than_the_rest_of_its_song(
     stems = separated(ready, budget_s=5.0)
 
     torch.testing.assert_close(stems[0, :, -RATE_HZ:], SONG[:, -RATE_HZ:] / 4, rtol=0, atol=2e-6)
-    torch.testing.assert_close(stems[0, :, :6800], SONG[:, :6800] / 10, rtol=0, atol=2e-6)
     assert "was not done in time" in caplog.text
-    assert "from second 0.9 on, the song gets shares of the mixture" in caplog.text
     (omission,) = ready.omissions
     assert (omission.member, omission.reason) == ("", "it was not done in time")
-    assert omission.part == pytest.approx(0.7, abs=0.02)
+    # What had arrived by then stays, which depends on the machine.
+    assert 2 / 3 < omission.part < 1
+    kept = round((1 - omission.part) * SONG.shape[-1])
+    torch.testing.assert_close(stems[0, :, :kept], SONG[:, :kept] / 10, rtol=0, atol=2e-6)
+    second = f"{kept / RATE_HZ:.1f}"
+    assert f"from second {second} on, the song gets shares of the mixture" in caplog.text
 
 
 class FullOnce(Memory):

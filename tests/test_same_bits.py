@@ -231,6 +231,7 @@ class Unsteady(FakeTime):
 def test_a_predictor_answers_alike_at_any_time(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     clock = Unsteady(seed)
     monkeypatch.setattr(predictor_, "Deadline", lambda limit_s: Deadline(limit_s, clock=clock))
+    monkeypatch.setattr(predictor_, "Contention", lambda: None)  # of this machine, not of the clock
     monkeypatch.setattr(costs_, "measure", lambda *_, **__: Cost(chunk_s=1.0))
     ready = Predictor(recipe.parse("filters", FILTERS))
     assert isinstance(ready._demixer, Demixer)

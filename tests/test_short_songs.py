@@ -120,7 +120,7 @@ def test_the_guard_counts_with_the_same_costs(
     clock: FakeTime, slowdown: float, seconds: float, part: float
 ) -> None:
     ready = demixer(clock, contention=Load(slowdown))
-    ready._look_at_the_load()
+    ready._load.begin_song()
     plan = ready.plan(form(seconds), budget_s=100)
 
     guard = ready._guard(plan, Deadline(100, clock=clock), form(seconds))
@@ -162,7 +162,7 @@ def test_a_load_that_changes_within_a_song_changes_no_cost(
 ) -> None:
     load = Load(before)
     ready = demixer(clock, contention=load)
-    ready._look_at_the_load()
+    ready._load.begin_song()
     plan = ready.plan(form(3), budget_s=100)
     guard = ready._guard(plan, Deadline(100, clock=clock), form(3))
     asked, never = plan.priority[0], plan.priority[-1]
@@ -189,8 +189,8 @@ def test_a_member_of_which_nothing_was_known_is_known_once_it_has_worked(clock: 
 def test_on_a_busy_machine_the_plan_is_that_of_less_time(
     clock: FakeTime, seconds: float, share: float
 ) -> None:
-    idle, busy = demixer(clock), demixer(clock, contention=Load(4.0))
-    busy._look_at_the_load()
+    idle, busy = (demixer(clock, contention=Load(times)) for times in (1.0, 4.0))
+    busy._load.begin_song()
     budget_s = share * Guard.MARGIN * idle.plan(form(seconds), budget_s=10_000).expected_s
 
     plan = busy.plan(form(seconds), budget_s=4 * budget_s)

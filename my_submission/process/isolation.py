@@ -293,7 +293,7 @@ class Isolated:
                     continue  # left over from a song that was given up
                 if frame.header["kind"] == "progress":
                     if report is not None:
-                        report(Progress(**frame.header["event"]))
+                        report(_continued(Progress(**frame.header["event"]), part))
                     continue
                 self.omissions = (*before, *_omissions(frame, part))
                 if frame.header["kind"] == "done":
@@ -361,6 +361,21 @@ class Isolated:
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+
+def _continued(event: Progress, part: float) -> Progress:
+    """Turn the progress of a child into that of the whole song.
+
+    Args:
+        event: what the child says.
+        part: how much of the song the child was given, the rest being done.
+
+    >>> _continued(Progress(stage="separating", done=0.5, audio_s=10.0), 0.25).done
+    0.875
+    """
+    return dataclasses.replace(
+        event, done=1 - part * (1 - event.done), audio_s=event.audio_s / part
+    )
 
 
 def _end_s(left_s: float) -> float:
