@@ -5,6 +5,10 @@ Others see the audio mirrored at its ends.
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+TINY = 1e-6
+"""Where the windows of all frames are smaller, samples are divided by this: it is -120 dB."""
 
 
 def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Tensor:
@@ -54,3 +58,66 @@ def istft(spectrum: Tensor, frame: int, hop: int, samples: int) -> Tensor:
         length=samples,
     )
     return audio.reshape(*spectrum.shape[:-2], samples)
+
+
+def frames_of(audio: Tensor, frame: int, hop: int) -> Tensor:
+    """Transform the last axis; the first frame begins with the audio, and the last ends with it.
+
+    Args:
+        audio: ``(..., samples)``, a whole number of hops.
+        frame: length of the window in samples.
+        hop: distance of two frames in samples.
+
+    Returns:
+        Complex ``(..., frame // 2 + 1, (samples - frame) // hop + 1)``.
+    """
+    spectrum = torch.stft(
+        audio.reshape(-1, audio.shape[-1]),
+        n_fft=frame,
+        hop_length=hop,
+        window=torch.hann_window(frame, device=audio.device),
+        center=False,
+        return_complex=True,
+    )
+    return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])
+
+
+def from_frames(spectrum: Tensor, frame: int, hop: int) -> Tensor:
+    """Undo :func:`frames_of`, but for the very first sample, on which the window is zero.
+
+    Args:
+        spectrum: complex ``(..., bins, frames)``.
+        frame: as it was, four hops.
+        hop: as it was.
+
+    Returns:
+        ``(..., samples)``.
+
+    >>> audio = torch.randn(2, 3, 1024, generator=torch.Generator().manual_seed(0))
+    >>> again = from_frames(frames_of(audio, 64, 16), 64, 16)
+    >>> torch.allclose(again[..., 1:], audio[..., 1:], atol=1e-4)
+    True
+    """
+    frames = spectrum.shape[-1]
+    samples = (frames - 1) * hop + frame
+    # With three silent frames at either end istft divides by the windows of all frames that there
+    # could be over a sample, and gives all samples back, after the first hop.
+    audio = istft(F.pad(spectrum, (3, 3)), frame, hop, samples + 2 * hop)[..., hop:][..., :samples]
+    return audio / of_frames(hop, audio.shape[-1]).to(audio).clamp(min=TINY)
+
+
+def of_frames(hop: int, samples: int) -> Tensor:
+    """The part that the frames of a chunk have in all frames over each of its ``samples``.
+
+    Frames are Hann windows of four hops, applied twice; the sum of their squares is 1.5. In the
+    first and the last three hops frames of the neighbours have the rest.
+
+    >>> of_frames(1, 8)
+    tensor([0.0000, 0.1667, 0.8333, 1.0000, 1.0000, 1.0000, 0.8333, 0.1667])
+    """
+    squared = torch.hann_window(4 * hop, dtype=torch.float64).square().reshape(4, hop)
+    rise = squared.cumsum(dim=0).flatten()[: 3 * hop] / 1.5
+    part = torch.ones(samples, dtype=torch.float64)
+    part[: 3 * hop] = rise
+    part[samples - 3 * hop :] -= rise
+    return part.float()

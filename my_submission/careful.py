@@ -12,6 +12,7 @@ What can go wrong, and what happens then, each logged once per song:
 Where a member has no answer, the estimate stays what it was: see :mod:`my_submission.lanes`.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -192,7 +193,7 @@ class Careful:
 
 def in_shorter_chunks(separator: Separator, length: int, chunks: Tensor) -> Tensor:
     """Separate chunks by asking for shorter ones, of a length that the separator accepts too."""
-    cut = separator.chunking.shortened(length)
+    cut = dataclasses.replace(separator.chunking.shortened(length), lead=0)  # it is in the chunk
     overlap = OverlapAdd(separator, groups=len(chunks), chunking=cut)
     return torch.cat([overlap.push(chunks), overlap.finish()], dim=-1)
 

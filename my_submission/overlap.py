@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.stft import of_frames
 from my_submission.separators import Chunking, Separator
 
 Done = Callable[[int], None]
@@ -70,7 +71,8 @@ class OverlapAdd:
         self._offset = offset
         self._skip_silence = skip_silence
         self._blocks: list[Tensor] = []
-        self._pending = torch.zeros(groups, 2, self._cut.silence)
+        self._pending = torch.zeros(groups, 2, self._cut.lead + self._cut.silence)
+        self._lead = self._cut.lead  # samples of it that are still to be dropped
         self._past = torch.zeros(groups, 2, 0)
         # What earlier chunks have left of the next one's samples, and with what weight.
         self._total = torch.zeros(groups, len(separator.stems), 2, 0)
@@ -96,7 +98,7 @@ class OverlapAdd:
                 finished.extend(self._add(piece))
             self._advance(advance)
             waiting -= advance
-        return torch.cat(finished, dim=-1)
+        return self._without_lead(torch.cat(finished, dim=-1))
 
     def finish(self) -> Tensor:
         """Return all samples that are still owed; nothing can be pushed afterwards."""
@@ -115,8 +117,14 @@ class OverlapAdd:
                 piece = torch.roll(piece, -((self._cut.chunk - samples) // 2), dims=-1)
             finished.extend(self._add(piece, samples if last else None))
             if last:
-                return torch.cat(finished, dim=-1)
+                return self._without_lead(torch.cat(finished, dim=-1))
             self._advance(advance)
+
+    def _without_lead(self, stems: Tensor) -> Tensor:
+        """Drop what comes before the song."""
+        dropped = min(self._lead, stems.shape[-1])
+        self._lead -= dropped
+        return stems[..., dropped:]
 
     def _last(self, samples: int) -> Tensor:
         """Fill what is left of the song up to a chunk, ``(groups, 2, chunk)``, unless ragged."""
@@ -207,6 +215,8 @@ def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
     # From 1 / most, not from 0: no sample may have a total weight of zero.
     ramp = torch.arange(1, kept + 1).clamp(max=most) / most
     window = F.pad(torch.minimum(ramp, ramp.flip(0)), (cut.context, cut.context))
+    if cut.frame_hop and cut.chunk - cut.hop == 3 * cut.frame_hop:
+        window = of_frames(cut.frame_hop, cut.chunk)
     middle = cut.chunk // 2
     if first:
         window[:middle] = 1

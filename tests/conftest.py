@@ -7,7 +7,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,16 @@ def unfilled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks are built without random weights, which take longer than all else."""
     for name in ("uniform_", "kaiming_uniform_", "xavier_uniform_"):
         monkeypatch.setattr(torch.nn.init, name, lambda weights, *_, **__: weights)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the tests of a file share is freed after the last of them: networks are large."""
+    yield
+    for name in dir(request.module):
+        cached = getattr(request.module, name)
+        if hasattr(cached, "cache_clear") and cached.__module__ == request.module.__name__:
+            cached.cache_clear()
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def simulated(seed: int, lacked: Callable[[], bool]) -> tuple[float, float, bool
     rng = np.random.default_rng(seed)
     clock = FakeTime()
     ready = random_demixer(rng, clock)
-    budget_s, samples = rng.uniform(3, 60), int(rng.integers(3000, 15_000))
+    budget_s, samples = rng.uniform(1.5, 30), int(rng.integers(1500, 7500))
     blocks = torch.split(torch.ones(2, samples), 3000, dim=-1)
     deadline = Deadline(budget_s, clock=clock)
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,7 +229,10 @@ class Unsteady(FakeTime):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_predictor_answers_alike_at_any_time(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_a_predictor_answers_alike_at_any_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
+) -> None:
+    monkeypatch.setenv("DEMIX_COSTS", str(tmp_path / "costs.json"))  # not what others have measured
     clock = Unsteady(seed)
     monkeypatch.setattr(predictor_, "Deadline", lambda limit_s: Deadline(limit_s, clock=clock))
     monkeypatch.setattr(predictor_, "Contention", lambda: None)  # of this machine, not of the clock

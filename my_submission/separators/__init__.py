@@ -47,6 +47,10 @@ class Chunking:
             always given context, and those of KUIELab.
         centred: besides, such chunks are moved back by half of what is too long, so that there
             is song on both sides of what counts. Needs a context of 0.
+        lead: samples of silence before the song, for networks whose first frames begin there.
+        frame_hop: of an STFT with frames of four hops, if a chunk is a row of whole frames and
+            neighbours overlap by three hops. They are then joined as the inverse STFT joins
+            frames, by squared windows, so that the seam is that of one long row of frames.
     """
 
     chunk: int
@@ -58,10 +62,14 @@ class Chunking:
     ragged: bool = False
     padded: bool = False
     centred: bool = False
+    lead: int = 0
+    frame_hop: int = 0
 
     def __post_init__(self) -> None:
         if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
+        if self.frame_hop and self.context:
+            raise ValueError(f"chunks of whole frames have no context, got {self}")
         if self.every_hop and self.context and not self.padded:
             raise ValueError(f"chunks with context that begin at every hop are padded, got {self}")
         if self.centred and (self.context or self.ragged or not self.every_hop):
@@ -84,6 +92,7 @@ class Chunking:
         >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
         [1, 1, 2, 3]
         """
+        samples += self.lead
         if self.every_hop:
             return max(-(-(samples + offset) // self.hop), 1)
         samples += 2 * self.silence
@@ -109,6 +118,8 @@ class Chunking:
         """
         context = self.context * chunk // self.chunk // self.step * self.step
         hop = (chunk - 2 * context) * 7 // 8 // self.step * self.step
+        if self.frame_hop:
+            hop = chunk - 3 * self.frame_hop
         return dataclasses.replace(self, chunk=chunk, hop=max(hop, 1), context=context, shorter=())
 
     def fitted(self, samples: int) -> Chunking:
@@ -123,7 +134,8 @@ class Chunking:
         >>> [cut.fitted(samples).chunk for samples in (20, 30, 31, 61)]
         [30, 30, 60, 100]
         """
-        enough = [length for length in self.shorter if length >= samples + 2 * self.silence]
+        around = self.lead + 2 * self.silence + 3 * self.frame_hop
+        enough = [length for length in self.shorter if length >= samples + around]
         return self.shortened(min(enough)) if enough else self
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.spleeter_unet import SpleeterUNet, prepared, renamed
-from models.stft import istft, stft
+from models.stft import frames_of, from_frames
 from my_submission import execution
 from my_submission.errors import ConfigError
 from my_submission.execution import Placed
@@ -59,14 +59,16 @@ class Spleeter:
     networks: tuple[Callable[[Tensor], Tensor], ...]
     above: str = "average"
     sample_rate_hz: int = 44_100
-    # A centred STFT of 511 hops has 512 frames. Context and cross-fade (0.74 s and 0.37 s) are
-    # multiples of the hop, so that every chunk uses the same grid of frames.
+    # As in the original: the first frame ends where the song begins, a network hears 512 frames
+    # at a time and none of them twice, and the last of them are filled up with silence.
     chunking: Chunking = Chunking(
-        chunk=(FRAMES - 1) * FRAME_HOP,
-        hop=431 * FRAME_HOP,
-        context=32 * FRAME_HOP,
+        chunk=(FRAMES + 3) * FRAME_HOP,
+        hop=FRAMES * FRAME_HOP,
         step=FRAME_HOP,
-        shorter=((FRAMES // 2 - 1) * FRAME_HOP, (FRAMES // 4 - 1) * FRAME_HOP),
+        every_hop=True,
+        lead=FRAME,
+        frame_hop=FRAME_HOP,
+        shorter=((FRAMES // 2 + 3) * FRAME_HOP, (FRAMES // 4 + 3) * FRAME_HOP),
     )
 
     @property
@@ -76,11 +78,11 @@ class Spleeter:
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`my_submission.separators.Separator`."""
-        spectrum = stft(chunks, FRAME, FRAME_HOP)
+        spectrum = frames_of(chunks, FRAME, FRAME_HOP)
         masks = self.masks(spectrum.abs())
         whole = self.above == "average"  # then masks sum to 1
         answers = [
-            istft(spectrum * self._extended(mask), FRAME, FRAME_HOP, chunks.shape[-1])
+            from_frames(spectrum * self._extended(mask), FRAME, FRAME_HOP)
             for mask in (masks[:-1] if whole else masks)
         ]
         if whole:
