@@ -90,7 +90,7 @@ def as_deezer(song: NDArray[np.float64], separator: Spleeter) -> NDArray[np.floa
 
 def blockwise(heard: NDArray[np.float32], network: Any) -> NDArray[np.float64]:
     """Magnitudes of a stem, 512 frames at a time."""
-    blocks = torch.from_numpy(heard).split(512, dim=1)
+    blocks = torch.split(torch.from_numpy(heard), 512, dim=1)
     with torch.inference_mode():
         answers = [network(block[None])[0] * block for block in blocks]
     return torch.cat(answers, dim=1).double().numpy()
@@ -99,7 +99,7 @@ def blockwise(heard: NDArray[np.float32], network: Any) -> NDArray[np.float64]:
 def streamed(separator: Spleeter, song: Tensor) -> Tensor:
     """Separate ``(2, samples)`` on the path of a user's song."""
     overlap = OverlapAdd(separator)
-    blocks = [overlap.push(block[None]) for block in song.split(70_000, dim=-1)]
+    blocks = [overlap.push(block[None]) for block in torch.split(song, 70_000, dim=-1)]
     return torch.cat([*blocks, overlap.finish()], dim=-1)[0]
 
 
