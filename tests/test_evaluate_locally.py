@@ -20,6 +20,7 @@ import soundfile
 import evaluate_locally
 from evaluator import run as books
 from my_submission import threads
+from my_submission import workers as side_by_side
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
 from my_submission.errors import ConfigError
 from my_submission.omissions import EVERY_MEMBER, Omission
@@ -91,7 +92,7 @@ def separated(monkeypatch: pytest.MonkeyPatch) -> Separated:
         lengths_s: Mapping[str, float],
         environment: Mapping[str, str],
         jobs: int,
-        finish: evaluate_locally.Finish,
+        finish: side_by_side.Finish,
     ) -> dict[str, float]:
         del jobs
         done.environment = environment
@@ -435,12 +436,12 @@ def test_a_worker_tells_the_time_and_the_omissions_of_a_song(
         model.omissions = (Omission(member=name, part=1.0, reason="it failed"),)
 
     ready = SimpleNamespace(model=model, separate_music_file=separate_music_file)
-    monkeypatch.setattr(evaluate_locally, "wrapper", lambda: ready)
-    monkeypatch.setattr(evaluate_locally, "on_signals", lambda action: None)
+    monkeypatch.setattr(side_by_side, "wrapper", lambda: ready)
+    monkeypatch.setattr(side_by_side, "on_signals", lambda action: None)
 
-    monkeypatch.setattr(evaluate_locally, "progress_parts", parts)
+    monkeypatch.setattr(side_by_side, "progress_parts", parts)
 
-    spent_s, omissions = evaluate_locally.work("a", 1)
+    spent_s, omissions = side_by_side.work("a", 1)
 
     assert spent_s >= 0
     assert parts == [0.0, 0.5]
