@@ -1,6 +1,8 @@
-"""The STFT as most separators use it: periodic Hann, centred frames, silence beyond the ends.
+"""The STFT with a periodic Hann window, as most separators use it.
 
-Others see the audio mirrored at its ends.
+:func:`stft` has centred frames, with silence beyond the ends of the audio or a mirror of it.
+:func:`frames_of` has only frames that lie in the audio, for chunks that are parts of one long row
+of frames.
 """
 
 import torch

@@ -30,7 +30,7 @@ class Deadline:
         self._end_s = clock() + budget_s
 
     def earlier(self, by_s: float) -> "Deadline":
-        """A moment so many seconds before."""
+        """This deadline, moved forward by ``by_s`` seconds."""
         return Deadline(self.remaining_s - by_s, clock=self.clock)
 
     @property

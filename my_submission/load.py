@@ -58,7 +58,7 @@ class Load:
         self.restart()
 
     def around_s(self, audio_s: float) -> float:
-        """Seconds that the work around the members takes for so many seconds of audio."""
+        """Seconds that the work around the members takes for ``audio_s`` seconds of audio."""
         return self._overhead * audio_s * self.slowdown
 
     def tail_s(self, audio_s: float) -> float:

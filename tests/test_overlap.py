@@ -143,6 +143,42 @@ def test_streaming_equals_whole_songs(chunking: Chunking, samples: int) -> None:
     )
 
 
+@given(
+    samples=st.integers(1, 150),
+    block=st.sampled_from([1, 7, 150]),
+    batch=st.integers(1, 3),
+    offset=st.sampled_from([0, 3, 8]),
+    cut=st.sampled_from(
+        [
+            Chunking(chunk=28, hop=16, every_hop=True, lead=16, frame_hop=4),
+            Chunking(chunk=28, hop=8, every_hop=True, lead=16, frame_hop=4),
+            Chunking(chunk=20, hop=16, lead=5),
+        ]
+    ),
+)
+def test_silence_before_a_song_and_seams_of_frames_do_not_show(
+    samples: int, block: int, batch: int, offset: int, cut: Chunking
+) -> None:
+    song = noise(2, 2, samples)
+    offset = min(offset, cut.hop - 1)
+
+    class Counts(Copies):
+        calls = 0
+
+        def separate(self, chunks: Tensor) -> Tensor:
+            Counts.calls += len(chunks)
+            assert chunks.shape[-1] == cut.chunk
+            return super().separate(chunks)
+
+    overlap = OverlapAdd(Counts(cut), groups=2, batch=batch, offset=offset, skip_silence=False)
+    parts = [overlap.push(part) for part in torch.split(song, block, dim=-1)]
+    stems = torch.cat([*parts, overlap.finish()], dim=-1)
+
+    assert stems.shape == (2, 3, 2, samples)
+    torch.testing.assert_close(stems[:, 0], song, rtol=0, atol=2e-6)
+    assert Counts.calls == 2 * cut.count(samples, offset)
+
+
 @given(batch=st.integers(1, 5), groups=st.integers(1, 6), samples=st.integers(1, 200))
 def test_no_more_chunks_than_a_batch_are_separated_at_once(
     batch: int, groups: int, samples: int

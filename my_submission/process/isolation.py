@@ -212,7 +212,8 @@ class Isolated:
                     self._look(child, deadline.remaining_s)
                 return
             except LateError:
-                break
+                logger.warning("the separating process is not ready after %.0f s", limit_s)
+                return
             except LostError as error:
                 self._raise_refusal()
                 culprit = self._lose(str(error))
@@ -220,7 +221,7 @@ class Isolated:
                 blind += 1
             else:
                 self._losses[culprit] = CONVICTED
-        logger.warning("the separating process is not ready after %.0f s", limit_s)
+        logger.warning("no separating process gets ready; each song tries again")
 
     def _child_without(self, without: frozenset[int]) -> Child:
         """Return a child that leaves exactly these members out; start it if need be.
@@ -379,7 +380,7 @@ def _continued(event: Progress, part: float) -> Progress:
 
 
 def _end_s(left_s: float) -> float:
-    """When a child must be done that has so many seconds left; see :class:`Order`."""
+    """When a child with ``left_s`` seconds left must be done; see :class:`Order`."""
     if left_s == math.inf:
         return math.inf
     return time.monotonic() + left_s - max(EARLY * left_s, EARLY_S)

@@ -59,8 +59,8 @@ class Spleeter:
     networks: tuple[Callable[[Tensor], Tensor], ...]
     above: str = "average"
     sample_rate_hz: int = 44_100
-    # As in the original: the first frame ends where the song begins, a network hears 512 frames
-    # at a time and none of them twice, and the last of them are filled up with silence.
+    # As in the original: the first frame ends where the song begins, each network sees 512 frames
+    # at a time without any overlap, and the last block is filled up with silence.
     chunking: Chunking = Chunking(
         chunk=(FRAMES + 3) * FRAME_HOP,
         hop=FRAMES * FRAME_HOP,
