@@ -119,6 +119,7 @@ class Predictor:
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
         """Separate as :meth:`separate_music_file` does, but in ``budget_s`` seconds."""
         check_array(mixed_sound_array)
+        self.omissions = ()
         started_s = time.monotonic()
         deadline = Deadline(budget_s)
         frames = mixed_sound_array.reshape(len(mixed_sound_array), -1)
