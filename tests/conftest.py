@@ -1,5 +1,6 @@
 """What all tests share. The only place where anything global is set."""
 
+import contextlib
 import os
 
 # Threads that wait for each other spin: beside other work, they take ten times the processor time
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.onnx_graphs import field
+from tests.waiting import until
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
@@ -32,6 +34,27 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What separators cost: measured once for all tests, not kept for the user."""
     return tmp_path_factory.mktemp("costs") / "costs.json"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests find an empty home, and end all processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("XDG_CACHE_HOME", raising=False)
+        patch.delenv("XDG_CONFIG_HOME", raising=False)
+        yield
+    until(lambda: not running_children())
+
+
+def running_children() -> list[str]:
+    """Command lines of the processes that this one has started, but for Python's own helper."""
+    found = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            with contextlib.suppress(OSError):  # it has just ended
+                found.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+    return [words for words in found if words and "resource_tracker" not in words]
 
 
 @pytest.fixture(autouse=True)
