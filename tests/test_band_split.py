@@ -12,6 +12,8 @@ from models import trainable
 from models.time_mixing import LAYERS, Convolution
 from models.trainable.band_split import FRAME, FRAME_HOP, ZONES, BandSplit, Zone, heard, reach
 
+pytestmark = pytest.mark.engine
+
 STEMS = ("bass", "drums", "other")
 
 every_time = pytest.mark.parametrize("time", LAYERS)

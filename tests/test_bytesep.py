@@ -25,6 +25,8 @@ from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.bytesep import CHANNELS, SEGMENT, SONGS, STRIDE, constant
 
+pytestmark = pytest.mark.engine
+
 GOLDEN = Path(__file__).parent / "golden" / "bytesep.npz"
 VARIANTS = ("subband", "ismir2021", "mobilenet")
 CONSTANTS = [

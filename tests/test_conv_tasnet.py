@@ -9,6 +9,8 @@ from torch import Tensor
 from my_submission import separators
 from my_submission.separators.conv_tasnet import ConvTasNet
 
+pytestmark = pytest.mark.engine
+
 
 @functools.cache
 def network() -> ConvTasNet:

@@ -36,6 +36,8 @@ from tools.golden.danna_sep import (
     magnitudes,
 )
 
+pytestmark = pytest.mark.engine
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

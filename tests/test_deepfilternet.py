@@ -13,6 +13,8 @@ from my_submission.separators import deepfilternet
 from my_submission.separators.deepfilternet import DeepFilterNet
 from my_submission.weights import checkpoints
 
+pytestmark = pytest.mark.engine
+
 
 @functools.cache
 def network() -> DeepFilterNet:

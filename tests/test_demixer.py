@@ -19,6 +19,8 @@ from my_submission.errors import OutputError, SongError
 from my_submission.separators import Chunking
 from tests.plain import once
 
+pytestmark = pytest.mark.engine
+
 
 @dataclass(frozen=True)
 class Copies:

@@ -26,6 +26,8 @@ from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.demucs_v2 import CHANNELS, FULL, NETWORK, SEGMENT, SONG, STEP
 
+pytestmark = pytest.mark.engine
+
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS: dict[str, dict[str, Any]] = {
     "v1": {"resample": False, "epsilon": 0.0},

@@ -25,6 +25,8 @@ from my_submission.weights.readers import Contents
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 
+pytestmark = pytest.mark.engine
+
 NARROW = {"channels": 4, "rescale": 0}
 """Without the rescaling of first weights, which is slow and which loaded ones replace."""
 

@@ -26,6 +26,8 @@ from my_submission.separators import Separator
 from tests.fake_time import FakeTime
 from tests.plain import once
 
+pytestmark = pytest.mark.engine
+
 RATE_HZ = 44_100
 # So short that the members are asked for their shortest chunks.
 SONG = 0.1 * torch.randn(2, 5 * RATE_HZ // 2, generator=torch.Generator().manual_seed(0))

@@ -19,6 +19,8 @@ from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr
 from training.gates import Example, of_examples
 from training.moments import MIXTURE, Moments, answer, shares_of
 
+pytestmark = pytest.mark.engine
+
 SIGNALS = ("a/dialog", "b/dialog", MIXTURE, "dialog")
 
 

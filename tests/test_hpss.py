@@ -10,6 +10,8 @@ import torch
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import hpss
 
+pytestmark = pytest.mark.engine
+
 
 def sine_and_clicks() -> torch.Tensor:
     """Two seconds of a tone at 440 Hz and four clicks, ``(2, 2, samples)``: apart, in stereo."""

@@ -15,6 +15,8 @@ from my_submission.errors import ConfigError
 from training import losses
 from training.losses import Loss
 
+pytestmark = pytest.mark.engine
+
 Audio = NDArray[np.float64]
 
 TERMS: list[dict[str, Any]] = [{"name": "wave_l1", "weight": 2}, {"name": "magnitude_l1"}]

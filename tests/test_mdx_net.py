@@ -24,6 +24,8 @@ from my_submission.weights.onnx_session import open_session
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 
+pytestmark = pytest.mark.engine
+
 GOLDEN = Path(__file__).parent / "golden"
 HOP = 16
 MIXER = seeded.state({"linear.weight": (8, 10)})

@@ -22,6 +22,8 @@ from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.open_unmix import HIDDEN, SONG, STRIDE, Prefixed
 
+pytestmark = pytest.mark.engine
+
 GOLDEN = Path(__file__).parent / "golden" / "open_unmix.npz"
 
 

@@ -14,6 +14,8 @@ from my_submission.errors import SongError
 from my_submission.predictor import Predictor
 from tests.plain import once
 
+pytestmark = pytest.mark.engine
+
 
 @functools.cache
 def predictor(name: str = "mdx_equal_shares") -> Predictor:

@@ -35,6 +35,8 @@ from evaluator.preflight import (
 from evaluator.preflight.graded import Graded
 from evaluator.songs import STEMS
 
+pytestmark = pytest.mark.engine
+
 RATE_HZ = 22_050
 SAMPLES = 64_000  # a little less than 3 s
 SONGS = ("one", "two")

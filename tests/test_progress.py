@@ -20,6 +20,8 @@ from my_submission.progress import LOADING, SEPARATING, Progress, Together, Work
 from my_submission.separators import Chunking, Separator
 from tests.fake_time import FakeTime
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture
 def clock() -> FakeTime:

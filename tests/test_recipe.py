@@ -11,6 +11,8 @@ from my_submission import recipe, tracks
 from my_submission.demixer import Demixer
 from my_submission.errors import ConfigError
 
+pytestmark = pytest.mark.engine
+
 MEMBER: dict[str, Any] = {"separator": "hpss", "gives": {"effect": ["percussive"]}}
 
 GOOD: dict[str, Any] = {

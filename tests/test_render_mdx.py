@@ -28,6 +28,8 @@ from training.render import (
     sound,
 )
 
+pytestmark = pytest.mark.engine
+
 FRAMES = 400
 """What the stand-in for the vocoder makes of every clip: 2 s."""
 

@@ -12,6 +12,8 @@ from models.phases import Phases
 from models.rewrites import Attention, Convolution, Decoder, Encoder, attend, rewrite
 from models.spleeter_unet import SpleeterUNet, prepared
 
+pytestmark = pytest.mark.engine
+
 
 class Scale(nn.Module):
     def __init__(self, channels: int) -> None:

@@ -26,6 +26,8 @@ from my_submission.predictor import Predictor
 from my_submission.separators import Chunking
 from tests.fake_time import FakeTime
 
+pytestmark = pytest.mark.engine
+
 RATE_HZ = 16_000
 
 

@@ -12,6 +12,8 @@ from my_submission.overlap import OverlapAdd
 from my_submission.separators import Chunking, Separator
 from tools.golden import narrow
 
+pytestmark = pytest.mark.engine
+
 every_separator = pytest.mark.parametrize("name", separators.names())
 
 

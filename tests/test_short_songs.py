@@ -15,6 +15,8 @@ from my_submission.demixer import Demixer
 from my_submission.separators import Chunking
 from tests.fake_time import FakeTime
 
+pytestmark = pytest.mark.engine
+
 RATE_HZ = 8_000
 COSTS_S = [2.0, 1.0, 3.0, 2.5, 0.5, 1.5]
 """Of full chunks of the members of cdx_default."""

@@ -10,6 +10,8 @@ from my_submission import separators
 from my_submission.overlap import OverlapAdd
 from my_submission.separators import Separator
 
+pytestmark = pytest.mark.engine
+
 GOLDEN_DB = {"conv_tasnet": 13.12, "deepfilternet": 10.91}
 """SDR of the dialog that each finds; the mixture itself has 0.81 dB."""
 

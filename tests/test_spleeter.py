@@ -19,6 +19,8 @@ from my_submission.separators.spleeter import STEMS, Spleeter
 from my_submission.weights import checkpoints
 from tools.golden import seeded
 
+pytestmark = pytest.mark.engine
+
 
 @functools.cache
 def spleeter() -> Spleeter:

@@ -23,6 +23,8 @@ from training.config import Optimiser, Run
 from training.ema import Average
 from training.optimiser import optimiser_of
 
+pytestmark = pytest.mark.engine
+
 STEMS = ("drums", "rest")
 PATIENCE_S = 600
 """To import torch, and to train a little, on a slow and busy machine."""

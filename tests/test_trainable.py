@@ -14,6 +14,8 @@ from models.bytesep_mobilenet import MobileNet
 from models.chunked import Chunked
 from my_submission.separators import Chunking
 
+pytestmark = pytest.mark.engine
+
 STEMS = ("bass", "drums", "other")
 SMALL: dict[str, dict[str, Any]] = {
     "band_split": {"features": 8, "layers": 2},

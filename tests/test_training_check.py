@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from training.__main__ import main
 from training.checks import fingerprints, labels, listening, samples, spectra, twins
 
+pytestmark = pytest.mark.engine
+
 RATE_HZ = 16_000
 SECONDS = 9
 MDX = ("vocals", "drums", "bass", "other")

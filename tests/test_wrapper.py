@@ -341,6 +341,7 @@ def module(**variables: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_the_module_runs_on_the_server(
     write_song: WriteSong, dataset: Path, predictions: Path
 ) -> None:
