@@ -123,7 +123,7 @@ def test_songs_count_by_their_length(clock: FakeTime, events: list[Progress]) ->
     clock.now_s = 210.0
     together.update("short", 1.0)
     together.update("long", 0.5)
-    together.update("long", 0.2)  # by a second process that begins anew
+    together.update("long", 0.2)  # by a second process that starts again
 
     assert [event.done for event in events[1:]] == pytest.approx([0, 0.25, 0.625, 0.625])
     assert math.isnan(events[1].remaining_s)
@@ -168,7 +168,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[[], T
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock))
     monkeypatch.setattr(progress, "REFRESH_S", 1e6)
 
-    def open_() -> Terminal:  # in the test itself: between its fixtures pytest captures anew
+    def open_() -> Terminal:  # in the test itself: pytest captures again after its fixtures
         opened = Terminal()
         monkeypatch.setattr(sys, "stderr", opened)
         return opened
@@ -229,7 +229,7 @@ def test_between_two_events_the_bar_goes_on(
 # A whole song
 
 SCALE = 32
-"""Chunks and the song are so many times as short as real ones: there are as many of them."""
+"""Chunks and the song are shorter than real ones by this factor, so their number is the same."""
 
 SONG_S = 120
 

@@ -17,7 +17,7 @@ from my_submission.weights.npm import npm_command
 from my_submission.weights.register import Checkpoint
 
 REACH_S = 6.0
-"""A place that has not answered after so many seconds cannot be reached."""
+"""Seconds after which a place that has not answered counts as out of reach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
