@@ -5,6 +5,8 @@
 of frames.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,15 +31,7 @@ def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Ten
     >>> torch.allclose(istft(stft(audio, 64, 16), 64, 16, 1000), audio, atol=1e-6)
     True
     """
-    spectrum = torch.stft(
-        audio.reshape(-1, audio.shape[-1]),
-        n_fft=frame,
-        hop_length=hop,
-        window=torch.hann_window(frame, device=audio.device),
-        pad_mode=pad_mode,
-        return_complex=True,
-    )
-    return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])
+    return _transform(audio, frame, hop, pad_mode=pad_mode)
 
 
 def istft(spectrum: Tensor, frame: int, hop: int, samples: int) -> Tensor:
@@ -73,15 +67,7 @@ def frames_of(audio: Tensor, frame: int, hop: int) -> Tensor:
     Returns:
         Complex ``(..., frame // 2 + 1, (samples - frame) // hop + 1)``.
     """
-    spectrum = torch.stft(
-        audio.reshape(-1, audio.shape[-1]),
-        n_fft=frame,
-        hop_length=hop,
-        window=torch.hann_window(frame, device=audio.device),
-        center=False,
-        return_complex=True,
-    )
-    return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])
+    return _transform(audio, frame, hop, center=False)
 
 
 def from_frames(spectrum: Tensor, frame: int, hop: int) -> Tensor:
@@ -123,3 +109,16 @@ def of_frames(hop: int, samples: int) -> Tensor:
     part[: 3 * hop] = rise
     part[samples - 3 * hop :] -= rise
     return part.float()
+
+
+def _transform(audio: Tensor, frame: int, hop: int, **frames: Any) -> Tensor:
+    """Transform the last axis; ``frames`` say where the first and the last one are."""
+    spectrum = torch.stft(
+        audio.reshape(-1, audio.shape[-1]),
+        n_fft=frame,
+        hop_length=hop,
+        window=torch.hann_window(frame, device=audio.device),
+        return_complex=True,
+        **frames,
+    )
+    return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])
