@@ -153,9 +153,13 @@ def become_worker(environment: Mapping[str, str], parent: int, parts: Parts) -> 
 
 
 def on_signals(action: Callable[[int, FrameType | None], object]) -> None:
-    """Choose what happens to this process when somebody wants it to end."""
+    """Choose what happens to this process when somebody wants it to end.
+
+    A shell starts jobs in the background with Ctrl-C ignored; then it stays ignored.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, action)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, action)
 
 
 def leave(*_: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 
 # Threads that wait for each other spin: beside other work, they take ten times the processor time
 # of one thread, in this process and in those that it starts.
@@ -25,6 +26,9 @@ from tests.waiting import until
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
+
+# A shell starts jobs in the background with Ctrl-C ignored, and so would be what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read when onnxruntime is imported, which otherwise leaves files in the user's cache.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

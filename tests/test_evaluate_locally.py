@@ -116,7 +116,11 @@ def evaluate(out: Path, *words: str | Path) -> int:
 
 @contextlib.contextmanager
 def started(
-    out: Path, *words: str | Path, hold: str | None = None, isolate: str = "0"
+    out: Path,
+    *words: str | Path,
+    hold: str | None = None,
+    isolate: str = "0",
+    background: bool = False,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run the script in a session of its own, so that its group can be interrupted.
 
@@ -125,10 +129,12 @@ def started(
         words: further arguments.
         hold: songs that are never finished.
         isolate: whether another process separates.
+        background: start it as a shell starts a job in the background.
     """
+    shell = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"] if background else []
     script = ["evaluate_locally.py"] if hold is None else ["-m", "tests.held_evaluation"]
     process = subprocess.Popen(
-        [sys.executable, *script, "--output", str(out), *map(str, words)],
+        [*shell, sys.executable, *script, "--output", str(out), *map(str, words)],
         cwd=ROOT,
         env=os.environ
         | {
@@ -801,6 +807,20 @@ def test_an_interruption_before_any_work_is_quiet(four_songs: Path, out: Path) -
     assert process.returncode == 130
     assert said == "stopped; songs that are finished stay: go on with --resume\n"
     assert not files(out / "mdx" / "predictions")
+
+
+@pytest.mark.process
+def test_a_run_in_the_background_does_not_mind_an_interruption_of_the_terminal(
+    four_songs: Path, out: Path
+) -> None:
+    with started(out, "--data", four_songs, *SHARES, background=True) as process:
+        until(lambda: workers(out))
+
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=BOUND_S)
+
+    assert process.returncode == 0
+    assert files(out / "mdx" / "predictions") == stems_of(["s1", "s2", "s3", "s4"])
 
 
 @pytest.mark.process
