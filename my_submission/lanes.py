@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from my_submission import audio
 from my_submission.blend import Chain
 from my_submission.careful import ANSWERED
+from my_submission.doubt import Trust
 from my_submission.errors import OutputError
 from my_submission.level import Level, Normaliser
 from my_submission.overlap import Done
@@ -81,7 +82,12 @@ class Lanes:
         self._recipe = recipe
         self._channels = channels
         groups = len(audio.pairs_of(channels))
-        able = {turn.member.name for turn in turns if turn.separator} & set(planned)
+        # One that may be doubted is added to what the others would make without it.
+        able = {
+            turn.member.name
+            for turn in turns
+            if turn.separator and turn.member.name in planned and not turn.member.doubt
+        }
         chains = {}
         for stem in recipe.track.stems:
             givers = recipe.givers(stem)
@@ -193,6 +199,9 @@ class _Stage:
         self._queue: list[tuple[Tensor, Tensor]] = []
         self._waiting = torch.zeros(groups, 1 + len(lanes), 2, 0)
         self._answered = torch.zeros(groups, len(asked), 0)
+        self._trust: Trust | None = None
+        if turn.member.doubt:
+            self._trust = Trust(turn.member.doubt, sample_rate_hz, groups)
         separator = turn.separator
         if separator is None:
             return
@@ -204,6 +213,7 @@ class _Stage:
         self._careful = ANSWERED in own
         self._into = audio.Resampler(sample_rate_hz, rate_hz, groups * 2)
         self._back = audio.Resampler(rate_hz, sample_rate_hz, groups * len(self._parts) * 2)
+        self._held = torch.zeros(groups, len(self._parts), 2, 0)
         self._normaliser = Normaliser(separator, level, groups)
         self._passes = Passes(
             separator,
@@ -238,7 +248,8 @@ class _Stage:
         stems = self._back.push(self._gives(self._normaliser.back(rest)), last=True)
         # Two conversions of the rate may gain or lose a sample at the end.
         owed = self._waiting.shape[-1] + sum(lanes.shape[-1] for lanes, _ in self._queue)
-        return self._join(F.pad(stems, (0, owed - stems.shape[-1])))
+        owed -= self._held.shape[-1]
+        return self._join(F.pad(stems, (0, owed - stems.shape[-1])), last=True)
 
     def _heard(self, lanes: Tensor) -> Tensor:
         """What the member hears, ``(groups, 2, samples)``."""
@@ -248,8 +259,14 @@ class _Stage:
         """Sum the separator's stems to those of the track."""
         return torch.stack([stems[:, parts].sum(dim=1) for parts in self._parts], dim=1)
 
-    def _join(self, stems: Tensor) -> tuple[Tensor, Tensor]:
+    def _join(self, stems: Tensor, *, last: bool = False) -> tuple[Tensor, Tensor]:
         """Bring answers and the lanes that waited for them together."""
+        if self._trust:
+            stems = torch.cat([self._held, stems], dim=-1)
+            whole = (
+                stems.shape[-1] if last else stems.shape[-1] // self._trust.cell * self._trust.cell
+            )
+            stems, self._held = stems[..., :whole], stems[..., whole:]
         samples = stems.shape[-1]
         if samples:
             lanes, answered = zip(*self._queue, strict=True) if self._queue else ((), ())
@@ -277,6 +294,8 @@ class _Stage:
         mine = answered.new_zeros(len(answered), 1, answered.shape[-1])
         if stems is not None:
             mine = mine + 1 if sure is None else sure
+            if self._trust:
+                mine = mine * self._believed(self._trust, lanes, answered, stems, mine)
         fallback = self._share * self._heard(lanes)
         given = list(self._chains)
         result = [lanes[:, 0]]
@@ -291,6 +310,22 @@ class _Stage:
                 estimate = self._changed(name, estimate, answer, mine, lanes[:, 0], answered)
             result.append(estimate)
         return torch.stack(result, dim=1), torch.cat([answered, mine], dim=1)
+
+    def _believed(
+        self, trust: Trust, lanes: Tensor, answered: Tensor, stems: Tensor, mine: Tensor
+    ) -> Tensor:
+        """How much my answer counts where others could stand in, ``(groups, 1, samples)``."""
+        others = torch.ones_like(mine)
+        for chain in self._chains.values():
+            before = [number for number, name in enumerate(self._asked) if name in chain.givers]
+            if not before:
+                return others
+            others = others.minimum(answered[:, before].amax(dim=1, keepdim=True))
+        doubt = self._turn.member.doubt
+        assert doubt is not None
+        answer = stems[:, list(self._chains).index(doubt.stem)]
+        difference = others * mine * (answer - lanes[:, 1 + self._names.index(doubt.stem)])
+        return 1 - others * (1 - trust.of(difference, lanes[:, 0]))
 
     def _sure(self, stems: Tensor | None) -> Tensor | None:
         """How much of each sample is answered, ``(groups, 1, samples)``; None: all of it."""

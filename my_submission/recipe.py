@@ -21,6 +21,8 @@ A recipe is a TOML file in my_submission/recipes/ or anywhere else:
         { passes = 1 },
         { passes = 4, polarity = true, swap = true, gain_db = 0.2 },
     ]
+    doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when the others count in its place;
+                                       # see doubt.py
 
     [[blends]]                         # what to make of exactly these members' answers
     stem = "vocals"
@@ -58,6 +60,7 @@ from typing import Any
 
 from my_submission import tables, tracks
 from my_submission.blend import Blend, blended
+from my_submission.doubt import Doubt
 from my_submission.errors import ConfigError
 from my_submission.gate import Gate
 from my_submission.leak import Leak
@@ -111,6 +114,7 @@ class Member:
         minus: stems of earlier members that are subtracted from the mixture it hears.
         options: arguments of the separator.
         settings: at least one.
+        doubt: when the members before it count in its place; None: never.
     """
 
     name: str
@@ -119,6 +123,7 @@ class Member:
     minus: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: tuple[Setting, ...] = (Setting(),)
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +175,7 @@ class Recipe:
             if names.count(name) > 1:
                 raise ConfigError(f"{where} has two members named {name!r}; give one a name")
         self._check_minus(where)
+        self._check_doubts(where)
         self._check_tables(where)
 
     def _check_minus(self, where: str) -> None:
@@ -182,6 +188,24 @@ class Recipe:
                     f"{', '.join(sorted(unknown))}, which no earlier member gives"
                 )
             known |= member.gives.keys()
+
+    def _check_doubts(self, where: str) -> None:
+        """Raise unless members that may be doubted come after all that they are compared with."""
+        for number, member in enumerate(self.members):
+            if member.doubt is None:
+                continue
+            if member.doubt.stem not in member.gives:
+                raise ConfigError(
+                    f"{where}: member {member.name!r} is doubted for its {member.doubt.stem!r}, "
+                    f"which it does not give{did_you_mean(member.doubt.stem, list(member.gives))}"
+                )
+            for later in self.members[number + 1 :]:
+                if both := sorted(later.gives.keys() & member.gives.keys()):
+                    raise ConfigError(
+                        f"{where}: member {member.name!r} may be doubted, so it must come after "
+                        f"all that give the same stems, but {later.name!r} gives {both[0]!r}, "
+                        "too; move it down"
+                    )
 
     def _check_tables(self, where: str) -> None:
         """Raise unless blends, shares and gates speak of members and stems that there are."""
@@ -313,6 +337,8 @@ def _member(table: Any, where: str) -> Member:
         )
         if not entry["settings"]:
             raise ConfigError(f"{at} must have at least one entry, or be left out")
+    if "doubt" in entry:
+        entry["doubt"] = tables.record(Doubt, entry["doubt"], f"{where}: doubt")
     return Member(**entry)
 
 
