@@ -83,9 +83,10 @@ class Trust:
         Returns:
             From 0 to 1, ``(groups, 1, samples)``.
         """
+        if not mixture.shape[-1]:
+            return mixture[:, :1]
         cells = (torch.split(signal, self.cell, dim=-1) for signal in (difference, mixture))
-        parts = [self._judged(*cell) for cell in zip(*cells, strict=True)]
-        return torch.cat(parts, dim=-1) if parts else mixture[:, :1]
+        return torch.cat([self._judged(*cell) for cell in zip(*cells, strict=True)], dim=-1)
 
     def _judged(self, difference: Tensor, mixture: Tensor) -> Tensor:
         """Judge one cell by the song so far, with a fade from the judgement before."""
