@@ -6,6 +6,7 @@ busy it was when they were measured; see :mod:`my_submission.contention`.
 """
 
 import dataclasses
+import gc
 import json
 import logging
 import math
@@ -204,6 +205,7 @@ class Peak:
     """
 
     def __init__(self) -> None:
+        gc.collect()  # garbage that is freed later would hide what is needed
         self._cuda = torch.cuda.is_available()
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()

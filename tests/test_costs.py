@@ -1,5 +1,6 @@
 """Costs are measured once per machine, and never stand in the way."""
 
+import gc
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -152,6 +153,21 @@ def test_memory_is_what_is_needed_at_work() -> None:
     cost = costs.measure(Hungry(FakeClock()))
 
     assert 150e6 < cost.memory_bytes < 400e6
+
+
+def test_garbage_of_before_does_not_hide_what_is_needed() -> None:
+    garbage: list[object] = [torch.ones(100_000_000)]  # 400 MB
+    garbage.append(garbage)
+    del garbage
+
+    @dataclass
+    class Collecting(Fake):
+        def separate(self, chunks: Tensor) -> Tensor:
+            gc.collect()
+            torch.ones(50_000_000)  # 200 MB
+            return super().separate(chunks)
+
+    assert costs.measure(Collecting(FakeClock())).memory_bytes > 150e6
 
 
 def test_the_cpu_has_a_name(tmp_path: Path) -> None:
