@@ -6,10 +6,10 @@ The planner compares choices by it; and it says what an optional member that is 
 from my_submission.recipe import Recipe, Setting
 
 UNKNOWN_DB = 1.0
-"""Score of a stem that a member gives, if nobody measured it: better than none."""
+"""Score of a stem that a member gives, if it was not measured: better than none."""
 
 SLIGHT_DB = 0.01
-"""What another member is worth if nobody measured it."""
+"""What another member is worth if that was not measured."""
 
 Choice = tuple[Setting | None, ...]
 """A setting for each member of a recipe, in their order; None for one that does not work."""
@@ -33,7 +33,7 @@ def measured(recipe: Recipe) -> bool:
 
 
 def _stem_db(recipe: Recipe, stem: str, choice: Choice) -> float:
-    """What one stem is expected to score; nothing if nobody gives it."""
+    """What one stem is expected to score; 0 if no member gives it."""
     givers = {
         member.name: setting.gain_db
         for member, setting in zip(recipe.members, choice, strict=True)

@@ -161,7 +161,7 @@ def test_of_a_missing_member_nothing_is_logged(caplog: pytest.LogCaptureFixture)
     assert not caplog.records
 
 
-def test_without_its_file_nobody_asks_for_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_file_the_package_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "demucs.htdemucs", None)
 
     assert Demixer(parsed(WHOLE)).absent == ("htdemucs",)
@@ -260,7 +260,7 @@ def test_what_a_missing_member_would_add_is_said(file: Path) -> None:
     assert optional.advice(parsed(WHOLE)) == ""
 
 
-def test_a_gain_that_nobody_measured_is_not_named() -> None:
+def test_a_gain_that_was_not_measured_is_not_named() -> None:
     text = WHOLE.replace("sdr_db = 7.0\n", "")
 
     assert optional.advice(parsed(text)) == (

@@ -161,7 +161,7 @@ def test_optional_weights_that_are_missing_are_worth_a_note(repository: SmallRep
     assert "fetch recommended, and commit the file, under Git LFS if it is larger than 5 MB" in text
 
 
-def test_a_loss_that_nobody_measured_is_not_named(repository: SmallRepository) -> None:
+def test_a_loss_that_was_not_measured_is_not_named(repository: SmallRepository) -> None:
     repository.describe({**ABSENT, "gain_db": None})
     repository.commit()
 
