@@ -36,8 +36,9 @@ from evaluator.run import SAMPLE, Run
 from evaluator.scoring import score_folder
 from evaluator.songs import choose, detect_track, find_songs
 from evaluator.summary import summarise
-from my_submission import progress, recipe, threads, tracks
+from my_submission import optional, progress, recipe, threads, tracks
 from my_submission.budget import TIME_VARIABLE, UNLIMITED
+from my_submission.commands import note
 from my_submission.errors import ConfigError, DemixError
 from my_submission.omissions import Omission
 from my_submission.workers import separate
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names beyond the terminal's encoding
     try:
-        for track, chosen in runs(options):
+        wanted = runs(options)
+        for advice in dict.fromkeys(optional.advice(chosen) for _, chosen in wanted):
+            note(advice)
+        for track, chosen in wanted:
             evaluate(track, chosen, options)
     except (DemixError, EvaluationError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -117,11 +121,14 @@ def runs(options: argparse.Namespace) -> list[tuple[str, recipe.Recipe]]:
 
 def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> None:
     """Separate, score and report one track."""
+    absent = optional.absent(chosen)
+    # Not as it is written: songs that were separated before a file was fetched are not resumed.
+    used = optional.settled(chosen, absent)
     run = Run(
         folder=options.output / track,
         track=track,
         recipe=chosen.name,
-        recipe_sha256=hashlib.sha256(repr(chosen).encode()).hexdigest(),
+        recipe_sha256=hashlib.sha256(repr(used).encode()).hexdigest(),
         data=str(options.data.resolve()) if options.data else "samples",
         limit=time_limit(chosen.track, kept=options.limit),
     )
@@ -146,7 +153,8 @@ def evaluate(track: str, chosen: recipe.Recipe, options: argparse.Namespace) -> 
         lambda name, omissions: run.finish(name, plain(omissions)),
     )
 
-    print(f"{track.upper()}, recipe {chosen.name!r}, {options.data or 'samples'}")
+    without = f" without {', '.join(absent)}" if absent else ""
+    print(f"{track.upper()}, recipe {chosen.name!r}{without}, {options.data or 'samples'}")
     write_scores(run, names)
     print(speed(spent_s, lengths_s, chosen.track.time_limit))
     print()

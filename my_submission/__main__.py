@@ -20,8 +20,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from my_submission import progress, recipe, separators, tracks
-from my_submission.commands import complain, describe, fetch, import_, say, verify
+from my_submission import optional, progress, recipe, separators, tracks
+from my_submission.commands import complain, describe, fetch, import_, note, say, verify
 from my_submission.errors import ConfigError, DemixError, SongError
 
 COMMANDS = {"describe": describe, "fetch": fetch, "verify": verify, "import": import_}
@@ -58,7 +58,10 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m my_submission", description="Separate songs into stems."
     )
     commands = result.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="list separators and recipes, one a line, tab-separated")
+    commands.add_parser(
+        "list",
+        help="list separators, recipes and their optional members, one a line, tab-separated",
+    )
     command = commands.add_parser(
         "plan",
         help="show what a recipe's members cost on this machine, and what is done in which time",
@@ -118,6 +121,7 @@ def plan_(options: argparse.Namespace) -> int:
     if not 1 <= options.seconds <= 100_000:
         raise ConfigError(f"expected --seconds from 1 to 100000, got {options.seconds}")
     chosen = chosen_recipe(options)
+    note(optional.advice(chosen))
     from my_submission import outlook  # imports torch
 
     print("\n".join(outlook.table(chosen, options.seconds)))
@@ -125,13 +129,16 @@ def plan_(options: argparse.Namespace) -> int:
 
 
 def list_() -> int:
-    """Print separators, and recipes with their track and the boards that admit them."""
+    """Print separators, recipes with track and boards, and whether optional members are ready."""
     for name in separators.names():
         print("separator", name, separators.summary(name), sep="\t")
     for name in recipe.names():
         known = recipe.load(name)
         boards = ",".join(known.boards) or "-"
         print("recipe", name, known.track.name, boards, known.summary, sep="\t")
+        for member in known.members:
+            if member.optional:
+                print("optional", name, member.name, describe.state(member), sep="\t")
     return 0
 
 
@@ -142,6 +149,7 @@ def separate(options: argparse.Namespace) -> int:
     bits = options.bits or {"wav": "32f", "flac": "24"}[options.format]
     chosen = chosen_recipe(options)
     jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
+    note(optional.advice(chosen))
 
     with progress.bar(chosen.name):
         # Only now: torch takes seconds to import, and mistakes should not wait for it.

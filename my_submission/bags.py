@@ -6,17 +6,16 @@ Of a bag only those networks are loaded that count for a stem which is asked for
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from my_submission import demucs_networks, hybrid
 from my_submission.errors import ConfigError
-from my_submission.hybrid import Hybrid
 from my_submission.registry import did_you_mean
 from my_submission.separators import distinct
 from my_submission.tracks import ROOT
-from my_submission.weights import checkpoints
-from my_submission.weights.checkpoints import Checkpoint
-from my_submission.weights.register import register
+from my_submission.weights.register import Checkpoint, register
+
+if TYPE_CHECKING:  # to say which files a bag needs must not cost the seconds of torch's import
+    from my_submission.hybrid import Hybrid
 
 LIST = ROOT / "models" / "bags.toml"
 ANY, FAMILIES = "any", ("hf", "npm")
@@ -90,7 +89,11 @@ class Bag:
 def _in_place(families: Sequence[str], member: str, known: Mapping[str, Checkpoint]) -> str:
     """Name the first file of a member that is in place; the first of all if none is."""
     files = [f"demucs_{family}_{member}" for family in families]
-    there = (name for name in files if name in known and known[name].path().is_file())
+    there = (
+        name
+        for name in files
+        if name in known and (known[name].path().is_file() or known[name].imported_path().is_file())
+    )
     return next(there, files[0])
 
 
@@ -123,17 +126,17 @@ def separator(
     *,
     stems: Sequence[str] | None = None,
     segment_s: float | None = None,
-    overlap: float = hybrid.OVERLAP,
+    overlap: float | None = None,
     precision: str = "fp32",
     family: str = "",
-) -> Hybrid:
+) -> "Hybrid":
     """Load the networks of a bag and make a separator of them.
 
     Args:
         bag: which.
         stems: those that are wanted; None: all.
         segment_s: length of the segments; None: as the authors have it.
-        overlap: of a segment, with the next.
+        overlap: of a segment, with the next; None: as the authors have it.
         precision: see :mod:`my_submission.execution`.
         family: of the files, see :meth:`Bag.files`.
 
@@ -141,12 +144,17 @@ def separator(
         CheckpointError: a file is missing, altered or of another network.
         ConfigError: demucs is not installed, or an option is impossible.
     """
+    from my_submission import demucs_networks, hybrid
+    from my_submission.weights import checkpoints
+
     wanted = distinct(list(bag.stems) if stems is None else stems)
     for stem in wanted:
         if stem not in bag.stems:
             raise ConfigError(
                 f"the bag {bag.name!r} does not give {stem!r}{did_you_mean(stem, [*bag.stems])}"
             )
+    if overlap is None:
+        overlap = hybrid.OVERLAP
     if not 0 <= overlap < 1:
         raise ConfigError(f"expected an overlap from 0 to less than 1, got {overlap}")
     files, shares = bag.files(family), bag.shares(wanted)
@@ -184,5 +192,8 @@ def separator(
 
 def _network(entry: Checkpoint, bag: Bag) -> Any:
     """Load one network; nothing of its file stays in memory."""
+    from my_submission import demucs_networks
+    from my_submission.weights import checkpoints
+
     contents = checkpoints.contents(entry)
     return demucs_networks.build(contents, entry.name, bag.stems, renamed=bag.renamed)

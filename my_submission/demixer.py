@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from my_submission import audio, passes, planner, separators
+from my_submission import audio, optional, passes, planner, separators
 from my_submission.audio import SongFormat
 from my_submission.budget import Deadline, Guard
 from my_submission.careful import Careful, infer
@@ -36,19 +36,21 @@ class Demixer:
     """Builds the members of a recipe once and separates any number of songs with them.
 
     Args:
-        recipe: what to do.
+        recipe: what to do. Optional members whose files are missing are left out of it at once.
         forgiving: a member that cannot be built, because its weights are missing or damaged, is
             logged and left out.
         costs: what the members cost on this machine, for planning; without it they are taken to
             cost nothing until they have worked.
-        without: indices of members that are left out.
+        without: indices of members that are left out, in :attr:`recipe`.
         memory_bytes: what a member may need at work, beyond its weights.
         asked: is called with the index of a member before it is built, measured or called, and
             with -1 after.
         contention: of this process, for planning; None takes the machine to be idle.
 
     Attributes:
-        recipe: as given.
+        recipe: as given, without the members that are :attr:`absent`; no other one is optional.
+        absent: names of the optional members whose files are missing. That is no omission;
+            :func:`my_submission.optional.advice` makes a sentence of it.
         asked: as given; may be replaced.
         costs: of each member on an idle machine, corrected by each song.
 
@@ -71,14 +73,15 @@ class Demixer:
         self._load = Load(contention)
         self._unusable: dict[str, str] = {}
         self._wrapped: list[Careful] = []
-        self.recipe = recipe
+        self.absent = optional.absent(recipe)
+        self.recipe = optional.settled(recipe, self.absent)
         self.asked = asked
         self._forgiving = forgiving
         self._memory_bytes = memory_bytes
         self._run: Run = Helper()
         self._separators: list[Separator | None] = []
         self.costs: list[Cost] = []
-        for index, member in enumerate(recipe.members):
+        for index, member in enumerate(self.recipe.members):
             self.asked(index)
             separator = None if index in without else self._build(member)
             self._separators.append(separator)

@@ -11,12 +11,15 @@ It is measured over the song so far, and decided every ten seconds: nothing wait
 song, and its beginning is judged by itself.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from my_submission.errors import ConfigError
+
+if TYPE_CHECKING:  # reading a recipe must not cost the seconds that torch takes to import
+    from torch import Tensor
 
 CELL_S, FADE_S = 10, 1
 """How long one decision holds, and how long it takes to change to the next."""
@@ -65,6 +68,8 @@ class Trust:
     """
 
     def __init__(self, doubt: Doubt, sample_rate_hz: int, groups: int) -> None:
+        import torch
+
         self.cell = CELL_S * sample_rate_hz
         self._doubt = doubt
         self._fade = FADE_S * sample_rate_hz
@@ -83,6 +88,8 @@ class Trust:
         Returns:
             From 0 to 1, ``(groups, 1, samples)``.
         """
+        import torch
+
         if not mixture.shape[-1]:
             return mixture[:, :1]
         cells = (torch.split(signal, self.cell, dim=-1) for signal in (difference, mixture))
@@ -90,6 +97,8 @@ class Trust:
 
     def _judged(self, difference: Tensor, mixture: Tensor) -> Tensor:
         """Judge one cell by the song so far, with a fade from the judgement before."""
+        import torch
+
         self._disputed += difference.double().square().sum(dim=(1, 2))
         self._whole += mixture.double().square().sum(dim=(1, 2))
         parts = (self._disputed / self._whole.clamp(min=TINY)).tolist()

@@ -20,7 +20,8 @@ def table(recipe: Recipe, song_s: float) -> list[str]:
         song_s: length of the song.
 
     Returns:
-        Lines for people: costs of the members, then a line for each limit that changes the plan.
+        Lines for people: costs of the members, and of optional ones whether they are ready; then a
+        line for each limit that changes the plan.
 
     Raises:
         CheckpointError: a member's weights are missing or damaged.
@@ -28,12 +29,19 @@ def table(recipe: Recipe, song_s: float) -> list[str]:
     demixer = Demixer(recipe, costs=Costs.at_home())
     form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=round(song_s * RATE_HZ))
     lines = [f"{'member':<16}{'s per s of audio':>18}{'memory in MB':>14}{'batch':>7}"]
-    for index, member in enumerate(recipe.members):
+    at_work = demixer.recipe.members
+    places = {member.name: index for index, member in enumerate(at_work)}
+    for member in recipe.members:
+        if member.name in demixer.absent:
+            lines.append(f"{member.name:<16}{'-':>18}{'-':>14}{'-':>7}  optional, missing")
+            continue
+        index = places[member.name]
         cost = demixer.costs[index]
         chunks = demixer.chunks(index, member.settings[0], form)
         ratio = cost.chunk_s * chunks / song_s
         lines.append(
             f"{member.name:<16}{ratio:>18.3f}{cost.memory_bytes / 1e6:>14.0f}{cost.batch:>7}"
+            + ("  optional, ready" if member.optional else "")
         )
     own = recipe.track.time_limit
     lines += ["", f"{'limit':>6}{'used':>8}  members, first those that pay most"]
@@ -41,7 +49,7 @@ def table(recipe: Recipe, song_s: float) -> list[str]:
     for limit in sorted({*LIMITS, own}):
         plan = demixer.plan(form, budget_s=USED * limit * song_s)
         names = [
-            recipe.members[index].name
+            at_work[index].name
             + (f" x {plan.settings[index].passes}" if plan.settings[index].passes > 1 else "")
             for index in plan.priority
             if index in plan.planned

@@ -17,15 +17,10 @@ from dataclasses import dataclass
 from my_submission.budget import Guard
 from my_submission.costs import Cost
 from my_submission.recipe import Recipe, Setting
+from my_submission.worth import Choice, score_db
 
 MOST = 20_000
 """Choices that are compared; a recipe with more is planned member by member."""
-
-UNKNOWN_DB = 1.0
-"""Score of a stem that a member gives, if nobody measured it: better than none."""
-
-SLIGHT_DB = 0.01
-"""What another member is worth if nobody measured it."""
 
 Chunks = Callable[[int, Setting], float]
 
@@ -91,9 +86,6 @@ def plan(
     )
 
 
-Choice = tuple[Setting | None, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class _Planner:
     """The arguments of :func:`plan`."""
@@ -134,7 +126,7 @@ class _Planner:
         fitting = (choice for choice in choices if self._fits(choice))
         return max(
             fitting,
-            key=lambda choice: (round(self.score_db(choice), 6), -self.seconds(choice)),
+            key=lambda choice: (round(score_db(self.recipe, choice), 6), -self.seconds(choice)),
             default=nothing,
         )
 
@@ -151,29 +143,6 @@ class _Planner:
         if cost is None or math.isnan(cost.chunk_s):
             return 0.0
         return cost.chunk_s * self.chunks(index, setting)
-
-    def score_db(self, choice: Choice) -> float:
-        """Mean over the stems of what a choice is expected to score."""
-        stems = [stem for stem in self.recipe.track.stems if stem != self.recipe.residual]
-        return sum(self._stem_db(stem, choice) for stem in stems) / len(stems)
-
-    def _stem_db(self, stem: str, choice: Choice) -> float:
-        """What one stem is expected to score; nothing if nobody gives it."""
-        givers = {
-            member.name: setting.gain_db
-            for member, setting in zip(self.recipe.members, choice, strict=True)
-            if setting and stem in member.gives
-        }
-        if not givers:
-            return 0.0
-        blend = self.recipe.blend(stem, givers)
-        score_db = blend.sdr_db
-        if score_db is None:
-            score_db = UNKNOWN_DB + SLIGHT_DB * len(givers)
-        # Care with a member counts as much as the member itself does.
-        parts = {name: abs(weight) for name, weight in blend.weights.items()}
-        whole = sum(parts.values()) or 1.0
-        return score_db + sum(parts[name] / whole * gain for name, gain in givers.items())
 
     def ordered(self, choice: Choice) -> tuple[tuple[int, ...], frozenset[int]]:
         """Put members in the order of gain per second; who cannot work costs nothing."""
@@ -207,8 +176,8 @@ class _Planner:
         self, order: tuple[int, ...], index: int, settings: tuple[Setting, ...]
     ) -> float:
         """What a member adds to those before it, for what it costs."""
-        before_db = self.score_db(self._only(order, settings))
-        gain_db = self.score_db(self._only((*order, index), settings)) - before_db
+        before_db = score_db(self.recipe, self._only(order, settings))
+        gain_db = score_db(self.recipe, self._only((*order, index), settings)) - before_db
         return gain_db / max(self._seconds(index, settings[index]), 1e-9)
 
     def _must_wait(self, index: int, waiting: Sequence[int]) -> bool:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from my_submission import audio
+from my_submission import audio, optional
 from my_submission.budget import TIME_VARIABLE, UNLIMITED, Deadline
 from my_submission.contention import Contention
 from my_submission.costs import Costs
@@ -50,6 +50,8 @@ USED = 0.85
 class Predictor:
     """What AIcrowd's wrappers of MDX'23 and CDX'23 expect of a model.
 
+    What optional members of the recipe are missing is logged once, at info level.
+
     Args:
         recipe: decides the track and how it is separated.
         isolate: whether another process does it, so that this one survives whatever goes wrong
@@ -57,6 +59,7 @@ class Predictor:
         setup_s: how long getting ready may take; None leaves that to the environment, too.
 
     Attributes:
+        absent: names of the optional members whose files are missing.
         omissions: what the last song had to do without.
         report: is called with each event of the progress, if it is not None.
 
@@ -69,6 +72,10 @@ class Predictor:
     ) -> None:
         self.omissions: tuple[Omission, ...] = ()
         self.report: Report | None = None
+        self.absent = optional.absent(recipe)
+        if advice := optional.advice(recipe):
+            logger.info("%s", advice)
+        recipe = optional.settled(recipe, self.absent)
         self._demixer: Isolated | Demixer
         if isolated() if isolate is None else isolate:
             self._demixer = Isolated(recipe)

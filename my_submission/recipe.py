@@ -14,6 +14,7 @@ A recipe is a TOML file in my_submission/recipes/ or anywhere else:
     [[members]]
     name = "filters"                   # if not that of the separator; the blends speak of it
     separator = "hpss"
+    optional = false                   # true: left out where its files do not exist
     minus = ["vocals"]                 # hears the mixture without these stems
     gives = { drums = ["percussive"], bass = ["low"] }
     options = { crossover_hz = 200 }   # arguments of the separator
@@ -49,12 +50,18 @@ sum to one, the stems sum to the mixture (to float32 rounding), at any rate, but
 not returned. Where several members
 give a stem and no blend of them is listed, one of more members stands in, scaled; or else their
 mean.
+
+A member with ``optional = true`` is used if its files of weights exist. If one does not, the recipe
+works as if that member, and all blends that name it, were not written down. A file that exists but
+is damaged is an error, as for any other member. The members that are not optional must give every
+stem but the residual, and a member may subtract only stems that one of them gives before it. See
+:mod:`my_submission.optional`.
 """
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +122,8 @@ class Member:
         options: arguments of the separator.
         settings: at least one.
         doubt: when the members before it count in its place; None: never.
+        optional: whether the recipe does without it where its files are missing. It is no part of
+            the ``repr``, by which caches and runs know a recipe: it changes no answer.
     """
 
     name: str
@@ -124,6 +133,7 @@ class Member:
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: tuple[Setting, ...] = (Setting(),)
     doubt: Doubt | None = None
+    optional: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +174,12 @@ class Recipe:
                 f"by no member, but its members give {', '.join(sorted(given)) or 'nothing'}"
                 f"{residual}"
             )
+        required = {stem for member in self.members if not member.optional for stem in member.gives}
+        if alone := given - required:
+            raise ConfigError(
+                f"{where}: only optional members give {', '.join(sorted(alone))}; let one that is "
+                "not optional give it, too"
+            )
         for board in self.boards:
             if board not in self.track.boards:
                 raise ConfigError(
@@ -179,15 +195,22 @@ class Recipe:
         self._check_tables(where)
 
     def _check_minus(self, where: str) -> None:
-        """Raise unless members subtract what comes before them."""
+        """Raise unless members subtract what comes before them, with or without optional ones."""
         known: set[str] = set()
+        required: set[str] = set()
         for member in self.members:
+            subtracts = f"{where}: member {member.name!r} subtracts"
             if unknown := set(member.minus) - known:
                 raise ConfigError(
-                    f"{where}: member {member.name!r} subtracts "
-                    f"{', '.join(sorted(unknown))}, which no earlier member gives"
+                    f"{subtracts} {', '.join(sorted(unknown))}, which no earlier member gives"
+                )
+            if unsure := set(member.minus) - required:
+                raise ConfigError(
+                    f"{subtracts} {', '.join(sorted(unsure))}, which only optional members give "
+                    "before it; let one that is not optional give it before"
                 )
             known |= member.gives.keys()
+            required |= set() if member.optional else member.gives.keys()
 
     def _check_doubts(self, where: str) -> None:
         """Raise unless members that may be doubted come after all that they are compared with."""
@@ -236,6 +259,27 @@ class Recipe:
     def givers(self, stem: str) -> tuple[str, ...]:
         """Names of the members that give ``stem``, in their order."""
         return tuple(member.name for member in self.members if stem in member.gives)
+
+    def without(self, names: Collection[str]) -> "Recipe":
+        """The same recipe without some members, and without all blends that have them.
+
+        Args:
+            names: of members that are optional, or whose stems others give as well.
+
+        Raises:
+            ConfigError: what is left is no recipe.
+        """
+        return replace(
+            self,
+            members=tuple(member for member in self.members if member.name not in names),
+            blends=tuple(one for one in self.blends if one.weights.keys().isdisjoint(names)),
+        )
+
+    def required(self) -> "Recipe":
+        """The same recipe, none of whose members is optional."""
+        return replace(
+            self, members=tuple(replace(member, optional=False) for member in self.members)
+        )
 
     def blend(self, stem: str, names: Iterable[str]) -> Blend:
         """How the answers of exactly the members ``names`` make ``stem``."""
@@ -327,6 +371,7 @@ def _member(table: Any, where: str) -> Member:
     if "minus" in entry:
         entry["minus"] = tables.names(entry["minus"], f"{where}: minus") if entry["minus"] else ()
     tables.kind(entry.get("options", {}), dict, f"{where}: options")
+    tables.kind(entry.get("optional", False), bool, f"{where}: optional")
     if "settings" in entry:
         at = f"{where}: settings"
         entry["settings"] = tables.each(

@@ -19,12 +19,13 @@ import soundfile
 
 import evaluate_locally
 from evaluator import run as books
-from my_submission import threads
+from my_submission import recipe, threads
 from my_submission import workers as side_by_side
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
 from my_submission.errors import ConfigError
 from my_submission.omissions import EVERY_MEMBER, Omission
 from my_submission.progress import SEPARATING, Progress
+from my_submission.weights.register import register
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -573,6 +574,54 @@ def test_another_recipe_is_not_resumed(
     assert "was made with another recipe, 'mdx_equal_shares'" in capsys.readouterr().err
     assert not separated
     assert contents(out) == before
+
+
+@pytest.fixture
+def lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe whose optional member is missing."""
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
+    path = tmp_path / "lacking.toml"
+    path.write_text(
+        (recipe.FOLDER / "mdx_equal_shares.toml").read_text()
+        + '[[members]]\nname = "htdemucs"\nseparator = "demucs_v4"\noptional = true\n'
+        'options = { files = "any" }\ngives = { vocals = ["vocals"] }\n'
+    )
+    return path
+
+
+def test_what_would_add_to_the_scores_is_said_once_and_is_no_omission(
+    music: Path,
+    out: Path,
+    separated: Separated,
+    lacking: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert evaluate(out, "--data", music, "--track", "mdx", "--recipe", lacking) == 0
+
+    said = capsys.readouterr()
+    assert said.err.count("note: htdemucs is not in place") == 1
+    assert "MDX, recipe 'lacking' without htdemucs, " in said.out
+    assert noted(out) == {"a", "b"}
+    assert {row["omissions"] for row in table_of(out)} == {""}
+
+
+def test_songs_of_before_a_file_came_are_not_resumed(
+    music: Path,
+    out: Path,
+    separated: Separated,
+    lacking: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate(out, "--data", music, "--recipe", lacking)
+    separated.clear()
+    file = register()["demucs_v4_955717e8"].path()
+    file.parent.mkdir()
+    file.touch()
+
+    assert evaluate(out, "--data", music, "--resume", "--recipe", lacking) == 2
+
+    assert "was made with another recipe" in capsys.readouterr().err
+    assert not separated
 
 
 def test_other_data_are_not_resumed(

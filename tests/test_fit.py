@@ -248,6 +248,25 @@ def test_what_cannot_be_fitted_is_said(
     assert reason in capsys.readouterr().err
 
 
+def test_nothing_is_fitted_without_an_optional_member(
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
+    source = tmp_path / "mine.toml"
+    source.write_text(
+        (recipe.FOLDER / "cdx_equal_shares.toml").read_text()
+        + '[[members]]\nseparator = "demucs_v4"\noptional = true\noptions = { bag = "cdx23" }\n'
+        'gives = { dialog = ["dialog"] }\n'
+    )
+
+    assert main(["fit", str(source), "--data", str(data)]) == 2
+
+    assert "no weights for 'demucs_v4_97d170e1_" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("leaky")
 def test_stems_that_are_missing_or_too_few_are_named(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]

@@ -142,6 +142,55 @@ def test_weights_that_are_missing_are_found(repository: SmallRepository) -> None
     assert "'net'" in the_one(repository, "weights")
 
 
+ABSENT = {
+    "condition": "missing",
+    "optional": True,
+    "absent": True,
+    "fetch": "recommended",
+    "gain_db": 5.365,
+}
+
+
+def test_optional_weights_that_are_missing_are_worth_a_note(repository: SmallRepository) -> None:
+    repository.describe(ABSENT)
+    repository.commit()
+
+    text = the_one(repository, "weights", NOTE)
+    assert "optional, and missing" in text
+    assert "scores about 5.4 dB less" in text
+    assert "fetch recommended, and commit the file, under Git LFS if it is larger than 5 MB" in text
+
+
+def test_a_loss_that_was_not_measured_is_not_named(repository: SmallRepository) -> None:
+    repository.describe({**ABSENT, "gain_db": None})
+    repository.commit()
+
+    assert "dB" not in the_one(repository, "weights", NOTE)
+
+
+def test_what_missing_weights_were_trained_on_does_not_matter(
+    repository: SmallRepository,
+) -> None:
+    repository.contest(external_dataset_used=False)
+    repository.describe({**ABSENT, "trained_on": ["800 songs"]})
+    repository.commit()
+
+    assert set(found(repository)) == {"weights"}
+
+
+def test_optional_weights_that_are_there_are_looked_at_as_all_others(
+    repository: SmallRepository,
+) -> None:
+    repository.describe({"optional": True, "absent": False, "condition": "Git-LFS pointer"})
+    repository.commit()
+    assert "Git-LFS pointer" in the_one(repository, "weights")
+
+    path = repository.write("models/weights/net.ignored", "weights")
+    repository.describe({"optional": True, "absent": False, "path": str(path)})
+    repository.commit()
+    assert "ignored by git" in the_one(repository, "weights")
+
+
 def test_weights_outside_of_the_repository_are_found(
     repository: SmallRepository, tmp_path: Path
 ) -> None:

@@ -71,6 +71,8 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
         ({"members": [{**MEMBER, "minus": [["effect"]]}]}, "must be a str"),
         ({"members": [{**MEMBER, "separator": 5}]}, "separator must be a str, got 5"),
         ({"members": [{**MEMBER, "options": 5}]}, "options must be a dict"),
+        ({"members": [{**MEMBER, "optional": 1}]}, "member 1: optional must be a bool, got 1"),
+        ({"members": [{**MEMBER, "optional": True}, GOOD["members"][1]]}, "only optional members"),
         ({"summary": 5}, "summary must be a str"),
         ({"residual": None}, "residual must be a str"),
         ({"residual": ["music"]}, "residual must be a str"),
@@ -89,6 +91,29 @@ def test_a_member_cannot_subtract_what_comes_later() -> None:
 
     with pytest.raises(ConfigError, match="subtracts effect, which no earlier member gives"):
         recipe.parse("test", {**GOOD, "members": [second, first]})
+
+
+def test_a_member_cannot_subtract_what_only_an_optional_one_gives_before_it() -> None:
+    first, second = GOOD["members"]
+    again = {**first, "name": "again"}
+
+    with pytest.raises(ConfigError, match="subtracts effect, which only optional members give"):
+        recipe.parse("test", {**GOOD, "members": [{**first, "optional": True}, second, again]})
+
+    recipe.parse("test", {**GOOD, "members": [{**first, "optional": True}, again, second]})
+
+
+def test_whether_a_member_is_optional_is_nothing_that_caches_know() -> None:
+    first, second = GOOD["members"]
+    more = {**first, "name": "more"}
+    one, other = (
+        recipe.parse("test", {**GOOD, "members": [first, second, {**more, "optional": flag}]})
+        for flag in (False, True)
+    )
+
+    assert repr(one) == repr(other)
+    assert one != other
+    assert other.required() == one
 
 
 def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> None:

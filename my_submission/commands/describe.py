@@ -4,11 +4,14 @@ import argparse
 import json
 from typing import Any
 
-from my_submission import recipe, separators, tracks
+from my_submission import optional, recipe, separators, tracks
 from my_submission.errors import CheckpointError
-from my_submission.recipe import Recipe
+from my_submission.recipe import Member, Recipe
 from my_submission.weights.register import Checkpoint, find
-from my_submission.weights.verification import MISSING, examine
+from my_submission.weights.verification import MISSING, OK, UNPINNED, examine
+
+IMPORTED = "imported"
+READY = "ready"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,7 +20,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "describe",
         help="say what would be submitted: track, recipe, boards, and each file of weights",
         description="Print track, recipe, boards and summary of what aicrowd.json and the "
-        "environment submit, and condition, name and path of each file of weights that it uses.",
+        "environment submit, and condition, name and path of each file of weights that it uses. "
+        "Files of members that are optional are marked as such.",
     )
     command.add_argument("--json", action="store_true", help="as one JSON object, with more detail")
 
@@ -25,7 +29,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(options: argparse.Namespace) -> int:
     """Print it."""
     chosen = recipe.chosen(tracks.submitted())
-    weights = [_facts(checkpoint) for checkpoint in used(chosen)]
+    weights = [
+        {**_facts(checkpoint), **_optional(chosen, checkpoint)} for checkpoint in used(chosen)
+    ]
     if options.json:
         table = {
             "track": chosen.track.name,
@@ -39,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     print("recipe", chosen.name, chosen.track.name, ",".join(chosen.boards) or "-", sep="\t")
     for one in weights:
         trained_on = ", ".join(one["trained_on"])
-        print("weights", one["name"], one["condition"], one["path"], trained_on, sep="\t")
+        condition = one["condition"] + (", optional" if one["optional"] else "")
+        print("weights", one["name"], condition, one["path"], trained_on, sep="\t")
     return 0
 
 
@@ -58,6 +65,40 @@ def used(chosen: Recipe) -> list[Checkpoint]:
     return [find(name) for name in dict.fromkeys(names)]
 
 
+def state(member: Member) -> str:
+    """Whether a member's files of weights can be used: "ready", or what is wrong with the first.
+
+    Raises:
+        CheckpointError: the register has no such file.
+        ConfigError: the member refuses its options.
+    """
+    files = map(find, separators.uses(member.separator, member.options))
+    conditions = (_facts(file)["condition"] for file in files)
+    wrong = (one for one in conditions if one not in (OK, UNPINNED, IMPORTED))
+    return next(wrong, READY)
+
+
+def _optional(chosen: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the recipe has to say of one of its files.
+
+    Returns:
+        ``optional``, whether all members that open it are; ``absent``, whether the recipe is used
+        without it for that reason; if it is, ``fetch``, the name under which it is fetched, and
+        ``gain_db``, what its members would add, or None if that is not known.
+    """
+    users = [
+        member
+        for member in chosen.members
+        if checkpoint.name in separators.uses(member.separator, member.options)
+    ]
+    may_lack = all(member.optional for member in users)
+    result: dict[str, Any] = {"optional": may_lack, "absent": may_lack and not checkpoint.exists()}
+    if result["absent"]:
+        result["fetch"] = optional.fetched_as(users[0], checkpoint.name)
+        result["gain_db"] = optional.gain_db(chosen, [member.name for member in users])
+    return result
+
+
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     """What is known of one file, wherever it lies."""
     try:
@@ -67,7 +108,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     else:
         condition, _ = examine(path, checkpoint)
         if condition == MISSING and checkpoint.imported_path().exists():
-            condition, path = "imported", checkpoint.imported_path()
+            condition, path = IMPORTED, checkpoint.imported_path()
         place = str(path.absolute())
     return {
         "name": checkpoint.name,

@@ -5,15 +5,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from my_submission.commands import complain, say
+from my_submission.commands import complain, note, say
 from my_submission.errors import DemixError
 from my_submission.weights.placing import Placer, chosen
-from my_submission.weights.recommended import RECOMMENDED, Recommendation, first_reachable
+from my_submission.weights.recommended import (
+    RECOMMENDED,
+    RECOMMENDED_NAME,
+    Recommendation,
+    first_reachable,
+)
 from my_submission.weights.register import Checkpoint, register
 from my_submission.weights.verification import OK, UNPINNED, examine
-
-RECOMMENDED_NAME = "recommended"
-"""In place of the name of a table."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,6 +40,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="FOLDER|URL",
         help="a folder or a mirror that has the files, or their archives, under published names",
     )
+    command.add_argument(
+        "--if-possible",
+        action="store_true",
+        help="do without a file that cannot be had: a note instead of an error, and status 0",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,10 +59,15 @@ def run(options: argparse.Namespace) -> int:
                     print(f"licence: {checkpoint.licence}", file=sys.stderr)
         except DemixError as error:
             failed += 1
-            complain(str(error))
+            if options.if_possible:
+                reason = str(error).partition("; ")[0]
+                command = f"python -m my_submission fetch {' '.join(options.names)}"
+                note(f"not fetched, which is no fault: {reason}; to try again: {command}")
+            else:
+                complain(str(error))
     if not failed:
         placer.tidy()
-    return 2 if failed else 0
+    return 2 if failed and not options.if_possible else 0
 
 
 def searches(names: Sequence[str], source: str) -> Iterator[Callable[[], Sequence[Checkpoint]]]:

@@ -85,7 +85,7 @@ class Isolated:
     The child is started at once, and gets ready while nobody waits for it.
 
     Args:
-        recipe: what to do.
+        recipe: what to do; see :func:`my_submission.optional.settled` for optional members.
         command: what to start as the child.
         memory: tells when memory is nearly full.
         clock: returns seconds; replaced in tests.

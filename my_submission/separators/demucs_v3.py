@@ -6,9 +6,12 @@ Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX work
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from my_submission import bags
-from my_submission.hybrid import OVERLAP, Hybrid
+
+if TYPE_CHECKING:  # `uses` must not cost the seconds of torch's import
+    from my_submission.hybrid import Hybrid
 
 
 def uses(bag: str = "mdx", stems: Sequence[str] | None = None, files: str = "") -> list[str]:
@@ -20,10 +23,10 @@ def build(
     bag: str = "mdx",
     stems: Sequence[str] | None = None,
     segment_s: float | None = None,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
     precision: str = "fp32",
     files: str = "",
-) -> Hybrid:
+) -> "Hybrid":
     """Load a bag.
 
     Args:
@@ -31,7 +34,7 @@ def build(
             repro_mdx_a_hybrid_only or hdemucs_mmi.
         stems: those that are wanted; None: all. Networks that count for none are not loaded.
         segment_s: length of the segments; None: 44 s, as the authors have it. Memory grows with it.
-        overlap: of a segment, with the next, as a part of it.
+        overlap: of a segment, with the next, as a part of it; None: a quarter, the usual one.
         precision: of the networks, see :mod:`my_submission.execution`.
         files: whose, see :meth:`my_submission.bags.Bag.files`.
 

@@ -6,9 +6,12 @@ Source: Rouard, Massa, Défossez, "Hybrid transformers for music source separati
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from my_submission import bags
-from my_submission.hybrid import OVERLAP, Hybrid
+
+if TYPE_CHECKING:  # `uses` must not cost the seconds of torch's import
+    from my_submission.hybrid import Hybrid
 
 
 def uses(bag: str = "htdemucs", stems: Sequence[str] | None = None, files: str = "") -> list[str]:
@@ -20,10 +23,10 @@ def build(
     bag: str = "htdemucs",
     stems: Sequence[str] | None = None,
     segment_s: float | None = None,
-    overlap: float = OVERLAP,
+    overlap: float | None = None,
     precision: str = "fp32",
     files: str = "",
-) -> Hybrid:
+) -> "Hybrid":
     """Load a bag.
 
     Args:
@@ -32,7 +35,7 @@ def build(
             dialog, effect and music.
         stems: those that are wanted; None: all. Networks that count for none are not loaded.
         segment_s: length of the segments; None: as the networks were trained, 7.8 s.
-        overlap: of a segment, with the next, as a part of it.
+        overlap: of a segment, with the next, as a part of it; None: a quarter, the usual one.
         precision: of the networks, see :mod:`my_submission.execution`.
         files: whose, see :meth:`my_submission.bags.Bag.files`.
 

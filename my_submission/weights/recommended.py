@@ -20,6 +20,10 @@ REACH_S = 6.0
 """Seconds after which a place that has not answered counts as out of reach."""
 
 
+RECOMMENDED_NAME = "recommended"
+"""For ``fetch``, in place of the name of a file."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """One system.
@@ -62,7 +66,7 @@ def first_reachable(
             return file
     places = ", ".join((file.npm and f"npm's {file.npm}") or file.url for file in files)
     raise CheckpointError(
-        f"{wanted.name} cannot be reached within {REACH_S:g} s at any of {places}; "
+        f"{wanted.name} cannot be reached within {REACH_S:g} s; tried {places}; "
         "run the command again with a network, or name a folder that holds the file with --from"
     )
 

@@ -99,6 +99,18 @@ class Checkpoint:
             ) from error
         return Path(str(distribution.locate_file(self.file)))
 
+    def exists(self) -> bool:
+        """Whether the file or what was imported from it is there, in whatever condition.
+
+        A broken link counts as a file that is there, and so does one in a folder that may not be
+        read: opening it says what is wrong.
+        """
+        try:
+            paths = [self.path(), self.imported_path()]
+        except CheckpointError:
+            return False
+        return any(_exists(path) for path in paths)
+
     def imported_path(self) -> Path:
         """Where ``python -m my_submission import`` puts what it has read from the file."""
         return weights_folder() / f"{self.name}.safetensors"
@@ -110,6 +122,17 @@ class Checkpoint:
         if self.folder:
             return f"restore it, for example: git -C {self.folder} checkout -- {self.file}"
         return f"run: python -m my_submission fetch {self.name}"
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is anything at a path, as far as this user may know."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def register(path: Path = REGISTER) -> dict[str, Checkpoint]:

@@ -99,7 +99,7 @@ def _external(described: Description, *, external: bool, asked: bool) -> Iterato
             "the contest asks for the truth, and ranks by it",
             HOW_EXTERNAL,
         )
-    elif external and not strangers and described.weights and not asked:
+    elif external and not strangers and described.submitted and not asked:
         boards = [board for board in own if board in described.boards]
         if boards:
             yield note(
@@ -115,5 +115,5 @@ def _strangers(described: Description, board: str) -> list[str]:
     pattern = ADMITTED.get((described.track, board))
     if pattern is None:
         return []
-    trained_on = dict.fromkeys(name for one in described.weights for name in one.trained_on)
+    trained_on = dict.fromkeys(name for one in described.submitted for name in one.trained_on)
     return [name for name in trained_on if not pattern.search(name)]

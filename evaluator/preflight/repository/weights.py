@@ -10,6 +10,9 @@ from evaluator.preflight.image import Ignored, required
 
 GOOD = ("ok", "no hash published", "imported")
 
+LEAST_DB = 0.05
+"""A loss below it would be printed as 0.0 dB."""
+
 
 def find(checkout: Checkout) -> Iterator[Finding]:
     """Follow each file of weights into the image."""
@@ -28,6 +31,16 @@ def find(checkout: Checkout) -> Iterator[Finding]:
 def _one(checkout: Checkout, weights: Weights, recipe: str) -> Iterator[Finding]:
     """Follow one file."""
     title = f"weights {weights.name!r} of the recipe {recipe!r}"
+    if weights.absent:
+        known = weights.gain_db is not None and weights.gain_db >= LEAST_DB
+        yield note(
+            f"{title} are optional, and missing",
+            "the recipe does without them"
+            + (f", and scores about {weights.gain_db:.1f} dB less" if known else ""),
+            f"run: python -m my_submission fetch {weights.fetch}, and commit the file, under Git "
+            f"LFS if it is larger than {checkout.lfs_limit_bytes / 1e6:.3g} MB",
+        )
+        return
     if weights.condition not in GOOD:
         yield fault(
             f"{title}: {weights.condition}, at {weights.path or 'no place'}",

@@ -1,0 +1,58 @@
+"""`make evaluate` asks for better weights once, and evaluates with or without them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
+]
+
+FETCH, EVALUATE = "-m my_submission fetch --if-possible recommended", "evaluate_locally.py"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile, with an environment that is ready and whose Python only notes its words."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("", "-dev", "-weights", "-demucs"):
+        (tmp_path / f"requirements{name}.txt").touch()
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\n"
+        "with open('words', 'a') as file:\n"
+        "    print(*sys.argv[1:], file=file)\n"
+    )
+    python.chmod(0o755)
+    (tmp_path / ".venv" / "ready").touch()
+    return tmp_path
+
+
+def made(checkout: Path, *words: str) -> list[str]:
+    """What Python was called with by `make evaluate`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    subprocess.run(
+        ["make", "evaluate", *words], cwd=checkout, env=kept, check=True, capture_output=True
+    )
+    lines = (checkout / "words").read_text().splitlines()
+    (checkout / "words").unlink()
+    return [line.strip() for line in lines]
+
+
+def test_weights_are_asked_for_once(checkout: Path) -> None:
+    assert made(checkout) == [FETCH, EVALUATE]
+    assert made(checkout) == [EVALUATE]
+
+
+def test_weights_can_be_left_out(checkout: Path) -> None:
+    assert made(checkout, "WEIGHTS=none") == [EVALUATE]
+    assert made(checkout) == [FETCH, EVALUATE]
