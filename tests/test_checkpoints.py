@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.spleeter_unet import SpleeterUNet, renamed
+from models import gtcrn, spleeter_unet
+from models.gtcrn import GTCRN
+from models.spleeter_unet import SpleeterUNet
 from my_submission.errors import CheckpointError
 from my_submission.separators import trained
 from my_submission.weights import checkpoints, readers, register
@@ -96,7 +98,10 @@ def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
     if checkpoint.format == checkpoints.ONNX_ARCHIVE:
         assert all(opened.get_inputs() for opened in checkpoints.sessions(checkpoint).values())
         return
-    network = SpleeterUNet()
+    network, renamed = {
+        "spleeter_unet": (SpleeterUNet(), spleeter_unet.renamed),
+        "gtcrn": (GTCRN(), gtcrn.renamed),
+    }[checkpoint.network]
 
     checkpoints.fill(network, renamed(checkpoints.load(checkpoint)), checkpoint.name)
 

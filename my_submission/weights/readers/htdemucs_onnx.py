@@ -8,24 +8,21 @@ package demucs like any other of v4.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from my_submission.errors import CheckpointError
-from my_submission.weights import onnx_file, protobuf
+from my_submission.weights import onnx_file
+from my_submission.weights.onnx_file import messages, texts
 from my_submission.weights.readers import Contents, tensors
 
-MODEL_GRAPH, GRAPH_NODE, GRAPH_TENSOR = 7, 1, 5
+GRAPH_NODE = 1
 NODE_INPUT, NODE_NAME, NODE_KIND = 1, 3, 4
-TENSOR_DIMENSION, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW = 1, 2, 8, 9
-FLOAT = 1
-"""Numbers of fields and of a type. Source: onnx.proto of ONNX 1.17."""
+"""Numbers of fields. Source: onnx.proto of ONNX 1.17."""
 
 COMBINED = "onnx::"
 """Begins the names of what the exporter has changed."""
@@ -55,13 +52,13 @@ def read(path: Path) -> Contents:
         CheckpointError: the file is of another network, is damaged, or reaches out of itself.
     """
     onnx_file.check(path)
-    graph = next(_messages(memoryview(path.read_bytes()), MODEL_GRAPH))
-    numbers = dict(_tensor(message) for message in _messages(graph, GRAPH_TENSOR))
+    graph = onnx_file.graph(path)
+    numbers = onnx_file.floats(graph)
     state = {key: value for key, value in numbers.items() if not key.startswith(COMBINED)}
     parts: defaultdict[str, list[Tensor]] = defaultdict(list)
-    for node in _messages(graph, GRAPH_NODE):
-        (where,), (kind,) = _texts(node, NODE_NAME), _texts(node, NODE_KIND)
-        for key in _texts(node, NODE_INPUT):
+    for node in messages(graph, GRAPH_NODE):
+        (where,), (kind,) = texts(node, NODE_NAME), texts(node, NODE_KIND)
+        for key in texts(node, NODE_INPUT):
             if key.startswith(COMBINED) and key in numbers:
                 name, value = _named(where, kind, numbers[key])
                 parts[name].append(value)
@@ -92,25 +89,3 @@ def _named(node: str, kind: str, value: Tensor) -> tuple[str, Tensor]:
     if kind == "Mul" and re.search(r"dconv\.layers\.\d+\.6$", module):
         return f"{module}.scale", value.flatten()
     return f"{module}.{'weight' if kind == 'Mul' else 'bias'}", value.flatten()
-
-
-def _tensor(message: memoryview) -> tuple[str, Tensor]:
-    """Name and numbers of a tensor."""
-    fields = list(protobuf.fields(message))
-    shape = [int(value) for number, value in fields if number == TENSOR_DIMENSION]
-    (name,) = _texts(message, TENSOR_NAME)
-    if dict(fields).get(TENSOR_TYPE) != FLOAT:
-        raise ValueError(f"{name} holds no floats")
-    (raw,) = _messages(message, TENSOR_RAW)
-    return name, torch.from_numpy(np.frombuffer(raw, "<f4").reshape(shape).copy())
-
-
-def _messages(message: memoryview, field: int) -> Iterator[memoryview]:
-    """All values of one field."""
-    for number, value in protobuf.fields(message):
-        if number == field and isinstance(value, memoryview):
-            yield value
-
-
-def _texts(message: memoryview, field: int) -> list[str]:
-    return [bytes(value).decode() for value in _messages(message, field)]
