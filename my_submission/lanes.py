@@ -20,11 +20,11 @@ from my_submission.blend import Chain
 from my_submission.careful import ANSWERED
 from my_submission.doubt import Trust
 from my_submission.errors import OutputError
+from my_submission.finishing import Finishing
 from my_submission.level import Level, Normaliser
 from my_submission.overlap import Done
 from my_submission.passes import Passes
 from my_submission.recipe import Member, Recipe, Setting
-from my_submission.sealing import Sealing
 from my_submission.separators import Separator
 
 SURE = 1e-3
@@ -92,13 +92,20 @@ class Lanes:
         for stem in recipe.track.stems:
             givers = recipe.givers(stem)
             chains[stem] = Chain(stem, recipe.blends, givers, frozenset(able).intersection(givers))
-        self._names = [stem for stem in recipe.track.stems if stem != recipe.residual]
-        self._stages = []
+        names = self._names = [stem for stem in recipe.track.stems if stem != recipe.residual]
+        self._stages: list[_Stage | Finishing] = []
         asked: list[str] = []
-        for turn in turns:
+        finishing: Finishing | None = None
+        for turn in [*turns, None]:
+            if finishing is None and (turn is None or turn.member.doubt):
+                finishing = Finishing(recipe, names, len(asked), sample_rate_hz, groups)
+                self._stages.append(finishing)
+                names = list(recipe.track.stems)
+            if turn is None:
+                break
             stage = _Stage(
                 turn,
-                lanes=self._names,
+                lanes=names,
                 asked=list(asked),
                 chains={stem: chains[stem] for stem in turn.member.gives},
                 share=1 / (len(recipe.track.stems) - len(turn.member.minus)),
@@ -109,9 +116,6 @@ class Lanes:
             )
             self._stages.append(stage)
             asked.append(turn.member.name)
-        self._sealing: Sealing | None = None
-        if recipe.leaks:
-            self._sealing = Sealing(recipe.leaks, recipe.track.stems, sample_rate_hz, groups)
 
     def push(self, block: Tensor) -> Tensor:
         """Map the next ``(channels, samples)`` to the stems that are finished."""
@@ -121,10 +125,7 @@ class Lanes:
         answered = lanes.new_zeros(len(lanes), 0, lanes.shape[-1])
         for stage in self._stages:
             lanes, answered = stage.push(lanes, answered)
-        stems = self._stems(lanes)
-        if self._sealing:
-            stems = self._sealing.push(stems)
-        return audio.from_pairs(stems, self._channels)
+        return self._checked(lanes)
 
     def finish(self) -> Tensor:
         """Return all stems that are still owed."""
@@ -135,26 +136,17 @@ class Lanes:
             lanes, answered = zip(*parts, strict=True)
             late = torch.cat(lanes, dim=-1), torch.cat(answered, dim=-1)
         assert late is not None  # a recipe has a member, or its stems would not be complete
-        stems = self._stems(late[0])
-        if self._sealing:
-            stems = torch.cat([self._sealing.push(stems), self._sealing.finish()], dim=-1)
-        return audio.from_pairs(stems, self._channels)
+        return self._checked(late[0])
 
-    def _stems(self, lanes: Tensor) -> Tensor:
-        """Pick the track's stems, ``(groups, stems, 2, samples)``, from the lanes."""
-        found = dict(zip(self._names, lanes[:, 1:].unbind(1), strict=True))
-        left = lanes[:, 0] - lanes[:, 1:].sum(dim=1)
-        if self._recipe.residual:
-            found[self._recipe.residual] = left
-        for stem, share in self._recipe.consistency.items():
-            found[stem] = found[stem] + share * left
-        for stem, pairs in found.items():
+    def _checked(self, lanes: Tensor) -> Tensor:
+        """Map finished lanes to ``(stems, channels, samples)``, if they can be used."""
+        for stem, pairs in zip(self._recipe.track.stems, lanes[:, 1:].unbind(1), strict=True):
             if not torch.isfinite(pairs).all():
                 raise OutputError(
                     f"recipe {self._recipe.name!r} answered with a NaN or an infinity in the stem "
                     f"{stem!r}; choose another recipe and report this one"
                 )
-        return torch.stack([found[stem] for stem in self._recipe.track.stems], dim=1)
+        return audio.from_pairs(lanes[:, 1:], self._channels)
 
 
 class _Stage:

@@ -31,6 +31,8 @@ A recipe is a TOML file in my_submission/recipes/ or anywhere else:
     mixture = 0.02                     # the mixture's own weight
     sdr_db = 5.1                       # measured on validation songs; decides what is planned
 
+    consistency_above_hz = 4000        # only what they leave above it is shared; 0 or none: all
+
     [consistency]                      # shares in what the stems leave of the mixture
     drums = 0.2
 
@@ -149,6 +151,7 @@ class Recipe:
         blends: how the answers for a stem are combined, by who gave one.
         residual: the stem that is the mixture minus all others, or None.
         consistency: for each stem its share in what all stems leave of the mixture.
+        consistency_above_hz: frequency below which what is left stays left; 0: all is shared.
         leaks: between stems, mended last.
         gates: by stem.
     """
@@ -161,6 +164,7 @@ class Recipe:
     blends: tuple[Blend, ...] = ()
     residual: str | None = None
     consistency: Mapping[str, float] = field(default_factory=dict)
+    consistency_above_hz: float = 0.0
     leaks: tuple[Leak, ...] = ()
     gates: Mapping[str, Gate] = field(default_factory=dict)
 
@@ -217,6 +221,11 @@ class Recipe:
         for number, member in enumerate(self.members):
             if member.doubt is None:
                 continue
+            if self.residual:
+                raise ConfigError(
+                    f"{where} has a residual, so no member may be doubted: the residual is what "
+                    f"the others leave before {member.name!r} answers; use consistency instead"
+                )
             if member.doubt.stem not in member.gives:
                 raise ConfigError(
                     f"{where}: member {member.name!r} is doubted for its {member.doubt.stem!r}, "
@@ -250,6 +259,11 @@ class Recipe:
                 if stem not in self.track.stems:
                     hint = did_you_mean(stem, list(self.track.stems))
                     raise ConfigError(f"{where}: {name} has no stem {stem!r}{hint}")
+        if self.consistency_above_hz < 0:
+            raise ConfigError(
+                f"{where}: expected consistency_above_hz to be 0 or above, "
+                f"got {self.consistency_above_hz:g}"
+            )
         if self.residual and self.consistency:
             raise ConfigError(
                 f"{where} has a residual, which takes all that is left, so there is nothing to "
@@ -349,6 +363,10 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     for key in ("consistency", "gates"):
         if key in fields:
             tables.kind(fields[key], dict, f"{where}: {key}")
+    if "consistency_above_hz" in fields:
+        fields["consistency_above_hz"] = tables.scalar(
+            fields["consistency_above_hz"], float, f"{where}: consistency_above_hz"
+        )
     if "consistency" in fields:
         fields["consistency"] = tables.numbers(fields["consistency"], f"{where}: consistency")
     if "gates" in fields:

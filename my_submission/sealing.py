@@ -8,7 +8,7 @@ Powers are those of the song so far, and of the 20 s that are filtered together:
 the end of a song, and its beginning is judged by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -28,6 +28,9 @@ TOGETHER_S, FADE_S = 20, 1
 BANDS = 40
 """As wide as those of hearing, up to half the sample rate."""
 
+MIXTURE = "mixture"
+"""Name of the lane of the mixture."""
+
 SILENT = 1e-12
 """Powers are compared with at least so much, lest something is divided by silence."""
 
@@ -40,6 +43,9 @@ class Sealing:
         stems: names, in the order of the blocks.
         sample_rate_hz: of the song.
         groups: stereo pairs of the song.
+        shares: of stems, in what all leave of the mixture above a frequency; they are given
+            before leaks are mended.
+        above_hz: that frequency.
 
     Shape:
         blocks in and out ``(groups, stems, 2, samples)``; the lengths of all blocks that come out
@@ -47,15 +53,33 @@ class Sealing:
     """
 
     def __init__(
-        self, leaks: Sequence[Leak], stems: Sequence[str], sample_rate_hz: int, groups: int
+        self,
+        leaks: Sequence[Leak],
+        stems: Sequence[str],
+        sample_rate_hz: int,
+        groups: int,
+        *,
+        shares: Mapping[str, float] | None = None,
+        above_hz: float = 0.0,
     ) -> None:
-        self._shape = (groups, len(stems))
-        mended = _Mended(leaks, tuple(stems), sample_rate_hz)
-        lanes = groups * len(stems)
+        self._shares = dict(shares or {})
+        self._stems = len(stems)
+        names = (*stems, *([MIXTURE] if self._shares else []))
+        self._shape = (groups, len(names))
+        mended = _Mended(leaks, names, sample_rate_hz, shares=self._shares, above_hz=above_hz)
+        lanes = groups * len(names)
         self._overlap = OverlapAdd(mended, groups=lanes, batch=lanes, skip_silence=False)
 
-    def push(self, block: Tensor) -> Tensor:
-        """Take the next samples and return those that are finished, perhaps none."""
+    def push(self, block: Tensor, mixture: Tensor | None = None) -> Tensor:
+        """Take the next samples and return those that are finished, perhaps none.
+
+        Args:
+            block: of the stems.
+            mixture: ``(groups, 1, 2, samples)``, which is needed if there are shares.
+        """
+        if self._shares:
+            assert mixture is not None
+            block = torch.cat([block, mixture], dim=1)
         return self._apart(self._overlap.push(block.flatten(0, 1)))
 
     def finish(self) -> Tensor:
@@ -63,7 +87,7 @@ class Sealing:
         return self._apart(self._overlap.finish())
 
     def _apart(self, lanes: Tensor) -> Tensor:
-        return lanes.reshape(*self._shape, *lanes.shape[2:])
+        return lanes.reshape(*self._shape, *lanes.shape[2:])[:, : self._stems]
 
 
 @dataclass
@@ -76,6 +100,8 @@ class _Mended:
         sample_rate_hz: of the song.
         stems: what each lane gives.
         powers: of the stems in all chunks so far, ``(groups, bands)``.
+        shares: of stems, in what they leave of the last lane, which is then the mixture.
+        above_hz: frequency above which that is shared.
     """
 
     leaks: Sequence[Leak]
@@ -83,6 +109,8 @@ class _Mended:
     sample_rate_hz: int
     stems: tuple[str, ...] = ("mended",)
     powers: dict[str, Tensor] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
+    above_hz: float = 0.0
 
     @property
     def chunking(self) -> Chunking:
@@ -96,6 +124,12 @@ class _Mended:
         audio = chunks.reshape(-1, len(self.names), *chunks.shape[1:]).clone()
         samples = audio.shape[-1]
         lanes = {name: audio[:, index] for index, name in enumerate(self.names)}
+        if self.shares:
+            left = stft(audio[:, -1] - audio[:, :-1].sum(dim=1), FRAME, FRAME_HOP)
+            mask = high(FRAME // 2 + 1, self.sample_rate_hz, self.above_hz)[:, None]
+            left = istft(left * mask, FRAME, FRAME_HOP, samples)
+            for name, share in self.shares.items():
+                lanes[name] += share * left
         heard = {name for leak in self.leaks for name in (leak.of, leak.into)}
         spectra = {name: stft(lanes[name], FRAME, FRAME_HOP) for name in heard}
         bands = in_bands(FRAME // 2 + 1, self.sample_rate_hz)
@@ -123,6 +157,17 @@ class _Mended:
             part / whole[leak.into].clamp(min=1)
             for part, leak in zip(parts, self.leaks, strict=True)
         ]
+
+
+def high(bins: int, sample_rate_hz: int, above_hz: float) -> Tensor:
+    """A high-pass filter that rises over half an octave about ``above_hz``, ``(bins,)``.
+
+    >>> high(5, 8, 2.0).tolist()
+    [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+    hz = torch.linspace(0, sample_rate_hz / 2, bins)
+    octaves = torch.log2(hz.clamp(min=SILENT) / above_hz)
+    return (2 * octaves + 0.5).clamp(0, 1)
 
 
 def in_bands(bins: int, sample_rate_hz: int) -> Tensor:

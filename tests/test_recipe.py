@@ -74,6 +74,8 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
         ({"members": [{**MEMBER, "optional": 1}]}, "member 1: optional must be a bool, got 1"),
         ({"members": [{**MEMBER, "optional": True}, GOOD["members"][1]]}, "only optional members"),
         ({"summary": 5}, "summary must be a str"),
+        ({"consistency_above_hz": "4k"}, "consistency_above_hz must be a float, got '4k'"),
+        ({"consistency_above_hz": -1}, "expected consistency_above_hz to be 0 or above, got -1"),
         ({"residual": None}, "residual must be a str"),
         ({"residual": ["music"]}, "residual must be a str"),
         ({"members": [MEMBER]}, "must give each of dialog, effect, music, and"),

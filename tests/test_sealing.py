@@ -124,6 +124,29 @@ def test_two_leaks_take_no_more_than_there_is() -> None:
     torch.testing.assert_close(mended.sum(dim=1), answer.sum(dim=1), atol=1e-5, rtol=0)
 
 
+def test_what_is_left_is_shared_above_a_frequency() -> None:
+    stems = noise(3, seed=1)[:, None].expand(-1, 3, -1, -1)
+    cycles = torch.arange(stems.shape[-1], dtype=torch.float64) / RATE_HZ
+    low, tall = (
+        torch.sin(2 * torch.pi * hz * cycles).float().expand(1, 2, -1) for hz in (500, 8e3)
+    )
+    mixture = (stems.sum(dim=1) + low + tall)[:, None]
+    shares = {"vocals": 0.75}
+
+    sealing = Sealing([], STEMS, RATE_HZ, 1, shares=shares, above_hz=4000)
+    parts = [
+        sealing.push(*pair)
+        for pair in zip(*(torch.split(one, 9_000, -1) for one in (stems, mixture)), strict=True)
+    ]
+    shared = torch.cat([*parts, sealing.finish()], dim=-1)
+
+    assert shared.shape == stems.shape
+    torch.testing.assert_close(shared[:, :2], stems[:, :2], atol=1e-5, rtol=0)
+    middle = slice(9_000, -9_000)  # a tone that begins or ends has all frequencies
+    gained = (shared - stems)[:, 2, :, middle]
+    torch.testing.assert_close(gained, 0.75 * tall[..., middle], atol=2e-3, rtol=0)
+
+
 def test_bands_share_each_bin() -> None:
     bands = in_bands(2049, RATE_HZ)
 
