@@ -17,7 +17,8 @@ from my_submission.separators import Chunking
 from training.__main__ import main
 from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
 from training.gates import Example, of_examples
-from training.moments import MIXTURE, Moments, answer, shares_of
+from training.groups import shares_of
+from training.moments import MIXTURE, Moments, answer
 
 pytestmark = pytest.mark.engine
 
@@ -36,7 +37,7 @@ def made(
     stem = rng.standard_normal(20_000)
     rows = [stem + level * rng.standard_normal(20_000) for level in (*noise, 2.0)]
     signals = scale * np.stack([*rows, stem])
-    return Moments(f"song{seed}", folder, SIGNALS, signals @ signals.T)
+    return Moments(f"song{seed}", folder, SIGNALS, (signals @ signals.T)[None])
 
 
 def test_the_weights_are_those_of_the_theory() -> None:
@@ -88,7 +89,7 @@ def test_weights_below_zero_can_be_refused() -> None:
     rng = np.random.default_rng(0)
     stem, leak = rng.standard_normal((2, 20_000))
     signals = np.stack([stem + leak, leak, stem + leak, stem])
-    song = Moments("song", "", SIGNALS, signals @ signals.T)
+    song = Moments("song", "", SIGNALS, (signals @ signals.T)[None])
     free = Method(ridges=(1e-6,), mixture=False)
 
     weights = fit([song], "dialog", ["a/dialog", "b/dialog"], free)
@@ -117,7 +118,7 @@ def test_scores_are_the_official_ones() -> None:
     rng = np.random.default_rng(3)
     stem, estimate = rng.standard_normal((2, 1000, 2)).astype(np.float32).astype(np.float64)
     flat = np.stack([estimate.reshape(-1)] * 3 + [stem.reshape(-1)])
-    song = Moments("song", "", SIGNALS, flat @ flat.T)
+    song = Moments("song", "", SIGNALS, (flat @ flat.T)[None])
 
     expected = sdr(stem[None], estimate[None])[0]
 
