@@ -137,3 +137,16 @@ def test_small_weights_vanish_where_the_sum_allows_it() -> None:
     assert tidy({"a": 0.7, "b": 0.004, "c": 0.3}) == {"a": 0.7, "b": 0.0, "c": 0.3}
     several = {"a": 0.7, "b": 0.004, "c": 0.004}
     assert tidy(several) == several
+
+
+def test_a_song_of_its_training_says_nothing_about_a_member() -> None:
+    """Not even if its answer there is no number at all."""
+    songs = [made(seed) for seed in range(4)]
+    products = songs[0].products.copy()
+    products[:, 1], products[:, :, 1] = np.nan, np.nan
+    seen = Moments("seen", "one", SIGNALS, products, seen_by=frozenset("b"))
+
+    scored = fits([*songs, seen])
+
+    for names in (["a"], ["b"], ["a", "b"]):
+        assert np.isfinite(scored.sdr_db("dialog", names))

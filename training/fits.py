@@ -107,7 +107,7 @@ class Fits:
         The pipeline adds the member's answer to what the others have made, so these two are all
         the weights there are, and those of the others stay in proportion to their own blend. The
         prior is the member alone. Where it is not quite trusted, the others' blend fills in what
-        is missing, so that much of the estimate is given; and the song counts by its trust.
+        is missing: so that part of the estimate is given, and the song counts by its trust.
         """
         others = [name for name in names if name != member.name]
         mine = answer(member.name, stem)
@@ -181,8 +181,9 @@ class Fits:
         A member that was trained on some cannot be judged there, and the other songs may be
         harder or easier. So it scores what the set without it scores, plus the mean gain over
         that set on the songs on which both can be judged. If it is the whole set, it is compared
-        with all other givers of the stem; if there are none, or none that can be judged
-        everywhere, its score is the mean of the songs on which it can.
+        with the blend of all other givers that can be judged everywhere: with others the songs on
+        which both can be judged may be few. If there are none, its score is the mean of its own
+        songs.
 
         Raises:
             ConfigError: no song is left to compare on.
@@ -193,8 +194,9 @@ class Fits:
             return mean_of(self.songs(stem), list(scores.values()))
         rest = [name for name in names if name != trained[-1]]
         if not rest:
-            rest = [name for name in self.recipe.givers(stem) if name not in names]
-            if all(self._was_trained(stem, name) for name in rest):
+            givers = self.recipe.givers(stem)
+            rest = [name for name in givers if not self._was_trained(stem, name)]
+            if not rest:
                 return mean_of(self.songs(stem, names), list(scores.values()))
         before = self.scores_db(stem, rest)
         both = [song for song in self.songs(stem, names) if song.path in before]

@@ -170,5 +170,5 @@ def row(label: str, value: float) -> str:
 
 def described(blend: Blend) -> str:
     """The weights of a blend, for people."""
-    parts = [f"{weight:.3f} {name}" for name, weight in blend.weights.items()]
-    return " + ".join([*parts, f"{blend.mixture:.3f} mixture"])
+    parts = [f"{weight:z.3f} {name}" for name, weight in blend.weights.items()]
+    return " + ".join([*parts, f"{blend.mixture:z.3f} mixture"])

@@ -38,13 +38,13 @@ def tables(fitted: Recipe) -> list[str]:
     """The fitted part of a recipe, as TOML."""
     lines = []
     for blend in fitted.blends:
-        weights = ", ".join(f"{name} = {weight:.4f}" for name, weight in blend.weights.items())
+        weights = ", ".join(f"{name} = {weight:z.4f}" for name, weight in blend.weights.items())
         lines += [
             "",
             "[[blends]]",
             f'stem = "{blend.stem}"',
             f"weights = {{ {weights} }}",
-            f"mixture = {blend.mixture:.4f}",
+            f"mixture = {blend.mixture:z.4f}",
             f"sdr_db = {blend.sdr_db:.3f}",
         ]
     if fitted.consistency:
