@@ -1,5 +1,6 @@
 """Which songs count in a fit: artists, instrumentals, pairs of stems, songs of a training set."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,19 @@ def test_a_song_of_its_training_says_nothing_about_a_member() -> None:
 
     for names in (["a"], ["b"], ["a", "b"]):
         assert np.isfinite(scored.sdr_db("dialog", names))
+
+
+def test_one_song_that_is_left_of_an_artist_does_not_speak_for_all_of_them() -> None:
+    many = [made(seed, artist="many") for seed in range(8)]
+    odd = made(8, noise=(3.0, 0.01), artist="many")  # b gains the most here
+    few = [made(seed, noise=(0.5, 0.5), artist="few") for seed in (9, 10)]
+    seen = [dataclasses.replace(song, seen_by=frozenset("b")) for song in many]
+
+    scored = fits([*seen, odd, *few], ridge=1e6)
+
+    gain = scored.sdr_db("dialog", ["a", "b"]) - scored.sdr_db("dialog", ["a"])
+    both = scored.scores_db("dialog", ["a", "b"])
+    a = scored.scores_db("dialog", ["a"])
+    usual = np.mean([both[song.path] - a[song.path] for song in few])
+    most = both[odd.path] - a[odd.path]
+    assert gain == pytest.approx((9 * usual + most) / 10)

@@ -3,11 +3,14 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from my_submission.blend import Blend, subsets
 from my_submission.errors import ConfigError
 from my_submission.recipe import Member, Recipe
 from training.blending import Method, fit, mean_of, plain_mean, sdr_db
 from training.estimates import compared, doubted, mixed, of_blend, trust_of
+from training.groups import shares_of
 from training.moments import MIXTURE, Combination, Moments, answer, audible, unseen
 
 LEAST = 3
@@ -179,11 +182,15 @@ class Fits:
 
         If no member of the set was trained on any of the songs, it is the mean score of all songs.
         A member that was trained on some cannot be judged there, and the other songs may be
-        harder or easier. So it scores what the set without it scores, plus the mean gain over
-        that set on the songs on which both can be judged. If it is the whole set, it is compared
-        with the blend of all other givers that can be judged everywhere: with others the songs on
-        which both can be judged may be few. If there are none, its score is the mean of its own
-        songs.
+        harder or easier. So the set scores what the set without the member scores, plus the mean
+        gain over that set on the songs on which both can be judged. Each song counts there as it
+        does among all songs: an artist with one song left does not count in full.
+
+        If the member is the whole set, it is compared with the blend of all other givers that
+        were trained on none of the songs: with the rest of them, too few songs might be left. If
+        there are none, its score is the mean of its own songs. Of several such members in a set,
+        the first of the recipe is removed first: a doubted one comes last and counts most, so it
+        is judged on all of its own songs.
 
         Raises:
             ConfigError: no song is left to compare on.
@@ -192,7 +199,7 @@ class Fits:
         trained = [name for name in names if self._was_trained(stem, name)]
         if not trained:
             return mean_of(self.songs(stem), list(scores.values()))
-        rest = [name for name in names if name != trained[-1]]
+        rest = [name for name in names if name != trained[0]]
         if not rest:
             givers = self.recipe.givers(stem)
             rest = [name for name in givers if not self._was_trained(stem, name)]
@@ -205,8 +212,11 @@ class Fits:
                 f"expected a song with {stem!r} on which none of {', '.join([*names, *rest])} was "
                 "trained, got none; name more --data"
             )
-        gains = [scores[song.path] - before[song.path] for song in both]
-        return self.sdr_db(stem, rest) + mean_of(both, gains)
+        gains_db = np.array([scores[song.path] - before[song.path] for song in both])
+        everyone = self.songs(stem)
+        shares = dict(zip([song.path for song in everyone], shares_of(everyone), strict=True))
+        counts = np.array([shares[song.path] for song in both])
+        return self.sdr_db(stem, rest) + float(counts @ gains_db / counts.sum())
 
     def _was_trained(self, stem: str, name: str) -> bool:
         """Whether a member was trained on a song that has the stem."""
