@@ -279,6 +279,27 @@ def test_a_song_without_a_stem_counts_and_too_few_songs_are_named(
 
 
 @pytest.mark.usefixtures("leaky")
+def test_a_residual_is_scored_and_has_no_blend(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    table = TABLE.replace(', music = ["part"]', "")
+    source.write_text('residual = "music"\n' + table)
+
+    assert main(["fit", str(source), "--data", str(data), "-o", str(target)]) == 0
+
+    before, now = [
+        float(line.rsplit(maxsplit=1)[1])
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("the residual")
+    ]
+    assert now > before
+    fitted = recipe.load(str(target))
+    assert {blend.stem for blend in fitted.blends} == {"dialog", "effect"}
+    assert fitted.consistency == {}
+
+
+@pytest.mark.usefixtures("leaky")
 def test_artists_and_songs_of_training_are_in_the_report(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,7 +33,7 @@ STEMS = ("dialog", "effect", "music")
 
 @dataclass
 class Side:
-    """Gives a part of one channel of what it hears to all stems."""
+    """Gives all stems the same: most of one channel, little of the other."""
 
     channel: int
     chunking: Chunking = Chunking(chunk=20_000, hop=16_000)
@@ -256,3 +256,21 @@ def test_the_leakage_filter_does_what_the_fit_says(songs: list[Song]) -> None:
     for stem, estimate in estimates(chosen, one).items():
         heard = sdr_db(ours, stem, {f"ours {stem}": 1.0})
         assert sdr_db(one, stem, estimate) == pytest.approx(heard, abs=0.05)
+
+
+def test_only_the_first_of_two_stems_is_scored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for stem in ("vocals", "other"):
+        soundfile.write(tmp_path / f"{stem}.wav", 0.1 * rng.standard_normal((9000, 1)), RATE_HZ)
+    gives = {stem: ["part"] for stem in ("bass", "drums", "other", "vocals")}
+    member = {"name": "a", "separator": "x", "gives": gives, "options": {"channel": 0}}
+    chosen = recipe.parse("mine", {"track": "mdx", "summary": "", "members": [member]})
+    files = {stem: tmp_path / f"{stem}.wav" for stem in ("vocals", "other")}
+
+    pair = of_song(Song("pair", tmp_path, files, ()), Demixer(chosen), None)
+    alone = of_song(Song("alone", tmp_path, {"other": files["other"]}, ()), Demixer(chosen), None)
+
+    assert [stem for stem in gives if pair.knows(stem)] == ["vocals"]
+    assert not pair.silent("vocals")
+    assert [stem for stem in gives if alone.silent(stem)] == ["bass", "drums", "vocals"]
+    assert pair.energy({MIXTURE: 1.0}) > 1.5 * alone.energy({MIXTURE: 1.0})

@@ -9,6 +9,7 @@ import pytest
 from evaluator.errors import EvaluationError
 from evaluator.songs import Song
 from my_submission import recipe
+from my_submission.errors import ConfigError
 from my_submission.recipe import Recipe
 from training.blending import Method, left_out_db, mean_of, sdr_db
 from training.fit import placed
@@ -167,3 +168,20 @@ def test_one_song_that_is_left_of_an_artist_does_not_speak_for_all_of_them() -> 
     usual = np.mean([both[song.path] - a[song.path] for song in few])
     most = both[odd.path] - a[odd.path]
     assert gain == pytest.approx((9 * usual + most) / 10)
+
+
+def test_a_doubted_member_does_not_count_among_too_many_givers() -> None:
+    def of(count: int, *, doubt: bool) -> Recipe:
+        gives = {stem: ["x"] for stem in ("dialog", "effect", "music")}
+        members = [
+            {"name": f"m{number}", "separator": "silence", "gives": gives}
+            for number in range(count)
+        ]
+        if doubt:
+            members[-1]["doubt"] = {"stem": "dialog", "least": 0.4, "most": 0.6}
+        return recipe.parse("mine", {"track": "cdx", "summary": "", "members": members})
+
+    with pytest.raises(ConfigError, match="at most 6 members to give 'dialog' without a doubt"):
+        Fits(of(7, doubt=False), [], {}).check()
+    with pytest.raises(ConfigError, match="at least 3 songs in which 'dialog' is not silent, got"):
+        Fits(of(7, doubt=True), [], {}).check()

@@ -4,7 +4,7 @@
 
 For each stem and each set of members that may answer for it, weights are solved for in closed
 form; their scores are those of songs that were left out, each in its turn. Members that may be
-doubted follow in a second stage. Members that hear the mixture minus a blend are asked again with
+doubted follow in a second stage. Members that subtract stems from the mixture are asked again with
 the fitted blend. Last, each further setting of a member is compared with its first: write that
 gain into the recipe, as ``gain_db``.
 """
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> list[str]:
         return [placed(song, options.by, trained) for song in songs]
 
     fitted = plain
-    # Who hears the mixture minus a stem hears it minus the blend: once more with that fitted.
+    # The blends change the input of members that subtract stems, so these are asked again.
     rounds = options.rounds if any(member.minus for member in plain.members) else 1
     for _ in range(max(rounds, 1)):
         songs = measured(fitted)
