@@ -1,5 +1,7 @@
 """Fitting finds the weights that there are, and says honestly what they gain."""
 
+import argparse
+import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,11 @@ from my_submission import recipe, separators
 from my_submission.separators import Chunking
 from training.__main__ import main
 from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
+from training.fit import methods_of
 from training.gates import Example, of_examples
-from training.moments import MIXTURE, Moments, answer, shares_of
+from training.groups import shares_of
+from training.moments import MIXTURE, Moments, answer
+from training.writing import MARK, OLD_MARK, write
 
 pytestmark = pytest.mark.engine
 
@@ -36,7 +41,7 @@ def made(
     stem = rng.standard_normal(20_000)
     rows = [stem + level * rng.standard_normal(20_000) for level in (*noise, 2.0)]
     signals = scale * np.stack([*rows, stem])
-    return Moments(f"song{seed}", folder, SIGNALS, signals @ signals.T)
+    return Moments(f"song{seed}", folder, SIGNALS, (signals @ signals.T)[None])
 
 
 def test_the_weights_are_those_of_the_theory() -> None:
@@ -88,7 +93,7 @@ def test_weights_below_zero_can_be_refused() -> None:
     rng = np.random.default_rng(0)
     stem, leak = rng.standard_normal((2, 20_000))
     signals = np.stack([stem + leak, leak, stem + leak, stem])
-    song = Moments("song", "", SIGNALS, signals @ signals.T)
+    song = Moments("song", "", SIGNALS, (signals @ signals.T)[None])
     free = Method(ridges=(1e-6,), mixture=False)
 
     weights = fit([song], "dialog", ["a/dialog", "b/dialog"], free)
@@ -117,7 +122,7 @@ def test_scores_are_the_official_ones() -> None:
     rng = np.random.default_rng(3)
     stem, estimate = rng.standard_normal((2, 1000, 2)).astype(np.float32).astype(np.float64)
     flat = np.stack([estimate.reshape(-1)] * 3 + [stem.reshape(-1)])
-    song = Moments("song", "", SIGNALS, flat @ flat.T)
+    song = Moments("song", "", SIGNALS, (flat @ flat.T)[None])
 
     expected = sdr(stem[None], estimate[None])[0]
 
@@ -228,6 +233,11 @@ def test_a_recipe_is_fitted_and_written(
     ("change", "reason"),
     [
         (["--ridge", "-1"], "--ridge to be 0 or above"),
+        (["--ridge", "dialog=much"], "expected --ridge [STEM=]NUMBER, got 'dialog=much'"),
+        (["--ridge", "dialogue=1"], "no stem 'dialogue'; did you mean 'dialog'"),
+        (["--trained-on", "left"], "expected --trained-on MEMBER=PATTERN, got 'left'"),
+        (["--trained-on", "lefty=clip_0"], "no member 'lefty'; did you mean 'left'"),
+        (["--trained-on", "left=clip_[012]"], "on which none of its members was trained, got 2"),
         (["--silent", "1"], "--silent to be between 0 and 1"),
         (["-o", "/nowhere/at/all.toml"], "cannot write /nowhere/at/all.toml"),
     ],
@@ -268,7 +278,7 @@ def test_nothing_is_fitted_without_an_optional_member(
 
 
 @pytest.mark.usefixtures("leaky")
-def test_stems_that_are_missing_or_too_few_are_named(
+def test_a_song_without_a_stem_counts_and_too_few_songs_are_named(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "mine.toml"
@@ -276,10 +286,74 @@ def test_stems_that_are_missing_or_too_few_are_named(
     arguments = ["fit", str(source), "--data", str(data)]
     (data / "clip_0" / "music.wav").unlink()
 
-    assert main(arguments) == 2
-    assert "expected the stem 'music'" in capsys.readouterr().err
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "## dialog, 5 songs of 1 folders" in printed
+    assert "## music, 4 songs of 1 folders" in printed
 
     for path in data.glob("clip_[0-2]/*.wav"):
         path.unlink()
     assert main(arguments) == 2
-    assert "at least 3 songs in which 'dialog' is not silent" in capsys.readouterr().err
+    assert "at least 3 songs in which 'dialog' is not silent, got 2" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("leaky")
+def test_a_residual_is_scored_and_has_no_blend(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    table = TABLE.replace(', music = ["part"]', "")
+    source.write_text('residual = "music"\n' + table)
+
+    assert main(["fit", str(source), "--data", str(data), "-o", str(target)]) == 0
+
+    before, now = [
+        float(line.rsplit(maxsplit=1)[1])
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("the residual")
+    ]
+    assert now > before
+    fitted = recipe.load(str(target))
+    assert {blend.stem for blend in fitted.blends} == {"dialog", "effect"}
+    assert fitted.consistency == {}
+
+
+@pytest.mark.usefixtures("leaky")
+def test_artists_and_songs_of_training_are_in_the_report(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    source.write_text(TABLE)
+    for number, name in enumerate("ABCC"):
+        (data / f"clip_{number}").rename(data / f"{name}_{number}")
+    arguments = ["fit", str(source), "--data", str(data), "-o", str(target)]
+
+    status = main([*arguments, "--by", "artist", "--trained-on", "left=A_*", "--rounds", "1"])
+
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "## dialog, 5 songs of 4 artists" in printed
+    assert "left was trained on 1 of the songs" in printed
+    assert "left alone, as it is, 4 songs" in printed
+    assert "with each artist left out in turn" in printed
+    assert all(blend.sdr_db is not None for blend in recipe.load(str(target)).blends)
+
+
+def test_a_ridge_can_be_that_of_one_stem() -> None:
+    options = argparse.Namespace(ridge=["0.01", "dialog=1"], no_mixture=False, non_negative=False)
+
+    methods = methods_of(options, ["dialog", "effect"])
+
+    assert methods["dialog"].ridges == (1.0,)
+    assert methods["effect"].ridges == (0.01,)
+
+
+@pytest.mark.parametrize("mark", [MARK, OLD_MARK])
+def test_what_stands_above_either_mark_is_kept(tmp_path: Path, mark: str) -> None:
+    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    source.write_text(f"{TABLE}# mine\n\n{mark}\n\n[consistency]\nmusic = 0.5\n")
+    fitted = dataclasses.replace(recipe.load(str(source)), consistency={"music": 0.25})
+
+    write(target, source, fitted)
+
+    assert target.read_text() == f"{TABLE}# mine\n\n{MARK}\n\n[consistency]\nmusic = 0.250\n"

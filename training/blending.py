@@ -2,8 +2,8 @@
 
 For one song the weights that leave the least energy of error solve a linear system. Over many
 songs, the mean of their SDR is what the board scores, so each song's error is weighed by the
-inverse of what is left of it, and solved again, round by round. A ridge draws the weights to the
-plain mean, where the songs say too little.
+inverse of what is left of it, and solved again, round by round. A ridge draws the weights to a
+prior, as a rule the plain mean, where the songs say too little.
 """
 
 import math
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from evaluator.metrics.sdr import DELTA
-from training.moments import MIXTURE, Moments, shares_of
+from training.groups import shares_of, surely, without_each
+from training.moments import MIXTURE, Combination, Moments
 
 ROUNDS = 30
 FLOOR = 0.1
@@ -31,7 +32,7 @@ class Method:
 
     Attributes:
         ridges: of the mean energy of the answers, added for each unit that a weight is away from
-            the plain mean; the one that serves songs left out best is taken.
+            the prior; the one that serves songs left out best is taken.
         mixture: whether the mixture itself may have a weight.
         non_negative: whether weights below zero are refused.
         mean_of_db: whether songs are weighed for the mean of their dB; else the loudest errors
@@ -44,107 +45,159 @@ class Method:
     mean_of_db: bool = True
 
 
-def sdr_db(moments: Moments, stem: str, estimate: Mapping[str, float]) -> float:
+def sdr_db(moments: Moments, stem: str, estimate: Combination) -> float:
     """Official SDR of a weighted sum of signals, without the rounding to 16 bits."""
     error = moments.energy({**estimate, stem: estimate.get(stem, 0.0) - 1.0})
     return 10 * math.log10((moments.energy({stem: 1.0}) + DELTA) / (error + DELTA))
 
 
-def mean_db(songs: Sequence[Moments], stem: str, estimate: Mapping[str, float]) -> float:
-    """Mean over folders of the mean over their songs of :func:`sdr_db`."""
-    return float(shares_of(songs) @ [sdr_db(song, stem, estimate) for song in songs])
+def mean_db(songs: Sequence[Moments], stem: str, estimate: Combination) -> float:
+    """Mean of :func:`sdr_db` over songs as :func:`shares_of` counts them; NaN without songs."""
+    return mean_of(songs, [sdr_db(song, stem, estimate) for song in songs])
+
+
+def mean_of(songs: Sequence[Moments], values_db: Sequence[float]) -> float:
+    """Mean of each song's value as :func:`shares_of` counts them; NaN without songs."""
+    return float(shares_of(songs) @ np.array(values_db)) if songs else math.nan
 
 
 def plain_mean(answers: Sequence[str]) -> dict[str, float]:
-    """The blend that nobody fitted."""
+    """The blend without any fitting."""
     return dict.fromkeys(answers, 1 / len(answers))
 
 
-def fit(
-    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
-) -> dict[str, float]:
-    """Solve for the weights of ``answers``, and of the mixture, with the best ridge.
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The least squares of some songs.
+
+    Attributes:
+        songs: at least one.
+        names: of the signals that have a weight.
+        prior: of the weights, ``(names,)``.
+        grams: products of the signals, ``(songs, names, names)``.
+        crosses: products with the true stem, ``(songs, names)``.
+        energies: of the true stem, ``(songs,)``.
+    """
+
+    songs: tuple[Moments, ...]
+    names: tuple[str, ...]
+    prior: NDArray[np.float64]
+    grams: NDArray[np.float64]
+    crosses: NDArray[np.float64]
+    energies: NDArray[np.float64]
+
+    def of(self, numbers: Sequence[int]) -> "Problem":
+        """The least squares of some of the songs."""
+        return Problem(
+            tuple(self.songs[number] for number in numbers),
+            self.names,
+            self.prior,
+            self.grams[numbers],
+            self.crosses[numbers],
+            self.energies[numbers],
+        )
+
+    def errors(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Energy of the error in each song, ``(songs,)``."""
+        errors = self.energies - 2 * self.crosses @ weights + self.grams @ weights @ weights
+        return np.asarray(errors.clip(min=0.0))
+
+    def scores_db(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """SDR in each song, ``(songs,)``."""
+        scores = 10 * np.log10((self.energies + DELTA) / (self.errors(weights) + DELTA))
+        return np.asarray(scores)
+
+    def solved(self, method: Method, ridge: float) -> NDArray[np.float64]:
+        """Weights with one ridge, ``(names,)``: see :class:`Method`."""
+        shares = shares_of(self.songs)
+        weights = self.prior
+        for _ in range(ROUNDS if method.mean_of_db else 1):
+            counts = shares
+            if method.mean_of_db:
+                counts = shares / (self.errors(weights) + FLOOR * self.energies + DELTA)
+            gram = np.tensordot(counts, self.grams, axes=1)
+            cross = counts @ self.crosses
+            scale = ridge * np.trace(gram) / len(weights) + 1e-12
+            gram = gram + scale * np.eye(len(weights))
+            new = solve(gram, cross + scale * self.prior, method.non_negative)
+            if np.allclose(new, weights, rtol=0, atol=1e-6):
+                break
+            weights = new
+        return weights
+
+    def best_ridge(self, method: Method) -> float:
+        """Choose the ridge by the scores of folds that are left out.
+
+        Of those that are not surely worse than the best, it is the largest: a few songs differ
+        more by chance than by what suits them.
+        """
+        together = [own for own, _ in without_each(self.songs)]
+        if len(method.ridges) == 1 or len(together) < FOLDS:
+            return max(method.ridges)
+        counts = shares_of(self.songs)
+        scores = np.zeros((len(method.ridges), len(self.songs)))
+        for fold in range(FOLDS):
+            own = [number for part in together[fold::FOLDS] for number in part]
+            left, others = self.of(own), self.of(sorted({*range(len(self.songs))} - {*own}))
+            for row, ridge in zip(scores, method.ridges, strict=True):
+                row[own] = left.scores_db(others.solved(method, ridge))
+        best = scores[(scores @ counts).argmax()]
+        folds = [song.fold for song in self.songs]
+        return max(
+            ridge
+            for ridge, row in zip(method.ridges, scores, strict=True)
+            if not surely(best - row, counts, folds)
+        )
+
+    def fit(self, method: Method) -> dict[str, float]:
+        """Solve with the best ridge; weights by the names of the signals."""
+        weights = self.solved(method, self.best_ridge(method))
+        return dict(zip(self.names, map(float, weights), strict=True))
+
+
+def problem(
+    songs: Sequence[Moments],
+    stem: str,
+    answers: Sequence[str],
+    method: Method,
+    prior: Mapping[str, float] | None = None,
+) -> Problem:
+    """State the least squares for a stem.
 
     Args:
         songs: in which the stem is not silent, at least one.
         stem: what the blend shall be.
         answers: names of signals.
-        method: how.
+        method: how it will be solved.
+        prior: weights of the answers; None: the plain mean.
+    """
+    names = (*answers, *([MIXTURE] if method.mixture else []))
+    known = plain_mean(answers) if prior is None else prior
+    return Problem(
+        tuple(songs),
+        names,
+        np.array([known.get(name, 0.0) for name in names]),
+        np.stack([song.among(names, names) for song in songs]),
+        np.stack([song.among(names, [stem])[:, 0] for song in songs]),
+        np.array([song.energy({stem: 1.0}) for song in songs]),
+    )
+
+
+def fit(
+    songs: Sequence[Moments],
+    stem: str,
+    answers: Sequence[str],
+    method: Method,
+    prior: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Solve for the weights of ``answers``, and of the mixture, with the best ridge.
+
+    Args and errors: as for :func:`problem`.
 
     Returns:
         Weights by the names of the signals.
     """
-    return solved(songs, stem, answers, method, best_ridge(songs, stem, answers, method))
-
-
-def best_ridge(
-    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
-) -> float:
-    """Choose the ridge by the scores of folds of songs left out.
-
-    Of those that are not surely worse than the best, it is the largest: a few songs differ more
-    by chance than by what suits them.
-    """
-    if len(method.ridges) == 1 or len(songs) < FOLDS:
-        return max(method.ridges)
-    counts = shares_of(songs)
-    scores = np.zeros((len(method.ridges), len(songs)))
-    for row, ridge in zip(scores, method.ridges, strict=True):
-        for fold in range(FOLDS):
-            others = [song for number, song in enumerate(songs) if number % FOLDS != fold]
-            weights = solved(others, stem, answers, method, ridge)
-            for number in range(fold, len(songs), FOLDS):
-                row[number] = sdr_db(songs[number], stem, weights)
-    best = scores[(scores @ counts).argmax()]
-    return max(
-        ridge
-        for ridge, row in zip(method.ridges, scores, strict=True)
-        if not surely(best - row, counts)
-    )
-
-
-def surely(gains_db: NDArray[np.float64], counts: NDArray[np.float64]) -> bool:
-    """Whether a mean gain is larger than its own standard error, or than nothing if alike.
-
-    Args:
-        gains_db: of each song.
-        counts: how much each counts, with a sum of 1.
-
-    >>> surely(np.array([1.0, 1.2]), np.ones(2) / 2), surely(np.array([1.0, -0.9]), np.ones(2) / 2)
-    (True, False)
-    """
-    mean = counts @ gains_db
-    return bool(mean > np.sqrt(np.square(counts) @ np.square(gains_db - mean)) + 1e-9)
-
-
-def solved(
-    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method, ridge: float
-) -> dict[str, float]:
-    """Solve as :func:`fit` does, with one ridge: see :class:`Method`."""
-    names = [*answers, *([MIXTURE] if method.mixture else [])]
-    prior = np.array([plain_mean(answers).get(name, 0.0) for name in names])
-    grams = [song.among(names, names) for song in songs]
-    crosses = [song.among(names, [stem])[:, 0] for song in songs]
-    energies = [song.energy({stem: 1.0}) for song in songs]
-    weights = prior
-    for _ in range(ROUNDS if method.mean_of_db else 1):
-        left = [1.0] * len(songs)
-        if method.mean_of_db:
-            left = [
-                max(energy - 2 * weights @ cross + weights @ gram @ weights, 0.0)
-                + FLOOR * energy
-                + DELTA
-                for gram, cross, energy in zip(grams, crosses, energies, strict=True)
-            ]
-        counts = shares_of(songs) / left
-        gram = np.tensordot(counts, grams, axes=1)
-        cross = np.tensordot(counts, crosses, axes=1)
-        scale = ridge * np.trace(gram) / len(names) + 1e-12
-        new = solve(gram + scale * np.eye(len(names)), cross + scale * prior, method.non_negative)
-        if np.allclose(new, weights, rtol=0, atol=1e-6):
-            break
-        weights = new
-    return dict(zip(names, map(float, weights), strict=True))
+    return problem(songs, stem, answers, method, prior).fit(method)
 
 
 def solve(
@@ -165,10 +218,13 @@ def solve(
 def left_out_db(
     songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
 ) -> list[float]:
-    """Score each song with the weights that the other songs ask for."""
-    scores = []
-    for number, song in enumerate(songs):
-        others = [*songs[:number], *songs[number + 1 :]]
-        weights = fit(others, stem, answers, method) if others else plain_mean(answers)
-        scores.append(sdr_db(song, stem, weights))
-    return scores
+    """Score each song with the weights that the songs of all other folds ask for."""
+    whole = problem(songs, stem, answers, method)
+    scores = np.zeros(len(songs))
+    for own, others in without_each(songs):
+        weights = whole.prior
+        if others:
+            rest = whole.of(others)
+            weights = rest.solved(method, rest.best_ridge(method))
+        scores[own] = whole.of(own).scores_db(weights)
+    return [float(score) for score in scores]

@@ -1,36 +1,36 @@
 """Fit a recipe's blends, shares and gates to songs whose stems are known, and say what it gains.
 
-    python -m training fit RECIPE --data DIR... [--cache DIR] [-o FILE]
+    python -m training fit RECIPE --data DIR... [--by artist] [--cache DIR] [-o FILE]
 
 For each stem and each set of members that may answer for it, weights are solved for in closed
-form; their scores are those of songs that were left out, each in its turn. Members that hear the
-mixture minus a blend are asked again with the fitted blend. Last, each further setting of a member
-is compared with its first: write that gain into the recipe, as ``gain_db``.
+form; their scores are those of songs that were left out, each in its turn. Members that may be
+doubted follow in a second stage. Members that subtract stems from the mixture are asked again with
+the fitted blend. Last, each further setting of a member is compared with its first: write that
+gain into the recipe, as ``gain_db``.
 """
 
 import argparse
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
-from evaluator.songs import Song, find_songs
+from evaluator.songs import find_songs
 from my_submission import recipe as recipes
-from my_submission.blend import Blend, subsets
 from my_submission.demixer import Demixer
-from my_submission.errors import ConfigError, OutputError
+from my_submission.errors import ConfigError
 from my_submission.recipe import Recipe, Setting
-from training import gates, shares
-from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
-from training.moments import MIXTURE, Moments, answer, of_song, shares_of
-
-MARK = "# Fitted by `python -m training fit`; what follows is written anew each time."
-LEAST = 3
-"""Songs with a stem, below which nothing is fitted for it."""
-MOST_GIVERS = 6
-"""Members for one stem, above which their subsets are too many to list."""
+from my_submission.registry import did_you_mean
+from training import gates, groups, shares
+from training.blending import Method, mean_of
+from training.fits import Fits
+from training.measured import of_song
+from training.moments import Moments, audible, unseen
+from training.report import report, row, stem_scores_db
+from training.writing import write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="FILE", help="write the recipe with its new tables"
     )
     parser.add_argument(
-        "--ridge", type=float, help="towards the plain mean (default: what serves best)"
+        "--by",
+        choices=groups.BY,
+        default="song",
+        help="leave out each song alone, and let folders count alike (default), or leave out all "
+        "songs of an artist together, and let artists count alike",
+    )
+    parser.add_argument(
+        "--trained-on",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MEMBER=PATTERN",
+        help="songs on which a member was trained: it is not judged there",
+    )
+    parser.add_argument(
+        "--ridge",
+        nargs="+",
+        default=[],
+        metavar="[STEM=]NUMBER",
+        help="towards the plain mean, for all stems or one (default: what serves best)",
     )
     parser.add_argument(
         "--silent", type=float, default=0.02, help="part of all songs in which a stem is silent"
@@ -64,35 +83,100 @@ def run(options: argparse.Namespace) -> list[str]:
 
     Raises:
         ConfigError: the recipe or an option is wrong.
+        EvaluationError: a song cannot be read.
         OutputError: the recipe cannot be written.
     """
-    if options.ridge is not None and not 0 <= options.ridge < math.inf:
-        raise ConfigError(f"expected --ridge to be 0 or above, got {options.ridge}")
     if not 0 < options.silent < 1:
         raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
-    method = Method(
-        ridges=Method().ridges if options.ridge is None else (options.ridge,),
-        mixture=not options.no_mixture,
-        non_negative=options.non_negative,
-    )
     given = recipes.load(options.recipe).required()  # blends with optional members need them, too
+    methods = methods_of(options, given.track.stems)
+    trained = trained_on(options.trained_on, given)
     plain = with_settings(unfitted(given), [0] * len(given.members))
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
+
+    def measured(recipe: Recipe) -> list[Moments]:
+        demixer = Demixer(recipe)
+        songs = [of_song(song, demixer, options.cache) for song in known]
+        return [placed(song, options.by, trained) for song in songs]
+
     fitted = plain
-    # Who hears the mixture minus a stem hears it minus the blend: once more with that fitted.
+    # The blends change the input of members that subtract stems, so these are asked again.
     rounds = options.rounds if any(member.minus for member in plain.members) else 1
     for _ in range(max(rounds, 1)):
-        demixer = Demixer(fitted)
-        songs = [of_song(song, demixer, options.cache) for song in known]
-        fitted = dataclasses.replace(plain, blends=tuple(blends(plain, songs, method)))
-    fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, songs, signals_of))
-    fitted = dataclasses.replace(
-        fitted, gates=gates.fit(fitted, songs, shared_signals, options.silent)
-    )
+        songs = measured(fitted)
+        fits = Fits(plain, songs, methods)
+        fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
+    fair = unseen(songs, [member.name for member in plain.members])
+    shared = unseen(songs, [member.name for member in plain.members if not member.doubt])
+    fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, shared))
+    fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
     if options.output:
         write(options.output, Path(options.recipe), fitted)
-    lines = report(plain, fitted, songs, method)
-    return [*lines, *gains(given, fitted, songs, known, options.cache)]
+    lines = report(plain, fitted, songs, fits)
+    for index, member in enumerate(given.members):
+        for number, setting in enumerate(member.settings[1:], 1):
+            numbers = [0] * len(given.members)
+            numbers[index] = number
+            other = dataclasses.replace(fitted, members=with_settings(given, numbers).members)
+            gain_db = gain(fitted, list(member.gives), fair, measured(other))
+            lines.append(row(f"gain of {member.name} with {shown(setting)}", gain_db))
+    return lines
+
+
+def methods_of(options: argparse.Namespace, stems: Sequence[str]) -> dict[str, Method]:
+    """How the weights of each stem are fitted.
+
+    Raises:
+        ConfigError: a ridge is no number of 0 or above, or that of no stem.
+    """
+    ridges: dict[str, tuple[float, ...]] = {}
+    for text in options.ridge:
+        stem, _, number = text.rpartition("=")
+        try:
+            ridge = float(number)
+        except ValueError as error:
+            raise ConfigError(f"expected --ridge [STEM=]NUMBER, got {text!r}") from error
+        if not 0 <= ridge < math.inf:
+            raise ConfigError(f"expected --ridge to be 0 or above, got {number}")
+        if stem and stem not in stems:
+            raise ConfigError(f"--ridge: no stem {stem!r}{did_you_mean(stem, list(stems))}")
+        ridges[stem] = (ridge,)
+    return {
+        stem: Method(
+            ridges=ridges.get(stem, ridges.get("", Method().ridges)),
+            mixture=not options.no_mixture,
+            non_negative=options.non_negative,
+        )
+        for stem in stems
+    }
+
+
+def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
+    """Read which members were trained on which songs.
+
+    Raises:
+        ConfigError: one is not MEMBER=PATTERN, or there is no such member.
+    """
+    members = [member.name for member in recipe.members]
+    result = []
+    for text in texts:
+        member, equals, pattern = text.partition("=")
+        if not equals or not pattern:
+            raise ConfigError(f"expected --trained-on MEMBER=PATTERN, got {text!r}")
+        if member not in members:
+            hint = did_you_mean(member, members)
+            raise ConfigError(f"--trained-on: the recipe has no member {member!r}{hint}")
+        result.append((member, pattern))
+    return result
+
+
+def placed(song: Moments, by: str, trained: Sequence[tuple[str, str]]) -> Moments:
+    """The song with what it counts with, and with the members that were trained on it."""
+    return dataclasses.replace(
+        song,
+        artist=groups.artist_of(song.song, song.folder) if by == "artist" else None,
+        seen_by=frozenset(name for name, pattern in trained if fnmatchcase(song.song, pattern)),
+    )
 
 
 def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
@@ -107,31 +191,31 @@ def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
     )
 
 
-def gains(
-    given: Recipe,
-    fitted: Recipe,
-    songs: Sequence[Moments],
-    known: Sequence[Song],
-    cache: Path | None,
-) -> list[str]:
-    """Say what each further setting of a member gains over its first, in the fitted blend."""
-    lines = []
-    for index, member in enumerate(given.members):
-        for number, setting in enumerate(member.settings[1:], 1):
-            numbers = [0] * len(given.members)
-            numbers[index] = number
-            other = dataclasses.replace(fitted, members=with_settings(given, numbers).members)
-            demixer = Demixer(other)
-            again = [of_song(song, demixer, cache) for song in known]
-            gain_db = np.mean(
-                [
-                    mean_db(audible(again, stem), stem, shared_signals(fitted, stem))
-                    - mean_db(audible(songs, stem), stem, shared_signals(fitted, stem))
-                    for stem in member.gives
-                ]
-            )
-            lines.append(row(f"gain of {member.name} with {shown(setting)}", float(gain_db)))
-    return lines
+def gain(
+    fitted: Recipe, stems: Sequence[str], songs: Sequence[Moments], again: Sequence[Moments]
+) -> float:
+    """Say what a further setting gains over the first, in the fitted recipe.
+
+    Args:
+        fitted: with its blends and shares.
+        stems: that the member gives.
+        songs: on which no member was trained.
+        again: all songs with the other setting.
+
+    Returns:
+        Mean over the stems, in dB; NaN if no song has one.
+    """
+    paths = {song.path for song in songs}
+    gains_db = []
+    for stem in stems:
+        before = audible(songs, stem)
+        after = [song for song in audible(again, stem) if song.path in paths]
+        scores = zip(
+            stem_scores_db(fitted, after, stem), stem_scores_db(fitted, before, stem), strict=True
+        )
+        if before:
+            gains_db.append(mean_of(before, [new - old for new, old in scores]))
+    return float(np.mean(gains_db)) if gains_db else math.nan
 
 
 def shown(setting: Setting) -> str:
@@ -145,197 +229,3 @@ def shown(setting: Setting) -> str:
 def unfitted(recipe: Recipe) -> Recipe:
     """The recipe without all that is fitted."""
     return dataclasses.replace(recipe, blends=(), consistency={}, gates={})
-
-
-def blends(recipe: Recipe, songs: Sequence[Moments], method: Method) -> list[Blend]:
-    """Fit a blend for each stem and each set of members that give it.
-
-    Raises:
-        ConfigError: a stem has too many givers, or too few songs have it.
-    """
-    result = []
-    for stem in recipe.track.stems:
-        givers = recipe.givers(stem)
-        if len(givers) > MOST_GIVERS:
-            raise ConfigError(
-                f"expected at most {MOST_GIVERS} members to give {stem!r}, got {len(givers)}"
-            )
-        having = audible(songs, stem)
-        if givers and len(having) < LEAST:
-            raise ConfigError(
-                f"expected at least {LEAST} songs in which {stem!r} is not silent, got "
-                f"{len(having)}; name more --data"
-            )
-        for names in subsets(givers):
-            signals = [answer(name, stem) for name in names]
-            weights = fit(having, stem, signals, method)
-            scores = left_out_db(having, stem, signals, method)
-            result.append(as_blend(stem, names, weights, float(shares_of(having) @ scores)))
-    return result
-
-
-def as_blend(
-    stem: str, names: Sequence[str], weights: Mapping[str, float], score_db: float | None
-) -> Blend:
-    """Make a blend of the weights of signals."""
-    return Blend(
-        stem=stem,
-        weights={name: weights[answer(name, stem)] for name in names},
-        mixture=weights.get(MIXTURE, 0.0),
-        sdr_db=score_db,
-    )
-
-
-def audible(songs: Sequence[Moments], stem: str) -> list[Moments]:
-    """Songs in which a stem is not silent."""
-    return [song for song in songs if not song.silent(stem)]
-
-
-def signals_of(recipe: Recipe, stem: str) -> dict[str, float]:
-    """What the recipe makes a stem of, as weights of signals, before shares and gates."""
-    if stem == recipe.residual:
-        result = {MIXTURE: 1.0}
-        for other in recipe.track.stems:
-            if other != stem:
-                for name, weight in signals_of(recipe, other).items():
-                    result[name] = result.get(name, 0.0) - weight
-        return result
-    blend = recipe.blend(stem, recipe.givers(stem))
-    signals = {answer(name, stem): weight for name, weight in blend.weights.items()}
-    return {**signals, MIXTURE: blend.mixture}
-
-
-def shared_signals(recipe: Recipe, stem: str) -> dict[str, float]:
-    """What the recipe makes a stem of, with its share in what is left of the mixture."""
-    return shares.applied(recipe, stem, signals_of)
-
-
-def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], method: Method) -> list[str]:
-    """Say per stem what single members, their mean and the fitted blends score."""
-    lines = [
-        f"# recipe {plain.name}, {len(songs)} songs",
-        "SDR in dB: global, delta 1e-7, mean over the songs in which the stem is not silent, then",
-        "over the folders of data, which count alike;",
-        "fitted blends are scored on each song with the weights that the other songs ask for.",
-    ]
-    for stem in plain.track.stems:
-        givers = plain.givers(stem)
-        having = audible(songs, stem)
-        folders = len({song.folder for song in having})
-        lines += ["", f"## {stem}, {len(having)} songs in {folders} folders"]
-        lines += [row("the mixture itself", mean_db(having, stem, {MIXTURE: 1.0}))]
-        if stem == plain.residual:
-            before = mean_db(having, stem, signals_of(plain, stem))
-            after = mean_db(having, stem, signals_of(fitted, stem))
-            lines += [row("the residual, before", before), row("the residual, now", after)]
-            continue
-        singles = [mean_db(having, stem, {answer(name, stem): 1.0}) for name in givers]
-        for name, score in sorted(zip(givers, singles, strict=True), key=lambda pair: -pair[1]):
-            lines.append(row(f"{name} alone, as it is", score))
-        everyone = [answer(name, stem) for name in givers]
-        mean = mean_db(having, stem, plain_mean(everyone))
-        if len(givers) > 1:
-            lines.append(row("plain mean of all", mean))
-        for blend in fitted.blends:
-            if blend.stem == stem:
-                lines.append(row(f"fitted: {described(blend)}", blend.sdr_db or 0.0))
-        scores = left_out_db(having, stem, everyone, method)
-        for label, base in (("best single", max(singles)), ("plain mean", mean)):
-            lines.append(
-                row(
-                    f"gain over the {label}, songs left out",
-                    float(shares_of(having) @ scores) - base,
-                )
-            )
-        if stem in fitted.consistency:
-            lines.append(f"share in what is left of the mixture: {fitted.consistency[stem]:.3f}")
-        if stem in fitted.gates:
-            lines.append(f"gate: {fitted.gates[stem]}")
-    before, now = total_db([plain] * len(songs), songs), total_db([fitted] * len(songs), songs)
-    unseen = total_db(left_out(plain, songs, method), songs)
-    return [
-        *lines,
-        "",
-        row("mean over stems, not fitted", before),
-        row("mean over stems, fitted, on these same songs", now),
-        row("mean over stems, fitted, each song left out in its turn", unseen),
-        row("gain of fitting on songs left out", unseen - before),
-    ]
-
-
-def left_out(recipe: Recipe, songs: Sequence[Moments], method: Method) -> list[Recipe]:
-    """The recipe as it is fitted without each song in its turn; subsets do not matter here."""
-    result = []
-    for number in range(len(songs)):
-        others = [*songs[:number], *songs[number + 1 :]]
-        whole = []
-        for stem in recipe.track.stems:
-            givers = recipe.givers(stem)
-            having = audible(others, stem)
-            if givers and having:
-                weights = fit(having, stem, [answer(name, stem) for name in givers], method)
-                whole.append(as_blend(stem, givers, weights, None))
-        fitted = dataclasses.replace(recipe, blends=tuple(whole))
-        shared = shares.fit(fitted, others, signals_of)
-        result.append(dataclasses.replace(fitted, consistency=shared))
-    return result
-
-
-def total_db(fitted: Sequence[Recipe], songs: Sequence[Moments]) -> float:
-    """Mean over stems, then over the songs that have them, each song with its own recipe."""
-    means = []
-    for stem in fitted[0].track.stems:
-        pairs = [pair for pair in zip(fitted, songs, strict=True) if not pair[1].silent(stem)]
-        scores = [sdr_db(song, stem, shared_signals(recipe, stem)) for recipe, song in pairs]
-        means.append(float(shares_of([song for _, song in pairs]) @ scores))
-    return float(np.mean(means))
-
-
-def row(label: str, value_db: float) -> str:
-    """One line of the report."""
-    return f"{label:<72}{value_db:8.3f}"
-
-
-def described(blend: Blend) -> str:
-    """The weights of a blend, for people."""
-    parts = [f"{weight:.3f} {name}" for name, weight in blend.weights.items()]
-    return " + ".join([*parts, f"{blend.mixture:.3f} mixture"])
-
-
-def write(path: Path, source: Path, fitted: Recipe) -> None:
-    """Write the recipe's own text and the fitted tables below it.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    named = recipes.FOLDER / f"{source}.toml"
-    text = (named if named.is_file() else source).read_text(encoding="utf-8")
-    own = text.partition(MARK)[0].rstrip("\n")
-    try:
-        part = path.with_name(f".{path.name}.part")
-        part.write_text("\n".join([own, "", MARK, *tables(fitted)]) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-
-
-def tables(fitted: Recipe) -> list[str]:
-    """The fitted part of a recipe, as TOML."""
-    lines = []
-    for blend in fitted.blends:
-        weights = ", ".join(f"{name} = {weight:.4f}" for name, weight in blend.weights.items())
-        lines += [
-            "",
-            "[[blends]]",
-            f'stem = "{blend.stem}"',
-            f"weights = {{ {weights} }}",
-            f"mixture = {blend.mixture:.4f}",
-            f"sdr_db = {blend.sdr_db:.3f}",
-        ]
-    if fitted.consistency:
-        lines += ["", "[consistency]"]
-        lines += [f"{stem} = {share:.3f}" for stem, share in fitted.consistency.items()]
-    for stem, gate in fitted.gates.items():
-        lines += ["", f"[gates.{stem}]"]
-        lines += [f"{name} = {value:.2f}" for name, value in dataclasses.asdict(gate).items()]
-    return lines

@@ -1,7 +1,7 @@
 """Fit when a stem is silenced: a logistic curve over its level below the mixture."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from my_submission.gate import Gate
 from my_submission.recipe import Recipe
 from training.blending import sdr_db
-from training.moments import MIXTURE, Moments
+from training.estimates import estimates
+from training.groups import without_each
+from training.moments import MIXTURE, Combination, Moments
 
 LEAST = 2
 """Songs with a silent stem, below which no gate is fitted for it."""
@@ -21,36 +23,33 @@ WORTH_DB = 0.001
 RIDGE = 0.05
 """Keeps the curve from becoming a step where the classes do not overlap."""
 
-Signals = Callable[[Recipe, str], Mapping[str, float]]
 
-
-def fit(
-    recipe: Recipe, songs: Sequence[Moments], signals_of: Signals, prior: float
-) -> dict[str, Gate]:
+def fit(recipe: Recipe, songs: Sequence[Moments], prior: float) -> dict[str, Gate]:
     """Fit a gate for each stem where it gains on songs left out.
 
     Args:
         recipe: with its blends and shares.
-        songs: all of them; a stem must be silent in some and not in others.
-        signals_of: what the recipe makes a stem of.
+        songs: all of them; for each stem those count in which it is known. It must be silent in
+            some and not in others.
         prior: part of all songs in which a stem is silent. Songs to fit on have more of them, or
             there would be nothing to learn from, so both kinds are weighed.
     """
     result = {}
+    made = [estimates(recipe, song) for song in songs]
     for stem in recipe.track.stems:
-        examples = [_example(song, stem, signals_of(recipe, stem)) for song in songs]
-        everyone = np.arange(len(songs))
+        pairs = [pair for pair in zip(songs, made, strict=True) if pair[0].knows(stem)]
+        examples = [_example(song, stem, own[stem]) for song, own in pairs]
         gate = of_examples(examples, prior)
         if gate is None:
             continue
         silent = np.array([one.silent for one in examples])
         share = np.where(silent, prior / max(silent.sum(), 1), (1 - prior) / (~silent).sum())
         gain_db = 0.0
-        for number in everyone:
-            others = [examples[int(other)] for other in everyone if other != number]
-            without = of_examples(others, prior)
-            if without and without.silences(*examples[number].energies):
-                gain_db += float(share[number]) * (0.0 - examples[number].sdr_db)
+        for own, rest in without_each([song for song, _ in pairs]):
+            without = of_examples([examples[number] for number in rest], prior)
+            for number in own:
+                if without and without.silences(*examples[number].energies):
+                    gain_db += float(share[number]) * (0.0 - examples[number].sdr_db)
         if gain_db >= WORTH_DB:
             result[stem] = gate
     return result
@@ -70,7 +69,7 @@ class Example:
         return 10 * math.log10((self.energies[0] + 1e-12) / (self.energies[1] + 1e-12))
 
 
-def _example(song: Moments, stem: str, own: Mapping[str, float]) -> Example:
+def _example(song: Moments, stem: str, own: Combination) -> Example:
     energies = song.energy(own), song.energy({MIXTURE: 1.0})
     return Example(energies, song.silent(stem), sdr_db(song, stem, own))
 

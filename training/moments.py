@@ -1,32 +1,25 @@
-"""All that fitting needs of a song: the products of all its signals, summed over its samples.
+"""All that fitting needs of a song: the products of all its signals, summed in bands.
 
 Every blend of answers is linear, so its error follows from these sums alone: a song is separated
-once, and thousands of blends are then compared in no time.
+once, and thousands of blends are then compared in no time. What is mended band by band is linear
+in each band, so it follows, too.
 """
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from evaluator.audio import blocks, probe
-from evaluator.errors import EvaluationError
-from evaluator.songs import Song
-from my_submission import audio
-from my_submission.demixer import Demixer
-from my_submission.level import Level
-from my_submission.recipe import Recipe
 
 MIXTURE = "mixture"
 
 SILENT_DB = -60.0
 """A true stem whose energy is so far below that of the mixture is silent."""
+
+Combination = Mapping[str, float | NDArray[np.float64]]
+"""A weighted sum of signals, by their names; a weight is a number or ``(bands,)``."""
 
 
 def answer(member: str, stem: str) -> str:
@@ -40,120 +33,110 @@ class Moments:
 
     Attributes:
         song: its name.
-        folder: that it comes from; see :func:`shares_of`.
+        folder: that it comes from.
         signals: names: answers as :func:`answer` has them, :data:`MIXTURE`, and the true stems
-            by their own names.
-        products: ``(signals, signals)``, summed over the samples and channels of the song.
+            by their own names; a stem of which nothing is known is missing.
+        products: ``(bands, signals, signals)``, summed over the samples and channels of the song.
+        artist: whose songs count and are left out together; None: see :attr:`group`.
+        seen_by: names of the members that were trained on the song.
+        weight: how much the song counts beside others.
     """
 
     song: str
     folder: str
     signals: tuple[str, ...]
     products: NDArray[np.float64]
+    sample_rate_hz: int = 44_100
+    artist: str | None = None
+    seen_by: frozenset[str] = frozenset()
+    weight: float = 1.0
+
+    @property
+    def group(self) -> str:
+        """What counts as much as any other: the artist, or else the folder."""
+        return self.artist or self.folder
+
+    @property
+    def fold(self) -> str:
+        """What is left out together: the artist, or else this song alone."""
+        return self.artist or self.path
+
+    @property
+    def path(self) -> str:
+        """Folder and name, which no other song has."""
+        return f"{self.folder}/{self.song}"
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.signals)}
+
+    @cached_property
+    def _whole(self) -> NDArray[np.float64]:
+        """Products of all bands together."""
+        return np.asarray(self.products.sum(axis=0), dtype=np.float64)
+
+    def _places(self, names: Sequence[str]) -> list[int]:
+        return [self._index[name] for name in names]
 
     def among(self, rows: Sequence[str], columns: Sequence[str]) -> NDArray[np.float64]:
-        """Products of some signals with others, ``(rows, columns)``."""
-        index = {name: number for number, name in enumerate(self.signals)}
-        found = self.products[np.ix_([index[n] for n in rows], [index[n] for n in columns])]
-        return np.asarray(found, dtype=np.float64)
+        """Products of some signals with others in all bands together, ``(rows, columns)``."""
+        return self._whole[np.ix_(self._places(rows), self._places(columns))]
 
-    def energy(self, combination: Mapping[str, float]) -> float:
+    def energy(self, combination: Combination) -> float:
         """Energy of a weighted sum of signals."""
+        if any(isinstance(weight, np.ndarray) for weight in combination.values()):
+            return float(self.energies(combination).sum())
         names = list(combination)
         weights = np.array([combination[name] for name in names])
         return max(float(weights @ self.among(names, names) @ weights), 0.0)
 
+    def energies(self, combination: Combination) -> NDArray[np.float64]:
+        """Energy of a weighted sum of signals in each band, ``(bands,)``."""
+        weights, products = self._in_bands([combination], list(combination))
+        return np.asarray((weights @ products @ weights.mT)[:, 0, 0].clip(min=0.0))
+
+    def _in_bands(
+        self, combinations: Sequence[Combination], names: Sequence[str]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights ``(bands, combinations, names)`` and products ``(bands, names, names)``."""
+        places = self._places(names)
+        weights = np.zeros((len(self.products), len(combinations), len(names)))
+        for row, combination in enumerate(combinations):
+            for column, name in enumerate(names):
+                weights[:, row, column] = combination.get(name, 0.0)
+        return weights, self.products[:, places][:, :, places]
+
+    def combined(self, signals: Mapping[str, Combination], weight: float = 1.0) -> "Moments":
+        """The same song with weighted sums as its only signals, by new names.
+
+        Args:
+            signals: what each is the sum of.
+            weight: how much this song counts beside others.
+        """
+        names = list(dict.fromkeys(name for parts in signals.values() for name in parts))
+        weights, products = self._in_bands(list(signals.values()), names)
+        return dataclasses.replace(
+            self,
+            signals=tuple(signals),
+            products=weights @ products @ weights.mT,
+            weight=weight,
+        )
+
+    def knows(self, stem: str) -> bool:
+        """Whether the true stem is known."""
+        return stem in self._index
+
     def silent(self, stem: str) -> bool:
-        """Whether the true stem is silent."""
+        """Whether the true stem, which must be known, is silent."""
         limit = 10 ** (SILENT_DB / 10) * self.energy({MIXTURE: 1.0})
         return self.energy({stem: 1.0}) <= limit
 
 
-def shares_of(songs: Sequence[Moments]) -> NDArray[np.float64]:
-    """How much each song counts: all folders count alike, and all songs of a folder.
-
-    A few real songs would else be lost among many that were rendered.
-
-    Returns:
-        ``(songs,)``, with a sum of 1.
-    """
-    folders = [song.folder for song in songs]
-    return np.array([1 / folders.count(one) / len(set(folders)) for one in folders])
+def audible(songs: Sequence[Moments], stem: str) -> list[Moments]:
+    """Songs in which a stem is known and not silent."""
+    return [song for song in songs if song.knows(stem) and not song.silent(stem)]
 
 
-def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
-    """Separate a song and sum the products, or find them in a cache.
-
-    Args:
-        song: with all stems of the recipe's track; its mixture is their sum.
-        demixer: of the recipe.
-        cache: folder in which sums are kept.
-
-    Raises:
-        EvaluationError: a stem is missing, damaged or unlike the others.
-    """
-    recipe = demixer.recipe
-    for stem in recipe.track.stems:
-        if stem not in song.stems:
-            raise EvaluationError(
-                f"expected the stem {stem!r} in {str(song.folder)!r}; add it or remove the song"
-            )
-    folder = str(song.folder.parent)
-    kept = cache / f"{song.name}-{_key(song, recipe)}.npz" if cache else None
-    if kept is not None and kept.is_file():
-        with np.load(kept, allow_pickle=False) as file:
-            return Moments(song.name, folder, tuple(map(str, file["signals"])), file["products"])
-    moments = dataclasses.replace(_measured(song, demixer), folder=folder)
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part.npz")
-        np.savez(part, signals=np.array(moments.signals), products=moments.products)
-        part.replace(kept)
-    return moments
-
-
-def _key(song: Song, recipe: Recipe) -> str:
-    """Hash what the answers depend on: the audio's place, size and time, and who hears what."""
-    subtracted = {stem for member in recipe.members for stem in member.minus}
-    heard = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
-    files = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime) for p in song.stems.values()]
-    text = json.dumps([[repr(member) for member in recipe.members], heard, files])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _measured(song: Song, demixer: Demixer) -> Moments:
-    """Stream a song through the recipe and sum products as the answers come."""
-    recipe = demixer.recipe
-    layout = probe(next(iter(song.stems.values())))
-    if any(probe(path) != layout for path in song.stems.values()):
-        raise EvaluationError(f"expected stems of one length and rate in {str(song.folder)!r}")
-    true = np.stack(
-        [
-            np.concatenate(list(blocks(song.stems[stem], layout.samples))).astype(np.float32)
-            for stem in recipe.track.stems
-        ]
-    )  # (stems, samples, channels)
-    if true.shape[2] == 1:
-        true = np.repeat(true, 2, axis=2)
-    mixture = torch.from_numpy(np.ascontiguousarray(true.sum(axis=0).T))
-    answers: dict[str, list[torch.Tensor]] = {}
-
-    def tap(member: str, stem: str, pairs: torch.Tensor) -> None:
-        if pairs.shape[-1]:
-            answers.setdefault(answer(member, stem), []).append(pairs[0].clone())
-
-    cut = torch.split(mixture, audio.BLOCK, dim=-1)
-    for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, level=Level.of(cut)):
-        pass
-    signals = {name: torch.cat(parts, dim=-1).numpy() for name, parts in answers.items()}
-    signals[MIXTURE] = mixture.numpy()
-    signals |= {
-        stem: np.ascontiguousarray(one.T)
-        for stem, one in zip(recipe.track.stems, true, strict=True)
-    }
-    flat = np.stack([signal.reshape(-1) for signal in signals.values()])
-    products = np.zeros((len(flat), len(flat)))
-    for start in range(0, flat.shape[1], audio.BLOCK):  # float64 for a block at a time
-        block = flat[:, start : start + audio.BLOCK].astype(np.float64)
-        products += block @ block.T
-    return Moments(song.name, "", tuple(signals), products)
+def unseen(songs: Sequence[Moments], members: Collection[str]) -> list[Moments]:
+    """Songs on which none of the members was trained."""
+    return [song for song in songs if not song.seen_by.intersection(members)]

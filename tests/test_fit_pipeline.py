@@ -1,0 +1,283 @@
+"""What fitting makes of a song's moments is what the pipeline makes of the song."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from evaluator.songs import Song, find_songs
+from my_submission import recipe, separators
+from my_submission.demixer import Demixer
+from my_submission.leak import Leak
+from my_submission.recipe import Recipe
+from my_submission.separators import Chunking
+from training import measured, shares
+from training.blending import Method, sdr_db
+from training.estimates import estimates, sealed, trusts_of
+from training.fits import Fits
+from training.measured import edges_of, of_song, products_of
+from training.moments import MIXTURE, Moments, answer
+from training.report import leak_gains, total_db, trusts
+
+pytestmark = pytest.mark.engine
+
+RATE_HZ = 44_100
+STEMS = ("dialog", "effect", "music")
+
+
+@dataclass
+class Side:
+    """Gives all stems the same: most of one channel, little of the other."""
+
+    channel: int
+    chunking: Chunking = Chunking(chunk=20_000, hop=16_000)
+    stems: tuple[str, ...] = ("part",)
+    sample_rate_hz: None = None
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        part = 0.1 * chunks
+        part[:, self.channel] = 0.8 * chunks[:, self.channel]
+        return part[:, None]
+
+
+@pytest.fixture(autouse=True)
+def sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(name: str, options: dict[str, Any]) -> Side:
+        return Side(options["channel"])
+
+    monkeypatch.setattr(separators, "build", build)
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> list[Song]:
+    """Five clips of a second: dialog is left, effects are right, music is soft."""
+    for number in range(5):
+        rng = np.random.default_rng(number)
+        folder = tmp_path / "data" / f"clip_{number}"
+        folder.mkdir(parents=True)
+        for stem, sides in {"dialog": [1, 0.2], "effect": [0.2, 1], "music": [0.1, 0.3]}.items():
+            gain = 0.1 * rng.uniform(0.5, 2.0)
+            audio = gain * rng.standard_normal((RATE_HZ, 2)) * sides
+            soundfile.write(folder / f"{stem}.wav", audio, RATE_HZ, subtype="FLOAT")
+    return find_songs(tmp_path / "data", "cdx")
+
+
+def doubtful(*, least: float = 0.0, most: float = 2.0) -> Recipe:
+    """Two members that agree about little, of which the second may be doubted."""
+    gives = {stem: ["part"] for stem in STEMS}
+    members = [
+        {"name": name, "separator": "x", "gives": gives, "options": {"channel": channel}}
+        for channel, name in enumerate(("first", "second"))
+    ]
+    members.insert(
+        1,
+        {
+            "name": "third",
+            "separator": "x",
+            "gives": {"effect": ["part"]},
+            "options": {"channel": 1},
+        },
+    )
+    members[-1]["doubt"] = {"stem": "dialog", "least": least, "most": most}
+    table = {"track": "cdx", "summary": "For tests.", "members": members}
+    return recipe.parse("mine", table)
+
+
+def methods(*ridges: float) -> dict[str, Method]:
+    return dict.fromkeys(STEMS, Method(ridges=ridges or Method().ridges))
+
+
+def separated(chosen: Recipe, song: Song) -> dict[str, np.ndarray[Any, Any]]:
+    true = [soundfile.read(song.stems[stem], dtype="float32")[0].T for stem in STEMS]
+    blocks = [torch.from_numpy(np.sum(true, axis=0))]
+    stems = torch.cat(list(Demixer(chosen).stream(blocks, RATE_HZ)), dim=-1)
+    result = {f"ours {stem}": one.numpy() for stem, one in zip(STEMS, stems, strict=True)}
+    return result | dict(zip(STEMS, true, strict=True)) | {MIXTURE: blocks[0].numpy()}
+
+
+@pytest.mark.parametrize("most", [1e-6, 1.0, 2.0])
+def test_the_pipeline_scores_what_the_fit_says(songs: list[Song], most: float) -> None:
+    plain = doubtful(most=most)
+    moments = [of_song(song, Demixer(plain), None) for song in songs]
+
+    blends = Fits(plain, moments, methods(1e-3)).blends()
+    fitted = dataclasses.replace(plain, blends=tuple(blends), consistency={"music": 0.5})
+
+    believed = [trust for one in moments for trust in trusts_of(fitted, one).values()]
+    assert all(one == 0 if most < 0.1 else 0 < one < 1 for one in believed)
+    assert len(trusts(fitted, moments)) == len(songs)
+    for song, one in zip(songs, moments, strict=True):
+        signals = separated(fitted, song)
+        ours = Moments("", "", tuple(signals), products_of(dict(signals), RATE_HZ))
+        for stem, estimate in estimates(fitted, one).items():
+            heard = sdr_db(ours, stem, {f"ours {stem}": 1.0})
+            assert sdr_db(one, stem, estimate) == pytest.approx(heard, abs=1e-3)
+
+
+def test_a_doubted_member_is_added_to_the_blend_of_the_others(songs: list[Song]) -> None:
+    plain = doubtful(least=5.0, most=6.0)
+    moments = [of_song(song, Demixer(plain), None) for song in songs]
+
+    fits = Fits(plain, moments, methods(1e-3))
+    fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
+
+    others = fitted.blend("effect", ["first", "third"])
+    whole = fitted.blend("effect", ["first", "third", "second"])
+    ratio = whole.weights["first"] / others.weights["first"]
+    assert whole.weights["third"] == pytest.approx(ratio * others.weights["third"])
+    assert whole.mixture == pytest.approx(ratio * others.mixture)
+    assert fits.sdr_db("effect", ["first", "third", "second"]) == whole.sdr_db
+    # By nothing but its prior it is taken as it is.
+    alone = Fits(plain, moments, methods(1e6)).blend("dialog", ["first", "second"])
+    assert alone.weights == {"first": pytest.approx(0, abs=1e-3), "second": pytest.approx(1)}
+
+
+def test_songs_where_a_member_is_not_believed_do_not_shape_its_weight(songs: list[Song]) -> None:
+    plain = doubtful(least=0.1, most=0.1001)
+    moments = [of_song(song, Demixer(plain), None) for song in songs]
+    fits = Fits(plain, moments, methods(1e-3))
+    fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
+
+    assert [list(trusts_of(fitted, one).values()) for one in moments] == [[0.0]] * len(songs)
+    # Nothing was learnt about it, and it counts nowhere: the score is that of the others.
+    assert fits.blend("dialog", ["first", "second"]).weights == {"first": 0.0, "second": 1.0}
+    assert fits.sdr_db("dialog", ["first", "second"]) == pytest.approx(
+        fits.sdr_db("dialog", ["first"])
+    )
+
+
+def test_bands_add_up_to_the_whole_song() -> None:
+    rng = np.random.default_rng(0)
+    signals = {name: rng.standard_normal((2, 10_007)).astype(np.float32) for name in "ab"}
+    flat = np.stack([signal.reshape(-1) for signal in signals.values()]).astype(np.float64)
+
+    products = products_of(dict(signals), RATE_HZ)
+
+    assert products.shape == (40, 2, 2)
+    np.testing.assert_allclose(products.sum(axis=0), flat @ flat.T, rtol=1e-5, atol=0.1)
+
+
+def test_a_tone_is_in_the_band_that_the_leakage_filter_has_it_in() -> None:
+    seconds = np.arange(RATE_HZ) / RATE_HZ
+    tone = np.sin(2 * np.pi * 1000 * seconds).astype(np.float32)[None]
+    edges = edges_of(RATE_HZ // 2 + 1, RATE_HZ)
+
+    energies = products_of({"tone": tone}, RATE_HZ)[:, 0, 0]
+
+    band = int(energies.argmax())
+    assert energies[band] > 0.99 * energies.sum()
+    assert edges[band] <= 1000 < edges[band + 1]
+
+
+def leaky(gain: float) -> Moments:
+    """Two bands; in the first one, a tenth of the loud dialog is all that music's estimate has."""
+    rng = np.random.default_rng(0)
+    dialog, music, effect = (
+        rng.standard_normal((3, 2, 4000)) * np.array([1.0, 0.5, 0.5])[:, None, None]
+    )
+    dialog[1], music[0] = 0.0, 0.0
+    rows = {
+        answer("a", "dialog"): dialog * (1 - gain),
+        answer("a", "effect"): effect,
+        answer("a", "music"): music + gain * dialog,
+        MIXTURE: dialog + music + effect,
+        **{"dialog": dialog, "effect": effect, "music": music},
+    }
+    signals = np.stack(list(rows.values()), axis=1)
+    return Moments("song", "one", tuple(rows), signals @ signals.mT)
+
+
+def test_leaks_are_taken_band_by_band_and_given_back() -> None:
+    song = leaky(0.1)
+    stems = {stem: {answer("a", stem): 1.0} for stem in STEMS}
+    leak = Leak(of="dialog", into="music", power=0.01, returned=True)
+
+    mended = sealed(stems, [leak], song)
+
+    assert sdr_db(song, "music", mended["music"]) > sdr_db(song, "music", stems["music"]) + 10
+    assert sdr_db(song, "dialog", mended["dialog"]) > sdr_db(song, "dialog", stems["dialog"]) + 10
+    # Two leaks that claim all of it share it; what is taken is never more than there is.
+    greedy = [leak, dataclasses.replace(leak, power=0.5, returned=False)]
+    assert song.energies(sealed(stems, greedy, song)["music"])[0] == pytest.approx(0, abs=1e-9)
+    assert mended["effect"] == stems["effect"]
+
+
+def test_a_leak_has_a_line_in_the_report_and_shares_know_of_it() -> None:
+    songs = [dataclasses.replace(leaky(gain), song=str(gain)) for gain in (0.08, 0.1, 0.12)]
+    member = {"name": "a", "separator": "x", "gives": {stem: ["part"] for stem in STEMS}}
+    member["options"] = {"channel": 0}
+    leaks = [{"of": "dialog", "into": "music", "power": 0.01, "returned": True}]
+    table = {"track": "cdx", "summary": "For tests.", "members": [member], "leaks": leaks}
+    sealing = recipe.parse("mine", table)
+    without = dataclasses.replace(sealing, leaks=())
+
+    (line,) = leak_gains(sealing, songs)
+
+    label, gain = line.rsplit(maxsplit=1)
+    totals = [total_db({song.fold: one for song in songs}, songs) for one in (sealing, without)]
+    assert label == "gain of the leak dialog -> music"
+    assert float(gain) == pytest.approx(totals[0] - totals[1], abs=1e-3)
+    assert float(gain) > 1
+    assert shares.fit(sealing, songs) == {}
+
+
+def test_a_cache_of_another_layout_is_not_read(
+    songs: list[Song], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demixer = Demixer(doubtful())
+    first = of_song(songs[0], demixer, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+
+    again = of_song(songs[0], demixer, tmp_path / "cache")
+    monkeypatch.setattr(measured, "LAYOUT", "another")
+    of_song(songs[0], demixer, tmp_path / "cache")
+
+    np.testing.assert_array_equal(first.products, again.products)
+    assert first.signals == again.signals
+    assert kept.is_file()
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+LEAKING = {"leaks": (Leak(of="dialog", into="music", power=0.1, returned=True),)}
+SHARING = {"consistency": {"music": 0.8}, "consistency_above_hz": 1500.0}
+
+
+@pytest.mark.parametrize(
+    "finish", [LEAKING, SHARING, LEAKING | SHARING], ids=["leaks", "shares", ""]
+)
+@pytest.mark.parametrize("most", [1e-6, 6.0], ids=["doubted", "believed"])
+def test_the_pipeline_finishes_stems_as_the_fit_says(
+    songs: list[Song], finish: dict[str, Any], most: float
+) -> None:
+    chosen = dataclasses.replace(doubtful(least=most / 2, most=most), **finish)
+    one = of_song(songs[0], Demixer(chosen), None)
+    signals = separated(chosen, songs[0])
+    ours = Moments("", "", tuple(signals), products_of(dict(signals), RATE_HZ))
+
+    for stem, estimate in estimates(chosen, one).items():
+        heard = sdr_db(ours, stem, {f"ours {stem}": 1.0})
+        assert sdr_db(one, stem, estimate) == pytest.approx(heard, abs=0.05)
+
+
+def test_only_the_first_of_two_stems_is_scored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for stem in ("vocals", "other"):
+        soundfile.write(tmp_path / f"{stem}.wav", 0.1 * rng.standard_normal((9000, 1)), RATE_HZ)
+    gives = {stem: ["part"] for stem in ("bass", "drums", "other", "vocals")}
+    member = {"name": "a", "separator": "x", "gives": gives, "options": {"channel": 0}}
+    chosen = recipe.parse("mine", {"track": "mdx", "summary": "", "members": [member]})
+    files = {stem: tmp_path / f"{stem}.wav" for stem in ("vocals", "other")}
+
+    pair = of_song(Song("pair", tmp_path, files, ()), Demixer(chosen), None)
+    alone = of_song(Song("alone", tmp_path, {"other": files["other"]}, ()), Demixer(chosen), None)
+
+    assert [stem for stem in gives if pair.knows(stem)] == ["vocals"]
+    assert not pair.silent("vocals")
+    assert [stem for stem in gives if alone.silent(stem)] == ["bass", "drums", "vocals"]
+    assert pair.energy({MIXTURE: 1.0}) > 1.5 * alone.energy({MIXTURE: 1.0})
