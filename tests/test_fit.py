@@ -248,38 +248,6 @@ def test_what_cannot_be_fitted_is_said(
     assert reason in capsys.readouterr().err
 
 
-def test_an_optional_member_does_not_change_the_recipe_without_it(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(separators, "build", lambda name, options: Leaks(**options))
-    members = TABLE.replace('name = "left"', 'name = "left"\noptions = { channel = 0 }')
-    members = members.replace('name = "right"', 'name = "right"\noptions = { channel = 1 }')
-    extra = (
-        '[[members]]\nname = "extra"\nseparator = "silence"\noptional = true\n'
-        "options = { channel = 0 }\n"
-        'gives = { dialog = ["part"] }\n\n'
-    )
-    first, second = members.split('[[members]]\nname = "right"')
-    tables = {
-        "less": members,
-        "more": f'{first}{extra}[[members]]\nname = "right"{second}',
-    }
-    for name, table in tables.items():
-        source, target = tmp_path / f"{name}.toml", tmp_path / f"{name}_fitted.toml"
-        source.write_text(table)
-        assert main(["fit", str(source), "--data", str(data), "-o", str(target)]) == 0
-
-    less, more = (recipe.load(str(tmp_path / f"{name}_fitted.toml")) for name in tables)
-    rest = more.without(["extra"])
-    assert (rest.blends, rest.consistency, rest.gates) == (
-        less.blends,
-        less.consistency,
-        less.gates,
-    )
-    assert any("extra" in blend.weights for blend in more.blends)
-    assert "# recipe more without extra, 5 songs" in capsys.readouterr().out
-
-
 def test_nothing_is_fitted_without_an_optional_member(
     tmp_path: Path,
     data: Path,

@@ -6,10 +6,6 @@ For each stem and each set of members that may answer for it, weights are solved
 form; their scores are those of songs that were left out, each in its turn. Members that hear the
 mixture minus a blend are asked again with the fitted blend. Last, each further setting of a member
 is compared with its first: write that gain into the recipe, as ``gain_db``.
-
-A recipe with optional members is fitted twice, with them and without. Blends without any of them,
-and shares and gates, are those of the second fit, so that the recipe without the files is the one
-that was fitted without them.
 """
 
 import argparse
@@ -79,66 +75,24 @@ def run(options: argparse.Namespace) -> list[str]:
         mixture=not options.no_mixture,
         non_negative=options.non_negative,
     )
-    written = recipes.load(options.recipe)
-    given = written.required()  # blends with optional members need them, too
+    given = recipes.load(options.recipe).required()  # blends with optional members need them, too
     plain = with_settings(unfitted(given), [0] * len(given.members))
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
-    fitted, songs = fitted_to(plain, known, method, options)
-    lines = []
-    if optional := [member.name for member in written.members if member.optional]:
-        name = f"{plain.name} without {' and '.join(optional)}"
-        fewer = dataclasses.replace(plain.without(optional), name=name)
-        rest, their_songs = fitted_to(fewer, known, method, options)
-        lines = [*report(fewer, rest, their_songs, method), ""]
-        fitted = merged(fitted, rest)
-    if options.output:
-        write(options.output, Path(options.recipe), fitted)
-    lines += report(plain, fitted, songs, method)
-    return [*lines, *gains(given, fitted, songs, known, options.cache)]
-
-
-def fitted_to(
-    plain: Recipe, known: Sequence[Song], method: Method, options: argparse.Namespace
-) -> tuple[Recipe, list[Moments]]:
-    """Fit all tables of a recipe that has none.
-
-    Args:
-        plain: with one setting for each member.
-        known: the songs.
-        method: how weights are fitted.
-        options: of the command.
-
-    Returns:
-        The recipe, and the sums of products from which it was fitted.
-    """
     fitted = plain
-    # A member that subtracts a stem subtracts the blend: ask it again once that is fitted.
+    # Who hears the mixture minus a stem hears it minus the blend: once more with that fitted.
     rounds = options.rounds if any(member.minus for member in plain.members) else 1
     for _ in range(max(rounds, 1)):
         demixer = Demixer(fitted)
         songs = [of_song(song, demixer, options.cache) for song in known]
         fitted = dataclasses.replace(plain, blends=tuple(blends(plain, songs, method)))
     fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, songs, signals_of))
-    gated = gates.fit(fitted, songs, shared_signals, options.silent)
-    return dataclasses.replace(fitted, gates=gated), songs
-
-
-def merged(whole: Recipe, rest: Recipe) -> Recipe:
-    """The recipe of all members, which without the optional ones is exactly ``rest``.
-
-    Args:
-        whole: fitted with all members.
-        rest: fitted without the optional ones.
-    """
-    same = {(blend.stem, frozenset(blend.weights)): blend for blend in rest.blends}
-    return dataclasses.replace(
-        whole,
-        blends=tuple(
-            same.get((blend.stem, frozenset(blend.weights)), blend) for blend in whole.blends
-        ),
-        consistency=rest.consistency,
-        gates=rest.gates,
+    fitted = dataclasses.replace(
+        fitted, gates=gates.fit(fitted, songs, shared_signals, options.silent)
     )
+    if options.output:
+        write(options.output, Path(options.recipe), fitted)
+    lines = report(plain, fitted, songs, method)
+    return [*lines, *gains(given, fitted, songs, known, options.cache)]
 
 
 def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
