@@ -209,7 +209,10 @@ def scores(out: Path, track: str = "mdx") -> dict[str, float]:
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_without_arguments_both_tracks_run_on_real_samples(out: Path) -> None:
+def test_without_arguments_both_tracks_run_on_real_samples(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))  # no optional members
     with started(out) as process:
         table, said = process.communicate()
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from my_submission import recipe, separators
+from my_submission import separators
 from my_submission.audio import SongFormat
 from my_submission.budget import Clock, Deadline
 from my_submission.careful import Careful
@@ -24,7 +24,7 @@ from my_submission.level import Level
 from my_submission.recipe import Member, Recipe
 from my_submission.separators import Separator
 from tests.fake_time import FakeTime
-from tests.plain import once
+from tests.plain import once, shipped
 
 pytestmark = pytest.mark.engine
 
@@ -37,7 +37,7 @@ RECIPES = ("mdx_default", "cdx_default")
 MEMBERS = [
     pytest.param(name, index, id=f"{name}: {member.name}")
     for name in RECIPES
-    for index, member in enumerate(recipe.load(name).members)
+    for index, member in enumerate(shipped(name).members)
 ]
 
 Answers = dict[tuple[Any, ...], Tensor]
@@ -48,7 +48,7 @@ def kinds(key: Callable[[Member], str]) -> list[Any]:
     found: dict[str, Any] = {}
     for param in MEMBERS:
         name, index = param.values
-        found.setdefault(key(recipe.load(str(name)).members[int(str(index))]), param)
+        found.setdefault(key(shipped(str(name)).members[int(str(index))]), param)
     return list(found.values())
 
 
@@ -96,7 +96,7 @@ BUILD = separators.build
 @functools.cache
 def members(name: str) -> list[Injected]:
     """The real members of a recipe, without faults."""
-    return [Injected(*built(kind(member))) for member in recipe.load(name).members]
+    return [Injected(*built(kind(member))) for member in shipped(name).members]
 
 
 def plain(name: str) -> Recipe:
@@ -291,7 +291,7 @@ def test_a_member_without_its_weights_is_left_out(
         stems = separated(ready)
 
     assert not torch.allclose(stems, expected)
-    member = recipe.load(name).members[index].name
+    member = shipped(name).members[index].name
     assert [record.getMessage() for record in caplog.records] == [
         f"{member} is left out: no weights"
     ]

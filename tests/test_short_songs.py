@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import recipe, separators
+from my_submission import separators
 from my_submission.audio import SongFormat
 from my_submission.budget import Deadline, Guard
 from my_submission.contention import Contention
@@ -14,6 +14,7 @@ from my_submission.costs import Cost
 from my_submission.demixer import Demixer
 from my_submission.separators import Chunking
 from tests.fake_time import FakeTime
+from tests.plain import shipped
 
 pytestmark = pytest.mark.engine
 
@@ -60,7 +61,7 @@ def clock() -> FakeTime:
 
 def demixer(clock: FakeTime, *, real: float = 1.0, contention: Contention | None = None) -> Demixer:
     """The CDX recipe with fakes that cost ``real`` times what is known of them."""
-    chosen = recipe.load("cdx_default")
+    chosen = shipped("cdx_default")
     queue = [
         Fake(tuple(part for some in member.gives.values() for part in some), clock, real * cost_s)
         for member, cost_s in zip(chosen.members, COSTS_S, strict=True)
