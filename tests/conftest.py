@@ -42,11 +42,13 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests find an empty home, and end all processes that they start."""
+    """Tests find an empty home and no fetched weights, and end all processes that they start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("XDG_CACHE_HOME", raising=False)
         patch.delenv("XDG_CONFIG_HOME", raising=False)
+        # `make evaluate` may have fetched weights, which would change what recipes are made of.
+        patch.setenv("DEMIX_WEIGHTS", str(tmp_path_factory.mktemp("weights")))
         yield
     until(lambda: not running_children())
 
