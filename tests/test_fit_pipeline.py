@@ -19,11 +19,11 @@ from my_submission.recipe import Recipe
 from my_submission.separators import Chunking
 from training import measured, shares
 from training.blending import Method, sdr_db
-from training.estimates import estimates, sealed, trusts_of
+from training.estimates import disputes_of, estimates, sealed
 from training.fits import Fits
 from training.measured import edges_of, of_song, products_of
 from training.moments import MIXTURE, Moments, answer
-from training.report import leak_gains, total_db, trusts
+from training.report import disputes, leak_gains, total_db
 
 pytestmark = pytest.mark.engine
 
@@ -109,9 +109,11 @@ def test_the_pipeline_scores_what_the_fit_says(songs: list[Song], most: float) -
     blends = Fits(plain, moments, methods(1e-3)).blends()
     fitted = dataclasses.replace(plain, blends=tuple(blends), consistency={"music": 0.5})
 
-    believed = [trust for one in moments for trust in trusts_of(fitted, one).values()]
+    doubt = fitted.members[-1].doubt
+    assert doubt is not None
+    believed = [doubt.trust(disputes_of(fitted, one)["second"]) for one in moments]
     assert all(one == 0 if most < 0.1 else 0 < one < 1 for one in believed)
-    assert len(trusts(fitted, moments)) == len(songs)
+    assert len(disputes(fitted, moments)) == len(songs)
     for song, one in zip(songs, moments, strict=True):
         signals = separated(fitted, song)
         ours = Moments("", "", tuple(signals), products_of(dict(signals), RATE_HZ))
@@ -144,7 +146,7 @@ def test_songs_where_a_member_is_not_believed_do_not_shape_its_weight(songs: lis
     fits = Fits(plain, moments, methods(1e-3))
     fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
 
-    assert [list(trusts_of(fitted, one).values()) for one in moments] == [[0.0]] * len(songs)
+    assert all(", trusted to 0.000: " in line for line in disputes(fitted, moments))
     # Nothing was learnt about it, and it counts nowhere: the score is that of the others.
     assert fits.blend("dialog", ["first", "second"]).weights == {"first": 0.0, "second": 1.0}
     assert fits.sdr_db("dialog", ["first", "second"]) == pytest.approx(

@@ -30,15 +30,28 @@ def estimates(recipe: Recipe, song: Moments) -> dict[str, Combination]:
     return stems
 
 
-def trusts_of(recipe: Recipe, song: Moments) -> dict[str, float]:
-    """How much each member that may be doubted counts in a song, from 0 to 1, by its name."""
+def disputes_of(recipe: Recipe, song: Moments) -> dict[str, float]:
+    """Which part of a song's energy each member that may be doubted disputes, by its name."""
     stems = finished(recipe, unshared(recipe), song)
     result = {}
     for member in recipe.members:
         if member.doubt:
-            result[member.name] = trust_of(recipe, member, song, stems[member.doubt.stem])
+            result[member.name] = disputed(member, song, stems[member.doubt.stem])
             stems |= _with(recipe, member, stems, song)
     return result
+
+
+def disputed(member: Member, song: Moments, rest: Combination) -> float:
+    """Energy of the difference between a member and the others, as a part of the mixture's.
+
+    Args:
+        member: with a doubt.
+        song: whose answers are compared.
+        rest: what the others make of the stem that is compared.
+    """
+    assert member.doubt is not None
+    mine = {answer(member.name, member.doubt.stem): 1.0}
+    return song.energy(added(rest, mine, -1.0)) / max(song.energy({MIXTURE: 1.0}), TINY)
 
 
 def unshared(recipe: Recipe) -> dict[str, Combination]:
@@ -123,9 +136,7 @@ def trust_of(recipe: Recipe, member: Member, song: Moments, rest: Combination) -
     """
     if not compared(recipe, member) or member.doubt is None:
         return 1.0
-    stem = member.doubt.stem
-    disputed = song.energy(added(rest, {answer(member.name, stem): 1.0}, -1.0))
-    return member.doubt.trust(disputed / max(song.energy({MIXTURE: 1.0}), TINY))
+    return member.doubt.trust(disputed(member, song, rest))
 
 
 def added(one: Combination, other: Combination, factor: float = 1.0) -> Combination:

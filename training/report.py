@@ -11,10 +11,13 @@ from my_submission.blend import Blend
 from my_submission.recipe import Recipe
 from training import shares
 from training.blending import mean_db, mean_of, plain_mean, sdr_db
-from training.estimates import estimates, trusts_of
+from training.estimates import disputes_of, estimates
 from training.fits import Fits
 from training.groups import folds_of
 from training.moments import MIXTURE, Moments, answer, audible, unseen
+
+MOST_DISPUTED = 3
+"""Songs that are named even if the member is trusted there, to show how far they are from it."""
 
 
 def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], fits: Fits) -> list[str]:
@@ -54,7 +57,7 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], fits: Fits) 
             continue
         lines += _of_stem(plain, fitted, fits, stem)
     lines += ["", *_of_recipe(plain, fitted, fair, fits)]
-    return [*lines, *leak_gains(fitted, fair), *trusts(fitted, songs)]
+    return [*lines, *leak_gains(fitted, fair), *disputes(fitted, songs)]
 
 
 def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
@@ -153,13 +156,20 @@ def leak_gains(fitted: Recipe, songs: Sequence[Moments]) -> list[str]:
     return lines
 
 
-def trusts(fitted: Recipe, songs: Sequence[Moments]) -> list[str]:
-    """Name the songs in which a member is not quite trusted."""
+def disputes(fitted: Recipe, songs: Sequence[Moments]) -> list[str]:
+    """Say of members that may be doubted which songs they dispute most, and who is trusted less."""
     lines = []
-    for song in songs:
-        for name, trust in trusts_of(fitted, song).items():
-            if trust < 1:
-                lines.append(row(f"trust of {name} in {song.song}", trust))
+    for member in fitted.members:
+        if member.doubt is None:
+            continue
+        judged = unseen(songs, [member.name])
+        parts = {song.song: disputes_of(fitted, song)[member.name] for song in judged}
+        ranked = sorted(parts.items(), key=lambda pair: -pair[1])
+        for number, (song, part) in enumerate(ranked):
+            trust = member.doubt.trust(part)
+            if number < MOST_DISPUTED or trust < 1:
+                label = f"{member.name}, trusted to {trust:.3f}: part disputed in {song}"
+                lines.append(row(label, part))
     return lines
 
 
