@@ -42,13 +42,11 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests find an empty home and no fetched weights, and end all processes that they start."""
+    """Tests find an empty home, and end all processes that they start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("XDG_CACHE_HOME", raising=False)
         patch.delenv("XDG_CONFIG_HOME", raising=False)
-        # `make evaluate` may have fetched weights, which would change what recipes are made of.
-        patch.setenv("DEMIX_WEIGHTS", str(tmp_path_factory.mktemp("weights")))
         yield
     until(lambda: not running_children())
 
@@ -63,9 +61,15 @@ def running_children() -> list[str]:
     return [words for words in found if words and "resource_tracker" not in words]
 
 
+@pytest.fixture(scope="session")
+def no_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder: `make evaluate` may have fetched weights, which would change recipes."""
+    return tmp_path_factory.mktemp("weights")
+
+
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path) -> None:
-    """What a developer has set in the environment must not reach the tests.
+def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path, no_weights: Path) -> None:
+    """What a developer has set in the environment, or fetched, must not reach the tests.
 
     They separate in their own process, where things can be replaced.
     """
@@ -74,6 +78,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("DEMIX_ISOLATE", "0")
     monkeypatch.setenv("DEMIX_COSTS", str(costs))
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(no_weights))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from my_submission.budget import Deadline
 from my_submission.demixer import Demixer
 from my_submission.errors import OutputError, SongError
 from my_submission.separators import Chunking
-from tests.plain import once
+from tests.plain import once, shipped
 
 pytestmark = pytest.mark.engine
 
@@ -140,7 +140,7 @@ def test_an_empty_song_is_refused(monkeypatch: pytest.MonkeyPatch, blocks: list[
 
 @pytest.mark.parametrize("name", ["mdx_default", "cdx_default"])
 def test_the_default_recipes_leave_silence_silent(name: str) -> None:
-    ready = Demixer(recipe.load(name))
+    ready = Demixer(shipped(name))
 
     stems = separated(ready, torch.zeros(2, 44_100), 44_100)
 

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import audio, progress, recipe, separators
+from my_submission import audio, progress, separators
 from my_submission import demixer as demixer_
 from my_submission.demixer import Demixer
 from my_submission.progress import LOADING, SEPARATING, Progress, Together, Work, ahead, bar
 from my_submission.separators import Chunking, Separator
 from tests.fake_time import FakeTime
+from tests.plain import shipped
 
 pytestmark = pytest.mark.engine
 
@@ -262,13 +263,13 @@ def scaled(cut: Chunking) -> Chunking:
 
 @functools.cache
 def real() -> list[Separator]:
-    members = recipe.load("mdx_default").members
+    members = shipped("mdx_default").members
     return [separators.build(member.separator, member.options) for member in members]
 
 
 @pytest.fixture
 def default(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Demixer:
-    chosen = recipe.load("mdx_default")
+    chosen = shipped("mdx_default")
     queue = [
         Fake(clock, COSTS_S[member.name], one.stems, scaled(one.chunking))
         for member, one in zip(chosen.members, real(), strict=True)

@@ -335,7 +335,7 @@ def test_separating_without_the_right_file_is_one_sentence(
     make(spleeter_weights)
     words = ["separate", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
 
-    assert main([*words, "--recipe", "mdx_default"]) == 2
+    assert main([*words, "--recipe", "mdx_filters"]) == 2
 
     said = capsys.readouterr().err
     assert reason in said
