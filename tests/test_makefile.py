@@ -37,9 +37,13 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+OUTER = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "WEIGHTS")
+"""Variables by which a `make test` that runs these tests would reach the make that they run."""
+
+
 def made(checkout: Path, *words: str) -> list[str]:
     """What Python was called with by `make evaluate`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    kept = {name: value for name, value in os.environ.items() if name not in OUTER}
     subprocess.run(
         ["make", "evaluate", *words], cwd=checkout, env=kept, check=True, capture_output=True
     )
