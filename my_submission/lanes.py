@@ -96,13 +96,11 @@ class Lanes:
         self._stages: list[_Stage | Finishing] = []
         asked: list[str] = []
         finishing: Finishing | None = None
-        for turn in [*turns, None]:
-            if finishing is None and (turn is None or turn.member.doubt):
+        for turn in turns:
+            if turn.member.doubt and finishing is None:
                 finishing = Finishing(recipe, names, len(asked), sample_rate_hz, groups)
                 self._stages.append(finishing)
                 names = list(recipe.track.stems)
-            if turn is None:
-                break
             stage = _Stage(
                 turn,
                 lanes=names,
@@ -116,6 +114,8 @@ class Lanes:
             )
             self._stages.append(stage)
             asked.append(turn.member.name)
+        if finishing is None:
+            self._stages.append(Finishing(recipe, names, len(asked), sample_rate_hz, groups))
 
     def push(self, block: Tensor) -> Tensor:
         """Map the next ``(channels, samples)`` to the stems that are finished."""

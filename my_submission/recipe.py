@@ -270,6 +270,11 @@ class Recipe:
                 "share: leave out one of residual and consistency"
             )
 
+    @property
+    def undoubted(self) -> tuple[str, ...]:
+        """Names of the members that are always believed, in their order."""
+        return tuple(member.name for member in self.members if member.doubt is None)
+
     def givers(self, stem: str) -> tuple[str, ...]:
         """Names of the members that give ``stem``, in their order."""
         return tuple(member.name for member in self.members if stem in member.gives)

@@ -118,8 +118,8 @@ def test_the_pipeline_scores_what_the_fit_says(songs: list[Song], most: float) -
         signals = separated(fitted, song)
         ours = Moments("", "", tuple(signals), products_of(dict(signals), RATE_HZ))
         for stem, estimate in estimates(fitted, one).items():
-            heard = sdr_db(ours, stem, {f"ours {stem}": 1.0})
-            assert sdr_db(one, stem, estimate) == pytest.approx(heard, abs=1e-3)
+            measured_db = sdr_db(ours, stem, {f"ours {stem}": 1.0})
+            assert sdr_db(one, stem, estimate) == pytest.approx(measured_db, abs=1e-3)
 
 
 def test_a_doubted_member_is_added_to_the_blend_of_the_others(songs: list[Song]) -> None:
@@ -263,8 +263,8 @@ def test_the_pipeline_finishes_stems_as_the_fit_says(
     ours = Moments("", "", tuple(signals), products_of(dict(signals), RATE_HZ))
 
     for stem, estimate in estimates(chosen, one).items():
-        heard = sdr_db(ours, stem, {f"ours {stem}": 1.0})
-        assert sdr_db(one, stem, estimate) == pytest.approx(heard, abs=0.05)
+        measured_db = sdr_db(ours, stem, {f"ours {stem}": 1.0})
+        assert sdr_db(one, stem, estimate) == pytest.approx(measured_db, abs=0.05)
 
 
 def test_only_the_first_of_two_stems_is_scored(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def unshared(recipe: Recipe) -> dict[str, Combination]:
     """All stems before shares and leaks, by the members that are never doubted."""
     stems: dict[str, Combination] = {}
     for stem in recipe.track.stems:
-        givers = _undoubted(recipe, stem)
+        givers = [name for name in recipe.givers(stem) if name in recipe.undoubted]
         if givers:
             stems[stem] = of_blend(recipe.blend(stem, givers))
         elif stem != recipe.residual:
@@ -71,11 +71,6 @@ def unshared(recipe: Recipe) -> dict[str, Combination]:
 def finished(recipe: Recipe, stems: Stems, song: Moments) -> dict[str, Combination]:
     """Stems with the recipe's shares, and without its leaks."""
     return sealed(shared(stems, recipe.consistency, passed(recipe, song)), recipe.leaks, song)
-
-
-def _undoubted(recipe: Recipe, stem: str) -> tuple[str, ...]:
-    """Names of those that give a stem and are never doubted."""
-    return tuple(one.name for one in recipe.members if stem in one.gives and not one.doubt)
 
 
 def _with(recipe: Recipe, member: Member, stems: Stems, song: Moments) -> dict[str, Combination]:

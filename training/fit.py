@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> list[str]:
         fits = Fits(plain, songs, methods)
         fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
     fair = unseen(songs, [member.name for member in plain.members])
-    shared = unseen(songs, [member.name for member in plain.members if not member.doubt])
+    shared = unseen(songs, plain.undoubted)
     fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, shared))
     fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
     if options.output:

@@ -65,13 +65,13 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
 def _key(song: Song, recipe: Recipe) -> str:
     """Hash what the answers depend on: the audio's place, size and time, and each input."""
     subtracted = {stem for member in recipe.members for stem in member.minus}
-    heard = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
+    used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
     files = [
         (stem, str(path.resolve()), path.stat().st_size, path.stat().st_mtime)
         for stem, path in song.stems.items()
     ]
     members = [repr(_asked(member, subtracted)) for member in recipe.members]
-    text = json.dumps([LAYOUT, members, heard, files])
+    text = json.dumps([LAYOUT, members, used, files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

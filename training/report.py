@@ -110,7 +110,7 @@ def _each(songs: Sequence[Moments]) -> str:
 def left_out(recipe: Recipe, songs: Sequence[Moments], fits: Fits) -> dict[str, Recipe]:
     """The recipe as it is fitted without each fold; subsets that are not needed do not matter."""
     result = {}
-    shared = unseen(fits.all_songs, [one.name for one in recipe.members if not one.doubt])
+    shared = unseen(fits.all_songs, recipe.undoubted)
     for fold in folds_of(songs):
         fitted = dataclasses.replace(recipe, blends=tuple(fits.whole(fold)))
         others = [song for song in shared if song.fold != fold]
