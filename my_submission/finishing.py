@@ -1,4 +1,4 @@
-"""What is done to the stems when all members have answered: shares in the rest, and leaks.
+"""What is done to the stems when the members have answered: shares in the rest, and leaks.
 
 What the stems leave of the mixture is shared as the recipe says, and what loud stems have leaked
 into faint ones is taken back. Members that may be doubted come after that: they are compared with

@@ -238,6 +238,11 @@ class Recipe:
                         f"all that give the same stems, but {later.name!r} gives {both[0]!r}, "
                         "too; move it down"
                     )
+                if later.doubt is None:
+                    raise ConfigError(
+                        f"{where}: member {member.name!r} may be doubted, so it must come after "
+                        f"all that are always believed, but {later.name!r} follows; move it down"
+                    )
 
     def _check_tables(self, where: str) -> None:
         """Raise unless blends, shares and gates speak of members and stems that there are."""

@@ -231,3 +231,8 @@ def test_one_that_may_be_doubted_comes_last() -> None:
 
     with pytest.raises(ConfigError, match="but 'two' gives 'effect', too; move it down"):
         recipe.parse("bad", {"track": "cdx", "summary": "-", "members": members})
+
+    members[0]["gives"] = {"dialog": ["silence"]}
+    members[1]["gives"] = {"effect": ["silence"], "music": ["silence"]}
+    with pytest.raises(ConfigError, match="always believed, but 'two' follows; move it down"):
+        recipe.parse("bad", {"track": "cdx", "summary": "-", "members": members})

@@ -23,22 +23,23 @@ Stems = Mapping[str, Combination]
 
 def estimates(recipe: Recipe, song: Moments) -> dict[str, Combination]:
     """All stems, but for gates."""
-    stems = finished(recipe, unshared(recipe), song)
-    for member in recipe.members:
-        if member.doubt:
-            stems |= _with(recipe, member, stems, song)
-    return stems
+    return _judged(recipe, song)[0]
 
 
 def disputes_of(recipe: Recipe, song: Moments) -> dict[str, float]:
     """Which part of a song's energy each member that may be doubted disputes, by its name."""
+    return _judged(recipe, song)[1]
+
+
+def _judged(recipe: Recipe, song: Moments) -> tuple[dict[str, Combination], dict[str, float]]:
+    """All stems, and what each doubted member disputes."""
     stems = finished(recipe, unshared(recipe), song)
-    result = {}
+    parts = {}
     for member in recipe.members:
         if member.doubt:
-            result[member.name] = disputed(member, song, stems[member.doubt.stem])
+            parts[member.name] = disputed(member, song, stems[member.doubt.stem])
             stems |= _with(recipe, member, stems, song)
-    return result
+    return stems, parts
 
 
 def disputed(member: Member, song: Moments, rest: Combination) -> float:
