@@ -23,24 +23,26 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from my_submission.process.lifetime import die_with_parent
+from demixing.process.lifetime import die_with_parent
 
 if __name__ == "__mp_main__":  # a worker: the imports below take seconds on a busy machine
     die_with_parent(os.getppid())
 
 import samples
-from evaluator import metrics, report
-from evaluator.dataset import prepare
-from evaluator.errors import EvaluationError
-from evaluator.run import SAMPLE, Run
-from evaluator.scoring import score_folder
-from evaluator.songs import choose, detect_track, find_songs
-from evaluator.summary import summarise
-from my_submission import optional, progress, recipe, threads, tracks
-from my_submission.budget import TIME_VARIABLE, UNLIMITED
-from my_submission.commands import note
-from my_submission.errors import ConfigError, DemixError
-from my_submission.omissions import Omission
+from demixing import threads, tracks
+from demixing.cli import note
+from demixing.engine import progress
+from demixing.engine.omissions import Omission
+from demixing.errors import ConfigError, DemixError
+from demixing.evaluation import metrics, report
+from demixing.evaluation.dataset import prepare
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.run import SAMPLE, Run
+from demixing.evaluation.scoring import score_folder
+from demixing.evaluation.songs import choose, detect_track, find_songs
+from demixing.evaluation.summary import summarise
+from demixing.recipes import optional, recipe
+from demixing.schedule.budget import TIME_VARIABLE, UNLIMITED
 from my_submission.workers import separate
 
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator.errors import EvaluationError
+from demixing.evaluation.errors import EvaluationError
 from evaluator.grading.command import add_run_options
 from evaluator.preflight import command as preflight
 from submitting.errors import SubmissionError

@@ -12,14 +12,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator.errors import EvaluationError
-from my_submission.errors import DemixError
+from demixing.errors import DemixError
+from demixing.evaluation.errors import EvaluationError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description="Train a network.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="TOML file, see training/config.py")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="TOML file, see demixing/training/config.py"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -34,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     try:
-        from training import config
+        from demixing.training import config
 
         run = config.load(options.run, options.settings)
-        from training import loop, world
+        from demixing.training import distributed, loop
 
         folder = options.out or Path("training_outputs", options.run.stem)
-        with world.joined() as processes:
+        with distributed.joined() as processes:
             for line in loop.train(run, folder, processes):
                 if processes.first:
                     print(line, flush=True)

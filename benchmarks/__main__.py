@@ -25,8 +25,8 @@ from benchmarks import (
     spleeter,
 )
 from benchmarks.timing import HEAD, Line, machine, row
-from my_submission import threads
-from my_submission.errors import DemixError
+from demixing import threads
+from demixing.errors import DemixError
 
 Cases = dict[str, Callable[..., Iterator[Line]]]
 CASES: Cases = {

@@ -16,11 +16,11 @@ from benchmarks import peak
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, Side, beside, clone
-from models.bytesep import ResUNet143
-from models.bytesep_fast import prepared
-from models.bytesep_mobilenet import MobileNet
-from my_submission import threads
-from my_submission.separators import bytesep
+from demixing import threads
+from demixing.networks.bytesep import ResUNet143
+from demixing.networks.bytesep_fast import prepared
+from demixing.networks.bytesep_mobilenet import MobileNet
+from demixing.separators import bytesep
 from tools.golden import bytesep as golden
 from tools.golden import seeded
 

@@ -16,8 +16,8 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, Side, beside, clone
-from my_submission import threads
-from my_submission.separators import danna_sep
+from demixing import threads
+from demixing.separators import danna_sep
 from tools.golden import danna_sep as golden
 from tools.golden import seeded
 

@@ -14,9 +14,10 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import engine, streamed
 from benchmarks.timing import Line, agreement, compare, row
-from my_submission import demucs_networks, threads
-from my_submission.errors import ConfigError
-from my_submission.hybrid import Hybrid, adapt
+from demixing import threads
+from demixing.errors import ConfigError
+from demixing.separators.demucs import networks
+from demixing.separators.demucs.hybrid import Hybrid, adapt
 
 MODULE = "benchmarks.hybrid_demucs"
 STEMS = ("drums", "bass", "other", "vocals")
@@ -91,7 +92,7 @@ def ours(case: Case, network: Any, precision: str = "fp32", *, spare: bool = Fal
         STEMS,
         segment_s=case.segment_s,
         any_length=case.kind != "HTDemucs",
-        lengths=demucs_networks.lengths(network),
+        lengths=networks.lengths(network),
         spare=spare,
         precision=precision,
     )

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.timing import Line, compare
-from my_submission.errors import ConfigError
-from training import chain, songs
-from training.examples import Examples
+from demixing.errors import ConfigError
+from demixing.training import chain
+from demixing.training.data import songs
+from demixing.training.examples import Examples
 
 STEMS = ("vocals", "drums", "bass", "other")
 EXAMPLE_S = 12

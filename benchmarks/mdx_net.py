@@ -20,10 +20,10 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, beside, clone
-from my_submission import threads
-from my_submission.errors import ConfigError
-from my_submission.separators.mdx_net import adapt
-from my_submission.weights.onnx_session import open_session
+from demixing import threads
+from demixing.errors import ConfigError
+from demixing.separators.mdx_net import adapt
+from demixing.weights.onnx_session import open_session
 from tools.golden import mdx_net as golden
 
 FULL = {"l": 3, "g": 32, "bn": 8, "bias": False, "dim_f": 11}

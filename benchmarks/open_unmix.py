@@ -15,9 +15,9 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, Side, beside, clone
-from models.open_unmix import OpenUnmix, prepared
-from my_submission import threads
-from my_submission.separators import open_unmix
+from demixing import threads
+from demixing.networks.open_unmix import OpenUnmix, prepared
+from demixing.separators import open_unmix
 from tools.golden import open_unmix as golden
 from tools.golden import seeded
 

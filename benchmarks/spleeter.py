@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from demixing.separator import Chunking, Separator
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.timing import Line, agreement, compare
-from models.spleeter_unet import SpleeterUNet
-from models.stft import istft, stft
-from my_submission import separators
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import Chunking, Separator
-from my_submission.separators.spleeter import (
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.networks.spleeter_unet import SpleeterUNet
+from demixing.networks.stft import istft, stft
+from demixing.separators.spleeter import (
     BINS,
     EPSILON,
     FRAME,
@@ -71,7 +71,7 @@ class Nothing:
     chunking: Chunking
 
     def separate(self, chunks: Tensor) -> Tensor:
-        """See :class:`my_submission.separators.Separator`."""
+        """See :class:`demixing.separator.Separator`."""
         return chunks[:, None].expand(-1, len(self.stems), -1, -1)
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.songs import SAMPLE_RATE_HZ
-from my_submission import execution
-from my_submission.errors import ConfigError
+from demixing import execution
+from demixing.errors import ConfigError
 from tools.golden.agreement import agreement_db
 
 Side = Callable[[Tensor], Tensor]

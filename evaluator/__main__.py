@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator import metrics
-from evaluator.errors import EvaluationError
+from demixing.evaluation import metrics
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import STEMS, detect_track
 from evaluator.grading import command
 from evaluator.preflight import command as preflight
-from evaluator.songs import STEMS, detect_track
 
 # The rest is imported once there is something to score: --help must not wait for numpy.
 
@@ -77,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace) -> str:
     """Score, write what was asked for, and return the table."""
-    from evaluator import report
-    from evaluator.scoring import score_folder
-    from evaluator.summary import summarise
+    from demixing.evaluation import report
+    from demixing.evaluation.scoring import score_folder
+    from demixing.evaluation.summary import summarise
 
     for path in (options.json, options.csv):
         if path is not None:

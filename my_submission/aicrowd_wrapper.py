@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from my_submission import tracks
-from my_submission.errors import ConfigError, DemixError, OutputError, SongError
-from my_submission.files import READ_ERRORS, unreadable, whole_files
+from demixing import tracks
+from demixing.errors import ConfigError, DemixError, OutputError, SongError
+from demixing.files import READ_ERRORS, unreadable, whole_files
 from my_submission.user_config import MySeparationModel
 
 logger = logging.getLogger(__name__)

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from my_submission import audio, recipe, tracks
-from my_submission.errors import SongError
-from my_submission.files import read_blocks, song_format, whole_files, write_stems
-from my_submission.predictor import SETUP_S, USED, Predictor, budget, positive
+from demixing import audio, tracks
+from demixing.errors import SongError
+from demixing.files import read_blocks, song_format, whole_files, write_stems
+from demixing.recipes import recipe
+from demixing.schedule.budget import USED, positive, song_budget
+from my_submission.predictor import SETUP_S, Predictor
 
 TIMEOUT_VARIABLE = "INFERENCE_PER_MUSIC_TIMEOUT_SECONDS"
 """Environment variable of AIcrowd's server: seconds that a song may take, whatever its length."""
@@ -64,7 +66,7 @@ class Mdx21Predictor:
         song = Path(mixture_file_path)
         form = song_format(song)
         audio.check_format(form.sample_rate_hz, form.channels)
-        limit_s = budget(tracks.by_name("mdx"), form.frames / form.sample_rate_hz)
+        limit_s = song_budget(tracks.by_name("mdx"), form.frames / form.sample_rate_hz)
         budget_s = min(limit_s, USED * positive(TIMEOUT_VARIABLE, TIMEOUT_S))
         with whole_files(list(targets.values())) as stage:
             blocks = list(read_blocks(song))

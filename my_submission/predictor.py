@@ -6,7 +6,6 @@ submission, so it is checked here, on the way in and on the way out.
 """
 
 import logging
-import math
 import operator
 import os
 import time
@@ -18,18 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from my_submission import audio, optional
-from my_submission.budget import TIME_VARIABLE, UNLIMITED, Deadline
-from my_submission.contention import Contention
-from my_submission.costs import Costs
-from my_submission.demixer import Demixer
-from my_submission.errors import ConfigError, OutputError, SongError
-from my_submission.level import Level
-from my_submission.omissions import Omission
-from my_submission.process.isolation import Isolated
-from my_submission.progress import Report
-from my_submission.recipe import Recipe
-from my_submission.tracks import Track
+from demixing import audio
+from demixing.engine.demixer import Demixer
+from demixing.engine.normalisation import Level
+from demixing.engine.omissions import Omission
+from demixing.engine.progress import Report
+from demixing.errors import ConfigError, OutputError, SongError
+from demixing.process.subprocess_demixer import Isolated
+from demixing.recipes import optional
+from demixing.recipes.recipe import Recipe
+from demixing.schedule.budget import USED, Deadline, positive, song_budget
+from demixing.schedule.contention import Contention
+from demixing.schedule.costs import Costs
+from demixing.tracks import Track
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,6 @@ SETUP_VARIABLE = "DEMIX_SETUP_TIME"
 
 SETUP_S = 900.0
 """Before the first song; MDX'21's limit, the only one that was published."""
-
-USED = 0.85
-"""Of the limits; the rest is for reading and writing the files, and for surprises."""
 
 
 class Predictor:
@@ -118,7 +115,7 @@ class Predictor:
         """
         check_array(mixed_sound_array)
         rate_hz = whole_rate(sample_rate)
-        budget_s = budget(self._demixer.recipe.track, len(mixed_sound_array) / rate_hz)
+        budget_s = song_budget(self._demixer.recipe.track, len(mixed_sound_array) / rate_hz)
         return self.separate_within(budget_s, mixed_sound_array, rate_hz)
 
     def separate_within(
@@ -186,45 +183,6 @@ def energy(frames: NDArray[Any]) -> float:
     24.0
     """
     return sum(float(block.double().square().sum()) for block in blocks(frames))
-
-
-def budget(track: Track, song_s: float) -> float:
-    """Seconds that separating a song may take.
-
-    Args:
-        track: knows the grader's limit; the environment's ``DEMIX_TIME_LIMIT`` overrules it.
-        song_s: length of the song.
-
-    Returns:
-        Seconds; infinity if the environment's limit is :data:`UNLIMITED`.
-
-    Raises:
-        ConfigError: the environment's limit is not a positive number.
-    """
-    if os.environ.get(TIME_VARIABLE) == UNLIMITED:
-        return math.inf
-    return USED * positive(TIME_VARIABLE, track.time_limit, f" or {UNLIMITED!r}") * song_s
-
-
-def positive(variable: str, default: float, or_else: str = "") -> float:
-    """Read a positive number from the environment.
-
-    Args:
-        variable: its name.
-        default: where it is not set.
-        or_else: what else it may be, for the error.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    given = os.environ.get(variable)
-    try:
-        number = float(given) if given else default
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise ConfigError(f"expected {variable} to be a positive number{or_else}, got {given!r}")
-    return number
 
 
 def check_array(song: object) -> None:

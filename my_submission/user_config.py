@@ -1,6 +1,7 @@
 """The one choice that decides what is submitted: aicrowd.json names the track, this the model."""
 
-from my_submission import recipe, tracks
+from demixing import tracks
+from demixing.recipes import recipe
 from my_submission.predictor import Predictor
 
 

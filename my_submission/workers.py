@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from my_submission import progress, tracks
-from my_submission.errors import OutputError, SongError
-from my_submission.omissions import Omission
-from my_submission.process.lifetime import die_with_parent
+from demixing import tracks
+from demixing.engine import progress
+from demixing.engine.omissions import Omission
+from demixing.errors import OutputError, SongError
+from demixing.process.lifetime import die_with_parent
 
 if TYPE_CHECKING:  # the process that starts them never needs torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper

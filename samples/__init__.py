@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from my_submission.errors import CheckpointError, OutputError
+from demixing.errors import CheckpointError, OutputError
 
 HERE = Path(__file__).parent
 

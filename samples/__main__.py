@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import samples
-from my_submission.errors import DemixError
+from demixing.errors import DemixError
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from my_submission.helper import Call, LateError
+from demixing.schedule.timeout import Call, LateError
 
 
 @dataclass
@@ -23,7 +23,7 @@ class FakeTime:
         return self.now_s
 
     def run(self, call: Call, timeout_s: float) -> Tensor:
-        """See :data:`my_submission.helper.Run`."""
+        """See :data:`demixing.schedule.timeout.Run`."""
         self.cost_s = 0.0
         answer, failed = None, None
         try:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from my_submission.errors import ConfigError, SongError
-from my_submission.omissions import Omission
-from my_submission.process.worker import Array, Asked, Order, Work, serve
-from my_submission.progress import SEPARATING, Progress, Report
-from my_submission.recipe import Recipe
+from demixing.engine.omissions import Omission
+from demixing.engine.progress import SEPARATING, Progress, Report
+from demixing.errors import ConfigError, SongError
+from demixing.process.worker import Array, Asked, Order, Work, serve
+from demixing.recipes.recipe import Recipe
 
 WHILE_BUILT = " while it is built"
 """End of the name of a behaviour that comes before the first song."""

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from my_submission import recipe
-from my_submission.recipe import Recipe
+from demixing.recipes import recipe
+from demixing.recipes.recipe import Recipe
 
 
 def shipped(name: str) -> Recipe:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from my_submission import audio
-from my_submission.errors import SongError
+from demixing import audio
+from demixing.errors import SongError
 
 
 def noise(*shape: int) -> Tensor:

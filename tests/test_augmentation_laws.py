@@ -9,19 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from my_submission.errors import ConfigError
-from training.augmentations import Augmentation, build
-from training.augmentations.clip import Clip, Limit
-from training.augmentations.codec import Codec, Coding
-from training.augmentations.compress import Compress, Setting
-from training.augmentations.equaliser import Bump, Curve, Equaliser
-from training.augmentations.low_pass import Cut, LowPass
-from training.augmentations.pan import Pan
-from training.augmentations.reverb import Reverb, Room
-from training.augmentations.speed import Speed, faster
-from training.augmentations.stretch import Change, Stretch, stretched
-from training.augmentations.width import Image, Width
-from training.filtering import convolve
+from demixing.errors import ConfigError
+from demixing.training.augmentations import Augmentation, build
+from demixing.training.augmentations.clip import Clip, Limit
+from demixing.training.augmentations.codec import Codec, Coding
+from demixing.training.augmentations.compress import Compress, Setting
+from demixing.training.augmentations.equaliser import Bump, Curve, Equaliser
+from demixing.training.augmentations.low_pass import Cut, LowPass
+from demixing.training.augmentations.pan import Pan
+from demixing.training.augmentations.reverb import Reverb, Room
+from demixing.training.augmentations.speed import Speed, faster
+from demixing.training.augmentations.stretch import Change, Stretch, stretched
+from demixing.training.augmentations.width import Image, Width
+from demixing.training.filtering import convolve
 
 RATE_HZ = 44_100
 

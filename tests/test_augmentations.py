@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from my_submission.errors import ConfigError
-from training import augmentations
-from training.augmentations import Augmentation, Choice, Only, build
-from training.augmentations.flip_polarity import FlipPolarity
-from training.augmentations.gain import Gain
-from training.augmentations.swap_channels import SwapChannels
+from demixing.errors import ConfigError
+from demixing.training import augmentations
+from demixing.training.augmentations import Augmentation, Choice, Only, build
+from demixing.training.augmentations.flip_polarity import FlipPolarity
+from demixing.training.augmentations.gain import Gain
+from demixing.training.augmentations.swap_channels import SwapChannels
 
 RATE_HZ = 44_100
 BUILT = {name: build(name, {"probability": 1.0}) for name in augmentations.names()}

@@ -8,9 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import trainable
-from models.time_mixing import LAYERS, Convolution
-from models.trainable.band_split import FRAME, FRAME_HOP, ZONES, BandSplit, Zone, heard, reach
+from demixing.networks import trainable
+from demixing.networks.temporal import LAYERS, Convolution
+from demixing.networks.trainable.band_split import (
+    FRAME,
+    FRAME_HOP,
+    ZONES,
+    BandSplit,
+    Zone,
+    heard,
+    reach,
+)
 
 pytestmark = pytest.mark.engine
 

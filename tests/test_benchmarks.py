@@ -11,7 +11,7 @@ from benchmarks import loading
 from benchmarks.__main__ import main
 from benchmarks.songs import song
 from benchmarks.timing import Line, agreement, compare
-from my_submission.errors import ConfigError
+from demixing.errors import ConfigError
 
 
 def test_two_functions_take_turns_and_the_ratio_is_theirs_over_ours() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from my_submission.blend import Blend, Chain, blended, subsets
-from my_submission.errors import ConfigError
+from demixing.ensemble.blend import Blend, Chain, blended, subsets
+from demixing.errors import ConfigError
 
 FULL = Blend(stem="vocals", weights={"a": 0.6, "b": 0.2, "c": 0.1}, mixture=0.05)
 PAIR = Blend(stem="vocals", weights={"a": 0.5, "b": 0.4}, mixture=0.02)

@@ -6,10 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from my_submission import tracks
-from my_submission.budget import Deadline, Guard
-from my_submission.errors import ConfigError
-from my_submission.predictor import budget
+from demixing import tracks
+from demixing.errors import ConfigError
+from demixing.schedule.budget import Deadline, Guard, song_budget
 
 
 class FakeClock:
@@ -91,10 +90,10 @@ def test_members_of_steady_cost_are_never_late_and_use_what_they_may(seed: int) 
 def test_the_budget_is_a_part_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     track = tracks.by_name("mdx")
 
-    assert budget(track, 100) == pytest.approx(0.85 * 157)
-    assert budget(track, 3) == pytest.approx(0.85 * 4.71), "short songs have no more than that"
+    assert song_budget(track, 100) == pytest.approx(0.85 * 157)
+    assert song_budget(track, 3) == pytest.approx(0.85 * 4.71), "short songs have no more than that"
     monkeypatch.setenv("DEMIX_TIME_LIMIT", "0.5")
-    assert budget(track, 100) == pytest.approx(0.85 * 50)
+    assert song_budget(track, 100) == pytest.approx(0.85 * 50)
 
 
 @pytest.mark.parametrize("limit", ["fast", "0", "-1", "nan", "inf"])
@@ -102,7 +101,7 @@ def test_an_impossible_limit_is_refused(monkeypatch: pytest.MonkeyPatch, limit: 
     monkeypatch.setenv("DEMIX_TIME_LIMIT", limit)
 
     with pytest.raises(ConfigError, match="DEMIX_TIME_LIMIT to be a positive number"):
-        budget(tracks.by_name("mdx"), 100)
+        song_budget(tracks.by_name("mdx"), 100)
 
 
 def test_a_member_that_was_never_measured_cannot_take_all_the_time() -> None:

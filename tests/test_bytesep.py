@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from benchmarks import bytesep as benchmark
-from models.bytesep import ResUNet143, weights
-from models.bytesep_fast import Summed, prepared
-from models.bytesep_mobilenet import MobileNet
-from models.decoupled import Decoupled
-from models.pqmf import PQMF
-from my_submission import separators
-from my_submission.errors import CheckpointError, ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import bytesep
-from my_submission.separators.bytesep import ByteSep, chunking
-from my_submission.weights import checkpoints
-from my_submission.weights.checkpoints import Checkpoint
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import CheckpointError, ConfigError
+from demixing.networks.bytesep import ResUNet143, weights
+from demixing.networks.bytesep_fast import Summed, prepared
+from demixing.networks.bytesep_mobilenet import MobileNet
+from demixing.networks.decoupled import Decoupled
+from demixing.networks.pqmf import PQMF
+from demixing.separators import bytesep
+from demixing.separators.bytesep import ByteSep, chunking
+from demixing.weights import checkpoints
+from demixing.weights.checkpoints import Checkpoint
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.bytesep import CHANNELS, SEGMENT, SONGS, STRIDE, constant

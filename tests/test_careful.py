@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import costs, recipe, separators
-from my_submission.audio import SongFormat
-from my_submission.budget import Clock, Deadline
-from my_submission.careful import PATIENCE, Careful
-from my_submission.costs import Cost
-from my_submission.demixer import Demixer
-from my_submission.errors import CheckpointError
-from my_submission.helper import Helper, LateError
+from demixing import separators
+from demixing.audio import SongFormat
+from demixing.engine.demixer import Demixer
+from demixing.errors import CheckpointError
+from demixing.recipes import recipe
+from demixing.schedule import costs
+from demixing.schedule.budget import Clock, Deadline
+from demixing.schedule.costs import Cost
+from demixing.schedule.fallback import PATIENCE, Careful
+from demixing.schedule.timeout import Helper, LateError
 from my_submission.predictor import Predictor
-from my_submission.separators import Chunking
 from tests.fake_time import FakeTime
 
 SONG = 0.1 * torch.randn(2, 60_000, generator=torch.Generator().manual_seed(0))

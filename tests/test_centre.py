@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission.errors import ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import build, centre
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import ConfigError
+from demixing.separators import build, centre
 
 
 def tone(hz: float, left: float, right: float, samples: int = 88_200) -> Tensor:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib.util
 import io
 import os
 import pickle
@@ -15,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from models import gtcrn, spleeter_unet
-from models.gtcrn import GTCRN
-from models.spleeter_unet import SpleeterUNet
-from my_submission.errors import CheckpointError
-from my_submission.separators import trained
-from my_submission.weights import checkpoints, readers, register
-from my_submission.weights.checkpoints import Checkpoint
+from demixing.errors import CheckpointError
+from demixing.networks import gtcrn, spleeter_unet
+from demixing.networks.gtcrn import GTCRN
+from demixing.networks.spleeter_unet import SpleeterUNet
+from demixing.separators import trained
+from demixing.weights import catalogue, checkpoints, readers
+from demixing.weights.checkpoints import Checkpoint
 
-REGISTER = register.register()
+REGISTER = catalogue.register()
 CARRIED = [checkpoint for checkpoint in REGISTER.values() if checkpoint.package]
 every_checkpoint = pytest.mark.parametrize("checkpoint", REGISTER.values(), ids=lambda c: c.name)
 every_carried_checkpoint = pytest.mark.parametrize("checkpoint", CARRIED, ids=lambda c: c.name)
@@ -60,7 +61,7 @@ def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
     known = {*readers.names(), checkpoints.ONNX, checkpoints.ONNX_ARCHIVE}
     assert checkpoint.format in known
     if checkpoint.network:
-        assert (register.REGISTER.parent / f"{checkpoint.network.replace('.', '/')}.py").is_file()
+        assert importlib.util.find_spec(f"demixing.networks.{checkpoint.network}")
     if checkpoint.package:
         assert len(checkpoint.sha256) == 64
         assert checkpoint.size_bytes
@@ -78,11 +79,11 @@ def test_no_two_files_of_weights_get_the_same_place() -> None:
 def test_weights_that_ship_are_found_wherever_others_lie(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(register.FOLDER_VARIABLE, str(tmp_path))
-    shipped = [one for one in register.register().values() if one.folder]
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    shipped = [one for one in catalogue.register().values() if one.folder]
 
     assert {one.name for one in shipped} == {
-        path.stem for path in register.SHIPPED.glob("*.safetensors")
+        path.stem for path in catalogue.SHIPPED.glob("*.safetensors")
     }
     for one in shipped:
         assert one.path().stat().st_size == one.size_bytes
@@ -274,7 +275,7 @@ def test_a_broken_register_is_explained(tmp_path: Path, text: bytes | None) -> N
         path.write_bytes(text)
 
     with pytest.raises(CheckpointError, match="cannot read the register of weights"):
-        register.register(path)
+        catalogue.register(path)
 
 
 def test_weights_that_are_not_registered_are_named() -> None:

@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from my_submission.errors import ConfigError
-from training import augmentations, chain, songs
-from training.augmentations import Augmentation, Choice, Only, build
-from training.augmentations.mixup import Mixup
-from training.augmentations.remix import Remix
-from training.augmentations.silence import Silence
-from training.examples import Examples
-from training.picks import Pick, Picks, Pool
-from training.songs import Song
+from demixing.errors import ConfigError
+from demixing.training import augmentations, chain
+from demixing.training.augmentations import Augmentation, Choice, Only, build
+from demixing.training.augmentations.mixup import Mixup
+from demixing.training.augmentations.remix import Remix
+from demixing.training.augmentations.silence import Silence
+from demixing.training.data import songs
+from demixing.training.data.songs import Song
+from demixing.training.examples import Examples
+from demixing.training.sampler import Pick, Picks, Pool
 
 RATE_HZ = 1000
 STEMS = ("dialog", "effect", "music")

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from my_submission import progress, recipe, separators
-from my_submission.__main__ import main
-from my_submission.progress import Progress, Report
+from demixing import separators
+from demixing.cli.main import main
+from demixing.engine import progress
+from demixing.engine.progress import Progress, Report
+from demixing.recipes import recipe
 from tests.waiting import begun, until
 
 STEMS = ("bass", "drums", "other", "vocals")
@@ -438,13 +440,13 @@ def test_what_separates_nothing_waits_for_nothing(words: list[str]) -> None:
     program = (
         "import sys\n"
         "before = set(sys.modules)\n"
-        "from my_submission.__main__ import main\n"
+        "from demixing.cli.main import main\n"
         "try:\n"
         "    main(sys.argv[1:])\n"
         "except SystemExit as stopped:\n"
         "    assert stopped.code == 0\n"
         "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "print(loaded - {'my_submission'} - sys.stdlib_module_names)\n"
+        "print(loaded - {'demixing', 'my_submission'} - sys.stdlib_module_names)\n"
     )
 
     with begun([sys.executable, "-c", program, *words]) as process:
@@ -462,7 +464,7 @@ def test_an_end_from_outside_leaves_no_part_of_a_song(
     song = write_song()
     program = f"""
 import contextlib, pathlib, runpy, sys, time
-from my_submission import progress
+from demixing.engine import progress
 
 @contextlib.contextmanager
 def bar(*_):
@@ -517,7 +519,7 @@ def test_an_interruption_leaves_no_part_of_a_song(
 def test_memory_does_not_grow_with_the_song(tmp_path: Path, out: Path) -> None:
     program = (
         "import resource, sys\n"
-        "from my_submission.__main__ import main\n"
+        "from demixing.cli.main import main\n"
         "for song in sys.argv[1:3]:\n"
         "    assert main(['separate', song, *sys.argv[3:]]) == 0\n"
         "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from my_submission.errors import ConfigError
-from training.config import Run, load, updated
+from demixing.errors import ConfigError
+from demixing.training.config import Run, load, updated
 
 
 def written(folder: Path, text: str) -> Path:

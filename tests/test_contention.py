@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from my_submission import contention, recipe
-from my_submission.contention import Contention
-from my_submission.process import child as child_
-from my_submission.process.child import Child, LostError
-from my_submission.process.isolation import Isolated
-from my_submission.process.memory import Memory
+from demixing.process import child as child_
+from demixing.process.child import Child, LostError
+from demixing.process.memory import Memory
+from demixing.process.subprocess_demixer import Isolated
+from demixing.recipes import recipe
+from demixing.schedule import contention
+from demixing.schedule.contention import Contention
 
 Tell = Callable[..., None]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import separators
-from my_submission.separators.conv_tasnet import ConvTasNet
+from demixing import separators
+from demixing.separators.conv_tasnet import ConvTasNet
 
 pytestmark = pytest.mark.engine
 

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from training.__main__ import main
-from training.corrupt import REPORT
+from demixing.training.__main__ import main
+from demixing.training.data.corrupt import REPORT
 
 STEMS = ("bass", "drums", "other", "vocals")
 

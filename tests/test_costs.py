@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import costs
-from my_submission.costs import Cost, Costs
-from my_submission.separators import Chunking
+from demixing.schedule import costs
+from demixing.schedule.costs import Cost, Costs
 
 
 class FakeClock:

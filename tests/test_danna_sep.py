@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor, nn
 
-from models import d3_fast
-from models.d3_unet import D3UNet
-from models.demucs_split import DemucsSplit
-from models.xumx import XUMX
-from my_submission import separators
-from my_submission.errors import ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import Chunking, danna_sep
-from my_submission.separators.danna_sep import FRAME_HOP, NETWORKS, DannaSep, adapt
-from my_submission.weights import checkpoints
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import ConfigError
+from demixing.networks import d3_fast
+from demixing.networks.d3_unet import D3UNet
+from demixing.networks.demucs_split import DemucsSplit
+from demixing.networks.xumx import XUMX
+from demixing.separators import danna_sep
+from demixing.separators.danna_sep import FRAME_HOP, NETWORKS, DannaSep, adapt
+from demixing.weights import checkpoints
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.danna_sep import (

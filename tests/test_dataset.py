@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluator.dataset import prepare
-from evaluator.errors import EvaluationError
-from evaluator.songs import STEMS, find_songs
+from demixing.evaluation.dataset import prepare
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import STEMS, find_songs
 
 WriteSong = Callable[..., Path]
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import recipe, separators
-from my_submission.budget import Deadline, Guard
-from my_submission.costs import Cost
-from my_submission.demixer import Demixer
-from my_submission.separators import Chunking
+from demixing import separators
+from demixing.engine.demixer import Demixer
+from demixing.recipes import recipe
+from demixing.schedule.budget import Deadline, Guard
+from demixing.schedule.costs import Cost
 from tests.fake_time import FakeTime
 
 USE = 0.85

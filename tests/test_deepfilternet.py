@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import separators
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import deepfilternet
-from my_submission.separators.deepfilternet import DeepFilterNet
-from my_submission.weights import checkpoints
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.separators import deepfilternet
+from demixing.separators.deepfilternet import DeepFilterNet
+from demixing.weights import checkpoints
 
 pytestmark = pytest.mark.engine
 

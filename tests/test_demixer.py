@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from my_submission import recipe, separators
-from my_submission.budget import Deadline
-from my_submission.demixer import Demixer
-from my_submission.errors import OutputError, SongError
-from my_submission.separators import Chunking
+from demixing import separators
+from demixing.engine.demixer import Demixer
+from demixing.errors import OutputError, SongError
+from demixing.recipes import recipe
+from demixing.schedule.budget import Deadline
 from tests.plain import once, shipped
 
 pytestmark = pytest.mark.engine

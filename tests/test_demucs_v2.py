@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.demucs_v2 import Demucs, prepared
-from models.doubling import Folded, Resample
-from my_submission import separators
-from my_submission.errors import ConfigError
-from my_submission.level import Level, Normaliser
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import demucs_v1, demucs_v2
-from my_submission.separators.demucs_v2 import Segments
-from my_submission.weights import checkpoints
-from my_submission.weights.register import register
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.engine.normalisation import Level, Normaliser
+from demixing.errors import ConfigError
+from demixing.networks.demucs_v2 import Demucs, prepared
+from demixing.networks.upsample2 import Folded, Resample
+from demixing.separators import demucs_v1, demucs_v2
+from demixing.separators.demucs_v2 import Segments
+from demixing.weights import checkpoints
+from demixing.weights.catalogue import register
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.demucs_v2 import CHANNELS, FULL, NETWORK, SEGMENT, SONG, STEP

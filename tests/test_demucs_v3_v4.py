@@ -14,14 +14,15 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 from torch import Tensor
 
-from my_submission import bags, demucs_networks, separators
-from my_submission.bags import Bag
-from my_submission.errors import CheckpointError, ConfigError
-from my_submission.hybrid import Hybrid
-from my_submission.level import Level, Normaliser
-from my_submission.overlap import OverlapAdd
-from my_submission.weights import checkpoints
-from my_submission.weights.readers import Contents
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.engine.normalisation import Level, Normaliser
+from demixing.errors import CheckpointError, ConfigError
+from demixing.separators.demucs import bags, networks
+from demixing.separators.demucs.bags import Bag
+from demixing.separators.demucs.hybrid import Hybrid
+from demixing.weights import checkpoints
+from demixing.weights.readers import Contents
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 
@@ -169,7 +170,7 @@ def test_digital_silence_at_the_end_is_part_of_a_song(shelf: Shelf) -> None:
 def test_what_lengths_a_network_takes_is_known_without_it() -> None:
     with torch.device("meta"):
         network = Demucs(["a"], channels=4)
-    ours = demucs_networks.lengths(network)
+    ours = networks.lengths(network)
 
     lengths = [1, 4778, 4779, 44_100, 44 * 44_100]
     assert [ours(one) for one in lengths] == [network.valid_length(one) for one in lengths]
@@ -221,7 +222,7 @@ def contents(**changes: Any) -> Contents:
 )
 def test_files_of_other_networks_are_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(CheckpointError, match=reason):
-        demucs_networks.build(contents(**changes), "small", ["a"])
+        networks.build(contents(**changes), "small", ["a"])
 
 
 def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +231,7 @@ def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         ConfigError, match="pip install --no-deps --requirement requirements-demucs"
     ):
-        demucs_networks.build(contents(), "small", ["a"])
+        networks.build(contents(), "small", ["a"])
 
 
 @pytest.mark.parametrize(("kind", "given"), [("time", [1, 3]), ("complex", [1, 3]), ("v4", [1, 3])])
@@ -241,7 +242,7 @@ def test_a_network_can_be_left_with_some_of_its_outputs(kind: str, given: list[i
 
     with torch.inference_mode():
         everything = network(chunk)
-        assert demucs_networks.keep(network, [3, 1]) == given
+        assert networks.keep(network, [3, 1]) == given
         some = network(chunk)
 
     assert some.shape == (1, 2, 2, 20_000)
@@ -253,4 +254,4 @@ def test_a_network_with_a_wiener_filter_keeps_its_outputs() -> None:
     make, options = KINDS["amplitude"]
     network = make(sources=["a", "b"], **options)
 
-    assert demucs_networks.keep(network, [1]) == [0, 1]
+    assert networks.keep(network, [1]) == [0, 1]

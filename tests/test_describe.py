@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from my_submission import recipe, separators
-from my_submission.__main__ import main
-from my_submission.commands import describe
-from my_submission.errors import ConfigError
-from my_submission.weights import checkpoints, register
+from demixing import separators
+from demixing.cli import describe
+from demixing.cli.main import main
+from demixing.errors import ConfigError
+from demixing.recipes import recipe
+from demixing.weights import catalogue, checkpoints
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +41,7 @@ def test_the_default_recipe_is_described(
         *("spleeter_2stems_vocals", "spleeter_2stems_accompaniment"),
         *("deepfilternet3", "conv_tasnet_speech", "cdx_unet"),
     }
-    known = register.register()
+    known = catalogue.register()
     for one in weights:
         entry = known[one["name"]]
         assert one["condition"] == "ok"
@@ -82,7 +83,7 @@ def test_a_recipe_without_weights_does_not_wait_for_torch() -> None:
     program = (
         "import os, sys\n"
         "os.environ['DEMIX_RECIPE'] = 'mdx_silence'\n"
-        "from my_submission.__main__ import main\n"
+        "from demixing.cli.main import main\n"
         "assert main(['describe', '--json']) == 0\n"
         "sys.exit('torch' in sys.modules)\n"
     )
@@ -125,9 +126,9 @@ def test_what_a_separator_opens_is_what_it_says(
     """Asked for, one after the other, as far as it gets without the files."""
     options = OPTIONS.get(name, {})
     opened: list[str] = []
-    find = register.find
+    find = catalogue.find
 
-    def noted(wanted: str) -> register.Checkpoint:
+    def noted(wanted: str) -> catalogue.Checkpoint:
         opened.append(wanted)
         return find(wanted)
 

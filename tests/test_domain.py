@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from models import trainable
-from models.stft import stft
-from my_submission.errors import ConfigError
-from training import domain, losses
-from training.config import MAGNITUDES, PROJECTIONS, WAVEFORMS
+from demixing.errors import ConfigError
+from demixing.networks import trainable
+from demixing.networks.stft import stft
+from demixing.training import domain, losses
+from demixing.training.config import MAGNITUDES, PROJECTIONS, WAVEFORMS
 
 STEMS = ("drums", "bass", "rest")
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import doubt as doubt_module
-from my_submission import recipe, separators
-from my_submission.budget import Deadline
-from my_submission.demixer import Demixer
-from my_submission.doubt import Doubt, Trust
-from my_submission.errors import ConfigError
-from my_submission.separators import Chunking
+from demixing import separators
+from demixing.engine.demixer import Demixer
+from demixing.ensemble import doubt as doubt_module
+from demixing.ensemble.doubt import Doubt, Trust
+from demixing.errors import ConfigError
+from demixing.recipes import recipe
+from demixing.schedule.budget import Deadline
 
 RATE_HZ = 8_000
 CELL_S = 3  # shorter than in real songs: the tests are about what happens at its end

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import recipe, separators
-from my_submission.budget import Deadline
-from my_submission.demixer import Demixer
-from my_submission.separators import Chunking
+from demixing import separators
+from demixing.engine.demixer import Demixer
+from demixing.recipes import recipe
+from demixing.schedule.budget import Deadline
 
 SONG = 0.1 * torch.randn(2, 60_000, generator=torch.Generator().manual_seed(0))
 PAIR = [

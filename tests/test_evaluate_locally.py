@@ -18,14 +18,15 @@ import pytest
 import soundfile
 
 import evaluate_locally
-from evaluator import run as books
-from my_submission import recipe, threads
+from demixing import threads
+from demixing.engine.omissions import EVERY_MEMBER, Omission
+from demixing.engine.progress import SEPARATING, Progress
+from demixing.errors import ConfigError
+from demixing.evaluation import run as books
+from demixing.recipes import recipe
+from demixing.weights.catalogue import register
 from my_submission import workers as side_by_side
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
-from my_submission.errors import ConfigError
-from my_submission.omissions import EVERY_MEMBER, Omission
-from my_submission.progress import SEPARATING, Progress
-from my_submission.weights.register import register
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]

@@ -16,13 +16,13 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from evaluator import metrics, report
+from demixing.evaluation import metrics, report
+from demixing.evaluation.audio import Layout
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.scoring import SongScore
+from demixing.evaluation.songs import STEMS
+from demixing.evaluation.summary import Summary, summarise
 from evaluator.__main__ import main
-from evaluator.audio import Layout
-from evaluator.errors import EvaluationError
-from evaluator.scoring import SongScore
-from evaluator.songs import STEMS
-from evaluator.summary import Summary, summarise
 
 ROOT = Path(__file__).parents[1]
 HEADER = "SDR (MDX'23/CDX'23 global SDR, delta 1e-7), dB"

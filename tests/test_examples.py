@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from my_submission.errors import ConfigError
-from training.augmentations import Only, build
-from training.augmentations.gain import Gain
-from training.augmentations.remix import Remix
-from training.examples import Examples, weighted
-from training.picks import Pool
-from training.songs import Song, Spans
+from demixing.errors import ConfigError
+from demixing.training.augmentations import Only, build
+from demixing.training.augmentations.gain import Gain
+from demixing.training.augmentations.remix import Remix
+from demixing.training.data.songs import Song, Spans
+from demixing.training.examples import Examples, weighted
+from demixing.training.sampler import Pool
 
 RATE_HZ = 1000
 STEMS = ("drums", "bass", "vocals")

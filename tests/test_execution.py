@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from my_submission import execution
-from my_submission.errors import ConfigError
+from demixing import execution
+from demixing.errors import ConfigError
 
 
 def flags(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 import torch
+from demixing.separator import Separator
 from torch import Tensor
 from torch.nn import functional as F
 
-from my_submission import separators
-from my_submission.audio import SongFormat
-from my_submission.budget import Clock, Deadline
-from my_submission.careful import Careful
-from my_submission.demixer import Demixer
-from my_submission.errors import CheckpointError
-from my_submission.level import Level
-from my_submission.recipe import Member, Recipe
-from my_submission.separators import Separator
+from demixing import separators
+from demixing.audio import SongFormat
+from demixing.engine.demixer import Demixer
+from demixing.engine.normalisation import Level
+from demixing.errors import CheckpointError
+from demixing.recipes.recipe import Member, Recipe
+from demixing.schedule.budget import Clock, Deadline
+from demixing.schedule.fallback import Careful
 from tests.fake_time import FakeTime
 from tests.plain import once, shipped
 

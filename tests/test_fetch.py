@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from my_submission.__main__ import main
-from my_submission.commands import fetch
-from my_submission.errors import CheckpointError
-from my_submission.weights.placing import Placer, chosen
-from my_submission.weights.register import Checkpoint, register
+from demixing.cli import fetch
+from demixing.cli.main import main
+from demixing.errors import CheckpointError
+from demixing.weights.catalogue import Checkpoint, register
+from demixing.weights.installer import Placer, chosen
 
 CONTENTS = bytes(range(256)) * 4096
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"

@@ -13,9 +13,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from my_submission.audio import SongFormat
-from my_submission.errors import OutputError, SongError
-from my_submission.files import read_blocks, song_format, whole_files, write_stems
+from demixing.audio import SongFormat
+from demixing.errors import OutputError, SongError
+from demixing.files import read_blocks, song_format, whole_files, write_stems
 
 STEMS = ("bass", "drums", "other", "vocals")
 SONG_44K = SongFormat(sample_rate_hz=44_100, channels=2, frames=100)

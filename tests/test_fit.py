@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from evaluator.metrics.sdr import sdr
-from my_submission import recipe, separators
-from my_submission.separators import Chunking
-from training.__main__ import main
-from training.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
-from training.fit import methods_of
-from training.gates import Example, of_examples
-from training.groups import shares_of
-from training.moments import MIXTURE, Moments, answer
-from training.writing import MARK, OLD_MARK, write
+from demixing import separators
+from demixing.evaluation.metrics.sdr import sdr
+from demixing.recipes import recipe
+from demixing.training.__main__ import main
+from demixing.training.fitting.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
+from demixing.training.fitting.fit import methods_of
+from demixing.training.fitting.gates import Example, of_examples
+from demixing.training.fitting.groups import shares_of
+from demixing.training.fitting.writing import MARK, OLD_MARK, write
+from demixing.training.gram import MIXTURE, Moments, answer
 
 pytestmark = pytest.mark.engine
 

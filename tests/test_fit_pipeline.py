@@ -9,21 +9,22 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from evaluator.songs import Song, find_songs
-from my_submission import recipe, separators
-from my_submission.demixer import Demixer
-from my_submission.leak import Leak
-from my_submission.recipe import Recipe
-from my_submission.separators import Chunking
-from training import measured, shares
-from training.blending import Method, sdr_db
-from training.estimates import disputes_of, estimates, sealed
-from training.fits import Fits
-from training.measured import edges_of, of_song, products_of
-from training.moments import MIXTURE, Moments, answer
-from training.report import disputes, leak_gains, total_db
+from demixing import separators
+from demixing.engine.demixer import Demixer
+from demixing.ensemble.leak import Leak
+from demixing.evaluation.songs import Song, find_songs
+from demixing.recipes import recipe
+from demixing.recipes.recipe import Recipe
+from demixing.training.fitting import measured, shares
+from demixing.training.fitting.blending import Method, sdr_db
+from demixing.training.fitting.estimates import disputes_of, estimates, sealed
+from demixing.training.fitting.fits import Fits
+from demixing.training.fitting.measured import edges_of, of_song, products_of
+from demixing.training.fitting.report import disputes, leak_gains, total_db
+from demixing.training.gram import MIXTURE, Moments, answer
 
 pytestmark = pytest.mark.engine
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluator.errors import EvaluationError
-from evaluator.songs import Song
-from my_submission import recipe
-from my_submission.errors import ConfigError
-from my_submission.recipe import Recipe
-from training.blending import Method, left_out_db, mean_of, sdr_db
-from training.fit import placed
-from training.fits import Fits, tidy
-from training.groups import artist_of, shares_of
-from training.moments import MIXTURE, Moments, audible, unseen
-from training.truth import known
+from demixing.errors import ConfigError
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import Song
+from demixing.recipes import recipe
+from demixing.recipes.recipe import Recipe
+from demixing.training.fitting.blending import Method, left_out_db, mean_of, sdr_db
+from demixing.training.fitting.fit import placed
+from demixing.training.fitting.fits import Fits, tidy
+from demixing.training.fitting.groups import artist_of, shares_of
+from demixing.training.fitting.truth import known
+from demixing.training.gram import MIXTURE, Moments, audible, unseen
 
 SIGNALS = ("a/dialog", "b/dialog", MIXTURE, "dialog")
 

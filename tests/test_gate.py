@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from my_submission.errors import ConfigError
-from my_submission.gate import DELTA, Gate
+from demixing.ensemble.gate import DELTA, Gate
+from demixing.errors import ConfigError
 
 GATE = Gate(midpoint_db=-40.0, width_db=3.0, active_db=2.0)
 

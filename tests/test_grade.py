@@ -25,8 +25,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from demixing.evaluation.errors import EvaluationError
 from evaluator.__main__ import main
-from evaluator.errors import EvaluationError
 from evaluator.grading import grader
 from evaluator.grading.sandbox import Sandbox, in_image
 from tests.waiting import begun, until

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import separators
-from my_submission.errors import ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators.gtcrn import FADE, Gtcrn
-from my_submission.weights import checkpoints
-from my_submission.weights.onnx_session import open_session
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import ConfigError
+from demixing.separators.gtcrn import FADE, Gtcrn
+from demixing.weights import checkpoints
+from demixing.weights.onnx_session import open_session
 from tools.golden.agreement import agreement_db
 
 pytestmark = pytest.mark.engine

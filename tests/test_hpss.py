@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import hpss
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.separators import hpss
 
 pytestmark = pytest.mark.engine
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from my_submission.hybrid import Hybrid, adapt
-from my_submission.overlap import OverlapAdd
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.separators.demucs.hybrid import Hybrid, adapt
 
 STEMS = ("drums", "vocals")
 

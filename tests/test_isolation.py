@@ -15,18 +15,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import recipe
-from my_submission.budget import Deadline
-from my_submission.errors import ConfigError, SongError
-from my_submission.omissions import Omission
+from demixing.engine.omissions import Omission
+from demixing.engine.progress import Progress, Report
+from demixing.errors import ConfigError, SongError
+from demixing.process import subprocess_demixer as isolation_
+from demixing.process.child import Child
+from demixing.process.memory import Memory
+from demixing.process.subprocess_demixer import Isolated
+from demixing.process.worker import table
+from demixing.recipes import recipe
+from demixing.recipes.recipe import Recipe
+from demixing.schedule.budget import Deadline
 from my_submission.predictor import Predictor
-from my_submission.process import isolation as isolation_
-from my_submission.process.child import Child
-from my_submission.process.isolation import Isolated
-from my_submission.process.memory import Memory
-from my_submission.process.worker import table
-from my_submission.progress import Progress, Report
-from my_submission.recipe import Recipe
 
 pytestmark = pytest.mark.process
 

@@ -1,4 +1,4 @@
-"""The rooms and the doors between them: see docs/architecture.md."""
+"""Which part may import which: see docs/architecture.md."""
 
 import ast
 import subprocess
@@ -9,68 +9,117 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+FLOORS = (
+    ("errors", "plugins", "threads", "tracks"),
+    ("audio", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
+    ("chunks", "execution", "files", "separators"),
+    ("recipes",),
+    ("schedule",),
+    ("engine",),
+    ("process", "training"),
+    ("cli",),
+)
+"""Parts of the package, lowest first; each imports only what is below, or its own floor's."""
+
 MAY_IMPORT: dict[str, set[str]] = {
-    "evaluator": set(),
-    "models": set(),
-    "my_submission": {"models"},
-    "samples": {"my_submission"},
-    "evaluate_locally": {"my_submission", "evaluator", "samples"},
-    "training": {"my_submission", "models", "evaluator"},
-    "train": {"training", "my_submission", "evaluator"},
-    "submitting": {"evaluator"},
-    "submit": {"submitting", "evaluator"},
+    "demixing": set(),
+    "my_submission": {"demixing"},
+    "evaluator": {"demixing"},
+    "samples": {"demixing"},
+    "submitting": {"evaluator", "demixing"},
+    "evaluate_locally": {"demixing", "my_submission", "samples"},
+    "train": {"demixing"},
+    "submit": {"submitting", "evaluator", "demixing"},
 }
-PROJECT = {*MAY_IMPORT, "tests", "tools"}
+PROJECT = {*MAY_IMPORT, "models", "tests", "tools", "benchmarks"}
+SEPARATING = {"numpy", "onnxruntime", "soundfile", "soxr", "torch", "tqdm"}
 LIBRARIES: dict[str, set[str]] = {
+    "demixing/networks": {"torch"},
+    "demixing/evaluation": {"numpy", "soundfile"},
+    "demixing/training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
+    "demixing/rendering": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
+    "demixing/chunks": SEPARATING,
+    "demixing/engine": SEPARATING,
+    "demixing/process": SEPARATING,
+    "demixing/recipes": SEPARATING,
+    "demixing/schedule": SEPARATING,
+    "demixing/separators": SEPARATING | {"librosa", "scipy"},
+    "demixing/weights": SEPARATING,
+    "demixing/cli": SEPARATING,
+    "my_submission": SEPARATING,
     "evaluator": {"numpy", "soundfile"},
-    "models": {"torch"},
-    "my_submission": {
-        "numpy",
-        "onnxruntime",
-        "soundfile",
-        "soxr",
-        "torch",
-        "librosa",
-        "scipy",
-        "tqdm",
-    },
-    "training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
     "submitting": set(),
     "submit": set(),
 }
-"""What each room may import besides the standard library."""
+"""What each part may import besides the standard library."""
 
 
-def sources(room: str) -> list[Path]:
-    file = ROOT / f"{room}.py"
-    return [file] if file.is_file() else sorted((ROOT / room).rglob("*.py"))
+def sources(part: str) -> list[Path]:
+    file = ROOT / f"{part}.py"
+    return [file] if file.is_file() else sorted((ROOT / part).rglob("*.py"))
 
 
 def imported(path: Path) -> Iterator[str]:
+    """Dotted names, to the module or to what is in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the direction"
-            assert node.module is not None
-            yield node.module.split(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
-    files = sources(room)
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_a_folder_imports_only_what_is_below_it(part: str) -> None:
+    files = sources(part)
 
-    found = {name for path in files for name in imported(path)} & PROJECT
+    found = {name.split(".")[0] for path in files for name in imported(path)} & PROJECT
 
     assert files
-    assert found <= MAY_IMPORT[room] | {room}
+    assert found <= MAY_IMPORT[part] | {part}
 
 
-@pytest.mark.parametrize("room", LIBRARIES)
-def test_a_room_uses_only_its_libraries(room: str) -> None:
-    found = {name for path in sources(room) for name in imported(path)}
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_no_import_of_the_package_goes_upwards(floor: int) -> None:
+    above = {part for parts in FLOORS[floor + 1 :] for part in parts}
 
-    assert found - PROJECT - sys.stdlib_module_names <= LIBRARIES[room]
+    for part in FLOORS[floor]:
+        for path in sources(f"demixing/{part}"):
+            names = [name.split(".") for name in imported(path)]
+            found = {words[1] for words in names if words[0] == "demixing"}
+            assert not found & above, path
+
+
+def test_every_part_of_the_package_has_a_floor() -> None:
+    known = {part for parts in FLOORS for part in parts}
+    there = {path.stem for path in (ROOT / "demixing").iterdir() if not path.name.startswith("_")}
+
+    assert there - {"py"} == known
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for part in MAY_IMPORT
+        for path in sources(part)
+    }
+    graph = {
+        name: {used if used in modules else used.rpartition(".")[0] for used in imported(path)}
+        & modules.keys() - {name}
+        for name, path in modules.items()
+    }
+    while leaves := {name for name, used in graph.items() if not used & graph.keys()}:
+        graph = {name: used for name, used in graph.items() if name not in leaves}
+
+    assert not graph
+
+
+@pytest.mark.parametrize("part", LIBRARIES)
+def test_a_part_uses_only_its_libraries(part: str) -> None:
+    found = {name.split(".")[0] for path in sources(part) for name in imported(path)}
+
+    assert found - PROJECT - sys.stdlib_module_names <= LIBRARIES[part]
 
 
 @pytest.mark.process

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import recipe, separators
-from my_submission.budget import Deadline
-from my_submission.demixer import Demixer
-from my_submission.level import Level
+from demixing import separators
+from demixing.engine.demixer import Demixer
+from demixing.engine.normalisation import Level
+from demixing.recipes import recipe
+from demixing.schedule.budget import Deadline
 from my_submission.predictor import Predictor
-from my_submission.separators import Chunking
 
 SONG = 0.3 + 0.2 * torch.randn(2, 30_000, generator=torch.Generator().manual_seed(0))
 TABLE = {

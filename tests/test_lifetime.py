@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import sys
-from my_submission.process.lifetime import die_with_parent
+from demixing.process.lifetime import die_with_parent
 die_with_parent(int(sys.argv[1]))
 print("alive")
 """

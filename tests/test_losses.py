@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluator.metrics.sdr import sdr
-from my_submission.errors import ConfigError
-from training import losses
-from training.losses import Loss
+from demixing.errors import ConfigError
+from demixing.evaluation.metrics.sdr import sdr
+from demixing.training import losses
+from demixing.training.losses import Loss
 
 pytestmark = pytest.mark.engine
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from my_submission import recipe
-from my_submission.errors import ConfigError, OutputError, SongError
+from demixing.errors import ConfigError, OutputError, SongError
+from demixing.recipes import recipe
 from my_submission.mdx21 import Mdx21Predictor
 from my_submission.predictor import Predictor
 

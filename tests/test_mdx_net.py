@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 from torch import Tensor
 
-from models.tfc_tdf import TFCTDFUNet
-from my_submission import recipe, separators
-from my_submission.blend import Chain, subsets
-from my_submission.errors import CheckpointError, ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import mdx_net
-from my_submission.separators.mdx_net import STEMS, MDXNet
-from my_submission.weights import checkpoints
-from my_submission.weights.onnx_session import open_session
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.ensemble.blend import Chain, subsets
+from demixing.errors import CheckpointError, ConfigError
+from demixing.networks.tfc_tdf import TFCTDFUNet
+from demixing.recipes import recipe
+from demixing.separators import mdx_net
+from demixing.separators.mdx_net import STEMS, MDXNet
+from demixing.weights import checkpoints
+from demixing.weights.onnx_session import open_session
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 

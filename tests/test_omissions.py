@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import recipe, separators
-from my_submission.budget import Deadline
-from my_submission.costs import Cost
-from my_submission.demixer import Demixer
-from my_submission.errors import CheckpointError
-from my_submission.omissions import Omission
-from my_submission.separators import Chunking
+from demixing import separators
+from demixing.engine.demixer import Demixer
+from demixing.engine.omissions import Omission
+from demixing.errors import CheckpointError
+from demixing.recipes import recipe
+from demixing.schedule.budget import Deadline
+from demixing.schedule.costs import Cost
 from tests.fake_time import FakeTime
 
 CHUNKS = 10

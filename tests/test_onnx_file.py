@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from my_submission.errors import CheckpointError
-from my_submission.weights import onnx_file
-from my_submission.weights.onnx_session import open_session
+from demixing.errors import CheckpointError
+from demixing.weights import onnx_file
+from demixing.weights.onnx_session import open_session
 from tests.onnx_graphs import field, varint
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from my_submission.errors import CheckpointError
-from my_submission.weights.onnx_session import open_session, providers
+from demixing.errors import CheckpointError
+from demixing.weights.onnx_session import open_session, providers
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,7 +18,7 @@ def test_a_model_runs_in_silence(tmp_path: Path, copying_model: bytes) -> None:
     path.write_bytes(copying_model)
     program = (
         "import numpy, sys; from pathlib import Path\n"
-        "from my_submission.weights.onnx_session import open_session\n"
+        "from demixing.weights.onnx_session import open_session\n"
         "session = open_session(Path(sys.argv[1]))\n"
         "print(session.run(None, {'x': numpy.array([3, 4], dtype='float32')})[0].tolist())\n"
     )

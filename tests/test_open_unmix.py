@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from benchmarks import open_unmix as benchmark
-from models.open_unmix import HEARD, OpenUnmix, prepared, weights
-from my_submission import separators
-from my_submission.errors import CheckpointError, ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import open_unmix
-from my_submission.separators.open_unmix import OpenUnmixes, chunking
-from my_submission.weights import checkpoints
-from my_submission.weights.checkpoints import Checkpoint
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import CheckpointError, ConfigError
+from demixing.networks.open_unmix import HEARD, OpenUnmix, prepared, weights
+from demixing.separators import open_unmix
+from demixing.separators.open_unmix import OpenUnmixes, chunking
+from demixing.weights import checkpoints
+from demixing.weights.checkpoints import Checkpoint
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.open_unmix import HIDDEN, SONG, STRIDE, Prefixed

@@ -16,16 +16,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import optional, recipe, separators
-from my_submission.__main__ import main
-from my_submission.budget import Deadline
-from my_submission.demixer import Demixer
-from my_submission.errors import CheckpointError, ConfigError
+from demixing import separators
+from demixing.cli.main import main
+from demixing.engine.demixer import Demixer
+from demixing.errors import CheckpointError, ConfigError
+from demixing.recipes import optional, recipe
+from demixing.recipes.recipe import Recipe
+from demixing.schedule.budget import Deadline
+from demixing.weights import checkpoints
+from demixing.weights.catalogue import register
+from demixing.weights.readers import Contents
 from my_submission.predictor import Predictor
-from my_submission.recipe import Recipe
-from my_submission.weights import checkpoints
-from my_submission.weights.readers import Contents
-from my_submission.weights.register import register
 from tests.small_repository import POINTER
 
 ROOT = Path(__file__).parents[1]
@@ -428,7 +429,7 @@ def test_a_damaged_file_is_described_as_optional_but_not_as_absent(
 def test_what_a_member_needs_is_known_without_torch() -> None:
     program = (
         "import sys\n"
-        "from my_submission import optional, recipe\n"
+        "from demixing.recipes import optional, recipe\n"
         f"chosen = recipe.parse('whole', {tomllib.loads(WHOLE)!r})\n"
         f"assert optional.advice(chosen) == {ADVICE!r}\n"
         "sys.exit('torch' in sys.modules)\n"

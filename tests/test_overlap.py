@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import Chunking
+from demixing.chunks.overlap_add import OverlapAdd
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from my_submission import passes
-from my_submission.passes import Passes
-from my_submission.recipe import Setting
-from my_submission.separators import Chunking
+from demixing.chunks import tta
+from demixing.chunks.tta import Passes
+from demixing.ensemble.setting import Setting
+from demixing.separator import Chunking
 
 
 @dataclass
@@ -65,8 +65,8 @@ def test_a_separator_that_copies_gives_the_song_back(
 
     assert stems.shape == (2, 1, 2, song.shape[-1])
     torch.testing.assert_close(stems[:, 0], song, rtol=0, atol=4e-6)
-    assert len(separator.heard) == 2 * passes.count(
-        passes.chunking(separator, setting), setting, song.shape[-1]
+    assert len(separator.heard) == 2 * tta.count(
+        tta.chunking(separator, setting), setting, song.shape[-1]
     )
 
 
@@ -79,7 +79,7 @@ def test_each_pass_is_cut_elsewhere() -> None:
     }
 
     assert len(cuts) == 2
-    assert [passes.offset(Setting(passes=4), one, 60) for one in range(4)] == [0, 15, 30, 45]
+    assert [tta.offset(Setting(passes=4), one, 60) for one in range(4)] == [0, 15, 30, 45]
 
 
 def test_passes_take_turns_in_sign_and_in_channels() -> None:
@@ -97,7 +97,7 @@ def test_more_overlap_is_more_chunks() -> None:
     separator = Listens()
 
     none, half = (
-        passes.count(passes.chunking(separator, one), one, 9000)
+        tta.count(tta.chunking(separator, one), one, 9000)
         for one in (Setting(overlap=0.0), Setting(overlap=0.5))
     )
 

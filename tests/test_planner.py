@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from my_submission import planner, recipe
-from my_submission.budget import Guard
-from my_submission.costs import Cost
-from my_submission.recipe import Recipe, Setting
+from demixing.ensemble.setting import Setting
+from demixing.recipes import recipe
+from demixing.recipes.recipe import Recipe
+from demixing.schedule import planner
+from demixing.schedule.budget import Guard
+from demixing.schedule.costs import Cost
 
 GIVES = {"gives": {"dialog": ["vocals"]}, "separator": "spleeter"}
 SCORES_DB = {"a": 5.0, "b": 6.0, "c": 4.0, "ab": 7.0, "ac": 8.0, "bc": 6.5, "abc": 8.2}

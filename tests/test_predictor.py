@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from my_submission import audio, costs, recipe
-from my_submission.costs import Cost
-from my_submission.errors import SongError
+from demixing import audio
+from demixing.errors import SongError
+from demixing.recipes import recipe
+from demixing.schedule import costs
+from demixing.schedule.costs import Cost
 from my_submission.predictor import Predictor
 from tests.plain import once
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from demixing.evaluation.songs import STEMS
 from evaluator.grading.profiles import GIB, PROFILES
 from evaluator.grading.records import (
     DIED,
@@ -22,18 +23,8 @@ from evaluator.grading.records import (
     Returned,
     SongResult,
 )
-from evaluator.preflight import (
-    FAULT,
-    NOTE,
-    OUTPUT,
-    RECORDS,
-    REPOSITORY,
-    Finding,
-    findings,
-    names,
-)
+from evaluator.preflight import FAULT, NOTE, OUTPUT, RECORDS, REPOSITORY, Finding, findings, names
 from evaluator.preflight.graded import Graded
-from evaluator.songs import STEMS
 
 pytestmark = pytest.mark.engine
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from demixing.evaluation.errors import EvaluationError
 from evaluator.__main__ import main
-from evaluator.errors import EvaluationError
 from evaluator.preflight import FAULT, NOTE, REPOSITORY, Finding, findings
 from evaluator.preflight.checkout import Checkout
 from evaluator.preflight.image import Ignored, required

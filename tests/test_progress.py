@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from demixing.separator import Chunking, Separator
 from torch import Tensor
 
-from my_submission import audio, progress, separators
-from my_submission import demixer as demixer_
-from my_submission.demixer import Demixer
-from my_submission.progress import LOADING, SEPARATING, Progress, Together, Work, ahead, bar
-from my_submission.separators import Chunking, Separator
+from demixing import audio, separators
+from demixing.engine import demixer as demixer_
+from demixing.engine import progress
+from demixing.engine.demixer import Demixer
+from demixing.engine.progress import LOADING, SEPARATING, Progress, Together, Work, ahead, bar
 from tests.fake_time import FakeTime
 from tests.plain import shipped
 

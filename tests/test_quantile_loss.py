@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training import losses
-from training.losses import quantile
+from demixing.training import losses
+from demixing.training.losses import quantile
 
 
 def built(inner: str = "wave_l2", **options: Any) -> losses.Loss:

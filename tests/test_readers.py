@@ -23,9 +23,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from my_submission.errors import CheckpointError
-from my_submission.weights import readers, tensor_file
-from my_submission.weights.readers import Contents, demucs_v1, safetensors, spleeter_archive
+from demixing.errors import CheckpointError
+from demixing.weights import readers, tensor_file
+from demixing.weights.readers import Contents, demucs_v1, safetensors, spleeter_archive
 from tests.onnx_graphs import small_exported
 from tools.golden import tensorflow_checkpoint as tf
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from my_submission import recipe, tracks
-from my_submission.demixer import Demixer
-from my_submission.errors import ConfigError
+from demixing import tracks
+from demixing.engine.demixer import Demixer
+from demixing.errors import ConfigError
+from demixing.recipes import recipe
 
 pytestmark = pytest.mark.engine
 

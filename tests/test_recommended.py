@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from my_submission import bags
-from my_submission.__main__ import main
-from my_submission.commands import fetch
-from my_submission.errors import CheckpointError
-from my_submission.weights import npm, recommended
-from my_submission.weights.placing import Placer
-from my_submission.weights.recommended import RECOMMENDED, Recommendation, first_reachable
-from my_submission.weights.register import Checkpoint, register
+from demixing.cli import fetch
+from demixing.cli.main import main
+from demixing.errors import CheckpointError
+from demixing.separators.demucs import bags
+from demixing.weights import npm, recommended
+from demixing.weights.catalogue import Checkpoint, register
+from demixing.weights.installer import Placer
+from demixing.weights.recommended import RECOMMENDED, Recommendation, first_reachable
 from tests.test_fetch import CONTENTS, entry
 
 SYSTEM = Recommendation(name="System", files=("authors", "again", "npm"))

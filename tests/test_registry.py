@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from my_submission.errors import ConfigError
-from my_submission.registry import Registry
+from demixing.errors import ConfigError
+from demixing.plugins import Registry
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from my_submission.errors import ConfigError
-from training.render import cdx
-from training.render.film import clips as film_clips
-from training.render.film.audio import RATE_HZ, STEMS, Audio, active_level_db, write_stems
-from training.render.film.clips import Drawn, Stock, draw_clip, fill_stock
-from training.render.film.files import Recording, find
-from training.render.film.sources import SPLITS, Source
+from demixing.errors import ConfigError
+from demixing.rendering import cdx
+from demixing.rendering.film import clips as film_clips
+from demixing.rendering.film.audio import RATE_HZ, STEMS, Audio, active_level_db, write_stems
+from demixing.rendering.film.clips import Drawn, Stock, draw_clip, fill_stock
+from demixing.rendering.film.files import Recording, find
+from demixing.rendering.film.sources import SPLITS, Source
 
 CLIP_S = 3.0
 SAMPLES = round(CLIP_S * RATE_HZ)

@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 import soundfile
 
-from my_submission.errors import ConfigError
-from training.render import (
+from demixing.errors import ConfigError
+from demixing.rendering import (
     drums,
     effects,
     electronic,
     kits,
     midi,
-    modules,
     oscillator,
     scores,
     sound,
     strums,
+    tracker,
 )
-from training.render.arrangement import Arrangement, Chord, stem_of
-from training.render.drums import Kit, Layer
-from training.render.notes import Clock, Note, notes
-from training.render.sound import RATE_HZ, Audio
+from demixing.rendering.arrangement import Arrangement, Chord, stem_of
+from demixing.rendering.drums import Kit, Layer
+from demixing.rendering.notes import Clock, Note, notes
+from demixing.rendering.sound import RATE_HZ, Audio
 
 SAMPLES = 2 * RATE_HZ
 TEMPO_60, TEMPO_240 = (
@@ -300,15 +300,15 @@ def tracker_module() -> bytes:
 
 class TestModules:
     @pytest.fixture
-    def module(self) -> Iterator[modules.Module]:
+    def module(self) -> Iterator[tracker.Module]:
         try:
-            module = modules.Module(tracker_module())
+            module = tracker.Module(tracker_module())
         except ConfigError:
             pytest.skip("libopenmpt is not installed")
         yield module
         module.close()
 
-    def test_instruments_sum_to_the_song(self, module: modules.Module) -> None:
+    def test_instruments_sum_to_the_song(self, module: tracker.Module) -> None:
         alone = [module.play(0.5, SAMPLES, only=number) for number in (0, 1)]
 
         assert module.instruments == 31
@@ -317,19 +317,19 @@ class TestModules:
         np.testing.assert_allclose(sum(alone), module.play(0.5, SAMPLES), atol=1e-4)
 
     def test_what_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(modules, "LIBRARY", "libabsent.so.0")
+        monkeypatch.setattr(tracker, "LIBRARY", "libabsent.so.0")
 
         with pytest.raises(ConfigError, match="apt-get install libopenmpt0"):
-            modules.library()
+            tracker.library()
 
     def test_noise_is_a_drum_and_a_low_tone_a_bass(self, rng: np.random.Generator) -> None:
         clicks = np.zeros((2, SAMPLES))
         clicks[:, :: RATE_HZ // 2] = 0.5
         heard = {
-            "noise": modules.heard(rng.standard_normal((2, SAMPLES))),
-            "low": modules.heard(tone(80)),
-            "high": modules.heard(tone(800)),
-            "clicks": modules.heard(clicks),
+            "noise": tracker.heard(rng.standard_normal((2, SAMPLES))),
+            "low": tracker.heard(tone(80)),
+            "high": tracker.heard(tone(800)),
+            "clicks": tracker.heard(clicks),
         }
 
         assert {name: told.stem(pitches=4) for name, told in heard.items()} == {
@@ -340,11 +340,11 @@ class TestModules:
         }
 
     def test_a_short_sound_of_one_pitch_is_a_drum(self) -> None:
-        kick = modules.Heard(low=0.95, flatness=0.001, held=0.1)
+        kick = tracker.Heard(low=0.95, flatness=0.001, held=0.1)
 
         assert [kick.stem(pitches) for pitches in (1, 8)] == ["drums", "bass"]
 
     def test_a_singer_is_told_the_chord(self) -> None:
         minor = sum(tone(hz) for hz in (220.0, 261.6, 329.6))
 
-        assert modules.chords_of(np.asarray(minor)) == (Chord(9, minor=True),)
+        assert tracker.chords_of(np.asarray(minor)) == (Chord(9, minor=True),)

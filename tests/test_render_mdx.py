@@ -13,9 +13,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from my_submission.errors import ConfigError
-from training.__main__ import main
-from training.render import (
+from demixing.errors import ConfigError
+from demixing.rendering import (
     arrangement,
     band,
     corpus,
@@ -27,6 +26,7 @@ from training.render import (
     singing,
     sound,
 )
+from demixing.training.__main__ import main
 
 pytestmark = pytest.mark.engine
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.folded import FoldedResidual, is_residual
-from models.phases import Phases
-from models.rewrites import Attention, Convolution, Decoder, Encoder, attend, rewrite
-from models.spleeter_unet import SpleeterUNet, prepared
+from demixing.networks.folded import FoldedResidual, is_residual
+from demixing.networks.polyphase import Phases
+from demixing.networks.rewrites import Attention, Convolution, Decoder, Encoder, attend, rewrite
+from demixing.networks.spleeter_unet import SpleeterUNet, prepared
 
 pytestmark = pytest.mark.engine
 
@@ -190,7 +190,7 @@ def test_attention_stays_the_same(noise: Any, others: int) -> None:
 def test_attention_in_blocks_is_attention_in_one(
     noise: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.rewrites.QUERIES", 7)
+    monkeypatch.setattr("demixing.networks.rewrites.QUERIES", 7)
     q, k, v = (noise(1, 2, 20, 8).bfloat16() for _ in range(3))
 
     expected = F.scaled_dot_product_attention(q.float(), k.float(), v.float())

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from my_submission.tracks import TRACKS
-from training import assembly, chain, config, losses
+from demixing.tracks import TRACKS
+from demixing.training import chain, config, losses, setup
 
 RUNS = sorted((Path(__file__).parents[1] / "runs").glob("*.toml"))
 
@@ -20,6 +20,6 @@ def test_every_run_of_the_project_can_begin(path: Path) -> None:
     loss = losses.from_table(run.loss)
     assert loss(stems, stems).mean() < loss(0.9 * stems, stems).mean()
     assert chain.build(run.augmentations)
-    network = assembly.built(run)
+    network = setup.built(run)
     assert network.sample_rate_hz == run.sample_rate_hz
     assert all(one.requires_grad for one in network.parameters())

@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import costs as costs_
+from demixing import separators
+from demixing.audio import SongFormat
+from demixing.engine.demixer import Demixer
+from demixing.recipes import recipe
+from demixing.schedule import costs as costs_
+from demixing.schedule.budget import Deadline
+from demixing.schedule.costs import Cost
+from demixing.schedule.timeout import Call
 from my_submission import predictor as predictor_
-from my_submission import recipe, separators
-from my_submission.audio import SongFormat
-from my_submission.budget import Deadline
-from my_submission.costs import Cost
-from my_submission.demixer import Demixer
-from my_submission.helper import Call
 from my_submission.predictor import Predictor
-from my_submission.separators import Chunking
 from tests.fake_time import FakeTime
 
 pytestmark = pytest.mark.engine

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 import samples
-from evaluator.songs import STEMS, find_songs
-from my_submission.errors import CheckpointError, OutputError
+from demixing.errors import CheckpointError, OutputError
+from demixing.evaluation.songs import STEMS, find_songs
 
 
 def test_the_music_sample_is_decoded_to_its_four_stems(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from evaluator import audio
-from evaluator.audio import Layout, blocks, probe
-from evaluator.errors import EvaluationError
-from evaluator.metrics.sdr import sdr
-from evaluator.scoring import SongScore, score_folder, score_song
-from evaluator.songs import STEMS, find_songs
-from evaluator.summary import summarise
+from demixing.evaluation import audio
+from demixing.evaluation.audio import Layout, blocks, probe
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.metrics.sdr import sdr
+from demixing.evaluation.scoring import SongScore, score_folder, score_song
+from demixing.evaluation.songs import STEMS, find_songs
+from demixing.evaluation.summary import summarise
 
 RATE_HZ = 44_100
 MDX = STEMS["mdx"]
@@ -211,7 +211,7 @@ def test_songs_without_a_reference_are_left_alone(
     expected = score_folder(references, estimates, "mdx")
     write_song(estimates / "c")
 
-    with caplog.at_level(logging.INFO, logger="evaluator"):
+    with caplog.at_level(logging.INFO, logger="demixing"):
         scores = score_folder(references, estimates, "mdx")
 
     assert scores == expected

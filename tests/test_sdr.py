@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from evaluator import metrics
-from evaluator.errors import EvaluationError
-from evaluator.metrics.sdr import Meter, sdr
+from demixing.evaluation import metrics
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.metrics.sdr import Meter, sdr
 
 Audio = NDArray[np.float64]
 

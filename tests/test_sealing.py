@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission import recipe
-from my_submission.demixer import Demixer
-from my_submission.errors import ConfigError
-from my_submission.leak import Leak
-from my_submission.sealing import BANDS, Sealing, in_bands
+from demixing.engine.demixer import Demixer
+from demixing.engine.leakage_filter import BANDS, Sealing, in_bands
+from demixing.ensemble.leak import Leak
+from demixing.errors import ConfigError
+from demixing.recipes import recipe
 from tools.golden.agreement import agreement_db
 
 STEMS = ("bass", "drums", "vocals")

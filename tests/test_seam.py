@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from my_submission.process.seam import Song
+from demixing.process.handover import Song
 
 RATE_HZ = 44_100
 SONG = 0.1 * torch.randn(2, 20_000, generator=torch.Generator().manual_seed(0))

@@ -4,12 +4,12 @@ import functools
 
 import pytest
 import torch
+from demixing.separator import Chunking, Separator
 from torch import Tensor
 
-from my_submission import separators
-from my_submission.errors import ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import Chunking, Separator
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import ConfigError
 from tools.golden import narrow
 
 pytestmark = pytest.mark.engine

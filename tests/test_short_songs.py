@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from my_submission import separators
-from my_submission.audio import SongFormat
-from my_submission.budget import Deadline, Guard
-from my_submission.contention import Contention
-from my_submission.costs import Cost
-from my_submission.demixer import Demixer
-from my_submission.separators import Chunking
+from demixing import separators
+from demixing.audio import SongFormat
+from demixing.engine.demixer import Demixer
+from demixing.schedule.budget import Deadline, Guard
+from demixing.schedule.contention import Contention
+from demixing.schedule.costs import Cost
 from tests.fake_time import FakeTime
 from tests.plain import shipped
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.errors import EvaluationError
-from evaluator.songs import STEMS, Song, detect_track, find_songs
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import STEMS, Song, detect_track, find_songs
 
 MDX = ["mixture.wav", "bass.wav", "drums.wav", "other.wav", "vocals.wav"]
 DNR = ["mix.wav", "speech.wav", "sfx.wav", "music.wav"]

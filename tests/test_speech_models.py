@@ -4,11 +4,11 @@ import functools
 
 import pytest
 import torch
+from demixing.separator import Separator
 from torch import Tensor
 
-from my_submission import separators
-from my_submission.overlap import OverlapAdd
-from my_submission.separators import Separator
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
 
 pytestmark = pytest.mark.engine
 

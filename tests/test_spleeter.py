@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import samples
-from models.spleeter_unet import SpleeterUNet, prepared
-from my_submission import separators
-from my_submission.errors import CheckpointError, ConfigError
-from my_submission.overlap import OverlapAdd
-from my_submission.separators.spleeter import STEMS, Spleeter
-from my_submission.weights import checkpoints
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import CheckpointError, ConfigError
+from demixing.networks.spleeter_unet import SpleeterUNet, prepared
+from demixing.separators.spleeter import STEMS, Spleeter
+from demixing.weights import checkpoints
 from tools.golden import seeded
 
 pytestmark = pytest.mark.engine

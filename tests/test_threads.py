@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from my_submission import threads
+from demixing import threads
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ def test_threads_wait_without_spinning_unless_somebody_wants_it(
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     if before:
         environment["OMP_WAIT_POLICY"] = before
-    program = "import my_submission, os, sys; print(os.environ['OMP_WAIT_POLICY'], *sys.modules)"
+    program = "import demixing, os, sys; print(os.environ['OMP_WAIT_POLICY'], *sys.modules)"
 
     done = subprocess.run(
         [sys.executable, "-c", program],

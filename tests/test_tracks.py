@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.songs import STEMS
-from my_submission import tracks
-from my_submission.errors import ConfigError
+from demixing import tracks
+from demixing.errors import ConfigError
+from demixing.evaluation.songs import STEMS
 
 
 def test_both_rooms_know_the_same_stems() -> None:

@@ -13,15 +13,15 @@ import soundfile
 import torch
 
 import train
-from models.chunked import Chunked
-from my_submission.separators import trained
-from my_submission.weights import readers
+from demixing.networks.chunk_geometry import Chunked
+from demixing.separators import trained
+from demixing.training import __main__ as command
+from demixing.training import checkpoint, export, log, loop, setup
+from demixing.training.config import Optimiser, Run
+from demixing.training.ema import Average
+from demixing.training.optimiser import optimiser_of
+from demixing.weights import readers
 from tests.waiting import begun, until
-from training import __main__ as command
-from training import assembly, export, journal, loop, save
-from training.config import Optimiser, Run
-from training.ema import Average
-from training.optimiser import optimiser_of
 
 pytestmark = pytest.mark.engine
 
@@ -84,12 +84,12 @@ def finished(run_file: Path) -> Path:
 
 
 def curve(folder: Path) -> list[tuple[int, float, float]]:
-    events = journal.read(folder / journal.JOURNAL)
+    events = log.read(folder / log.JOURNAL)
     return [(one["step"], one["loss"], one["gradient"]) for one in events if one["kind"] == "step"]
 
 
 def validations(folder: Path) -> list[dict[str, Any]]:
-    events = journal.read(folder / journal.JOURNAL)
+    events = log.read(folder / log.JOURNAL)
     return [
         {key: value for key, value in one.items() if key != "seconds"}
         for one in events
@@ -123,7 +123,7 @@ def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(
         until(
             lambda: (
                 process.poll() is not None
-                or ((tmp_path / save.STATE).exists() and len(curve(tmp_path)) >= 8)
+                or ((tmp_path / checkpoint.STATE).exists() and len(curve(tmp_path)) >= 8)
             ),
             PATIENCE_S,
         )
@@ -170,7 +170,7 @@ def test_what_was_learned_separates_in_a_recipe(
     separator = trained.build("small")
     assert separator.stems == STEMS
     state = torch.load(finished / loop.BEST, weights_only=True)
-    network = assembly.built(assembly.run_of(finished))
+    network = setup.built(setup.run_of(finished))
     network.load_state_dict(state["network"])
     mixtures = 0.1 * torch.randn(1, 2, separator.chunking.shorter[-1])
     with torch.inference_mode():
@@ -307,7 +307,7 @@ def test_mistakes_in_a_run_are_one_sentence(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
-    assert not (tmp_path / "run" / save.STATE).exists()
+    assert not (tmp_path / "run" / checkpoint.STATE).exists()
 
 
 def test_patience_ends_a_run(run_file: Path, tmp_path: Path) -> None:
@@ -355,20 +355,20 @@ def test_norms_and_biases_do_not_decay() -> None:
 
 
 def test_a_journal_forgets_what_will_be_computed_again(tmp_path: Path) -> None:
-    first = journal.Journal(tmp_path, 0)
+    first = log.Journal(tmp_path, 0)
     for step in (1, 2, 3):
         first.write("step", step, loss=float("nan"))
     first.close()
-    with (tmp_path / journal.JOURNAL).open("a", encoding="utf-8") as file:
+    with (tmp_path / log.JOURNAL).open("a", encoding="utf-8") as file:
         file.write('{"kind": "st')  # cut off by a kill
 
-    journal.Journal(tmp_path, 2).close()
+    log.Journal(tmp_path, 2).close()
 
-    kept = (tmp_path / journal.JOURNAL).read_text(encoding="utf-8").splitlines()
+    kept = (tmp_path / log.JOURNAL).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in kept] == [
         {"kind": "step", "step": step, "loss": None} for step in (1, 2)
     ]
 
 
 def test_a_run_with_defaults_has_a_network() -> None:
-    assert isinstance(assembly.built(Run(stems=STEMS)), Chunked)
+    assert isinstance(setup.built(Run(stems=STEMS)), Chunked)

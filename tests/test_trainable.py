@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from demixing.separator import Chunking
 from torch import Tensor
 
-from models import trainable
-from models.bytesep import ResUNet143
-from models.bytesep_mobilenet import MobileNet
-from models.chunked import Chunked
-from my_submission.separators import Chunking
+from demixing.networks import trainable
+from demixing.networks.bytesep import ResUNet143
+from demixing.networks.bytesep_mobilenet import MobileNet
+from demixing.networks.chunk_geometry import Chunked
 
 pytestmark = pytest.mark.engine
 

@@ -8,8 +8,15 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from training.__main__ import main
-from training.checks import fingerprints, labels, listening, samples, spectra, twins
+from demixing.training.__main__ import main
+from demixing.training.data.checks import (
+    analysis,
+    duplicates,
+    fingerprints,
+    labels,
+    samples,
+    spectra,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -239,7 +246,7 @@ def test_songs_are_heard_once(
     stems["bass"] = stems["bass"] + 0.3 * stems["drums"]
     write(tmp_path / "a", stems)
     first = found(capsys, str(tmp_path))
-    monkeypatch.setattr(listening, "listen", None)
+    monkeypatch.setattr(analysis, "listen", None)
 
     assert found(capsys, str(tmp_path)) == first
 
@@ -312,7 +319,7 @@ def test_a_part_of_another_recording_matches_at_its_delay() -> None:
         peaks.add(part)
         prints[number, "drums"] = peaks.pairs(RATE_HZ)
 
-    ((_, (votes, delay)),) = twins.matches(prints).items()
+    ((_, (votes, delay)),) = duplicates.matches(prints).items()
 
     assert delay == -12_345
     assert votes > 0.8 * len(prints[1, "drums"])

@@ -11,8 +11,8 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from my_submission.errors import ConfigError, SongError
-from training import facts, layouts, songs, wav
+from demixing.errors import ConfigError, SongError
+from demixing.training.data import layouts, metadata, songs, wav
 
 RATE_HZ = 8_000
 MDX = ("vocals", "drums", "bass", "other")
@@ -194,13 +194,13 @@ def test_nothing_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     first = songs.index([tmp_path], MDX)
     changed = put(tmp_path / "two/drums_1.wav", noise(9, 77))
     heard: list[Path] = []
-    decode = facts.decoded
+    decode = metadata.decoded
 
-    def noted(path: Path) -> facts.Facts:
+    def noted(path: Path) -> metadata.Facts:
         heard.append(path)
         return decode(path)
 
-    monkeypatch.setattr(facts, "decoded", noted)
+    monkeypatch.setattr(metadata, "decoded", noted)
 
     second = songs.index([tmp_path], MDX)
 
@@ -214,11 +214,12 @@ def test_nothing_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_damaged_index_is_made_again(tmp_path: Path, contents: str) -> None:
     stem_folders(tmp_path)
     expected = songs.index([tmp_path], MDX)
-    (tmp_path / facts.NAME).write_text(contents, encoding="utf-8")
+    (tmp_path / metadata.NAME).write_text(contents, encoding="utf-8")
 
     assert songs.index([tmp_path], MDX) == expected
     assert (
-        json.loads((tmp_path / facts.NAME).read_text(encoding="utf-8"))["version"] == facts.VERSION
+        json.loads((tmp_path / metadata.NAME).read_text(encoding="utf-8"))["version"]
+        == metadata.VERSION
     )
 
 
@@ -227,7 +228,7 @@ def test_the_index_may_lie_elsewhere(tmp_path: Path) -> None:
 
     songs.index([tmp_path / "data"], MDX, cache=tmp_path / "cache")
 
-    assert not (tmp_path / "data" / facts.NAME).exists()
+    assert not (tmp_path / "data" / metadata.NAME).exists()
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from my_submission.__main__ import main
-from my_submission.errors import CheckpointError
-from my_submission.weights import checkpoints, register
-from my_submission.weights.checkpoints import Checkpoint
-from my_submission.weights.readers import safetensors
+from demixing.cli.main import main
+from demixing.errors import CheckpointError
+from demixing.weights import catalogue, checkpoints
+from demixing.weights.checkpoints import Checkpoint
+from demixing.weights.readers import safetensors
 
 NAME = "demucs_v2"
 STATE = {"weight": torch.ones(3, 2), "bias": torch.zeros(3).half()}
@@ -39,20 +39,20 @@ def official(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def enter(monkeypatch: pytest.MonkeyPatch, path: Path, **changes: object) -> Checkpoint:
     """Let the register's table fit a file."""
-    known = register.register()
+    known = catalogue.register()
     contents = path.read_bytes()
     fitting = {"sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}
     entry = dataclasses.replace(known[NAME], **(fitting | changes))  # type: ignore[arg-type]
     tables = known | {NAME: entry}
-    for module in ("commands.fetch", "commands.verify"):
-        monkeypatch.setattr(f"my_submission.{module}.register", lambda: tables)
-    for module in ("commands.import_", "weights.checkpoints"):
-        monkeypatch.setattr(f"my_submission.{module}.find", lambda name: tables[name])
+    for module in ("cli.fetch", "cli.verify"):
+        monkeypatch.setattr(f"demixing.{module}.register", lambda: tables)
+    for module in ("cli.import_", "weights.checkpoints"):
+        monkeypatch.setattr(f"demixing.{module}.find", lambda name: tables[name])
     return entry
 
 
 def place(weights: Path) -> Path:
-    return weights / register.find(NAME).file
+    return weights / catalogue.find(NAME).file
 
 
 def verified(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[int, dict[str, str], str]:
@@ -152,7 +152,7 @@ def test_without_names_missing_files_are_only_listed(capsys: pytest.CaptureFixtu
     status, conditions, said = verified(capsys)
 
     assert (status, said) == (0, "")
-    assert list(conditions) == list(register.register())
+    assert list(conditions) == list(catalogue.register())
     assert conditions["spleeter_2stems_vocals"] == "ok"
     assert conditions["demucs_v4_955717e8"] == "missing"
 
@@ -281,7 +281,7 @@ def test_what_is_no_import_is_one_sentence(official: Path, weights: Path, conten
 def spleeter_weights(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Lets Spleeter's file lie in the folder of weights; returns its path."""
     path = weights / "vocals.th"
-    find = register.find
+    find = catalogue.find
     entry = dataclasses.replace(
         find("spleeter_2stems_vocals"), package="", file=path.name, format="state_dict"
     )

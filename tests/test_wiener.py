@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.wiener import wiener
+from demixing.networks.wiener import wiener
 from tools.golden.agreement import agreement_db
 from tools.golden.open_unmix import spectra
 

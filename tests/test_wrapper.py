@@ -12,9 +12,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from my_submission import recipe, tracks
+from demixing import tracks
+from demixing.errors import ConfigError, OutputError, SongError
+from demixing.recipes import recipe
 from my_submission.aicrowd_wrapper import AIcrowdWrapper, main
-from my_submission.errors import ConfigError, OutputError, SongError
 
 ROOT = Path(__file__).parents[1]
 MDX = ("bass", "drums", "other", "vocals")

@@ -20,9 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from training.render.film import audio as film_audio
-from training.render.film.audio import FADE_S, RATE_HZ, Audio, faded
-from training.render.film.files import Recording
+from demixing.rendering.film import audio as film_audio
+from demixing.rendering.film.audio import FADE_S, RATE_HZ, Audio, faded
+from demixing.rendering.film.files import Recording
 
 PEAK_LIMIT = 0.98
 BITS = 13

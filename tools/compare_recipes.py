@@ -5,8 +5,8 @@
 A recipe is a name or a TOML file, all of one track; a ``DIR`` has a folder per song with that
 track's stems; never use a test set. Stems that are silent or unknown do not count. The score is the
 board's, on floats and not on 16-bit files, without a deadline and without gates. Songs of one
-artist count together as much as those of any other (see :mod:`training.groups`); the last columns
-say how far the worst and the best song are from the first recipe.
+artist count together as much as those of any other (see :mod:`demixing.training.fitting.groups`);
+the last columns say how far the worst and the best song are from the first recipe.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator.metrics.sdr import sdr
-from evaluator.songs import STEMS, Song, find_songs
-from my_submission import recipe
+from demixing.evaluation.metrics.sdr import sdr
+from demixing.evaluation.songs import STEMS, Song, find_songs
+from demixing.recipes import recipe
+from demixing.recipes.recipe import Recipe
+from demixing.training.fitting import truth
+from demixing.training.fitting.groups import artist_of
 from my_submission.predictor import Predictor
-from my_submission.recipe import Recipe
-from training import truth
-from training.groups import artist_of
 
 ALL_TIME_S = math.inf
 """A deadline that never comes, so that the best settings are taken, however busy the machine is."""

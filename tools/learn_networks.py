@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import trainable
-from models.time_mixing import LAYERS
-from training import losses
+from demixing.networks import trainable
+from demixing.networks.temporal import LAYERS
+from demixing.training import losses
 
 SAMPLES = 88_200
 RATE_HZ = 44_100

@@ -14,8 +14,8 @@ import soundfile
 import torch
 from torch import Tensor
 
-from my_submission import separators
-from my_submission.overlap import OverlapAdd
+from demixing import separators
+from demixing.chunks.overlap_add import OverlapAdd
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator.metrics.sdr import sdr
-from evaluator.songs import find_songs
-from my_submission import recipe
+from demixing.evaluation.metrics.sdr import sdr
+from demixing.evaluation.songs import find_songs
+from demixing.recipes import recipe
 from my_submission.predictor import Predictor
 
 LENGTHS = [

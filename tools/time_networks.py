@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from models import trainable
-from models.time_mixing import LAYERS
+from demixing.networks import trainable
+from demixing.networks.temporal import LAYERS
 
 STEMS = ("bass", "drums", "other", "vocals")
 SEPARATED_S = 10

@@ -21,9 +21,10 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator.songs import Song, find_songs
-from my_submission import recipe, tracks
-from my_submission.omissions import EVERY_MEMBER, Omission
+from demixing import tracks
+from demixing.engine.omissions import EVERY_MEMBER, Omission
+from demixing.evaluation.songs import Song, find_songs
+from demixing.recipes import recipe
 from my_submission.predictor import Predictor
 
 BURN = "while True: pass"

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.errors import EvaluationError
+from demixing.evaluation.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
 
 if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.grading.grader import Grade
-    from evaluator.grading.places import Place
     from evaluator.grading.records import SongResult
+    from evaluator.grading.runners import Place
 
 STATUS_FAILED = 1
 """Some song has no result."""
@@ -79,13 +79,13 @@ def grade(options: argparse.Namespace) -> int:
     Raises:
         EvaluationError: something that was given is not as it must be.
     """
-    from evaluator import metrics
+    from demixing.evaluation import metrics
+    from demixing.evaluation.report import check_writable, json_report, text_table, write_report
+    from demixing.evaluation.scoring import score_folder
+    from demixing.evaluation.summary import summarise
     from evaluator.grading import records
     from evaluator.grading.grader import JOURNAL
     from evaluator.grading.report import table, verdict
-    from evaluator.report import check_writable, json_report, text_table, write_report
-    from evaluator.scoring import score_folder
-    from evaluator.summary import summarise
 
     if options.json is not None:
         check_writable(options.json)
@@ -134,8 +134,8 @@ def of_options(options: argparse.Namespace, *, inspects: bool = False) -> "Grade
     Raises:
         EvaluationError: something that was given is not as it must be.
     """
+    from demixing.evaluation.songs import choose, find_songs
     from evaluator.grading.grader import Grade
-    from evaluator.songs import choose, find_songs
 
     profile, data = profile_and_data(options)
     return Grade(
@@ -154,7 +154,7 @@ def profile_and_data(options: argparse.Namespace) -> tuple[Profile, Path]:
     Raises:
         EvaluationError: the songs are of no track, or of another than the profile's.
     """
-    from evaluator.songs import detect_track
+    from demixing.evaluation.songs import detect_track
 
     track = PROFILES[options.profile].track if options.profile else None
     data = options.data

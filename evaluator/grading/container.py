@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evaluator.errors import EvaluationError
-from evaluator.grading.places import INSIDE, Work, environment, harness
+from demixing.evaluation.errors import EvaluationError
 from evaluator.grading.profiles import Profile
+from evaluator.grading.runners import INSIDE, Work, environment, harness
 
 ENGINES = ("docker", "podman")
 WAIT_S = 30
@@ -35,7 +35,7 @@ class Container:
 
     @property
     def title(self) -> str:
-        """See :class:`evaluator.grading.places.Place`."""
+        """See :class:`evaluator.grading.runners.Place`."""
         return f"image {self.image}"
 
     @property
@@ -110,7 +110,7 @@ class Container:
         return process
 
     def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """See :class:`evaluator.grading.places.Place`."""
+        """See :class:`evaluator.grading.runners.Place`."""
         name = self._names[process.pid]
         command = [*self.command, "inspect", "--format={{json .State.Pid}}", name]
         found = subprocess.run(command, capture_output=True, check=False)
@@ -121,7 +121,7 @@ class Container:
         return number if number and os.path.exists(f"/proc/{number}") else None  # noqa: PTH110
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """See :class:`evaluator.grading.places.Place`."""
+        """See :class:`evaluator.grading.runners.Place`."""
         name = self._names.pop(process.pid, "")
         if process.poll() is None and name:
             subprocess.run([*self.command, "kill", name], capture_output=True, check=False)

@@ -23,16 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluator.audio import Layout, probe
-from evaluator.dataset import prepare
-from evaluator.errors import EvaluationError
-from evaluator.grading import records, watching
-from evaluator.grading.places import Place, Work
+from demixing.evaluation.audio import Layout, probe
+from demixing.evaluation.dataset import prepare
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.report import write_report
+from demixing.evaluation.songs import STEMS, SUFFIXES, Song, wav_file
+from evaluator.grading import monitor, records
+from evaluator.grading.collecting import take
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import Beginning, SongResult
-from evaluator.grading.taking import take
-from evaluator.report import write_report
-from evaluator.songs import STEMS, SUFFIXES, Song, wav_file
+from evaluator.grading.runners import Place, Work
 
 JOURNAL = "grade.jsonl"
 NOTE = "grade.json"
@@ -380,11 +380,11 @@ class _Session:
         if self._root is None:
             self._root = self._grade.place.root(self._process)
         if self._root is not None:
-            used = watching.memory_bytes(self._root)
+            used = monitor.memory_bytes(self._root)
             self._peak_bytes = max(self._peak_bytes, used)
             if used > profile.memory_bytes:
                 return records.MEMORY, f"killed at {used / 2**30:.2f} GiB"
-        written = watching.disk_bytes(self._work.shared, self._work.scratch)
+        written = monitor.disk_bytes(self._work.shared, self._work.scratch)
         if written > profile.disk_bytes:
             return records.ERROR, f"killed: it wrote {written / 2**30:.2f} GiB to the disk"
         if shutil.disk_usage(self._folder).free < RESERVE_BYTES and written > RESERVE_BYTES:

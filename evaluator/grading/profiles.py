@@ -13,7 +13,7 @@ class Profile:
 
     Attributes:
         name: of the contest.
-        track: a key of :data:`evaluator.songs.STEMS`.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
         interface: ``wrapper``: ``my_submission.aicrowd_wrapper.AIcrowdWrapper``; ``predictor``:
             the ``prediction`` method of MDX'21.
         per_second: seconds of time for each second of a song.

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from demixing.evaluation.report import columns, printable
 from evaluator.grading import records
 from evaluator.grading.records import SongResult
-from evaluator.report import columns, printable
 
 GIB = 1024**3
 

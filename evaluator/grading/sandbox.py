@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from evaluator.errors import EvaluationError
-from evaluator.grading.places import INSIDE, Work, environment, harness
+from demixing.evaluation.errors import EvaluationError
 from evaluator.grading.profiles import Profile
+from evaluator.grading.runners import INSIDE, Work, environment, harness
 
 COMMANDS = ("unshare", "mount", "umount", "pivot_root", "setpriv", "sh", "env")
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -53,7 +53,7 @@ class Sandbox:
 
     @property
     def title(self) -> str:
-        """See :class:`evaluator.grading.places.Place`."""
+        """See :class:`evaluator.grading.runners.Place`."""
         return f"sandbox, {self.folder.resolve().name}"
 
     def check(self) -> None:
@@ -146,11 +146,11 @@ class Sandbox:
         )
 
     def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """See :class:`evaluator.grading.places.Place`."""
+        """See :class:`evaluator.grading.runners.Place`."""
         return process.pid
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """See :class:`evaluator.grading.places.Place`."""
+        """See :class:`evaluator.grading.runners.Place`."""
         process.kill()  # process 1 of the namespace goes with it, and takes all others
         process.wait(WAIT_S)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.errors import EvaluationError
+from demixing.evaluation.errors import EvaluationError
 from evaluator.grading import command as grading
 from evaluator.grading.profiles import PROFILES, Profile
 from evaluator.preflight import FAULT, OUTPUT, RECORDS, REPOSITORY, Finding, findings
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = parser().parse_args(arguments)
     if options.json is not None:
-        from evaluator.report import check_writable
+        from demixing.evaluation.report import check_writable
 
         check_writable(options.json)
     found = []
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         print(one, flush=True)
         found.append(one)
     if options.json is not None:
-        from evaluator.report import write_report
+        from demixing.evaluation.report import write_report
 
         write_report(options.json, as_json(found))
     print(summary(found), file=sys.stderr)
@@ -148,7 +148,7 @@ def of_folder(options: argparse.Namespace) -> "Graded":
     if options.profile:
         profile = PROFILES[options.profile]
     else:
-        from evaluator.songs import detect_track
+        from demixing.evaluation.songs import detect_track
 
         profile = PROFILES[f"{detect_track(options.graded / 'references')}23"]
     return _of_folder(options.graded, profile)

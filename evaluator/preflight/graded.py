@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluator.errors import EvaluationError
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import STEMS, find_songs, wav_file
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import OK, Beginning, SongResult
 from evaluator.preflight.files import SongFiles
 from evaluator.preflight.sound import Sound
-from evaluator.songs import STEMS, find_songs, wav_file
 
 
 @dataclass(frozen=True, kw_only=True)

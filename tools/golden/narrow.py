@@ -7,28 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from demixing.separator import Separator
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
-from models import bytesep_fast, open_unmix, trainable
-from models.bytesep_mobilenet import MobileNet
-from models.d3_unet import D3UNet
-from models.demucs_split import DemucsSplit
-from models.demucs_v2 import Demucs
-from models.xumx import XUMX
-from my_submission import hybrid, separators
-from my_submission.separators import (
-    Separator,
-    bytesep,
-    danna_sep,
-    demucs_v1,
-    demucs_v2,
-    mdx_net,
-    trained,
-)
-from my_submission.separators.open_unmix import TARGETS, OpenUnmixes
-from my_submission.separators.open_unmix import chunking as open_unmix_chunking
-from my_submission.weights.onnx_session import open_session
+from demixing import separators
+from demixing.networks import bytesep_fast, open_unmix, trainable
+from demixing.networks.bytesep_mobilenet import MobileNet
+from demixing.networks.d3_unet import D3UNet
+from demixing.networks.demucs_split import DemucsSplit
+from demixing.networks.demucs_v2 import Demucs
+from demixing.networks.xumx import XUMX
+from demixing.separators import bytesep, danna_sep, demucs_v1, demucs_v2, mdx_net, trained
+from demixing.separators.demucs import hybrid
+from demixing.separators.open_unmix import TARGETS, OpenUnmixes
+from demixing.separators.open_unmix import chunking as open_unmix_chunking
+from demixing.weights.onnx_session import open_session
 from tools.golden import bytesep as golden_bytesep
 from tools.golden import danna_sep as golden_danna
 from tools.golden import seeded

@@ -1,0 +1,214 @@
+"""Audio in memory: its shapes, its checks, its channels and rates.
+
+Conventions
+-----------
+Inside the package audio is a ``float32`` tensor, channels before samples, full scale at ±1:
+
+    song      (channels, samples)             as the file has it
+    pairs     (groups, 2, samples)            what separators hear: stereo, always
+    stems     (stems, channels, samples)      as long as the song, same channels, same rate
+
+Only :mod:`my_submission.predictor` sees AIcrowd's ``(samples, channels)`` arrays.
+
+More than two channels
+----------------------
+Channels that belong together are separated as a stereo pair, the others each for itself, as mono.
+The order is that of WAVE files: front left, front right, centre, low frequency, back, side.
+Layouts of nine channels and more have no one order: each of their channels is taken as mono.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+import torch
+from torch import Tensor
+
+from demixing.errors import SongError
+
+logger = logging.getLogger(__name__)
+
+PAIRS: dict[int, tuple[tuple[int, int], ...]] = {
+    1: ((0, 0),),
+    2: ((0, 1),),
+    3: ((0, 1), (2, 2)),
+    4: ((0, 1), (2, 3)),
+    5: ((0, 1), (2, 2), (3, 4)),
+    6: ((0, 1), (2, 2), (3, 3), (4, 5)),
+    7: ((0, 1), (2, 2), (3, 3), (4, 4), (5, 6)),
+    8: ((0, 1), (2, 2), (3, 3), (4, 5), (6, 7)),
+}
+"""Which channels form a stereo pair; a channel beside itself is mono."""
+
+MAX_CHANNELS = 16
+"""More would need more memory than a grader has: each mono channel costs as much as a pair."""
+
+MIN_RATE_HZ = 8_000
+MAX_RATE_HZ = 192_000
+
+MAX_LEVEL = 1e6
+"""120 dB above full scale: no audio, and its square is not far from what float32 can hold."""
+
+BLOCK = 1 << 18
+"""Samples that are read and handed on at a time: about 6 s."""
+
+
+def check_format(sample_rate_hz: int, channels: int) -> None:
+    """Raise unless songs of this format can be separated.
+
+    Raises:
+        SongError: the rate or the number of channels is out of range.
+    """
+    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+        raise SongError(
+            f"expected a sample rate of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, got {sample_rate_hz}; "
+            "resample the song first"
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise SongError(
+            f"expected 1 to {MAX_CHANNELS} channels, got {channels}; "
+            "an array must be (samples, channels), not transposed"
+        )
+
+
+def check_finite(block: Tensor, start: int) -> None:
+    """Raise if a sample of ``(channels, samples)`` is NaN, infinite or absurdly large.
+
+    Args:
+        block: part of a song.
+        start: index in the song of the block's first sample.
+
+    Raises:
+        SongError: names the first bad sample and its channel, both counted from 0.
+    """
+    bad = ~(block.abs() <= MAX_LEVEL)  # a NaN compares false to everything
+    if bad.any():
+        sample = int(bad.any(dim=0).nonzero()[0])
+        channel = int(bad[:, sample].nonzero()[0])
+        raise SongError(
+            f"expected samples with full scale at 1, got {block[channel, sample].item():g} at "
+            f"sample {start + sample} of channel {channel}; mend the file or export it again"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongFormat:
+    """What the header of a song says.
+
+    Attributes:
+        sample_rate_hz: of the song.
+        channels: of the song.
+        frames: its length; good for progress and file sizes, but the data decides.
+    """
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        """Length of the song."""
+        return self.frames / self.sample_rate_hz
+
+    @property
+    def groups(self) -> int:
+        """Stereo pairs that are separated, see :func:`pairs_of`."""
+        return len(pairs_of(self.channels))
+
+
+def pairs_of(channels: int) -> tuple[tuple[int, int], ...]:
+    """Group the channels of a song into stereo pairs; see the module for the policy.
+
+    >>> pairs_of(6)
+    ((0, 1), (2, 2), (3, 3), (4, 5))
+    """
+    return PAIRS.get(channels) or tuple((channel, channel) for channel in range(channels))
+
+
+def to_pairs(song: Tensor) -> Tensor:
+    """Arrange ``(channels, samples)`` as stereo pairs ``(groups, 2, samples)``."""
+    return song[torch.tensor(pairs_of(song.shape[0]))]
+
+
+def from_pairs(pairs: Tensor, channels: int) -> Tensor:
+    """Undo :func:`to_pairs` for anything that was separated in pairs.
+
+    Args:
+        pairs: ``(groups, ..., 2, samples)``.
+        channels: of the song. The two copies of a mono channel are averaged.
+
+    Returns:
+        ``(..., channels, samples)``.
+
+    >>> song = torch.randn(6, 10)
+    >>> torch.equal(from_pairs(to_pairs(song), 6), song)
+    True
+    """
+    result = pairs.new_empty(*pairs.shape[1:-2], channels, pairs.shape[-1])
+    for pair, (left, right) in zip(pairs, pairs_of(channels), strict=True):
+        if left == right:
+            result[..., left, :] = pair.mean(dim=-2)
+        else:
+            result[..., left, :] = pair[..., 0, :]
+            result[..., right, :] = pair[..., 1, :]
+    return result
+
+
+class Resampler:
+    """Streams audio from one sample rate to another; the identity if they are equal.
+
+    Args:
+        from_hz: rate of what is pushed.
+        to_hz: rate of what comes out.
+        lanes: waveforms that are resampled side by side.
+
+    Shape:
+        in and out ``(..., samples)``, where all axes but the last multiply to ``lanes``.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int, lanes: int) -> None:
+        self._same = from_hz == to_hz
+        self._stream = soxr.ResampleStream(from_hz, to_hz, lanes, dtype="float32", quality="HQ")
+
+    def push(self, block: Tensor, *, last: bool = False) -> Tensor:
+        """Take samples and return those that are ready; with ``last`` also all that are owed."""
+        if self._same:
+            return block
+        frames = np.ascontiguousarray(block.flatten(0, -2).numpy().T)
+        done = self._stream.resample_chunk(frames, last=last)
+        samples = np.ascontiguousarray(done.T)
+        return torch.from_numpy(samples).reshape(*block.shape[:-1], samples.shape[-1])
+
+
+class Clipping:
+    """Counts the samples that a file of integers cannot hold.
+
+    Args:
+        stems: their names, in the order of the first axis of what is counted.
+    """
+
+    def __init__(self, stems: Sequence[str]) -> None:
+        self._stems = stems
+        self._counts = torch.zeros(len(stems), dtype=torch.int64)
+        self._peaks = torch.zeros(len(stems))
+
+    def count(self, block: Tensor) -> None:
+        """Take in the next ``(stems, channels, samples)``."""
+        if block.numel():
+            levels = block.abs().flatten(1)
+            self._counts += (levels > 1).sum(dim=1)
+            self._peaks = torch.maximum(self._peaks, levels.amax(dim=1))
+
+    def warn(self) -> None:
+        """Log a line for each stem that has such samples."""
+        for stem, count, peak in zip(self._stems, self._counts, self._peaks, strict=True):
+            if count:
+                logger.warning(
+                    "%s: %d samples are above full scale, the peak is %.2f: "
+                    "a file of integers clips them",
+                    stem,
+                    int(count),
+                    float(peak),
+                )

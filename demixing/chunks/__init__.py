@@ -1,0 +1,1 @@
+"""A song becomes overlapping chunks, and their stems become a song again."""

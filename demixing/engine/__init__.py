@@ -1,0 +1,1 @@
+"""A song on its way through the members of a recipe."""

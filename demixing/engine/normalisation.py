@@ -1,0 +1,101 @@
+"""The level of a whole song, for networks that were trained on songs of one level.
+
+Demucs subtracts the mean of a song and divides by its standard deviation before it cuts the song
+into chunks. A stream does not know either, so whoever has the whole song measures them first; it
+costs one reading. What hears the mixture minus a stem is normalised like the mixture.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from demixing import audio
+from demixing.separator import ANSWERED, Separator, wanted_level
+
+EPSILON = 1e-8
+"""Keeps silence finite; Demucs' own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Of each stereo pair of a song.
+
+    Attributes:
+        mean: of all samples.
+        mono: standard deviation of the mean of left and right.
+        stereo: standard deviation of all samples.
+    """
+
+    mean: tuple[float, ...]
+    mono: tuple[float, ...]
+    stereo: tuple[float, ...]
+
+    @classmethod
+    def of(cls, blocks: Iterable[Tensor]) -> "Level":
+        """Measure a song that comes in blocks of ``(channels, samples)``, in float64.
+
+        >>> Level.of([torch.tensor([[1.0, -1.0], [1.0, -1.0]])]).mono
+        (1.4142135623730951,)
+        """
+        samples = 0
+        total = mono = stereo = torch.zeros(1, dtype=torch.float64)
+        for block in blocks:
+            pairs = audio.to_pairs(block).double()
+            samples += block.shape[-1]
+            total = total + pairs.sum(dim=(1, 2))
+            mono = mono + pairs.mean(dim=1).square().sum(dim=1)
+            stereo = stereo + pairs.square().sum(dim=(1, 2))
+        mean = total / max(2 * samples, 1)
+        return cls(
+            mean=tuple(mean.tolist()),
+            mono=tuple(_deviation(mono, mean, samples).tolist()),
+            stereo=tuple(_deviation(stereo, mean, 2 * samples).tolist()),
+        )
+
+
+def _deviation(squares: Tensor, mean: Tensor, count: int) -> Tensor:
+    """Unbiased standard deviation from sums, as torch computes it; of one sample it is 0."""
+    return ((squares - count * mean.square()).clamp(min=0) / max(count - 1, 1)).sqrt()
+
+
+class Normaliser:
+    """Brings a song to the level that a separator expects, and its stems back.
+
+    Args:
+        separator: may have an attribute ``normalises``, ``"mono"`` or ``"stereo"``.
+        level: of the song.
+        groups: stereo pairs of the song.
+
+    Raises:
+        ValueError: the separator needs the level, and it is not known.
+    """
+
+    def __init__(self, separator: Separator, level: Level | None, groups: int) -> None:
+        self._mean = torch.zeros(groups, 1, 1)
+        self._deviation = torch.ones(groups, 1, 1)
+        self._careful = ANSWERED in separator.stems
+        kind = wanted_level(separator)
+        self._needed = kind != ""
+        if not self._needed:
+            return
+        if level is None:
+            raise ValueError("a member normalises songs, so the song's level must be given")
+        deviation = {"mono": level.mono, "stereo": level.stereo}[kind]
+        self._mean[:, 0, 0] = torch.tensor(level.mean)
+        self._deviation[:, 0, 0] = torch.tensor(deviation) + EPSILON
+
+    def into(self, heard: Tensor) -> Tensor:
+        """Map ``(groups, 2, samples)`` to what the separator expects."""
+        return (heard - self._mean) / self._deviation if self._needed else heard
+
+    def back(self, stems: Tensor) -> Tensor:
+        """Map ``(groups, stems, 2, samples)`` of the separator to the song's level."""
+        if not self._needed:
+            return stems
+        restored = stems * self._deviation[..., None] + self._mean[..., None]
+        if self._careful:  # whether there is an answer has no level, and no answer is silent
+            sure = stems[:, -1:]
+            restored = torch.cat([restored[:, :-1] - (1 - sure) * self._mean[..., None], sure], 1)
+        return restored

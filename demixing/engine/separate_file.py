@@ -1,0 +1,58 @@
+"""From a file to files: the one place where a demixer, a reader and writers meet."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from demixing import audio
+from demixing.engine.demixer import Demixer
+from demixing.engine.normalisation import Level
+from demixing.engine.progress import Report
+from demixing.files import read_blocks, song_format, whole_files, write_stems
+
+logger = logging.getLogger(__name__)
+
+
+def separate_file(
+    demixer: Demixer,
+    song: Path,
+    paths: Mapping[str, Path],
+    *,
+    bits: str,
+    best: bool = False,
+    report: Report | None = None,
+) -> None:
+    """Separate one file in constant memory; its stems appear together, whole, or not at all.
+
+    Args:
+        demixer: what separates.
+        song: an audio file.
+        paths: of the stems, in the order of the demixer's track.
+        bits: ``16``, ``24`` or ``32f``.
+        best: take as much care as the recipe knows of, however long that takes.
+        report: is called with each event of the progress.
+
+    Raises:
+        SongError: the song cannot be read or cannot be separated.
+        OutputError: the stems cannot be written.
+    """
+    form = song_format(song)
+    audio.check_format(form.sample_rate_hz, form.channels)
+    done = 0
+    with whole_files(list(paths.values())) as stage:
+        level = Level.of(read_blocks(song)) if demixer.normalises else None
+        stems = demixer.stream(
+            read_blocks(song),
+            form.sample_rate_hz,
+            samples=form.frames,
+            best=best,
+            level=level,
+            report=report,
+        )
+        staged = dict(zip(paths, stage, strict=True))
+        for written in write_stems(stems, staged, form, bits=bits):
+            done = written
+    if done < form.frames:
+        logger.warning(
+            "%s: its header promises %d samples, only %d could be read", song, form.frames, done
+        )

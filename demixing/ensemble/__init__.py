@@ -1,0 +1,1 @@
+"""How the answers of several separators become one: weights, doubt, gates, leakage."""

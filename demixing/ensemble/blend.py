@@ -1,0 +1,152 @@
+"""What to make of several members' answers for one stem, whoever of them has answered.
+
+A blend is a weighted sum of answers, plus the mixture times a weight of its own. It is fitted for
+exactly those members that it names. The sum runs while the song streams past: after each answer
+there is an estimate of the stem, so an answer that never comes changes the estimate for the
+worse, but is not waited for; and another member costs no memory.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from demixing.errors import ConfigError
+
+TINY = 1e-3
+"""A sum of weights nearer to zero is not divided by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blend:
+    """The weights of those who answered for a stem.
+
+    Attributes:
+        stem: of the track.
+        weights: by the names of the members that answered.
+        mixture: weight of the mixture itself.
+        sdr_db: what it scored on validation songs; None if nobody measured it.
+    """
+
+    stem: str
+    weights: Mapping[str, float]
+    mixture: float = 0.0
+    sdr_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.weights:
+            raise ConfigError(f"a blend of {self.stem!r} must have a weight for a member at least")
+
+    @property
+    def total(self) -> float:
+        """Sum of the members' weights."""
+        return sum(self.weights.values())
+
+
+def blended(blends: Iterable[Blend], stem: str, names: frozenset[str]) -> Blend:
+    """Find the blend of exactly ``names``, or make one of what is known.
+
+    Args:
+        blends: of any stems.
+        stem: which stem is wanted.
+        names: members that answered, at least one.
+
+    Returns:
+        The listed one; or the smallest listed one that has all of ``names``, without the others
+        and scaled to its old sum; or the plain mean.
+    """
+    listed = [blend for blend in blends if blend.stem == stem and names <= blend.weights.keys()]
+    if not listed:
+        return Blend(stem=stem, weights=dict.fromkeys(sorted(names), 1 / len(names)))
+    nearest = min(listed, key=lambda blend: len(blend.weights))
+    if nearest.weights.keys() == names:
+        return nearest
+    kept = {name: weight for name, weight in nearest.weights.items() if name in names}
+    scale = ratio(nearest.total, sum(kept.values()))
+    return Blend(
+        stem=stem,
+        weights={name: scale * weight for name, weight in kept.items()},
+        mixture=nearest.mixture,
+    )
+
+
+class Step(NamedTuple):
+    """How an answer changes an estimate: ``keep`` it, ``add`` the answer and ``mix`` the mixture.
+
+    Each is the factor of its signal.
+    """
+
+    keep: float
+    add: float
+    mix: float
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The running sum of one stem.
+
+    If all planned members answer, the estimate is exactly their blend; on the way there, or where
+    one of them failed, it is their blend's part, scaled to the sum that the blend of those who
+    did answer has. Who answers beyond the plan is added with the weight that it has in the blend
+    of all who did.
+
+    Attributes:
+        stem: of the track.
+        blends: of the recipe.
+        givers: names of all members that may give the stem.
+        planned: those of them that there is time for.
+    """
+
+    stem: str
+    blends: Sequence[Blend]
+    givers: tuple[str, ...]
+    planned: frozenset[str]
+
+    def step(self, answered: frozenset[str], name: str) -> Step:
+        """Say what the answer of ``name`` does to the estimate, after those who ``answered``."""
+        together = answered | {name}
+        blend = blended(self.blends, self.stem, together)
+        if together <= self.planned:
+            scale, before = self._scale(together), self._scale(answered)
+            keep, add = ratio(scale, before), scale * self._target.weights[name]
+        else:
+            add = blend.weights[name]
+            keep = 1.0
+            if answered:
+                keep = ratio(blend.total - add, blended(self.blends, self.stem, answered).total)
+        if not answered:
+            return Step(0.0, add, blend.mixture)
+        known = blended(self.blends, self.stem, answered)
+        return Step(keep, add, blend.mixture - keep * known.mixture)
+
+    @cached_property
+    def _target(self) -> Blend:
+        """The blend of all that were planned."""
+        return blended(self.blends, self.stem, self.planned)
+
+    def _scale(self, names: frozenset[str]) -> float:
+        """What the target's weights of ``names`` are multiplied with, if only they answer."""
+        if not names:
+            return 1.0
+        part = sum(self._target.weights[name] for name in names)
+        return ratio(blended(self.blends, self.stem, names).total, part)
+
+
+def ratio(part: float, whole: float) -> float:
+    """Divide, or return 1 where the divisor says nothing.
+
+    >>> ratio(1.0, 4.0), ratio(1.0, 0.0)
+    (0.25, 1.0)
+    """
+    return part / whole if abs(whole) > TINY else 1.0
+
+
+def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """All non-empty subsets, small ones first.
+
+    >>> subsets(["a", "b"])
+    [('a',), ('b',), ('a', 'b')]
+    """
+    sizes = range(1, len(names) + 1)
+    return [some for size in sizes for some in itertools.combinations(names, size)]

@@ -1,0 +1,109 @@
+"""When a member is not believed: it contradicts all others about most of the song's energy.
+
+A network that is the best on nearly every song can be badly wrong on one that is unlike all that it
+was trained on. Where it takes a sub-bass for drums, hardly anything of its bass is what the other
+members say, and the bass is most of the song. Fitted weights cannot help there: on all other songs
+they are right to give it everything. But the disagreement can be measured without knowing who is
+right: the energy of the difference between the member's stem and the others' blend, as a part of
+the mixture's energy. Where it is large, the others' blend counts and the member does not.
+
+It is measured over the song so far, and decided every ten seconds: nothing waits for the end of a
+song, and its beginning is judged by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demixing.errors import ConfigError
+
+if TYPE_CHECKING:  # reading a recipe must not cost the seconds that torch takes to import
+    from torch import Tensor
+
+CELL_S, FADE_S = 10, 1
+"""How long one decision holds, and how long it takes to change to the next."""
+
+TINY = 1e-12
+"""Energies are divided by at least this: two kinds of silence do not contradict each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """How much a member may contradict the members before it.
+
+    Attributes:
+        stem: that is compared.
+        least: disputed part of the mixture's energy, up to which the member is believed.
+        most: disputed part from which on it is not believed at all.
+
+    >>> doubt = Doubt(stem="bass", least=0.4, most=0.6)
+    >>> [round(doubt.trust(part), 2) for part in (0.1, 0.45, 0.6, 2.0)]
+    [1.0, 0.75, 0.0, 0.0]
+    """
+
+    stem: str
+    least: float
+    most: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least < self.most:
+            raise ConfigError(f"expected 0 <= least < most, got {self.least} and {self.most}")
+
+    def trust(self, disputed: float) -> float:
+        """How much the member counts where so much of the mixture's energy is disputed."""
+        return min(max((self.most - disputed) / (self.most - self.least), 0.0), 1.0)
+
+
+class Trust:
+    """How much a member is believed, as a song streams past.
+
+    Args:
+        doubt: says when not.
+        sample_rate_hz: of the song.
+        groups: stereo pairs of the song; each is judged for itself.
+
+    Attributes:
+        cell: samples for which one decision holds.
+    """
+
+    def __init__(self, doubt: Doubt, sample_rate_hz: int, groups: int) -> None:
+        import torch
+
+        self.cell = CELL_S * sample_rate_hz
+        self._doubt = doubt
+        self._fade = FADE_S * sample_rate_hz
+        self._disputed = torch.zeros(groups, dtype=torch.float64)
+        self._whole = torch.zeros(groups, dtype=torch.float64)
+        self._before: Tensor | None = None
+
+    def of(self, difference: Tensor, mixture: Tensor) -> Tensor:
+        """Judge the next samples.
+
+        Args:
+            difference: between the member's stem and the others', ``(groups, 2, samples)``; zero
+                where one of them has no answer. A number of whole cells, but for the last call.
+            mixture: of the same shape.
+
+        Returns:
+            From 0 to 1, ``(groups, 1, samples)``.
+        """
+        import torch
+
+        if not mixture.shape[-1]:
+            return mixture[:, :1]
+        cells = (torch.split(signal, self.cell, dim=-1) for signal in (difference, mixture))
+        return torch.cat([self._judged(*cell) for cell in zip(*cells, strict=True)], dim=-1)
+
+    def _judged(self, difference: Tensor, mixture: Tensor) -> Tensor:
+        """Judge one cell by the song so far, with a fade from the judgement before."""
+        import torch
+
+        self._disputed += difference.double().square().sum(dim=(1, 2))
+        self._whole += mixture.double().square().sum(dim=(1, 2))
+        parts = (self._disputed / self._whole.clamp(min=TINY)).tolist()
+        now = torch.tensor([self._doubt.trust(part) for part in parts]).to(mixture)[:, None, None]
+        before = now if self._before is None else self._before
+        self._before = now
+        ramp = (torch.arange(1, mixture.shape[-1] + 1) / self._fade).clamp(max=1).to(mixture)
+        return before + ramp * (now - before)

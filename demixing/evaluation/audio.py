@@ -1,0 +1,136 @@
+"""Reads stems in blocks and refuses what is damaged.
+
+Audio is float64, ``(samples, channels)``, full scale at ±1. Nothing that a file says about
+itself is believed before it is read.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from demixing.evaluation.errors import EvaluationError
+
+BLOCK = 2**18
+"""Samples that are read at a time: 4 MiB of stereo."""
+
+LARGEST = 1e18
+"""Beyond it squares overflow the board's float32, so such a sample is as bad as infinity."""
+
+_SHORTFALL = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_LENGTH = 2**32 - 1  # what a WAV says that was written into a pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What two files must share to be compared.
+
+    Attributes:
+        sample_rate_hz: of the header.
+        channels: of the header.
+        samples: per channel, of the header.
+    """
+
+    sample_rate_hz: int
+    channels: int
+    samples: int
+
+    def __str__(self) -> str:
+        plural = "" if self.channels == 1 else "s"
+        return f"{self.sample_rate_hz} Hz, {self.channels} channel{plural}, {self.samples} samples"
+
+
+def probe(path: Path) -> Layout:
+    """Read the header of a file.
+
+    Raises:
+        EvaluationError: it is no audio file, holds no samples, or was cut off.
+    """
+    with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
+        layout = Layout(file.samplerate, file.channels, file.frames)
+        _check_complete(path, layout, file.extra_info)
+    return layout
+
+
+def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.float64]]:
+    """Read a file from its start.
+
+    Args:
+        path: audio file.
+        samples: how many the file must hold, as :func:`probe` found.
+        block: how many to read at a time.
+
+    Yields:
+        Blocks, ``(samples, channels)``, all of ``block`` samples but the last.
+
+    Raises:
+        EvaluationError: the file cannot be decoded to its end, or a sample is not finite.
+    """
+    with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
+        for start in range(0, samples, block):
+            expected = min(block, samples - start)
+            audio = file.read(expected, dtype="float64", always_2d=True)
+            if len(audio) != expected:
+                raise EvaluationError(
+                    f"expected {samples} samples in {str(path)!r} as its header says, found "
+                    f"{start + len(audio)}; the file was cut off, write it again"
+                )
+            _check_finite(path, audio, start)
+            yield audio
+
+
+@contextmanager
+def _errors_about(path: Path) -> Iterator[None]:
+    """Turn the errors of libsndfile into sentences."""
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        raise EvaluationError(
+            f"expected a readable wav or flac file at {str(path)!r}, but "
+            f"{error.error_string.strip(' .')!r}; write it again"
+        ) from error
+
+
+def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
+    """Raise unless the file holds samples, and as many bytes as its header promises.
+
+    libsndfile clips the length of a cut-off WAV in silence and tells only its log. Without
+    this, a reference and an estimate that broke off at the same place would compare well.
+    """
+    if layout.samples == 0:
+        raise EvaluationError(f"expected audio in {str(path)!r}, found no samples; write it again")
+    shortfall = _SHORTFALL.search(header_log)
+    if shortfall is None:
+        return
+    promised_bytes, found_bytes = int(shortfall[1]), int(shortfall[2])
+    # Compared in samples, because some writers count a padding byte that they never wrote.
+    promised = promised_bytes // (found_bytes // layout.samples)
+    if promised > layout.samples and promised_bytes != _UNKNOWN_LENGTH:
+        raise EvaluationError(
+            f"expected {promised_bytes} bytes of audio in {str(path)!r} as its header says, "
+            f"found {found_bytes}; the file was cut off, write it again"
+        )
+
+
+def _check_finite(path: Path, audio: NDArray[np.float64], start: int) -> None:
+    """Raise unless every sample is a number that can be squared.
+
+    Args:
+        path: where ``audio`` comes from.
+        audio: a block, ``(samples, channels)``.
+        start: position of its first sample in the file.
+    """
+    # Not ``abs(audio) > LARGEST``: a NaN compares false to everything.
+    good = np.abs(audio) <= LARGEST
+    if not good.all():
+        sample, channel = (int(index) for index in np.argwhere(~good)[0])
+        raise EvaluationError(
+            f"expected finite samples in {str(path)!r}, found {audio[sample, channel]} at "
+            f"sample {start + sample} of channel {channel}; repair what wrote the file"
+        )

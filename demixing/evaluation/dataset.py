@@ -1,0 +1,165 @@
+"""Puts songs of any known layout into the one that the grader hands to a submission.
+
+    mdx   DIR/<song>/mixture.wav
+    cdx   DIR/<clip>/<clip>_mixture_Lt.wav and <clip>_mixture_Rt.wav, both mono
+
+Beside them lie the true stems, for scoring. What is already as it must be is linked, not copied.
+A mixture that a data set does not have is the sum of its stems, in 32-bit floats, so that nothing
+is clipped or rounded.
+"""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from demixing.evaluation.audio import blocks, probe
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import STEMS, Song
+
+WAV_LIMIT_BYTES = 2**32 - 2**16
+"""Above, the sizes in a WAV header overflow; RF64 is the same with wider ones."""
+
+
+def prepare(song: Song, track: str, folder: Path) -> None:
+    """Make ``folder/<song>`` with the mixture as the grader gives it, and the true stems.
+
+    Does nothing if it is there already: it appears whole or not at all.
+
+    Args:
+        song: with all stems of the track.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+        folder: exists.
+
+    Raises:
+        EvaluationError: stems are missing, damaged or unlike each other.
+    """
+    if (folder / song.name).is_dir():
+        return
+    for stem in STEMS[track]:
+        if stem not in song.stems:
+            raise EvaluationError(
+                f"expected {', '.join(STEMS[track])} in {str(song.folder)!r}, but {stem!r} is "
+                "missing; add it or choose songs that are complete"
+            )
+    _check_alike(song, track)
+    stage: Path | None = None
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+        if track == "mdx":
+            _mdx(song, stage)
+        else:
+            _cdx(song, stage)
+        stage.chmod(0o755)  # mkdtemp's are private
+        stage.replace(folder / song.name)
+    # soundfile asserts that all was written; libsndfile calls a full disk a "System error".
+    except (OSError, soundfile.LibsndfileError, AssertionError) as error:
+        reason = getattr(error, "strerror", None) or f"{error} is the disk full?".strip()
+        raise EvaluationError(
+            f"expected to prepare song {song.name!r} in {str(folder)!r}, which failed ({reason}); "
+            "choose another --output"
+        ) from error
+    finally:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def _check_alike(song: Song, track: str) -> None:
+    """Raise unless what comes out will compare with the true stems: hours would be lost else."""
+    first, *others = song.stems.values()
+    expected = probe(first)
+    for path in (*others, *song.mixture):
+        found = probe(path)
+        if track == "cdx" and path in song.mixture:  # a half, or mono: it becomes stereo
+            found = dataclasses.replace(found, channels=expected.channels)
+        if found != expected:
+            raise EvaluationError(
+                f"expected {expected} in {str(path)!r} as in {str(first)!r}, found {found}; "
+                "write them alike"
+            )
+
+
+def _mdx(song: Song, stage: Path) -> None:
+    """Link the stems, and link or write the mixture."""
+    for stem, path in song.stems.items():
+        _link(path, stage / f"{stem}{path.suffix.lower()}")
+    target = stage / "mixture.wav"
+    if len(song.mixture) == 1 and song.mixture[0].suffix.lower() == ".wav":
+        _link(song.mixture[0], target)
+    else:
+        _write(target, song, slice(None))
+
+
+def _cdx(song: Song, stage: Path) -> None:
+    """Link or write the two halves of the mixture; mono stems become stereo like the answer."""
+    for stem, path in song.stems.items():
+        target = stage / f"{song.name}_{stem}{path.suffix.lower()}"
+        layout = probe(path)
+        if layout.channels == 2:
+            _link(path, target)
+            continue
+        wide = target.with_suffix(".wav")
+        with _sound(wide, layout.sample_rate_hz, 2, layout.samples) as file:
+            for block in blocks(path, layout.samples):
+                file.write(_stereo(block, path))
+    for side, name in enumerate(("Lt", "Rt")):
+        target = stage / f"{song.name}_mixture_{name}.wav"
+        if len(song.mixture) == 2 and song.mixture[side].suffix.lower() == ".wav":
+            _link(song.mixture[side], target)
+        else:
+            _write(target, song, slice(side, side + 1))
+
+
+def _write(target: Path, song: Song, channels: slice) -> None:
+    """Write some channels of a song's mixture, or else of the sum of its stems."""
+    sources = list(song.mixture or song.stems.values())
+    layout = probe(sources[0])
+    halves = len(song.mixture) == 2
+    stereo = channels.start is not None
+    width = 1 if stereo else layout.channels
+    with _sound(target, layout.sample_rate_hz, width, layout.samples) as file:
+        for mixture in _sums(sources, layout.samples, halves=halves):
+            whole = _stereo(mixture, sources[0]) if stereo else mixture
+            file.write(whole[:, channels])
+
+
+def _sums(paths: list[Path], samples: int, *, halves: bool) -> Iterator[NDArray[np.float64]]:
+    """Blocks of several files, summed; or side by side, if they are the halves of a mixture."""
+    for group in zip(*(blocks(path, samples) for path in paths), strict=True):
+        yield np.concatenate(group, axis=1) if halves else np.sum(group, axis=0)
+
+
+def _stereo(block: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+    """Repeat mono in both channels."""
+    if block.shape[1] > 2:
+        raise EvaluationError(
+            f"expected one or two channels in {str(path)!r}, found {block.shape[1]}; mix it down"
+        )
+    return np.broadcast_to(block, (len(block), 2))
+
+
+def _sound(path: Path, sample_rate_hz: int, channels: int, samples: int) -> soundfile.SoundFile:
+    """Open a file of 32-bit floats for writing."""
+    large = samples * channels * 4 > WAV_LIMIT_BYTES
+    return soundfile.SoundFile(
+        os.fsencode(path),  # soundfile encodes names strictly
+        "w",
+        sample_rate_hz,
+        channels,
+        "FLOAT",
+        format="RF64" if large else "WAV",
+    )
+
+
+def _link(source: Path, target: Path) -> None:
+    """Let ``target`` be ``source``; a copy where the file system has no links."""
+    try:
+        target.symlink_to(source.resolve())
+    except (OSError, NotImplementedError):
+        shutil.copyfile(source, target)

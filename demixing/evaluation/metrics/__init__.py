@@ -1,0 +1,79 @@
+"""The metrics. A module of this folder is one, and its name is the key.
+
+A metric's module has
+
+    TITLE         what a table calls it
+    DEFINITION    which of its definitions in use it follows
+    Meter         a class that is built without arguments, see :class:`StemMeter`
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from demixing.evaluation.errors import EvaluationError
+
+if TYPE_CHECKING:  # listing names must not cost the time that numpy takes to import
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class StemMeter(Protocol):
+    """Scores one stem of one song, which arrives in blocks."""
+
+    def update(self, reference: NDArray[np.float64], estimate: NDArray[np.float64]) -> None:
+        """Take in the next block.
+
+        Args:
+            reference: true stem, ``(samples, channels)``. Not modified.
+            estimate: separated stem, same shape. Not modified.
+        """
+
+    @property
+    def value_db(self) -> float:
+        """Score of all that was taken in so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric by name.
+
+    Attributes:
+        name: key, which is the name of its module.
+        title: what a table calls it.
+        definition: which of its definitions in use it follows.
+        meter: builds a meter for one stem.
+    """
+
+    name: str
+    title: str
+    definition: str
+    meter: Callable[[], StemMeter]
+
+
+def names() -> list[str]:
+    """Keys of all metrics, without importing any of them.
+
+    >>> "sdr" in names()
+    True
+    """
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> Metric:
+    """Import the one module ``name``.
+
+    Raises:
+        EvaluationError: no metric has that name.
+    """
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise EvaluationError(f"no metric named {name!r}{hint} (have: {', '.join(names())})")
+    module = importlib.import_module(f"{__name__}.{name}")
+    return Metric(name, module.TITLE, module.DEFINITION, module.Meter)

@@ -1,0 +1,305 @@
+"""A summary -> a table for people, JSON for programs, CSV for spreadsheets.
+
+All three have the songs in the order of their names and the stems in the board's. Names of
+songs come from names of folders and are never trusted.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.metrics import Metric
+from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
+from demixing.evaluation.summary import Figures, Summary
+
+MEAN = "MEAN"
+SOUNDING_MEAN = "MEAN, sounding"
+SOUNDING_MEDIAN = "MEDIAN, sounding"
+"""Rows below the songs; the first is the board's."""
+
+SILENT = "*"
+NEARLY_SILENT = "~"
+FOOTNOTES = {
+    SILENT: "silent reference: any sound in the estimate costs tens of dB",
+    NEARLY_SILENT: f"nearly silent reference, RMS below {NEARLY_SILENT_DBFS:g} dBFS: "
+    "what leaks into its estimate costs tens of dB",
+}
+SOUNDING_NOTE = f"sounding: without the scores that are marked {SILENT} or {NEARLY_SILENT}"
+OMITTED = "!"
+"""Stands behind the mean of a song that was separated without part of the recipe."""
+
+UNFINISHED = ".report.tmp"
+"""Ends the name of a report that is being written."""
+
+
+class Omission(TypedDict):
+    """Something that a song was separated without.
+
+    Attributes:
+        member: of the recipe; empty if no member answered.
+        part: how much of the song is without it; above 0, and 1 for all of it.
+        reason: why, in a few words.
+    """
+
+    member: str
+    part: float
+    reason: str
+
+
+def text_table(
+    summary: Summary, metric: Metric, omissions: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """Lay scores out in columns, one line per song.
+
+    Args:
+        summary: what to show.
+        metric: what the scores are.
+        omissions: what songs were separated without, by name, each in a few words.
+
+    Returns:
+        Lines, each ended: the metric, the columns' names, the songs, the means, the footnotes.
+    """
+    stems = list(summary.stems_db)
+    affected = {name: said for name, said in (omissions or {}).items() if said}
+    rows = [["song", "mean", *stems]]
+    for song in summary.songs:
+        mean = _cell(song.mean_db, OMITTED if song.name in affected else " ")
+        cells = [_cell(song.stems_db[stem], _mark(song, stem)) for stem in stems]
+        rows.append([printable(song.name), mean, *cells])
+    for name, figures in _below(summary).items():
+        numbers_db = [figures.song_db, *(figures.stems_db[stem] for stem in stems)]
+        rows.append([name, *(_cell(number_db) for number_db in numbers_db)])
+
+    lines = [f"{metric.title} ({metric.definition}), dB", *_aligned(rows)]
+    lines += [*_footnotes(summary), *_omitted(affected, len(summary.songs))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _below(summary: Summary) -> dict[str, Figures]:
+    """The rows below the songs, by name."""
+    return {
+        MEAN: Figures(summary.mean_db, summary.stems_db),
+        SOUNDING_MEAN: summary.sounding_mean,
+        SOUNDING_MEDIAN: summary.sounding_median,
+    }
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    """Lay out rows of cells in columns, names to the left and numbers to the right."""
+    # The room of the mark behind a number stays empty above and below it.
+    rows[0][1:] = [f"{title} " for title in rows[0][1:]]
+    widths = [max(columns(cell) for cell in cells) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        song_cell = row[0] + " " * (widths[0] - columns(row[0]))
+        numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        yield "  ".join([song_cell, *numbers]).rstrip()
+
+
+def _mark(song: SongScore, stem: str) -> str:
+    """What stands behind the score of a stem; a space if its reference sounds."""
+    if stem in song.silent:
+        return SILENT
+    return NEARLY_SILENT if stem in song.nearly_silent else " "
+
+
+def _footnotes(summary: Summary) -> Iterator[str]:
+    """Explain the marks that the table has."""
+    marks = {_mark(song, stem) for song in summary.songs for stem in summary.stems_db}
+    notes = [f"{mark} {note}" for mark, note in FOOTNOTES.items() if mark in marks]
+    yield from notes
+    if notes:
+        yield SOUNDING_NOTE
+
+
+def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]:
+    """Say what songs were separated without, and how many of all ``songs`` were."""
+    for name, said in sorted(affected.items()):
+        yield f"{OMITTED} {printable(name)}: {printable('; '.join(said))}"
+    if affected:
+        were = "was" if len(affected) == 1 else "were"
+        yield f"{len(affected)} of {songs} songs {were} separated without part of the recipe"
+
+
+def json_report(
+    summary: Summary,
+    metric: Metric,
+    omissions: Mapping[str, Sequence[Omission]] | None = None,
+) -> str:
+    """Everything that is known, as one JSON object.
+
+    Args:
+        summary: what to write.
+        metric: what the scores are.
+        omissions: what songs were separated without, by name; None if that is not known.
+    """
+    report = {
+        "metric": {
+            "name": metric.name,
+            "title": metric.title,
+            "definition": metric.definition,
+        },
+        "track": summary.track,
+        "mean_db": summary.mean_db,
+        "stems_db": dict(summary.stems_db),
+        "sounding_mean": _figures(summary.sounding_mean),
+        "sounding_median": _figures(summary.sounding_median),
+        "songs": [
+            _song(song)
+            | ({} if omissions is None else {"omissions": list(omissions.get(song.name, ()))})
+            for song in summary.songs
+        ],
+    }
+    return json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+
+def _figures(figures: Figures) -> dict[str, object]:
+    """One row below the songs for JSON; null where no reference sounds."""
+    return {"song_db": figures.song_db, "stems_db": dict(figures.stems_db)}
+
+
+def _song(song: SongScore) -> dict[str, object]:
+    """One song for JSON, which has no infinity: the level of silence is null."""
+    return {
+        "name": song.name,
+        "mean_db": song.mean_db,
+        "stems_db": dict(song.stems_db),
+        "sounding_mean_db": song.sounding_mean_db,
+        "silent_references": list(song.silent),
+        "nearly_silent_references": list(song.nearly_silent),
+        "reference_levels_dbfs": {
+            stem: level_dbfs if math.isfinite(level_dbfs) else None
+            for stem, level_dbfs in song.levels_dbfs.items()
+        },
+        "sample_rate_hz": song.layout.sample_rate_hz,
+        "channels": song.layout.channels,
+        "samples": song.layout.samples,
+    }
+
+
+def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None = None) -> str:
+    """A row per song and the means below, quoted and ended as RFC 4180 says.
+
+    Behind the scores stand the stems whose reference is silent or nearly silent, with a space
+    between two, and the level of each reference in dBFS, which is empty for silence.
+
+    Args:
+        summary: what to write.
+        omissions: what songs were separated without, by name, each in a few words; None if that
+            is not known, and then there is no column for it.
+    """
+    stems = list(summary.stems_db)
+    header = ["song", "mean", *stems, "silent", "nearly_silent"]
+    header += [f"{stem}_dbfs" for stem in stems]
+    header += [] if omissions is None else ["omissions"]
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(header)
+    for song in summary.songs:
+        cells = [song.name, *_decimals([song.mean_db, *(song.stems_db[stem] for stem in stems)])]
+        cells += [" ".join(song.silent), " ".join(song.nearly_silent)]
+        cells += _decimals(song.levels_dbfs[stem] for stem in stems)
+        cells += [] if omissions is None else ["; ".join(omissions.get(song.name, ()))]
+        rows.writerow(cells)
+    for name, figures in _below(summary).items():
+        cells = [name, *_decimals([figures.song_db, *(figures.stems_db[stem] for stem in stems)])]
+        rows.writerow(cells + [""] * (len(header) - len(cells)))
+    return text.getvalue()
+
+
+def check_writable(path: Path) -> None:
+    """Raise unless a report can probably be written to ``path``; ask before long work.
+
+    Raises:
+        EvaluationError: its folder does not exist, or it is no regular file.
+    """
+    with _errors_about(path):
+        if not path.parent.is_dir():
+            raise EvaluationError(
+                f"expected a folder at {str(path.parent)!r} to write {path.name!r} into, "
+                "found none; create it"
+            )
+        # Replacing a device such as /dev/null by a file would harm the whole machine.
+        if path.exists() and not path.is_file():
+            raise EvaluationError(
+                f"expected the path of a file for a report, got {str(path)!r}, which is a "
+                "folder or a device; name a file"
+            )
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a whole file or none: readers never see half of it.
+
+    Args:
+        path: is replaced if it exists.
+        text: what to write, line ends as they are.
+
+    Raises:
+        EvaluationError: it cannot be written.
+    """
+    check_writable(path)
+    with _errors_about(path):
+        target = path.resolve()  # a link stays a link
+        # In the same folder, because only a move within one file system is atomic.
+        unfinished = target.with_name(f".{os.getpid()}{UNFINISHED}")
+        try:
+            # Folder names need not be UTF-8; Python marks such bytes as lone surrogates.
+            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_about(path: Path) -> Iterator[None]:
+    """Turn the errors of the file system into sentences."""
+    try:
+        yield
+    except OSError as error:
+        raise EvaluationError(
+            f"expected to write {str(path)!r}, which failed ({error.strerror}); "
+            "choose another place"
+        ) from error
+
+
+def printable(name: str) -> str:
+    r"""Make a name fit on one line, and keep it apart from all other names.
+
+    >>> print(printable("two\nlines, 100 %"))
+    two\nlines, 100 %
+    """
+    return "".join(
+        char
+        if char.isprintable() and char != "\\"
+        else char.encode("unicode_escape").decode("ascii")
+        for char in name
+    )
+
+
+def columns(text: str) -> int:
+    """Width of printable text in a terminal.
+
+    >>> columns("song"), columns("曲")
+    (4, 2)
+    """
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def _cell(score_db: float | None, mark: str = " ") -> str:
+    """A score in the table, with room for a mark behind it."""
+    return f"{'-' if score_db is None else f'{score_db:z.3f}'}{mark}"
+
+
+def _decimals(numbers: Iterable[float | None]) -> list[str]:
+    """Numbers of the CSV; empty where there is none, or only an infinite one."""
+    return ["" if number is None or math.isinf(number) else f"{number:z.6f}" for number in numbers]

@@ -1,0 +1,246 @@
+"""Two folders of songs -> one score per song and stem.
+
+What is defined here, and not left to chance:
+
+* Rate, channels and length of an estimate must equal the reference's, and all stems of a
+  song are alike; nothing is cut, padded, mixed down or resampled.
+* A silent or nearly silent reference is scored by the metric's formula like any other, and noted.
+* A stem that is missing on either side is an error before anything is read. Estimates of
+  songs that have no reference are left alone.
+* A damaged file or a sample that is not finite is an error.
+"""
+
+import difflib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demixing.evaluation.audio import Layout, blocks, probe
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.metrics import StemMeter, sdr
+from demixing.evaluation.songs import STEMS, Song, find_songs
+
+logger = logging.getLogger(__name__)
+
+NEARLY_SILENT_DBFS = -60.0
+"""Music is some 40 dB louder: what little leaks out of the other stems drowns such a reference."""
+
+Progress = Callable[[int, int, str], None]
+"""Called after each song with the songs done, the songs in all, and the song's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SongScore:
+    """Scores of one song.
+
+    Attributes:
+        name: the song.
+        stems_db: score by stem.
+        silent: stems whose reference is digital silence.
+        layout: rate, channels and length that all its files share.
+        levels_dbfs: RMS of each reference over all samples and channels of the song, by stem;
+            0 dBFS is a square wave at full scale, and -inf is silence.
+    """
+
+    name: str
+    stems_db: Mapping[str, float]
+    silent: tuple[str, ...]
+    layout: Layout
+    levels_dbfs: Mapping[str, float]
+
+    @property
+    def mean_db(self) -> float:
+        """Plain mean over the stems."""
+        return math.fsum(self.stems_db.values()) / len(self.stems_db)
+
+    @property
+    def nearly_silent(self) -> tuple[str, ...]:
+        """Stems whose reference is below :data:`NEARLY_SILENT_DBFS`, but not digital silence."""
+        return tuple(
+            stem
+            for stem, level_dbfs in self.levels_dbfs.items()
+            if level_dbfs < NEARLY_SILENT_DBFS and stem not in self.silent
+        )
+
+    @property
+    def sounding_db(self) -> dict[str, float]:
+        """Score by stem of those whose reference is neither silent nor nearly silent."""
+        quiet = {*self.silent, *self.nearly_silent}
+        return {stem: score for stem, score in self.stems_db.items() if stem not in quiet}
+
+    @property
+    def sounding_mean_db(self) -> float | None:
+        """Plain mean over the stems that sound; None if none does."""
+        scores_db = self.sounding_db.values()
+        return math.fsum(scores_db) / len(scores_db) if scores_db else None
+
+
+def score_song(
+    reference: Song,
+    estimate: Song,
+    stems: Sequence[str],
+    meter: Callable[[], StemMeter] = sdr.Meter,
+) -> SongScore:
+    """Score one song.
+
+    Args:
+        reference: true stems.
+        estimate: separated stems.
+        stems: which stems to score, at least one.
+        meter: builds what scores one stem.
+
+    Raises:
+        EvaluationError: a stem is missing, damaged, or unlike its reference.
+    """
+    _check_complete("references", [reference], stems)
+    _check_complete("estimates", [estimate], stems)
+    layout = _common_layout(reference, estimate, stems)
+    stems_db, levels_dbfs, silent = {}, {}, []
+    for stem in stems:
+        files = reference.stems[stem], estimate.stems[stem]
+        level = _Level()
+        stems_db[stem] = _score_stem(*files, layout.samples, meter(), level)
+        levels_dbfs[stem] = level.value_dbfs
+        if level.silent:
+            silent.append(stem)
+    return SongScore(reference.name, stems_db, tuple(silent), layout, levels_dbfs)
+
+
+def score_folder(
+    references: Path,
+    estimates: Path,
+    track: str,
+    songs: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    meter: Callable[[], StemMeter] = sdr.Meter,
+) -> list[SongScore]:
+    """Score the songs of two folders.
+
+    Args:
+        references: holds a folder per song with the true stems.
+        estimates: holds a folder per song, of the same name, with the separated stems.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+        songs: names of the songs to score; ``None`` is all that have a reference.
+        progress: called after each song.
+        meter: builds what scores one stem.
+
+    Returns:
+        Scores, sorted by name of song.
+
+    Raises:
+        EvaluationError: a folder or a file is not what it must be, or a song is missing.
+        ValueError: there is no such track.
+    """
+    chosen = _choose(find_songs(references, track), songs)
+    partners = _partners(chosen, find_songs(estimates, track))
+    stems = STEMS[track]
+    # All of it before the first song: nobody should wait an hour to hear of a missing file.
+    _check_complete("references", chosen, stems)
+    _check_complete("estimates", partners, stems)
+    scores = []
+    for reference, estimate in zip(chosen, partners, strict=True):
+        scores.append(score_song(reference, estimate, stems, meter))
+        if progress is not None:
+            progress(len(scores), len(chosen), reference.name)
+    return scores
+
+
+def _choose(references: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
+    """The songs that were asked for, in the order of ``references``."""
+    if names is None:
+        return list(references)
+    known = [song.name for song in references]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the first is {known[0]!r}"
+            raise EvaluationError(
+                f"expected the name of one of {len(known)} reference songs, got {name!r}; {hint}"
+            )
+    if not names:
+        raise EvaluationError("expected the name of at least one song, got none; name one")
+    return [song for song in references if song.name in names]
+
+
+def _partners(references: Sequence[Song], estimates: Sequence[Song]) -> list[Song]:
+    """The estimate of each reference; one without any files where there is none."""
+    root = estimates[0].folder.parent
+    by_name = {song.name: song for song in estimates}
+    names = [song.name for song in references]
+    extra = len(by_name.keys() - set(names))
+    if extra:
+        logger.info("estimates that are not to be scored: %d in %r", extra, str(root))
+    return [by_name.get(name, Song(name, root / name, {}, ())) for name in names]
+
+
+def _check_complete(side: str, songs: Sequence[Song], stems: Sequence[str]) -> None:
+    """Raise unless every song has every stem.
+
+    Args:
+        side: what the message calls these songs.
+        songs: references or estimates.
+        stems: what each must have.
+    """
+    missing = [(stem, song) for song in songs for stem in stems if stem not in song.stems]
+    if missing:
+        stem, song = missing[0]
+        raise EvaluationError(
+            f"expected all {len(songs) * len(stems)} stems among the {side}, "
+            f"{len(missing)} missing, the first {stem!r} of song {song.name!r} in "
+            f"{str(song.folder)!r}; add what is missing or choose songs that are complete"
+        )
+
+
+def _common_layout(reference: Song, estimate: Song, stems: Sequence[str]) -> Layout:
+    """Rate, channels and length of all files of a song, from their headers."""
+    model = reference.stems[stems[0]]
+    common = probe(model)
+    for stem in stems:
+        for path in (reference.stems[stem], estimate.stems[stem]):
+            layout = probe(path)
+            if layout != common:
+                raise EvaluationError(
+                    f"expected {common} in {str(path)!r} as in {str(model)!r}, "
+                    f"found {layout}; write them alike"
+                )
+    return common
+
+
+class _Level:
+    """Level of a stem that arrives in blocks, in constant memory.
+
+    Attributes:
+        silent: whether no sample so far differs from zero.
+    """
+
+    def __init__(self) -> None:
+        self.silent = True
+        self._energy = 0.0
+        self._values = 0
+
+    def update(self, audio: NDArray[np.float64]) -> None:
+        """Take in the next block, ``(samples, channels)``."""
+        self.silent = self.silent and not audio.any()
+        self._energy += float(np.square(audio).sum())
+        self._values += audio.size
+
+    @property
+    def value_dbfs(self) -> float:
+        """RMS of all blocks so far; -inf for silence."""
+        return 10 * math.log10(self._energy / self._values) if self._energy else -math.inf
+
+
+def _score_stem(
+    reference: Path, estimate: Path, samples: int, meter: StemMeter, level: _Level
+) -> float:
+    """Score one pair of files in dB, and take the reference in by ``level``."""
+    pairs = zip(blocks(reference, samples), blocks(estimate, samples), strict=True)
+    for true_block, block in pairs:
+        meter.update(true_block, block)
+        level.update(true_block)
+    return meter.value_db

@@ -1,0 +1,215 @@
+"""Finds songs and their stems in folders, whatever data set they come from.
+
+Layouts that are known, each as wav or flac, each with or without the mixture:
+
+    mdx   DIR/<song>/{mixture,bass,drums,other,vocals}.wav              MDX'23
+          DIR/test/<song>/...                                           MUSDB18-HQ
+    cdx   DIR/<clip>/<clip>_{mixture_Lt,mixture_Rt,dialog,effect,music}.wav   CDX'23
+          DIR/tt/<clip>/{mix,speech,sfx,music}.wav                      Divide and Remaster
+
+The name of a song's folder may stand before each of its files, followed by ``_``. Files of
+any other name are not ours and are left alone. No audio is read here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demixing.evaluation.errors import EvaluationError
+
+STEMS: Mapping[str, tuple[str, ...]] = {
+    "mdx": ("bass", "drums", "other", "vocals"),
+    "cdx": ("dialog", "effect", "music"),
+}
+"""Stems by track, in the order of the board's columns."""
+
+SUFFIXES = (".wav", ".flac")
+
+
+def wav_file(track: str, song: str, role: str) -> str:
+    """Name of a file in a song's folder, in the layout of the contest.
+
+    >>> wav_file("mdx", "a", "bass"), wav_file("cdx", "a", "music")
+    ('bass.wav', 'a_music.wav')
+    """
+    return f"{role}.wav" if track == "mdx" else f"{song}_{role}.wav"
+
+
+TEST_SPLITS = ("test", "tt")  # MUSDB18-HQ's and Divide and Remaster's
+
+_MIXTURE, _LEFT, _RIGHT = "mixture", "mixture_Lt", "mixture_Rt"
+
+_ROLES: Mapping[str, Mapping[str, str]] = {
+    "mdx": {name: name for name in (*STEMS["mdx"], _MIXTURE)},
+    "cdx": {
+        **{name: name for name in (*STEMS["cdx"], _LEFT, _RIGHT)},
+        "speech": "dialog",
+        "sfx": "effect",
+        "mix": _MIXTURE,
+    },
+}
+"""What a file is, by track and by its name without prefix and suffix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Song:
+    """A folder of audio files that belong together.
+
+    Attributes:
+        name: name of the folder.
+        folder: where the files lie.
+        stems: file by stem, in the board's order; stems without a file are left out.
+        mixture: no file, one file, or the left and the right channel.
+    """
+
+    name: str
+    folder: Path
+    stems: Mapping[str, Path]
+    mixture: tuple[Path, ...]
+
+
+def find_songs(folder: Path, track: str) -> list[Song]:
+    """Find the songs of one track.
+
+    A folder that holds no songs itself but a ``test`` (or ``tt``) that does, stands for that.
+
+    Args:
+        folder: holds one folder per song.
+        track: a key of :data:`STEMS`.
+
+    Returns:
+        Songs with at least one known file, sorted by name.
+
+    Raises:
+        EvaluationError: the folder cannot be listed, holds no songs, or two files claim to be
+            the same stem.
+        ValueError: there is no such track.
+    """
+    if track not in STEMS:
+        raise ValueError(f"expected a track of {', '.join(STEMS)}, got {track!r}")
+    songs = _search(folder, track)
+    if not songs:
+        raise EvaluationError(
+            f"expected a folder per song with {', '.join(STEMS[track])} as wav or flac in "
+            f"{str(folder)!r}, found none; {_advice(folder, track)}"
+        )
+    return songs
+
+
+def detect_track(folder: Path) -> str:
+    """Tell from the names of the files which track the songs belong to.
+
+    Args:
+        folder: holds one folder per song.
+
+    Raises:
+        EvaluationError: the folder cannot be listed, or holds songs of no track or of several.
+    """
+    found = [track for track in STEMS if _search(folder, track)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise EvaluationError(
+            f"expected songs of one track in {str(folder)!r}, found {' and '.join(found)}; "
+            "say which is meant, for example --track mdx"
+        )
+    known = " or ".join("/".join(stems) for stems in STEMS.values())
+    raise EvaluationError(
+        f"expected a folder per song with {known} as wav or flac in {str(folder)!r}, "
+        "found none; check the path"
+    )
+
+
+def _search(folder: Path, track: str) -> list[Song]:
+    """Songs in ``folder``, or else in its test split; there may be none."""
+    songs = _songs_in(folder, track)
+    for split in TEST_SPLITS:
+        if not songs and (folder / split).is_dir():
+            songs = _songs_in(folder / split, track)
+    return songs
+
+
+def _songs_in(folder: Path, track: str) -> list[Song]:
+    """Songs that lie directly in ``folder``, sorted by name; there may be none."""
+    found = (_song(entry, track) for entry in _entries(folder) if entry.is_dir())
+    return sorted((song for song in found if song), key=lambda song: song.name)
+
+
+def _song(folder: Path, track: str) -> Song | None:
+    """The song whose files lie in ``folder``, if any do."""
+    files: dict[str, Path] = {}
+    for path in _entries(folder):
+        role = _role(path, track)
+        if role is None:
+            continue
+        if role in files:
+            raise EvaluationError(
+                f"expected one file for {role!r} of song {folder.name!r}, found "
+                f"{files[role].name!r} and {path.name!r} in {str(folder)!r}; remove one"
+            )
+        files[role] = path
+    if not files:
+        return None
+    stems = {stem: files[stem] for stem in STEMS[track] if stem in files}
+    return Song(folder.name, folder, stems, _mixture(folder, files))
+
+
+def _role(path: Path, track: str) -> str | None:
+    """What ``path`` is to its song: a stem, a mixture, or nothing."""
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return None
+    # The bare name first: in a song that is called "music", music_dialog.wav has a prefix
+    # and music.wav has none.
+    roles = _ROLES[track]
+    return roles.get(path.stem) or roles.get(path.stem.removeprefix(f"{path.parent.name}_"))
+
+
+def _mixture(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
+    """The mixture's file or pair of files; half a pair or two mixtures are refused."""
+    sides = tuple(files[side] for side in (_LEFT, _RIGHT) if side in files)
+    whole = (files[_MIXTURE],) if _MIXTURE in files else ()
+    if len(sides) == 1 or (sides and whole):
+        came = " and ".join(repr(path.name) for path in whole + sides)
+        raise EvaluationError(
+            f"expected song {folder.name!r} to have one mixture, either a file or a pair "
+            f"*_Lt and *_Rt, found {came} in {str(folder)!r}; add or remove a file"
+        )
+    return whole or sides
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in ``folder``, in the order of names, without hidden files."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise EvaluationError(
+            f"expected a folder of songs at {str(folder)!r}, which cannot be listed "
+            f"({error.strerror}); check the path"
+        ) from error
+    return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _advice(folder: Path, track: str) -> str:
+    """What may help somebody whose ``folder`` holds no songs."""
+    if _song(folder, track):
+        return "it is itself a song, so name the folder above it"
+    subfolders = [entry for entry in _entries(folder) if entry.is_dir()]
+    fruitful = [entry.name for entry in subfolders if _songs_in(entry, track)]
+    if fruitful:
+        return f"{fruitful[0]!r} inside it has songs, so name that"
+    return "check the path and the track"
+
+
+def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
+    """Pick songs by name, in the order of the names; all without names.
+
+    Raises:
+        EvaluationError: there is no song of a name.
+    """
+    if names is None:
+        return list(songs)
+    known = {song.name: song for song in songs}
+    for name in names:
+        if name not in known:
+            raise EvaluationError(f"no song named {name!r} (have: {', '.join(known)})")
+    return [known[name] for name in dict.fromkeys(names)]

@@ -1,0 +1,157 @@
+"""How networks run on this machine: where, in which precision, and on how many threads.
+
+A separator that has a network asks :func:`choose` once and hands the network to
+:meth:`Execution.prepare`. float32 is the default everywhere. bfloat16 is only used if it is asked
+for, or if ``auto`` finds both a processor that multiplies it fast and weights whose score
+was measured to change by no more than :data:`HARMLESS_DB`.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from demixing import threads
+from demixing.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Network = TypeVar("Network", bound=nn.Module)
+PRECISIONS = ("fp32", "bf16", "auto")
+HARMLESS_DB = 0.01
+"""A change of the score that ``auto`` accepts for speed."""
+
+FAST_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+"""Of the processor: it multiplies bfloat16 at twice the rate of float32 or more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Where and how a network runs.
+
+    Attributes:
+        device: of the network; audio comes and goes as float32 on the CPU.
+        dtype: of the products inside.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def prepare(
+        self,
+        network: Network,
+        rewrite: Callable[[Network, torch.dtype], nn.Module],
+        *,
+        cast: bool = False,
+    ) -> "Placed":
+        """Make a network ready.
+
+        Args:
+            network: with its weights; it is not touched.
+            rewrite: copies a network for inference with products of the given type.
+            cast: hand tensors of the given type to the copy, which does not convert them itself.
+
+        Returns:
+            A function of a float32 tensor on the CPU that returns one.
+        """
+        faster = rewrite(network, self.dtype).to(self.device)
+        return Placed(faster, self.device, self.dtype if cast else torch.float32)
+
+
+class Placed:
+    """A network at its place; tensors come from the CPU as float32 and go back so.
+
+    Args:
+        network: is called, and moved.
+        device: where it is.
+        dtype: of what it is given.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._network = network
+        self._device = device
+        self._dtype = dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the network on a batch."""
+        if self._device.type == "cuda" and len(x) > 1:
+            return self._overlapped(x)
+        there = x.to(self._device, self._dtype)
+        answer: Tensor = self._network(there)
+        return answer.to("cpu", torch.float32)
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        self._network.to("cpu")
+        self._device = torch.device("cpu")
+
+    def _overlapped(self, x: Tensor) -> Tensor:
+        """Run a batch in two halves, so that one is copied while the other is computed.
+
+        Copies go through pinned memory on a stream of their own; events keep the order.
+        """
+        copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        here = torch.cuda.current_stream(self._device)
+        halves = torch.split(x.pin_memory(), -(-len(x) // 2))
+        arrived = []
+        with torch.cuda.stream(copies):
+            for half in halves:
+                there = half.to(self._device, self._dtype, non_blocking=True)
+                arrived.append((there, copies.record_event()))
+        answers = []
+        for there, event in arrived:
+            here.wait_event(event)
+            there.record_stream(here)  # not to be reused before the network has read it
+            answer = self._network(there).float()
+            copies.wait_event(here.record_event())
+            with torch.cuda.stream(copies):
+                host = torch.empty(answer.shape, pin_memory=True)
+                host.copy_(answer, non_blocking=True)
+                answer.record_stream(copies)
+            answers.append(host)
+        copies.synchronize()
+        return torch.cat(answers)
+
+
+def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execution:
+    """Choose how a network runs here, and set the number of torch's threads.
+
+    Args:
+        precision: one of :data:`PRECISIONS`.
+        change_db: how much bfloat16 changes the score of these weights; None if nobody measured.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    torch.set_num_threads(threads.chosen())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    harmless = change_db is not None and abs(change_db) <= HARMLESS_DB
+    fast = bool(FAST_FLAGS & processor_flags())
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    low = precision == "bf16" or (precision == "auto" and harmless and fast)
+    return Execution(device=device, dtype=torch.bfloat16 if low else torch.float32)
+
+
+def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """What the processor can do, in Linux's words; nothing where that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "flags":
+            return frozenset(value.split())
+    return frozenset()

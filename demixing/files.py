@@ -1,0 +1,205 @@
+"""Audio files: songs are read block by block, stems appear only when they are whole."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from demixing import audio
+from demixing.audio import SongFormat
+from demixing.errors import OutputError, SongError
+
+WAVE_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""Where Ogg's channels lie in the order of WAVE, by number of channels: Ogg has the centre second
+and the low frequency last (Vorbis I specification, 4.3.9), and libsndfile leaves them there."""
+
+SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
+"""Bit depths by the names that the command line has for them."""
+
+WAV_LIMIT_BYTES = (1 << 32) - (1 << 16)
+"""Above, the sizes in a WAV header overflow; RF64 is the same with wider ones."""
+
+FLAC_CHANNELS = 8
+"""The most that a FLAC file can hold."""
+
+UNKNOWN_FRAMES = (1 << 63) - 1
+"""What libsndfile says of a FLAC file that was written into a pipe."""
+
+READ_ERRORS = (OSError, soundfile.LibsndfileError, TypeError)
+"""What soundfile raises for files that it cannot read; the last for headerless ``.raw``."""
+
+
+def song_format(path: Path) -> SongFormat:
+    """Read the header of an audio file.
+
+    Raises:
+        SongError: the file is missing, empty or not audio that libsndfile knows.
+    """
+    try:
+        info = soundfile.info(os.fsencode(path))  # soundfile encodes names strictly
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
+    if info.frames == UNKNOWN_FRAMES:
+        raise SongError(
+            f"expected the header of {path} to say how long it is, as it does not if it was "
+            "written into a pipe; write it again, into a file"
+        )
+    return SongFormat(sample_rate_hz=info.samplerate, channels=info.channels, frames=info.frames)
+
+
+def read_blocks(path: Path, frames: int = audio.BLOCK) -> Iterator[Tensor]:
+    """Read a song in blocks of ``(channels, samples)``, float32, channels in the order of WAVE.
+
+    Raises:
+        SongError: the file cannot be opened, or its data is damaged.
+    """
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            ogg = file.subtype in ("VORBIS", "OPUS")
+            order = WAVE_ORDER.get(file.channels) if ogg else None
+            while len(block := file.read(frames, dtype="float32", always_2d=True)):
+                ordered = block[:, order] if order else block
+                yield torch.from_numpy(np.ascontiguousarray(ordered.T))
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> SongError:
+    """Say in one sentence why a file cannot be read."""
+    try:
+        size_bytes = path.stat().st_size
+    except FileNotFoundError:
+        return SongError(f"expected an audio file at {path}, but there is none")
+    except OSError as reason:
+        return SongError(f"expected an audio file at {path}, but: {reason.strerror}")
+    if path.is_dir():
+        return SongError(f"expected an audio file at {path}, got a folder")
+    if size_bytes == 0:
+        return SongError(f"expected an audio file at {path}, got an empty file")
+    return SongError(
+        f"expected WAV, FLAC, OGG or MP3 audio at {path}, but it cannot be read: {cause(error)}"
+    )
+
+
+def cause(error: Exception) -> str:
+    """What the system or libsndfile says about an error, without a repetition of the path."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return said.rstrip(" .") or "not all of it was written"
+
+
+@contextlib.contextmanager
+def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Let several files appear together, whole, or not at all.
+
+    Args:
+        paths: of the files, in one folder or in several. Folders that are missing are made, and
+            removed again if nothing comes of it.
+
+    Yields:
+        Where to write instead; moved to ``paths`` when the block ends without an error.
+
+    Raises:
+        OutputError: a file cannot be written: no permission, no space, a name too long.
+    """
+    where = paths[0].parent
+    made: list[Path] = []
+    stages: dict[Path, Path] = {}
+    try:
+        for path in paths:
+            where = path.parent
+            if path.is_dir():  # found out later, it would part the first stems from the others
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
+        for where in dict.fromkeys(path.parent for path in paths):
+            made += [parent for parent in (where, *where.parents) if not parent.exists()][::-1]
+            where.mkdir(parents=True, exist_ok=True)
+            # In the same folder, so that moving is atomic; a name of its own, so that the
+            # stem's name may be as long as the file system allows.
+            stages[where] = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=where))
+        staged = [stages[path.parent] / path.name for path in paths]
+        yield staged
+        for stage, path in zip(staged, paths, strict=True):
+            stage.replace(path)
+    # soundfile asserts that all frames were written.
+    except (OSError, soundfile.LibsndfileError, AssertionError) as error:
+        # libsndfile calls whatever the system refuses a "System error".
+        hint = "" if isinstance(error, OSError) else "; is the disk full?"
+        raise OutputError(f"cannot write stems to {where}: {cause(error)}{hint}") from error
+    finally:
+        for stage in stages.values():
+            shutil.rmtree(stage, ignore_errors=True)
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
+
+
+def write_stems(
+    stems: Iterable[Tensor],
+    paths: Mapping[str, Path],
+    form: SongFormat,
+    *,
+    bits: str,
+) -> Iterator[int]:
+    """Write stems as they come.
+
+    Args:
+        stems: blocks of ``(stems, channels, samples)``.
+        paths: where each stem goes, in the order of the first axis; ``.wav`` or ``.flac``.
+        form: rate, channels and the expected length of the files.
+        bits: a key of :data:`SUBTYPES`.
+
+    Yields:
+        Frames written so far, after each block.
+
+    Raises:
+        OutputError: the format cannot hold the song, or the disk is full.
+    """
+    clipping = audio.Clipping(list(paths))
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(_create(path, form, bits)) for path in paths.values()]
+        done = 0
+        for block in stems:
+            for file, stem in zip(files, block, strict=True):
+                file.write(stem.T.numpy())
+            if bits != "32f":
+                clipping.count(block)
+            done += block.shape[-1]
+            yield done
+    for path in paths.values():
+        # A FLAC encoder holds the last samples back, and libsndfile ignores it if closing fails.
+        if soundfile.info(os.fsencode(path)).frames != done:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    clipping.warn()
+
+
+def _create(path: Path, form: SongFormat, bits: str) -> soundfile.SoundFile:
+    """Open one file for writing."""
+    width_bytes = {"16": 2, "24": 3, "32f": 4}[bits]
+    kind = path.suffix[1:].upper()
+    if kind == "FLAC" and form.channels > FLAC_CHANNELS:
+        raise OutputError(
+            f"expected at most {FLAC_CHANNELS} channels for FLAC, got {form.channels}; choose WAV"
+        )
+    if kind == "WAV" and form.frames * form.channels * width_bytes > WAV_LIMIT_BYTES:
+        kind = "RF64"
+    return soundfile.SoundFile(
+        os.fsencode(path),
+        "w",
+        samplerate=form.sample_rate_hz,
+        channels=form.channels,
+        subtype=SUBTYPES[bits],
+        format=kind,
+    )

@@ -1,0 +1,170 @@
+"""ByteSep's networks for inference: the same function with fewer and faster passes over memory.
+
+A block normalises, rectifies, convolves, normalises, rectifies, convolves. The second of these
+normalisations follows a convolution directly, so it goes into its weights; the first follows a
+sum that others need too, and stays. Tensors are channels last, where the CPU's convolutions are
+fastest, and whatever nobody needs any more is overwritten.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from demixing.networks.bytesep import SLOPE, AbsoluteNorm, Decoder, Residual
+from demixing.networks.bytesep_mobilenet import Separable, SeparableDecoder
+from demixing.networks.decoupled import Decoupled
+
+WIDTH = 64
+"""Channels over which a convolution adds in one go."""
+
+
+class Affine(nn.Module):
+    """A batch normalisation that has learnt all that it will, as a factor and a summand."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        factor, summand = affine(norm)
+        self.factor = nn.Parameter(factor[:, None, None], requires_grad=False)
+        self.summand = nn.Parameter(summand[:, None, None], requires_grad=False)
+
+    def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Map ``(b, c, t, f)`` to a new tensor of its size, or to ``out``, which may be ``x``."""
+        return torch.addcmul(self.summand, x, self.factor, out=out)
+
+
+class Summed(nn.Module):
+    """A wide 3x3 convolution as the sum of narrow ones over parts of its inputs.
+
+    Channels last, the CPU's convolution adds all that it adds in one go, and the longer that is,
+    the larger the rounding: with 384 channels it is 7 dB above that with 64. Parts are no slower.
+
+    Args:
+        convolution: to copy.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        weights = convolution.weight.detach().split(WIDTH, dim=1)  # type: ignore[no-untyped-call]
+        self.weights = nn.ParameterList(
+            nn.Parameter(weight.clone(), requires_grad=False) for weight in weights
+        )
+        self.bias = convolution.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``."""
+        parts = zip(x.split(WIDTH, dim=1), self.weights, strict=True)  # type: ignore[no-untyped-call]
+        part, weight = next(parts)
+        y = F.conv2d(part, weight, self.bias, padding=1)
+        for part, weight in parts:
+            y.add_(F.conv2d(part, weight, padding=1))
+        return y
+
+
+class FoldedResidual(nn.Module):
+    """See :class:`demixing.networks.bytesep.Residual`.
+
+    Args:
+        block: to copy.
+        exact: whether to add wide convolutions up in parts.
+        overwrites: whether nobody needs its input afterwards.
+    """
+
+    def __init__(self, block: Residual, *, exact: bool, overwrites: bool = False) -> None:
+        super().__init__()
+        self._overwrites = overwrites
+        self.norm = Affine(block.bn1)
+        first, second = folded(block.conv1, getattr(block, block.second)), block.conv2
+        self.first = Summed(first) if exact and first.in_channels > WIDTH else first
+        self.second = Summed(second) if exact and second.in_channels > WIDTH else second
+        self.shortcut = getattr(block, "shortcut", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        shortcut: Tensor = x if self.shortcut is None else self.shortcut(x)
+        y = F.leaky_relu_(self.norm(x, x if self._overwrites else None), SLOPE)
+        y = F.leaky_relu_(self.first(y), SLOPE)
+        return self.second(y).add_(shortcut)  # type: ignore[no-any-return]
+
+
+class FoldedSeparable(nn.Module):
+    """See :class:`demixing.networks.bytesep_mobilenet.Separable`.
+
+    Args:
+        blocks: to copy.
+        overwrites: whether nobody needs their input afterwards.
+    """
+
+    def __init__(self, blocks: Separable, *, overwrites: bool = False) -> None:
+        super().__init__()
+        self._overwrites = overwrites
+        self.norms = nn.ModuleList([Affine(blocks.bn1a), Affine(blocks.bn2a)])
+        self.convolutions = nn.ModuleList()
+        for block in "12":
+            a, b, c = (getattr(blocks, f"conv{block}{part}") for part in "abc")
+            inner, outer = (getattr(blocks, f"bn{block}{part}") for part in "bc")
+            self.convolutions.append(nn.ModuleList([folded(a, inner), folded(b, outer), c]))
+        self.shortcut = getattr(blocks, "shortcut", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        shortcut: Tensor = x if self.shortcut is None else self.shortcut(x)
+        overwritten = x if self._overwrites else None
+        for norm, convolutions in zip(self.norms, self.convolutions, strict=True):
+            x = norm(x, overwritten)
+            for convolution in convolutions:  # type: ignore[attr-defined]
+                x = convolution(F.leaky_relu_(x, SLOPE))
+            x = shortcut = x.add_(shortcut)
+            overwritten = None
+        return x
+
+
+def prepared(network: Decoupled, dtype: torch.dtype = torch.float32) -> Decoupled:
+    """Copy a network for inference.
+
+    Args:
+        network: ResUNet143 or MobileNet with its weights; it is not touched.
+        dtype: of the layers between the spectra: float32, the same answer to rounding, or
+            bfloat16.
+    """
+    faster = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    _replace(faster, exact=dtype == torch.float32)
+    for name, child in faster.named_children():
+        if name not in ("bn0", "pqmf"):
+            child.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return faster
+
+
+def _replace(parent: nn.Module, *, exact: bool) -> None:
+    """Replace the blocks below ``parent``."""
+    for name, child in list(parent.named_children()):
+        # What was joined for the first block of a step up is heard by that alone.
+        joined = name == "conv_block2" and isinstance(parent, Decoder | SeparableDecoder)
+        if isinstance(child, Residual):
+            setattr(parent, name, FoldedResidual(child, exact=exact, overwrites=joined))
+        elif isinstance(child, Separable):
+            setattr(parent, name, FoldedSeparable(child, overwrites=joined))
+        else:
+            _replace(child, exact=exact)
+
+
+def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Factor and summand of a normalisation with the statistics that it has."""
+    weight, mean, variance = norm.weight.double(), norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
+    if isinstance(norm, AbsoluteNorm):
+        weight = weight.abs() + norm.eps
+    factor = weight / (variance.double() + norm.eps).sqrt()
+    return factor.float(), (norm.bias.double() - mean.double() * factor).float()
+
+
+def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution that does the normalisation after it, too."""
+    factor, summand = affine(norm)
+    new = copy.deepcopy(convolution)
+    new.weight.data = convolution.weight.data * factor[:, None, None, None]
+    new.bias = nn.Parameter(summand, requires_grad=False)
+    return new

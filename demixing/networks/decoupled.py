@@ -1,0 +1,132 @@
+"""Separation by a mask, a turn of the phase and an added magnitude, as in ByteSep's networks.
+
+Letters: b batch, s stems, c channels, n bands, t frames, f bins. A network between two spectra
+sees magnitudes ``(b, c n, t, f)`` and answers with four maps for each stem, channel and band:
+
+    |Y| = relu(sigmoid(p0) |X| + q(p3)),    angle(Y) = angle(X) + angle(tanh(p1) + i tanh(p2)).
+
+Source: Kong, Cao, Liu, Choi, Wang, "Decoupling magnitude and phase estimation with deep ResUNet
+for music source separation", ISMIR 2021.
+"""
+
+from collections.abc import Callable
+from typing import TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from demixing.networks.pqmf import BANDS, PQMF
+
+MAPS = 4
+"""What the network answers for each stem, channel and band."""
+
+QUIET = 1e-5
+"""Least magnitude that the networks hear."""
+
+MOMENTUM = 0.01
+"""Of the normalisations, while training."""
+
+FRAMES = 32
+"""The networks want a multiple of so many frames."""
+
+
+class Bands(TypedDict):
+    """Arguments of :class:`Decoupled` that make a variant."""
+
+    bands: int
+    frame: int
+    hop: int
+    added: Callable[[Tensor], Tensor]
+
+
+class Decoupled(nn.Module):
+    """All that such a separator has around its network, which subclasses define as ``maps``.
+
+    Their last layer is ``after_conv2``, in the precision of the others.
+
+    Args:
+        inputs: channels of the mixture and of each stem.
+        targets: stems.
+        bands: 4 with the filter bank of ``demixing/networks/pqmf.py``, or 1.
+        frame: length of the STFT's window in samples of a band.
+        hop: distance of two frames.
+        added: q of the module's docstring.
+
+    Shape:
+        mixtures ``(b, c, samples)`` to stems ``(b, s, c, samples)``.
+    """
+
+    after_conv2: nn.Conv2d
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        targets: int,
+        bands: int,
+        frame: int,
+        hop: int,
+        added: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__()
+        self.inputs, self.targets, self.bands = inputs, targets, bands
+        self.frame, self.frame_hop = frame, hop
+        self._added = added
+        if bands == BANDS:
+            self.pqmf = PQMF()
+        self.bn0 = nn.BatchNorm2d(frame // 2 + 1, momentum=MOMENTUM)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Map ``(b, c n, t, f)`` to ``(b, s c 4 n, t, f)``; t and f are multiples of 32 and 64."""
+        raise NotImplementedError
+
+    def forward(self, mixtures: Tensor) -> Tensor:
+        """See the class."""
+        samples = mixtures.shape[-1]
+        audio = F.pad(mixtures, (0, -samples % self.bands))
+        audio = audio[:, :, None] if self.bands == 1 else self.pqmf.analysis(audio)
+        spectrum = self._stft(audio)
+        magnitude = spectrum.abs().clamp(min=QUIET)
+        heard = self.bn0(magnitude.flatten(1, 2).transpose(1, 3)).transpose(1, 3)
+        frames = heard.shape[2]
+        # The last bin is not heard, and is silent in what comes out.
+        heard = F.pad(heard, (0, -1, 0, -frames % FRAMES))
+        maps = self.maps(heard.to(self.after_conv2.weight.dtype))[:, :, :frames].float()
+        stems = self._istft(self._separated(spectrum, magnitude, maps), audio.shape[-1])
+        if self.bands == 1:
+            return stems[:, :, :, 0]
+        return self.pqmf.synthesis(stems)[..., :samples]
+
+    def _separated(self, spectrum: Tensor, magnitude: Tensor, maps: Tensor) -> Tensor:
+        """Spectra of the stems, ``(b, s, c, n, t, f)``."""
+        shape = (len(maps), self.targets, self.inputs, MAPS, self.bands, *maps.shape[2:])
+        share, cosine, sine, added = maps.reshape(shape).unbind(3)
+        magnitude = magnitude[:, None, ..., :-1]
+        turn = torch.complex(cosine.tanh(), sine.tanh())
+        level = F.relu(magnitude * share.sigmoid() + self._added(added))
+        level = level / (turn.abs().clamp(min=QUIET**2) * magnitude)
+        return F.pad(spectrum[:, None, ..., :-1] * turn * level, (0, 1))
+
+    def _stft(self, audio: Tensor) -> Tensor:
+        """Transform ``(b, c, n, samples)`` to ``(b, c, n, t, f)``."""
+        spectrum = torch.stft(
+            audio.flatten(0, 2),
+            n_fft=self.frame,
+            hop_length=self.frame_hop,
+            window=torch.hann_window(self.frame, device=audio.device),
+            pad_mode="reflect",
+            return_complex=True,
+        )
+        return spectrum.transpose(1, 2).reshape(*audio.shape[:3], -1, self.frame // 2 + 1)
+
+    def _istft(self, spectra: Tensor, samples: int) -> Tensor:
+        """Undo :meth:`_stft` for any number of axes before."""
+        audio = torch.istft(
+            spectra.flatten(0, -3).transpose(1, 2),
+            n_fft=self.frame,
+            hop_length=self.frame_hop,
+            window=torch.hann_window(self.frame, device=spectra.device),
+            length=samples,
+        )
+        return audio.reshape(*spectra.shape[:-2], samples)

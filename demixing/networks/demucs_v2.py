@@ -1,0 +1,200 @@
+"""Demucs of 2019 to 2021, versions 1 and 2: waveform in, waveforms of the stems out.
+
+Six strided convolutions, each with a gated 1x1 convolution, then two layers of a bidirectional
+LSTM, then six steps back up that add what the step down of their level has heard. Nothing is
+padded, so the answer is shorter than the mixture: give it :meth:`Demucs.valid_length` samples and
+trim. Version 2 works at twice the sample rate; version 1 does not, and is the same otherwise.
+
+Source: Defossez, Usunier, Bottou, Bach, "Music source separation in the waveform domain",
+arXiv:1911.13254. Key names are those of the released files.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from demixing.networks.demucs_steps import Down, Up
+from demixing.networks.upsample2 import Folded, Resample
+
+KERNEL = 8
+STRIDE = 4
+CONTEXT = 3
+"""Taps of the convolution before a step up."""
+
+
+def step_down(inputs: int, wide: int) -> nn.Sequential:
+    """A strided convolution and a gated one of one tap, ``(b, inputs, t)`` to ``(b, wide, t')``."""
+    return nn.Sequential(
+        nn.Conv1d(inputs, wide, KERNEL, STRIDE),
+        nn.ReLU(inplace=True),
+        nn.Conv1d(wide, 2 * wide, 1),
+        nn.GLU(dim=1),
+    )
+
+
+class Memory(nn.Module):
+    """Two layers of a bidirectional LSTM, and a linear layer back to as many channels."""
+
+    def __init__(self, channels: int, layers: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, channels, layers, bidirectional=True)
+        self.linear = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, c, t)`` to the same shape."""
+        heard = in_turn(self.lstm, x.permute(2, 0, 1))
+        return self.linear(heard).permute(1, 2, 0)  # type: ignore[no-any-return]
+
+
+def in_turn(lstm: nn.LSTM, x: Tensor) -> Tensor:
+    """Run an LSTM on ``(t, b, c)``, ``(t, b, 2 c)``; on a CPU on one of a batch after the other.
+
+    There a batch of two takes three times as long as one.
+    """
+    batch = torch.split(x, 1 if x.device.type == "cpu" else x.shape[1], dim=1)
+    return torch.cat([lstm(part)[0] for part in batch], dim=1)
+
+
+class Demucs(nn.Module):
+    """Separate a mixture.
+
+    Args:
+        channels: of the first step down; each further one has twice as many.
+        stems: that it knows.
+        depth: steps down, and up.
+        layers: of the LSTM.
+        resample: work at twice the rate, as version 2 does.
+        normalize: bring each mixture to the same level first.
+        epsilon: added to its deviation, which is 1 if it is not measured: version 2 divides
+            by that even then, version 1 does not.
+
+    Shape:
+        ``(b, 2, t)`` to ``(b, stems, 2, t')``, t' < t.
+    """
+
+    def __init__(
+        self,
+        channels: int = 64,
+        *,
+        stems: int = 4,
+        depth: int = 6,
+        layers: int = 2,
+        resample: bool = True,
+        normalize: bool = False,
+        epsilon: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.stems, self.depth = stems, depth
+        self.normalize, self.epsilon = normalize, epsilon
+        self.up: nn.Module | None = Resample(1, 2) if resample else None
+        self.down: nn.Module | None = Resample(2, 1) if resample else None
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        inputs = 2
+        for level in range(depth):
+            wide = channels * 2**level
+            self.encoder.append(step_down(inputs, wide))
+            step = nn.Sequential(
+                nn.Conv1d(wide, 2 * wide, CONTEXT),
+                nn.GLU(dim=1),
+                nn.ConvTranspose1d(wide, inputs if level else 2 * stems, KERNEL, STRIDE),
+            )
+            if level:
+                step.append(nn.ReLU(inplace=True))
+            self.decoder.insert(0, step)
+            inputs = wide
+        self.lstm = Memory(inputs, layers)
+
+    def valid_length(self, samples: int) -> int:
+        """How long a mixture must be so that no step leaves a sample over.
+
+        >>> Demucs(2, depth=2, resample=False).valid_length(100)
+        148
+        """
+        return valid_length(samples, depth=self.depth, resample=self.up is not None)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """See the class."""
+        mean, deviation = mixture.new_zeros(1), mixture.new_ones(1)
+        if self.normalize:
+            mono = mixture.mean(dim=1, keepdim=True)
+            mean = mono.mean(dim=-1, keepdim=True)
+            deviation = mono.std(dim=-1, keepdim=True)
+        x = (mixture - mean) / (self.epsilon + deviation)
+        if self.up is not None:
+            x = self.up(x)
+        x = self.stems_of(x)
+        if self.down is not None:
+            x = self.down(x)
+        return (x * deviation + mean).unflatten(1, (self.stems, 2))  # type: ignore[no-untyped-call, no-any-return]
+
+    def stems_of(self, x: Tensor) -> Tensor:
+        """Down, through the LSTM and up again, ``(b, 2, t)`` to ``(b, 2 * stems, t')``."""
+        heard = []
+        for step in self.encoder:
+            x = step(x)
+            heard.append(x)
+        x = self.lstm(x)
+        for step in self.decoder:
+            x = step(x + trimmed(heard.pop(), x.shape[-1]))
+        return x
+
+
+class Prepared(Demucs):
+    """The same network, whose steps work in place and in blocks, see :func:`prepared`."""
+
+    def __init__(self, network: Demucs, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.stems, self.depth = network.stems, network.depth
+        self.normalize, self.epsilon = network.normalize, network.epsilon
+        self.up, self.down = (
+            Folded(part) if isinstance(part, Resample) else None
+            for part in (network.up, network.down)
+        )
+        self.lstm = network.lstm
+        self.encoder = nn.ModuleList(Down(step, dtype) for step in network.encoder)
+        self.decoder = nn.ModuleList(Up(step, dtype) for step in network.decoder)
+
+    def stems_of(self, x: Tensor) -> Tensor:
+        """See :meth:`Demucs.stems_of`."""
+        x = x[:, :, None].contiguous(memory_format=torch.channels_last)
+        heard = []
+        for step in self.encoder:
+            x = step(x)
+            heard.append(x)
+        dtype = x.dtype
+        x = self.lstm(x[:, :, 0].float())[:, :, None].to(dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for step in self.decoder:
+            x = step(x, heard.pop())
+        return x[:, :, 0].float()
+
+
+def prepared(network: Demucs, dtype: torch.dtype = torch.float32) -> Demucs:
+    """Rewrite a network for inference; in float32 it gives the same answer to rounding.
+
+    Args:
+        network: with its weights. Its LSTM, the largest part, is shared and not copied.
+        dtype: of the products of its convolutions, float32 or bfloat16.
+    """
+    return Prepared(network, dtype).eval()
+
+
+def valid_length(samples: int, *, depth: int, resample: bool) -> int:
+    """See :meth:`Demucs.valid_length`; without a network, so that nobody has to keep one."""
+    length = samples * 2 if resample else samples
+    for _ in range(depth):
+        length = max(math.ceil((length - KERNEL) / STRIDE) + 1, 1) + CONTEXT - 1
+    for _ in range(depth):
+        length = (length - 1) * STRIDE + KERNEL
+    return math.ceil(length / 2) if resample else length
+
+
+def trimmed(x: Tensor, samples: int) -> Tensor:
+    """The middle of the last axis; what is odd goes at the end.
+
+    >>> trimmed(torch.arange(6), 3).tolist()
+    [1, 2, 3]
+    """
+    start = (x.shape[-1] - samples) // 2
+    return x[..., start : start + samples]

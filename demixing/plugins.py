@@ -1,0 +1,105 @@
+"""Folders that are registries: each module in one is a choice, and its name is the key.
+
+A new choice is a new file; nothing else has to know of it. Listing names imports none of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demixing.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import ModuleType
+
+MOST_LISTED = 24
+"""Names in an error message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The modules of one package.
+
+    Attributes:
+        package: its name, ``__name__`` there.
+        paths: its folders, ``__path__`` there.
+        kind: what a module is, for messages.
+    """
+
+    package: str
+    paths: Iterable[str]
+    kind: str
+
+    def names(self) -> list[str]:
+        """All keys."""
+        return sorted(one.name for one in pkgutil.iter_modules(self.paths) if not one.ispkg)
+
+    def summary(self, name: str) -> str:
+        """First line of a module's docstring, read without importing it."""
+        (folder,) = self.paths
+        text = Path(folder, f"{name}.py").read_text(encoding="utf-8")
+        return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+    def has(self, name: str, function: str) -> bool:
+        """Whether a module has a function of that name, found out without importing it."""
+        if name not in self.names():
+            return False
+        (folder,) = self.paths
+        tree = ast.parse(Path(folder, f"{name}.py").read_text(encoding="utf-8"))
+        return any(isinstance(one, ast.FunctionDef) and one.name == function for one in tree.body)
+
+    def module(self, name: str) -> ModuleType:
+        """Import one module.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if name not in self.names():
+            raise ConfigError(f"no {self.kind} named {name!r}{did_you_mean(name, self.names())}")
+        return importlib.import_module(f"{self.package}.{name}")
+
+    def build(self, name: str, options: Mapping[str, Any] | None = None) -> Any:
+        """Import one module and call its ``build`` with options.
+
+        Raises:
+            ConfigError: there is none of that name, or it has no such option or refuses one.
+        """
+        make = self.module(name).build
+        self.check_options(name, options or {})
+        try:
+            return make(**options or {})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.kind} {name!r} refuses its options: {error}") from error
+
+    def check_options(self, name: str, options: Mapping[str, Any]) -> None:
+        """Raise unless a module's ``build`` has all of some options.
+
+        Raises:
+            ConfigError: there is no such module, or it has no such option.
+        """
+        known = list(inspect.signature(self.module(name).build).parameters)
+        for option in options:
+            if option not in known:
+                hint = did_you_mean(option, known)
+                raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{hint}")
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """End of an error message: the closest known word and all of them, unless they are many.
+
+    >>> did_you_mean("hpps", ["hpss", "silence"])
+    "; did you mean 'hpss'? (have: hpss, silence)"
+    """
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(known[:MOST_LISTED]) or "none"
+    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    return f"{hint} (have: {listed}{more})"

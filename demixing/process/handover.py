@@ -1,0 +1,194 @@
+"""One song and its answer, which may come from several sources, one after the other.
+
+A source hears the mixture block by block and answers with stems, later and in blocks of its own.
+If it is lost, another one goes on from the last sample that was answered for sure. It hears a few
+milliseconds again, so that there the two answers can be cross-faded: no click, and stems that sum
+to the mixture in both still do.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from demixing import audio
+from demixing.engine.normalisation import Level
+from demixing.errors import SongError
+from demixing.schedule.budget import Deadline
+
+FADE_S = 0.01
+
+RESERVE_S = 0.3
+"""At least so much is kept for shares of the mixture; see also :func:`measure_shares`."""
+
+
+class Song:
+    """Keeps as much of a song as its answer is behind.
+
+    Args:
+        blocks: ``(channels, samples)`` of any lengths, together the song.
+        sample_rate_hz: of the song.
+        stems: how many there are.
+        level: of the song, if it was measured.
+
+    Attributes:
+        stems: as given.
+        level: as given.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[Tensor],
+        sample_rate_hz: int,
+        stems: int,
+        level: Level | None = None,
+    ) -> None:
+        self._blocks = iter(blocks)
+        self._rate_hz = sample_rate_hz
+        self.stems = stems
+        self.level = level
+        self._fade = math.ceil(FADE_S * sample_rate_hz)
+        self._mixture: deque[Tensor] = deque()  # from the first sample that is not released
+        self._heard = 0  # blocks of it that the present source has heard
+        self._known = 0
+        self._released = 0
+        self._all_known = False
+        self._held: Tensor | None = None  # answered, but may yet be cross-faded
+        self._old: Tensor | None = None  # what the source before has answered from here on
+        self._ramp = torch.zeros(0)
+
+    @property
+    def released(self) -> int:
+        """Samples that are answered for good; the next source hears those after them."""
+        return self._released
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the song is answered."""
+        return self._all_known and self._answered() == self._known
+
+    def _answered(self) -> int:
+        """Samples that the present source has answered, counted from the start of the song."""
+        return self._released + (0 if self._held is None else self._held.shape[-1])
+
+    def next(self) -> Tensor | None:
+        """Return the next block for the present source to hear; None at the end of the song.
+
+        Raises:
+            SongError: the song is empty, not finite, or of a format that cannot be separated.
+        """
+        while self._heard == len(self._mixture):
+            block = next(self._blocks, None)
+            if block is None:
+                if self._known == 0:
+                    raise SongError("expected a song of at least one sample, got an empty one")
+                self._all_known = True
+                return None
+            audio.check_format(self._rate_hz, block.shape[0])
+            audio.check_finite(block, self._known)
+            if block.shape[-1]:
+                self._known += block.shape[-1]
+                self._mixture.append(block)
+        self._heard += 1
+        return self._mixture[self._heard - 1]
+
+    def push(self, stems: Tensor) -> Tensor:
+        """Take the present source's next ``(stems, channels, samples)``; return what is final.
+
+        Raises:
+            ValueError: this is not an answer to what the source heard.
+        """
+        heard = sum(self._mixture[index].shape[-1] for index in range(self._heard))
+        if self._answered() + stems.shape[-1] > self._released + heard:
+            raise ValueError("answered more samples than there were")
+        if not torch.isfinite(stems).all():
+            raise ValueError("answered with a NaN or an infinity")
+        stems = self._faded(stems)
+        self._held = stems if self._held is None else torch.cat([self._held, stems], dim=-1)
+        return self._release(max(self._held.shape[-1] - self._fade, 0))
+
+    def finish(self) -> Tensor:
+        """Return what was held back; the song must be complete."""
+        assert self._held is not None
+        return self._release(self._held.shape[-1])
+
+    def take_over(self) -> None:
+        """Let another source go on."""
+        self._heard = 0
+        if self._held is None or not self._held.shape[-1]:
+            return
+        # The last source may not even have got through its own cross-fade.
+        rest = [] if self._old is None else [self._old]
+        self._old = torch.cat([self._held, *rest], dim=-1)
+        samples = self._old.shape[-1]
+        self._ramp = torch.arange(1, samples + 1) / (samples + 1)
+        self._held = None
+
+    def shares(self) -> Iterator[Tensor]:
+        """Answer the rest with equal shares of the mixture."""
+        self.take_over()
+        while (block := self.next()) is not None:
+            yield self.push((block / self.stems).expand(self.stems, *block.shape))
+        yield self.finish()
+
+    def _faded(self, stems: Tensor) -> Tensor:
+        """Cross-fade stems with what the source before has answered in their place."""
+        if self._old is None:
+            return stems
+        samples = min(stems.shape[-1], self._old.shape[-1])
+        mixed = torch.lerp(self._old[..., :samples], stems[..., :samples], self._ramp[:samples])
+        self._old, self._ramp = self._old[..., samples:], self._ramp[samples:]
+        if not self._old.shape[-1]:
+            self._old = None
+        return torch.cat([mixed, stems[..., samples:]], dim=-1)
+
+    def _release(self, samples: int) -> Tensor:
+        """Let go of the first of the stems that are held, and of as much of the mixture."""
+        assert self._held is not None
+        ready, self._held = self._held[..., :samples], self._held[..., samples:]
+        self._released += samples
+        while samples:
+            block = self._mixture.popleft()
+            if block.shape[-1] > samples:
+                self._mixture.appendleft(block[:, samples:])
+                break
+            samples -= block.shape[-1]
+            self._heard -= 1
+        return ready
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """Seconds that a child may still use for a song.
+
+    Attributes:
+        deadline: of the song.
+        samples: length of the song.
+        share_s: seconds that shares of the mixture take per sample.
+    """
+
+    deadline: Deadline
+    samples: int
+    share_s: float
+
+    def __call__(self, song: Song) -> float:
+        """Seconds left, less the time for shares of what is not answered yet."""
+        shares_s = self.share_s * (self.samples - song.released)
+        return self.deadline.remaining_s - max(RESERVE_S, shares_s)
+
+
+def measure_shares(stems: int) -> float:
+    """Seconds per sample that shares of the mixture take, twice over to be safe.
+
+    Args:
+        stems: how many there are.
+    """
+    block = torch.zeros(2, audio.BLOCK)
+    started_s = time.monotonic()
+    for share in Song([block, block], 44_100, stems).shares():
+        share.clone()
+    return 2 * (time.monotonic() - started_s) / (2 * audio.BLOCK)

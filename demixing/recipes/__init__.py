@@ -1,0 +1,1 @@
+"""Recipes: which separators are asked, and how their answers become stems."""

@@ -1,0 +1,79 @@
+"""Tables of a TOML file become frozen dataclasses; what is wrong with one is said in a sentence.
+
+Each function takes ``where`` the value stands, for the message, and raises a
+:class:`~demixing.errors.ConfigError`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from demixing.errors import ConfigError
+from demixing.plugins import did_you_mean
+
+T = TypeVar("T")
+
+
+def record(make: type[T], table: Any, where: str) -> T:
+    """Make a frozen dataclass of numbers, switches and names of its table."""
+    entry = checked(make, kind(table, dict, where), where)
+    kinds = {"float": float, "float | None": float, "int": int, "bool": bool, "str": str}
+    for field_ in dataclasses.fields(make):  # type: ignore[arg-type]
+        expected = kinds.get(str(getattr(field_.type, "__name__", field_.type)))
+        if field_.name in entry and expected:
+            entry[field_.name] = scalar(entry[field_.name], expected, f"{where}: {field_.name}")
+    try:
+        return make(**entry)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def each(value: Any, where: str, at: str, make: Callable[[Any, str], T]) -> tuple[T, ...]:
+    """Make something of each entry of a list, told where it stands."""
+    entries = kind(value, list, where)
+    return tuple(make(entry, f"{at} {position}") for position, entry in enumerate(entries, 1))
+
+
+def numbers(table: Mapping[str, Any], where: str) -> dict[str, float]:
+    """Return a table of finite numbers."""
+    return {key: scalar(value, float, f"{where}.{key}") for key, value in table.items()}
+
+
+def scalar(value: Any, expected: type, where: str) -> Any:
+    """Return ``value`` if it is of one kind: a whole number is a float, too, a bool no number."""
+    if expected is float and type(value) is int:
+        value = float(value)
+    if type(value) is not expected or (isinstance(value, float) and not math.isfinite(value)):
+        raise ConfigError(f"{where} must be a {expected.__name__}, got {value!r}")
+    return value
+
+
+def checked(make: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return ``table`` if its keys are the fields of the dataclass ``make``."""
+    fields = {field_.name: field_ for field_ in dataclasses.fields(make)}
+    for key in table:
+        if key not in fields:
+            raise ConfigError(f"{where}: no key {key!r}{did_you_mean(key, sorted(fields))}")
+    for key, field_ in fields.items():
+        required = (
+            field_.default is dataclasses.MISSING and field_.default_factory is dataclasses.MISSING
+        )
+        if required and key not in table:
+            raise ConfigError(f"{where}: the key {key!r} is missing")
+    return dict(table)
+
+
+def names(value: Any, where: str) -> tuple[str, ...]:
+    """Return a list of names as a tuple, if it has at least one and none twice."""
+    names = tuple(kind(name, str, f"each of {where}") for name in kind(value, list, where))
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"{where} must name at least one and none twice, got {value!r}")
+    return names
+
+
+def kind(value: Any, expected: type, where: str) -> Any:
+    """Return ``value`` if it is of one kind."""
+    if not isinstance(value, expected):
+        raise ConfigError(f"{where} must be a {expected.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,53 @@
+"""Instruments: fluidsynth plays a group of tracks through a soundfont."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from demixing.errors import ConfigError
+from demixing.rendering import midi
+from demixing.rendering.sound import RATE_HZ, Audio
+
+TIMEOUT_S = 300
+GAIN = 0.3
+"""Low enough that nothing clips; levels are set afterwards."""
+
+
+def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Path) -> Audio:
+    """Play all tracks of a song, dry.
+
+    Args:
+        fluidsynth: path of the program.
+        font: a soundfont.
+        song: what to play.
+        samples: length of the result, cut or filled with silence.
+        folder: for its files.
+
+    Raises:
+        ConfigError: fluidsynth fails.
+    """
+    score, output = folder / "group.mid", folder / "group.wav"
+    score.write_bytes(midi.encode(song))
+    output.unlink(missing_ok=True)
+    command = [fluidsynth, "-ni", "-q", "-R", "0", "-C", "0", "-g", str(GAIN)]
+    command += ["-r", str(RATE_HZ), "-T", "wav", "-O", "float", "-F", str(output)]
+    if font.suffix == ".sf3":  # compressed: decode only the samples that are played
+        command += ["-o", "synth.dynamic-sample-loading=1"]
+    command += [str(font), str(score)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    if done.returncode or not output.is_file():
+        said = " ".join(done.stderr.split())
+        raise ConfigError(f"expected fluidsynth to play with {str(font)!r}, but it said: {said}")
+    audio, _ = soundfile.read(output, frames=samples, always_2d=True)
+    result = np.zeros((2, samples))
+    result[:, : len(audio)] = audio.T
+    return result
+
+
+def drum_track(track: midi.Track, bank: int, program: int) -> midi.Track:
+    """Let a drum kit play a track, in whatever bank of its soundfont the kit is."""
+    # fluidsynth looks for drums of channel 10 in bank 128 only.
+    channel = midi.DRUM_CHANNEL if bank == 128 else 0
+    return track.on_program(channel, 0, program)

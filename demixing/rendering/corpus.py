@@ -1,0 +1,168 @@
+"""Writes a corpus: its pieces in several processes, each whole or not at all, and its licences.
+
+What a piece is depends on its number and its maker alone, so it does not matter how many processes
+there are, a run that was interrupted goes on, and a longer run begins with the pieces of a shorter
+one.
+"""
+
+import json
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from demixing.errors import ConfigError, OutputError
+from demixing.rendering import manifest
+
+Format = Literal["flac", "wav"]
+
+RATE_HZ = 44_100
+SOURCES = "sources.json"
+"""Beside the stems: what they were made of, for licences and for going on."""
+FIRST_GENERATION: Mapping[str, Any] = {"generation": 1, "modules": 0.0}
+"""What the sources of old songs do not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A song or a clip.
+
+    Attributes:
+        stems: ``(2, samples)`` each, full scale at ±1; the mixture is their sum.
+        sources: for :data:`SOURCES`; holds the maker's identity, and ``packages``.
+    """
+
+    stems: Mapping[str, NDArray[np.float64]]
+    sources: Mapping[str, Any]
+
+
+class Maker(Protocol):
+    """Makes the pieces of a corpus; other processes get copies of it.
+
+    Attributes:
+        kind: first word of the names of the folders.
+        packages: folder with one unpacked package per folder.
+        identity: what all pieces of a corpus must have in common.
+    """
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+    @property
+    def packages(self) -> Path: ...  # noqa: D102
+
+    @property
+    def identity(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+    def make(self, number: int) -> Piece:
+        """Make one piece, the same whenever and wherever it is asked for."""
+
+
+def render(
+    maker: Maker, output: Path, pieces: int, *, jobs: int = 1, form: Format = "flac"
+) -> Iterator[Path]:
+    """Render pieces, and yield the folder of each in order; then write the manifest.
+
+    Those that are there already are left alone, whatever their format.
+
+    Args:
+        maker: makes them.
+        output: folder of the corpus.
+        pieces: how many it shall hold.
+        jobs: processes at work; one is this process itself.
+        form: of the files, 16 bits each: WAV is read faster, FLAC takes half the space.
+
+    Raises:
+        ConfigError: a package or a program is missing, or the folder holds pieces of another maker.
+        OutputError: the folder cannot be written.
+    """
+    folders = [output / f"{maker.kind}_{number:03}" for number in range(pieces)]
+    missing = [number for number, folder in enumerate(folders) if not folder.exists()]
+    for folder in folders:
+        if folder.exists():
+            _check_same(folder, maker)
+    if jobs == 1:
+        for number, folder in enumerate(folders):
+            if not folder.exists():
+                _render_one(maker, number, folder, form)
+            yield folder
+    else:
+        yield from _in_parallel(maker, folders, missing, jobs, form)
+    manifest.write(output, maker.kind, maker.packages)
+
+
+def _in_parallel(
+    maker: Maker, folders: list[Path], missing: list[int], jobs: int, form: Format
+) -> Iterator[Path]:
+    """Render what is missing in several processes; yield all folders in order."""
+    # Not forked: a copy of a process whose threads hold locks may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, max(1, len(missing))), mp_context=context) as pool:
+        waiting: dict[int, Future[None]] = {
+            number: pool.submit(_render_one, maker, number, folders[number], form)
+            for number in missing
+        }
+        try:
+            for number, folder in enumerate(folders):
+                if number in waiting:
+                    waiting[number].result()
+                yield folder
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _render_one(maker: Maker, number: int, folder: Path, form: Format) -> None:
+    """Make and write one piece."""
+    piece = maker.make(number)
+    _write(folder, piece, form)
+
+
+def _check_same(folder: Path, maker: Maker) -> None:
+    """Raise unless a piece that is there is one that the maker would make."""
+    expected = dict(maker.identity)
+    try:
+        known = FIRST_GENERATION | json.loads((folder / SOURCES).read_text(encoding="utf-8"))
+        found = {name: known[name] for name in expected}
+    except (OSError, ValueError, KeyError, TypeError):
+        found = {}
+    if found != expected:
+        raise ConfigError(
+            f"expected {maker.kind}s of {expected} in {str(folder.parent)!r}, found "
+            f"{folder.name} of {found or 'unknown origin'}; choose another --out"
+        )
+
+
+def _rounded(audio: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Round to 16 bits; left to itself, libsndfile rounds down in WAV and to the nearest in FLAC.
+
+    >>> _rounded(np.array([0.0, 1.0, -1.0, 0.7 / 32768])).tolist()
+    [0, 32767, -32768, 1]
+    """
+    return np.clip(np.rint(audio * 32_768), -32_768, 32_767).astype(np.int16)
+
+
+def _write(folder: Path, piece: Piece, form: Format) -> None:
+    """Let the folder of a piece appear, whole or not at all."""
+    stage: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+        for stem, audio in piece.stems.items():
+            soundfile.write(stage / f"{stem}.{form}", _rounded(audio).T, RATE_HZ, subtype="PCM_16")
+        text = json.dumps(dict(piece.sources), indent=1, ensure_ascii=False)
+        (stage / SOURCES).write_text(text + "\n", encoding="utf-8")
+        stage.chmod(0o755)  # mkdtemp's are private
+        stage.replace(folder)
+    except (OSError, soundfile.LibsndfileError, AssertionError) as error:
+        raise OutputError(f"cannot write to {str(folder.parent)!r}: {error}") from error
+    finally:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)

@@ -1,0 +1,146 @@
+"""Whose work a corpus is: the packages that its pieces are made of, their licences, who uses which.
+
+A rendered piece is a work derived from all its sources, so a corpus that is passed on must carry
+this. Everything is told by what lies in the folder, so it is right after any number of runs.
+"""
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from demixing.errors import OutputError
+
+SOURCES = "sources.json"
+"""What a piece was made of; beside its stems."""
+MANIFEST, LICENCES, TEXTS = "manifest.json", "LICENCES.md", "licences"
+
+SHORT: Mapping[str, str] = {
+    "asterisk-core-sounds-en-g722": "CC BY-SA 3.0",
+    "avldrums.lv2-soundfont": "CC BY-SA 3.0",
+    "colobot-common-sounds": "GPL-3+",
+    "drascula-music": "licence of Drascula",
+    "fillets-ng-data-cs": "GPL-2+",
+    "fillets-ng-data-nl": "GPL-2+",
+    "flare-game": "CC BY-SA 3.0",
+    "fluid-soundfont-gm": "MIT",
+    "hedgewars-data": "GFDL 1.3, GPL-2",
+    "heroes-sound-tracks": "GPL-2+",
+    "hydrogen-data": "GPL-2+ and others, by kit",
+    "hydrogen-drumkits": "GPL-2+, GPL-2, CC BY 3.0, CC BY-SA 3.0, CC0, by kit",
+    "hydrogen-drumkits-effects": "CC BY 3.0 and others, by kit",
+    "hyperrogue-music": "CC BY-SA 3.0 and others, by tune",
+    "klettres-data": "GPL-2+",
+    "ktuberling-data": "GPL-2+, CC BY, by language",
+    "megaglest-data": "CC BY-SA 3.0",
+    "minetest-data": "CC BY-SA 3.0, CC BY 3.0, MIT and others, by sound",
+    "mma": "GPL-2+ (a program and its library of grooves)",
+    "musescore-general-soundfont": "MIT",
+    "openarena-data": "GPL-2+",
+    "openttd-openmsx": "GPL-2",
+    "openttd-opensfx": "CC BY-SA 3.0",
+    "planetblupi-music-ogg": "GPL-3+",
+    "rafkill-data": "LGPL-2",
+    "singularity-music": "CC BY-SA 3.0",
+    "tecnoballz-data": "GPL-3+",
+    "timgm6mb-soundfont": "GPL-2",
+    "tuxpaint-stamps-default": "GPL-2",
+    "ufoai-sound": "GPL-2+, CC BY-SA 3.0, CC BY 3.0, by sound",
+    "unknown-horizons": "GPL-2+, CC BY-SA 3.0, by sound",
+    "warzone2100-music": "GPL-2+, CC BY-SA 3.0, CC0, by tune",
+    "wesnoth-1.16-data": "GPL-2+, CC BY-SA 4.0, by sound",
+    "wesnoth-1.16-music": "GPL-2+, CC BY-SA 4.0, by tune",
+}
+"""Licences in short, by package; the package's own file of copyrights is what counts."""
+UNKNOWN = "see its file of copyrights"
+
+
+def write(corpus: Path, kind: str, packages: Path) -> None:
+    """Write the manifest, a readable one, and copies of the packages' files of copyrights.
+
+    Args:
+        corpus: folder of the pieces.
+        kind: first word of the names of the pieces.
+        packages: folder with one unpacked package per folder.
+
+    Raises:
+        OutputError: the files cannot be written.
+    """
+    pieces = {path.parent.name: _read(path) for path in sorted(corpus.glob(f"{kind}_*/{SOURCES}"))}
+    used: dict[str, list[str]] = {}
+    for name, sources in pieces.items():
+        for package in sources["packages"]:
+            used.setdefault(package, []).append(name)
+    table = {
+        package: {
+            "version": version(packages, package),
+            "licence": SHORT.get(package, UNKNOWN),
+            "copyrights": f"{TEXTS}/{package}.txt" if _text(packages, package) else None,
+            f"{kind}s": used[package],
+        }
+        for package in sorted(used)
+    }
+    duration_s = sum(float(sources["duration_s"]) for sources in pieces.values())
+    facts = {"pieces": len(pieces), "duration_s": duration_s, "packages": table}
+    try:
+        (corpus / TEXTS).mkdir(parents=True, exist_ok=True)
+        for package in table:
+            if text := _text(packages, package):
+                shutil.copyfile(text, corpus / TEXTS / f"{package}.txt")
+        _replace(corpus / MANIFEST, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        _replace(corpus / LICENCES, _readable(kind, facts))
+    except OSError as error:
+        raise OutputError(f"cannot write to {str(corpus)!r}: {error}") from error
+
+
+def version(packages: Path, package: str) -> str | None:
+    """Version of a package as the first line of its changelog tells it; none if there is none."""
+    for root in (packages / package, Path("/")):
+        for path in sorted(root.glob(f"usr/share/doc/{package}/changelog*.gz")):
+            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
+                if found := re.match(r"\S+ \((\S+)\)", file.readline()):
+                    return found[1]
+    return None
+
+
+def _text(packages: Path, package: str) -> Path | None:
+    """File of copyrights of a package, if it is there."""
+    for root in (packages / package, Path("/")):
+        if (path := root / f"usr/share/doc/{package}/copyright").is_file():
+            return path
+    return None
+
+
+def _readable(kind: str, facts: Mapping[str, Any]) -> str:
+    """Say the same to people."""
+    lines = [
+        "# Whose work this is",
+        "",
+        f"{facts['pieces']} {kind}s, {facts['duration_s'] / 3600:.2f} h, made of sounds in these",
+        "packages of Debian. A piece is a work derived from all the packages that its",
+        f"`{SOURCES}` names. The texts in `{TEXTS}/` are what counts, the column is a help.",
+        "",
+        f"| package | version | licence | {kind}s |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {package} | {row['version'] or 'unknown'} | {row['licence']} | {len(row[kind + 's'])} |"
+        for package, row in facts["packages"].items()
+    ]
+    return "\n".join([*lines, "", f"`{MANIFEST}` says which {kind}s use which package.", ""])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read the sources of a piece."""
+    sources: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return sources
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    stage = path.with_name(f".{path.name}.unfinished")
+    stage.write_text(text, encoding="utf-8")
+    stage.replace(path)

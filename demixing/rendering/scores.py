@@ -1,0 +1,110 @@
+"""Arrangements that people wrote: a piece of a MIDI file, in another key and tempo.
+
+Source: the package openttd-openmsx.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from demixing.errors import ConfigError
+from demixing.rendering import midi
+from demixing.rendering.arrangement import Arrangement, Chord, stem_of
+from demixing.rendering.notes import NOTE_OFF, NOTE_ON, TEMPO, Clock, Note, notes
+
+TRIES = 60
+BEATS = 4
+"""In a bar: wrong for waltzes, where it only makes the singers change chords at odd times."""
+HIGHEST_KEY, LEAD = 52, 81
+"""A part that is mostly above this is no bass, whatever plays it; General MIDI's saw-tooth lead."""
+SEMITONES = 4
+"""A piece goes up or down by at most this."""
+
+
+def draw(
+    rng: np.random.Generator, files: Sequence[Path], duration_s: float
+) -> tuple[Path, Arrangement]:
+    """Choose a file and a piece of it in which drums, bass and others all play.
+
+    Raises:
+        ConfigError: none of the files has one.
+    """
+    for _ in range(TRIES):
+        path = files[int(rng.integers(len(files)))]
+        score = midi.decode(path.read_bytes())
+        clock = Clock(score)
+        bar = BEATS * score.division
+        last = max((track.events[-1].tick for track in score.tracks if track.events), default=0)
+        start = bar * int(rng.integers(max(1, last // bar)))
+        shift, faster = int(rng.integers(-SEMITONES, SEMITONES + 1)), float(rng.uniform(0.88, 1.14))
+        piece = excerpt(_with_low_basses(score), start, shift, faster)
+        if clock.seconds(last) - clock.seconds(start) < duration_s * faster:
+            continue
+        bar_s = BEATS * clock.beat_s(start) / faster
+        bars = int(duration_s / bar_s) + 2
+        heard = [track for track in piece.tracks[1:] if _plays(piece, track, duration_s)]
+        if {stem_of(track) for track in heard} >= {"drums", "bass", "other"}:
+            pitched = [track for track in heard if stem_of(track) != "drums"]
+            chords = tuple(chord_of(notes(piece, pitched), n * bar_s, bar_s) for n in range(bars))
+            return path, Arrangement(piece.only(heard), chords, bar_s)
+    raise ConfigError(f"expected a score with drums, bass and others, found none in {TRIES} tries")
+
+
+def _with_low_basses(score: midi.Midi) -> midi.Midi:
+    """Give tunes that composers play on a bass to a synthesiser's lead."""
+    tracks = []
+    for track in score.tracks:
+        keys = [note.key for note in notes(score, [track])]
+        high = stem_of(track) == "bass" and bool(keys) and float(np.median(keys)) > HIGHEST_KEY
+        tracks.append(track.on_program(track.channel or 0, 0, LEAD) if high else track)
+    return midi.Midi(score.division, tuple(tracks))
+
+
+def excerpt(score: midi.Midi, start: int, shift: int, faster: float) -> midi.Midi:
+    """Begin a score at a tick, with all instruments as they are set by then.
+
+    Args:
+        score: all of it.
+        start: the tick.
+        shift: semitones up; drums stay.
+        faster: factor of the tempo.
+    """
+    return midi.Midi(
+        score.division,
+        tuple(_excerpt(track, start, shift, faster) for track in score.tracks),
+    )
+
+
+def _excerpt(track: midi.Track, start: int, shift: int, faster: float) -> midi.Track:
+    """Begin a track at a tick."""
+    kept = []
+    for event in track.events:
+        is_note = event.kind in (NOTE_ON, NOTE_OFF)
+        if is_note and event.tick < start:
+            continue
+        data = event.data
+        if event.status == midi.META and data[0] == TEMPO:
+            tempo = min(round(int.from_bytes(data[1:4], "big") / faster), 0xFF_FFFF)
+            data = data[:1] + tempo.to_bytes(3, "big")
+        elif is_note and event.status & 15 != midi.DRUM_CHANNEL:
+            data = bytes([min(max(data[0] + shift, 0), 127), *data[1:]])
+        kept.append(replace(event, tick=max(event.tick - start, 0), data=data))
+    return midi.Track(tuple(kept))
+
+
+def _plays(score: midi.Midi, track: midi.Track, duration_s: float) -> bool:
+    """Whether a track is heard for a good part of the time."""
+    found = [note.start_s for note in notes(score, [track]) if note.start_s < duration_s]
+    return len(found) > duration_s / 8
+
+
+def chord_of(found: Sequence[Note], start_s: float, length_s: float) -> Chord:
+    """The triad that fits best to what is played in a time; C major if nothing is."""
+    weights = np.zeros(12)
+    for note in found:
+        end_s = min(note.start_s + note.length_s, start_s + length_s)
+        weights[note.key % 12] += max(end_s - max(note.start_s, start_s), 0)
+    triads = [Chord(root, minor) for minor in (False, True) for root in range(12)]
+    return max(triads, key=lambda triad: weights[list(triad.notes)].sum() + weights[triad.root])

@@ -1,0 +1,233 @@
+"""What each separator costs on this machine: measured once, remembered in a file.
+
+The file is a cache: without it, or where it cannot be written, a separator is measured when it is
+built. It holds no names of songs, only of separators. Times are those of an idle machine, however
+busy it was when they were measured; see :mod:`demixing.schedule.contention`.
+"""
+
+import dataclasses
+import gc
+import json
+import logging
+import math
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from demixing.schedule import contention
+from demixing.schedule.fallback import infer, out_of_memory
+from demixing.separator import Separator
+
+logger = logging.getLogger(__name__)
+
+FILE_VARIABLE = "DEMIX_COSTS"
+"""Environment variable with the path of the file; unset: in the user's cache folder."""
+
+VERSION = 2
+"""Of what is measured; what an older version measured is measured again."""
+
+BATCHES = (1, 2, 4, 8, 16)
+"""Chunks at once that are tried on a GPU, as long as more at once are faster. On a CPU one chunk
+keeps all cores busy, and a batch that a measurement chose could change the last bits."""
+
+WORTHWHILE = 0.9
+"""A larger batch must cost at most so much of the smaller one's time per chunk."""
+
+SLOW_S = 2.0
+"""A batch that takes so long is measured once, and no larger one is tried: songs are waiting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one separator needs.
+
+    Attributes:
+        chunk_s: seconds for one chunk, in the batch below, on an idle machine; NaN if unknown.
+        memory_bytes: at most needed at work, beyond its weights.
+        batch: chunks at once that use the machine best.
+        first_s: seconds that the very first chunk takes more.
+    """
+
+    chunk_s: float = math.nan
+    memory_bytes: int = 0
+    batch: int = 1
+    first_s: float = 0.0
+
+
+class Costs:
+    """The costs that are known on this machine.
+
+    Args:
+        path: of the file; None keeps them in memory only.
+        timer: see :func:`measure`.
+    """
+
+    def __init__(self, path: Path | None = None, *, timer: "Timer | None" = None) -> None:
+        self._path = path
+        self._timer = timer or idle_s
+        self._known = self._read()
+
+    @classmethod
+    def at_home(cls) -> "Costs":
+        """The costs in the file that the environment names, or in the user's cache folder."""
+        given = os.environ.get(FILE_VARIABLE)
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return cls(Path(given) if given else Path(home) / "sound-demixing" / "costs.json")
+
+    def of(self, name: str, options: Mapping[str, Any], separator: Separator) -> Cost:
+        """Look a separator's costs up, or measure them.
+
+        Args:
+            name: its key.
+            options: of its ``build``.
+            separator: ready to work.
+
+        Raises:
+            Exception: whatever the separator raises.
+        """
+        key = json.dumps(
+            [VERSION, machine(), name, options, separator.chunking.chunk], sort_keys=True
+        )
+        if key not in self._known:
+            self._known[key] = measure(separator, timer=self._timer)
+            logger.info("%s: %s", name, self._known[key])
+            self._write()
+        return self._known[key]
+
+    def _read(self) -> dict[str, Cost]:
+        """Read the file; what cannot be read is measured again."""
+        try:
+            text = self._path.read_text(encoding="utf-8") if self._path else "{}"
+            return {key: Cost(**cost) for key, cost in json.loads(text).items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, TypeError, ValueError, AttributeError) as error:
+            logger.info("%s: measured again, since it cannot be read: %s", self._path, error)
+            return {}
+
+    def _write(self) -> None:
+        """Replace the file as a whole, if it can be written."""
+        if self._path is None:
+            return
+        table = {key: dataclasses.asdict(cost) for key, cost in self._known.items()}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self._path.parent, delete=False, encoding="utf-8"
+            ) as file:
+                json.dump(table, file, indent=1)
+            Path(file.name).replace(self._path)
+        except OSError as error:
+            logger.info("%s: cannot be written, so costs are not kept: %s", self._path, error)
+
+
+def machine() -> str:
+    """Name what the costs depend on besides the separator."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_model()
+    return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
+    """Name the CPU, as well as this system can."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+Timer = Callable[[Callable[[], object]], float]
+"""Runs a call and returns the seconds that it takes."""
+
+
+def idle_s(call: Callable[[], object]) -> float:
+    """Run ``call`` and return the seconds that it would take on an idle machine."""
+    return contention.idle_s(call, time.perf_counter)
+
+
+def measure(
+    separator: Separator, *, timer: Timer = idle_s, batches: Sequence[int] | None = None
+) -> Cost:
+    """Run a separator on noise.
+
+    Args:
+        separator: ready to work.
+        timer: times a call; replaced in tests.
+        batches: chunks at once to try; None decides by the device.
+
+    Raises:
+        Exception: whatever the separator raises, unless larger batches alone need too much memory.
+    """
+    noise = 0.1 * torch.randn(
+        1, 2, separator.chunking.chunk, generator=torch.Generator().manual_seed(0)
+    )
+    peak = Peak()
+    first_s = _seconds(separator, noise, 1, timer)
+    if first_s >= SLOW_S:
+        return Cost(chunk_s=first_s, memory_bytes=peak.bytes)
+    chunk_s = min(_seconds(separator, noise, 1, timer) for _ in range(2))
+    best = Cost(chunk_s=chunk_s, memory_bytes=peak.bytes, first_s=max(first_s - chunk_s, 0.0))
+    if batches is None:
+        batches = BATCHES if torch.cuda.is_available() else BATCHES[:1]
+    for batch in batches[1:]:
+        if batch * best.chunk_s >= SLOW_S:
+            break
+        try:
+            chunk_s = _seconds(separator, noise, batch, timer) / batch
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            break
+        if chunk_s > WORTHWHILE * best.chunk_s:
+            break
+        best = dataclasses.replace(best, chunk_s=chunk_s, memory_bytes=peak.bytes, batch=batch)
+    return best
+
+
+def _seconds(separator: Separator, noise: torch.Tensor, batch: int, timer: Timer) -> float:
+    """Time one batch, up to the moment when its result can be read."""
+    chunks = noise.repeat(batch, 1, 1)
+    return timer(lambda: infer(separator, chunks).cpu())
+
+
+class Peak:
+    """Measures how much memory is needed from now on, at most, beyond what is in use.
+
+    On the GPU if there is one; else resident memory, where the system tells (Linux).
+    """
+
+    def __init__(self) -> None:
+        gc.collect()  # garbage that is freed later would hide what is needed
+        self._cuda = torch.cuda.is_available()
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            try:
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            except OSError:
+                logger.debug("the peak of resident memory cannot be reset")
+        self._before = torch.cuda.memory_allocated() if self._cuda else status_bytes("VmRSS")
+
+    @property
+    def bytes(self) -> int:
+        """So many bytes by now."""
+        now = torch.cuda.max_memory_allocated() if self._cuda else status_bytes("VmHWM")
+        return max(now - self._before, 0)
+
+
+def status_bytes(key: str, path: Path = Path("/proc/self/status")) -> int:
+    """Read one of this process's sizes in bytes; 0 where the system does not tell."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in lines if line.startswith(f"{key}:")]
+    return int(found[0]) * 1024 if found else 0

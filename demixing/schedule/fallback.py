@@ -1,0 +1,213 @@
+"""A member that cannot do harm: it always answers, if only that it has no answer.
+
+What can go wrong, and what happens then, each logged once per song:
+
+    out of memory               again with half of the batch, down to single chunks; then with
+                                shorter chunks, if it accepts those; then on the CPU
+    an exception                no answer; after three in a row the member is given up
+    a NaN or an infinity        the same
+    no answer by the deadline   no answer; its thread is left behind and never asked again
+    no time for it              no answer
+
+Where a member has no answer, the estimate stays what it was: see :mod:`demixing.engine.pipeline`.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.errors import OutputError
+from demixing.schedule.budget import Guard
+from demixing.schedule.timeout import LateError, Run
+from demixing.separator import ANSWERED, Chunking, Separator, wanted_level
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 3
+"""Failures in a row after which a separator is given up for the rest of the song."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Careful:
+    """Wraps one member of a recipe for one song; is itself a separator, of one more stem.
+
+    Attributes:
+        name: of the member, for the log.
+        inner: what separates.
+        guard: keeps the time of the song.
+        turn: index of this member in the guard's order.
+        run: makes a call with a timeout, such as a :class:`~demixing.schedule.timeout.Helper`.
+        watch: is called with True before each call into ``inner``, and with False after it.
+        asked: chunks so far.
+        missing: those of them without an answer.
+        reason: why there was none, the last time.
+    """
+
+    name: str
+    inner: Separator
+    guard: Guard
+    turn: int
+    run: Run
+    watch: Callable[[bool], None] = lambda busy: None
+    asked: int = 0
+    missing: int = 0
+    reason: str = ""
+    _failures: int = 0
+    _most: int | None = None
+    _rungs: int = 0
+    _shorter: int | None = None
+    _logged: set[str] = field(default_factory=set)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """See :class:`demixing.separator.Separator`."""
+        return (*self.inner.stems, ANSWERED)
+
+    @property
+    def sample_rate_hz(self) -> int | None:
+        """See :class:`demixing.separator.Separator`."""
+        return self.inner.sample_rate_hz
+
+    @property
+    def chunking(self) -> Chunking:
+        """See :class:`demixing.separator.Separator`."""
+        return self.inner.chunking
+
+    @property
+    def normalises(self) -> str:
+        """See :mod:`demixing.engine.normalisation`."""
+        return wanted_level(self.inner)
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`demixing.separator.Separator`; never raises, never comes late."""
+        stems = self._nothing(chunks)
+        audible = chunks.flatten(1).any(dim=1).nonzero()[:, 0]
+        stems[:, -1] = 1  # silence is an answer to silence
+        stems[audible, -1] = 0
+        together = self._most or len(chunks)
+        for start in range(0, len(audible), together):
+            some = audible[start : start + together]
+            stems[some] = self._in_time(chunks[some])
+        self.guard.done(self.turn, len(chunks) - len(audible))
+        self.asked += len(chunks)
+        self.missing += int((stems[:, -1, 0, 0] == 0).sum())
+        return stems
+
+    def _in_time(self, chunks: Tensor) -> Tensor:
+        """Ask if there is time, and note how long it took."""
+        spent_s = None
+        stems = self._nothing(chunks)
+        if self._failures < PATIENCE:
+            if self.guard.allows(self.turn, len(chunks)):
+                clock = self.guard.deadline.clock
+                started_s = clock()
+                stems = self._ask(chunks)
+                spent_s = clock() - started_s
+            else:
+                self._log("there is no time for more of it")
+        self.guard.done(self.turn, len(chunks), spent_s)
+        if self._failures >= PATIENCE:
+            self.guard.retire(self.turn)
+        return stems
+
+    def _ask(self, chunks: Tensor) -> Tensor:
+        """Ask for a batch, and again in other ways where memory runs out."""
+        try:
+            timeout_s = self.guard.timeout_s(self.turn, len(chunks))
+            if timeout_s <= 0:
+                raise LateError("no time is left for it")
+            answer = self._call(chunks, timeout_s)
+            self._check(answer, chunks)
+        except LateError as error:
+            self._failures = PATIENCE
+            self._log(str(error))
+            return self._nothing(chunks)
+        except Exception as error:  # anything that a member can do wrong ends here
+            if out_of_memory(error):
+                if len(chunks) > 1:
+                    self._most = len(chunks) // 2
+                    self._log("out of memory, so it is asked for fewer chunks at once")
+                    return torch.cat([self._ask(part) for part in torch.split(chunks, self._most)])
+                if self._climb_down(chunks.shape[-1]):
+                    return self._ask(chunks)
+            self._failures += 1
+            self._log(f"{type(error).__name__}: {error}")
+            return self._nothing(chunks)
+        self._failures = 0
+        return torch.cat([answer, torch.ones_like(answer[:, :1])], dim=1)
+
+    def _call(self, chunks: Tensor, timeout_s: float) -> Tensor:
+        """Call the separator in the helper's thread."""
+        length = self._shorter
+        self.watch(True)
+        try:
+            if length is None:
+                return self.run(lambda: infer(self.inner, chunks), timeout_s)
+            return self.run(lambda: in_shorter_chunks(self.inner, length, chunks), timeout_s)
+        finally:
+            self.watch(False)
+
+    def _climb_down(self, samples: int) -> bool:
+        """Choose the next way of needing less memory than a chunk does; whether there is one."""
+        shorter = [length for length in self.inner.chunking.shorter if length < samples]
+        if self._rungs < len(shorter):
+            self._shorter = shorter[self._rungs]
+            self._log(f"out of memory, so its chunks are cut to {self._shorter} samples")
+        elif self._rungs == len(shorter) and hasattr(self.inner, "to_cpu"):
+            self._shorter = None
+            self.inner.to_cpu()
+            self._log("out of memory, so it goes on without the GPU")
+        else:
+            return False
+        self._rungs += 1
+        return True
+
+    def _check(self, answer: Tensor, chunks: Tensor) -> None:
+        """Raise unless an answer can be used."""
+        expected = (len(chunks), len(self.inner.stems), *chunks.shape[1:])
+        if answer.shape != expected:
+            raise OutputError(f"answered with shape {tuple(answer.shape)}, not {expected}")
+        if not torch.isfinite(answer).all():
+            raise OutputError("answered with a NaN or an infinity")
+
+    def _nothing(self, chunks: Tensor) -> Tensor:
+        """Make the stems of no answer."""
+        return chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:])
+
+    def _log(self, reason: str) -> None:
+        """Say once per song what is wrong, in one line."""
+        line = self.reason = reason.partition("\n")[0]
+        if line not in self._logged:
+            self._logged.add(line)
+            logger.warning("%s: %s", self.name, line)
+
+
+def in_shorter_chunks(separator: Separator, length: int, chunks: Tensor) -> Tensor:
+    """Separate chunks by asking for shorter ones, of a length that the separator accepts too."""
+    cut = dataclasses.replace(separator.chunking.shortened(length), lead=0)  # it is in the chunk
+    overlap = OverlapAdd(separator, groups=len(chunks), chunking=cut)
+    return torch.cat([overlap.push(chunks), overlap.finish()], dim=-1)
+
+
+def infer(separator: Separator, chunks: Tensor) -> Tensor:
+    """Call a separator; inference mode belongs to the thread that calls."""
+    with torch.inference_mode():
+        return separator.separate(chunks)
+
+
+def out_of_memory(error: Any) -> bool:
+    """Whether an error says that memory ran out, on the CPU or on a GPU.
+
+    >>> out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    True
+    >>> out_of_memory(RuntimeError("shape mismatch"))
+    False
+    """
+    words = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

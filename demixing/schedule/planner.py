@@ -1,0 +1,199 @@
+"""What to do with the time that there is: members, their settings and their order.
+
+Every choice of members and settings that fits into the budget and the memory is compared by what
+its blends scored on validation songs; the best is taken, the cheaper of two equals. When time
+runs short, members with more gain per second come first, as far as cascades allow. Those that
+are not planned come last: they use what time is left over.
+
+The plan decides what runs, never in which order answers are added: members always follow one
+another as in the recipe, so that the same members give the same samples, to the last bit.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from demixing.ensemble.setting import Setting
+from demixing.recipes.recipe import Recipe
+from demixing.recipes.worth import Choice, score_db
+from demixing.schedule.budget import Guard
+from demixing.schedule.costs import Cost
+
+MOST = 20_000
+"""Choices that are compared; a recipe with more is planned member by member."""
+
+Chunks = Callable[[int, Setting], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a recipe is applied to one song.
+
+    Attributes:
+        priority: indices of members; each leaves enough time for those before it.
+        planned: those for which there is time.
+        settings: one for each member of the recipe.
+        expected_s: what the planned members are expected to take, without any margin.
+    """
+
+    priority: tuple[int, ...]
+    planned: frozenset[int]
+    settings: tuple[Setting, ...]
+    expected_s: float = 0.0
+
+
+def without_limits(recipe: Recipe, *, best: bool = False) -> Plan:
+    """Plan for songs that have no deadline: all members.
+
+    Args:
+        recipe: what there is to choose from.
+        best: take each member's best setting instead of its first.
+    """
+    everyone = range(len(recipe.members))
+    settings = [
+        max(member.settings, key=lambda one: one.gain_db) if best else member.settings[0]
+        for member in recipe.members
+    ]
+    return Plan(priority=tuple(everyone), planned=frozenset(everyone), settings=tuple(settings))
+
+
+def plan(
+    recipe: Recipe,
+    costs: Sequence[Cost | None],
+    chunks: Chunks,
+    *,
+    budget_s: float,
+    memory_bytes: float = math.inf,
+) -> Plan:
+    """Choose members, settings and who comes first when time runs short.
+
+    Args:
+        recipe: what there is to choose from.
+        costs: of each member; None for one that cannot work at all.
+        chunks: how many chunks of full length a member's work with a setting amounts to.
+        budget_s: seconds for the whole song.
+        memory_bytes: what a member may need beyond its weights.
+    """
+    planner = _Planner(recipe, costs, chunks, budget_s, memory_bytes)
+    settings = planner.best()
+    priority, planned = planner.ordered(settings)
+    first = [member.settings[0] for member in recipe.members]
+    return Plan(
+        priority=priority,
+        planned=planned,
+        settings=tuple(one or cheap for one, cheap in zip(settings, first, strict=True)),
+        expected_s=planner.seconds(settings),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """The arguments of :func:`plan`."""
+
+    recipe: Recipe
+    costs: Sequence[Cost | None]
+    chunks: Chunks
+    budget_s: float
+    memory_bytes: float
+
+    def best(self) -> Choice:
+        """Compare all choices, or where there are too many, add the best member again and again."""
+        options = [self._options(index) for index in range(len(self.recipe.members))]
+        if math.prod(map(len, options)) <= MOST:
+            return self._best_of(itertools.product(*options))
+        choice: Choice = (None,) * len(options)
+        while True:
+            nexts = [
+                (*choice[:index], setting, *choice[index + 1 :])
+                for index, settings in enumerate(options)
+                for setting in settings
+            ]
+            better = self._best_of([choice, *nexts])
+            if better == choice:
+                return choice
+            choice = better
+
+    def _options(self, index: int) -> list[Setting | None]:
+        """What a member may do: nothing, or to work with one of its settings."""
+        cost = self.costs[index]
+        if cost is None or cost.memory_bytes > self.memory_bytes:
+            return [None]
+        return [None, *self.recipe.members[index].settings]
+
+    def _best_of(self, choices: Iterable[Choice]) -> Choice:
+        """Return the best choice that fits; the empty one always does."""
+        nothing: Choice = (None,) * len(self.recipe.members)
+        fitting = (choice for choice in choices if self._fits(choice))
+        return max(
+            fitting,
+            key=lambda choice: (round(score_db(self.recipe, choice), 6), -self.seconds(choice)),
+            default=nothing,
+        )
+
+    def _fits(self, choice: Choice) -> bool:
+        return Guard.MARGIN * self.seconds(choice) <= self.budget_s
+
+    def seconds(self, choice: Choice) -> float:
+        """What a choice is expected to take."""
+        return sum(self._seconds(index, setting) for index, setting in enumerate(choice) if setting)
+
+    def _seconds(self, index: int, setting: Setting) -> float:
+        """What one member is expected to take; nothing if nobody knows."""
+        cost = self.costs[index]
+        if cost is None or math.isnan(cost.chunk_s):
+            return 0.0
+        return cost.chunk_s * self.chunks(index, setting)
+
+    def ordered(self, choice: Choice) -> tuple[tuple[int, ...], frozenset[int]]:
+        """Put members in the order of gain per second; who cannot work costs nothing."""
+        members = self.recipe.members
+        able = [index for index, cost in enumerate(self.costs) if cost is not None]
+        planned = [index for index in able if choice[index]]
+        # Stems that nobody can give must be there for who subtracts them.
+        stand_ins = [index for index in range(len(members)) if index not in able]
+        extras = [index for index in able if not choice[index]]
+        first = tuple(
+            one or member.settings[0] for one, member in zip(choice, members, strict=True)
+        )
+        order = self._by_worth((), planned + stand_ins, first)
+        order = self._by_worth(order, extras, first)
+        return order, frozenset(planned)
+
+    def _by_worth(
+        self, order: tuple[int, ...], waiting: Sequence[int], settings: tuple[Setting, ...]
+    ) -> tuple[int, ...]:
+        """Append members to an order, the most gain per second first."""
+        waiting = list(waiting)
+        while waiting:
+            ready = [index for index in waiting if not self._must_wait(index, waiting)] or waiting
+            gains = [self._gain_per_second(order, index, settings) for index in ready]
+            best = ready[gains.index(max(gains))]
+            order = (*order, best)
+            waiting.remove(best)
+        return order
+
+    def _gain_per_second(
+        self, order: tuple[int, ...], index: int, settings: tuple[Setting, ...]
+    ) -> float:
+        """What a member adds to those before it, for what it costs."""
+        before_db = score_db(self.recipe, self._only(order, settings))
+        gain_db = score_db(self.recipe, self._only((*order, index), settings)) - before_db
+        return gain_db / max(self._seconds(index, settings[index]), 1e-9)
+
+    def _must_wait(self, index: int, waiting: Sequence[int]) -> bool:
+        """Whether a member subtracts a stem that another one has yet to give."""
+        members = self.recipe.members
+        return any(
+            stem in members[other].gives
+            for other in waiting
+            if other != index
+            for stem in members[index].minus
+        )
+
+    def _only(self, indices: Sequence[int], settings: tuple[Setting, ...]) -> Choice:
+        """The choice of some members that can work."""
+        return tuple(
+            setting if index in indices and self.costs[index] is not None else None
+            for index, setting in enumerate(settings)
+        )

@@ -1,0 +1,185 @@
+"""The contract of separators: the chunks that one wants, and what it makes of a batch of them.
+
+A separator does not know songs. It declares the chunks that it wants and maps a batch of them to
+stems; :mod:`demixing.chunks.overlap_add` cuts, cross-fades and joins, so a new separator is short
+and memory does not depend on the length of a song.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
+    from torch import Tensor
+
+
+ANSWERED = "answered"
+"""Name of a stem that says where there is an answer: ones there, otherwise zeros."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunking:
+    """How a separator wants a song to be cut; all lengths in samples at its own rate.
+
+        |context|  fade  |      flat      |  fade  |context|     one chunk
+                         |<------------- hop ------------->|
+
+    Attributes:
+        chunk: length of the pieces that :meth:`Separator.separate` accepts.
+        hop: distance between the starts of two chunks. What is left of a chunk without its
+            context, less the hop, is cross-faded linearly with the next chunk.
+        context: samples at both ends whose result is thrown away, because a network's borders
+            are bad or a filter has not settled there; not at the ends of the song.
+        step: hops that are multiples of it give all chunks one grid of frames.
+        shorter: other lengths of a chunk that are accepted where memory is short, long ones
+            first.
+        every_hop: how a song ends. By default the first chunk that reaches the end is the last;
+            with this a chunk begins at every hop of the song, as with Demucs v2 to v4. What a
+            chunk has beyond the end is silence. Context needs to be padded then.
+        ragged: chunks that reach beyond the end of the song end with it, instead of being filled up
+            with silence, for networks that hear how long a chunk is.
+        padded: context is thrown away at the ends of a song, too: the first chunk begins with
+            silence in place of context, and the last ends with it. So do networks that were
+            always given context, and those of KUIELab.
+        centred: besides, such chunks are moved back by half of what is too long, so that there
+            is song on both sides of what counts. Needs a context of 0.
+        lead: samples of silence before the song, for networks whose first frames begin there.
+        frame_hop: of an STFT with frames of four hops, if a chunk is a row of whole frames and
+            neighbours overlap by three hops. They are then joined as the inverse STFT joins
+            frames, by squared windows, so that the seam is that of one long row of frames.
+    """
+
+    chunk: int
+    hop: int
+    context: int = 0
+    step: int = 1
+    shorter: tuple[int, ...] = ()
+    every_hop: bool = False
+    ragged: bool = False
+    padded: bool = False
+    centred: bool = False
+    lead: int = 0
+    frame_hop: int = 0
+
+    def __post_init__(self) -> None:
+        if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
+            raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
+        if self.frame_hop and self.context:
+            raise ValueError(f"chunks of whole frames have no context, got {self}")
+        if self.every_hop and self.context and not self.padded:
+            raise ValueError(f"chunks with context that begin at every hop are padded, got {self}")
+        if self.centred and (self.context or self.ragged or not self.every_hop):
+            raise ValueError(
+                f"centred chunks begin at every hop, of one length and without context, got {self}"
+            )
+
+    @property
+    def silence(self) -> int:
+        """Samples of silence that a song is given at each end."""
+        return self.context if self.padded else 0
+
+    def count(self, samples: int, offset: int = 0) -> int:
+        """How many chunks a song of ``samples`` is cut into.
+
+        Args:
+            samples: length of the song.
+            offset: all chunks but the first start so many samples earlier.
+
+        >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
+        [1, 1, 2, 3]
+        """
+        samples += self.lead
+        if self.every_hop:
+            return max(-(-(samples + offset) // self.hop), 1)
+        samples += 2 * self.silence
+        if samples <= self.chunk:
+            return 1
+        return 1 + -(-(samples - self.chunk + offset) // self.hop)
+
+    def overlapping(self, overlap: float) -> Chunking:
+        """The same chunks with another overlap, as a part of what is kept of each.
+
+        >>> Chunking(chunk=100, hop=80, context=10, step=8).overlapping(0.5).hop
+        40
+        """
+        hop = (self.chunk - 2 * self.context) * (1 - overlap) // self.step * self.step
+        return dataclasses.replace(self, hop=max(int(hop), self.step))
+
+    def shortened(self, chunk: int) -> Chunking:
+        """Chunks of another length, with less context and an eighth of the rest cross-faded.
+
+        >>> cut = Chunking(chunk=100, hop=80, context=10).shortened(40)
+        >>> cut.chunk, cut.hop, cut.context
+        (40, 28, 4)
+        """
+        context = self.context * chunk // self.chunk // self.step * self.step
+        hop = (chunk - 2 * context) * 7 // 8 // self.step * self.step
+        if self.frame_hop:
+            hop = chunk - 3 * self.frame_hop
+        return dataclasses.replace(self, chunk=chunk, hop=max(hop, 1), context=context, shorter=())
+
+    def fitted(self, samples: int) -> Chunking:
+        """The same chunks, or the shortest ones that are accepted and hold a whole short song.
+
+        Filling a long chunk up with silence costs as much as a chunk of music.
+
+        Args:
+            samples: length of the song.
+
+        >>> cut = Chunking(chunk=100, hop=80, context=10, shorter=(60, 30))
+        >>> [cut.fitted(samples).chunk for samples in (20, 30, 31, 61)]
+        [30, 30, 60, 100]
+        """
+        around = self.lead + 2 * self.silence + 3 * self.frame_hop
+        enough = [length for length in self.shorter if length >= samples + around]
+        return self.shortened(min(enough)) if enough else self
+
+
+class Separator(Protocol):
+    """Turns chunks of a mixture into chunks of stems."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems, in the order of the second axis of :meth:`separate`."""
+
+    @property
+    def sample_rate_hz(self) -> int | None:
+        """The only rate that :meth:`separate` understands; None if it works at any."""
+
+    @property
+    def chunking(self) -> Chunking:
+        """The chunks that :meth:`separate` wants."""
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """Separate a batch of chunks; they need not come from one song.
+
+        Args:
+            chunks: float32 stereo mixtures, ``(batch, 2, chunk)``; shorter at the end of a song
+                if the separator's chunks are ragged. Not modified.
+
+        Returns:
+            ``(batch, stems, 2, chunk)``, float32, as long as ``chunks``.
+        """
+
+
+def wanted_level(separator: Separator) -> str:
+    """How a separator wants songs to be normalised: ``mono``, ``stereo``, or not at all.
+
+    It says so in an attribute ``normalises``; see :mod:`demixing.engine.normalisation`.
+    """
+    return str(getattr(separator, "normalises", ""))
+
+
+def distinct(stems: object) -> tuple[str, ...]:
+    """Return names of stems from a recipe's options as a tuple.
+
+    Raises:
+        ValueError: they are not a list of names, all different.
+    """
+    if not isinstance(stems, list | tuple) or not all(isinstance(stem, str) for stem in stems):
+        raise ValueError(f"stems must be a list of names, got {stems!r}")
+    if not stems or len(set(stems)) < len(stems):
+        raise ValueError(f"stems must be at least one and all different, got {stems!r}")
+    return tuple(stems)

@@ -1,0 +1,56 @@
+"""Ways of separating, one file each: the folder is the registry.
+
+What each of them promises is :class:`demixing.separator.Separator`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, cast
+
+from demixing.errors import ConfigError
+from demixing.plugins import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from demixing.separator import Separator
+
+_registry = Registry(__name__, __path__, "separator")
+names, summary = _registry.names, _registry.summary
+
+
+def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
+    """Import the one module ``name`` and build its separator.
+
+    Args:
+        name: a key from :func:`names`.
+        options: keyword arguments of the module's ``build``, usually from a recipe.
+
+    Raises:
+        ConfigError: no separator has that name, or it refuses an option.
+        CheckpointError: its weights are missing or damaged.
+    """
+    return cast("Separator", _registry.build(name, options))
+
+
+def uses(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Names in the register of the weights that :func:`build` would open.
+
+    A separator that opens weights has a function ``uses`` beside its ``build``, with those of
+    the options that matter. Modules that have none are not imported.
+
+    Raises:
+        ConfigError: no separator has that name, or it refuses an option.
+    """
+    if name in names() and not _registry.has(name, "uses"):
+        return ()
+    given = dict(options or {})
+    _registry.check_options(name, given)
+    function = _registry.module(name).uses
+    known = inspect.signature(function).parameters
+    try:
+        found = function(**{key: value for key, value in given.items() if key in known})
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigError(f"separator {name!r} refuses its options: {error}") from error
+    return tuple(found)

@@ -1,0 +1,187 @@
+"""ByteSep: vocals, accompaniment or both, by a U-Net of 143 layers or by a small one.
+
+A network hears 30 s at a time. Of that, its authors keep the middle half; of the first of a song
+also what is before, of the last what is after. The song is filled up with silence to a multiple
+of 30 s. Each stem has a network, so the two need not sum to the mixture.
+
+Source: Kong, Cao, Liu, Choi, Wang, "Decoupling magnitude and phase estimation with deep ResUNet
+for music source separation", ISMIR 2021; the drivers of the package bytesep 0.1.1.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from demixing import execution
+from demixing.execution import Placed
+from demixing.networks.bytesep import ResUNet143, weights
+from demixing.networks.bytesep_fast import prepared
+from demixing.networks.bytesep_mobilenet import MobileNet
+from demixing.networks.decoupled import Decoupled
+from demixing.separator import Chunking, distinct
+from demixing.weights import checkpoints
+
+SAMPLE_RATE_HZ = 44_100
+SEGMENT_S = 30.0
+"""What a network hears at a time, by its authors."""
+
+VARIANTS = ("subband", "ismir2021", "mobilenet")
+COMPLEMENTS = {"vocals": "accompaniment", "accompaniment": "vocals"}
+
+
+@dataclass(frozen=True, slots=True)
+class ByteSep:
+    """Stems by one network each.
+
+    Attributes:
+        networks: map mixtures ``(batch, 2, samples)`` to ``(batch, 1, 2, samples)``.
+        stems: their names.
+        chunking: see :func:`chunking`.
+        rest: whether the last of the stems is the mixture minus the others, without a network.
+    """
+
+    networks: tuple[Callable[[Tensor], Tensor], ...]
+    stems: tuple[str, ...]
+    chunking: Chunking
+    rest: bool = False
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`demixing.separator.Separator`."""
+        return torch.stack([self._song_part(chunk) for chunk in chunks])
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        for network in self.networks:
+            if isinstance(network, Placed):
+                network.to_cpu()
+
+    def _song_part(self, chunk: Tensor) -> Tensor:
+        """Separate ``(2, chunk)``, a segment and half of the next, into ``(stems, 2, chunk)``.
+
+        The authors' segments begin at every half of one and their number is odd, so that after
+        the first they come in pairs: one chunk has the second of a pair and the first of the
+        next. Where the song ends, which is where only silence follows, there may be one more
+        or one less.
+        """
+        quarter = chunk.shape[-1] // 6
+        parts = [self._segment(chunk, 0, quarter)]
+        if chunk[:, 4 * quarter :].any():
+            middle = self._segment(chunk, 2 * quarter, quarter)
+            parts = [parts[0][..., : 3 * quarter], middle[..., quarter : 3 * quarter]]
+            if chunk[:, 5 * quarter :].any() and not chunk[:, -1].any():
+                parts.append(self._segment(chunk, 4 * quarter, quarter)[..., quarter:])
+            else:  # context, unless the song ends with the very last sample
+                parts.append(middle[..., 3 * quarter :])
+        whole = torch.cat(parts, dim=-1)[..., : chunk.shape[-1]]
+        return F.pad(whole, (0, chunk.shape[-1] - whole.shape[-1]))
+
+    def _segment(self, chunk: Tensor, start: int, quarter: int) -> Tensor:
+        """Separate the four quarters from ``start`` on, ``(stems, 2, 4 * quarter)``."""
+        segment = chunk[:, start : start + 4 * quarter]
+        segment = F.pad(segment, (0, 4 * quarter - segment.shape[-1]))
+        stems = [network(segment[None])[0, 0] for network in self.networks]
+        if self.rest:
+            stems.append(segment - torch.stack(stems).sum(dim=0))
+        return torch.stack(stems)
+
+
+def chunking(segment_s: float) -> Chunking:
+    """Chunks that have all that is kept of the segments which begin in them.
+
+    Raises:
+        ValueError: the segments are too short for the networks' spectra.
+    """
+    if segment_s < 1:
+        raise ValueError(f"expected chunk_s of at least 1 second, got {segment_s}")
+    quarter = round(segment_s * SAMPLE_RATE_HZ / 4)
+    return Chunking(
+        chunk=6 * quarter,
+        hop=4 * quarter,
+        context=quarter,
+        shorter=(3 * quarter // 6 * 6, 6 * quarter // 4 // 6 * 6),
+    )
+
+
+def uses(
+    variant: str = "subband",
+    stem: str | Sequence[str] = "vocals",
+    *,
+    checkpoint: str | Sequence[str] | None = None,
+) -> list[str]:
+    """Names of the files in the register; arguments are those of :func:`build`."""
+    if checkpoint is not None:
+        return [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
+    return [f"bytesep_{variant}_{name}" for name in ([stem] if isinstance(stem, str) else stem)]
+
+
+def build(
+    variant: str = "subband",
+    stem: str | Sequence[str] = "vocals",
+    *,
+    checkpoint: str | Sequence[str] | None = None,
+    rest: bool = False,
+    chunk_s: float = SEGMENT_S,
+    precision: str = "fp32",
+) -> ByteSep:
+    """Load one network for each stem from files that a user has put in place.
+
+    Args:
+        variant: "subband", "ismir2021" or "mobilenet".
+        stem: "vocals", "accompaniment", or a list of both.
+        checkpoint: names in the register of weights for the stems, if not the authors'.
+        rest: with one stem, also give the other one as the mixture minus it.
+        chunk_s: seconds that a network hears at a time; half of it is kept.
+        precision: of the networks, see :mod:`demixing.execution`.
+
+    Raises:
+        CheckpointError: a file is missing, altered, or of another network.
+        ConfigError: there is no such precision.
+        ValueError: an option is not as it should be.
+    """
+    names = uses(variant, stem, checkpoint=checkpoint)
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+    stems = distinct([stem] if isinstance(stem, str) else stem)
+    if not set(stems) <= COMPLEMENTS.keys():
+        raise ValueError(f"stem must be of {', '.join(COMPLEMENTS)}, got {stem!r}")
+    if rest and len(stems) > 1:
+        raise ValueError(f"rest needs a single stem, got {stem!r}")
+    if len(names) != len(stems):
+        raise ValueError(f"expected one checkpoint for each of {list(stems)}, got {checkpoint!r}")
+    cut = chunking(chunk_s)
+    networks = tuple(_placed(variant, name, precision) for name in names)
+    if rest:
+        stems = (*stems, COMPLEMENTS[stems[0]])
+    return ByteSep(networks, stems, cut, rest)
+
+
+def network(variant: str, state: Mapping[str, Tensor], name: str) -> Decoupled:
+    """Make the network of a checkpoint.
+
+    Args:
+        variant: of :data:`VARIANTS`.
+        state: a state dict as the authors' code saves it.
+        name: of the weights, for messages.
+
+    Raises:
+        CheckpointError: the weights are of another network.
+    """
+    with torch.device("meta"):  # not to draw 100 million numbers that are overwritten
+        empty = MobileNet() if variant == "mobilenet" else ResUNet143(variant=variant)
+    filled = empty.to_empty(device="cpu")
+    for module in filled.modules():  # absent in some files, and of no use here
+        if isinstance(module, torch.nn.BatchNorm2d) and module.num_batches_tracked is not None:
+            module.num_batches_tracked.zero_()
+    checkpoints.fill(filled, weights(state), name)
+    return filled
+
+
+def _placed(variant: str, name: str, precision: str) -> Placed:
+    """Load one network and make it ready."""
+    entry = checkpoints.find(name)
+    how = execution.choose(precision, change_db=entry.bf16_change_db)
+    return how.prepare(network(variant, checkpoints.load(entry), name), prepared)

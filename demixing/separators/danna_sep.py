@@ -1,0 +1,252 @@
+"""Danna-Sep (2021): drums, bass, other and vocals by three networks, blended.
+
+An X-UMX and a U-Net estimate magnitudes, which a Wiener filter makes consistent; a split Demucs
+estimates waveforms. The blend has one weight for each network and stem.
+
+The authors separate a song as a whole, but for the U-Net, which they give a minute at a time. Here
+all three get chunks that begin with its minutes and are 11 s longer, context and a cross-fade, so
+that memory does not depend on the length of a song. What fits in one chunk is separated as they
+do; in a longer song the recurrent layers, the level of Demucs and the directions of the Wiener
+filter are those of a chunk, see docs/decisions/007-demucs-v2-and-danna.md. With a longer
+``chunk_s`` they are theirs.
+
+Source: Yu, Cheng, "Danna-Sep: unite to separate them all", arXiv:2112.03752;
+github.com/yoyololicon/danna-sep.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from demixing import execution
+from demixing.execution import Placed
+from demixing.networks import d3_fast, d3_unet, demucs_split, xumx
+from demixing.networks.stft import istft, stft
+from demixing.networks.wiener import wiener
+from demixing.plugins import did_you_mean
+from demixing.separator import Chunking
+from demixing.weights import checkpoints
+
+Network = Callable[[Tensor], Tensor]
+
+SAMPLE_RATE_HZ = 44_100
+STEMS = ("drums", "bass", "other", "vocals")
+FRAME = 4096
+FRAME_HOP = 1024
+UNET_FRAMES = 2584
+"""One minute, which the U-Net gets at a time."""
+
+TAIL = 1024
+"""Silence after a song, so that its last frame is heard as a whole."""
+
+LEAD = SAMPLE_RATE_HZ // 2
+"""Silence in front of what Demucs hears: the largest of the authors' shifts, which are off."""
+
+LIMIT = 0.99
+"""Of what Demucs says."""
+
+EPSILON = 2.0**-52
+"""Of the Wiener filter: the resolution of double precision, as in norbert."""
+
+CONTEXT, FADE = 215, 43
+"""Frames of a chunk that are thrown away at both ends, and cross-faded: 5 s and 1 s."""
+
+FULL = {
+    "unet": (0.2, 0.17, 0.5, 0.4),
+    "demucs": (0.6, 0.73, 0.5, 0.4),
+    "xumx": (0.2, 0.1, 0.0, 0.2),
+}
+FAST = {"unet": (0.4, 0.27, 0.5, 0.6), "demucs": (0.6, 0.73, 0.5, 0.4)}
+"""Weights of the stems by network, in the authors' order."""
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[..., nn.Module], bool]] = {
+    "unet": (d3_unet.D3UNet, d3_fast.prepared, True),
+    "demucs": (demucs_split.DemucsSplit, demucs_split.prepared, False),
+    "xumx": (xumx.XUMX, xumx.prepared, False),
+}
+"""How each is made, made ready, and whether it wants tensors of its own precision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DannaSep:
+    """Networks and their weights in the blend.
+
+    Attributes:
+        networks: by name; ``demucs`` maps waveforms to those of the stems, the others
+            magnitudes to masks.
+        weights: of each network, one for each stem.
+        chunking: of songs.
+        unet_frames: that the U-Net gets at a time.
+    """
+
+    networks: Mapping[str, Network]
+    weights: Mapping[str, Sequence[float]]
+    chunking: Chunking
+    unet_frames: int = UNET_FRAMES
+    stems: tuple[str, ...] = STEMS
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`demixing.separator.Separator`."""
+        # Not as a batch: on a CPU recurrent layers are slower with one.
+        return torch.stack([self._stems(chunk) for chunk in chunks])
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        for network in self.networks.values():
+            if isinstance(network, Placed):
+                network.to_cpu()
+
+    def _stems(self, chunk: Tensor) -> Tensor:
+        """Separate audio of any length, ``(2, samples)`` to ``(4, 2, samples)``."""
+        samples = chunk.shape[-1]
+        # The first frame is mirrored at the first sample, and needs enough of them.
+        audio = F.pad(chunk, (0, max(FRAME - samples, 0) + TAIL))
+        stems = chunk.new_zeros(len(self.stems), *chunk.shape)
+        for name, weights in self.weights.items():
+            answer = self._by_waveform(audio) if name == "demucs" else self._by_mask(audio, name)
+            scale = chunk.new_tensor(weights)[:, None, None]
+            stems += answer[..., :samples].mul_(scale)
+        return stems
+
+    def _by_waveform(self, audio: Tensor) -> Tensor:
+        """Stems of ``(2, samples)`` by Demucs, silent where it falls short of the end."""
+        answer = self.networks["demucs"](F.pad(audio, (LEAD, 0))[None])[0, ..., LEAD:]
+        missing = audio.shape[-1] - answer.shape[-1]
+        return F.pad(answer.clamp_(-LIMIT, LIMIT), (0, missing))
+
+    def _by_mask(self, audio: Tensor, name: str) -> Tensor:
+        """Stems of ``(2, samples)`` by a network that estimates masks, and the Wiener filter."""
+        spectrum = stft(audio, FRAME, FRAME_HOP, pad_mode="reflect")
+        magnitudes = spectrum.abs()
+        frames = self.unet_frames if name == "unet" else magnitudes.shape[-1]
+        parts = [
+            self._mask(part, name).mul_(part) for part in torch.split(magnitudes, frames, dim=-1)
+        ]
+        estimates = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        del magnitudes, parts
+        answer = wiener(estimates, spectrum, epsilon=EPSILON)
+        del estimates, spectrum
+        stems = [istft(stem, FRAME, FRAME_HOP, audio.shape[-1]) for stem in answer]
+        return torch.stack(stems)
+
+    def _mask(self, magnitudes: Tensor, name: str) -> Tensor:
+        """Masks of all stems of ``(2, bins, frames)``."""
+        # The U-Net halves frames six times, and needs some to halve.
+        missing = d3_unet.SHORTEST - magnitudes.shape[-1]
+        if missing <= 0 or name != "unet":
+            return self.networks[name](magnitudes[None])[0]
+        return self.networks[name](F.pad(magnitudes, (0, missing))[None])[0, ..., :-missing]
+
+
+def chunking(chunk_s: float) -> Chunking:
+    """Chunks that begin where the authors' blocks of the U-Net do, if they are a minute or more.
+
+    That matters: what the U-Net says depends on which frames it halves together.
+
+    Args:
+        chunk_s: between the beginnings of two chunks, which are 11 s longer; from a minute on
+            it is rounded up to whole minutes.
+
+    Raises:
+        ValueError: it is shorter than two cross-fades.
+    """
+    hop = int(chunk_s * SAMPLE_RATE_HZ) // FRAME_HOP
+    if hop < 2 * FADE:
+        raise ValueError(f"need chunk_s >= 2, got {chunk_s}")
+    if hop >= UNET_FRAMES - 1:
+        hop = -(-hop // UNET_FRAMES) * UNET_FRAMES
+    frames = hop + 2 * CONTEXT + FADE
+    return Chunking(
+        chunk=frames * FRAME_HOP,
+        hop=hop * FRAME_HOP,
+        context=CONTEXT * FRAME_HOP,
+        step=d3_unet.SHORTEST * FRAME_HOP,
+        ragged=True,
+        shorter=tuple(frames // part * FRAME_HOP for part in (2, 4) if frames // part > 600),
+    )
+
+
+def blend(*, fast: bool = False, only: str = "") -> dict[str, Sequence[float]]:
+    """Which networks are asked, and their weights.
+
+    Args:
+        fast: without X-UMX.
+        only: the one network that is asked, if any.
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    if only:
+        if only not in FULL:
+            raise ValueError(f"no network {only!r}{did_you_mean(only, list(FULL))}")
+        return {only: (1.0,) * len(STEMS)}
+    return dict(FAST if fast else FULL)
+
+
+def adapt(
+    networks: Mapping[str, nn.Module],
+    *,
+    fast: bool = False,
+    only: str = "",
+    chunk_s: float = 60.0,
+    precision: str = "fp32",
+) -> DannaSep:
+    """Make a separator of networks that have their weights.
+
+    Args:
+        networks: those of :func:`blend`, by name.
+        fast: without X-UMX.
+        only: the one network that is asked, if any.
+        chunk_s: see :func:`chunking`.
+        precision: of the networks, see :mod:`demixing.execution`.
+
+    Raises:
+        ConfigError: there is no such precision.
+        ValueError: there is no such network, or ``chunk_s`` is too short.
+    """
+    weights, cut = blend(fast=fast, only=only), chunking(chunk_s)
+    how = execution.choose(precision)
+    ready = {
+        name: how.prepare(networks[name], NETWORKS[name][1], cast=NETWORKS[name][2])
+        for name in weights
+    }
+    return DannaSep(networks=ready, weights=weights, chunking=cut)
+
+
+def uses(*, fast: bool = False, only: str = "") -> list[str]:
+    """Names of the files in the register; arguments are those of :func:`build`."""
+    return [f"danna_{name}" for name in blend(fast=fast, only=only)]
+
+
+def build(
+    *,
+    fast: bool = False,
+    only: str = "",
+    chunk_s: float = 60.0,
+    precision: str = "fp32",
+) -> DannaSep:
+    """Load the networks from files that a user has put in place.
+
+    Args:
+        fast: without X-UMX, as with the authors' ``--fast``.
+        only: "unet", "demucs" or "xumx" to ask this network alone.
+        chunk_s: see :func:`chunking`. Songs that are shorter are separated exactly as the
+            authors do.
+        precision: of the networks, see :mod:`demixing.execution`.
+
+    Raises:
+        CheckpointError: a file is missing, altered, or of another network.
+        ConfigError: there is no such precision.
+        ValueError: there is no such network, or ``chunk_s`` is too short.
+    """
+    networks = {}
+    for name in blend(fast=fast, only=only):
+        entry = checkpoints.find(f"danna_{name}")
+        with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
+            networks[name] = NETWORKS[name][0]()
+        checkpoints.fill(networks[name], checkpoints.load(entry), entry.name)
+    return adapt(networks, fast=fast, only=only, chunk_s=chunk_s, precision=precision)

@@ -1,0 +1,1 @@
+"""What Demucs v3 and v4 share."""

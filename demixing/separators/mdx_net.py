@@ -1,0 +1,196 @@
+"""KUIELab's MDX-Net: one stem by a network on the complex spectrogram.
+
+The four networks have frames, and so chunks, of four different lengths, and what a network says
+depends on where a chunk begins. So each stem is a member of a recipe for itself. Leaderboard A's
+mixer, which makes each channel of each stem of all estimates and of the mixture, is linear: with
+it a member gives what its estimate contributes to every stem, and the sum of four such members is
+what the mixer gives. The recipes mdx_net_a and mdx_net_b show both.
+
+Chunks do not overlap; half a frame of context at both ends is thrown away, at the ends of the song
+too. The frames next to a border see the chunk mirrored there.
+
+Source: Kim, Choi, Chung, Lee, Jung, "KUIELab-MDX-Net: a two-stream neural network for music
+demixing", MDX workshop 2021.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from onnxruntime import InferenceSession
+from torch import Tensor
+from torch.nn import functional as F
+
+from demixing.errors import CheckpointError, ConfigError
+from demixing.networks.stft import istft, stft
+from demixing.networks.tfc_tdf import CHANNELS, as_channels, as_spectrum
+from demixing.plugins import did_you_mean
+from demixing.separator import Chunking
+from demixing.weights import checkpoints
+
+STEMS = ("bass", "drums", "other", "vocals")
+"""In the order of the mixer."""
+
+FRAME_BINS = {"bass": 8, "drums": 2, "other": 4, "vocals": 3}
+"""Length of a frame over the bins that the network hears, which are the lowest ones."""
+
+FRAME_HOP = 1024
+
+
+class Share(NamedTuple):
+    """What the mixer makes of one estimate.
+
+    Attributes:
+        estimate: for each stem and channel, the weights of the estimate's channels,
+            ``(stems, 2, 2)``.
+        mixture: the same of the mixture's channels. It counts only once, with the estimate of
+            the very stem.
+    """
+
+    estimate: Tensor
+    mixture: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MDXNet:
+    """One network at 44.1 kHz.
+
+    Attributes:
+        session: the network, spectrograms ``(batch, 4, bins, frames)`` to the stem's.
+        stems: the stem; with a mixer, all of them.
+        frame: length of the STFT's window in samples.
+        frame_hop: distance of two frames in samples.
+        chunking: as many samples as the network has frames for.
+        share: of the estimate in each stem; None: the estimate is the answer.
+        denoise: also ask for the mixture upside down, and take the mean: what the network makes
+            of silence cancels out, at twice the work.
+    """
+
+    session: InferenceSession
+    stems: tuple[str, ...]
+    frame: int
+    frame_hop: int
+    chunking: Chunking
+    share: Share | None = None
+    denoise: bool = False
+    sample_rate_hz: int = 44_100
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`demixing.separator.Separator`."""
+        _, _, bins, _ = self.session.get_inputs()[0].shape
+        heard = stft(chunks, self.frame, self.frame_hop, pad_mode="reflect")[..., :bins, :]
+        answer = self._run(as_channels(heard))
+        if self.denoise:
+            answer = (answer - self._run(-as_channels(heard))) / 2
+        unheard = self.frame // 2 + 1 - bins
+        spectrum = F.pad(as_spectrum(answer), (0, 0, 0, unheard))
+        estimate = istft(spectrum, self.frame, self.frame_hop, chunks.shape[-1])
+        if self.share is None:
+            return estimate[:, None]
+        shared = torch.einsum("scd,bdt->bsct", self.share.estimate, estimate)
+        return shared + torch.einsum("scd,bdt->bsct", self.share.mixture, chunks)
+
+    def _run(self, channels: Tensor) -> Tensor:
+        """Ask the network."""
+        name = self.session.get_inputs()[0].name
+        return torch.from_numpy(self.session.run(None, {name: channels.numpy()})[0])
+
+
+def build(
+    stem: str = "vocals",
+    leaderboard: str = "a",
+    mixer: str | None = None,
+    *,
+    denoise: bool = False,
+) -> MDXNet:
+    """Load the network of one stem.
+
+    Args:
+        stem: bass, drums, other or vocals.
+        leaderboard: "a" (trained on MUSDB18-HQ without its test songs) or "b" (with them).
+        mixer: name of the mixer's weights in the register, mdx_net_mixer for leaderboard A; then
+            the answer is this stem's part of all four. None: no mixer.
+        denoise: see :class:`MDXNet`.
+
+    Raises:
+        CheckpointError: a file is missing, altered or of another network.
+        ConfigError: there is no such stem or leaderboard.
+    """
+    for what, value, known in (
+        ("stem", stem, STEMS),
+        ("leaderboard", leaderboard, ("a", "b")),
+    ):
+        if value not in known:
+            raise ConfigError(f"MDX-Net has no {what} {value!r}{did_you_mean(value, list(known))}")
+    session = checkpoints.session(checkpoints.find(f"mdx_net_{leaderboard}_{stem}"))
+    share = None
+    if mixer is not None:
+        share = shared(stem, checkpoints.load(checkpoints.find(mixer)))
+    return adapt(session, stem, share=share, denoise=denoise)
+
+
+def uses(stem: str = "vocals", leaderboard: str = "a", mixer: str | None = None) -> list[str]:
+    """Names of the files in the register; arguments are those of :func:`build`."""
+    return [f"mdx_net_{leaderboard}_{stem}", *([mixer] if mixer is not None else [])]
+
+
+def adapt(
+    session: InferenceSession,
+    stem: str,
+    *,
+    frame_hop: int = FRAME_HOP,
+    share: Share | None = None,
+    denoise: bool = False,
+) -> MDXNet:
+    """Make a separator of an open network; its file says how long the chunks are.
+
+    Raises:
+        CheckpointError: the network is not one of MDX-Net's.
+    """
+    shape = session.get_inputs()[0].shape
+    sizes = shape[1:] if len(shape) == 4 else []
+    if not sizes or sizes[0] != CHANNELS or not all(isinstance(size, int) for size in sizes):
+        raise CheckpointError(
+            f"expected a network of MDX-Net that hears (batch, {CHANNELS}, bins, frames), "
+            f"got one that hears {shape}"
+        )
+    _, bins, frames = sizes
+    frame, chunk = FRAME_BINS[stem] * bins, (frames - 1) * frame_hop
+    if chunk <= frame:
+        raise CheckpointError(
+            f"expected a network that hears more than a frame of {frame} samples at once, "
+            f"got one for {frames} frames of {frame_hop} samples"
+        )
+    return MDXNet(
+        session=session,
+        stems=(stem,) if share is None else STEMS,
+        frame=frame,
+        frame_hop=frame_hop,
+        chunking=Chunking(chunk=chunk, hop=chunk - frame, context=frame // 2, padded=True),
+        share=share,
+        denoise=denoise,
+    )
+
+
+def shared(stem: str, state: dict[str, Tensor]) -> Share:
+    """Take from the mixer's weights what concerns one estimate.
+
+    Args:
+        stem: of the estimate.
+        state: of the mixer: ``linear.weight``, from two channels of four estimates and the
+            mixture to two channels of four stems.
+
+    Raises:
+        CheckpointError: these are not the weights of a mixer.
+    """
+    rows, columns = 2 * len(STEMS), 2 * len(STEMS) + 2
+    weight = state.get("linear.weight", torch.empty(0))
+    if len(state) != 1 or weight.shape != (rows, columns):
+        raise CheckpointError(
+            f"expected a mixer's linear.weight of {rows} by {columns}, got {', '.join(state)}"
+        )
+    index = STEMS.index(stem)
+    cells = weight.float().reshape(len(STEMS), 2, len(STEMS) + 1, 2)
+    mixture = torch.zeros(len(STEMS), 2, 2)
+    mixture[index] = cells[index, :, -1]
+    return Share(estimate=cells[:, :, index].contiguous(), mixture=mixture)

@@ -1,0 +1,189 @@
+"""Open-Unmix: vocals, drums, bass and the rest by recurrent networks and a Wiener filter.
+
+The authors give a whole song to the networks. Here they get more than a minute at a time, with
+context and a cross-fade, so that memory does not depend on the length of a song; what is shorter
+is separated as they do. The Wiener filter works on 300 frames at a time, which begin where theirs
+do.
+
+Source: Stoter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix - a reference implementation for music
+source separation", JOSS 4(41), 2019; the drivers of the package openunmix 1.3.0.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from demixing import execution
+from demixing.errors import CheckpointError
+from demixing.execution import Placed
+from demixing.networks.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
+from demixing.networks.wiener import wiener
+from demixing.separator import Chunking, distinct
+from demixing.weights import checkpoints
+
+SAMPLE_RATE_HZ = 44_100
+WIENER_FRAMES = 300
+"""Over which the stems' directions do not change, by the authors."""
+
+FADED_FRAMES = 100
+"""Frames over which chunks are cross-faded. At both ends, a block of the Wiener filter is thrown
+away: one that has frames without context estimates its directions from them, too."""
+
+MODELS = ("umx", "umxhq", "umxl")
+TARGETS = ("vocals", "drums", "bass", "other")
+RESIDUAL = "residual"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUnmixes:
+    """Stems by one network each, and one Wiener filter for all of them.
+
+    Attributes:
+        networks: map magnitudes ``(batch, 2, bins, frames)`` to those of a stem.
+        stems: their names, and :data:`RESIDUAL` if there is one more.
+        chunking: see :func:`chunking`.
+        iterations: of the Wiener filter.
+        softmask: see :func:`demixing.networks.wiener.wiener`.
+        wiener_frames: that are filtered together.
+    """
+
+    networks: tuple[Callable[[Tensor], Tensor], ...]
+    stems: tuple[str, ...]
+    chunking: Chunking
+    iterations: int = 1
+    softmask: bool = False
+    wiener_frames: int = WIENER_FRAMES
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`demixing.separator.Separator`."""
+        # Not as a batch: on a CPU recurrent networks are slower with one.
+        return torch.stack([self._stems(chunk) for chunk in chunks])
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        for network in self.networks:
+            if isinstance(network, Placed):
+                network.to_cpu()
+
+    def _stems(self, chunk: Tensor) -> Tensor:
+        """Separate audio of any length, ``(2, samples)`` to ``(stems, 2, samples)``."""
+        samples = chunk.shape[-1]
+        # The spectrum's first frame is mirrored at the first sample, and needs enough of them.
+        audio = F.pad(chunk, (0, max(FRAME - samples, 0)))
+        window = torch.hann_window(FRAME)
+        spectrum = torch.stft(
+            audio, FRAME, FRAME_HOP, window=window, pad_mode="reflect", return_complex=True
+        )
+        magnitude = spectrum.abs()
+        # Frames before bins, as the networks leave them and the inverse wants them.
+        stems = spectrum.new_empty(len(self.stems), 2, spectrum.shape[-1], BINS).transpose(2, 3)
+        magnitudes = [network(magnitude[None])[0] for network in self.networks]
+        for start in range(0, spectrum.shape[-1], self.wiener_frames):
+            frames = slice(start, start + self.wiener_frames)
+            stems[..., frames] = wiener(
+                torch.stack([one[..., frames] for one in magnitudes]),
+                spectrum[..., frames],
+                self.iterations,
+                softmask=self.softmask,
+                residual=len(self.stems) > len(self.networks),
+            )
+        del magnitudes, magnitude, spectrum
+        return torch.stack(
+            [torch.istft(stem, FRAME, FRAME_HOP, window=window, length=samples) for stem in stems]
+        )
+
+
+def chunking(chunk_s: float) -> Chunking:
+    """Chunks that begin where a block of the Wiener filter does.
+
+    Args:
+        chunk_s: their length in seconds, at least; it is rounded up.
+
+    Raises:
+        ValueError: they are too short to have anything between their ends.
+    """
+    block, fade = WIENER_FRAMES * FRAME_HOP, FADED_FRAMES * FRAME_HOP
+    blocks = -int((fade - chunk_s * SAMPLE_RATE_HZ) // block)
+    if blocks < 3:
+        least_s = (2 * block + fade) / SAMPLE_RATE_HZ
+        raise ValueError(f"expected chunk_s above {least_s:.2f}, got {chunk_s}")
+    return Chunking(
+        chunk=blocks * block + fade,
+        hop=(blocks - 2) * block,
+        context=block,
+        step=block,
+        ragged=True,
+        shorter=tuple(blocks // parts * block for parts in (2, 4) if blocks // parts >= 2),
+    )
+
+
+def uses(model: str = "umxl", targets: Sequence[str] = TARGETS) -> list[str]:
+    """Names of the files in the register; arguments are those of :func:`build`."""
+    return [f"{model}_{target}" for target in targets]
+
+
+def build(
+    model: str = "umxl",
+    targets: Sequence[str] = TARGETS,
+    *,
+    niter: int = 1,
+    softmask: bool = False,
+    residual: bool = False,
+    chunk_s: float = 70.0,
+    precision: str = "fp32",
+) -> OpenUnmixes:
+    """Load one network for each target from files that a user has put in place.
+
+    Args:
+        model: "umx", "umxhq" or "umxl".
+        targets: which stems.
+        niter: iterations of the Wiener filter.
+        softmask: see :func:`demixing.networks.wiener.wiener`.
+        residual: whether what the targets leave of the mixture becomes a stem "residual".
+        chunk_s: seconds that the networks hear at a time, at least.
+        precision: of the networks, see :mod:`demixing.execution`.
+
+    Raises:
+        CheckpointError: a file is missing, altered, or of another network.
+        ConfigError: there is no such precision.
+        ValueError: an option is not as it should be.
+    """
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
+    stems = distinct(targets)
+    if not set(stems) <= set(TARGETS):
+        raise ValueError(f"targets must be of {', '.join(TARGETS)}, got {targets!r}")
+    if niter < 0:
+        raise ValueError(f"niter must not be negative, got {niter}")
+    if niter and len(stems) + residual < 2:
+        raise ValueError("one target needs niter = 0 or residual = true: the filter compares stems")
+    cut = chunking(chunk_s)
+    networks = tuple(_placed(f"{model}_{target}", precision) for target in stems)
+    if residual:
+        stems = (*stems, RESIDUAL)
+    return OpenUnmixes(networks, stems, cut, niter, softmask)
+
+
+def network(state: Mapping[str, Tensor], name: str) -> OpenUnmix:
+    """Make the network of a checkpoint; its width is that of the weights.
+
+    Raises:
+        CheckpointError: the weights are of another network.
+    """
+    if "fc1.weight" not in state or state["fc1.weight"].dim() != 2:
+        raise CheckpointError(f"the weights {name!r} are not of Open-Unmix: there is no fc1.weight")
+    with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
+        made = OpenUnmix(hidden=len(state["fc1.weight"]))
+    checkpoints.fill(made, weights(made, state), name)
+    return made
+
+
+def _placed(name: str, precision: str) -> Placed:
+    """Load one network and make it ready."""
+    entry = checkpoints.find(name)
+    how = execution.choose(precision, change_db=entry.bf16_change_db)
+    return how.prepare(network(checkpoints.load(entry), name), prepared)

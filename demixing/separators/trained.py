@@ -1,0 +1,98 @@
+"""Any network that was trained here: its file says which it is, and which stems it gives.
+
+``python -m training export`` writes such files with their entries in the register of weights;
+those that come with the package lie in models/weights. A network of ``demixing/networks/trainable``
+maps a stereo mixture to waveforms of its stems, and says how songs are to be cut for it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from demixing import execution
+from demixing.errors import CheckpointError
+from demixing.execution import Placed
+from demixing.networks import trainable
+from demixing.networks.chunk_geometry import Chunked
+from demixing.separator import Chunking
+from demixing.weights import checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The stems of one network.
+
+    Attributes:
+        network: ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
+        stems: names of its answers.
+        sample_rate_hz: that it was trained at.
+        chunking: as the network says.
+    """
+
+    network: Callable[[Tensor], Tensor]
+    stems: tuple[str, ...]
+    sample_rate_hz: int
+    chunking: Chunking
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`demixing.separator.Separator`."""
+        return self.network(chunks)
+
+    def to_cpu(self) -> None:
+        """Leave the GPU, whose memory is too small."""
+        if isinstance(self.network, Placed):
+            self.network.to_cpu()
+
+
+def of_network(network: Chunked, stems: Sequence[str]) -> Trained:
+    """Make a separator of a network as it is, which training does to score it."""
+    return Trained(network, tuple(stems), network.sample_rate_hz, chunking(network))
+
+
+def chunking(network: Chunked) -> Chunking:
+    """How a network wants songs to be cut."""
+    return Chunking(
+        chunk=network.chunk,
+        hop=network.hop,
+        context=network.context,
+        step=network.step,
+        shorter=network.shorter,
+    )
+
+
+def uses(weights: str) -> list[str]:
+    """Names of the files in the register."""
+    return [weights]
+
+
+def build(weights: str, precision: str = "fp32") -> Trained:
+    """Load a network.
+
+    Args:
+        weights: name in the register of weights.
+        precision: of its products, see :mod:`demixing.execution`.
+
+    Raises:
+        CheckpointError: the file is missing, altered, or of a network that is not known here.
+        ConfigError: there is no such precision.
+    """
+    entry = checkpoints.find(weights)
+    contents = checkpoints.contents(entry)
+    options = dict(contents.arguments)
+    stems = tuple(options.pop("stems", ()))
+    if list(stems) != list(entry.stems):
+        raise CheckpointError(
+            f"expected the weights {weights!r} to give {', '.join(entry.stems)}, "
+            f"got {', '.join(map(str, stems)) or 'none'}"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
+            network = trainable.build(contents.network, stems, options)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"the weights {weights!r} make no network: {error}") from error
+    checkpoints.fill(network, contents.state, weights)
+    how = execution.choose(precision, change_db=entry.bf16_change_db)
+    placed = how.prepare(network, trainable.prepared)
+    return Trained(placed, stems, network.sample_rate_hz, chunking(network))

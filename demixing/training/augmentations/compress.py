@@ -1,0 +1,107 @@
+"""Each stem through a compressor: loud parts are turned down, so what was soft comes forward.
+
+Most of what is released was compressed, and most of what is rendered was not.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.signal import lfilter
+from torch import Tensor
+
+from demixing.training.stemwise import check_probability, check_range, each, for_some
+
+STEP_S = 0.005
+"""The level is measured, and the gain set, this often; between, the gain goes straight."""
+QUIET = 1e-10
+"""Power of what is too soft to be told from silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is drawn for a stem.
+
+    Attributes:
+        threshold_db: level, relative to the mean power of the stem, from which it is turned down.
+        ratio: dB of level for a dB of what comes out, above the threshold.
+        release_s: time in which the gain comes back by two thirds.
+        rate_hz: sample rate of the stem.
+    """
+
+    threshold_db: float
+    ratio: float
+    release_s: float
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compress:
+    """Reduce the dynamics of every stem; its power stays what it was.
+
+    Attributes:
+        low_db: lowest threshold, relative to the mean power.
+        high_db: highest.
+        most_ratio: largest ratio; all from 1 are drawn, each octave equally likely.
+        low_s: shortest release.
+        high_s: longest.
+        probability: of acting on a stem.
+    """
+
+    low_db: float = -12.0
+    high_db: float = 6.0
+    most_ratio: float = 6.0
+    low_s: float = 0.03
+    high_s: float = 0.4
+    probability: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_range(self.low_db, self.high_db, "_db", -60, 40)
+        check_range(self.low_s, self.high_s, "_s", 0.001, 10)
+        check_probability(self.probability)
+        if not 1 <= self.most_ratio <= 100:
+            raise ValueError(f"need 1 <= most_ratio <= 100, got {self.most_ratio}")
+
+    def draw(
+        self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
+    ) -> tuple[Setting | None, ...]:
+        """Choose how each stem's compressor is set."""
+        return for_some(
+            rng,
+            stems,
+            self.probability,
+            lambda: Setting(
+                threshold_db=rng.uniform(self.low_db, self.high_db),
+                ratio=float(self.most_ratio ** rng.random()),
+                release_s=rng.uniform(self.low_s, self.high_s),
+                rate_hz=rate_hz,
+            ),
+        )
+
+    def apply(self, stems: Tensor, drawn: tuple[Setting | None, ...]) -> Tensor:
+        """See :class:`demixing.training.augmentations.Augmentation`."""
+        return each(stems, drawn, _compressed)
+
+
+def _compressed(stem: Tensor, setting: Setting) -> Tensor:
+    """Compress one stem, ``(2, samples)``; both channels alike, so the image stays."""
+    samples = stem.shape[-1]
+    step = max(int(STEP_S * setting.rate_hz), 1)
+    power = stem.square().mean(dim=0)
+    blocks = -(-samples // step)
+    levels = torch.nn.functional.pad(power, (0, blocks * step - samples)).view(blocks, step)
+    mean = float(power.mean())
+    level_db = 10 * np.log10(levels.mean(dim=1).numpy() / mean + QUIET)
+    over_db = np.maximum(level_db - setting.threshold_db, 0)
+    # Turned down at once, since the blocks are short, and back with the release.
+    keep = math.exp(-step / (setting.release_s * setting.rate_hz))
+    smooth_db = np.maximum(over_db, lfilter([1 - keep], [1, -keep], over_db))
+    gain = 10 ** (-smooth_db * (1 - 1 / setting.ratio) / 20)
+    middles = (np.arange(blocks) + 0.5) * step
+    curve = np.interp(np.arange(samples), middles, gain).astype(np.float32)
+    result = stem * torch.from_numpy(curve)
+    return result * (mean / result.square().mean().clamp(min=1e-30)).sqrt()
+
+
+build = Compress

@@ -1,0 +1,35 @@
+"""A stem upside down: it sounds the same alone, but meets the others otherwise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from demixing.training.stemwise import check_probability, for_some, scaled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlipPolarity:
+    """Multiply a stem by -1.
+
+    Attributes:
+        probability: of acting on a stem.
+    """
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.probability)
+
+    def draw(
+        self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
+    ) -> tuple[bool | None, ...]:
+        """Choose which stems are turned over."""
+        return for_some(rng, stems, self.probability, lambda: True)
+
+    def apply(self, stems: Tensor, drawn: tuple[bool | None, ...]) -> Tensor:
+        """See :class:`demixing.training.augmentations.Augmentation`."""
+        return scaled(stems, [[-1.0 if flipped else 1.0] for flipped in drawn])
+
+
+build = FlipPolarity

@@ -1,0 +1,42 @@
+"""Each stem moved to the left or to the right by a level difference."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from demixing.training.stemwise import check_probability, for_some, linear, scaled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pan:
+    """Make the channels of every stem differ in level.
+
+    Attributes:
+        most_db: one channel is up to this softer than the other was; the louder one stays as it is.
+        probability: of acting on a stem.
+    """
+
+    most_db: float = 6.0
+    probability: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_probability(self.probability)
+        if not 0 <= self.most_db <= 60:
+            raise ValueError(f"need 0 <= most_db <= 60, got {self.most_db}")
+
+    def draw(
+        self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
+    ) -> tuple[float | None, ...]:
+        """Choose how much louder the right channel of each stem becomes, in dB."""
+        return for_some(
+            rng, stems, self.probability, lambda: rng.uniform(-self.most_db, self.most_db)
+        )
+
+    def apply(self, stems: Tensor, drawn: tuple[float | None, ...]) -> Tensor:
+        """See :class:`demixing.training.augmentations.Augmentation`."""
+        pairs = [(-max(right_db or 0.0, 0.0), min(right_db or 0.0, 0.0)) for right_db in drawn]
+        return scaled(stems, [[linear(left_db), linear(right_db)] for left_db, right_db in pairs])
+
+
+build = Pan

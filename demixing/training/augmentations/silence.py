@@ -1,0 +1,33 @@
+"""A stem that is not there: songs without drums exist, and a network must then answer nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from demixing.training.sampler import Picks, Pool
+from demixing.training.stemwise import check_probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Leave stems out, but never all of them.
+
+    Attributes:
+        probability: of leaving out a stem.
+    """
+
+    probability: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_probability(self.probability)
+
+    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
+        """See :class:`demixing.training.augmentations.Choice`."""
+        there = [stem for stem, chosen in picks.items() if chosen]
+        out = [stem for stem in there if rng.random() < self.probability]
+        if out and len(out) == len(there):
+            out.pop(int(rng.integers(len(out))))
+        return {stem: () if stem in out else chosen for stem, chosen in picks.items()}
+
+
+build = Silence

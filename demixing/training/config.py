@@ -1,0 +1,275 @@
+"""What a run is: one TOML file, which names only what it changes.
+
+    [network]
+    name = "shared_unet"
+
+    [optimiser]
+    learning_rate = 3e-4
+
+Every table is a frozen dataclass here, with its defaults; an unknown key is an error.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from demixing.errors import ConfigError
+from demixing.plugins import did_you_mean
+from demixing.training import chain
+
+Table = TypeVar("Table")
+Options = Mapping[str, Any]
+
+PRECISIONS = ("fp32", "bf16")
+WAVEFORMS, MAGNITUDES, PROJECTIONS = DOMAINS = ("waveforms", "magnitudes", "projections")
+KINDS = ("adamw", "adam")
+DECAYS = ("constant", "cosine", "linear")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What is trained.
+
+    Attributes:
+        name: of a module in ``demixing/networks/trainable/``.
+        options: of its ``build``.
+        start: weights to begin with: a name in the register of weights, or a ``.safetensors``
+            file of an earlier run; random ones if empty.
+    """
+
+    name: str = "shared_unet"
+    options: Options = field(default_factory=dict)
+    start: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What is heard.
+
+    Attributes:
+        train: folders of songs.
+        shares: how often each of them is drawn from; all songs alike if empty.
+        valid: folders of songs for validation, which nothing is learned from.
+        valid_songs: of each of these folders, the first so many; all if 0.
+        examples_per_epoch: an epoch has no other meaning than for the random numbers.
+    """
+
+    train: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    valid: tuple[str, ...] = ()
+    valid_songs: int = 0
+    examples_per_epoch: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimiser:
+    """How weights change.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        amsgrad: keep the largest second moment.
+        learning_rate: at its highest.
+        betas: of the moments.
+        weight_decay: of AdamW, or added to the gradient with Adam.
+        warm_up_steps: in which the rate rises linearly.
+        decay: how the rate falls after that: one of :data:`DECAYS`.
+        last: part of the rate that is left at the last step.
+        clip_norm: of all gradients together; no limit if 0.
+    """
+
+    kind: str = "adamw"
+    amsgrad: bool = False
+    learning_rate: float = 3e-4
+    betas: tuple[float, ...] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    warm_up_steps: int = 100
+    decay: str = "cosine"
+    last: float = 0.05
+    clip_norm: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check(self.kind in KINDS, f"optimiser.kind must be one of {', '.join(KINDS)}", self.kind)
+        _check(
+            self.decay in DECAYS, f"optimiser.decay must be one of {', '.join(DECAYS)}", self.decay
+        )
+        _check(
+            self.learning_rate > 0, "optimiser.learning_rate must be above 0", self.learning_rate
+        )
+        _check(len(self.betas) == 2, "optimiser.betas must be two numbers", self.betas)
+        _check(0 <= self.last <= 1, "optimiser.last must be from 0 to 1", self.last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """When songs are scored.
+
+    Attributes:
+        every_steps: between two validations.
+        patience: validations without a better score after which a run ends; none if 0.
+    """
+
+    every_steps: int = 500
+    patience: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run.
+
+    Attributes:
+        summary: what it is for, in one line.
+        stems: that are learned.
+        sample_rate_hz: of the songs.
+        samples: length of an example.
+        seed: of the examples and of random weights.
+        batch: examples per step, over all processes together.
+        steps: after which the run ends.
+        workers: processes that prepare examples, for each device.
+        precision: of the products: one of :data:`PRECISIONS`.
+        domain: in which answers are compared with stems: one of :data:`DOMAINS`.
+        ema_decay: of the average of the weights, which is what is validated and exported.
+        save_every_steps: between two saves of all that a run needs to go on.
+        network: see :class:`Network`.
+        data: see :class:`Data`.
+        optimiser: see :class:`Optimiser`.
+        validation: see :class:`Validation`.
+        loss: ``name`` and ``options`` of a module in ``demixing/training/losses/``.
+        augmentations: of each, ``name`` of a module in ``demixing/training/augmentations/`` and
+            options of it, in the order in which they act.
+    """
+
+    summary: str = ""
+    stems: tuple[str, ...] = ()
+    sample_rate_hz: int = 44_100
+    samples: int = 261_120
+    seed: int = 2023
+    batch: int = 4
+    steps: int = 10_000
+    workers: int = 1
+    precision: str = "fp32"
+    domain: str = WAVEFORMS
+    ema_decay: float = 0.999
+    save_every_steps: int = 100
+    network: Network = field(default_factory=Network)
+    data: Data = field(default_factory=Data)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    validation: Validation = field(default_factory=Validation)
+    loss: Options = field(default_factory=lambda: {"name": "wave_l1"})
+    augmentations: tuple[Options, ...] = chain.STANDARD
+
+    def __post_init__(self) -> None:
+        _check(self.precision in PRECISIONS, "precision must be fp32 or bf16", self.precision)
+        domains = " or ".join(DOMAINS)
+        _check(self.domain in DOMAINS, f"domain must be {domains}", self.domain)
+        for name in ("samples", "batch", "steps", "save_every_steps", "sample_rate_hz"):
+            _check(getattr(self, name) > 0, f"{name} must be above 0", getattr(self, name))
+        _check(self.workers >= 0, "workers must be at least 0", self.workers)
+        _check(0 <= self.ema_decay < 1, "ema_decay must be at least 0 and below 1", self.ema_decay)
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Run:
+    """Read a run.
+
+    Args:
+        path: of the TOML file.
+        settings: changes, ``a.b=value`` each, the values as in TOML; texts need no quotes.
+
+    Raises:
+        ConfigError: the file cannot be read, or has what a run does not know.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"expected a run in {str(path)!r}: {error}") from error
+    run = updated(Run(), table)
+    for setting in settings:
+        run = updated(run, _table_of(setting))
+    _check(bool(run.stems), "stems must name what is learned", run.stems)
+    _check(bool(run.data.train), "data.train must name folders of songs", run.data.train)
+    return run
+
+
+def updated(table: Table, changes: Mapping[str, Any], within: str = "") -> Table:
+    """Copy a table with changes.
+
+    Args:
+        table: a dataclass of this module.
+        changes: values by key, tables within tables.
+        within: where the table stands, for messages.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type.
+
+    >>> updated(Run(), {"optimiser": {"lerning_rate": 1}})
+    Traceback (most recent call last):
+        ...
+    demixing.errors.ConfigError: a run has no option 'optimiser.lerning_rate'; ...
+    """
+    known = [one.name for one in fields(table)]  # type: ignore[arg-type]
+    new: dict[str, Any] = {}
+    for key, value in changes.items():
+        name = f"{within}{key}"
+        if key not in known:
+            raise ConfigError(f"a run has no option {name!r}{did_you_mean(key, known)}")
+        old = getattr(table, key)
+        if dataclasses.is_dataclass(old):
+            _check(isinstance(value, dict), f"{name} must be a table", value)
+            new[key] = updated(old, value, f"{name}.")
+        else:
+            new[key] = _converted(name, old, value)
+    return dataclasses.replace(table, **new)  # type: ignore[type-var]
+
+
+def as_table(run: Run) -> dict[str, Any]:
+    """All options of a run as plain values, for files."""
+    return dataclasses.asdict(run)
+
+
+def _converted(name: str, old: object, value: Any) -> Any:
+    """Check a value against the default's type."""
+    if isinstance(old, tuple):
+        value = [value] if isinstance(value, str) else value
+        _check(isinstance(value, list | tuple), f"{name} must be a list", value)
+        return tuple(value)
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = dict if isinstance(old, Mapping) else type(old)
+    _check(type(value) is expected, f"{name} must be of the type {expected.__name__}", value)
+    return value
+
+
+def _table_of(setting: str) -> dict[str, Any]:
+    """Parse ``a.b=value``.
+
+    >>> _table_of("data.valid=x")
+    {'data': {'valid': 'x'}}
+    """
+    key, sign, text = setting.partition("=")
+    _check(bool(sign and key.strip()), "--set wants KEY=VALUE", setting)
+    try:
+        return tomllib.loads(f"{key} = {text}")
+    except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return tomllib.loads(f"{key} = {_quoted(text)}")
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set wants KEY=VALUE as in TOML, got {setting!r}: {error}") from error
+
+
+def _quoted(text: str) -> str:
+    """A text as TOML writes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _check(fine: bool, expected: str, got: object) -> None:
+    """Raise unless a value is fine.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not fine:
+        raise ConfigError(f"{expected}, got {got!r}")

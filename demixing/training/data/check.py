@@ -1,0 +1,265 @@
+"""Look for what is wrong with data sets before something is trained on them.
+
+    python -m training check DIR... [--json FILE] [--notes]
+
+Each line is a finding: its kind, the song, the stem, a number and the number in words. Faults end
+with status 1; notes, which may be meant, are only counted unless they are asked for. Several
+folders, or a folder with splits, are also searched for what is in more than one split. What was
+heard is kept beside the data, or in --cache, so that a second look takes no time.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demixing.errors import ConfigError, OutputError
+from demixing.files import cause
+from demixing.training.data import layouts, metadata
+from demixing.training.data.checks import analysis, duplicates, labels
+from demixing.training.data.checks.analysis import Listened
+from demixing.training.data.checks.findings import KINDS, Finding, of_song
+from demixing.training.data.layouts import CDX_STEMS, MDX_STEMS, Found
+
+NAME = ".songs-check.json"
+GROUP = 32
+"""Songs after which what was heard is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One folder.
+
+    Attributes:
+        root: where it is.
+        layout: of it.
+        stems: that its songs should have.
+        songs: as found, with what they hold.
+    """
+
+    root: Path
+    layout: str
+    stems: tuple[str, ...]
+    songs: list[tuple[Found, Listened]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.epilog = "Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="data sets")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that is known")
+    parser.add_argument("--layout", help=f"of the folders: {', '.join(layouts.names())}")
+    parser.add_argument("--stems", metavar="A,B", help="that a song should have")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="that files should have")
+    parser.add_argument("--notes", action="store_true", help="list notes, too")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what was heard there")
+    parser.add_argument("--jobs", type=int, help="songs at a time (default: processors)")
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """Check folders and yield the lines of the table; sets ``options.status`` to 1 for faults.
+
+    Raises:
+        ConfigError: a folder holds no songs, or an option is wrong.
+        OutputError: the JSON file cannot be written.
+    """
+    if options.jobs is not None and options.jobs < 1:
+        raise ConfigError(f"expected --jobs of at least 1, got {options.jobs}")
+    stems = tuple(options.stems.split(",")) if options.stems else ()
+    folders = [
+        hear(folder.absolute(), options.layout, stems, options.cache, options.jobs)
+        for folder in options.folders
+    ]
+    findings = judge(folders, options.rate)
+    if options.json:
+        _write(options.json, folders, findings)
+    faults = [finding for finding in findings if finding.fault]
+    options.status = int(bool(faults))
+    shown = findings if options.notes else faults
+    yield "kind\tsong\tstem\tvalue\ttext"
+    for finding in shown:
+        kind = finding.kind if finding.fault else f"({finding.kind})"
+        row = (kind, finding.song, finding.stem, f"{finding.value:g}", finding.text)
+        yield "\t".join(map(printable, row))
+    yield from summary(folders, findings)
+
+
+def printable(text: str) -> str:
+    r"""A cell of the table: names of files may hold anything.
+
+    >>> print(printable("a\tb\udcff"))
+    a b\udcff
+    """
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
+def hear(
+    root: Path, layout: str | None, stems: Sequence[str], cache: Path | None, jobs: int | None
+) -> Checked:
+    """Hear all songs of a folder that were not heard before.
+
+    Raises:
+        ConfigError: it holds no songs.
+    """
+    layout, found = layouts.find(root, layout, stems)
+    place = metadata.place_of(root, cache, NAME)
+    known = metadata.load_entries(place, analysis.VERSION)
+    entries: dict[str, Any] = {}
+    heard: dict[str, Listened] = {}
+    for song in found:
+        entry = known.get(song.name)
+        try:
+            if entry and entry["files"] == _identity(song):
+                heard[song.name] = Listened.of_json(entry["heard"])
+                entries[song.name] = entry
+        except (KeyError, TypeError, AttributeError):
+            continue
+    unknown = [song for song in found if song.name not in heard]
+    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+        for start in range(0, len(unknown), GROUP):
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{start} of {len(unknown)} songs heard")
+            group = unknown[start : start + GROUP]
+            for song, result in zip(group, pool.map(analysis.listen, group), strict=True):
+                heard[song.name] = result
+                entry = {"files": _identity(song), "heard": dataclasses.asdict(result)}
+                entries[song.name] = entry
+            metadata.save_entries(place, analysis.VERSION, entries)
+    if unknown and sys.stderr.isatty():
+        sys.stderr.write("\n")
+    return Checked(
+        root=root,
+        layout=layout,
+        stems=tuple(stems) or expected(found),
+        songs=[(song, heard[song.name]) for song in found],
+    )
+
+
+def _identity(song: Found) -> list[list[Any]]:
+    """Names, sizes and times of a song's files, as JSON gives them back."""
+    result: list[list[Any]] = []
+    for path in song.files:
+        try:
+            status = path.stat()
+            size_time = [status.st_size, status.st_mtime_ns]
+        except OSError:
+            size_time = [-1, -1]
+        result.append([ascii(path.relative_to(song.folder).as_posix()), *size_time])
+    return result
+
+
+def expected(found: Sequence[Found]) -> tuple[str, ...]:
+    """The stems of the track that most of the songs' stems belong to."""
+    counts = Counter(stem for song in found for stem in song.stems)
+    return max((MDX_STEMS, CDX_STEMS), key=lambda stems: sum(counts[stem] for stem in stems))
+
+
+def judge(folders: Sequence[Checked], rate_hz: int | None) -> list[Finding]:
+    """All findings, in the order of kinds as they are explained, then of songs."""
+    rates = Counter(
+        facts_.rate_hz
+        for folder in folders
+        for _, heard in folder.songs
+        for facts_ in heard.files.values()
+        if facts_.samples
+    )
+    rate_hz = rate_hz or (rates.most_common(1)[0][0] if rates else 0)
+    findings: list[Finding] = []
+    places: list[duplicates.Place] = []
+    prints: dict[tuple[int, str], Sequence[Sequence[int]]] = {}
+    for folder in folders:
+        names = {song.name: _name(song, folder, folders) for song, _ in folder.songs}
+        rows: dict[labels.Stem, Sequence[Sequence[float]]] = {}
+        for song, heard in folder.songs:
+            findings += of_song(song, heard, folder.stems, rate_hz, names[song.name])
+            for stem, fingerprint in heard.prints.items():
+                prints[len(places), stem] = fingerprint
+            places.append(_place(song, folder, names[song.name]))
+            rows |= {(names[song.name], stem): found for stem, found in heard.features.items()}
+        findings += [_mislabelled(suspicion) for suspicion in labels.suspicions(rows)]
+    findings += duplicates.find(places, prints)
+    order = list(KINDS)
+    return sorted(findings, key=lambda one: (order.index(one.kind), one.song, one.stem))
+
+
+def _name(song: Found, folder: Checked, folders: Sequence[Checked]) -> str:
+    """A song's name, with its folder's if that is needed."""
+    if len(folders) == 1:
+        return song.name
+    twice = sum(other.root.name == folder.root.name for other in folders) > 1
+    return f"{folder.root if twice else folder.root.name}/{song.name}"
+
+
+def _place(song: Found, folder: Checked, name: str) -> duplicates.Place:
+    """What matters of a song for what leaks."""
+    split, files = duplicates.sources_of(song.folder) or ("", None)
+    own = song.name.rpartition("/")[2]
+    return duplicates.Place(
+        name=name, own=own, split=song.split or split or str(folder.root), sources=files
+    )
+
+
+def _mislabelled(suspicion: labels.Suspicion) -> Finding:
+    return Finding(
+        kind="label",
+        song=suspicion.song,
+        stem=suspicion.stem,
+        value=suspicion.margin,
+        text=f"sounds like {suspicion.like}; {suspicion.because}",
+    )
+
+
+def summary(folders: Sequence[Checked], findings: Sequence[Finding]) -> Iterator[str]:
+    """Last lines: what was looked at, and how much was found."""
+    for folder in folders:
+        stems = sum(len(song.stems) for song, _ in folder.songs)
+        yield f"# {folder.root}: layout {folder.layout}, {len(folder.songs)} songs, {stems} stems"
+    for fault, what in ((True, "faults"), (False, "notes")):
+        counts = Counter(finding.kind for finding in findings if finding.fault == fault)
+        listed = ", ".join(f"{kind} {counts[kind]}" for kind in KINDS if counts[kind])
+        yield f"# {what}: {listed or 'none'}"
+
+
+def _write(path: Path, folders: Sequence[Checked], findings: Sequence[Finding]) -> None:
+    """Write all that is known, but not what only we can read.
+
+    Raises:
+        OutputError: that fails.
+    """
+    contents = {
+        "folders": [
+            {
+                "folder": str(folder.root),
+                "layout": folder.layout,
+                "stems": folder.stems,
+                "songs": {
+                    song.name: {
+                        "split": song.split,
+                        "kind": song.kind,
+                        "mixture_power": heard.mixture_power,
+                        "error_power": heard.error_power,
+                        "files": {k: dataclasses.asdict(v) for k, v in heard.files.items()},
+                        "leaks": {
+                            stem: [dataclasses.asdict(leak) for leak in leaks]
+                            for stem, leaks in heard.leaks.items()
+                        },
+                    }
+                    for song, heard in folder.songs
+                },
+            }
+            for folder in folders
+        ],
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(contents, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {cause(error)}") from error

@@ -1,0 +1,203 @@
+"""Copy a corpus and spoil the labels or the separation of some songs, to try robust losses on.
+
+    python -m training corrupt DIR OUT --kind labelnoise --share 0.2 --seed 1
+
+Label noise: two stems of a song change their names. Bleeding: every stem of a song gets some of the
+others, as microphones in one room do. What is not spoilt is linked and takes no space; mixtures
+stay as they are. ``OUT/corruption.json`` tells what was done to which song.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from demixing.errors import ConfigError, OutputError
+
+KINDS = ("labelnoise", "bleeding")
+AUDIO = (".wav", ".flac")
+MIXTURE = "mixture"
+REPORT = "corruption.json"
+BLEED_DB = (-26.0, -10.0)
+"""Level of what bleeds, below its own stem."""
+BLEEDS = 0.7
+"""Share of the pairs of stems in a spoilt song of which one bleeds into the other."""
+BLOCK = 1 << 19
+"""Samples at a time, so that a long song needs no more memory than a short one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Song:
+    """A folder with stems.
+
+    Attributes:
+        folder: where it is in the corpus.
+        stems: files by name of the stem, sorted.
+    """
+
+    folder: Path
+    stems: dict[str, Path]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("corpus", type=Path, metavar="DIR", help="folders of stems, at any depth")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a folder that is not there yet")
+    parser.add_argument("--kind", choices=KINDS, required=True)
+    parser.add_argument("--share", type=float, default=0.2, help="of the songs to spoil (0.2)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """Copy and spoil; yield what was done to each song that was spoilt.
+
+    Raises:
+        ConfigError: there are no stems, a number is out of range, or OUT is there.
+        OutputError: the copy cannot be written.
+    """
+    if not 0 <= options.share <= 1 or options.seed < 0:
+        raise ConfigError(
+            "expected --share from 0 to 1 and --seed of at least 0, "
+            f"got {options.share:g} and {options.seed}"
+        )
+    if options.out.exists():
+        raise ConfigError(f"expected a new folder, but {str(options.out)!r} exists")
+    found = songs(options.corpus)
+    chosen = choose(len(found), options.share, options.seed)
+    done: dict[str, Any] = {}
+    try:
+        for number, song in enumerate(found):
+            target = options.out / song.folder
+            if number not in chosen:
+                _link_all(options.corpus / song.folder, target)
+                continue
+            rng = np.random.default_rng([options.seed, number])
+            spoil = _swap if options.kind == "labelnoise" else _bleed
+            done[song.folder.as_posix()] = spoil(rng, song, options.corpus, target)
+            yield f"{target}: {json.dumps(done[song.folder.as_posix()])}"
+        for path in sorted(options.corpus.iterdir()):
+            if path.is_file():
+                _link(path, options.out / path.name)
+        report = {
+            "kind": options.kind,
+            "share": options.share,
+            "seed": options.seed,
+            "songs": len(found),
+            "spoilt": done,
+        }
+        (options.out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise OutputError(f"cannot write to {str(options.out)!r}: {error}") from error
+
+
+def songs(corpus: Path) -> list[Song]:
+    """Find all folders with at least two stems, sorted.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    folders: dict[Path, dict[str, Path]] = {}
+    for path in sorted(corpus.rglob("*")):
+        if path.suffix in AUDIO and path.stem != MIXTURE:
+            folders.setdefault(path.parent, {})[path.stem] = path
+    found = [
+        Song(folder.relative_to(corpus), stems)
+        for folder, stems in sorted(folders.items())
+        if len(stems) > 1
+    ]
+    if not found:
+        raise ConfigError(f"expected folders of stems in {str(corpus)!r}, found none")
+    return found
+
+
+def choose(count: int, share: float, seed: int) -> set[int]:
+    """Choose songs.
+
+    >>> len(choose(10, 0.2, seed=1))
+    2
+    """
+    return set(np.random.default_rng(seed).permutation(count)[: round(share * count)].tolist())
+
+
+def _swap(rng: np.random.Generator, song: Song, corpus: Path, target: Path) -> dict[str, Any]:
+    """Let two stems change their names; the files themselves are linked."""
+    names = list(song.stems)
+    one, other = (names[place] for place in sorted(rng.permutation(len(names))[:2].tolist()))
+    renamed = {name: name for name in names} | {one: other, other: one}
+    _link_all(corpus / song.folder, target, without=song.stems.values())
+    for name, told in renamed.items():
+        _link(song.stems[name], target / f"{told}{song.stems[name].suffix}")
+    return {"swapped": [one, other]}
+
+
+def _bleed(rng: np.random.Generator, song: Song, corpus: Path, target: Path) -> dict[str, Any]:
+    """Let every stem hear some of the others."""
+    names = list(song.stems)
+    level_db = rng.uniform(*BLEED_DB, size=(len(names), len(names)))
+    heard = rng.random((len(names), len(names))) < BLEEDS
+    gains = np.where(heard, 10 ** (level_db / 20), 0.0)
+    np.fill_diagonal(gains, 1.0)
+    _link_all(corpus / song.folder, target, without=song.stems.values())
+    _mix(list(song.stems.values()), gains, target)
+    return {
+        "bleeding_db": {
+            f"{names[of]} in {names[into]}": round(float(level_db[into, of]), 1)
+            for into in range(len(names))
+            for of in range(len(names))
+            if into != of and heard[into, of]
+        }
+    }
+
+
+def _mix(paths: Sequence[Path], gains: np.ndarray[Any, np.dtype[np.float64]], target: Path) -> None:
+    """Write stems that are sums of stems: row by row of ``gains``, ``(stems, stems)``.
+
+    Raises:
+        ConfigError: the stems differ in length, rate or channels.
+    """
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(soundfile.SoundFile(path)) for path in paths]
+        shapes = {(file.frames, file.samplerate, file.channels) for file in files}
+        if len(shapes) > 1:
+            raise ConfigError(
+                f"expected stems of one length, rate and number of channels in "
+                f"{str(paths[0].parent)!r}, got {sorted(shapes)}"
+            )
+        written = [
+            stack.enter_context(
+                soundfile.SoundFile(
+                    target / path.name, "w", file.samplerate, file.channels, file.subtype
+                )
+            )
+            for path, file in zip(paths, files, strict=True)
+        ]
+        for _ in range(0, files[0].frames, BLOCK):
+            block = np.stack([file.read(BLOCK, always_2d=True) for file in files])
+            for file, audio in zip(written, np.tensordot(gains, block, axes=1), strict=True):
+                file.write(audio)  # too loud a sum is clipped
+
+
+def _link_all(folder: Path, target: Path, without: Any = ()) -> None:
+    """Link the files of a folder."""
+    target.mkdir(parents=True, exist_ok=True)
+    left_out = set(without)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path not in left_out:
+            _link(path, target / path.name)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Link a file, or copy it if the folders are on different disks."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path.resolve(), target)
+    except OSError:
+        shutil.copyfile(path, target)

@@ -1,0 +1,45 @@
+"""MDX'23: SONG/STEM.wav in folders that say whether they are clean, labelnoise or bleeding.
+
+Leaderboards A and B gave songs whose stems were corrupted on purpose: a file under another stem's
+name, or a stem that is heard in the others. Source: https://arxiv.org/abs/2308.06979.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from demixing.training.data.layouts import MDX_STEMS, SPLITS, Found, songs_in, subfolders
+
+RANK = 1
+KINDS = {"labelnoise": "labelnoise", "bleeding": "bleeding", "clean": ""}
+
+
+def find(folder: Path, known: frozenset[str]) -> list[Found]:
+    """Songs in a folder of one kind, or in its subfolders of the three."""
+    del known
+    if kind_of(folder) is not None:
+        return _kind(folder, folder)
+    kinds = [entry for entry in subfolders(folder) if kind_of(entry) is not None]
+    return [song for entry in kinds for song in _kind(entry, folder)]
+
+
+def kind_of(folder: Path) -> str | None:
+    """What the name of a folder says: a kind, empty for clean; None if it says nothing.
+
+    >>> kind_of(Path("moisesdb23_label_noise_v1.0")), kind_of(Path("Clean")), kind_of(Path("data"))
+    ('labelnoise', '', None)
+    """
+    bare = re.sub(r"[ _-]", "", folder.name.lower())
+    return next((kind for word, kind in KINDS.items() if word in bare), None)
+
+
+def _kind(folder: Path, root: Path) -> list[Found]:
+    """Songs of one kind, in splits or not."""
+    places = {folder: ""} | {
+        folder / name: split for name, split in SPLITS.items() if (folder / name).is_dir()
+    }
+    return [
+        dataclasses.replace(song, kind=kind_of(folder) or "", split=split)
+        for place, split in places.items()
+        for song in songs_in(place, root, frozenset(MDX_STEMS))
+    ]

@@ -1,0 +1,219 @@
+"""Songs with known stems: an index of folders, and any part of any stem.
+
+Indexing decodes each file once and keeps what it found (:mod:`demixing.training.data.metadata`).
+Reading opens a file for every part and keeps nothing, so it can be done by any number of processes
+in any order; a whole song is never in memory.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demixing.errors import ConfigError, SongError
+from demixing.training.data import layouts, metadata, wav
+from demixing.training.data.layouts import Found
+from demixing.training.data.metadata import Facts
+
+ACTIVE_DB = -60
+"""Level above which a second is not silent: noise and reverberation of recordings lie below."""
+
+Spans = tuple[tuple[int, int], ...]
+"""Whole seconds, as first and one past the last: ``((0, 3), (7, 8))`` is 0, 1, 2 and 7."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Song:
+    """A song whose stems are known.
+
+    Attributes:
+        name: path of its folder below the data set's, with ``/``.
+        stems: by name, the files whose sum is the stem; none for a stem that is silent.
+        samples: length of the longest stem; shorter ones end with silence.
+        rate_hz: of all files.
+        active: by stem, the seconds in which it is not silent; the last may be a part of one.
+        loudness_db: by stem, mean power of the active seconds; -120 if there is none. Where a stem
+            has several files, their powers are added, as if they had nothing in common.
+        kind: ``labelnoise`` or ``bleeding`` where the data set says that the song is corrupted.
+    """
+
+    name: str
+    stems: Mapping[str, tuple[Path, ...]]
+    samples: int
+    rate_hz: int
+    active: Mapping[str, Spans] = field(default_factory=dict)
+    loudness_db: Mapping[str, float] = field(default_factory=dict)
+    kind: str = ""
+
+    def is_active(self, stem: str, start: int, samples: int) -> bool:
+        """Whether a part of a stem touches a second in which it is not silent."""
+        first, end = start // self.rate_hz, -(-(start + samples) // self.rate_hz)
+        return any(begin < end and first < stop for begin, stop in self.active.get(stem, ()))
+
+
+def index(
+    folders: Sequence[Path],
+    stems: Sequence[str],
+    *,
+    layout: str | None = None,
+    split: str | None = None,
+    rate_hz: int | None = None,
+    incomplete: str = "silent",
+    cache: Path | None = None,
+    jobs: int | None = None,
+) -> tuple[Song, ...]:
+    """List the songs of data sets, in the order of folders and names.
+
+    Args:
+        folders: data sets, or splits of some.
+        stems: that are wanted; songs that have none of them are left out.
+        layout: a key of :func:`demixing.training.data.layouts.names`; by default it is detected.
+        split: ``train``, ``valid`` or ``test``: leave out the songs of the others. Songs of folders
+            without splits are in all of them.
+        rate_hz: refuse songs of another rate.
+        incomplete: what to do with a song that lacks a stem: ``silent``, ``skip`` or ``refuse``.
+        cache: folder for what is found out about the files; see
+            :func:`demixing.training.data.metadata.of_files`.
+        jobs: threads that decode what is new.
+
+    Raises:
+        ConfigError: a folder holds no songs; it has several splits and none is named; a song is
+            incomplete and that is refused.
+        SongError: a file is damaged, or has another rate.
+    """
+    if incomplete not in ("silent", "skip", "refuse"):
+        raise ValueError(f"expected silent, skip or refuse, got {incomplete!r}")
+    songs: list[Song] = []
+    for folder in folders:
+        root = Path(folder).absolute()
+        found = _wanted(root, layouts.find(root, layout, stems)[1], stems, split, incomplete)
+        paths = [path for song in found for stem in stems for path in song.stems.get(stem, ())]
+        known = metadata.of_files(paths, root, cache, jobs)
+        songs += [_song(song, stems, known, rate_hz) for song in found]
+    return tuple(songs)
+
+
+def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
+    """Read a part of a stem.
+
+    Args:
+        song: from :func:`index`.
+        stem: one of its stems; one that it lacks is silent.
+        start: first sample.
+        samples: how many; there is silence beyond the end.
+
+    Returns:
+        float32, ``(2, samples)``; mono is in both channels.
+
+    Raises:
+        SongError: a file cannot be read, or has another rate than the song or more than two
+            channels.
+    """
+    if start < 0 or samples < 0:
+        raise ValueError(f"need start and samples of at least 0, got {start} and {samples}")
+    total: Tensor | None = None
+    for path in song.stems.get(stem, ()):
+        layout = wav.header(path)
+        if layout.rate_hz != song.rate_hz:
+            raise _other_rate(path, layout.rate_hz, song.rate_hz)
+        if layout.channels > 2:
+            raise SongError(
+                f"expected one or two channels in {path}, found {layout.channels}; mix it down"
+            )
+        part = torch.from_numpy(wav.part(path, start, samples).T)
+        if total is None and part.shape == (2, samples):
+            total = part  # most often there is one file, and it is long enough: nothing is copied
+        elif part.numel():
+            total = torch.zeros(2, samples) if total is None else total
+            total[:, : part.shape[1]] += part
+    return torch.zeros(2, samples) if total is None else total
+
+
+def _wanted(
+    root: Path, found: Sequence[Found], stems: Sequence[str], split: str | None, incomplete: str
+) -> list[Found]:
+    """Songs of a split that have the stems."""
+    splits = sorted({song.split for song in found if song.split})
+    if split is None and len(splits) > 1:
+        raise ConfigError(
+            f"expected one split in {str(root)!r}, found {', '.join(splits)}; name one, so that "
+            "nothing is trained on what it is tested with"
+        )
+    kept = []
+    for song in found:
+        if (split and song.split not in ("", split)) or not any(
+            stem in song.stems for stem in stems
+        ):
+            continue
+        missing = [stem for stem in stems if stem not in song.stems]
+        if missing and incomplete == "refuse":
+            raise ConfigError(
+                f"expected {', '.join(stems)} in {str(song.folder)!r}, but {missing[0]!r} is "
+                "missing; add it, or let it be silent"
+            )
+        if not missing or incomplete == "silent":
+            kept.append(song)
+    if not kept:
+        raise ConfigError(
+            f"expected songs with {', '.join(stems)} in {str(root)!r}"
+            f"{f' for the split {split!r}' if split else ''}, found none that are wanted; "
+            "check the path, the stems and the split"
+        )
+    return kept
+
+
+def _song(
+    found: Found, stems: Sequence[str], known: Mapping[Path, Facts], rate_hz: int | None
+) -> Song:
+    """Put together what is known of a song's files."""
+    files = {stem: found.stems[stem] for stem in stems if stem in found.stems}
+    paths = [path for stem in files for path in files[stem]]
+    expected = rate_hz or known[paths[0]].rate_hz
+    for path in paths:
+        if known[path].rate_hz != expected:
+            raise _other_rate(path, known[path].rate_hz, expected)
+    levels = {stem: [known[path].levels_db for path in files.get(stem, ())] for stem in stems}
+    return Song(
+        name=found.name,
+        stems=files,
+        samples=max(known[path].samples for path in paths),
+        rate_hz=expected,
+        active={stem: active_spans(levels[stem]) for stem in stems},
+        loudness_db={stem: loudness_db(levels[stem]) for stem in stems},
+        kind=found.kind,
+    )
+
+
+def active_spans(levels_db: Sequence[Sequence[int]]) -> Spans:
+    """Seconds in which at least one of several files is not silent.
+
+    >>> active_spans([[-20, -20, -90, -30], [-90, -90]])
+    ((0, 2), (3, 4))
+    """
+    spans: list[tuple[int, int]] = []
+    for second in range(max(map(len, levels_db), default=0)):
+        if any(level[second] > ACTIVE_DB for level in levels_db if second < len(level)):
+            if spans and spans[-1][1] == second:
+                spans[-1] = (spans[-1][0], second + 1)
+            else:
+                spans.append((second, second + 1))
+    return tuple(spans)
+
+
+def loudness_db(levels_db: Sequence[Sequence[int]]) -> float:
+    """Mean power of the seconds in which several files together are not silent."""
+    seconds = [second for begin, end in active_spans(levels_db) for second in range(begin, end)]
+    if not seconds:
+        return float(metadata.FLOOR_DB)
+    powers = [10 ** (level[s] / 10) for level in levels_db for s in seconds if s < len(level)]
+    return float(10 * np.log10(sum(powers) / len(seconds)))
+
+
+def _other_rate(path: Path, found_hz: int, expected_hz: int) -> SongError:
+    return SongError(
+        f"expected {expected_hz} Hz in {path}, found {found_hz} Hz; resample it, since reading "
+        "does not"
+    )

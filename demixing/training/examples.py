@@ -1,0 +1,217 @@
+"""One training example for each (seed, epoch, index), whoever makes it and in whatever order.
+
+    picks     = a place in a song, then each choice (remix, mixup, silence) changes them
+    stems     = what is read there, ``(stems, 2, samples)``
+    stems     = each augmentation: ``apply(stems, draw(rng, ...))``
+
+Nothing is drawn from a global generator and nothing is remembered from one example to the next, so
+any number of DataLoader workers makes the same examples, and a run that is resumed goes on with
+those it would have had: a position in training is all that it needs to know.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from demixing.errors import ConfigError
+from demixing.plugins import did_you_mean
+from demixing.training.augmentations import Augmentation, Choice, Longer, Only
+from demixing.training.data.songs import Song, read
+from demixing.training.sampler import Picks, Pool
+
+Read = Callable[[Song, str, int, int], Tensor]
+"""Reads (song, stem, start, samples) as float32 ``(2, samples)``; see :mod:`.data.songs`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples(Dataset[Tensor]):
+    """Examples of a run, as a map from positions.
+
+    Position ``p`` is example ``p % examples_per_epoch`` of epoch ``p // examples_per_epoch``, and
+    positions go on as long as training does. A ``range`` is all the sampler that is needed::
+
+        DataLoader(examples, batch_size=8, sampler=range(done, done + 8000), num_workers=2)
+
+    Of several processes each takes ``range(done + rank, end, ranks)``: with a batch of ``b``, the
+    batches that they have at the same time are together one of ``b * ranks`` of a single process.
+
+    Attributes:
+        songs: what there is, from :func:`demixing.training.data.songs.index`.
+        stems: names, in the order of the first axis of an example.
+        samples: length of an example.
+        rate_hz: sample rate of all songs.
+        seed: another one, other examples.
+        examples_per_epoch: how many have the same epoch.
+        augmentations: built objects. All choices come first, in their order, then the others.
+        weights: how often each song is picked, relative to the others; see :func:`weighted`.
+        sounding: examples begin so that at least one stem is heard.
+        read: reads a place of a stem.
+    """
+
+    songs: Sequence[Song]
+    stems: tuple[str, ...]
+    samples: int
+    rate_hz: int
+    seed: int = 0
+    examples_per_epoch: int = 1000
+    augmentations: tuple[Augmentation | Choice | Only, ...] = ()
+    weights: Sequence[float] | None = None
+    sounding: bool = True
+    read: Read = read
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "rate_hz", "examples_per_epoch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or above, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or above, got {self.seed}")
+        for song in self.songs:
+            if song.rate_hz != self.rate_hz:
+                raise ConfigError(
+                    f"expected songs of {self.rate_hz} Hz, got {song.name!r} of {song.rate_hz}; "
+                    "resample its folder or set the rate of the run"
+                )
+        for augmentation in self.augmentations:
+            for stem in augmentation.stems if isinstance(augmentation, Only) else ():
+                if stem not in self.stems:
+                    known = did_you_mean(stem, list(self.stems))
+                    raise ConfigError(f"only: no stem {stem!r} in this run{known}")
+        _ = self._pool  # what is wrong with the songs is said now, not in a worker
+
+    @cached_property
+    def _pool(self) -> Pool:
+        """What choices pick from."""
+        return Pool(self.songs, self.stems, self.weights, sounding=self.sounding)
+
+    def __len__(self) -> int:
+        """Examples in an epoch; positions beyond it belong to the next epochs."""
+        return self.examples_per_epoch
+
+    def __getitem__(self, position: int) -> Tensor:
+        """Make the example at a position of the whole training."""
+        return self.example(*divmod(position, self.examples_per_epoch))
+
+    def example(self, epoch: int, index: int) -> Tensor:
+        """Make one example.
+
+        Args:
+            epoch: 0 or above.
+            index: 0 or above.
+
+        Returns:
+            Stems, float32, ``(stems, 2, samples)``; their sum is the mixture.
+        """
+        rng = np.random.default_rng([self.seed, epoch, index])
+        with _one_thread():
+            picks = self.picks(rng)
+            stems = torch.stack([self._sum(picks, stem) for stem in self.stems])
+            for numbers, augmentation in self._augmentations:
+                stems = _changed(stems, numbers, augmentation, rng, self.rate_hz)
+            return stems[..., : self.samples].contiguous()
+
+    def picks(self, rng: np.random.Generator) -> Picks:
+        """Choose what will be read: a place for all stems, then what the choices make of it."""
+        picks = self._pool.together(rng, self._needed)
+        for stems, choice in self._choices:
+            some = {stem: picks[stem] for stem in stems}
+            picks = {**picks, **choice.choose(rng, some, self._pool, self._needed)}
+        return picks
+
+    # Which kind each one is, is asked once: Python takes its time to compare with a Protocol.
+
+    @cached_property
+    def _choices(self) -> list[tuple[tuple[str, ...], Choice]]:
+        """Choices and the stems that they act on."""
+        return [(stems, inner) for stems, inner in self._inner if isinstance(inner, Choice)]
+
+    @cached_property
+    def _augmentations(self) -> list[tuple[list[int], Augmentation]]:
+        """Augmentations and the numbers of the stems that they act on."""
+        return [
+            ([self.stems.index(stem) for stem in stems], inner)
+            for stems, inner in self._inner
+            if isinstance(inner, Augmentation)
+        ]
+
+    @cached_property
+    def _needed(self) -> int:
+        """How many samples are read, so that enough is left after all augmentations."""
+        samples = self.samples
+        for _, augmentation in reversed(self._augmentations):
+            if isinstance(augmentation, Longer):
+                samples = augmentation.needs(samples)
+        return samples
+
+    @property
+    def _inner(self) -> list[tuple[tuple[str, ...], Augmentation | Choice]]:
+        """All that is done, and the stems that it is done to."""
+        return [
+            (one.stems, one.inner) if isinstance(one, Only) else (self.stems, one)
+            for one in self.augmentations
+        ]
+
+    def _sum(self, picks: Picks, stem: str) -> Tensor:
+        """Read all picks of a stem and add them up."""
+        total: Tensor | None = None
+        for pick in picks[stem]:
+            piece = self.read(self.songs[pick.song], stem, pick.start, self._needed)
+            piece = piece if pick.gain == 1 else piece * pick.gain
+            total = piece if total is None else total + piece
+        return torch.zeros(2, self._needed) if total is None else total
+
+
+def weighted(
+    groups: Iterable[tuple[float, Sequence[Song]]],
+) -> tuple[tuple[Song, ...], tuple[float, ...]]:
+    """Join groups of songs so that each group has its share of all picks.
+
+    Within a group, a second of one song is as likely as a second of any other.
+
+    Args:
+        groups: shares, which need not sum to 1, and the songs of each.
+
+    Returns:
+        All songs, and their weights.
+    """
+    songs: list[Song] = []
+    weights: list[float] = []
+    for share, group in groups:
+        total = sum(song.samples for song in group)
+        songs += group
+        weights += [share * song.samples / total for song in group]
+    return tuple(songs), tuple(weights)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread, as a worker does: sums in parts would differ in their last bits."""
+    before = torch.get_num_threads()
+    if before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
+
+
+def _changed(
+    stems: Tensor,
+    numbers: list[int],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    rate_hz: int,
+) -> Tensor:
+    """Let one augmentation act on the stems with these numbers."""
+    drawn: Any = augmentation.draw(rng, len(numbers), stems.shape[-1], rate_hz)
+    if numbers == list(range(len(stems))):
+        return augmentation.apply(stems, drawn)
+    chosen = torch.tensor(numbers)
+    return stems.index_copy(0, chosen, augmentation.apply(stems[chosen], drawn))

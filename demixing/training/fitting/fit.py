@@ -1,0 +1,232 @@
+"""Fit a recipe's blends, shares and gates to songs whose stems are known, and say what it gains.
+
+    python -m training fit RECIPE --data DIR... [--by artist] [--cache DIR] [-o FILE]
+
+For each stem and each set of members that may answer for it, weights are solved for in closed
+form; their scores are those of songs that were left out, each in its turn. Members that may be
+doubted follow in a second stage. Members that subtract stems from the mixture are asked again with
+the fitted blend. Last, each further setting of a member is compared with its first: write that
+gain into the recipe, as ``gain_db``.
+"""
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from demixing.engine.demixer import Demixer
+from demixing.ensemble.setting import Setting
+from demixing.errors import ConfigError
+from demixing.evaluation.songs import find_songs
+from demixing.plugins import did_you_mean
+from demixing.recipes import recipe as recipes
+from demixing.recipes.recipe import Recipe
+from demixing.training.fitting import gates, groups, shares
+from demixing.training.fitting.blending import Method, mean_of
+from demixing.training.fitting.fits import Fits
+from demixing.training.fitting.measured import of_song
+from demixing.training.fitting.report import report, row, stem_scores_db
+from demixing.training.fitting.writing import write
+from demixing.training.gram import Moments, audible, unseen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("recipe", help="a name from `python -m my_submission list`, or a TOML file")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of songs"
+    )
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what is measured of songs")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write the recipe with its new tables"
+    )
+    parser.add_argument(
+        "--by",
+        choices=groups.BY,
+        default="song",
+        help="leave out each song alone, and let folders count alike (default), or leave out all "
+        "songs of an artist together, and let artists count alike",
+    )
+    parser.add_argument(
+        "--trained-on",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MEMBER=PATTERN",
+        help="songs on which a member was trained: it is not judged there",
+    )
+    parser.add_argument(
+        "--ridge",
+        nargs="+",
+        default=[],
+        metavar="[STEM=]NUMBER",
+        help="towards the plain mean, for all stems or one (default: what serves best)",
+    )
+    parser.add_argument(
+        "--silent", type=float, default=0.02, help="part of all songs in which a stem is silent"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=2,
+        help="how often members that hear the mixture minus a blend are asked (default: 2)",
+    )
+    parser.add_argument("--non-negative", action="store_true", help="no weight below zero")
+    parser.add_argument("--no-mixture", action="store_true", help="no weight for the mixture")
+
+
+def run(options: argparse.Namespace) -> list[str]:
+    """Fit, write the recipe if asked to, and return the lines of the report.
+
+    Raises:
+        ConfigError: the recipe or an option is wrong.
+        EvaluationError: a song cannot be read.
+        OutputError: the recipe cannot be written.
+    """
+    if not 0 < options.silent < 1:
+        raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
+    given = recipes.load(options.recipe).required()  # blends with optional members need them, too
+    methods = methods_of(options, given.track.stems)
+    trained = trained_on(options.trained_on, given)
+    plain = with_settings(unfitted(given), [0] * len(given.members))
+    known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
+
+    def measured(recipe: Recipe) -> list[Moments]:
+        demixer = Demixer(recipe)
+        songs = [of_song(song, demixer, options.cache) for song in known]
+        return [placed(song, options.by, trained) for song in songs]
+
+    fitted = plain
+    # The blends change the input of members that subtract stems, so these are asked again.
+    rounds = options.rounds if any(member.minus for member in plain.members) else 1
+    for _ in range(max(rounds, 1)):
+        songs = measured(fitted)
+        fits = Fits(plain, songs, methods)
+        fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
+    fair = unseen(songs, [member.name for member in plain.members])
+    shared = unseen(songs, plain.undoubted)
+    fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, shared))
+    fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
+    if options.output:
+        write(options.output, Path(options.recipe), fitted)
+    lines = report(plain, fitted, songs, fits)
+    for index, member in enumerate(given.members):
+        for number, setting in enumerate(member.settings[1:], 1):
+            numbers = [0] * len(given.members)
+            numbers[index] = number
+            other = dataclasses.replace(fitted, members=with_settings(given, numbers).members)
+            gain_db = gain(fitted, list(member.gives), fair, measured(other))
+            lines.append(row(f"gain of {member.name} with {shown(setting)}", gain_db))
+    return lines
+
+
+def methods_of(options: argparse.Namespace, stems: Sequence[str]) -> dict[str, Method]:
+    """How the weights of each stem are fitted.
+
+    Raises:
+        ConfigError: a ridge is no number of 0 or above, or that of no stem.
+    """
+    ridges: dict[str, tuple[float, ...]] = {}
+    for text in options.ridge:
+        stem, _, number = text.rpartition("=")
+        try:
+            ridge = float(number)
+        except ValueError as error:
+            raise ConfigError(f"expected --ridge [STEM=]NUMBER, got {text!r}") from error
+        if not 0 <= ridge < math.inf:
+            raise ConfigError(f"expected --ridge to be 0 or above, got {number}")
+        if stem and stem not in stems:
+            raise ConfigError(f"--ridge: no stem {stem!r}{did_you_mean(stem, list(stems))}")
+        ridges[stem] = (ridge,)
+    return {
+        stem: Method(
+            ridges=ridges.get(stem, ridges.get("", Method().ridges)),
+            mixture=not options.no_mixture,
+            non_negative=options.non_negative,
+        )
+        for stem in stems
+    }
+
+
+def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
+    """Read which members were trained on which songs.
+
+    Raises:
+        ConfigError: one is not MEMBER=PATTERN, or there is no such member.
+    """
+    members = [member.name for member in recipe.members]
+    result = []
+    for text in texts:
+        member, equals, pattern = text.partition("=")
+        if not equals or not pattern:
+            raise ConfigError(f"expected --trained-on MEMBER=PATTERN, got {text!r}")
+        if member not in members:
+            hint = did_you_mean(member, members)
+            raise ConfigError(f"--trained-on: the recipe has no member {member!r}{hint}")
+        result.append((member, pattern))
+    return result
+
+
+def placed(song: Moments, by: str, trained: Sequence[tuple[str, str]]) -> Moments:
+    """The song with what it counts with, and with the members that were trained on it."""
+    return dataclasses.replace(
+        song,
+        artist=groups.artist_of(song.song, song.folder) if by == "artist" else None,
+        seen_by=frozenset(name for name, pattern in trained if fnmatchcase(song.song, pattern)),
+    )
+
+
+def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
+    """The recipe with one setting for each member."""
+    members = zip(recipe.members, numbers, strict=True)
+    return dataclasses.replace(
+        recipe,
+        members=tuple(
+            dataclasses.replace(member, settings=(member.settings[number],))
+            for member, number in members
+        ),
+    )
+
+
+def gain(
+    fitted: Recipe, stems: Sequence[str], songs: Sequence[Moments], again: Sequence[Moments]
+) -> float:
+    """Say what a further setting gains over the first, in the fitted recipe.
+
+    Args:
+        fitted: with its blends and shares.
+        stems: that the member gives.
+        songs: on which no member was trained.
+        again: all songs with the other setting.
+
+    Returns:
+        Mean over the stems, in dB; NaN if no song has one.
+    """
+    paths = {song.path for song in songs}
+    gains_db = []
+    for stem in stems:
+        before = audible(songs, stem)
+        after = [song for song in audible(again, stem) if song.path in paths]
+        scores = zip(
+            stem_scores_db(fitted, after, stem), stem_scores_db(fitted, before, stem), strict=True
+        )
+        if before:
+            gains_db.append(mean_of(before, [new - old for new, old in scores]))
+    return float(np.mean(gains_db)) if gains_db else math.nan
+
+
+def shown(setting: Setting) -> str:
+    """A setting's fields that are not the usual ones."""
+    usual = dataclasses.asdict(Setting())
+    fields = dataclasses.asdict(setting)
+    del fields["gain_db"]
+    return ", ".join(f"{name} = {value}" for name, value in fields.items() if value != usual[name])
+
+
+def unfitted(recipe: Recipe) -> Recipe:
+    """The recipe without all that is fitted."""
+    return dataclasses.replace(recipe, blends=(), consistency={}, gates={})

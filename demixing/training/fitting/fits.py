@@ -1,0 +1,256 @@
+"""Fitted blends of every set of members, and what they score on songs left out."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from demixing.ensemble.blend import Blend, subsets
+from demixing.errors import ConfigError
+from demixing.recipes.recipe import Member, Recipe
+from demixing.training.fitting.blending import Method, fit, mean_of, plain_mean, sdr_db
+from demixing.training.fitting.estimates import compared, doubted, mixed, of_blend, trust_of
+from demixing.training.fitting.groups import shares_of
+from demixing.training.gram import MIXTURE, Combination, Moments, answer, audible, unseen
+
+LEAST = 3
+"""Songs with a stem, below which nothing is fitted for it."""
+MOST_GIVERS = 6
+"""Members for one stem that are never doubted, above which their subsets are too many to list."""
+SMALL = 0.005
+"""A weight nearer to zero is not worth to be written, where the sum stays within as much."""
+
+REST = "rest"
+"""The signal that is the blend of all but the doubted member."""
+
+
+class Fits:
+    """Fits each blend once, on all songs or without a fold of them.
+
+    A member counts in no song on which it was trained: neither in a fit nor in a score of a set
+    that includes it.
+
+    Args:
+        recipe: whose members give the answers.
+        songs: all of them.
+        methods: by stem.
+
+    Attributes:
+        recipe: as given.
+        all_songs: as given.
+    """
+
+    def __init__(
+        self, recipe: Recipe, songs: Sequence[Moments], methods: Mapping[str, Method]
+    ) -> None:
+        self.recipe = recipe
+        self.all_songs = songs
+        self._methods = methods
+        self._songs = {stem: audible(songs, stem) for stem in recipe.track.stems}
+        self._blends: dict[tuple[str, frozenset[str], str | None], Blend] = {}
+        self._scores: dict[tuple[str, frozenset[str]], dict[str, float]] = {}
+
+    def check(self) -> None:
+        """Raise unless all blends can be fitted.
+
+        Raises:
+            ConfigError: a stem has too many givers, or too few songs have it.
+        """
+        for stem in self.recipe.track.stems:
+            givers = self.recipe.givers(stem)
+            member = doubted(self.recipe, givers)
+            if len(givers) - (member is not None) > MOST_GIVERS:
+                raise ConfigError(
+                    f"expected at most {MOST_GIVERS} members to give {stem!r} without a doubt, "
+                    f"got {len(givers) - (member is not None)}"
+                )
+            having = len(self.songs(stem, givers))
+            if givers and having < LEAST:
+                seen = having < len(self.songs(stem))
+                but = " and on which none of its members was trained" if seen else ""
+                raise ConfigError(
+                    f"expected at least {LEAST} songs in which {stem!r} is not silent{but}, got "
+                    f"{having}; name more --data"
+                )
+
+    def songs(self, stem: str, names: Sequence[str] = ()) -> list[Moments]:
+        """Songs that have a stem and on which none of the members was trained."""
+        return unseen(self._songs[stem], names)
+
+    def blends(self) -> list[Blend]:
+        """Blends of all stems and all sets of members that give them, with their scores."""
+        self.check()
+        return [
+            dataclasses.replace(self.blend(stem, names), sdr_db=self.sdr_db(stem, names))
+            for stem in self.recipe.track.stems
+            for names in subsets(self.recipe.givers(stem))
+        ]
+
+    def blend(self, stem: str, names: Sequence[str], without: str | None = None) -> Blend:
+        """The blend of exactly these members, fitted without one fold of songs, or none."""
+        key = stem, frozenset(names), without
+        if key not in self._blends:
+            member = doubted(self.recipe, names)
+            if member:
+                self._blends[key] = self._second(stem, member, names, without)
+            else:
+                self._blends[key] = self._first(stem, names, without)
+        return self._blends[key]
+
+    def _first(self, stem: str, names: Sequence[str], without: str | None) -> Blend:
+        """Fit the weights of members that are never doubted."""
+        songs = [song for song in self.songs(stem, names) if song.fold != without]
+        signals = [answer(name, stem) for name in names]
+        weights = plain_mean(signals)
+        if songs:
+            weights = fit(songs, stem, signals, self._methods[stem])
+        kept = tidy({name: weights[answer(name, stem)] for name in names})
+        return Blend(stem=stem, weights=kept, mixture=weights.get(MIXTURE, 0.0))
+
+    def _second(
+        self, stem: str, member: Member, names: Sequence[str], without: str | None
+    ) -> Blend:
+        """Fit the weights of a doubted member and of the blend of all others.
+
+        The pipeline adds the member's answer to what the others have made, so these two are all
+        the weights there are, and those of the others stay in proportion to their own blend. The
+        prior is the member alone. Where it is not quite trusted, the others' blend fills in what
+        is missing: so that part of the estimate is given, and the song counts by its trust.
+        """
+        others = [name for name in names if name != member.name]
+        mine = answer(member.name, stem)
+        rest = self.blend(stem, others, without) if others else None
+        songs = []
+        for song in self.songs(stem, names):
+            trust = self._trust(member, song, without) if rest else 1.0
+            if song.fold == without or trust <= 0:
+                continue
+            parts: dict[str, Combination] = {mine: {mine: trust}, stem: {stem: 1.0}}
+            if rest:
+                blend = of_blend(rest)
+                parts[REST] = {name: trust * weight for name, weight in blend.items()}
+                given = {name: (trust - 1) * weight for name, weight in blend.items()}
+                parts[stem] = {stem: 1.0, **given}
+            songs.append(song.combined(parts, trust))
+        prior = {mine: 1.0, **({REST: 0.0} if rest else {})}
+        weights = prior
+        if songs:
+            # The mixture's weight is in the others' blend already.
+            method = dataclasses.replace(self._methods[stem], mixture=False)
+            weights = fit(songs, stem, list(prior), method, prior)
+        kept = {member.name: weights[mine]}
+        if rest is None:
+            return Blend(stem=stem, weights=kept)
+        scale = weights[REST]
+        kept |= {name: scale * weight for name, weight in rest.weights.items()}
+        return Blend(
+            stem=stem, weights={name: kept[name] for name in names}, mixture=scale * rest.mixture
+        )
+
+    def _trust(self, member: Member, song: Moments, without: str | None) -> float:
+        """How much a doubted member counts in a song, beside blends that were fitted so."""
+        names = compared(self.recipe, member)
+        assert member.doubt is not None
+        if not names:
+            return 1.0
+        blend = self.blend(member.doubt.stem, names, without)
+        return trust_of(self.recipe, member, song, of_blend(blend))
+
+    def _estimate(
+        self, stem: str, names: Sequence[str], song: Moments, without: str | None
+    ) -> Combination:
+        """What the members make of a song: the others' blend where the doubted is not trusted."""
+        whole = of_blend(self.blend(stem, names, without))
+        member = doubted(self.recipe, names)
+        others = [name for name in names if member and name != member.name]
+        if member is None or not others:
+            return whole
+        trust = self._trust(member, song, without)
+        return mixed(whole, of_blend(self.blend(stem, others, without)), trust)
+
+    def scores_db(self, stem: str, names: Sequence[str]) -> dict[str, float]:
+        """SDR of each song by the blend that the songs of all other folds ask for.
+
+        Returns:
+            By the path of the song, for those on which none of the members was trained.
+        """
+        key = stem, frozenset(names)
+        if key not in self._scores:
+            self._scores[key] = {
+                song.path: sdr_db(song, stem, self._estimate(stem, names, song, song.fold))
+                for song in self.songs(stem, names)
+            }
+        return self._scores[key]
+
+    def sdr_db(self, stem: str, names: Sequence[str]) -> float:
+        """Score a set of members on songs left out, so that all sets can be compared.
+
+        If no member of the set was trained on any of the songs, it is the mean score of all songs.
+        A member that was trained on some cannot be judged there, and the other songs may be
+        harder or easier. So the set scores what the set without the member scores, plus the mean
+        gain over that set on the songs on which both can be judged. Each song counts there as it
+        does among all songs: an artist with one song left does not count in full.
+
+        If the member is the whole set, it is compared with the blend of all other givers that
+        were trained on none of the songs: with the rest of them, too few songs might be left. If
+        there are none, its score is the mean of its own songs. Of several such members in a set,
+        the first of the recipe is removed first: a doubted one comes last and counts most, so it
+        is judged on all of its own songs.
+
+        Raises:
+            ConfigError: no song is left to compare on.
+        """
+        scores = self.scores_db(stem, names)
+        trained = [name for name in names if self._was_trained(stem, name)]
+        if not trained:
+            return mean_of(self.songs(stem), list(scores.values()))
+        rest = [name for name in names if name != trained[0]]
+        if not rest:
+            givers = self.recipe.givers(stem)
+            rest = [name for name in givers if not self._was_trained(stem, name)]
+            if not rest:
+                return mean_of(self.songs(stem, names), list(scores.values()))
+        before = self.scores_db(stem, rest)
+        both = [song for song in self.songs(stem, names) if song.path in before]
+        if not both:
+            raise ConfigError(
+                f"expected a song with {stem!r} on which none of {', '.join([*names, *rest])} was "
+                "trained, got none; name more --data"
+            )
+        gains_db = np.array([scores[song.path] - before[song.path] for song in both])
+        everyone = self.songs(stem)
+        shares = dict(zip([song.path for song in everyone], shares_of(everyone), strict=True))
+        counts = np.array([shares[song.path] for song in both])
+        return self.sdr_db(stem, rest) + float(counts @ gains_db / counts.sum())
+
+    def _was_trained(self, stem: str, name: str) -> bool:
+        """Whether a member was trained on a song that has the stem."""
+        return any(name in song.seen_by for song in self._songs[stem])
+
+    def whole(self, without: str | None) -> list[Blend]:
+        """The blends that count if all members answer, and those of all but the doubted."""
+        result = []
+        for stem in self.recipe.track.stems:
+            givers = self.recipe.givers(stem)
+            if not givers:
+                continue
+            result.append(self.blend(stem, givers, without))
+            member = doubted(self.recipe, givers)
+            others = [name for name in givers if member and name != member.name]
+            if others:
+                result.append(self.blend(stem, others, without))
+        return result
+
+
+def tidy(weights: Mapping[str, float]) -> dict[str, float]:
+    """Make small weights zero, unless all of them together are not small.
+
+    >>> tidy({"a": 0.9, "b": 0.003, "c": -0.004})
+    {'a': 0.9, 'b': 0.0, 'c': 0.0}
+    >>> tidy({"a": 0.9, "b": 0.003, "c": 0.004})
+    {'a': 0.9, 'b': 0.003, 'c': 0.004}
+    """
+    small = {name for name, weight in weights.items() if abs(weight) < SMALL}
+    if abs(sum(weights[name] for name in small)) >= SMALL:
+        return dict(weights)
+    return {name: 0.0 if name in small else weight for name, weight in weights.items()}

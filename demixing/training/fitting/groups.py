@@ -1,0 +1,85 @@
+"""Which songs count together, and which are left out together.
+
+Songs of one artist share players, instruments, a room and an engineer: weights that were fitted to
+one of them are not new to the next. So with ``--by artist`` they are left out together, and all
+artists count alike. With ``--by song`` each song is left out alone, and all folders count alike.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demixing.training.gram import Moments
+
+BY = ("song", "artist")
+
+
+def artist_of(song: str, folder: str) -> str:
+    """Tell a song's artist from its name; a song whose name tells none belongs to its folder.
+
+    Args:
+        song: its name.
+        folder: path of the folder that holds it.
+
+    >>> artist_of("A Band - A Song", "data"), artist_of("ABand_ASong", "data")
+    ('A Band', 'ABand')
+    >>> artist_of("5.Rubidium", "songs/data/")
+    'songs/data'
+    """
+    for mark in (" - ", "_"):
+        artist, found, _ = song.partition(mark)
+        if found and artist.strip():
+            return artist.strip()
+    return str(Path(folder))
+
+
+def shares_of(songs: Sequence[Moments]) -> NDArray[np.float64]:
+    """How much each song counts: all groups alike, all songs of a group alike, times their weight.
+
+    A few real songs would otherwise be lost among many rendered ones.
+
+    Returns:
+        ``(songs,)``, with a sum of 1 unless no song has a weight.
+    """
+    sizes = Counter(song.group for song in songs)
+    shares = np.array([song.weight / sizes[song.group] for song in songs])
+    shares /= max(shares.sum(), 1e-12)
+    return shares
+
+
+def folds_of(songs: Sequence[Moments]) -> list[str]:
+    """Names of all that is left out together, in the order of the songs."""
+    return list(dict.fromkeys(song.fold for song in songs))
+
+
+def without_each(songs: Sequence[Moments]) -> Iterator[tuple[list[int], list[int]]]:
+    """Numbers of the songs of each fold, and of all other songs."""
+    for fold in folds_of(songs):
+        own = [number for number, song in enumerate(songs) if song.fold == fold]
+        yield own, [number for number, song in enumerate(songs) if song.fold != fold]
+
+
+def surely(
+    gains_db: NDArray[np.float64], counts: NDArray[np.float64], folds: Sequence[str]
+) -> bool:
+    """Whether a mean gain is larger than its standard error, with folds as the independent units.
+
+    Args:
+        gains_db: of each song.
+        counts: how much each counts, with a sum of 1.
+        folds: of each song.
+
+    >>> halves, alone, together = np.ones(2) / 2, ["a", "b"], ["a", "a"]
+    >>> surely(np.array([1.0, 1.2]), halves, alone), surely(np.array([1.0, -0.9]), halves, alone)
+    (True, False)
+    >>> surely(np.array([1.0, -0.9]), halves, together)
+    True
+    """
+    mean = counts @ gains_db
+    off: Counter[str] = Counter()
+    for fold, part in zip(folds, counts * (gains_db - mean), strict=True):
+        off[fold] += part
+    return bool(mean > np.sqrt(sum(part**2 for part in off.values())) + 1e-9)

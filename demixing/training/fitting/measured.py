@@ -1,0 +1,158 @@
+"""Separates songs and sums the products of their signals, or finds these in a cache."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import fft
+
+from demixing import audio
+from demixing.engine.demixer import Demixer
+from demixing.engine.leakage_filter import BANDS, in_bands
+from demixing.engine.normalisation import Level
+from demixing.evaluation.audio import blocks, probe
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import Song
+from demixing.recipes.recipe import Member, Recipe
+from demixing.training.fitting import truth
+from demixing.training.gram import MIXTURE, Moments, answer
+
+LAYOUT = f"products in {BANDS} bands, and the rate"
+"""Of a cached file. Another layout has another key, so old files are not found."""
+
+FINE = 2**15
+"""Bins on which the edges of bands are found: closer than a hertz."""
+
+
+def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
+    """Separate a song and sum the products, or find them in a cache.
+
+    Args:
+        song: its mixture is the sum of its stems; see :func:`demixing.training.fitting.truth.known`
+            for stems without a file.
+        demixer: of the recipe.
+        cache: folder in which sums are kept.
+
+    Raises:
+        EvaluationError: the song has no stems, or one is damaged or unlike the others.
+    """
+    recipe = demixer.recipe
+    folder = str(song.folder.parent)
+    kept = cache / f"{song.name}-{_key(song, recipe)}.npz" if cache else None
+    if kept is not None and kept.is_file():
+        with np.load(kept, allow_pickle=False) as file:
+            signals = tuple(map(str, file["signals"]))
+            return Moments(song.name, folder, signals, file["products"], int(file["rate_hz"]))
+    moments = dataclasses.replace(_measured(song, demixer), folder=folder)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(".part.npz")
+        np.savez(
+            part,
+            signals=np.array(moments.signals),
+            products=moments.products,
+            rate_hz=moments.sample_rate_hz,
+        )
+        part.replace(kept)
+    return moments
+
+
+def _key(song: Song, recipe: Recipe) -> str:
+    """Hash what the answers depend on: the audio's place, size and time, and each input."""
+    subtracted = {stem for member in recipe.members for stem in member.minus}
+    used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
+    files = [
+        (stem, str(path.resolve()), path.stat().st_size, path.stat().st_mtime)
+        for stem, path in song.stems.items()
+    ]
+    members = [repr(_asked(member, subtracted)) for member in recipe.members]
+    text = json.dumps([LAYOUT, members, used, files])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _asked(member: Member, subtracted: set[str]) -> Member:
+    """A member without what changes no answer: gains, and a doubt if its stems stay in."""
+    settings = tuple(dataclasses.replace(one, gain_db=0.0) for one in member.settings)
+    doubt = member.doubt if subtracted.intersection(member.gives) else None
+    return dataclasses.replace(member, settings=settings, doubt=doubt)
+
+
+def _measured(song: Song, demixer: Demixer) -> Moments:
+    """Stream a song through the recipe, keep the answers, and sum their products."""
+    stems = demixer.recipe.track.stems
+    known = truth.known(song, stems)
+    layout = probe(next(iter(song.stems.values())))
+    if any(probe(path) != layout for path in song.stems.values()):
+        raise EvaluationError(f"expected stems of one length and rate in {str(song.folder)!r}")
+    true = {
+        stem: np.concatenate(list(blocks(path, layout.samples))).astype(np.float32).T.copy()
+        for stem, path in song.stems.items()
+    }  # (channels, samples)
+    if layout.channels == 1:
+        true = {stem: np.repeat(one, 2, axis=0) for stem, one in true.items()}
+    mixture = torch.from_numpy(np.sum(list(true.values()), axis=0))
+    answers: dict[str, list[torch.Tensor]] = {}
+
+    def tap(member: str, stem: str, pairs: torch.Tensor) -> None:
+        if pairs.shape[-1]:
+            answers.setdefault(answer(member, stem), []).append(pairs[0].clone())
+
+    cut = torch.split(mixture, audio.BLOCK, dim=-1)
+    for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, level=Level.of(cut)):
+        pass
+    signals = {name: torch.cat(answers.pop(name), dim=-1).numpy() for name in list(answers)}
+    signals[MIXTURE] = mixture.numpy()
+    silence = np.zeros_like(signals[MIXTURE])
+    signals |= {stem: true.pop(stem, silence) for stem in known}
+    names = tuple(signals)
+    rate_hz = layout.sample_rate_hz
+    return Moments(song.name, "", names, products_of(signals, rate_hz), rate_hz)
+
+
+def products_of(
+    signals: dict[str, NDArray[np.float32]], sample_rate_hz: int
+) -> NDArray[np.float64]:
+    """Sum the products of all signals, band by band: by Parseval's theorem nothing is lost.
+
+    Args:
+        signals: ``(channels, samples)`` each, by names; is emptied on the way, since a spectrum
+            takes as much memory as its signal.
+        sample_rate_hz: of all.
+
+    Returns:
+        ``(bands, signals, signals)``: rectangular bands, each of the frequencies that weigh most
+        in the band of the same number in :func:`demixing.engine.leakage_filter.in_bands`.
+    """
+    samples = next(iter(signals.values())).shape[-1]
+    length = fft.next_fast_len(samples, real=True)
+    spectra = []
+    for name in list(signals):
+        spectrum = fft.rfft(signals.pop(name).astype(np.float64), length)
+        # A bin stands for a pair of frequencies, except the first and, of even lengths, the last.
+        spectrum[:, 0] *= np.sqrt(0.5)
+        if length % 2 == 0:
+            spectrum[:, -1] *= np.sqrt(0.5)
+        spectra.append(spectrum.astype(np.complex64))
+    bins = length // 2 + 1
+    edges = [*edges_of(bins, sample_rate_hz), bins]
+    products = np.zeros((BANDS, len(spectra), len(spectra)))
+    for band, (first, end) in enumerate(itertools.pairwise(edges)):
+        for start in range(first, end, audio.BLOCK):  # float64 for a block at a time
+            stop = min(start + audio.BLOCK, end)
+            block = np.stack([spectrum[:, start:stop].reshape(-1) for spectrum in spectra])
+            parts = block.view(np.float32).astype(np.float64)  # real and imaginary, in turn
+            products[band] += parts @ parts.T
+    products *= 2 / length
+    return products
+
+
+def edges_of(bins: int, sample_rate_hz: int) -> list[int]:
+    """First bin of each band."""
+    bands = in_bands(FINE + 1, sample_rate_hz).argmax(dim=1)
+    firsts = torch.searchsorted(bands, torch.arange(BANDS))
+    return [-(-int(first) * (bins - 1) // FINE) for first in firsts]

@@ -1,0 +1,70 @@
+"""Fit each stem's share in what all stems leave of the mixture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from demixing.recipes.recipe import Recipe
+from demixing.training.fitting.blending import sdr_db
+from demixing.training.fitting.estimates import passed, sealed, shared, unshared
+from demixing.training.fitting.groups import folds_of, shares_of, surely
+from demixing.training.gram import MIXTURE, Moments, audible
+
+GRID = np.linspace(0.0, 1.0, 101)
+WORTH_DB = 0.01
+"""A share that gains less on songs left out is not worth a line in the recipe."""
+
+
+def fit(recipe: Recipe, songs: Sequence[Moments]) -> dict[str, float]:
+    """Choose shares that gain on songs left out; together they are at most 1.
+
+    The recipe's leaks are in place: a share may bring a leak back that they then take. Members that
+    may be doubted are not: they come after the shares.
+
+    Args:
+        recipe: with its blends; one with a residual has nothing to share.
+        songs: on which none of the other members was trained; for each stem those count in which
+            it is known and not silent.
+    """
+    if recipe.residual:
+        return {}
+    result = {}
+    made = [_made(recipe, song) for song in songs]
+    for stem in recipe.track.stems:
+        having = audible(made, stem)
+        if len(folds_of(having)) < 2:
+            continue
+        scores = np.array([_scores_db(recipe, song, stem) for song in having])
+        counts = shares_of(having)
+        folds = [song.fold for song in having]
+        total = counts @ scores
+        others = [
+            (total - counts[own] @ scores[own]).argmax()
+            for own in ([one == fold for one in folds] for fold in folds)
+        ]
+        gains_db = scores[np.arange(len(having)), others] - scores[:, 0]
+        if counts @ gains_db >= WORTH_DB and surely(gains_db, counts, folds):
+            result[stem] = float(GRID[total.argmax()])
+    whole = sum(result.values())
+    return {stem: share / max(whole, 1.0) for stem, share in result.items()}
+
+
+def _made(recipe: Recipe, song: Moments) -> Moments:
+    """The song with the recipe's stems as signals, since all shares are tried on these alone."""
+    own = {_name(stem): made for stem, made in unshared(recipe).items()}
+    true = {stem: {stem: 1.0} for stem in recipe.track.stems if song.knows(stem)}
+    return song.combined({MIXTURE: {MIXTURE: 1.0}, **true, **own})
+
+
+def _name(stem: str) -> str:
+    return f"made {stem}"
+
+
+def _scores_db(recipe: Recipe, made: Moments, stem: str) -> list[float]:
+    """SDR of a stem with each share of the grid, while the other stems have none."""
+    stems = {one: {_name(one): 1.0} for one in recipe.track.stems}
+    part = passed(recipe, made)
+    return [
+        sdr_db(made, stem, sealed(shared(stems, {stem: share}, part), recipe.leaks, made)[stem])
+        for share in GRID
+    ]

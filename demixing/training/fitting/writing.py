@@ -1,0 +1,56 @@
+"""Writes a fitted recipe: its own text, and below it the tables that were fitted."""
+
+import dataclasses
+from pathlib import Path
+
+from demixing.errors import OutputError
+from demixing.recipes import recipe as recipes
+from demixing.recipes.recipe import Recipe
+
+MARK = "# Fitted by `python -m training fit`; what follows is rewritten each time."
+
+OLD_MARK = "# Fitted by `python -m training fit`; what follows is written anew each time."
+
+
+def write(path: Path, source: Path, fitted: Recipe) -> None:
+    """Write the recipe's own text and the fitted tables below it.
+
+    Args:
+        path: of the new file.
+        source: of the recipe, or its name; all above :data:`MARK` is kept.
+        fitted: has the tables.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    named = recipes.FOLDER / f"{source}.toml"
+    text = (named if named.is_file() else source).read_text(encoding="utf-8")
+    own = text.partition(MARK)[0].partition(OLD_MARK)[0].rstrip("\n")
+    try:
+        part = path.with_name(f".{path.name}.part")
+        part.write_text("\n".join([own, "", MARK, *tables(fitted)]) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def tables(fitted: Recipe) -> list[str]:
+    """The fitted part of a recipe, as TOML."""
+    lines = []
+    for blend in fitted.blends:
+        weights = ", ".join(f"{name} = {weight:z.4f}" for name, weight in blend.weights.items())
+        lines += [
+            "",
+            "[[blends]]",
+            f'stem = "{blend.stem}"',
+            f"weights = {{ {weights} }}",
+            f"mixture = {blend.mixture:z.4f}",
+            f"sdr_db = {blend.sdr_db:.3f}",
+        ]
+    if fitted.consistency:
+        lines += ["", "[consistency]"]
+        lines += [f"{stem} = {share:.3f}" for stem, share in fitted.consistency.items()]
+    for stem, gate in fitted.gates.items():
+        lines += ["", f"[gates.{stem}]"]
+        lines += [f"{name} = {value:.2f}" for name, value in dataclasses.asdict(gate).items()]
+    return lines

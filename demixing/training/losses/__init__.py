@@ -1,0 +1,103 @@
+"""Ways of saying how wrong an estimate is, one file each: the folder is the registry.
+
+A loss answers for every example and stem by itself, and on demand for every block of time, so that
+whoever trains may take the mean, and :mod:`demixing.training.losses.quantile` may leave some of
+them out. In a run file:
+
+    [loss]
+    name = "sum"
+
+    [[loss.options.terms]]
+    name = "wave_l1"
+
+    [[loss.options.terms]]
+    name = "multi_resolution"
+    weight = 0.5
+    options = { frames = [512, 2048, 8192] }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from demixing.errors import ConfigError
+from demixing.plugins import Registry, did_you_mean
+
+if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
+    from torch import Tensor
+
+
+class Loss(Protocol):
+    """Compares estimates with stems; the worse, the higher.
+
+    All of it is computed in float32 at least, whatever the type of the estimate and under
+    autocast. A silent stem has a finite value and a finite gradient. A loss has no state; one that
+    changes while a network is trained has a method ``at``, see :func:`at`.
+    """
+
+    def __call__(self, estimate: Tensor, stems: Tensor) -> Tensor:
+        """Compare.
+
+        Args:
+            estimate: ``(batch, stems, 2, samples)``.
+            stems: the same; all stems of an example, so that their sum is its mixture.
+
+        Returns:
+            ``(batch, stems)``.
+        """
+
+    def blocks(self, estimate: Tensor, stems: Tensor, count: int) -> Tensor:
+        """Compare block by block of time; ``count`` blocks, alike in length to a sample or frame.
+
+        Returns:
+            ``(batch, stems, count)``. If the blocks are exactly alike in length and the loss is a
+            mean over time, the mean over the blocks is what :meth:`__call__` gives. Ratios, such as
+            the SDR, are here the ratio within each block.
+
+        Raises:
+            ValueError: there are less samples, or frames, than blocks.
+        """
+
+
+_registry = Registry(__name__, __path__, "loss")
+names, summary = _registry.names, _registry.summary
+
+
+def build(name: str, options: Mapping[str, Any] | None = None) -> Loss:
+    """Import the one module ``name`` and build its loss.
+
+    Args:
+        name: a key from :func:`names`.
+        options: keyword arguments of the module's ``build``, usually from a run file.
+
+    Raises:
+        ConfigError: no loss has that name, or it refuses an option.
+    """
+    return cast("Loss", _registry.build(name, options))
+
+
+def from_table(table: Mapping[str, Any]) -> Loss:
+    """Build the loss that a table of a run file describes by ``name`` and ``options``.
+
+    Raises:
+        ConfigError: it has another key or no name, or see :func:`build`.
+    """
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"a loss is a table with name and options, got {table!r}")
+    known = ["name", "options"]
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"a loss has no key {key!r}{did_you_mean(key, known)}")
+    if not isinstance(table.get("name"), str):
+        raise ConfigError(f"a loss needs a name; have: {', '.join(names())}")
+    return build(table["name"], table.get("options"))
+
+
+def at(loss: Loss, step: int) -> Loss:
+    """The loss that counts at a step of the training, from 0 on.
+
+    Those that change have a method ``at`` that returns it; the others are always the same.
+    """
+    changed = getattr(loss, "at", None)
+    return loss if changed is None else cast("Loss", changed(step))

@@ -1,0 +1,50 @@
+"""Scale-invariant signal-to-noise ratio, negative, in dB, of each channel.
+
+What of an estimate is the stem times some factor is signal, and the rest is noise; so the level of
+an estimate is not learnt, and the boards' SDR punishes that. A silent stem has nothing to
+compare with: its value is 0, and nothing is learnt from it.
+
+Source: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; channels
+are compared one by one and their means are removed, as in the configurations that we continue.
+"""
+
+import torch
+from torch import Tensor
+
+from demixing.training.measures import exact
+
+EPSILON = 1e-8
+"""Added to energies."""
+
+
+class NegativeSiSnr:
+    """See the module and :class:`demixing.training.losses.Loss`."""
+
+    def __call__(self, estimate: Tensor, stems: Tensor) -> Tensor:
+        """See :class:`demixing.training.losses.Loss`."""
+        return _value(*exact(estimate, stems))
+
+    def blocks(self, estimate: Tensor, stems: Tensor, count: int) -> Tensor:
+        """See :class:`demixing.training.losses.Loss`."""
+        estimate, stems = exact(estimate, stems)
+        samples = stems.shape[-1]
+        if not 1 <= count <= samples:
+            raise ValueError(f"expected 1 to {samples} blocks of {samples} samples, got {count}")
+        parts = (audio.tensor_split(count, dim=-1) for audio in (estimate, stems))
+        return torch.stack([_value(*pair) for pair in zip(*parts, strict=True)], dim=-1)
+
+
+def _value(estimate: Tensor, stems: Tensor) -> Tensor:
+    """The loss of ``(b, s, 2, samples)``."""
+    silent = ~stems.any(dim=-1)
+    estimate, stems = (audio - audio.mean(dim=-1, keepdim=True) for audio in (estimate, stems))
+    along = (estimate * stems).sum(dim=-1, keepdim=True)
+    signal = stems * (along / (stems.square().sum(dim=-1, keepdim=True) + EPSILON))
+    noise = (estimate - signal).square().sum(dim=-1)
+    ratio = (noise + EPSILON) / (signal.square().sum(dim=-1) + EPSILON)
+    return (10 * ratio.log10()).masked_fill(silent, 0.0).mean(dim=2)
+
+
+def build() -> NegativeSiSnr:
+    """Build the loss; it has no options."""
+    return NegativeSiSnr()

@@ -1,0 +1,112 @@
+"""What a run's file names, put together: its network, its songs, its batches."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader, Sampler
+
+from demixing.errors import ConfigError
+from demixing.networks import trainable
+from demixing.networks.chunk_geometry import Chunked
+from demixing.training import chain, checkpoint
+from demixing.training.config import Run, updated
+from demixing.training.data import songs
+from demixing.training.distributed import World
+from demixing.training.examples import Examples, weighted
+from demixing.weights import checkpoints, readers
+
+
+def run_of(folder: Path) -> Run:
+    """The run that a folder is of.
+
+    Raises:
+        ConfigError: it is of none.
+    """
+    return updated(Run(), checkpoint.contents(folder / checkpoint.STATE)["run"])
+
+
+def built(run: Run) -> Chunked:
+    """Build the network of a run, with the weights that it starts from.
+
+    Raises:
+        ConfigError: there is no such network, or it has no such option.
+        CheckpointError: the weights are missing, or of another network.
+    """
+    how = run.network
+    try:
+        network = trainable.build(how.name, run.stems, how.options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"network: {error}") from error
+    if how.start:
+        if how.start.endswith(".safetensors"):
+            state = readers.read("safetensors", Path(how.start)).state
+        else:
+            state = checkpoints.load(checkpoints.find(how.start))
+        ready = trainable.adapted(how.name, state, run.stems, how.options)
+        checkpoints.fill(network, ready, how.start)
+    network.requires_grad_(requires_grad=True).train()
+    return network
+
+
+def examples(run: Run) -> Examples:
+    """Index the songs of a run and say what becomes of them.
+
+    Raises:
+        ConfigError: there are none, or an augmentation is not as it should be.
+    """
+    found = [songs.index([Path(folder)], run.stems, split="train") for folder in run.data.train]
+    shares = run.data.shares or tuple(float(sum(one.samples for one in group)) for group in found)
+    if len(shares) != len(found):
+        raise ConfigError(
+            f"data.shares must be as many as the {len(found)} folders, got {len(shares)}"
+        )
+    everything, weights = weighted(list(zip(shares, found, strict=True)))
+    return Examples(
+        songs=everything,
+        stems=run.stems,
+        samples=run.samples,
+        rate_hz=run.sample_rate_hz,
+        seed=run.seed,
+        examples_per_epoch=run.data.examples_per_epoch,
+        augmentations=chain.build(run.augmentations),
+        weights=weights,
+        read=songs.read,
+    )
+
+
+def valid_songs(run: Run) -> list[songs.Song]:
+    """Index the songs for validation."""
+    limit = run.data.valid_songs or None
+    return [
+        song
+        for folder in run.data.valid
+        for song in songs.index([Path(folder)], run.stems, split="valid")[:limit]
+    ]
+
+
+class _Batches(Sampler[list[int]]):
+    """Positions of one process's part of each batch, from a step on."""
+
+    def __init__(self, batch: int, done: int, steps: int, offset: int, share: int) -> None:
+        self._batch, self._steps = batch, range(done, steps)
+        self._part = range(offset, offset + share)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps:
+            yield [step * self._batch + one for one in self._part]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def loader(source: Examples, run: Run, done: int, world: World) -> Any:
+    """Batches of this process, from a step on."""
+    share = run.batch // world.size
+    return DataLoader(
+        source,
+        batch_sampler=_Batches(run.batch, done, run.steps, world.rank * share, share),
+        num_workers=run.workers,
+        pin_memory=world.device.type == "cuda",
+        prefetch_factor=4 if run.workers else None,
+    )

@@ -1,0 +1,146 @@
+"""Scores of whole songs, by the separator and the metric that count in the end."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demixing.chunks.overlap_add import OverlapAdd
+from demixing.evaluation.metrics.sdr import Meter
+from demixing.networks.chunk_geometry import Chunked
+from demixing.separators import trained
+from demixing.training.data.songs import Song, read
+from demixing.training.gram import SILENT_DB
+
+BLOCK_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """SDR in dB of songs that were held out.
+
+    Attributes:
+        songs: by name of the song's folder and the song, by stem; silent stems are left out.
+        folders: where each song lies.
+    """
+
+    songs: dict[str, dict[str, float]]
+    folders: dict[str, str]
+
+    def stems(self) -> dict[str, float]:
+        """Mean over folders of the mean over their songs, by stem."""
+        return {
+            stem: _mean_of_folders(
+                [
+                    (self.folders[name], scores[stem])
+                    for name, scores in self.songs.items()
+                    if stem in scores
+                ]
+            )
+            for stem in sorted({stem for scores in self.songs.values() for stem in scores})
+        }
+
+    def mean(self) -> float:
+        """Mean over stems."""
+        return float(np.mean(list(self.stems().values()))) if self.songs else -math.inf
+
+
+@torch.inference_mode()
+def score(network: Chunked, songs: Sequence[Song], stems: Sequence[str]) -> Scores:
+    """Separate songs and score them.
+
+    Args:
+        network: in evaluation mode, on any device.
+        songs: with their stems; the mixture is their sum.
+        stems: that the network gives, in its order.
+    """
+    separator = trained.of_network(_Elsewhere(network), stems)
+    scores: dict[str, dict[str, float]] = {}
+    for song in songs:
+        meters, energies = [Meter() for _ in stems], np.zeros(len(stems))
+        mixed = 0.0
+        overlap = OverlapAdd(separator)
+        waiting: list[Tensor] = []
+        block = BLOCK_S * song.rate_hz
+        for start in range(0, song.samples + block, block):
+            if start < song.samples:
+                length = min(block, song.samples - start)
+                truth = torch.stack([read(song, stem, start, length) for stem in stems])
+                energies += truth.double().square().sum(dim=(1, 2)).numpy()
+                mixed += float(truth.sum(dim=0).double().square().sum())
+                waiting.append(truth)
+                answer = overlap.push(truth.sum(dim=0)[None])[0]
+            else:
+                answer = overlap.finish()[0]
+            truth = torch.cat(waiting, dim=-1)
+            for index, meter in enumerate(meters):
+                now = truth[index, :, : answer.shape[-1]].T.double().numpy()
+                meter.update(now, answer[index].T.double().numpy())
+            waiting = [truth[..., answer.shape[-1] :]]
+        limit = 10 ** (SILENT_DB / 10) * mixed
+        scores[_name(song)] = {
+            stem: meter.value_db
+            for stem, meter, energy in zip(stems, meters, energies, strict=True)
+            if energy > limit
+        }
+    return Scores(scores, {_name(song): _folder(song) for song in songs})
+
+
+def mixture_scores(songs: Sequence[Song], stems: Sequence[str]) -> Scores:
+    """What the mixture scores in place of each stem."""
+    return score(_Mixture(len(stems), songs[0].rate_hz), songs, stems)
+
+
+class _Elsewhere(Chunked):
+    """A network on another device, with tensors here."""
+
+    def __init__(self, network: Chunked) -> None:
+        super().__init__()
+        self.network = network
+        self.sample_rate_hz, self.chunk, self.hop = (
+            network.sample_rate_hz,
+            network.chunk,
+            network.hop,
+        )
+        self.context, self.step, self.shorter = network.context, network.step, network.shorter
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """See the network."""
+        device = next((one.device for one in self.network.parameters()), mixture.device)
+        return self.network(mixture.to(device)).float().cpu()  # type: ignore[no-any-return]
+
+
+class _Mixture(Chunked):
+    """Answers with the mixture."""
+
+    def __init__(self, stems: int, sample_rate_hz: int) -> None:
+        super().__init__()
+        self.stems, self.sample_rate_hz = stems, sample_rate_hz
+        self.chunk = self.hop = sample_rate_hz
+        self.context, self.step = 0, 1
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Copy."""
+        return mixture[:, None].expand(-1, self.stems, -1, -1)
+
+
+def _mean_of_folders(values: Sequence[tuple[str, float]]) -> float:
+    """Let all folders count alike, and all songs of a folder."""
+    folders = sorted({folder for folder, _ in values})
+    means = [np.mean([value for one, value in values if one == folder]) for folder in folders]
+    return float(np.mean(means))
+
+
+def _folder(song: Song) -> str:
+    """The folder that a song's folder lies in."""
+    paths = [path for files in song.stems.values() for path in files]
+    return str(paths[0].parent.parent) if paths else ""
+
+
+def _name(song: Song) -> str:
+    """A song's name and that of the folder it lies in."""
+    return f"{Path(_folder(song)).name}/{song.name}"

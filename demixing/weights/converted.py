@@ -1,0 +1,89 @@
+"""Imports: what was read from an official file, once, in our own form with its provenance.
+
+The form is safetensors. Its metadata say from which file it was made, and carry the sha256 of the
+tensors. That shows damage; it is no proof against somebody who alters both, and need not be,
+since nothing in such a file can run.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from demixing.errors import CheckpointError
+from demixing.weights import readers
+from demixing.weights.catalogue import Checkpoint
+from demixing.weights.readers import Contents
+from demixing.weights.readers import safetensors as own
+from demixing.weights.verification import LFS_POINTER, sha256_of, verify
+
+SOURCE, SOURCE_SHA256, TENSORS_SHA256 = "source_file", "source_sha256", "tensors_sha256"
+
+
+def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
+    """Verify and read an official file, and write it in our own form.
+
+    Args:
+        checkpoint: what the file must be.
+        source: the official file.
+        target: what to write; nothing is left if that fails.
+
+    Raises:
+        CheckpointError: the file is not the registered one, is an ONNX model, which is used as
+            it is, or cannot be written.
+    """
+    if checkpoint.format not in readers.names():
+        raise CheckpointError(f"{checkpoint.name!r} holds its network and is used as it is")
+    verify(source, checkpoint)
+    contents = readers.read(checkpoint.format, source, checkpoint.part)
+    provenance = {
+        "name": checkpoint.name,
+        SOURCE: source.name,
+        SOURCE_SHA256: sha256_of(source),
+        "url": checkpoint.url or checkpoint.archive,
+        "licence": checkpoint.licence,
+        TENSORS_SHA256: digest(contents.state),
+    }
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        own.write(unfinished, contents, provenance)
+        unfinished.replace(target)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read(checkpoint: Checkpoint) -> Contents:
+    """Read what was imported, if it was made from the registered file.
+
+    Raises:
+        CheckpointError: it was made of another file, or is damaged.
+    """
+    path = checkpoint.imported_path()
+    again = f"run: python -m my_submission import {checkpoint.name} FILE"
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise CheckpointError(f"{path} is a Git-LFS pointer; run: git lfs pull, or {again}")
+    with readers.refusing(path):
+        contents, metadata = own.read_with_provenance(path)
+    source_sha256 = metadata.get(SOURCE_SHA256, "")
+    if metadata.get("name") != checkpoint.name or not source_sha256.startswith(checkpoint.sha256):
+        raise CheckpointError(
+            f"{path} was made from another file than the registered {checkpoint.name!r}: expected "
+            f"sha256 {checkpoint.sha256}, got {source_sha256 or 'none'}; {again}"
+        )
+    if digest(contents.state) != metadata.get(TENSORS_SHA256):
+        raise CheckpointError(f"the numbers in {path} were altered since its import; {again}")
+    return contents
+
+
+def digest(state: dict[str, Tensor]) -> str:
+    """Sha256 over names, types, shapes and numbers of tensors."""
+    result = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        result.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return result.hexdigest()

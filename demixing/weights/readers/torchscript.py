@@ -1,0 +1,99 @@
+"""A TorchScript archive, as Danna-Sep's files are: its tensors alone, its code unread.
+
+Such an archive is a zip file with programs in ``code/``, a pickle of the module's attributes in
+``data.pkl``, and the numbers in ``data/``. torch.jit.load would compile the programs; here only
+the pickle and the numbers are read.
+"""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from demixing.weights.readers import Contents, tensors
+from demixing.weights.unpickling import Restricted
+
+
+class Script:
+    """Stands for every class of the archive's programs, and keeps an object's attributes."""
+
+    __slots__ = ("attributes",)
+
+    def __setstate__(self, attributes: dict[str, object]) -> None:
+        self.attributes = dict(attributes)
+
+
+class _Same:
+    """Stands for functions of torch that give a list its type; an object no pickle can alter."""
+
+    __slots__ = ()
+
+    def __call__(self, value: object, *_: object) -> object:
+        return value
+
+
+STAND_INS = {
+    f"torch.jit._pickle.{name}": _Same()
+    for name in (
+        "build_intlist",
+        "build_doublelist",
+        "build_boollist",
+        "build_tensorlist",
+        "restore_type_tag",
+    )
+}
+"""What archives ask for besides their own classes."""
+
+
+def _admit(name: str) -> object:
+    """Return what stands for a name in an archive's pickle; None if nothing does."""
+    return Script if name.startswith("__torch__.") else STAND_INS.get(name)
+
+
+def read(path: Path) -> Contents:
+    """Read the tensors; names are paths through the modules, as in a state dict.
+
+    Raises:
+        CheckpointError: the file is no such archive, or asks for more than tensors.
+    """
+    with zipfile.ZipFile(path) as archive:
+        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        root = pickled.removesuffix("data.pkl")
+        storages: dict[str, Tensor] = {}
+
+        def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
+            if key not in storages:
+                storages[key] = _read_storage(archive, f"{root}data/{key}", dtype, count)
+            return storages[key]
+
+        module = Restricted(
+            io.BytesIO(archive.read(pickled)),
+            admit=_admit,
+            storage=storage,
+        ).load()
+    if not isinstance(module, Script):
+        raise pickle.UnpicklingError("it holds no module")
+    return Contents(state=tensors(path, dict(_walk(module))))
+
+
+def _read_storage(archive: zipfile.ZipFile, name: str, dtype: torch.dtype, count: int) -> Tensor:
+    """Read the numbers of one storage."""
+    size_bytes = archive.getinfo(name).file_size
+    if size_bytes != count * dtype.itemsize:
+        raise pickle.UnpicklingError(f"it has {size_bytes} bytes for {count} numbers of {dtype}")
+    if not count:
+        return torch.empty(0, dtype=dtype)
+    return torch.frombuffer(bytearray(archive.read(name)), dtype=dtype)
+
+
+def _walk(module: Script, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Go through the tensors of a module and of those in it."""
+    for name, value in module.attributes.items():
+        if isinstance(value, Tensor):
+            yield prefix + name, value
+        elif isinstance(value, Script) and hasattr(value, "attributes"):
+            yield from _walk(value, f"{prefix}{name}.")

