@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.songs import SAMPLE_RATE_HZ
-from demixing import execution
 from demixing.errors import ConfigError
+from demixing.networks import execution
 from tools.golden.agreement import agreement_db
 
 Side = Callable[[Tensor], Tensor]

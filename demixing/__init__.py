@@ -1,6 +1,15 @@
-"""Separate music and film sound into stems, alone or in a contest."""
+"""Separate music and film sound into stems.
+
+    from demixing import Separator
+
+    separator = Separator("mdx_default")
+    stems = separator(audio, sample_rate_hz)  # {"vocals": array like audio, ...}
+
+``demixing --help`` lists the commands.
+"""
 
 import os
+from typing import TYPE_CHECKING, Any
 
 # Read by OpenMP when torch is loaded, which is after this. Threads that wait by spinning slow two
 # processes on the same two cores down seven times, and gain nothing when there is only one:
@@ -10,3 +19,40 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Read by onnxruntime when it is imported: otherwise it looks up a host for telemetry and writes
 # into the user's cache.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+if TYPE_CHECKING:
+    from demixing.api import Separator
+    from demixing.errors import (
+        CheckpointError,
+        ConfigError,
+        DemixError,
+        OutputError,
+        SongError,
+    )
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DemixError",
+    "OutputError",
+    "Separator",
+    "SongError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: torch alone takes seconds."""
+    import importlib
+    import importlib.metadata
+
+    if name == "__version__":
+        return importlib.metadata.version("sound-demixing")
+    if name in __all__:
+        module = "demixing.api" if name == "Separator" else "demixing.errors"
+        return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module 'demixing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

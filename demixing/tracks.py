@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demixing.errors import ConfigError
-
-ROOT = Path(__file__).resolve().parents[1]
-"""Where aicrowd.json lies."""
+from demixing.resources import ROOT
 
 TRACK_VARIABLE = "DEMIX_TRACK"
 """Environment variable that overrules aicrowd.json, so that one checkout serves both tracks."""

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from demixing import execution
 from demixing.errors import ConfigError
+from demixing.networks import execution
 
 
 def flags(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    ("errors", "plugins", "threads", "tracks"),
+    ("errors", "plugins", "resources", "threads", "tracks"),
     ("audio", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
-    ("chunks", "execution", "files", "separators"),
+    ("chunks", "files", "separators"),
     ("recipes",),
     ("schedule",),
     ("engine",),
-    ("process", "training"),
+    ("api", "process", "training"),
     ("cli",),
 )
 """Parts of the package, lowest first; each imports only what is below, or its own floor's."""

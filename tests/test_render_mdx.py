@@ -436,7 +436,7 @@ class TestWhatIsMissing:
     def test_the_vocoder_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pyworld", None)
 
-        with pytest.raises(ConfigError, match=r"pip install -r training/requirements\.txt"):
+        with pytest.raises(ConfigError, match=r"-r demixing/training/requirements\.txt"):
             singing.vocoder()
 
     @pytest.mark.process

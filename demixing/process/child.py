@@ -11,7 +11,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,9 @@ from numpy.typing import NDArray
 
 from demixing.errors import CheckpointError, ConfigError, DemixError, SongError
 from demixing.process.messages import BrokenFrameError, Frame, Incoming, Page, pack
+from demixing.resources import ROOT
 from demixing.schedule.budget import Clock
 from demixing.schedule.contention import Contention
-
-ROOT = Path(__file__).resolve().parents[2]
 
 COMMAND = (sys.executable, "-P", "-m", "demixing.process.worker")
 """``-P``: nothing in the current folder may stand in for a module."""

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from demixing.resources import cache_folder
 from demixing.schedule import contention
 from demixing.schedule.fallback import infer, out_of_memory
 from demixing.separator import Separator
@@ -78,8 +79,7 @@ class Costs:
     def at_home(cls) -> "Costs":
         """The costs in the file that the environment names, or in the user's cache folder."""
         given = os.environ.get(FILE_VARIABLE)
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return cls(Path(given) if given else Path(home) / "sound-demixing" / "costs.json")
+        return cls(Path(given) if given else cache_folder() / "costs.json")
 
     def of(self, name: str, options: Mapping[str, Any], separator: Separator) -> Cost:
         """Look a separator's costs up, or measure them.

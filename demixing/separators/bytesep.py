@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demixing import execution
-from demixing.execution import Placed
+from demixing.networks import execution
 from demixing.networks.bytesep import ResUNet143, weights
 from demixing.networks.bytesep_fast import prepared
 from demixing.networks.bytesep_mobilenet import MobileNet
 from demixing.networks.decoupled import Decoupled
+from demixing.networks.execution import Placed
 from demixing.separator import Chunking, distinct
 from demixing.weights import checkpoints
 
@@ -135,7 +135,7 @@ def build(
         checkpoint: names in the register of weights for the stems, if not the authors'.
         rest: with one stem, also give the other one as the mixture minus it.
         chunk_s: seconds that a network hears at a time; half of it is kept.
-        precision: of the networks, see :mod:`demixing.execution`.
+        precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
         CheckpointError: a file is missing, altered, or of another network.

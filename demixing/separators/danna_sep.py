@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demixing import execution
-from demixing.execution import Placed
-from demixing.networks import d3_fast, d3_unet, demucs_split, xumx
+from demixing.networks import d3_fast, d3_unet, demucs_split, execution, xumx
+from demixing.networks.execution import Placed
 from demixing.networks.stft import istft, stft
 from demixing.networks.wiener import wiener
 from demixing.plugins import did_you_mean
@@ -202,7 +201,7 @@ def adapt(
         fast: without X-UMX.
         only: the one network that is asked, if any.
         chunk_s: see :func:`chunking`.
-        precision: of the networks, see :mod:`demixing.execution`.
+        precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
         ConfigError: there is no such precision.
@@ -236,7 +235,7 @@ def build(
         only: "unet", "demucs" or "xumx" to ask this network alone.
         chunk_s: see :func:`chunking`. Songs that are shorter are separated exactly as the
             authors do.
-        precision: of the networks, see :mod:`demixing.execution`.
+        precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
         CheckpointError: a file is missing, altered, or of another network.

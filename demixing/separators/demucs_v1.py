@@ -16,7 +16,7 @@ import functools
 
 import torch
 
-from demixing import execution
+from demixing.networks import execution
 from demixing.networks.demucs_v2 import Demucs, prepared, valid_length
 from demixing.separator import Chunking
 from demixing.separators.demucs_v2 import SAMPLE_RATE_HZ, Segments
@@ -35,7 +35,7 @@ def adapt(
         network: is not touched.
         chunk_s: length of a chunk in seconds.
         overlap: part of a chunk that is cross-faded with the next one.
-        precision: of the network, see :mod:`demixing.execution`.
+        precision: of the network, see :mod:`demixing.networks.execution`.
 
     Raises:
         ConfigError: there is no such precision.
@@ -73,7 +73,7 @@ def build(
             with ``_extra`` (150 more songs), and with ``_gz`` (rounded to 8 bits).
         chunk_s: length of a chunk in seconds; less needs less memory.
         overlap: part of a chunk that is cross-faded with the next one; the authors have none.
-        precision: of the network, see :mod:`demixing.execution`.
+        precision: of the network, see :mod:`demixing.networks.execution`.
 
     Raises:
         CheckpointError: the file is missing or altered, or holds another network.

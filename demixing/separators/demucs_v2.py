@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demixing import execution
-from demixing.execution import Placed
+from demixing.networks import execution
 from demixing.networks.demucs_v2 import STRIDE, Demucs, prepared, valid_length
+from demixing.networks.execution import Placed
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
 
@@ -84,7 +84,7 @@ def adapt(
         network: is not touched.
         chunk_s: length of a segment in seconds.
         overlap: part of a segment that is cross-faded with the next one.
-        precision: of the network, see :mod:`demixing.execution`.
+        precision: of the network, see :mod:`demixing.networks.execution`.
         normalises: by which deviation of the song: its authors', of "mono", or of "stereo".
 
     Raises:
@@ -137,7 +137,7 @@ def build(
             songs) or ``demucs_v2_48_hq`` (fewer channels, trained on lossless songs).
         chunk_s: length of a segment in seconds; less needs less memory.
         overlap: part of a segment that is cross-faded with the next one.
-        precision: of the network, see :mod:`demixing.execution`.
+        precision: of the network, see :mod:`demixing.networks.execution`.
         normalises: by which deviation of the song: its authors', of "mono", or of "stereo".
 
     Raises:

@@ -36,7 +36,7 @@ def build(
         stems: those that are wanted; None: all. Networks that count for none are not loaded.
         segment_s: length of the segments; None: as the networks were trained, 7.8 s.
         overlap: of a segment, with the next, as a part of it; None: a quarter, the usual one.
-        precision: of the networks, see :mod:`demixing.execution`.
+        precision: of the networks, see :mod:`demixing.networks.execution`.
         files: whose, see :meth:`demixing.separators.demucs.bags.Bag.files`.
 
     Raises:

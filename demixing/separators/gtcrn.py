@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demixing import execution
 from demixing.errors import ConfigError
-from demixing.execution import Placed
+from demixing.networks import execution
+from demixing.networks.execution import Placed
 from demixing.networks.gtcrn import BINS, GTCRN, prepared, renamed
 from demixing.separator import Chunking
 from demixing.weights import checkpoints

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demixing import execution
 from demixing.errors import CheckpointError
-from demixing.execution import Placed
+from demixing.networks import execution
+from demixing.networks.execution import Placed
 from demixing.networks.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
 from demixing.networks.wiener import wiener
 from demixing.separator import Chunking, distinct
@@ -145,7 +145,7 @@ def build(
         softmask: see :func:`demixing.networks.wiener.wiener`.
         residual: whether what the targets leave of the mixture becomes a stem "residual".
         chunk_s: seconds that the networks hear at a time, at least.
-        precision: of the networks, see :mod:`demixing.execution`.
+        precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
         CheckpointError: a file is missing, altered, or of another network.

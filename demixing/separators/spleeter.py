@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demixing import execution
 from demixing.errors import ConfigError
-from demixing.execution import Placed
+from demixing.networks import execution
+from demixing.networks.execution import Placed
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared, renamed
 from demixing.networks.stft import frames_of, from_frames
 from demixing.separator import Chunking
@@ -129,7 +129,7 @@ def build(precision: str = "fp32", stems: int = 2, above: str = "average") -> Sp
     """Load the networks; those of 2 stems come with an installed package.
 
     Args:
-        precision: of the networks, see :mod:`demixing.execution`.
+        precision: of the networks, see :mod:`demixing.networks.execution`.
         stems: how many: 2, 4 or 5.
         above: see :class:`Spleeter`.
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from demixing import execution
 from demixing.errors import CheckpointError
-from demixing.execution import Placed
-from demixing.networks import trainable
+from demixing.networks import execution, trainable
 from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.execution import Placed
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
 
@@ -72,7 +71,7 @@ def build(weights: str, precision: str = "fp32") -> Trained:
 
     Args:
         weights: name in the register of weights.
-        precision: of its products, see :mod:`demixing.execution`.
+        precision: of its products, see :mod:`demixing.networks.execution`.
 
     Raises:
         CheckpointError: the file is missing, altered, or of a network that is not known here.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from demixing.errors import ConfigError, OutputError
 from demixing.networks import trainable
-from demixing.tracks import ROOT
+from demixing.resources import MODELS
 from demixing.training import checkpoint, setup, validation
 from demixing.training.checkpoint import STATE
 from demixing.training.loop import BEST
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         type=Path,
-        default=ROOT / "models" / "weights",
+        default=MODELS / "weights",
         metavar="DIR",
         help="(models/weights)",
     )

@@ -11,20 +11,21 @@ from pathlib import Path
 
 from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
-from demixing.tracks import ROOT
+from demixing.resources import INSTALLED, MODELS, cache_folder
 
-REGISTER = ROOT / "models" / "checkpoints.toml"
+REGISTER = MODELS / "checkpoints.toml"
 
-SHIPPED = ROOT / "models" / "weights"
+SHIPPED = MODELS / "weights"
 """Folder of the weights that were trained here, with their entries of the register."""
 
 FOLDER_VARIABLE = "DEMIX_WEIGHTS"
-"""Environment variable that names another folder for weights than ``models/weights``."""
+"""Environment variable: another folder for weights than :func:`weights_folder` says."""
 
 
 def weights_folder() -> Path:
-    """Where files of weights lie that no package carries and nobody trained here."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or SHIPPED)
+    """Where ``fetch`` puts files: ``models/weights`` of a checkout, or else the user's cache."""
+    kept = cache_folder() / "weights" if INSTALLED else SHIPPED
+    return Path(os.environ.get(FOLDER_VARIABLE) or kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,16 @@ library is missing. So the providers are chosen here, by asking torch what this 
 from pathlib import Path
 
 import onnxruntime
-import torch
 
 from demixing import threads
 from demixing.errors import CheckpointError
+from demixing.networks import execution
 from demixing.weights import onnx_file
 
 
 def providers() -> list[str]:
     """Choose where models run: on CUDA if torch sees a device, and what that lacks on the CPU."""
-    cuda = ["CUDAExecutionProvider"] if torch.cuda.is_available() else []
+    cuda = ["CUDAExecutionProvider"] if execution.chosen_device().type == "cuda" else []
     return [*cuda, "CPUExecutionProvider"]
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
+from demixing.resources import MODELS
 from demixing.separator import distinct
-from demixing.tracks import ROOT
 from demixing.weights.catalogue import Checkpoint, register
 
 if TYPE_CHECKING:  # to say which files a bag needs must not cost the seconds of torch's import
     from demixing.separators.demucs.hybrid import Hybrid
 
-LIST = ROOT / "models" / "bags.toml"
+LIST = MODELS / "bags.toml"
 ANY, FAMILIES = "any", ("hf", "npm")
 """Option of a recipe that does not care whose files they are; others than the authors' first."""
 
@@ -137,7 +137,7 @@ def separator(
         stems: those that are wanted; None: all.
         segment_s: length of the segments; None: as the authors have it.
         overlap: of a segment, with the next; None: as the authors have it.
-        precision: see :mod:`demixing.execution`.
+        precision: see :mod:`demixing.networks.execution`.
         family: of the files, see :meth:`Bag.files`.
 
     Raises:

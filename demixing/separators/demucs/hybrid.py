@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from demixing import execution
-from demixing.execution import Placed
+from demixing.networks import execution
+from demixing.networks.execution import Placed
 from demixing.networks.rewrites import rewrite
 from demixing.separator import Chunking
 
@@ -124,7 +124,7 @@ def place(
         outputs: which of its answers is which stem of the separator.
         lengths: that it wants.
         spare: whether nobody else needs the network, so that it need not be copied.
-        precision: see :mod:`demixing.execution`.
+        precision: see :mod:`demixing.networks.execution`.
         bf16_change_db: of these weights, from the register.
 
     Raises:

@@ -6,8 +6,11 @@ for, or if ``auto`` finds both a processor that multiplies it fast and weights w
 was measured to change by no more than :data:`HARMLESS_DB`.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -135,13 +138,75 @@ def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execut
     if precision not in PRECISIONS:
         raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     torch.set_num_threads(threads.chosen())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device()
     harmless = change_db is not None and abs(change_db) <= HARMLESS_DB
     fast = bool(FAST_FLAGS & processor_flags())
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported()
     low = precision == "bf16" or (precision == "auto" and harmless and fast)
     return Execution(device=device, dtype=torch.bfloat16 if low else torch.float32)
+
+
+DEVICE_VARIABLE = "DEMIX_DEVICE"
+"""Environment variable: the device of networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
+
+_device: ContextVar[str | None] = ContextVar("device", default=None)
+
+
+@contextlib.contextmanager
+def on_device(name: str | None) -> Iterator[None]:
+    """Build separators on a device within this context; None leaves the choice to the machine.
+
+    Raises:
+        ConfigError: torch does not know the device, or this machine has none.
+    """
+    if name is not None:
+        usable(name)
+    token = _device.set(name)
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
+def chosen_device() -> torch.device:
+    """The device that was asked for, or else a GPU if there is one, or else the CPU.
+
+    Raises:
+        ConfigError: the environment names a device that is not there.
+    """
+    name = _device.get() or os.environ.get(DEVICE_VARIABLE)
+    if name:
+        return usable(name)
+    for kind in ("cuda", "mps"):
+        if _is_there(kind):
+            return torch.device(kind)
+    return torch.device("cpu")
+
+
+def usable(name: str) -> torch.device:
+    """Return a device by its name.
+
+    Raises:
+        ConfigError: torch does not know it, or this machine has none.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"expected a device such as cpu, cuda or mps, got {name!r}") from error
+    many = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not _is_there(device.type) or (device.index or 0) >= many:
+        raise ConfigError(
+            f"this machine has no device {name!r}; use cpu, or leave the choice to torch"
+        )
+    return device
+
+
+def _is_there(kind: str) -> bool:
+    """Whether this machine has a kind of device that networks can run on."""
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
 
 
 def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

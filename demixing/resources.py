@@ -1,0 +1,21 @@
+"""Where the files that belong to the package are: beside it in a checkout, inside it in a wheel."""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+ROOT = PACKAGE.parent
+"""The checkout, or the folder that the wheel was installed into."""
+
+INSTALLED = (PACKAGE / "models").is_dir()
+"""Whether this is a wheel; a checkout has ``models/`` beside the package."""
+
+MODELS = PACKAGE / "models" if INSTALLED else ROOT / "models"
+"""The catalogue of weights, the bags of Demucs, and the weights that ship."""
+
+
+def cache_folder() -> Path:
+    """This user's folder for what can be measured or downloaded again."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "sound-demixing"

@@ -1,0 +1,146 @@
+"""What ``import demixing`` offers: whole songs in memory, as arrays or tensors."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import DTypeLike
+
+import demixing
+from demixing import ConfigError, Separator, SongError
+from demixing.api import as_song
+from demixing.engine.progress import Progress
+
+SHARES = "mdx_equal_shares"
+
+
+def noise(*shape: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def test_the_public_names_are_these() -> None:
+    assert demixing.__all__ == [
+        "CheckpointError",
+        "ConfigError",
+        "DemixError",
+        "OutputError",
+        "Separator",
+        "SongError",
+        "__version__",
+    ]
+    assert dir(demixing) == sorted(demixing.__all__)
+    for name in demixing.__all__:
+        if name != "__version__":
+            assert getattr(demixing, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'separate'"):
+        _ = demixing.separate
+
+
+@pytest.mark.process
+def test_importing_the_package_does_not_import_torch() -> None:
+    program = "import sys, demixing; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_types_of_the_package_are_for_its_users_too() -> None:
+    assert Path(importlib.import_module("demixing").__file__ or "").with_name("py.typed").is_file()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("shape", [(500, 2), (500, 1), (500,), (500, 6), (1, 2)])
+def test_an_array_gives_arrays_like_it(shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    song = noise(*shape).astype(dtype)
+    before = song.copy()
+
+    stems = Separator(SHARES)(song, 44_100)
+
+    assert list(stems) == ["bass", "drums", "other", "vocals"]
+    for stem in stems.values():
+        assert stem.shape == shape
+        assert stem.dtype == dtype
+        np.testing.assert_allclose(stem, song / 4, atol=1e-4)
+    assert np.array_equal(song, before)
+
+
+@pytest.mark.parametrize("shape", [(2, 500), (500,), (6, 500)])
+def test_a_tensor_gives_tensors_like_it(shape: tuple[int, ...]) -> None:
+    song = torch.from_numpy(noise(*shape)).requires_grad_()
+
+    stems = Separator("cdx_equal_shares")(song, 48_000)
+
+    assert list(stems) == ["dialog", "effect", "music"]
+    for stem in stems.values():
+        torch.testing.assert_close(stem, song.detach() / 3, rtol=0, atol=1e-6)
+
+
+def test_a_song_may_be_longer_than_a_block() -> None:
+    song = noise(600_000, 2)
+
+    stems = Separator(SHARES)(song, 44_100)
+
+    np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("song", "reason"),
+    [
+        ([0.0, 1.0], "expected an array of numpy or a tensor of torch, got list"),
+        (np.zeros((5, 2), dtype=np.int16), "expected floats with full scale at 1, got int16"),
+        (torch.zeros(2, 5, dtype=torch.int32), "expected floats .* got torch.int32"),
+        (np.zeros((0, 2)), r"expected audio of shape \(samples, channels\) or \(samples,\), got"),
+        (torch.zeros(1, 2, 5), r"expected audio of shape \(channels, samples\) or"),
+        (np.float64(1), "expected an array"),
+    ],
+)
+def test_what_is_no_song_is_refused(song: object, reason: str) -> None:
+    with pytest.raises(SongError, match=reason):
+        as_song(song)
+
+
+def test_an_array_the_wrong_way_round_is_refused() -> None:
+    with pytest.raises(SongError, match=r"expected 1 to 16 channels, got 500"):
+        Separator(SHARES)(noise(2, 500), 44_100)
+
+
+def test_values_that_are_no_sound_are_refused() -> None:
+    song = noise(500, 2)
+    song[7, 1] = np.nan
+
+    with pytest.raises(SongError, match="got nan at sample 7"):
+        Separator(SHARES)(song, 44_100)
+
+
+@pytest.mark.parametrize("name", ["warp", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="device"):
+        Separator(SHARES, device=name)
+
+
+def test_a_recipe_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'mdx_default'"):
+        Separator("mdx_defualt")
+
+
+def test_progress_is_told() -> None:
+    told: list[Progress] = []
+
+    Separator(SHARES, progress=told.append)(noise(500, 2), 44_100)
+
+    assert told
+    assert told[-1].done == 1
+
+
+@pytest.mark.engine
+def test_the_default_needs_no_settings() -> None:
+    song = noise(30_000, 2)
+
+    separator = Separator(device="cpu")
+
+    assert separator.missing == ("htdemucs",)
+    stems = separator(song, 44_100)
+    assert all(stem.shape == song.shape and np.isfinite(stem).all() for stem in stems.values())
