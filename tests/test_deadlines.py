@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -16,6 +15,7 @@ from demixing.engine.demixer import Demixer
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline, Guard
 from demixing.schedule.costs import Cost
+from demixing.separator import Chunking
 from tests.fake_time import FakeTime
 
 USE = 0.85

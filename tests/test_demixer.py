@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -18,6 +17,7 @@ from demixing.engine.demixer import Demixer
 from demixing.errors import OutputError, SongError
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline
+from demixing.separator import Chunking
 from tests.plain import once, shipped
 
 pytestmark = pytest.mark.engine

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -17,6 +16,7 @@ from demixing.ensemble.doubt import Doubt, Trust
 from demixing.errors import ConfigError
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline
+from demixing.separator import Chunking
 
 RATE_HZ = 8_000
 CELL_S = 3  # shorter than in real songs: the tests are about what happens at its end

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
 from demixing.engine.demixer import Demixer
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline
+from demixing.separator import Chunking
 
 SONG = 0.1 * torch.randn(2, 60_000, generator=torch.Generator().manual_seed(0))
 PAIR = [

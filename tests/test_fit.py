@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
 from demixing.evaluation.metrics.sdr import sdr
 from demixing.recipes import recipe
+from demixing.separator import Chunking
 from demixing.training.__main__ import main
 from demixing.training.fitting.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
 from demixing.training.fitting.fit import methods_of

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -18,6 +17,7 @@ from demixing.ensemble.leak import Leak
 from demixing.evaluation.songs import Song, find_songs
 from demixing.recipes import recipe
 from demixing.recipes.recipe import Recipe
+from demixing.separator import Chunking
 from demixing.training.fitting import measured, shares
 from demixing.training.fitting.blending import Method, sdr_db
 from demixing.training.fitting.estimates import disputes_of, estimates, sealed

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -17,6 +16,7 @@ from demixing.errors import CheckpointError
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline
 from demixing.schedule.costs import Cost
+from demixing.separator import Chunking
 from tests.fake_time import FakeTime
 
 CHUNKS = 10

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -23,6 +22,7 @@ from demixing.schedule import costs as costs_
 from demixing.schedule.budget import Deadline
 from demixing.schedule.costs import Cost
 from demixing.schedule.timeout import Call
+from demixing.separator import Chunking
 from my_submission import predictor as predictor_
 from my_submission.predictor import Predictor
 from tests.fake_time import FakeTime

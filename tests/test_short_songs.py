@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -13,6 +12,7 @@ from demixing.engine.demixer import Demixer
 from demixing.schedule.budget import Deadline, Guard
 from demixing.schedule.contention import Contention
 from demixing.schedule.costs import Cost
+from demixing.separator import Chunking
 from tests.fake_time import FakeTime
 from tests.plain import shipped
 
