@@ -3,8 +3,6 @@
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from demixing import audio
+from demixing import atomic, audio
 from demixing.audio import SongFormat
 from demixing.errors import OutputError, SongError
 
@@ -117,30 +115,27 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """
     where = paths[0].parent
     made: list[Path] = []
-    stages: dict[Path, Path] = {}
     try:
         for path in paths:
             where = path.parent
             if path.is_dir():  # found out later, it would part the first stems from the others
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
-        for where in dict.fromkeys(path.parent for path in paths):
-            made += [parent for parent in (where, *where.parents) if not parent.exists()][::-1]
-            where.mkdir(parents=True, exist_ok=True)
-            # In the same folder, so that moving is atomic; a name of its own, so that the
-            # stem's name may be as long as the file system allows.
-            stages[where] = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=where))
-        staged = [stages[path.parent] / path.name for path in paths]
-        yield staged
-        for stage, path in zip(staged, paths, strict=True):
-            stage.replace(path)
+        with contextlib.ExitStack() as stack:
+            stages: dict[Path, Path] = {}
+            for where in dict.fromkeys(path.parent for path in paths):
+                made += [parent for parent in (where, *where.parents) if not parent.exists()][::-1]
+                where.mkdir(parents=True, exist_ok=True)
+                stages[where] = stack.enter_context(atomic.staging(where))
+            staged = [stages[path.parent] / path.name for path in paths]
+            yield staged
+            for stage, path in zip(staged, paths, strict=True):
+                stage.replace(path)
     # soundfile asserts that all frames were written.
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
         # libsndfile calls whatever the system refuses a "System error".
         hint = "" if isinstance(error, OSError) else "; is the disk full?"
         raise OutputError(f"cannot write stems to {where}: {cause(error)}{hint}") from error
     finally:
-        for stage in stages.values():
-            shutil.rmtree(stage, ignore_errors=True)
         for folder in reversed(made):
             with contextlib.suppress(OSError):  # it holds something
                 folder.rmdir()

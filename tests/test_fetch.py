@@ -159,7 +159,7 @@ def test_a_later_run_goes_on_with_what_an_earlier_one_left(server: Server, weigh
     checkpoint = entry(url=f"{server.url}/a.th")
     with pytest.raises(CheckpointError, match=r"after 5 attempts: .*; run the command again"):
         Placer(pause_s=0).place(checkpoint)
-    assert everything(weights) == [".a.th.part"]
+    assert everything(weights) == [".unfinished-a.th"]
     server.asked.clear()
 
     Placer(pause_s=0).place(checkpoint)
@@ -174,7 +174,7 @@ def test_what_an_earlier_run_left_is_dropped_if_it_does_not_fit(
 ) -> None:
     server.files["/a.th"] = CONTENTS
     weights.mkdir()
-    (weights / ".a.th.part").write_bytes(left)
+    (weights / ".unfinished-a.th").write_bytes(left)
 
     Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
 
@@ -186,7 +186,7 @@ def test_a_file_without_a_hash_is_never_pieced_together_from_two_runs(
 ) -> None:
     server.files["/a.th"] = CONTENTS
     weights.mkdir()
-    (weights / ".a.th.part").write_bytes(b"of another file")
+    (weights / ".unfinished-a.th").write_bytes(b"of another file")
 
     Placer(pause_s=0).place(entry(url=f"{server.url}/a.th", sha256=""))
 

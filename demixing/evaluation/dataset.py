@@ -11,7 +11,6 @@ is clipped or rounded.
 import dataclasses
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from demixing import atomic
 from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, Song
@@ -49,15 +49,12 @@ def prepare(song: Song, track: str, folder: Path) -> None:
                 "missing; add it or choose songs that are complete"
             )
     _check_alike(song, track)
-    stage: Path | None = None
     try:
-        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
-        if track == "mdx":
-            _mdx(song, stage)
-        else:
-            _cdx(song, stage)
-        stage.chmod(0o755)  # mkdtemp's are private
-        stage.replace(folder / song.name)
+        with atomic.folder(folder / song.name) as unfinished:
+            if track == "mdx":
+                _mdx(song, unfinished)
+            else:
+                _cdx(song, unfinished)
     # soundfile asserts that all was written; libsndfile calls a full disk a "System error".
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
         reason = getattr(error, "strerror", None) or f"{error} is the disk full?".strip()
@@ -65,9 +62,6 @@ def prepare(song: Song, track: str, folder: Path) -> None:
             f"expected to prepare song {song.name!r} in {str(folder)!r}, which failed ({reason}); "
             "choose another --output"
         ) from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _check_alike(song: Song, track: str) -> None:

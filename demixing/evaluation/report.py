@@ -8,13 +8,13 @@ import csv
 import io
 import json
 import math
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
+from demixing import atomic
 from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.metrics import Metric
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
@@ -35,9 +35,6 @@ FOOTNOTES = {
 SOUNDING_NOTE = f"sounding: without the scores that are marked {SILENT} or {NEARLY_SILENT}"
 OMITTED = "!"
 """Stands behind the mean of a song that was separated without part of the recipe."""
-
-UNFINISHED = ".report.tmp"
-"""Ends the name of a report that is being written."""
 
 
 class Omission(TypedDict):
@@ -247,14 +244,8 @@ def write_report(path: Path, text: str) -> None:
     check_writable(path)
     with _errors_about(path):
         target = path.resolve()  # a link stays a link
-        # In the same folder, because only a move within one file system is atomic.
-        unfinished = target.with_name(f".{os.getpid()}{UNFINISHED}")
-        try:
-            # Folder names need not be UTF-8; Python marks such bytes as lone surrogates.
-            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        # Folder names need not be UTF-8; Python marks such bytes as lone surrogates.
+        atomic.write_text(target, text, errors="backslashreplace", newline="")
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from demixing import atomic
 from demixing.evaluation.audio import probe
 from demixing.evaluation.errors import EvaluationError
-from demixing.evaluation.report import UNFINISHED, Omission, write_report
+from demixing.evaluation.report import Omission, write_report
 from demixing.evaluation.songs import STEMS, wav_file
 
 NOTE = "run.json"
@@ -126,17 +127,14 @@ class Run:
         omissions = {name: note.omissions[name] for name in kept & note.omissions.keys()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for unfinished in self.folder.glob(f".*{UNFINISHED}"):
-                unfinished.unlink()
+            atomic.clear(self.folder)
             self._write(kept, omissions)
             for parent in (self.dataset, self.predictions):
                 parent.mkdir(exist_ok=True)
                 for name in again:
                     if (parent / name).exists():
                         shutil.rmtree(parent / name)
-                # What a run that was killed could not clean up.
-                for stage in parent.glob("**/.unfinished-*"):
-                    shutil.rmtree(stage)
+                atomic.clear(parent, recursive=True)
         except OSError as error:
             raise EvaluationError(
                 f"expected to write to {str(self.folder)!r}, which failed ({error.strerror}); "
@@ -187,7 +185,8 @@ class Run:
     def _empty(self) -> bool:
         """Whether the folder holds nothing but what may be there before the note is."""
         return all(
-            path.name == SAMPLE or path.name.endswith(UNFINISHED) for path in self.folder.iterdir()
+            path.name == SAMPLE or path.name.startswith(atomic.UNFINISHED)
+            for path in self.folder.iterdir()
         )
 
     def _write(self, songs: Collection[str], omissions: Mapping[str, Sequence[Omission]]) -> None:

@@ -7,8 +7,6 @@ one.
 
 import json
 import multiprocessing
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from demixing import atomic
 from demixing.errors import ConfigError, OutputError
 from demixing.rendering import manifest
 
@@ -151,18 +150,13 @@ def _rounded(audio: NDArray[np.float64]) -> NDArray[np.int16]:
 
 def _write(folder: Path, piece: Piece, form: Format) -> None:
     """Let the folder of a piece appear, whole or not at all."""
-    stage: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-        for stem, audio in piece.stems.items():
-            soundfile.write(stage / f"{stem}.{form}", _rounded(audio).T, RATE_HZ, subtype="PCM_16")
-        text = json.dumps(dict(piece.sources), indent=1, ensure_ascii=False)
-        (stage / SOURCES).write_text(text + "\n", encoding="utf-8")
-        stage.chmod(0o755)  # mkdtemp's are private
-        stage.replace(folder)
+        with atomic.folder(folder) as unfinished:
+            for stem, audio in piece.stems.items():
+                path = unfinished / f"{stem}.{form}"
+                soundfile.write(path, _rounded(audio).T, RATE_HZ, subtype="PCM_16")
+            text = json.dumps(dict(piece.sources), indent=1, ensure_ascii=False)
+            (unfinished / SOURCES).write_text(text + "\n", encoding="utf-8")
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
         raise OutputError(f"cannot write to {str(folder.parent)!r}: {error}") from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)

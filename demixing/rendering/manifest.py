@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from demixing import atomic
 from demixing.errors import OutputError
 
 SOURCES = "sources.json"
@@ -90,8 +91,8 @@ def write(corpus: Path, kind: str, packages: Path) -> None:
         for package in table:
             if text := _text(packages, package):
                 shutil.copyfile(text, corpus / TEXTS / f"{package}.txt")
-        _replace(corpus / MANIFEST, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-        _replace(corpus / LICENCES, _readable(kind, facts))
+        atomic.write_text(corpus / MANIFEST, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        atomic.write_text(corpus / LICENCES, _readable(kind, facts))
     except OSError as error:
         raise OutputError(f"cannot write to {str(corpus)!r}: {error}") from error
 
@@ -137,10 +138,3 @@ def _read(path: Path) -> dict[str, Any]:
     """Read the sources of a piece."""
     sources: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return sources
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    stage = path.with_name(f".{path.name}.unfinished")
-    stage.write_text(text, encoding="utf-8")
-    stage.replace(path)

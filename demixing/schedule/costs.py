@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 
+from demixing import atomic
 from demixing.resources import cache_folder
 from demixing.schedule import contention
 from demixing.schedule.fallback import infer, out_of_memory
@@ -119,11 +119,7 @@ class Costs:
         table = {key: dataclasses.asdict(cost) for key, cost in self._known.items()}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self._path.parent, delete=False, encoding="utf-8"
-            ) as file:
-                json.dump(table, file, indent=1)
-            Path(file.name).replace(self._path)
+            atomic.write_text(self._path, json.dumps(table, indent=1))
         except OSError as error:
             logger.info("%s: cannot be written, so costs are not kept: %s", self._path, error)
 

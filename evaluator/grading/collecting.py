@@ -8,9 +8,9 @@ plain, and are copied; then the copy is looked at.
 import os
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 
+from demixing import atomic
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, wav_file
@@ -33,30 +33,29 @@ def take(song: str, track: str, source: Path, target: Path, expected: Layout) ->
         EvaluationError: the copy cannot be written.
     """
     try:
-        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
+        with atomic.folder(target / song) as unfinished:
+            for stem in STEMS[track]:
+                name = wav_file(track, song, stem)
+                wrong = _copied(source, song, name, unfinished / name)
+                if wrong:
+                    raise _RefusedError(wrong)
+                try:
+                    found = probe(unfinished / name)
+                except EvaluationError as error:
+                    raise _RefusedError(f"{name} is no audio file that can be read") from error
+                if found != expected:
+                    raise _RefusedError(f"{name} has {found}, expected {expected}")
+            if (target / song).exists():
+                shutil.rmtree(target / song)
+    except _RefusedError as error:
+        return str(error)
     except OSError as error:
         raise _unwritable(target, error) from error
-    try:
-        for stem in STEMS[track]:
-            name = wav_file(track, song, stem)
-            wrong = _copied(source, song, name, stage / name)
-            if wrong:
-                return wrong
-            try:
-                found = probe(stage / name)
-            except EvaluationError:
-                return f"{name} is no audio file that can be read"
-            if found != expected:
-                return f"{name} has {found}, expected {expected}"
-        stage.chmod(0o755)
-        if (target / song).exists():
-            shutil.rmtree(target / song)
-        stage.replace(target / song)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
     return ""
+
+
+class _RefusedError(Exception):
+    """The stems of a song are not as they must be; the message says why."""
 
 
 def _copied(source: Path, song: str, name: str, target: Path) -> str:

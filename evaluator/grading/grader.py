@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demixing import atomic
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.errors import EvaluationError
@@ -170,8 +171,7 @@ class Grade:
         for session in self.output.glob(f"{SESSION}*"):
             shutil.rmtree(session)
         for folder in (self.references, self.mixtures, self.predictions):
-            for unfinished in folder.glob(".unfinished-*"):
-                shutil.rmtree(unfinished)
+            atomic.clear(folder)
 
     def _known(self, note: Mapping[str, Any]) -> dict[str, SongResult]:
         """Results of this same grade that are in the folder."""
@@ -207,12 +207,10 @@ class Grade:
         target = self.mixtures / song
         if target.exists():
             return
-        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.mixtures))
-        for file in (self.references / song).iterdir():
-            if "mixture" in file.name.removeprefix(song):
-                shutil.copy(file, stage / file.name)
-        stage.chmod(0o755)
-        stage.replace(target)
+        with atomic.folder(target) as unfinished:
+            for file in (self.references / song).iterdir():
+                if "mixture" in file.name.removeprefix(song):
+                    shutil.copy(file, unfinished / file.name)
 
     def _graded(self, songs: Sequence[str]) -> Iterator[Record]:
         """Grade songs, in as many places as it takes."""

@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from demixing import atomic
 from demixing.errors import SongError
 from demixing.files import READ_ERRORS, UNKNOWN_FRAMES, unreadable
 
@@ -168,23 +168,15 @@ def load_entries(place: Path, version: int) -> dict[str, Any]:
 def save_entries(place: Path, version: int, entries: Mapping[str, Any]) -> None:
     """Write a JSON cache beside its place and move it there; log a warning if that fails."""
     text = json.dumps({"version": version, "files": entries}, separators=(",", ":"))
-    stage: Path | None = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".unfinished-", dir=place.parent)
-        stage = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        stage.chmod(0o644)  # mkstemp's are private
-        stage.replace(place)
+        atomic.write_text(place, text)
     except OSError as error:
         logger.warning(
             "%s cannot be written (%s): songs are heard again next time; name a cache folder",
             place,
             error.strerror,
         )
-        if stage is not None:
-            stage.unlink(missing_ok=True)
 
 
 def _key(path: Path, root: Path) -> str:

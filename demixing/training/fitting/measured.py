@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft
 
-from demixing import audio
+from demixing import atomic, audio
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
 from demixing.engine.normalisation import Level
@@ -51,14 +51,13 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
     moments = dataclasses.replace(_measured(song, demixer), folder=folder)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part.npz")
-        np.savez(
-            part,
-            signals=np.array(moments.signals),
-            products=moments.products,
-            rate_hz=moments.sample_rate_hz,
-        )
-        part.replace(kept)
+        with atomic.file(kept) as unfinished:
+            np.savez(
+                unfinished,
+                signals=np.array(moments.signals),
+                products=moments.products,
+                rate_hz=moments.sample_rate_hz,
+            )
     return moments
 
 

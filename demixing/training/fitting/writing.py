@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from demixing import atomic
 from demixing.errors import OutputError
 from demixing.recipes import recipe as recipes
 from demixing.recipes.recipe import Recipe
@@ -27,9 +28,7 @@ def write(path: Path, source: Path, fitted: Recipe) -> None:
     text = (named if named.is_file() else source).read_text(encoding="utf-8")
     own = text.partition(MARK)[0].partition(OLD_MARK)[0].rstrip("\n")
     try:
-        part = path.with_name(f".{path.name}.part")
-        part.write_text("\n".join([own, "", MARK, *tables(fitted)]) + "\n", encoding="utf-8")
-        part.replace(path)
+        atomic.write_text(path, "\n".join([own, "", MARK, *tables(fitted)]) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
