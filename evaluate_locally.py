@@ -190,9 +190,7 @@ def worker_environment(run: Run, recipe_name: str, jobs: int) -> dict[str, str]:
         TIME_VARIABLE: run.limit,
     }
     if jobs > 1:
-        share = str(max(threads.chosen() // jobs, 1))
-        # The second is read when torch is loaded, and goes for all that is no network.
-        result |= {threads.THREADS_VARIABLE: share, "OMP_NUM_THREADS": share}
+        result |= threads.environment(max(threads.chosen() // jobs, 1))
     return result
 
 

@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import torch
-
 from benchmarks import (
     bytesep,
     danna_sep,
@@ -55,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(cases):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; have: {', '.join(cases)}")
-    torch.set_num_threads(threads.chosen())
+    threads.use()
     print(machine(), HEAD, sep="\n", flush=True)
     given = {"original": options.original.resolve()} if options.original else {}
     failed = False

@@ -72,7 +72,7 @@ def _ours(variant: str, segment_s: float) -> Side:
 
 def main(side: str, original: str, variant: str, segment_s: str) -> None:
     """Separate once, and print the peak resident memory in KiB."""
-    torch.set_num_threads(threads.chosen())
+    threads.use()
     seconds = float(segment_s)
     with tempfile.TemporaryDirectory() as home:
         golden.prepare(Path(original), Path(home))

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
@@ -69,7 +67,7 @@ def _ours(original: Path, part: str) -> Side:
 
 def main(side: str, original: str, part: str, duration_s: str) -> None:
     """Separate once, and print the peak resident memory of that in KiB."""
-    torch.set_num_threads(threads.chosen())
+    threads.use()
     make = _ours if side == "ours" else _theirs
     separate = make(Path(original), part)
     peak.forget()

@@ -149,7 +149,6 @@ def main(side: str, name: str, duration_s: str) -> None:
         theirs(network, audio)
     else:
         separator = ours(case, network, spare=side == "ours")
-        torch.set_num_threads(1 if side == "both" else threads.chosen())
     if side == "ours":
         del network
         streamed(separator, audio)

@@ -92,7 +92,7 @@ def ours(stem: str, path: Path, audio: Tensor) -> Tensor:
 
 def main(side: str, original: str, stem: str, path: str, duration_s: str) -> None:
     """Separate once, and print the peak resident memory in MiB."""
-    torch.set_num_threads(threads.chosen())
+    threads.use()
     audio = song(float(duration_s))
     if side == "ours":
         ours(stem, Path(path), audio)

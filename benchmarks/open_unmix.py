@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
@@ -62,7 +60,7 @@ def _ours(model: str) -> Side:
 
 def main(side: str, original: str, model: str, duration_s: str) -> None:
     """Separate once, and print the peak resident memory in KiB."""
-    torch.set_num_threads(threads.chosen())
+    threads.use()
     make = _ours(model) if side == "ours" else _theirs(Path(original), model)
     make(song(float(duration_s)))
     peak.report()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.songs import SAMPLE_RATE_HZ
 from demixing.errors import ConfigError
-from demixing.networks import execution
+from demixing.machine import cpu_flags
 from tools.golden.agreement import agreement_db
 
 Side = Callable[[Tensor], Tensor]
@@ -132,7 +132,7 @@ def machine() -> str:
                 model = line.partition(":")[2].strip()
                 break
     interesting = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
-    flags = [flag for flag in interesting if flag in execution.processor_flags()]
+    flags = [flag for flag in interesting if flag in cpu_flags()]
     return (
         f"{model} ({' '.join(flags) or 'no vector flags known'}), "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}"

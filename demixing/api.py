@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing import audio
+from demixing import audio, threads
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import Level
 from demixing.errors import SongError
@@ -62,6 +62,7 @@ class Separator:
     ) -> None:
         self._best = best
         self._progress = progress
+        threads.limit()
         with execution.on_device(device):
             self._demixer = Demixer(recipes.load(str(recipe)))
         self.stems = self._demixer.recipe.track.stems

@@ -1,8 +1,12 @@
-"""How many threads this process may use: what the container grants, not what the machine has.
+"""How many threads this process uses: what the container grants, not what the machine has.
 
 A container with a quota of two cores on a machine of sixty sees sixty; sixty threads then take
 turns on two cores, and each waits for the others by spinning. So the quota of the control group
-and the affinity mask decide, whichever is smaller.
+or the affinity mask decides, whichever is smaller.
+
+The number is set here and nowhere else: a process of ours calls :func:`use` before it builds
+networks, and :func:`environment` passes a number on to the processes that it starts. All else asks
+torch for the number, ONNX models included.
 
 Source: Linux, Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
 Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``).
@@ -13,8 +17,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from demixing.machine import ControlGroup, control_groups, lines
+
 THREADS_VARIABLE = "DEMIX_THREADS"
 """Environment variable that overrules the number of threads."""
+
+OPENMP_VARIABLE = "OMP_NUM_THREADS"
+"""OpenMP's own variable, read when torch is loaded; it also sets threads outside of networks."""
 
 
 def allowed(root: Path = Path("/")) -> int:
@@ -24,52 +33,62 @@ def allowed(root: Path = Path("/")) -> int:
         root: of the file system, for tests.
     """
     quotas = [math.ceil(cores) for cores in cgroup_cores(root)]
-    return max(1, min([len(os.sched_getaffinity(0)), *quotas]))
+    return max(1, min([_processors(), *quotas]))
 
 
 def chosen(root: Path = Path("/")) -> int:
     """Number of threads to use: that of an environment variable, or else :func:`allowed`."""
-    for variable in (THREADS_VARIABLE, "OMP_NUM_THREADS"):
+    for variable in (THREADS_VARIABLE, OPENMP_VARIABLE):
         wish = os.environ.get(variable, "")
         if wish.isdecimal() and int(wish) > 0:
             return int(wish)
     return allowed(root)
 
 
+def use() -> None:
+    """Let torch use :func:`chosen` threads. For programs, which own their process."""
+    import torch
+
+    torch.set_num_threads(chosen())
+
+
+def limit() -> None:
+    """Let torch use no more than :func:`chosen` threads. For the library: it never adds threads."""
+    import torch
+
+    if torch.get_num_threads() > chosen():
+        torch.set_num_threads(chosen())
+
+
+def environment(count: int) -> dict[str, str]:
+    """Environment variables that give a new process, and all that it starts, so many threads."""
+    return {THREADS_VARIABLE: str(count), OPENMP_VARIABLE: str(count)}
+
+
 def cgroup_cores(root: Path = Path("/")) -> Iterator[float]:
-    """Yield the quota, in cores, of this process's control group and of each one above it.
-
-    Every group on the way to the top may have a limit, and the tightest one binds. In a container
-    the path from ``/proc/self/cgroup`` may not exist, because the container's own group is mounted
-    as the top; then only the top is there to be read.
-    """
-    for line in _lines(root / "proc/self/cgroup"):
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:
-            mount, read = root / "sys/fs/cgroup", _version_2
-        elif "cpu" in controllers.split(","):
-            mount = root / "sys/fs/cgroup" / controllers
-            mount = mount if mount.is_dir() else root / "sys/fs/cgroup/cpu"
-            read = _version_1
-        else:
-            continue
-        inner = Path(path.lstrip("/"))
-        for group in (inner, *inner.parents):
-            yield from read(mount / group)
+    """Yield the quota, in cores, of this process's control group and of each one above it."""
+    for group in control_groups("cpu", root):
+        yield from (_version_2 if group.version == 2 else _version_1)(group)
 
 
-def _version_2(group: Path) -> Iterator[float]:
+def _processors() -> int:
+    """Processors that this process may run on, as far as the system says."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version_2(group: ControlGroup) -> Iterator[float]:
     """Yield the quota of a group of version 2, if it has one: ``max 100000`` is none."""
-    for line in _lines(group / "cpu.max"):
+    for line in lines(group.folder / "cpu.max"):
         quota, _, period = line.partition(" ")
         yield from _ratio(quota, period or "100000")
 
 
-def _version_1(group: Path) -> Iterator[float]:
+def _version_1(group: ControlGroup) -> Iterator[float]:
     """Yield the quota of a group of version 1, if it has one: -1 is none."""
-    quota = "".join(_lines(group / "cpu.cfs_quota_us")[:1])
-    period = "".join(_lines(group / "cpu.cfs_period_us")[:1])
+    quota = "".join(lines(group.folder / "cpu.cfs_quota_us")[:1])
+    period = "".join(lines(group.folder / "cpu.cfs_period_us")[:1])
     yield from _ratio(quota, period)
 
 
@@ -77,11 +96,3 @@ def _ratio(quota: str, period: str) -> Iterator[float]:
     """Yield quota over period if both are positive whole numbers."""
     if quota.isdecimal() and period.isdecimal() and int(quota) > 0 and int(period) > 0:
         yield int(quota) / int(period)
-
-
-def _lines(path: Path) -> list[str]:
-    """Lines of a small file; none where it is missing or not ours to read."""
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing import audio
+from demixing import audio, threads
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import Level
 from demixing.engine.omissions import Omission
@@ -78,6 +78,7 @@ class Predictor:
             self._demixer = Isolated(recipe)
             self._demixer.wait(USED * positive(SETUP_VARIABLE, setup_s or SETUP_S))
         else:
+            threads.use()
             self._demixer = Demixer(
                 recipe, forgiving=True, costs=Costs.at_home(), contention=Contention()
             )

@@ -1,7 +1,6 @@
 """Precision is low only where that is asked for, or fast and known to be harmless."""
 
 import contextlib
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from demixing.networks import execution
 
 def flags(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(execution, "processor_flags", lambda: frozenset(names))
+    monkeypatch.setattr(execution, "cpu_flags", lambda: frozenset(names))
 
 
 @pytest.mark.parametrize(
@@ -45,16 +44,18 @@ def test_an_unknown_precision_is_refused() -> None:
         execution.choose("fp16")
 
 
+def test_choosing_leaves_the_number_of_threads_alone() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+
+    execution.choose()
+
+    assert torch.get_num_threads() == before + 1
+    torch.set_num_threads(before)
+
+
 def cast(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network.to(dtype)
-
-
-def test_flags_are_read_as_linux_writes_them(tmp_path: Path) -> None:
-    path = tmp_path / "cpuinfo"
-    path.write_text("model name\t: Box\nflags\t\t: fpu avx512_bf16\nbugs\t: none\n")
-
-    assert execution.processor_flags(path) == {"fpu", "avx512_bf16"}
-    assert execution.processor_flags(tmp_path / "none") == frozenset()
 
 
 def test_what_a_network_is_given_has_its_type_and_comes_back_as_float32() -> None:

@@ -449,11 +449,12 @@ def test_a_recipe_survives_the_way_to_the_child(given: Recipe) -> None:
 
 
 def test_a_machine_without_limits_has_all_the_memory(tmp_path: Path) -> None:
-    assert Memory(tmp_path, tmp_path).free_bytes() == float("inf")
+    assert Memory(tmp_path).free_bytes() == float("inf")
 
-    (tmp_path / "meminfo").write_text("MemTotal: 4000 kB\nMemAvailable: 3000 kB\n")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 4000 kB\nMemAvailable: 3000 kB\n")
 
-    assert Memory(tmp_path, tmp_path).free_bytes() == 3000 * 1024
+    assert Memory(tmp_path).free_bytes() == 3000 * 1024
 
 
 # The real child

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    ("atomic", "errors", "plugins", "resources", "threads", "tracks"),
+    ("atomic", "errors", "machine", "plugins", "resources", "threads", "tracks"),
     ("audio", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
     ("chunks", "files", "separators"),
     ("recipes",),

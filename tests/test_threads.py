@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from demixing import threads
 
@@ -101,6 +103,53 @@ def test_our_variable_comes_before_that_of_openmp(
 
     monkeypatch.setenv(threads.THREADS_VARIABLE, "3")
     assert threads.chosen(tmp_path) == 3
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("torch_threads")
+def test_a_program_uses_what_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(threads.THREADS_VARIABLE, "2")
+    for before in (1, 3):
+        torch.set_num_threads(before)
+
+        threads.use()
+
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("torch_threads")
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (3, 2)])
+def test_the_library_adds_no_threads(
+    monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    monkeypatch.setenv(threads.THREADS_VARIABLE, "2")
+    torch.set_num_threads(before)
+
+    threads.limit()
+
+    assert torch.get_num_threads() == after
+
+
+def test_a_new_process_is_given_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in threads.environment(3).items():
+        monkeypatch.setenv(name, value)
+
+    assert threads.chosen(tmp_path) == 3
+
+
+def test_without_an_affinity_mask_the_processors_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+
+    assert threads.allowed(tmp_path) == 5
 
 
 @pytest.mark.process

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from demixing import separators
+from demixing import separators, threads
 from demixing.chunks.overlap_add import OverlapAdd
 
 
@@ -22,6 +22,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Measure what bfloat16 changes.")
     parser.add_argument("folders", nargs="+", type=Path, metavar="SONG_FOLDER")
+    threads.use()
     largest_db = 0.0
     for folder in parser.parse_args().folders:
         stems = {stem: read(folder, stem) for stem in ("vocals", "drums", "bass", "other")}

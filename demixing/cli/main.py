@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from demixing import separators, tracks
+from demixing import separators, threads, tracks
 from demixing.cli import complain, describe, fetch, import_, note, say, verify
 from demixing.engine import progress
 from demixing.errors import ConfigError, DemixError, SongError
@@ -158,6 +158,7 @@ def separate(options: argparse.Namespace) -> int:
         from demixing.engine.demixer import Demixer
         from demixing.engine.separate_file import separate_file
 
+        threads.use()
         demixer = Demixer(chosen)
     failed = 0
     for song, paths in jobs.items():

@@ -1,5 +1,6 @@
 """What the planner makes of how much time: the table behind ``python -m my_submission plan``."""
 
+from demixing import threads
 from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
 from demixing.recipes.recipe import Recipe
@@ -26,6 +27,7 @@ def table(recipe: Recipe, song_s: float) -> list[str]:
     Raises:
         CheckpointError: a member's weights are missing or damaged.
     """
+    threads.use()
     demixer = Demixer(recipe, costs=Costs.at_home())
     form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=round(song_s * RATE_HZ))
     lines = [f"{'member':<16}{'s per s of audio':>18}{'memory in MB':>14}{'batch':>7}"]

@@ -1,4 +1,4 @@
-"""How networks run on this machine: where, in which precision, and on how many threads.
+"""How networks run on this machine: on which device, and in which precision.
 
 A separator that has a network asks :func:`choose` once and hands the network to
 :meth:`Execution.prepare`. float32 is the default everywhere. bfloat16 is only used if it is asked
@@ -12,24 +12,30 @@ import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from demixing import threads
 from demixing.errors import ConfigError
+from demixing.machine import cpu_flags
 
 logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
+
 PRECISIONS = ("fp32", "bf16", "auto")
+
 HARMLESS_DB = 0.01
 """A change of the score that ``auto`` accepts for speed."""
 
 FAST_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 """Of the processor: it multiplies bfloat16 at twice the rate of float32 or more."""
+
+DEVICE_VARIABLE = "DEMIX_DEVICE"
+"""Environment variable: the device of networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
+
+_device: ContextVar[str | None] = ContextVar("device", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +132,7 @@ class Placed:
 
 
 def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execution:
-    """Choose how a network runs here, and set the number of torch's threads.
+    """Choose how a network runs here.
 
     Args:
         precision: one of :data:`PRECISIONS`.
@@ -137,20 +143,13 @@ def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execut
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    torch.set_num_threads(threads.chosen())
     device = chosen_device()
     harmless = change_db is not None and abs(change_db) <= HARMLESS_DB
-    fast = bool(FAST_FLAGS & processor_flags())
+    fast = bool(FAST_FLAGS & cpu_flags())
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported()
     low = precision == "bf16" or (precision == "auto" and harmless and fast)
     return Execution(device=device, dtype=torch.bfloat16 if low else torch.float32)
-
-
-DEVICE_VARIABLE = "DEMIX_DEVICE"
-"""Environment variable: the device of networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
-
-_device: ContextVar[str | None] = ContextVar("device", default=None)
 
 
 @contextlib.contextmanager
@@ -207,16 +206,3 @@ def _is_there(kind: str) -> bool:
     if kind == "cuda":
         return torch.cuda.is_available()
     return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
-
-
-def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """What the processor can do, in Linux's words; nothing where that cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return frozenset()
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "flags":
-            return frozenset(value.split())
-    return frozenset()

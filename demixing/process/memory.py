@@ -13,11 +13,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from demixing.machine import control_groups, lines
+
 NEAR = 0.08
 """Less than this part of the limit left is too little..."""
 
 NEAR_BYTES = 1 << 30
 """...unless it is more than this: nobody allocates so much between two looks."""
+
+FILES = {
+    1: ("memory.usage_in_bytes", "memory.limit_in_bytes"),
+    2: ("memory.current", "memory.max"),
+}
+"""Of a control group, by its version: the bytes in use, and the limit."""
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -26,13 +34,12 @@ class Memory:
     """Looks at the limits that bind this process and its children.
 
     Args:
-        proc: where the kernel tells about processes.
-        groups: where it tells about control groups.
+        root: of the file system, for tests.
     """
 
-    def __init__(self, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> None:
-        self._proc = proc
-        self._groups = list(_groups(proc, groups))
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._proc = root / "proc"
+        self._groups = list(_groups(root))
 
     def pressing(self, pid: int) -> str | None:
         """Why process ``pid`` must end now, or None if it need not.
@@ -68,25 +75,12 @@ class Memory:
                     yield bytes_ - _cached(stat), most
 
 
-def _groups(proc: Path, root: Path) -> Iterator[tuple[Path, Path, Path]]:
+def _groups(root: Path) -> Iterator[tuple[Path, Path, Path]]:
     """Files with use, limit and statistics of each control group that we are in."""
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            top, used, limit = root, "memory.current", "memory.max"
-        elif "memory" in controllers.split(","):
-            top, used, limit = root / "memory", "memory.usage_in_bytes", "memory.limit_in_bytes"
-        else:
-            continue
-        # A container may see its own group at the top, or all of them from the host's root on.
-        folder = top / path.lstrip("/")
-        for group in dict.fromkeys([folder, *folder.parents]):
-            if group.is_relative_to(top) and (group / limit).is_file():
-                yield group / used, group / limit, group / "memory.stat"
+    for version, folder in control_groups("memory", root):
+        used, limit = FILES[version]
+        if (folder / limit).is_file():
+            yield folder / used, folder / limit, folder / "memory.stat"
 
 
 def _cached(stat: Path) -> float:
@@ -99,8 +93,5 @@ def _cached(stat: Path) -> float:
 
 def _table(path: Path) -> dict[str, float]:
     """Read lines of a name and a number."""
-    try:
-        rows = [line.split() for line in path.read_text().splitlines()]
-    except OSError:
-        return {}
+    rows = map(str.split, lines(path))
     return {row[0]: float(row[1]) for row in rows if len(row) > 1}

@@ -32,6 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from demixing import threads
 from demixing.engine.normalisation import Level
 from demixing.engine.omissions import EVERY_MEMBER, Omission, merged
 from demixing.engine.progress import Progress, Report
@@ -236,6 +237,7 @@ class Isolated:
             "kind": "setup",
             "recipe": table(self.recipe),
             "without": sorted(without),
+            "threads": threads.chosen(),
             "level": logging.getLogger().getEffectiveLevel(),
         }
         self._without = without

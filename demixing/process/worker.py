@@ -28,6 +28,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from demixing import threads
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Progress, Report
 from demixing.errors import DemixError
@@ -137,6 +138,7 @@ class Server:
             level=setup["level"], format="%(message)s", handlers=handlers, force=True
         )
         threading.Thread(target=self._beat, daemon=True, name="heart").start()
+        os.environ[threads.THREADS_VARIABLE] = str(setup["threads"])
         try:
             chosen = recipe.parse(setup["recipe"]["name"], setup["recipe"])
             work = make(chosen, frozenset(setup["without"]), self._ask)
@@ -241,6 +243,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
     from demixing.schedule.contention import Contention
     from demixing.schedule.costs import Costs
 
+    threads.use()
     demixer = Demixer(
         chosen,
         forgiving=True,

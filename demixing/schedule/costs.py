@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from demixing import atomic
+from demixing.machine import cpu_model
 from demixing.resources import cache_folder
 from demixing.schedule import contention
 from demixing.schedule.fallback import infer, out_of_memory
@@ -126,18 +127,9 @@ class Costs:
 
 def machine() -> str:
     """Name what the costs depend on besides the separator."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_model()
+    cpu = cpu_model() or platform.processor() or platform.machine()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
-    """Name the CPU, as well as this system can."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 Timer = Callable[[Callable[[], object]], float]

@@ -40,7 +40,7 @@ def joined() -> Iterator[World]:
     if cuda:
         torch.cuda.set_device(device)
     elif size == 1:
-        torch.set_num_threads(threads.chosen())
+        threads.use()
     if size == 1:
         yield World(0, 1, device)
         return

@@ -7,8 +7,8 @@ library is missing. So the providers are chosen here, by asking torch what this 
 from pathlib import Path
 
 import onnxruntime
+import torch
 
-from demixing import threads
 from demixing.errors import CheckpointError
 from demixing.networks import execution
 from demixing.weights import onnx_file
@@ -31,7 +31,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     """
     onnx_file.check(path)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads.chosen()
+    options.intra_op_num_threads = torch.get_num_threads()
     # Threads that spin while they wait slow every other process on the same cores down.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from demixing import threads
 from demixing.engine.demixer import Demixer
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
@@ -94,6 +95,8 @@ def run(options: argparse.Namespace) -> list[str]:
     trained = trained_on(options.trained_on, given)
     plain = with_settings(unfitted(given), [0] * len(given.members))
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
+
+    threads.use()
 
     def measured(recipe: Recipe) -> list[Moments]:
         demixer = Demixer(recipe)
