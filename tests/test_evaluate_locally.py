@@ -712,11 +712,16 @@ def test_a_run_that_was_killed_while_it_began_can_go_on(
     before = contents(out)
     separated.clear()
 
-    def killed(path: Path, *_: object) -> None:
+    rmtree = shutil.rmtree
+
+    def killed(path: Path, *_: object, **options: bool) -> None:
+        if path.name.startswith(".unfinished-"):  # it was about to write its note
+            rmtree(path, **options)
+            return
         if path.is_dir():
             (path / "bass.wav").unlink()  # it got no further
         else:
-            path.with_name(".7.report.tmp").write_text("half")
+            path.with_name(".unfinished-7").write_text("half")
         raise SystemExit
 
     with monkeypatch.context() as patch:
@@ -734,12 +739,12 @@ def test_a_run_that_was_killed_before_its_first_note_can_go_on(
     music: Path, out: Path, separated: Separated
 ) -> None:
     (out / "mdx").mkdir(parents=True)
-    (out / "mdx" / ".7.report.tmp").write_text("half")
+    (out / "mdx" / ".unfinished-7").write_text("half")
 
     assert evaluate(out, "--data", music, "--resume", *SHARES) == 0
 
     assert separated == ["a", "b"]
-    assert not (out / "mdx" / ".7.report.tmp").exists()
+    assert not (out / "mdx" / ".unfinished-7").exists()
 
 
 # What is not ours

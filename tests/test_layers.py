@@ -45,7 +45,7 @@ LIBRARIES: dict[str, set[str]] = {
     "demixing/recipes": SEPARATING,
     "demixing/schedule": SEPARATING,
     "demixing/separators": SEPARATING | {"librosa", "scipy"},
-    "demixing/weights": SEPARATING,
+    "demixing/weights": SEPARATING | {"safetensors"},
     "demixing/cli": SEPARATING,
     "my_submission": SEPARATING,
     "evaluator": {"numpy", "soundfile"},
