@@ -1,4 +1,4 @@
-"""Folders that are registries: each module in one is a choice, and its name is the key.
+"""Folders of plug-ins: each module in one is a choice, and its name is the key.
 
 A new choice is a new file; nothing else has to know of it. Listing names imports none of them.
 """
@@ -25,7 +25,7 @@ MOST_LISTED = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class Plugins:
     """The modules of one package.
 
     Attributes:

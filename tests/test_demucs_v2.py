@@ -21,7 +21,7 @@ from demixing.networks.upsample2 import Folded, Resample
 from demixing.separators import demucs_v1, demucs_v2
 from demixing.separators.demucs_v2 import Segments
 from demixing.weights import checkpoints
-from demixing.weights.catalogue import register
+from demixing.weights.catalogue import entries
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
 from tools.golden.demucs_v2 import CHANNELS, FULL, NETWORK, SEGMENT, SONG, STEP
@@ -182,7 +182,7 @@ def test_released_weights_are_loaded_by_name(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setitem(demucs_v2.CHANNELS, "demucs_v2_48_hq", CHANNELS)
     monkeypatch.setattr(checkpoints, "load", state)
-    monkeypatch.setattr(checkpoints, "find", lambda name: next(iter(register().values())))
+    monkeypatch.setattr(checkpoints, "find", lambda name: next(iter(entries().values())))
 
     built = separators.build("demucs_v2", {"checkpoint": "demucs_v2_48_hq", "chunk_s": 1})
 

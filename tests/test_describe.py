@@ -41,7 +41,7 @@ def test_the_default_recipe_is_described(
         *("spleeter_2stems_vocals", "spleeter_2stems_accompaniment"),
         *("deepfilternet3", "conv_tasnet_speech", "cdx_unet"),
     }
-    known = catalogue.register()
+    known = catalogue.entries()
     for one in weights:
         entry = known[one["name"]]
         assert one["condition"] == "ok"

@@ -24,7 +24,7 @@ from demixing.engine.progress import SEPARATING, Progress
 from demixing.errors import ConfigError
 from demixing.evaluation import run as books
 from demixing.recipes import recipe
-from demixing.weights.catalogue import register
+from demixing.weights.catalogue import entries
 from my_submission import workers as side_by_side
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
 from tests.waiting import until
@@ -618,7 +618,7 @@ def test_songs_of_before_a_file_came_are_not_resumed(
 ) -> None:
     evaluate(out, "--data", music, "--recipe", lacking)
     separated.clear()
-    file = register()["demucs_v4_955717e8"].path()
+    file = entries()["demucs_v4_955717e8"].path()
     file.parent.mkdir()
     file.touch()
 
@@ -714,7 +714,7 @@ def test_a_run_that_was_killed_while_it_began_can_go_on(
 
     rmtree = shutil.rmtree
 
-    def killed(path: Path, *_: object, **options: bool) -> None:
+    def killed(path: Path, *_: object, **options: Any) -> None:
         if path.name.startswith(".unfinished-"):  # it was about to write its note
             rmtree(path, **options)
             return

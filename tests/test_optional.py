@@ -24,7 +24,7 @@ from demixing.recipes import optional, recipe
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import Deadline
 from demixing.weights import checkpoints
-from demixing.weights.catalogue import register
+from demixing.weights.catalogue import entries
 from demixing.weights.readers import Contents
 from my_submission.predictor import Predictor
 from tests.small_repository import POINTER
@@ -104,7 +104,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def file() -> Path:
     """Where HTDemucs' own file would be."""
-    return register()["demucs_v4_955717e8"].path()
+    return entries()["demucs_v4_955717e8"].path()
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_of_several_files_all_must_be_there(weights: Path) -> None:
     text = WHOLE.replace('files = "any"', 'bag = "htdemucs_ft"')
     assert optional.absent(parsed(text)) == ("htdemucs",)
 
-    for entry in register().values():
+    for entry in entries().values():
         if entry.name.startswith("demucs_v4_"):
             entry.path().touch()
     assert optional.absent(parsed(text)) == ()
@@ -201,8 +201,8 @@ def test_of_several_files_all_must_be_there(weights: Path) -> None:
     ],
 )
 def test_with_any_of_its_files_the_member_works(name: str, imported: bool) -> None:
-    entry = register()[name]
-    (entry.imported_path() if imported else entry.path()).touch()
+    entry = entries()[name]
+    (entry.converted_path() if imported else entry.path()).touch()
 
     ready = Demixer(parsed(WHOLE))
 
@@ -239,7 +239,7 @@ def test_a_link_to_nowhere_is_damage(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_import_is_an_error() -> None:
-    register()["demucs_v4_955717e8"].imported_path().write_text("no tensors")
+    entries()["demucs_v4_955717e8"].converted_path().write_text("no tensors")
 
     with pytest.raises(CheckpointError):
         Demixer(parsed(WHOLE))
@@ -300,7 +300,7 @@ def test_two_members_get_one_sentence() -> None:
 
 
 def test_a_file_of_a_package_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = dataclasses.replace(register()["conv_tasnet_speech"], package="no-such-package")
+    gone = dataclasses.replace(entries()["conv_tasnet_speech"], package="no-such-package")
     monkeypatch.setattr(optional, "find", lambda name: gone)
     text = """
         track = "cdx"

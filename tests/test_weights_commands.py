@@ -39,13 +39,13 @@ def official(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def enter(monkeypatch: pytest.MonkeyPatch, path: Path, **changes: object) -> Checkpoint:
     """Let the register's table fit a file."""
-    known = catalogue.register()
+    known = catalogue.entries()
     contents = path.read_bytes()
     fitting = {"sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}
     entry = dataclasses.replace(known[NAME], **(fitting | changes))  # type: ignore[arg-type]
     tables = known | {NAME: entry}
     for module in ("cli.fetch", "cli.verify"):
-        monkeypatch.setattr(f"demixing.{module}.register", lambda: tables)
+        monkeypatch.setattr(f"demixing.{module}.entries", lambda: tables)
     for module in ("cli.import_", "weights.checkpoints"):
         monkeypatch.setattr(f"demixing.{module}.find", lambda name: tables[name])
     return entry
@@ -152,7 +152,7 @@ def test_without_names_missing_files_are_only_listed(capsys: pytest.CaptureFixtu
     status, conditions, said = verified(capsys)
 
     assert (status, said) == (0, "")
-    assert list(conditions) == list(catalogue.register())
+    assert list(conditions) == list(catalogue.entries())
     assert conditions["spleeter_2stems_vocals"] == "ok"
     assert conditions["demucs_v4_955717e8"] == "missing"
 

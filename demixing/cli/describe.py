@@ -108,8 +108,8 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         condition, place = str(error), ""
     else:
         condition, _ = examine(path, checkpoint)
-        if condition == MISSING and checkpoint.imported_path().exists():
-            condition, path = IMPORTED, checkpoint.imported_path()
+        if condition == MISSING and checkpoint.converted_path().exists():
+            condition, path = IMPORTED, checkpoint.converted_path()
         place = str(path.absolute())
     return {
         "name": checkpoint.name,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from demixing.cli import complain, note, say
 from demixing.errors import DemixError
-from demixing.weights.catalogue import Checkpoint, register
-from demixing.weights.installer import Placer, chosen
+from demixing.weights.catalogue import Checkpoint, entries
+from demixing.weights.installer import Installer, chosen
 from demixing.weights.recommended import (
     RECOMMENDED,
     RECOMMENDED_NAME,
@@ -49,12 +49,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace) -> int:
     """Fetch all files, going on after one that fails."""
-    placer = Placer(source=options.source, progress=Shown() if sys.stderr.isatty() else _silent)
+    installer = Installer(
+        source=options.source, progress=Shown() if sys.stderr.isatty() else _silent
+    )
     failed = 0
     for find in searches(options.names, options.source):
         try:
             for checkpoint in find():
-                say(placer.place(checkpoint))
+                say(installer.install(checkpoint))
                 if options.names == [RECOMMENDED_NAME]:
                     print(f"licence: {checkpoint.licence}", file=sys.stderr)
         except DemixError as error:
@@ -66,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
             else:
                 complain(str(error))
     if not failed:
-        placer.tidy()
+        installer.tidy()
     return 2 if failed and not options.if_possible else 0
 
 
@@ -80,7 +82,7 @@ def searches(names: Sequence[str], source: str) -> Iterator[Callable[[], Sequenc
     Raises:
         CheckpointError: a name means nothing.
     """
-    known = register()
+    known = entries()
     plain = [name for name in names if name != RECOMMENDED_NAME]
     for checkpoint in chosen(plain, known):
         yield lambda checkpoint=checkpoint: [checkpoint]  # type: ignore[misc]

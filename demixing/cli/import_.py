@@ -24,6 +24,6 @@ def run(options: argparse.Namespace) -> int:
     checkpoint = find(options.name)
     from demixing.weights import converted  # imports torch
 
-    converted.convert(checkpoint, options.file, checkpoint.imported_path())
-    say(checkpoint.imported_path())
+    converted.convert(checkpoint, options.file, checkpoint.converted_path())
+    say(checkpoint.converted_path())
     return 0

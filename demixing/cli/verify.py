@@ -4,7 +4,7 @@ import argparse
 
 from demixing.cli import complain
 from demixing.errors import CheckpointError
-from demixing.weights.catalogue import Checkpoint, register
+from demixing.weights.catalogue import Checkpoint, entries
 from demixing.weights.installer import chosen
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
 
@@ -26,7 +26,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each file."""
-    known = register()
+    known = entries()
     bad = False
     for checkpoint in chosen(options.names, known) if options.names else known.values():
         condition, explanation, place = _examine(checkpoint)
@@ -45,13 +45,13 @@ def _examine(checkpoint: Checkpoint) -> tuple[str, str, str]:
     except CheckpointError as error:
         return MISSING, str(error), ""
     condition, explanation = examine(path, checkpoint)
-    imported_path = checkpoint.imported_path()
-    if condition == MISSING and imported_path.exists():
+    converted_path = checkpoint.converted_path()
+    if condition == MISSING and converted_path.exists():
         from demixing.weights import converted  # imports torch
 
         try:
             converted.read(checkpoint)
         except CheckpointError as error:
-            return "damaged import", str(error), str(imported_path)
-        return IMPORTED, "", str(imported_path)
+            return "damaged import", str(error), str(converted_path)
+        return IMPORTED, "", str(converted_path)
     return condition, explanation, str(path)

@@ -1,4 +1,4 @@
-"""Ways of separating, one file each: the folder is the registry.
+"""Ways of separating, one plug-in each.
 
 What each of them promises is :class:`demixing.separator.Separator`.
 """
@@ -9,15 +9,15 @@ import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from demixing.errors import ConfigError
-from demixing.plugins import Registry
+from demixing.plugins import Plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from demixing.separator import Separator
 
-_registry = Registry(__name__, __path__, "separator")
-names, summary = _registry.names, _registry.summary
+_plugins = Plugins(__name__, __path__, "separator")
+names, summary = _plugins.names, _plugins.summary
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
@@ -31,7 +31,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
         ConfigError: no separator has that name, or it refuses an option.
         CheckpointError: its weights are missing or damaged.
     """
-    return cast("Separator", _registry.build(name, options))
+    return cast("Separator", _plugins.build(name, options))
 
 
 def uses(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
@@ -43,11 +43,11 @@ def uses(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]
     Raises:
         ConfigError: no separator has that name, or it refuses an option.
     """
-    if name in names() and not _registry.has(name, "uses"):
+    if name in names() and not _plugins.has(name, "uses"):
         return ()
     given = dict(options or {})
-    _registry.check_options(name, given)
-    function = _registry.module(name).uses
+    _plugins.check_options(name, given)
+    function = _plugins.module(name).uses
     known = inspect.signature(function).parameters
     try:
         found = function(**{key: value for key, value in given.items() if key in known})

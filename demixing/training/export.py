@@ -87,8 +87,8 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     how = runs[0]
     best = bests[0] if len(bests) == 1 else averaged(options.folders, runs, bests)
     if options.bits == 8:
-        stored = int8.packed(best["network"])
-        best = {**best, "network": int8.unpacked(stored)}
+        stored = int8.quantised(best["network"])
+        best = {**best, "network": int8.dequantised(stored)}
     else:
         stored = {key: narrowed(value) for key, value in best["network"].items()}
     if best is not bests[0]:  # no run has validated these weights

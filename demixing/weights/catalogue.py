@@ -13,7 +13,7 @@ from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
 from demixing.resources import INSTALLED, MODELS, cache_folder
 
-REGISTER = MODELS / "checkpoints.toml"
+CATALOGUE = MODELS / "checkpoints.toml"
 
 SHIPPED = MODELS / "weights"
 """Folder of the weights that were trained here, with their entries of the register."""
@@ -107,12 +107,12 @@ class Checkpoint:
         read: opening it says what is wrong.
         """
         try:
-            paths = [self.path(), self.imported_path()]
+            paths = [self.path(), self.converted_path()]
         except CheckpointError:
             return False
         return any(_exists(path) for path in paths)
 
-    def imported_path(self) -> Path:
+    def converted_path(self) -> Path:
         """Where ``python -m my_submission import`` puts what it has read from the file."""
         return weights_folder() / f"{self.name}.safetensors"
 
@@ -136,7 +136,7 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def register(path: Path = REGISTER) -> dict[str, Checkpoint]:
+def entries(path: Path = CATALOGUE) -> dict[str, Checkpoint]:
     """Read the register of weights, and the entries beside weights that were trained here.
 
     Raises:
@@ -161,13 +161,13 @@ def register(path: Path = REGISTER) -> dict[str, Checkpoint]:
     return known
 
 
-def find(name: str, path: Path = REGISTER) -> Checkpoint:
+def find(name: str, path: Path = CATALOGUE) -> Checkpoint:
     """Look one table of the register up.
 
     Raises:
         CheckpointError: there is no such table.
     """
-    known = register(path)
+    known = entries(path)
     if name not in known:
         raise CheckpointError(f"no weights {name!r} in {path}{did_you_mean(name, list(known))}")
     return known[name]

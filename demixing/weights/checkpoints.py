@@ -44,7 +44,7 @@ def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
     """
     if path is None:
         path = checkpoint.path()
-        if not path.exists() and checkpoint.imported_path().exists():
+        if not path.exists() and checkpoint.converted_path().exists():
             return converted.read(checkpoint)
     verify(path, checkpoint)
     return readers.read(checkpoint.format, path, checkpoint.part)

@@ -60,7 +60,7 @@ def read(checkpoint: Checkpoint) -> Contents:
     Raises:
         CheckpointError: it was made of another file, or is damaged.
     """
-    path = checkpoint.imported_path()
+    path = checkpoint.converted_path()
     again = f"run: python -m my_submission import {checkpoint.name} FILE"
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:

@@ -45,7 +45,7 @@ def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkp
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placer:
+class Installer:
     """Puts files in place.
 
     Attributes:
@@ -58,7 +58,7 @@ class Placer:
     progress: Progress = lambda done, total: None
     pause_s: float = 1.0
 
-    def place(self, checkpoint: Checkpoint) -> Path:
+    def install(self, checkpoint: Checkpoint) -> Path:
         """Put one file in place, unless it is there.
 
         Raises:

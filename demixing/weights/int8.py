@@ -15,10 +15,10 @@ SCALE = ".scale_of_8_bits"
 LARGEST = 127
 
 
-def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def quantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Round matrices of floats to eight bits; vectors are few, and stay.
 
-    >>> packed({"a.weight": torch.tensor([[0.5, -1.0], [2.0, 0.0]])})["a.weight"]
+    >>> quantised({"a.weight": torch.tensor([[0.5, -1.0], [2.0, 0.0]])})["a.weight"]
     tensor([[  64, -127],
             [ 127,    0]], dtype=torch.int8)
     """
@@ -34,8 +34,8 @@ def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn :func:`packed` matrices back into floats; a state without any is left as it is.
+def dequantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn :func:`quantised` matrices back into floats; a state without any is left as it is.
 
     Raises:
         ValueError: scales do not belong to a matrix of eight bits, or are not as many as its rows.

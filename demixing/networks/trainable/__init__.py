@@ -1,4 +1,4 @@
-"""Networks that can be trained, one file each: the folder is the registry.
+"""Networks that can be trained, one plug-in each.
 
 Each maps mixtures ``(batch, 2, samples)`` to stems ``(batch, stems, 2, samples)``, of any length
 while it is trained, and says in its attributes how the engine should cut songs for it

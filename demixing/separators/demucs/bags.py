@@ -12,7 +12,7 @@ from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
 from demixing.resources import MODELS
 from demixing.separator import distinct
-from demixing.weights.catalogue import Checkpoint, register
+from demixing.weights.catalogue import Checkpoint, entries
 
 if TYPE_CHECKING:  # to say which files a bag needs must not cost the seconds of torch's import
     from demixing.separators.demucs.hybrid import Hybrid
@@ -81,7 +81,7 @@ class Bag:
         """
         own = f"v{self.generation}"
         if family == ANY:
-            known = register()
+            known = entries()
             return {one: _in_place([own, *FAMILIES], one, known) for one in self.members}
         return {one: f"demucs_{family or own}_{one}" for one in self.members}
 
@@ -92,7 +92,8 @@ def _in_place(families: Sequence[str], member: str, known: Mapping[str, Checkpoi
     there = (
         name
         for name in files
-        if name in known and (known[name].path().is_file() or known[name].imported_path().is_file())
+        if name in known
+        and (known[name].path().is_file() or known[name].converted_path().is_file())
     )
     return next(there, files[0])
 

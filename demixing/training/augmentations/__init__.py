@@ -1,4 +1,4 @@
-"""Ways of making more of the material while training, one file each: the folder is the registry.
+"""Ways of making more of the material while training, one plug-in each.
 
 There are two kinds. An :class:`Augmentation` changes the waveforms of the stems; the mixture is
 always their sum, made last, so the two agree whatever was done. A :class:`Choice` changes what is
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from demixing.errors import ConfigError
-from demixing.plugins import Registry
+from demixing.plugins import Plugins
 from demixing.recipes import tables
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
@@ -99,8 +99,8 @@ class Only:
     inner: Augmentation | Choice
 
 
-_registry = Registry(__name__, __path__, "augmentation")
-names, summary = _registry.names, _registry.summary
+_plugins = Plugins(__name__, __path__, "augmentation")
+names, summary = _plugins.names, _plugins.summary
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Augmentation | Choice | Only:
@@ -116,7 +116,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Augmentation |
     >>> build("gain", {"low_db": -3})
     Gain(low_db=-3.0, high_db=6.0, probability=1.0)
     """
-    make = _registry.module(name).build
+    make = _plugins.module(name).build
     where = f"augmentation {name!r}"
     given = dict(options or {})
     only = given.pop("only", None)

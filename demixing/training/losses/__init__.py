@@ -1,4 +1,4 @@
-"""Ways of saying how wrong an estimate is, one file each: the folder is the registry.
+"""Ways of saying how wrong an estimate is, one plug-in each.
 
 A loss answers for every example and stem by itself, and on demand for every block of time, so that
 whoever trains may take the mean, and :mod:`demixing.training.losses.quantile` may leave some of
@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from demixing.errors import ConfigError
-from demixing.plugins import Registry, did_you_mean
+from demixing.plugins import Plugins, did_you_mean
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
     from torch import Tensor
@@ -60,8 +60,8 @@ class Loss(Protocol):
         """
 
 
-_registry = Registry(__name__, __path__, "loss")
-names, summary = _registry.names, _registry.summary
+_plugins = Plugins(__name__, __path__, "loss")
+names, summary = _plugins.names, _plugins.summary
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Loss:
@@ -74,7 +74,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Loss:
     Raises:
         ConfigError: no loss has that name, or it refuses an option.
     """
-    return cast("Loss", _registry.build(name, options))
+    return cast("Loss", _plugins.build(name, options))
 
 
 def from_table(table: Mapping[str, Any]) -> Loss:

@@ -1,4 +1,4 @@
-"""Formats of files of weights, one file each: the folder is the registry.
+"""Formats of files of weights, one plug-in each.
 
 A reader returns numbers and plain values. Nothing that a file contains is ever run or imported,
 so the worst that a malicious one can do is to be refused. That the file is the registered one was

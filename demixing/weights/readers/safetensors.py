@@ -29,7 +29,7 @@ def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
         raise CheckpointError(f"expected {path} to be written by: python -m my_submission import")
     named = json.loads(found.metadata.get(ARGUMENTS, "{}"), object_hook=_read_fraction)
     contents = Contents(
-        state=tensors(path, int8.unpacked(found.tensors)),
+        state=tensors(path, int8.dequantised(found.tensors)),
         network=found.metadata.get(NETWORK, ""),
         arguments=arguments(path, (), named),
     )

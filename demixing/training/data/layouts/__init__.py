@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import cast
 
 from demixing.errors import ConfigError
-from demixing.plugins import Registry
+from demixing.plugins import Plugins
 
 MDX_STEMS = ("vocals", "drums", "bass", "other")
 CDX_STEMS = ("dialog", "effect", "music")
@@ -75,8 +75,8 @@ class Found:
         return (*(path for paths in self.stems.values() for path in paths), *self.mixture)
 
 
-_registry = Registry(__name__, __path__, "layout")
-names, summary = _registry.names, _registry.summary
+_plugins = Plugins(__name__, __path__, "layout")
+names, summary = _plugins.names, _plugins.summary
 
 
 def find(
@@ -99,7 +99,7 @@ def find(
     folder = folder.absolute()  # "." has no name
     known = frozenset((*MDX_STEMS, *CDX_STEMS, *stems))
     for name in [layout] if layout else by_rank():
-        module = _registry.module(name)
+        module = _plugins.module(name)
         if found := cast("list[Found]", module.find(folder, known)):
             return name, tuple(sorted(found, key=lambda song: song.name))
     asked = f" in the layout {layout!r}" if layout else ""
@@ -114,7 +114,7 @@ def find(
 
 def by_rank() -> list[str]:
     """All layouts, special ones first."""
-    ranks = {name: _registry.module(name).RANK for name in names()}
+    ranks = {name: _plugins.module(name).RANK for name in names()}
     return sorted(ranks, key=lambda name: (ranks[name], name))
 
 

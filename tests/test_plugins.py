@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from demixing.errors import ConfigError
-from demixing.plugins import Registry
+from demixing.plugins import Plugins
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
     package = tmp_path / "shapes"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -21,18 +21,18 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     )
     (package / "broken.py").write_text('"""Not to be imported."""\nraise SystemExit\n')
     monkeypatch.syspath_prepend(tmp_path)
-    return Registry("shapes", [str(package)], "shape")
+    return Plugins("shapes", [str(package)], "shape")
 
 
-def test_names_and_summaries_import_nothing(registry: Registry) -> None:
-    assert registry.names() == ["broken", "circle"]
-    assert registry.summary("circle") == "Round."
-    assert registry.summary("broken") == "Not to be imported."
+def test_names_and_summaries_import_nothing(plugins: Plugins) -> None:
+    assert plugins.names() == ["broken", "circle"]
+    assert plugins.summary("circle") == "Round."
+    assert plugins.summary("broken") == "Not to be imported."
 
 
-def test_a_choice_is_built_with_its_options(registry: Registry) -> None:
-    assert registry.build("circle") == 1
-    assert registry.build("circle", {"radius": 3}) == 3
+def test_a_choice_is_built_with_its_options(plugins: Plugins) -> None:
+    assert plugins.build("circle") == 1
+    assert plugins.build("circle", {"radius": 3}) == 3
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_choice_is_built_with_its_options(registry: Registry) -> None:
     ],
 )
 def test_mistakes_are_one_sentence(
-    registry: Registry, name: str, options: dict[str, int], said: str
+    plugins: Plugins, name: str, options: dict[str, int], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        registry.build(name, options)
+        plugins.build(name, options)
