@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     ("errors", "plugins", "resources", "threads", "tracks"),
-    ("audio", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
+    ("audio", "console", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
     ("chunks", "files", "separators"),
     ("recipes",),
     ("schedule",),
@@ -123,7 +123,9 @@ def test_a_part_uses_only_its_libraries(part: str) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("command", ["my_submission", "evaluator", "submit"])
+@pytest.mark.parametrize(
+    "command", ["my_submission", "evaluator", "submit", "demixing.training", "train"]
+)
 def test_help_does_not_wait_for_torch(command: str) -> None:
     program = (
         "import sys, runpy\n"

@@ -1,13 +1,10 @@
 """Copy a corpus and spoil the labels or the separation of some songs, to try robust losses on.
 
-    python -m training corrupt DIR OUT --kind labelnoise --share 0.2 --seed 1
-
 Label noise: two stems of a song change their names. Bleeding: every stem of a song gets some of the
 others, as microphones in one room do. What is not spoilt is linked and takes no space; mixtures
 stay as they are. ``OUT/corruption.json`` tells what was done to which song.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -47,55 +44,57 @@ class Song:
     stems: dict[str, Path]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
-    parser.add_argument("corpus", type=Path, metavar="DIR", help="folders of stems, at any depth")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a folder that is not there yet")
-    parser.add_argument("--kind", choices=KINDS, required=True)
-    parser.add_argument("--share", type=float, default=0.2, help="of the songs to spoil (0.2)")
-    parser.add_argument("--seed", type=int, default=0)
+def corrupt(
+    corpus: Path, out: Path, kind: str, *, share: float = 0.2, seed: int = 0
+) -> Iterator[str]:
+    """Copy a corpus and corrupt some of its songs.
 
+    Args:
+        corpus: folders of stems, at any depth.
+        out: folder of the copy, which must not exist.
+        kind: one of :data:`KINDS`.
+        share: part of the songs to corrupt, 0 to 1.
+        seed: of all random choices.
 
-def run(options: argparse.Namespace) -> Iterator[str]:
-    """Copy and spoil; yield what was done to each song that was spoilt.
+    Yields:
+        What was done to a song, for each song that was corrupted.
 
     Raises:
-        ConfigError: there are no stems, a number is out of range, or OUT is there.
+        ConfigError: there are no stems, a number is out of range, or ``out`` exists.
         OutputError: the copy cannot be written.
     """
-    if not 0 <= options.share <= 1 or options.seed < 0:
+    if not 0 <= share <= 1 or seed < 0:
         raise ConfigError(
-            "expected --share from 0 to 1 and --seed of at least 0, "
-            f"got {options.share:g} and {options.seed}"
+            f"expected --share from 0 to 1 and --seed of at least 0, got {share:g} and {seed}"
         )
-    if options.out.exists():
-        raise ConfigError(f"expected a new folder, but {str(options.out)!r} exists")
-    found = songs(options.corpus)
-    chosen = choose(len(found), options.share, options.seed)
+    if out.exists():
+        raise ConfigError(f"expected a new folder, but {str(out)!r} exists")
+    found = songs(corpus)
+    chosen = choose(len(found), share, seed)
     done: dict[str, Any] = {}
     try:
         for number, song in enumerate(found):
-            target = options.out / song.folder
+            target = out / song.folder
             if number not in chosen:
-                _link_all(options.corpus / song.folder, target)
+                _link_all(corpus / song.folder, target)
                 continue
-            rng = np.random.default_rng([options.seed, number])
-            spoil = _swap if options.kind == "labelnoise" else _bleed
-            done[song.folder.as_posix()] = spoil(rng, song, options.corpus, target)
+            rng = np.random.default_rng([seed, number])
+            spoil = _swap if kind == "labelnoise" else _bleed
+            done[song.folder.as_posix()] = spoil(rng, song, corpus, target)
             yield f"{target}: {json.dumps(done[song.folder.as_posix()])}"
-        for path in sorted(options.corpus.iterdir()):
+        for path in sorted(corpus.iterdir()):
             if path.is_file():
-                _link(path, options.out / path.name)
+                _link(path, out / path.name)
         report = {
-            "kind": options.kind,
-            "share": options.share,
-            "seed": options.seed,
+            "kind": kind,
+            "share": share,
+            "seed": seed,
             "songs": len(found),
             "spoilt": done,
         }
-        (options.out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     except (OSError, soundfile.LibsndfileError) as error:
-        raise OutputError(f"cannot write to {str(options.out)!r}: {error}") from error
+        raise OutputError(f"cannot write to {str(out)!r}: {error}") from error
 
 
 def songs(corpus: Path) -> list[Song]:

@@ -1,7 +1,5 @@
 """Fit a recipe's blends, shares and gates to songs whose stems are known, and say what it gains.
 
-    python -m training fit RECIPE --data DIR... [--by artist] [--cache DIR] [-o FILE]
-
 For each stem and each set of members that may answer for it, weights are solved for in closed
 form; their scores are those of songs that were left out, each in its turn. Members that may be
 doubted follow in a second stage. Members that subtract stems from the mixture are asked again with
@@ -34,52 +32,7 @@ from demixing.training.fitting.writing import write
 from demixing.training.gram import Moments, audible, unseen
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
-    parser.add_argument("recipe", help="a name from `python -m my_submission list`, or a TOML file")
-    parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of songs"
-    )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what is measured of songs")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write the recipe with its new tables"
-    )
-    parser.add_argument(
-        "--by",
-        choices=groups.BY,
-        default="song",
-        help="leave out each song alone, and let folders count alike (default), or leave out all "
-        "songs of an artist together, and let artists count alike",
-    )
-    parser.add_argument(
-        "--trained-on",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="MEMBER=PATTERN",
-        help="songs on which a member was trained: it is not judged there",
-    )
-    parser.add_argument(
-        "--ridge",
-        nargs="+",
-        default=[],
-        metavar="[STEM=]NUMBER",
-        help="towards the plain mean, for all stems or one (default: what serves best)",
-    )
-    parser.add_argument(
-        "--silent", type=float, default=0.02, help="part of all songs in which a stem is silent"
-    )
-    parser.add_argument(
-        "--rounds",
-        type=int,
-        default=2,
-        help="how often members that hear the mixture minus a blend are asked (default: 2)",
-    )
-    parser.add_argument("--non-negative", action="store_true", help="no weight below zero")
-    parser.add_argument("--no-mixture", action="store_true", help="no weight for the mixture")
-
-
-def run(options: argparse.Namespace) -> list[str]:
+def fit(options: argparse.Namespace) -> list[str]:
     """Fit, write the recipe if asked to, and return the lines of the report.
 
     Raises:
