@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    ("errors", "plugins", "resources", "threads", "tracks"),
+    ("errors", "plugins", "resources", "song_files", "threads", "tracks"),
     ("audio", "console", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
     ("chunks", "files", "separators"),
     ("recipes",),

@@ -18,7 +18,7 @@ def add(commands: "Subparsers") -> None:
         description="Copy a corpus and corrupt the labels or the separation of some songs. Songs "
         "that stay as they are become links. OUT/corruption.json lists what was changed.",
     )
-    parser.add_argument("corpus", type=Path, metavar="DIR", help="folders of stems, at any depth")
+    parser.add_argument("corpus", type=Path, metavar="DIR", help="a data set, in any known layout")
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that does not exist yet")
     parser.add_argument(
         "--kind",

@@ -18,10 +18,9 @@ import numpy as np
 import soundfile
 
 from demixing.errors import ConfigError, OutputError
+from demixing.training.data import layouts
 
 KINDS = ("labelnoise", "bleeding")
-AUDIO = (".wav", ".flac")
-MIXTURE = "mixture"
 REPORT = "corruption.json"
 BLEED_DB = (-26.0, -10.0)
 """Level of what bleeds, below its own stem."""
@@ -36,8 +35,8 @@ class Song:
     """A folder with stems.
 
     Attributes:
-        folder: where it is in the corpus.
-        stems: files by name of the stem, sorted.
+        folder: its path below the corpus.
+        stems: file by name of the stem, sorted by name.
     """
 
     folder: Path
@@ -50,7 +49,7 @@ def corrupt(
     """Copy a corpus and corrupt some of its songs.
 
     Args:
-        corpus: folders of stems, at any depth.
+        corpus: a data set in any known layout.
         out: folder of the copy, which must not exist.
         kind: one of :data:`KINDS`.
         share: part of the songs to corrupt, 0 to 1.
@@ -98,23 +97,34 @@ def corrupt(
 
 
 def songs(corpus: Path) -> list[Song]:
-    """Find all folders with at least two stems, sorted.
+    """Find all songs with at least two stems, sorted by folder.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are none, or a stem has several files.
     """
-    folders: dict[Path, dict[str, Path]] = {}
-    for path in sorted(corpus.rglob("*")):
-        if path.suffix in AUDIO and path.stem != MIXTURE:
-            folders.setdefault(path.parent, {})[path.stem] = path
-    found = [
-        Song(folder.relative_to(corpus), stems)
-        for folder, stems in sorted(folders.items())
-        if len(stems) > 1
+    _, found = layouts.find(corpus)
+    songs = [
+        Song(Path(song.name), {stem: _only(song.stems[stem]) for stem in sorted(song.stems)})
+        for song in sorted(found, key=lambda song: song.folder)
+        if len(song.stems) > 1
     ]
-    if not found:
-        raise ConfigError(f"expected folders of stems in {str(corpus)!r}, found none")
-    return found
+    if not songs:
+        raise ConfigError(f"expected songs of two stems or more in {str(corpus)!r}, found none")
+    return songs
+
+
+def _only(paths: Sequence[Path]) -> Path:
+    """The only file of a stem.
+
+    Raises:
+        ConfigError: it has several.
+    """
+    if len(paths) > 1:
+        raise ConfigError(
+            f"expected one file for each stem in {str(paths[0].parent)!r}, got "
+            f"{', '.join(path.name for path in paths)}; sum them first"
+        )
+    return paths[0]
 
 
 def choose(count: int, share: float, seed: int) -> set[int]:
@@ -127,13 +137,13 @@ def choose(count: int, share: float, seed: int) -> set[int]:
 
 
 def _swap(rng: np.random.Generator, song: Song, corpus: Path, target: Path) -> dict[str, Any]:
-    """Let two stems change their names; the files themselves are linked."""
+    """Swap the names of two stems; the files themselves are linked."""
     names = list(song.stems)
     one, other = (names[place] for place in sorted(rng.permutation(len(names))[:2].tolist()))
-    renamed = {name: name for name in names} | {one: other, other: one}
+    new = {name: name for name in names} | {one: other, other: one}
     _link_all(corpus / song.folder, target, without=song.stems.values())
-    for name, told in renamed.items():
-        _link(song.stems[name], target / f"{told}{song.stems[name].suffix}")
+    for name, path in song.stems.items():
+        _link(path, target / f"{song.stems[new[name]].stem}{path.suffix}")
     return {"swapped": [one, other]}
 
 
