@@ -14,7 +14,7 @@ from demixing.evaluation.metrics.sdr import Meter
 from demixing.networks.chunk_geometry import Chunked
 from demixing.separators import trained
 from demixing.training.data.songs import Song, read
-from demixing.training.gram import SILENT_DB
+from demixing.training.fitting.song_gram import SILENT_DB
 
 BLOCK_S = 10
 

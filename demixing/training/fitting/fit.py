@@ -28,8 +28,8 @@ from demixing.training.fitting.blending import Method, mean_of
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import of_song
 from demixing.training.fitting.report import report, row, stem_scores_db
+from demixing.training.fitting.song_gram import SongGram, audible, unseen
 from demixing.training.fitting.writing import write
-from demixing.training.gram import Moments, audible, unseen
 
 
 def fit(options: argparse.Namespace) -> list[str]:
@@ -48,7 +48,7 @@ def fit(options: argparse.Namespace) -> list[str]:
     plain = with_settings(unfitted(given), [0] * len(given.members))
     known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
 
-    def measured(recipe: Recipe) -> list[Moments]:
+    def measured(recipe: Recipe) -> list[SongGram]:
         demixer = Demixer(recipe)
         songs = [of_song(song, demixer, options.cache) for song in known]
         return [placed(song, options.by, trained) for song in songs]
@@ -124,7 +124,7 @@ def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
     return result
 
 
-def placed(song: Moments, by: str, trained: Sequence[tuple[str, str]]) -> Moments:
+def placed(song: SongGram, by: str, trained: Sequence[tuple[str, str]]) -> SongGram:
     """The song with what it counts with, and with the members that were trained on it."""
     return dataclasses.replace(
         song,
@@ -146,7 +146,7 @@ def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
 
 
 def gain(
-    fitted: Recipe, stems: Sequence[str], songs: Sequence[Moments], again: Sequence[Moments]
+    fitted: Recipe, stems: Sequence[str], songs: Sequence[SongGram], again: Sequence[SongGram]
 ) -> float:
     """Say what a further setting gains over the first, in the fitted recipe.
 
