@@ -18,12 +18,13 @@ from demixing.evaluation.metrics.sdr import sdr
 from demixing.recipes import recipe
 from demixing.separator import Chunking
 from demixing.training.__main__ import main
-from demixing.training.fitting.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
+from demixing.training.fitting.blending import Method, fit, mean_db, plain_mean, sdr_db
 from demixing.training.fitting.fit import methods_of
 from demixing.training.fitting.gates import Example, of_examples
 from demixing.training.fitting.groups import shares_of
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
 from demixing.training.fitting.writing import MARK, OLD_MARK, write
+from tests.left_out import left_out_db
 
 pytestmark = pytest.mark.engine
 

@@ -11,12 +11,13 @@ from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import Song
 from demixing.recipes import recipe
 from demixing.recipes.recipe import Recipe
-from demixing.training.fitting.blending import Method, left_out_db, mean_of, sdr_db
+from demixing.training.fitting.blending import Method, mean_of, sdr_db
 from demixing.training.fitting.fit import placed
 from demixing.training.fitting.fits import Fits, tidy
 from demixing.training.fitting.groups import artist_of, shares_of
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, audible, unseen
 from demixing.training.fitting.truth import known
+from tests.left_out import left_out_db
 
 SIGNALS = ("a/dialog", "b/dialog", MIXTURE, "dialog")
 

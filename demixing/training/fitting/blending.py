@@ -214,18 +214,3 @@ def solve(
     factor = np.linalg.cholesky(gram)
     weights: NDArray[np.float64] = nnls(factor.T, np.linalg.solve(factor, cross))[0]
     return weights
-
-
-def left_out_db(
-    songs: Sequence[SongGram], stem: str, answers: Sequence[str], method: Method
-) -> list[float]:
-    """Score each song with the weights that the songs of all other folds ask for."""
-    whole = problem(songs, stem, answers, method)
-    scores = np.zeros(len(songs))
-    for own, others in without_each(songs):
-        weights = whole.prior
-        if others:
-            rest = whole.of(others)
-            weights = rest.solved(method, rest.best_ridge(method))
-        scores[own] = whole.of(own).scores_db(weights)
-    return [float(score) for score in scores]

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from demixing.training.fitting.song_gram import SongGram
 
-BY = ("song", "artist")
-
 
 def artist_of(song: str, folder: str) -> str:
     """Tell a song's artist from its name; a song whose name tells none belongs to its folder.
