@@ -38,7 +38,7 @@ LIBRARIES: dict[str, set[str]] = {
     "demixing/networks": {"torch"},
     "demixing/evaluation": {"numpy", "soundfile"},
     "demixing/training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
-    "demixing/rendering": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
+    "demixing/rendering": {"av", "mido", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
     "demixing/chunks": SEPARATING,
     "demixing/engine": SEPARATING,
     "demixing/process": SEPARATING,
