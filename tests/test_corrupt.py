@@ -91,3 +91,39 @@ def test_nothing_is_written_over(corpus: Path, capsys: pytest.CaptureFixture[str
 
     assert status == 2
     assert "expected a new folder" in capsys.readouterr().err
+
+
+def test_mixtures_of_any_name_stay_the_same_file(corpus: Path, tmp_path: Path) -> None:
+    for folder in corpus.glob("song_*"):
+        (folder / "mix.wav").hardlink_to(folder / "bass.wav")
+
+    corrupt(corpus, tmp_path / "out", "bleeding", "--share", "1")
+
+    for folder in corpus.glob("song_*"):
+        assert (folder / "mix.wav").samefile(tmp_path / "out" / folder.name / "mix.wav")
+
+
+def test_names_with_a_prefix_are_swapped_as_well(tmp_path: Path, rng: np.random.Generator) -> None:
+    folder = tmp_path / "corpus" / "clip"
+    folder.mkdir(parents=True)
+    for stem in ("dialog", "music"):
+        soundfile.write(folder / f"clip_{stem}.wav", 0.1 * rng.standard_normal((200, 2)), 44_100)
+    words = ["--kind", "labelnoise", "--share", "1"]
+
+    assert main(["corrupt", str(tmp_path / "corpus"), str(tmp_path / "out"), *words]) == 0
+
+    swapped = tmp_path / "out" / "clip" / "clip_music.wav"
+    assert swapped.samefile(folder / "clip_dialog.wav")
+
+
+def test_a_stem_of_several_files_is_refused(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = corpus / "song_003"
+    (folder / "bass.wav").rename(folder / "bass_1.wav")
+    (folder / "bass_2.wav").hardlink_to(folder / "drums.wav")
+
+    status = main(["corrupt", str(corpus), str(tmp_path / "out"), "--kind", "labelnoise"])
+
+    assert status == 2
+    assert "expected one file for each stem" in capsys.readouterr().err

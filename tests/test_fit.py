@@ -18,12 +18,13 @@ from demixing.evaluation.metrics.sdr import sdr
 from demixing.recipes import recipe
 from demixing.separator import Chunking
 from demixing.training.__main__ import main
-from demixing.training.fitting.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
+from demixing.training.fitting.blending import Method, fit, mean_db, plain_mean, sdr_db
 from demixing.training.fitting.fit import methods_of
 from demixing.training.fitting.gates import Example, of_examples
 from demixing.training.fitting.groups import shares_of
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
 from demixing.training.fitting.writing import MARK, OLD_MARK, write
-from demixing.training.gram import MIXTURE, Moments, answer
+from tests.left_out import left_out_db
 
 pytestmark = pytest.mark.engine
 
@@ -36,13 +37,13 @@ def made(
     noise: tuple[float, float] = (0.5, 1.0),
     scale: float = 1.0,
     folder: str = "one",
-) -> Moments:
+) -> SongGram:
     """A song whose two answers are the stem with independent noise; the mixture has more."""
     rng = np.random.default_rng(seed)
     stem = rng.standard_normal(20_000)
     rows = [stem + level * rng.standard_normal(20_000) for level in (*noise, 2.0)]
     signals = scale * np.stack([*rows, stem])
-    return Moments(f"song{seed}", folder, SIGNALS, (signals @ signals.T)[None])
+    return SongGram(SIGNALS, (signals @ signals.T)[None], song=f"song{seed}", folder=folder)
 
 
 def test_the_weights_are_those_of_the_theory() -> None:
@@ -94,7 +95,7 @@ def test_weights_below_zero_can_be_refused() -> None:
     rng = np.random.default_rng(0)
     stem, leak = rng.standard_normal((2, 20_000))
     signals = np.stack([stem + leak, leak, stem + leak, stem])
-    song = Moments("song", "", SIGNALS, (signals @ signals.T)[None])
+    song = SongGram(SIGNALS, (signals @ signals.T)[None], song="song", folder="")
     free = Method(ridges=(1e-6,), mixture=False)
 
     weights = fit([song], "dialog", ["a/dialog", "b/dialog"], free)
@@ -123,7 +124,7 @@ def test_scores_are_the_official_ones() -> None:
     rng = np.random.default_rng(3)
     stem, estimate = rng.standard_normal((2, 1000, 2)).astype(np.float32).astype(np.float64)
     flat = np.stack([estimate.reshape(-1)] * 3 + [stem.reshape(-1)])
-    song = Moments("song", "", SIGNALS, (flat @ flat.T)[None])
+    song = SongGram(SIGNALS, (flat @ flat.T)[None], song="song", folder="")
 
     expected = sdr(stem[None], estimate[None])[0]
 

@@ -1,4 +1,4 @@
-"""What fitting makes of a song's moments is what the pipeline makes of the song."""
+"""What fitting makes of a song's Gram matrix is what the pipeline makes of the song."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from demixing.training.fitting.estimates import disputes_of, estimates, sealed
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import edges_of, of_song, products_of
 from demixing.training.fitting.report import disputes, leak_gains, total_db
-from demixing.training.gram import MIXTURE, Moments, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
 
 pytestmark = pytest.mark.engine
 
@@ -105,19 +105,19 @@ def separated(chosen: Recipe, song: Song) -> dict[str, np.ndarray[Any, Any]]:
 @pytest.mark.parametrize("most", [1e-6, 1.0, 2.0])
 def test_the_pipeline_scores_what_the_fit_says(songs: list[Song], most: float) -> None:
     plain = doubtful(most=most)
-    moments = [of_song(song, Demixer(plain), None) for song in songs]
+    grams = [of_song(song, Demixer(plain), None) for song in songs]
 
-    blends = Fits(plain, moments, methods(1e-3)).blends()
+    blends = Fits(plain, grams, methods(1e-3)).blends()
     fitted = dataclasses.replace(plain, blends=tuple(blends), consistency={"music": 0.5})
 
     doubt = fitted.members[-1].doubt
     assert doubt is not None
-    believed = [doubt.trust(disputes_of(fitted, one)["second"]) for one in moments]
+    believed = [doubt.trust(disputes_of(fitted, one)["second"]) for one in grams]
     assert all(one == 0 if most < 0.1 else 0 < one < 1 for one in believed)
-    assert len(disputes(fitted, moments)) == len(songs)
-    for song, one in zip(songs, moments, strict=True):
+    assert len(disputes(fitted, grams)) == len(songs)
+    for song, one in zip(songs, grams, strict=True):
         signals = separated(fitted, song)
-        ours = Moments("", "", tuple(signals), products_of(dict(signals), RATE_HZ))
+        ours = SongGram(tuple(signals), products_of(dict(signals), RATE_HZ), song="", folder="")
         for stem, estimate in estimates(fitted, one).items():
             measured_db = sdr_db(ours, stem, {f"ours {stem}": 1.0})
             assert sdr_db(one, stem, estimate) == pytest.approx(measured_db, abs=1e-3)
@@ -125,9 +125,9 @@ def test_the_pipeline_scores_what_the_fit_says(songs: list[Song], most: float) -
 
 def test_a_doubted_member_is_added_to_the_blend_of_the_others(songs: list[Song]) -> None:
     plain = doubtful(least=5.0, most=6.0)
-    moments = [of_song(song, Demixer(plain), None) for song in songs]
+    grams = [of_song(song, Demixer(plain), None) for song in songs]
 
-    fits = Fits(plain, moments, methods(1e-3))
+    fits = Fits(plain, grams, methods(1e-3))
     fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
 
     others = fitted.blend("effect", ["first", "third"])
@@ -137,17 +137,17 @@ def test_a_doubted_member_is_added_to_the_blend_of_the_others(songs: list[Song])
     assert whole.mixture == pytest.approx(ratio * others.mixture)
     assert fits.sdr_db("effect", ["first", "third", "second"]) == whole.sdr_db
     # By nothing but its prior it is taken as it is.
-    alone = Fits(plain, moments, methods(1e6)).blend("dialog", ["first", "second"])
+    alone = Fits(plain, grams, methods(1e6)).blend("dialog", ["first", "second"])
     assert alone.weights == {"first": pytest.approx(0, abs=1e-3), "second": pytest.approx(1)}
 
 
 def test_songs_where_a_member_is_not_believed_do_not_shape_its_weight(songs: list[Song]) -> None:
     plain = doubtful(least=0.1, most=0.1001)
-    moments = [of_song(song, Demixer(plain), None) for song in songs]
-    fits = Fits(plain, moments, methods(1e-3))
+    grams = [of_song(song, Demixer(plain), None) for song in songs]
+    fits = Fits(plain, grams, methods(1e-3))
     fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
 
-    assert all(", trusted to 0.000: " in line for line in disputes(fitted, moments))
+    assert all(", trusted to 0.000: " in line for line in disputes(fitted, grams))
     # Nothing was learnt about it, and it counts nowhere: the score is that of the others.
     assert fits.blend("dialog", ["first", "second"]).weights == {"first": 0.0, "second": 1.0}
     assert fits.sdr_db("dialog", ["first", "second"]) == pytest.approx(
@@ -178,7 +178,7 @@ def test_a_tone_is_in_the_band_that_the_leakage_filter_has_it_in() -> None:
     assert edges[band] <= 1000 < edges[band + 1]
 
 
-def leaky(gain: float) -> Moments:
+def leaky(gain: float) -> SongGram:
     """Two bands; in the first one, a tenth of the loud dialog is all that music's estimate has."""
     rng = np.random.default_rng(0)
     dialog, music, effect = (
@@ -193,7 +193,7 @@ def leaky(gain: float) -> Moments:
         **{"dialog": dialog, "effect": effect, "music": music},
     }
     signals = np.stack(list(rows.values()), axis=1)
-    return Moments("song", "one", tuple(rows), signals @ signals.mT)
+    return SongGram(tuple(rows), signals @ signals.mT, song="song", folder="one")
 
 
 def test_leaks_are_taken_band_by_band_and_given_back() -> None:
@@ -261,7 +261,7 @@ def test_the_pipeline_finishes_stems_as_the_fit_says(
     chosen = dataclasses.replace(doubtful(least=most / 2, most=most), **finish)
     one = of_song(songs[0], Demixer(chosen), None)
     signals = separated(chosen, songs[0])
-    ours = Moments("", "", tuple(signals), products_of(dict(signals), RATE_HZ))
+    ours = SongGram(tuple(signals), products_of(dict(signals), RATE_HZ), song="", folder="")
 
     for stem, estimate in estimates(chosen, one).items():
         measured_db = sdr_db(ours, stem, {f"ours {stem}": 1.0})

@@ -11,25 +11,28 @@ from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import Song
 from demixing.recipes import recipe
 from demixing.recipes.recipe import Recipe
-from demixing.training.fitting.blending import Method, left_out_db, mean_of, sdr_db
+from demixing.training.fitting.blending import Method, mean_of, sdr_db
 from demixing.training.fitting.fit import placed
 from demixing.training.fitting.fits import Fits, tidy
 from demixing.training.fitting.groups import artist_of, shares_of
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, audible, unseen
 from demixing.training.fitting.truth import known
-from demixing.training.gram import MIXTURE, Moments, audible, unseen
+from tests.left_out import left_out_db
 
 SIGNALS = ("a/dialog", "b/dialog", MIXTURE, "dialog")
 
 
 def made(
     seed: int, *, noise: tuple[float, float] = (0.5, 1.0), artist: str | None = None
-) -> Moments:
+) -> SongGram:
     """A song whose answers are the stem with so much independent noise."""
     rng = np.random.default_rng(seed)
     stem = rng.standard_normal(5000)
     rows = [stem + level * rng.standard_normal(5000) for level in (*noise, 2.0)]
     signals = np.stack([*rows, stem])
-    return Moments(f"song{seed}", "one", SIGNALS, (signals @ signals.T)[None], artist=artist)
+    return SongGram(
+        SIGNALS, (signals @ signals.T)[None], song=f"song{seed}", folder="one", artist=artist
+    )
 
 
 def two_members() -> Recipe:
@@ -42,7 +45,7 @@ def two_members() -> Recipe:
     return recipe.parse("mine", table)
 
 
-def fits(songs: list[Moments], *, ridge: float = 1e-3) -> Fits:
+def fits(songs: list[SongGram], *, ridge: float = 1e-3) -> Fits:
     method = Method(ridges=(ridge,), mixture=False)
     return Fits(two_members(), songs, dict.fromkeys(("dialog", "effect", "music"), method))
 
@@ -92,7 +95,7 @@ def test_stems_without_a_file_are_silent_or_unknown(tmp_path: Path) -> None:
 def test_a_stem_that_is_not_known_does_not_count() -> None:
     song = made(0)
     names = ("a/dialog", MIXTURE)
-    pair = Moments("pair", "one", names, song.products[:, [[0], [2]], [0, 2]])
+    pair = SongGram(names, song.products[:, [[0], [2]], [0, 2]], song="pair", folder="one")
 
     assert audible([song, pair], "dialog") == [song]
     assert not pair.knows("dialog")
@@ -146,7 +149,7 @@ def test_a_song_of_its_training_says_nothing_about_a_member() -> None:
     songs = [made(seed) for seed in range(4)]
     products = songs[0].products.copy()
     products[:, 1], products[:, :, 1] = np.nan, np.nan
-    seen = Moments("seen", "one", SIGNALS, products, seen_by=frozenset("b"))
+    seen = SongGram(SIGNALS, products, song="seen", folder="one", seen_by=frozenset("b"))
 
     scored = fits([*songs, seen])
 

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    ("atomic", "errors", "machine", "plugins", "resources", "threads", "tracks"),
-    ("audio", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
+    ("atomic", "errors", "machine", "plugins", "resources", "song_files", "threads", "tracks"),
+    ("audio", "console", "ensemble", "evaluation", "networks", "rendering", "separator", "weights"),
     ("chunks", "files", "separators"),
     ("recipes",),
     ("schedule",),
@@ -38,7 +38,7 @@ LIBRARIES: dict[str, set[str]] = {
     "demixing/networks": {"torch"},
     "demixing/evaluation": {"numpy", "soundfile"},
     "demixing/training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
-    "demixing/rendering": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
+    "demixing/rendering": {"av", "mido", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
     "demixing/chunks": SEPARATING,
     "demixing/engine": SEPARATING,
     "demixing/process": SEPARATING,
@@ -123,7 +123,9 @@ def test_a_part_uses_only_its_libraries(part: str) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("command", ["my_submission", "evaluator", "submit"])
+@pytest.mark.parametrize(
+    "command", ["my_submission", "evaluator", "submit", "demixing.training", "train"]
+)
 def test_help_does_not_wait_for_torch(command: str) -> None:
     program = (
         "import sys, runpy\n"

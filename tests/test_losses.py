@@ -145,17 +145,6 @@ DEFINITIONS: list[tuple[str, dict[str, Any], Any]] = [
     ("sdr", {}, lambda e, s: sdr_by_hand(e, s, 30, -30)),
     ("sdr", {"best_db": 20, "quiet_db": -10}, lambda e, s: sdr_by_hand(e, s, 20, -10)),
     ("si_snr", {}, si_snr_by_hand),
-    ("l1_wav", {}, lambda e, s: np.abs(e - s).mean(axis=(2, 3))),
-    (
-        "l1_wav_l1_sp",
-        {},
-        lambda e, s: np.abs(e - s).mean(axis=(2, 3)) + magnitude_by_hand(e, s, 2048, 441),
-    ),
-    (
-        "l1_wav_l1_compressed_sp",
-        {},
-        lambda e, s: np.abs(e - s).mean(axis=(2, 3)) + compressed_by_hand(e, s, 0.3),
-    ),
 ]
 
 
@@ -392,6 +381,40 @@ def test_the_si_snr_learns_nothing_from_a_silent_stem() -> None:
     assert estimate.grad is not None
     assert not estimate.grad[:, 1].any()
     assert estimate.grad[:, 0].any()
+
+
+@pytest.mark.parametrize(
+    ("old", "options", "new"),
+    [
+        ("l1_wav", {}, {"name": "wave_l1"}),
+        (
+            "l1_wav_l1_sp",
+            {"frame": 512, "hop": 128},
+            {
+                "name": "sum",
+                "options": {
+                    "terms": [
+                        {"name": "wave_l1"},
+                        {"name": "magnitude_l1", "options": {"frame": 512, "hop": 128}},
+                    ]
+                },
+            },
+        ),
+        (
+            "l1_wav_l1_compressed_sp",
+            {},
+            {"name": "sum", "options": {"terms": [{"name": "wave_l1"}, {"name": "compressed"}]}},
+        ),
+    ],
+)
+def test_an_old_name_is_the_same_loss_with_one_warning(
+    old: str, options: dict[str, Any], new: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    loss = losses.build(old, options)
+
+    assert loss == losses.from_table(new)
+    assert len(caplog.messages) == 1
+    assert f"is now '{new['name']}'" in caplog.text
 
 
 def test_names_are_those_of_the_files() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -26,9 +27,6 @@ from demixing.rendering.notes import Clock, Note, notes
 from demixing.rendering.sound import RATE_HZ, Audio
 
 SAMPLES = 2 * RATE_HZ
-TEMPO_60, TEMPO_240 = (
-    bytes([0x51]) + microseconds.to_bytes(3, "big") for microseconds in (1_000_000, 250_000)
-)
 
 
 def pitch_hz(audio: Audio) -> float:
@@ -44,9 +42,11 @@ def tone(hz: float = 441.0, samples: int = SAMPLES) -> Audio:
 @pytest.fixture
 def score() -> midi.Midi:
     """A beat a second, from the fourth on four times as fast."""
-    head = (midi.Event(0, midi.META, TEMPO_60), midi.Event(400, midi.META, TEMPO_240))
+    head = (midi.tempo(0, 1_000_000), midi.tempo(400, 250_000))
     played = [(0, 0x92, 60, 127), (100, 0x82, 60, 0), (200, 0x92, 64, 64), (600, 0x92, 64, 0)]
-    track = midi.Track(tuple(midi.Event(t, status, bytes(data)) for t, status, *data in played))
+    track = midi.Track(
+        tuple(midi.Event(tick, mido.Message.from_bytes(data)) for tick, *data in played)
+    )
     return midi.Midi(100, (midi.Track(head), track))
 
 
@@ -255,8 +255,8 @@ class TestStrums:
 
 class TestScores:
     def test_an_excerpt_begins_with_the_instruments_set(self, score: midi.Midi) -> None:
-        program = midi.Event(0, midi.PROGRAM | 2, bytes([33]))
-        changed = midi.Midi(100, (score.tracks[0], midi.Track((program, *score.tracks[1].events))))
+        track = midi.Track((midi.program(2, 33), *score.tracks[1].events))
+        changed = midi.Midi(100, (score.tracks[0], track))
 
         piece = scores.excerpt(changed, 200, shift=3, faster=2.0)
 
@@ -266,8 +266,7 @@ class TestScores:
         assert found[0].length_s == pytest.approx((2 + 0.5) / 2)
 
     def test_a_tune_on_a_bass_is_no_bass(self, score: midi.Midi) -> None:
-        program = midi.Event(0, midi.PROGRAM | 2, bytes([33]))
-        tune = midi.Track((program, *score.tracks[1].events))
+        tune = midi.Track((midi.program(2, 33), *score.tracks[1].events))
 
         changed = scores._with_low_basses(score.only([tune]))
 

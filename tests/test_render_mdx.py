@@ -2,12 +2,14 @@
 
 import json
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -102,15 +104,18 @@ def score() -> midi.Midi:
     beats = [beat * 192 for beat in range(80)]
 
     def track(channel: int, program: int, *keys: int) -> midi.Track:
-        events = [midi.Event(0, midi.PROGRAM | channel, bytes([program]))]
+        def note(tick: int, kind: str, key: int, velocity: int) -> midi.Event:
+            message = mido.Message(kind, channel=channel, note=key, velocity=velocity)
+            return midi.Event(tick, message)
+
+        events = [midi.program(channel, program)]
         for tick in beats:
-            events += [midi.Event(tick, 0x90 | channel, bytes([key, 90])) for key in keys]
-            events += [midi.Event(tick + 90, 0x80 | channel, bytes([key, 0])) for key in keys]
+            events += [note(tick, "note_on", key, 90) for key in keys]
+            events += [note(tick + 90, "note_off", key, 0) for key in keys]
         return midi.Track(tuple(events))
 
-    tempo = midi.Event(0, midi.META, bytes([0x51]) + (500_000).to_bytes(3, "big"))
-    end = midi.Event(80 * 192, midi.META, bytes([midi.END_OF_TRACK]))
-    head = midi.Track((tempo, end))
+    end = midi.Event(80 * 192, mido.MetaMessage("end_of_track"))
+    head = midi.Track((midi.tempo(0, 500_000), end))
     return midi.Midi(192, (head, track(9, 0, 36, 42), track(1, 33, 36), track(2, 0, 60, 64, 67)))
 
 
@@ -476,15 +481,17 @@ def test_numbers_out_of_range_are_one_sentence(
 
 @pytest.fixture
 def drummer() -> midi.Track:
-    name = midi.Event(0, midi.META, bytes([midi.TRACK_NAME]) + b"Drum")
-    bank = midi.Event(0, midi.CONTROL | 9, bytes([midi.BANK_FINE, 0]))
-    program = midi.Event(0, midi.PROGRAM | 9, bytes([8]))
-    return midi.Track((name, bank, program, midi.Event(70_000, 0x99, bytes([38, 100]))))
+    name = midi.Event(0, mido.MetaMessage("track_name", name="Drum"))
+    bank = midi.control(9, midi.BANK_FINE, 0)
+    hit = midi.Event(70_000, mido.Message("note_on", channel=9, note=38, velocity=100))
+    end = midi.Event(70_000, mido.MetaMessage("end_of_track"))
+    return midi.Track((name, bank, midi.program(9, 8), hit, end))
 
 
 class TestMidi:
     def test_what_is_written_is_read_again(self, drummer: midi.Track) -> None:
-        song = midi.Midi(192, (drummer, midi.Track(())))
+        end = midi.Event(0, mido.MetaMessage("end_of_track"))
+        song = midi.Midi(192, (drummer, midi.Track((end,))))
 
         assert midi.decode(midi.encode(song)) == song
 
@@ -494,18 +501,19 @@ class TestMidi:
 
         (track,) = midi.decode(data + body).tracks
 
-        assert [(event.tick, event.status) for event in track.events] == [
-            (0, 0x91),
-            (5, 0x91),
-            (5, 0xFF),
+        assert [(event.tick, event.kind, event.channel) for event in track.events] == [
+            (0, "note_on", 1),
+            (5, "note_on", 1),
+            (5, "end_of_track", None),
         ]
 
     def test_a_kit_outside_the_drum_bank_gets_another_channel(self, drummer: midi.Track) -> None:
         moved = band.drum_track(drummer, 0, 3)
 
         assert (moved.name, moved.channel, moved.program) == ("Drum", 0, 3)
-        assert moved.events[-1] == midi.Event(70_000, 0x90, bytes([38, 100]))
-        assert sum(event.kind == midi.PROGRAM for event in moved.events) == 1
+        assert moved.events[-2].tick == 70_000
+        assert moved.events[-2].message.bytes() == [0x90, 38, 100]
+        assert sum(event.kind == "program_change" for event in moved.events) == 1
 
     def test_a_kit_of_the_drum_bank_stays(self, drummer: midi.Track) -> None:
         moved = band.drum_track(drummer, 128, 25)
@@ -515,6 +523,18 @@ class TestMidi:
     def test_what_is_no_midi_is_refused(self) -> None:
         with pytest.raises(ValueError, match="expected a MIDI file"):
             midi.decode(b"RIFF")
+
+    def test_a_file_that_ends_early_is_refused(self, drummer: midi.Track) -> None:
+        with pytest.raises(ValueError, match="got a damaged one"):
+            midi.decode(midi.encode(midi.Midi(192, (drummer,)))[:-5])
+
+    def test_data_bytes_out_of_range_are_read_as_the_largest(self) -> None:
+        body = bytes([0, 0x91, 60, 200, 0, 0xFF, 0x2F, 0])
+        data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, 1, 0, 96, *b"MTrk", 0, 0, 0, len(body)])
+
+        (track,) = midi.decode(data + body).tracks
+
+        assert track.events[0].message.velocity == 127
 
 
 class TestSound:
@@ -576,3 +596,26 @@ def test_chords_are_of_one_key_or_borrowed_from_its_minor(rng: np.random.Generat
             {(root + shift) % 12 for root in roots} <= {0, 2, 3, 4, 5, 7, 8, 9, 10}
             for shift in range(12)
         )
+
+
+@pytest.mark.process
+def test_without_mido_the_command_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['mido'] = None\n"
+        "from demixing.training.__main__ import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    words = ["render", "mdx", "--split", "valid", "--songs", "1", "--out", str(tmp_path / "out")]
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "expected the package mido" in done.stderr
+    assert "pip install -r demixing/training/requirements.txt" in done.stderr

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demixing.evaluation.errors import EvaluationError
+from demixing.song_files import CDX_NAMES, LEFT, MIXTURE, RIGHT, SUFFIXES, entries, names_of
 
 STEMS: Mapping[str, tuple[str, ...]] = {
     "mdx": ("bass", "drums", "other", "vocals"),
     "cdx": ("dialog", "effect", "music"),
 }
 """Stems by track, in the order of the board's columns."""
-
-SUFFIXES = (".wav", ".flac")
 
 
 def wav_file(track: str, song: str, role: str) -> str:
@@ -37,15 +36,11 @@ def wav_file(track: str, song: str, role: str) -> str:
 
 TEST_SPLITS = ("test", "tt")  # MUSDB18-HQ's and Divide and Remaster's
 
-_MIXTURE, _LEFT, _RIGHT = "mixture", "mixture_Lt", "mixture_Rt"
-
 _ROLES: Mapping[str, Mapping[str, str]] = {
-    "mdx": {name: name for name in (*STEMS["mdx"], _MIXTURE)},
+    "mdx": {name: name for name in (*STEMS["mdx"], MIXTURE)},
     "cdx": {
-        **{name: name for name in (*STEMS["cdx"], _LEFT, _RIGHT)},
-        "speech": "dialog",
-        "sfx": "effect",
-        "mix": _MIXTURE,
+        **{name: name for name in (*STEMS["cdx"], LEFT, RIGHT)},
+        **CDX_NAMES,
     },
 }
 """What a file is, by track and by its name without prefix and suffix."""
@@ -131,14 +126,14 @@ def _search(folder: Path, track: str) -> list[Song]:
 
 def _songs_in(folder: Path, track: str) -> list[Song]:
     """Songs that lie directly in ``folder``, sorted by name; there may be none."""
-    found = (_song(entry, track) for entry in _entries(folder) if entry.is_dir())
+    found = (_song(entry, track) for entry in entries(folder, EvaluationError) if entry.is_dir())
     return sorted((song for song in found if song), key=lambda song: song.name)
 
 
 def _song(folder: Path, track: str) -> Song | None:
     """The song whose files lie in ``folder``, if any do."""
     files: dict[str, Path] = {}
-    for path in _entries(folder):
+    for path in entries(folder, EvaluationError):
         role = _role(path, track)
         if role is None:
             continue
@@ -158,16 +153,14 @@ def _role(path: Path, track: str) -> str | None:
     """What ``path`` is to its song: a stem, a mixture, or nothing."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return None
-    # The bare name first: in a song that is called "music", music_dialog.wav has a prefix
-    # and music.wav has none.
-    roles = _ROLES[track]
-    return roles.get(path.stem) or roles.get(path.stem.removeprefix(f"{path.parent.name}_"))
+    names = names_of(path.stem, path.parent.name)
+    return next((_ROLES[track][name] for name in names if name in _ROLES[track]), None)
 
 
 def _mixture(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
     """The mixture's file or pair of files; half a pair or two mixtures are refused."""
-    sides = tuple(files[side] for side in (_LEFT, _RIGHT) if side in files)
-    whole = (files[_MIXTURE],) if _MIXTURE in files else ()
+    sides = tuple(files[side] for side in (LEFT, RIGHT) if side in files)
+    whole = (files[MIXTURE],) if MIXTURE in files else ()
     if len(sides) == 1 or (sides and whole):
         came = " and ".join(repr(path.name) for path in whole + sides)
         raise EvaluationError(
@@ -177,23 +170,11 @@ def _mixture(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
     return whole or sides
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What lies in ``folder``, in the order of names, without hidden files."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise EvaluationError(
-            f"expected a folder of songs at {str(folder)!r}, which cannot be listed "
-            f"({error.strerror}); check the path"
-        ) from error
-    return [entry for entry in entries if not entry.name.startswith(".")]
-
-
 def _advice(folder: Path, track: str) -> str:
     """What may help somebody whose ``folder`` holds no songs."""
     if _song(folder, track):
         return "it is itself a song, so name the folder above it"
-    subfolders = [entry for entry in _entries(folder) if entry.is_dir()]
+    subfolders = [entry for entry in entries(folder, EvaluationError) if entry.is_dir()]
     fruitful = [entry.name for entry in subfolders if _songs_in(entry, track)]
     if fruitful:
         return f"{fruitful[0]!r} inside it has songs, so name that"

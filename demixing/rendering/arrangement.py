@@ -153,7 +153,7 @@ def play(
         said = re.sub(r"\s+", " ", f"{done.stdout} {done.stderr}").strip()
         raise ConfigError(f"expected mma to play groove {groove!r}, but it said: {said}")
     song = midi.decode(output.read_bytes())
-    ticks = max((tick for tick, _ in song.tracks[0].texts(midi.MARKER)), default=0)
+    ticks = max((tick for tick, _ in song.tracks[0].markers), default=0)
     bar_s = ticks / len(chords) / song.division * 60 / tempo
     return Arrangement(song, tuple(chords), bar_s)
 

@@ -8,88 +8,99 @@ The folders of the pieces go to stdout. Nothing heavy is imported before there i
 
 import argparse
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demixing import console
 from demixing.errors import ConfigError
+from demixing.tracks import TRACKS
 
 if TYPE_CHECKING:
+    from demixing.console import Subparsers
     from demixing.rendering.corpus import Maker
 
 SONG_S, CLIP_S = 30.0, 20.0
 PIECES = {"mdx": "songs", "cdx": "clips"}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
-    tracks = parser.add_subparsers(dest="track", required=True)
-    mdx = tracks.add_parser(
-        "mdx",
-        help="songs with vocals, drums, bass and other",
-        description="Write OUT/song_NNN/STEM.flac, 44.1 kHz stereo, and print the folders. "
-        "Songs that are there already are left alone, so a run can be interrupted.",
+def add(commands: "Subparsers") -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "render",
+        help="render songs or film sound with known stems",
+        description="Render songs or clips with known stems out of Debian packages.",
     )
-    _add_common(mdx, "song", ("train", "valid"), SONG_S)
+    tracks = parser.add_subparsers(dest="track", required=True)
+    mdx = _add_track(tracks, "mdx", "song", ("train", "valid"), SONG_S)
     mdx.add_argument(
         "--generation",
         type=int,
         choices=(1, 2),
         help="1: a plain band; 2: drum kits, synthesisers, distortion and more "
-        "(2 for train, and 1 for valid, on which recipes were fitted)",
+        "(default: 2 for train, and 1 for valid, on which recipes were fitted)",
     )
     mdx.add_argument(
         "--modules",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of the songs to make of tracker modules, which needs libopenmpt (0)",
+        help="part of the songs to make of tracker modules, which needs libopenmpt "
+        "(default: %(default)s)",
     )
-    cdx = tracks.add_parser(
-        "cdx",
-        help="clips with dialog, effect and music",
-        description="Write OUT/clip_NNN/STEM.flac, 44.1 kHz stereo, and print the folders. "
-        "Clips that are there already are left alone, so a run can be interrupted.",
-    )
-    _add_common(cdx, "clip", ("train", "valid", "test"), CLIP_S)
+    _add_track(tracks, "cdx", "clip", ("train", "valid", "test"), CLIP_S)
 
 
-def _add_common(
-    parser: argparse.ArgumentParser, kind: str, splits: tuple[str, ...], duration_s: float
-) -> None:
-    """Describe what both tracks have."""
-    parser.add_argument("--split", choices=splits, required=True)
+def _add_track(
+    tracks: "Subparsers", track: str, kind: str, splits: tuple[str, ...], duration_s: float
+) -> argparse.ArgumentParser:
+    """Add the parser of a track, with what both tracks have."""
+    parser = tracks.add_parser(
+        track,
+        help=f"{kind}s with {', '.join(TRACKS[track].stems)}",
+        description=f"Write OUT/{kind}_NNN/STEM.flac, 44.1 kHz stereo, and print the folders. "
+        f"Existing {kind}s are left alone, so an interrupted run can be continued.",
+    )
+    parser.add_argument("--split", choices=splits, required=True, help=f"which {kind}s to render")
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument(
-        f"--{kind}s", dest="pieces", type=int, metavar="N", help=f"how many {kind}s OUT shall hold"
+        f"--{kind}s", dest="pieces", type=int, metavar="N", help=f"number of {kind}s in OUT"
     )
-    size.add_argument("--hours", type=float, help="how long they shall be altogether, instead")
+    size.add_argument("--hours", type=float, help=f"total length of the {kind}s, instead")
     parser.add_argument(
         "--seconds",
         type=float,
         default=duration_s,
-        help=f"length of a {kind} ({duration_s:g})",
+        help=f"length of a {kind} (default: %(default)g)",
     )
     parser.add_argument(
         "--packages",
         type=Path,
         default=Path("/"),
         metavar="DIR",
-        help="holds unpacked Debian packages, DIR/PACKAGE/usr/...; others must be installed",
+        help="folder of unpacked Debian packages, DIR/PACKAGE/usr/...; others must be installed "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="processes at work (1)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="OUT", help=f"folder of the {kind}s"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of all random choices (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)"
+    )
     parser.add_argument(
         "--format",
         choices=("flac", "wav"),
         default="flac",
-        help="of the files, 16 bits each: wav is read faster, flac takes half the space (flac)",
+        help="of the files, 16 bits each: wav is read faster, flac takes half the space "
+        "(default: %(default)s)",
     )
+    return parser
 
 
-def run(options: argparse.Namespace) -> Iterator[str]:
-    """Render pieces and yield where each is.
+def run(options: argparse.Namespace) -> int:
+    """Render pieces and print where each is.
 
     Raises:
         ConfigError: a number is out of range, or a package or a program is missing.
@@ -100,7 +111,8 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
     maker = _maker(options)
     made = corpus.render(maker, options.out, pieces, jobs=options.jobs, form=options.format)
-    yield from map(str, made)
+    console.show(map(str, made))
+    return 0
 
 
 def _pieces(options: argparse.Namespace) -> int:

@@ -1,40 +1,72 @@
-"""The little of MIDI files that is needed to take an arrangement apart.
+"""Scores: MIDI files as tracks of messages with absolute times.
 
-Source: Standard MIDI Files 1.0. Format 1 only: a first track with the tempo, then one track per
-instrument.
+mido reads and writes the files. Format 1 only: the first track has the tempo, and each other track
+has one instrument.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
+from typing import Any
+
+from demixing.errors import ConfigError
+
+try:
+    import mido
+except ImportError as error:
+    raise ConfigError(
+        f"expected the package mido for scores, but {str(error).lower()}; "
+        "install it with `pip install -r demixing/training/requirements.txt`"
+    ) from error
 
 DRUM_CHANNEL = 9
 """Channel 10, counted from zero."""
 
-META = 0xFF
-TRACK_NAME, MARKER, END_OF_TRACK = 0x03, 0x06, 0x2F
-CONTROL, PROGRAM, SYSTEM = 0xB0, 0xC0, 0xF0
 BANK, BANK_FINE, PAN = 0, 32, 10
+"""Numbers of controllers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event.
+    """A message and its time.
 
     Attributes:
-        tick: since the start of the song.
-        status: first byte; 0xFF for text and tempo.
-        data: what follows; the kind comes first if the status is 0xFF.
+        tick: time since the start of the song.
+        message: a ``mido.Message`` or ``mido.MetaMessage`` whose own time is 0.
     """
 
     tick: int
-    status: int
-    data: bytes
+    message: Any
 
     @property
-    def kind(self) -> int:
-        """Status without the channel."""
-        return self.status & 0xF0 if self.status < SYSTEM else self.status
+    def kind(self) -> str:
+        """Mido's name for the type of the message, such as ``note_on``."""
+        return str(self.message.type)
+
+    @property
+    def channel(self) -> int | None:
+        """Channel of the message, if it has one."""
+        return None if self.message.is_meta else getattr(self.message, "channel", None)
+
+    def changed(self, **values: int) -> Event:
+        """The event with other values of its message."""
+        return replace(self, message=self.message.copy(**values))
+
+
+def control(channel: int, number: int, value: int) -> Event:
+    """Set a controller at the start of the song."""
+    return Event(0, mido.Message("control_change", channel=channel, control=number, value=value))
+
+
+def program(channel: int, number: int) -> Event:
+    """Choose an instrument, counted from zero as in General MIDI, at the start of the song."""
+    return Event(0, mido.Message("program_change", channel=channel, program=number))
+
+
+def tempo(tick: int, us: int) -> Event:
+    """Set the tempo in microseconds per quarter note."""
+    return Event(tick, mido.MetaMessage("set_tempo", tempo=us))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,46 +78,38 @@ class Track:
     @property
     def name(self) -> str:
         """Name of the track; empty if it has none."""
-        return next((text for _, text in self.texts(TRACK_NAME)), "")
+        return next((one.message.name for one in self.events if one.kind == "track_name"), "")
 
     @property
     def channel(self) -> int | None:
         """Channel of the first event that has one."""
-        return next((event.status & 15 for event in self.events if event.status < SYSTEM), None)
+        return next((one.channel for one in self.events if one.channel is not None), None)
 
     @property
     def program(self) -> int:
         """The first instrument by its number in General MIDI, counted from zero."""
-        return next((event.data[0] for event in self.events if event.kind == PROGRAM), 0)
+        return next((one.message.program for one in self.events if one.kind == "program_change"), 0)
 
-    def texts(self, kind: int) -> list[tuple[int, str]]:
-        """Tick and text of every text event of one kind."""
-        return [
-            (event.tick, event.data[1:].decode("latin-1"))
-            for event in self.events
-            if event.status == META and event.data[0] == kind
-        ]
+    @property
+    def markers(self) -> list[tuple[int, str]]:
+        """Tick and text of every marker."""
+        return [(one.tick, one.message.text) for one in self.events if one.kind == "marker"]
 
     def panned(self, position: float) -> Track:
-        """Set the place between left (-1) and right (1)."""
+        """Place the instrument between left (-1) and right (1)."""
         if self.channel is None:
             return self
-        value = round(64 + 63 * position)
-        pan = Event(0, CONTROL | self.channel, bytes([PAN, value]))
-        return Track((pan, *(e for e in self.events if not _is_control(e, PAN))))
+        start = control(self.channel, PAN, round(64 + 63 * position))
+        return Track((start, *(one for one in self.events if not _is_control(one, PAN))))
 
-    def on_program(self, channel: int, bank: int, program: int) -> Track:
+    def on_program(self, channel: int, bank: int, number: int) -> Track:
         """Move to another channel, played by another preset of the soundfont."""
-        start = (
-            Event(0, CONTROL | channel, bytes([BANK, bank])),
-            Event(0, PROGRAM | channel, bytes([program])),
-        )
         kept = (
-            replace(event, status=event.kind | channel) if event.status < SYSTEM else event
-            for event in self.events
-            if event.kind != PROGRAM and not _is_control(event, BANK, BANK_FINE)
+            one if one.channel is None else one.changed(channel=channel)
+            for one in self.events
+            if one.kind != "program_change" and not _is_control(one, BANK, BANK_FINE)
         )
-        return Track((*start, *kept))
+        return Track((control(channel, BANK, bank), program(channel, number), *kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +118,7 @@ class Midi:
 
     Attributes:
         division: ticks per quarter note.
-        tracks: the first holds the tempo.
+        tracks: the first has the tempo.
     """
 
     division: int
@@ -105,91 +129,50 @@ class Midi:
         return Midi(self.division, (self.tracks[0], *tracks))
 
 
-def _is_control(event: Event, *controls: int) -> bool:
-    return event.kind == CONTROL and event.data[0] in controls
+def _is_control(event: Event, *numbers: int) -> bool:
+    return event.kind == "control_change" and event.message.control in numbers
 
 
 def decode(data: bytes) -> Midi:
-    """Read a file.
+    """Read a file. Data bytes above 127, which are invalid, are read as 127.
 
     Raises:
-        ValueError: it is not a MIDI file.
+        ValueError: it is not a MIDI file, or it is damaged.
     """
     if data[:4] != b"MThd":
         raise ValueError(f"expected a MIDI file, got one that starts with {data[:4]!r}")
-    tracks, at = [], 8 + int.from_bytes(data[4:8], "big")
-    while at < len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "big")
-        if data[at : at + 4] == b"MTrk":
-            tracks.append(_decode_track(data[at + 8 : at + 8 + size]))
-        at += 8 + size
-    return Midi(int.from_bytes(data[12:14], "big"), tuple(tracks))
+    try:
+        file = mido.MidiFile(file=io.BytesIO(data), clip=True)
+    except (OSError, EOFError, mido.KeySignatureError) as error:
+        raise ValueError(f"expected a MIDI file, got a damaged one: {error!r}") from error
+    return Midi(file.ticks_per_beat, tuple(_absolute(track) for track in file.tracks))
 
 
-def _decode_track(data: bytes) -> Track:
-    """Read the events of a track; a status that repeats may be left out in the file."""
-    events: list[Event] = []
-    at = tick = status = 0
-    while at < len(data):
-        wait, at = _read_number(data, at)
-        tick += wait
-        if data[at] & 0x80:
-            status, at = data[at], at + 1
-        if status == META:
-            size, start = _read_number(data, at + 1)
-            body = data[at : at + 1] + data[start : start + size]
-            at = start + size
-        elif status >= SYSTEM:
-            size, start = _read_number(data, at)
-            body = data[start : start + size]
-            at = start + size
-        else:
-            size = 1 if status & 0xF0 in (0xC0, 0xD0) else 2
-            body = data[at : at + size]
-            at += size
-        events.append(Event(tick, status, body))
+def _absolute(messages: mido.MidiTrack) -> Track:
+    """Add up the times of messages, which count from the message before."""
+    events, tick = [], 0
+    for message in messages:
+        tick += message.time
+        message.time = 0
+        events.append(Event(tick, message))
     return Track(tuple(events))
 
 
 def encode(midi: Midi) -> bytes:
     """Write a file.
 
-    >>> song = Midi(192, (Track((Event(0, 0x90, bytes([60, 64])), Event(300, META, b"/"))),))
+    >>> end = Event(300, mido.MetaMessage("end_of_track"))
+    >>> song = Midi(192, (Track((program(0, 5), end)),))
     >>> decode(encode(song)) == song
     True
     """
-    parts = [b"MThd", (6).to_bytes(4, "big"), (1).to_bytes(2, "big")]
-    parts += [len(midi.tracks).to_bytes(2, "big"), midi.division.to_bytes(2, "big")]
+    file = mido.MidiFile(type=1, ticks_per_beat=midi.division)
     for track in midi.tracks:
-        body, before = b"", 0
+        before, messages = 0, mido.MidiTrack()
         for event in track.events:
-            body += _number(event.tick - before) + bytes([event.status])
-            if event.status == META:
-                body += event.data[:1] + _number(len(event.data) - 1) + event.data[1:]
-            elif event.status >= SYSTEM:
-                body += _number(len(event.data)) + event.data
-            else:
-                body += event.data
+            messages.append(event.message.copy(time=event.tick - before))
             before = event.tick
-        parts += [b"MTrk", len(body).to_bytes(4, "big"), body]
-    return b"".join(parts)
-
-
-def _read_number(data: bytes, at: int) -> tuple[int, int]:
-    """Read a number of seven bits a byte; return it and where it ends."""
-    value = 0
-    while data[at] & 0x80:
-        value, at = value << 7 | data[at] & 0x7F, at + 1
-    return value << 7 | data[at], at + 1
-
-
-def _number(value: int) -> bytes:
-    r"""Write a number as :func:`_read_number` reads it.
-
-    >>> _number(300)
-    b'\x82,'
-    """
-    digits = [value & 0x7F]
-    while value := value >> 7:
-        digits.append(value & 0x7F | 0x80)
-    return bytes(reversed(digits))
+        file.tracks.append(messages)
+    written = io.BytesIO()
+    file.save(file=written)
+    return written.getvalue()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from demixing.rendering import midi
 
-TEMPO = 0x51
 DEFAULT_US = 500_000
 """Microseconds per quarter note where a score does not say."""
-NOTE_OFF, NOTE_ON = 0x80, 0x90
+NOTE_OFF, NOTE_ON = "note_off", "note_on"
+TEMPO = "set_tempo"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,9 +44,9 @@ class Clock:
     def __init__(self, score: midi.Midi) -> None:
         self._division = score.division
         changes = {
-            event.tick: int.from_bytes(event.data[1:4], "big")
+            event.tick: int(event.message.tempo)
             for event in score.tracks[0].events
-            if event.status == midi.META and event.data[0] == TEMPO
+            if event.kind == TEMPO
         }
         self._ticks, self._tempi = [0], [changes.pop(0, DEFAULT_US)]
         self._seconds = [0.0]
@@ -75,7 +75,7 @@ def notes(score: midi.Midi, tracks: Sequence[midi.Track]) -> list[Note]:
         for event in track.events:
             if event.kind not in (NOTE_ON, NOTE_OFF):
                 continue
-            key, velocity = event.data[0], event.data[1]
+            key, velocity = event.message.note, event.message.velocity
             now_s = clock.seconds(event.tick)
             if key in sounding:
                 start_s, loudness = sounding.pop(key)

@@ -19,6 +19,8 @@ BEATS = 4
 """In a bar: wrong for waltzes, where it only makes the singers change chords at odd times."""
 HIGHEST_KEY, LEAD = 52, 81
 """A part that is mostly above this is no bass, whatever plays it; General MIDI's saw-tooth lead."""
+SLOWEST_US = 0xFF_FFFF
+"""The longest quarter note that MIDI can write, in microseconds."""
 SEMITONES = 4
 """A piece goes up or down by at most this."""
 
@@ -84,13 +86,11 @@ def _excerpt(track: midi.Track, start: int, shift: int, faster: float) -> midi.T
         is_note = event.kind in (NOTE_ON, NOTE_OFF)
         if is_note and event.tick < start:
             continue
-        data = event.data
-        if event.status == midi.META and data[0] == TEMPO:
-            tempo = min(round(int.from_bytes(data[1:4], "big") / faster), 0xFF_FFFF)
-            data = data[:1] + tempo.to_bytes(3, "big")
-        elif is_note and event.status & 15 != midi.DRUM_CHANNEL:
-            data = bytes([min(max(data[0] + shift, 0), 127), *data[1:]])
-        kept.append(replace(event, tick=max(event.tick - start, 0), data=data))
+        if event.kind == TEMPO:
+            event = event.changed(tempo=min(round(event.message.tempo / faster), SLOWEST_US))
+        elif is_note and event.channel != midi.DRUM_CHANNEL:
+            event = event.changed(note=min(max(event.message.note + shift, 0), 127))
+        kept.append(replace(event, tick=max(event.tick - start, 0)))
     return midi.Track(tuple(kept))
 
 

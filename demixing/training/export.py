@@ -1,7 +1,5 @@
 """Write what a run has learned as a file of weights that recipes can use.
 
-    python -m training export RUN_FOLDER... --name NAME
-
 Three files appear beside each other: NAME.safetensors, NAME.toml with its entry for the register
 of weights, and NAME.md, the card that says what it is, what it has heard and what it scores.
 
@@ -11,7 +9,6 @@ al., "Model soups: averaging weights of multiple fine-tuned models improves accu
 increasing inference time", ICML 2022.
 """
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +20,6 @@ from torch import Tensor
 from demixing import atomic
 from demixing.errors import ConfigError, OutputError
 from demixing.networks import trainable
-from demixing.resources import MODELS
 from demixing.training import checkpoint, setup, validation
 from demixing.training.checkpoint import STATE
 from demixing.training.loop import BEST
@@ -35,86 +31,65 @@ LEAST_HALF = 2e-3
 """A tensor of smaller values than this would lose digits in half precision: the smallest number
 with all of its 11 bits is 6e-5."""
 
-LICENCE = "MIT"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
-    parser.add_argument(
-        "folders",
-        type=Path,
-        nargs="+",
-        metavar="RUN_FOLDER",
-        help="what train.py wrote; the weights of several runs are averaged",
-    )
-    parser.add_argument("--name", required=True, help="of the weights in recipes")
-    parser.add_argument(
-        "--to",
-        type=Path,
-        default=MODELS / "weights",
-        metavar="DIR",
-        help="(models/weights)",
-    )
-    parser.add_argument(
-        "--trained-on",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="what it has heard, for the rules of leaderboards; once for each",
-    )
-    parser.add_argument("--licence", default=LICENCE, help=f"of the weights ({LICENCE})")
-    parser.add_argument(
-        "--bits",
-        type=int,
-        choices=(16, 8),
-        default=16,
-        help="of a weight on disk (16); with 8 the scores are those of the rounded weights",
-    )
-
-
-def run(options: argparse.Namespace) -> Iterator[str]:
+def export(
+    folders: Sequence[Path],
+    name: str,
+    to: Path,
+    *,
+    trained_on: Sequence[str] = (),
+    licence: str = "MIT",
+    bits: int = 16,
+) -> Iterator[Path]:
     """Write the three files and yield their paths.
 
+    Args:
+        folders: of runs; the weights of several are averaged.
+        name: of the weights in recipes.
+        to: folder of the three files.
+        trained_on: training data, for the rules of leaderboards; names of folders if empty.
+        licence: of the weights.
+        bits: of a weight on disk, 16 or 8.
+
     Raises:
-        ConfigError: there is no such run, the name is no name, or runs are of other networks.
+        ConfigError: there is no such run, the name is invalid, or the runs' networks differ.
         OutputError: a file cannot be written.
     """
-    name = options.name
     if not name.isidentifier():
         raise ConfigError(f"--name must be letters, digits and underscores, got {name!r}")
-    runs = [checkpoint.contents(folder / STATE)["run"] for folder in options.folders]
-    bests = [checkpoint.contents(folder / BEST) for folder in options.folders]
+    runs = [checkpoint.contents(folder / STATE)["run"] for folder in folders]
+    bests = [checkpoint.contents(folder / BEST) for folder in folders]
     how = runs[0]
-    best = bests[0] if len(bests) == 1 else averaged(options.folders, runs, bests)
-    if options.bits == 8:
+    best = bests[0] if len(bests) == 1 else averaged(folders, runs, bests)
+    if bits == 8:
         stored = int8.quantised(best["network"])
         best = {**best, "network": int8.dequantised(stored)}
     else:
         stored = {key: narrowed(value) for key, value in best["network"].items()}
     if best is not bests[0]:  # no run has validated these weights
-        best |= scored(options.folders[0], best["network"])
+        best |= scored(folders[0], best["network"])
     contents = Contents(
         state=stored,
         network=how["network"]["name"],
         arguments={"stems": how["stems"], **how["network"]["options"]},
     )
     heard = [Path(folder).name for one in runs for folder in one["data"]["train"]]
-    trained_on = options.trained_on or list(dict.fromkeys(heard))
+    data = list(trained_on) or list(dict.fromkeys(heard))
     steps = [one["step"] for one in bests]
-    target = options.to / f"{name}.safetensors"
+    target = to / f"{name}.safetensors"
     try:
-        options.to.mkdir(parents=True, exist_ok=True)
+        to.mkdir(parents=True, exist_ok=True)
         provenance = {"name": name, "steps": " + ".join(map(str, steps))}
         with atomic.file(target) as unfinished:
             safetensors.write(unfinished, contents, provenance)
             digest, size_bytes = sha256_of(unfinished), unfinished.stat().st_size
-        entry = _entry(name, how, best, steps, digest, size_bytes, trained_on, options.licence)
+        entry = _entry(name, how, best, steps, digest, size_bytes, data, licence)
         atomic.write_text(target.with_suffix(".toml"), _table(name, entry))
         atomic.write_text(target.with_suffix(".md"), _card(name, runs, best, steps, entry))
     except OSError as error:
         raise OutputError(f"cannot write {str(target)!r}: {error}") from error
     for suffix in (".safetensors", ".toml", ".md"):
-        yield str(target.with_suffix(suffix))
+        yield target.with_suffix(suffix)
 
 
 def averaged(

@@ -14,7 +14,7 @@ from demixing.evaluation.metrics.sdr import Meter
 from demixing.networks.chunk_geometry import Chunked
 from demixing.separators import trained
 from demixing.training.data.songs import Song, read
-from demixing.training.gram import SILENT_DB
+from demixing.training.fitting.song_gram import SILENT_DB
 
 BLOCK_S = 10
 
@@ -90,11 +90,6 @@ def score(network: Chunked, songs: Sequence[Song], stems: Sequence[str]) -> Scor
     return Scores(scores, {_name(song): _folder(song) for song in songs})
 
 
-def mixture_scores(songs: Sequence[Song], stems: Sequence[str]) -> Scores:
-    """What the mixture scores in place of each stem."""
-    return score(_Mixture(len(stems), songs[0].rate_hz), songs, stems)
-
-
 class _Elsewhere(Chunked):
     """A network on another device, with tensors here."""
 
@@ -112,20 +107,6 @@ class _Elsewhere(Chunked):
         """See the network."""
         device = next((one.device for one in self.network.parameters()), mixture.device)
         return self.network(mixture.to(device)).float().cpu()  # type: ignore[no-any-return]
-
-
-class _Mixture(Chunked):
-    """Answers with the mixture."""
-
-    def __init__(self, stems: int, sample_rate_hz: int) -> None:
-        super().__init__()
-        self.stems, self.sample_rate_hz = stems, sample_rate_hz
-        self.chunk = self.hop = sample_rate_hz
-        self.context, self.step = 0, 1
-
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Copy."""
-        return mixture[:, None].expand(-1, self.stems, -1, -1)
 
 
 def _mean_of_folders(values: Sequence[tuple[str, float]]) -> float:

@@ -28,7 +28,8 @@ from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.report import write_report
-from demixing.evaluation.songs import STEMS, SUFFIXES, Song, wav_file
+from demixing.evaluation.songs import STEMS, Song, wav_file
+from demixing.song_files import SUFFIXES
 from evaluator.grading import monitor, records
 from evaluator.grading.collecting import take
 from evaluator.grading.profiles import Profile

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from evaluator.preflight import delays
 from evaluator.preflight.delays import Correlation
+from evaluator.preflight.file_gram import FileGram
 from evaluator.preflight.files import SongFiles
-from evaluator.preflight.products import Products
 
 
 class Sound:
@@ -21,9 +21,9 @@ class Sound:
         self.stems = tuple(files.estimates)
 
     @functools.cached_property
-    def products(self) -> Products:
+    def gram(self) -> FileGram:
         """Inner products of all files."""
-        return Products.of(self.files)
+        return FileGram.of(self.files)
 
     @functools.cached_property
     def correlations(self) -> Mapping[str, Correlation]:

@@ -1,14 +1,10 @@
-"""Look for what is wrong with data sets before something is trained on them.
+"""Look for faults in data sets before training on them.
 
-    python -m training check DIR... [--json FILE] [--notes]
-
-Each line is a finding: its kind, the song, the stem, a number and the number in words. Faults end
-with status 1; notes, which may be meant, are only counted unless they are asked for. Several
-folders, or a folder with splits, are also searched for what is in more than one split. What was
-heard is kept beside the data, or in --cache, so that a second look takes no time.
+Several folders, or a folder with splits, are also searched for audio that is in more than one
+split. The analysis of each song is stored beside the data, or in a cache, so that a second check
+takes no time.
 """
 
-import argparse
 import dataclasses
 import json
 import os
@@ -25,7 +21,8 @@ from demixing.files import cause
 from demixing.training.data import layouts, metadata
 from demixing.training.data.checks import analysis, duplicates, labels
 from demixing.training.data.checks.analysis import Listened
-from demixing.training.data.checks.findings import KINDS, Finding, of_song
+from demixing.training.data.checks.findings import Finding, of_song
+from demixing.training.data.checks.kinds import KINDS
 from demixing.training.data.layouts import CDX_STEMS, MDX_STEMS, Found
 
 NAME = ".songs-check.json"
@@ -50,45 +47,67 @@ class Checked:
     songs: list[tuple[Found, Listened]]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
-    parser.epilog = "Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
-    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="data sets")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that is known")
-    parser.add_argument("--layout", help=f"of the folders: {', '.join(layouts.names())}")
-    parser.add_argument("--stems", metavar="A,B", help="that a song should have")
-    parser.add_argument("--rate", type=int, metavar="HZ", help="that files should have")
-    parser.add_argument("--notes", action="store_true", help="list notes, too")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what was heard there")
-    parser.add_argument("--jobs", type=int, help="songs at a time (default: processors)")
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All results of a check.
+
+    Attributes:
+        folders: with the songs that were analysed.
+        findings: in the order of :func:`judge`.
+    """
+
+    folders: list[Checked]
+    findings: list[Finding]
+
+    @property
+    def faults(self) -> list[Finding]:
+        """The findings that are no notes."""
+        return [finding for finding in self.findings if finding.fault]
+
+    def lines(self, *, notes: bool) -> Iterator[str]:
+        """Lines of the table, tab-separated, and of the summary; with notes if wanted."""
+        yield "kind\tsong\tstem\tvalue\ttext"
+        for finding in self.findings if notes else self.faults:
+            kind = finding.kind if finding.fault else f"({finding.kind})"
+            row = (kind, finding.song, finding.stem, f"{finding.value:g}", finding.text)
+            yield "\t".join(map(printable, row))
+        yield from summary(self.folders, self.findings)
+
+    def write(self, path: Path) -> None:
+        """Write all results as JSON.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        _write(path, self.folders, self.findings)
 
 
-def run(options: argparse.Namespace) -> Iterator[str]:
-    """Check folders and yield the lines of the table; sets ``options.status`` to 1 for faults.
+def check(
+    folders: Sequence[Path],
+    *,
+    layout: str | None = None,
+    stems: Sequence[str] = (),
+    rate_hz: int | None = None,
+    cache: Path | None = None,
+    jobs: int | None = None,
+) -> Report:
+    """Check data sets.
+
+    Args:
+        folders: of the data sets.
+        layout: of all of them; recognised if missing.
+        stems: that each song should have; if empty, those of the track that fits best.
+        rate_hz: that all files should have; the most common one if missing.
+        cache: folder for the analysis; beside the data if missing.
+        jobs: songs at a time; as many as there are processors if missing.
 
     Raises:
-        ConfigError: a folder holds no songs, or an option is wrong.
-        OutputError: the JSON file cannot be written.
+        ConfigError: a folder holds no songs, or ``jobs`` is below 1.
     """
-    if options.jobs is not None and options.jobs < 1:
-        raise ConfigError(f"expected --jobs of at least 1, got {options.jobs}")
-    stems = tuple(options.stems.split(",")) if options.stems else ()
-    folders = [
-        hear(folder.absolute(), options.layout, stems, options.cache, options.jobs)
-        for folder in options.folders
-    ]
-    findings = judge(folders, options.rate)
-    if options.json:
-        _write(options.json, folders, findings)
-    faults = [finding for finding in findings if finding.fault]
-    options.status = int(bool(faults))
-    shown = findings if options.notes else faults
-    yield "kind\tsong\tstem\tvalue\ttext"
-    for finding in shown:
-        kind = finding.kind if finding.fault else f"({finding.kind})"
-        row = (kind, finding.song, finding.stem, f"{finding.value:g}", finding.text)
-        yield "\t".join(map(printable, row))
-    yield from summary(folders, findings)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"expected --jobs of at least 1, got {jobs}")
+    checked = [hear(folder.absolute(), layout, stems, cache, jobs) for folder in folders]
+    return Report(checked, judge(checked, rate_hz))
 
 
 def printable(text: str) -> str:

@@ -1,13 +1,10 @@
 """Copy a corpus and spoil the labels or the separation of some songs, to try robust losses on.
 
-    python -m training corrupt DIR OUT --kind labelnoise --share 0.2 --seed 1
-
 Label noise: two stems of a song change their names. Bleeding: every stem of a song gets some of the
 others, as microphones in one room do. What is not spoilt is linked and takes no space; mixtures
 stay as they are. ``OUT/corruption.json`` tells what was done to which song.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -21,10 +18,9 @@ import numpy as np
 import soundfile
 
 from demixing.errors import ConfigError, OutputError
+from demixing.training.data import layouts
 
 KINDS = ("labelnoise", "bleeding")
-AUDIO = (".wav", ".flac")
-MIXTURE = "mixture"
 REPORT = "corruption.json"
 BLEED_DB = (-26.0, -10.0)
 """Level of what bleeds, below its own stem."""
@@ -39,83 +35,96 @@ class Song:
     """A folder with stems.
 
     Attributes:
-        folder: where it is in the corpus.
-        stems: files by name of the stem, sorted.
+        folder: its path below the corpus.
+        stems: file by name of the stem, sorted by name.
     """
 
     folder: Path
     stems: dict[str, Path]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
-    parser.add_argument("corpus", type=Path, metavar="DIR", help="folders of stems, at any depth")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a folder that is not there yet")
-    parser.add_argument("--kind", choices=KINDS, required=True)
-    parser.add_argument("--share", type=float, default=0.2, help="of the songs to spoil (0.2)")
-    parser.add_argument("--seed", type=int, default=0)
+def corrupt(
+    corpus: Path, out: Path, kind: str, *, share: float = 0.2, seed: int = 0
+) -> Iterator[str]:
+    """Copy a corpus and corrupt some of its songs.
 
+    Args:
+        corpus: a data set in any known layout.
+        out: folder of the copy, which must not exist.
+        kind: one of :data:`KINDS`.
+        share: part of the songs to corrupt, 0 to 1.
+        seed: of all random choices.
 
-def run(options: argparse.Namespace) -> Iterator[str]:
-    """Copy and spoil; yield what was done to each song that was spoilt.
+    Yields:
+        What was done to a song, for each song that was corrupted.
 
     Raises:
-        ConfigError: there are no stems, a number is out of range, or OUT is there.
+        ConfigError: there are no stems, a number is out of range, or ``out`` exists.
         OutputError: the copy cannot be written.
     """
-    if not 0 <= options.share <= 1 or options.seed < 0:
+    if not 0 <= share <= 1 or seed < 0:
         raise ConfigError(
-            "expected --share from 0 to 1 and --seed of at least 0, "
-            f"got {options.share:g} and {options.seed}"
+            f"expected --share from 0 to 1 and --seed of at least 0, got {share:g} and {seed}"
         )
-    if options.out.exists():
-        raise ConfigError(f"expected a new folder, but {str(options.out)!r} exists")
-    found = songs(options.corpus)
-    chosen = choose(len(found), options.share, options.seed)
+    if out.exists():
+        raise ConfigError(f"expected a new folder, but {str(out)!r} exists")
+    found = songs(corpus)
+    chosen = choose(len(found), share, seed)
     done: dict[str, Any] = {}
     try:
         for number, song in enumerate(found):
-            target = options.out / song.folder
+            target = out / song.folder
             if number not in chosen:
-                _link_all(options.corpus / song.folder, target)
+                _link_all(corpus / song.folder, target)
                 continue
-            rng = np.random.default_rng([options.seed, number])
-            spoil = _swap if options.kind == "labelnoise" else _bleed
-            done[song.folder.as_posix()] = spoil(rng, song, options.corpus, target)
+            rng = np.random.default_rng([seed, number])
+            spoil = _swap if kind == "labelnoise" else _bleed
+            done[song.folder.as_posix()] = spoil(rng, song, corpus, target)
             yield f"{target}: {json.dumps(done[song.folder.as_posix()])}"
-        for path in sorted(options.corpus.iterdir()):
+        for path in sorted(corpus.iterdir()):
             if path.is_file():
-                _link(path, options.out / path.name)
+                _link(path, out / path.name)
         report = {
-            "kind": options.kind,
-            "share": options.share,
-            "seed": options.seed,
+            "kind": kind,
+            "share": share,
+            "seed": seed,
             "songs": len(found),
             "spoilt": done,
         }
-        (options.out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     except (OSError, soundfile.LibsndfileError) as error:
-        raise OutputError(f"cannot write to {str(options.out)!r}: {error}") from error
+        raise OutputError(f"cannot write to {str(out)!r}: {error}") from error
 
 
 def songs(corpus: Path) -> list[Song]:
-    """Find all folders with at least two stems, sorted.
+    """Find all songs with at least two stems, sorted by folder.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are none, or a stem has several files.
     """
-    folders: dict[Path, dict[str, Path]] = {}
-    for path in sorted(corpus.rglob("*")):
-        if path.suffix in AUDIO and path.stem != MIXTURE:
-            folders.setdefault(path.parent, {})[path.stem] = path
-    found = [
-        Song(folder.relative_to(corpus), stems)
-        for folder, stems in sorted(folders.items())
-        if len(stems) > 1
+    _, found = layouts.find(corpus)
+    songs = [
+        Song(Path(song.name), {stem: _only(song.stems[stem]) for stem in sorted(song.stems)})
+        for song in sorted(found, key=lambda song: song.folder)
+        if len(song.stems) > 1
     ]
-    if not found:
-        raise ConfigError(f"expected folders of stems in {str(corpus)!r}, found none")
-    return found
+    if not songs:
+        raise ConfigError(f"expected songs of two stems or more in {str(corpus)!r}, found none")
+    return songs
+
+
+def _only(paths: Sequence[Path]) -> Path:
+    """The only file of a stem.
+
+    Raises:
+        ConfigError: it has several.
+    """
+    if len(paths) > 1:
+        raise ConfigError(
+            f"expected one file for each stem in {str(paths[0].parent)!r}, got "
+            f"{', '.join(path.name for path in paths)}; sum them first"
+        )
+    return paths[0]
 
 
 def choose(count: int, share: float, seed: int) -> set[int]:
@@ -128,13 +137,13 @@ def choose(count: int, share: float, seed: int) -> set[int]:
 
 
 def _swap(rng: np.random.Generator, song: Song, corpus: Path, target: Path) -> dict[str, Any]:
-    """Let two stems change their names; the files themselves are linked."""
+    """Swap the names of two stems; the files themselves are linked."""
     names = list(song.stems)
     one, other = (names[place] for place in sorted(rng.permutation(len(names))[:2].tolist()))
-    renamed = {name: name for name in names} | {one: other, other: one}
+    new = {name: name for name in names} | {one: other, other: one}
     _link_all(corpus / song.folder, target, without=song.stems.values())
-    for name, told in renamed.items():
-        _link(song.stems[name], target / f"{told}{song.stems[name].suffix}")
+    for name, path in song.stems.items():
+        _link(path, target / f"{song.stems[new[name]].stem}{path.suffix}")
     return {"swapped": [one, other]}
 
 

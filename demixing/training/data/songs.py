@@ -48,11 +48,6 @@ class Song:
     loudness_db: Mapping[str, float] = field(default_factory=dict)
     kind: str = ""
 
-    def is_active(self, stem: str, start: int, samples: int) -> bool:
-        """Whether a part of a stem touches a second in which it is not silent."""
-        first, end = start // self.rate_hz, -(-(start + samples) // self.rate_hz)
-        return any(begin < end and first < stop for begin, stop in self.active.get(stem, ()))
-
 
 def index(
     folders: Sequence[Path],

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from demixing.evaluation.gram import Combination
 from demixing.evaluation.metrics.sdr import DELTA
 from demixing.training.fitting.groups import shares_of, surely, without_each
-from demixing.training.gram import MIXTURE, Combination, Moments
+from demixing.training.fitting.song_gram import MIXTURE, SongGram
 
 ROUNDS = 30
 FLOOR = 0.1
@@ -45,18 +46,18 @@ class Method:
     mean_of_db: bool = True
 
 
-def sdr_db(moments: Moments, stem: str, estimate: Combination) -> float:
+def sdr_db(song: SongGram, stem: str, estimate: Combination) -> float:
     """Official SDR of a weighted sum of signals, without the rounding to 16 bits."""
-    error = moments.energy({**estimate, stem: estimate.get(stem, 0.0) - 1.0})
-    return 10 * math.log10((moments.energy({stem: 1.0}) + DELTA) / (error + DELTA))
+    error = song.energy({**estimate, stem: estimate.get(stem, 0.0) - 1.0})
+    return 10 * math.log10((song.energy({stem: 1.0}) + DELTA) / (error + DELTA))
 
 
-def mean_db(songs: Sequence[Moments], stem: str, estimate: Combination) -> float:
+def mean_db(songs: Sequence[SongGram], stem: str, estimate: Combination) -> float:
     """Mean of :func:`sdr_db` over songs as :func:`shares_of` counts them; NaN without songs."""
     return mean_of(songs, [sdr_db(song, stem, estimate) for song in songs])
 
 
-def mean_of(songs: Sequence[Moments], values_db: Sequence[float]) -> float:
+def mean_of(songs: Sequence[SongGram], values_db: Sequence[float]) -> float:
     """Mean of each song's value as :func:`shares_of` counts them; NaN without songs."""
     return float(shares_of(songs) @ np.array(values_db)) if songs else math.nan
 
@@ -79,7 +80,7 @@ class Problem:
         energies: of the true stem, ``(songs,)``.
     """
 
-    songs: tuple[Moments, ...]
+    songs: tuple[SongGram, ...]
     names: tuple[str, ...]
     prior: NDArray[np.float64]
     grams: NDArray[np.float64]
@@ -156,7 +157,7 @@ class Problem:
 
 
 def problem(
-    songs: Sequence[Moments],
+    songs: Sequence[SongGram],
     stem: str,
     answers: Sequence[str],
     method: Method,
@@ -184,7 +185,7 @@ def problem(
 
 
 def fit(
-    songs: Sequence[Moments],
+    songs: Sequence[SongGram],
     stem: str,
     answers: Sequence[str],
     method: Method,
@@ -213,18 +214,3 @@ def solve(
     factor = np.linalg.cholesky(gram)
     weights: NDArray[np.float64] = nnls(factor.T, np.linalg.solve(factor, cross))[0]
     return weights
-
-
-def left_out_db(
-    songs: Sequence[Moments], stem: str, answers: Sequence[str], method: Method
-) -> list[float]:
-    """Score each song with the weights that the songs of all other folds ask for."""
-    whole = problem(songs, stem, answers, method)
-    scores = np.zeros(len(songs))
-    for own, others in without_each(songs):
-        weights = whole.prior
-        if others:
-            rest = whole.of(others)
-            weights = rest.solved(method, rest.best_ridge(method))
-        scores[own] = whole.of(own).scores_db(weights)
-    return [float(score) for score in scores]

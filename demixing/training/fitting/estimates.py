@@ -15,23 +15,24 @@ from demixing.engine.leakage_filter import SILENT, high, in_bands
 from demixing.ensemble.blend import Blend, ratio
 from demixing.ensemble.doubt import TINY
 from demixing.ensemble.leak import Leak
+from demixing.evaluation.gram import Combination
 from demixing.recipes.recipe import Member, Recipe
-from demixing.training.gram import MIXTURE, Combination, Moments, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
 
 Stems = Mapping[str, Combination]
 
 
-def estimates(recipe: Recipe, song: Moments) -> dict[str, Combination]:
+def estimates(recipe: Recipe, song: SongGram) -> dict[str, Combination]:
     """All stems, but for gates."""
     return _judged(recipe, song)[0]
 
 
-def disputes_of(recipe: Recipe, song: Moments) -> dict[str, float]:
+def disputes_of(recipe: Recipe, song: SongGram) -> dict[str, float]:
     """Which part of a song's energy each member that may be doubted disputes, by its name."""
     return _judged(recipe, song)[1]
 
 
-def _judged(recipe: Recipe, song: Moments) -> tuple[dict[str, Combination], dict[str, float]]:
+def _judged(recipe: Recipe, song: SongGram) -> tuple[dict[str, Combination], dict[str, float]]:
     """All stems, and what each doubted member disputes."""
     stems = finished(recipe, unshared(recipe), song)
     parts = {}
@@ -42,7 +43,7 @@ def _judged(recipe: Recipe, song: Moments) -> tuple[dict[str, Combination], dict
     return stems, parts
 
 
-def disputed(member: Member, song: Moments, rest: Combination) -> float:
+def disputed(member: Member, song: SongGram, rest: Combination) -> float:
     """Energy of the difference between a member and the others, as a part of the mixture's.
 
     Args:
@@ -69,12 +70,12 @@ def unshared(recipe: Recipe) -> dict[str, Combination]:
     return stems
 
 
-def finished(recipe: Recipe, stems: Stems, song: Moments) -> dict[str, Combination]:
+def finished(recipe: Recipe, stems: Stems, song: SongGram) -> dict[str, Combination]:
     """Stems with the recipe's shares, and without its leaks."""
     return sealed(shared(stems, recipe.consistency, passed(recipe, song)), recipe.leaks, song)
 
 
-def _with(recipe: Recipe, member: Member, stems: Stems, song: Moments) -> dict[str, Combination]:
+def _with(recipe: Recipe, member: Member, stems: Stems, song: SongGram) -> dict[str, Combination]:
     """The stems of a doubted member, after its answer: see :mod:`demixing.ensemble.blend`."""
     before = {one.name for one in recipe.members[: recipe.members.index(member)]}
     assert member.doubt is not None
@@ -119,7 +120,7 @@ def compared(recipe: Recipe, member: Member) -> tuple[str, ...]:
     return others[member.doubt.stem] if all(others.values()) else ()
 
 
-def trust_of(recipe: Recipe, member: Member, song: Moments, rest: Combination) -> float:
+def trust_of(recipe: Recipe, member: Member, song: SongGram, rest: Combination) -> float:
     """How much a doubted member counts in a song, from 0 to 1, by the energies of the whole song.
 
     The pipeline decides every ten seconds by the song so far, so at the end of a song it agrees.
@@ -158,7 +159,7 @@ def left_of(stems: Stems) -> Combination:
     return left
 
 
-def passed(recipe: Recipe, song: Moments) -> NDArray[np.float64] | float:
+def passed(recipe: Recipe, song: SongGram) -> NDArray[np.float64] | float:
     """How much of what is left is shared, in each band, ``(bands,)``, or in all."""
     if not recipe.consistency_above_hz:
         return 1.0
@@ -184,7 +185,7 @@ def shared(
     return {stem: added(own, left, consistency.get(stem, 0.0)) for stem, own in stems.items()}
 
 
-def sealed(stems: Stems, leaks: Sequence[Leak], song: Moments) -> dict[str, Combination]:
+def sealed(stems: Stems, leaks: Sequence[Leak], song: SongGram) -> dict[str, Combination]:
     """Stems without their leaks, for a whole song: see :mod:`demixing.engine.leakage_filter`."""
     powers = {
         stem: song.energies(stems[stem])

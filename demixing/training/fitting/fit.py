@@ -1,7 +1,5 @@
 """Fit a recipe's blends, shares and gates to songs whose stems are known, and say what it gains.
 
-    python -m training fit RECIPE --data DIR... [--by artist] [--cache DIR] [-o FILE]
-
 For each stem and each set of members that may answer for it, weights are solved for in closed
 form; their scores are those of songs that were left out, each in its turn. Members that may be
 doubted follow in a second stage. Members that subtract stems from the mixture are asked again with
@@ -31,56 +29,11 @@ from demixing.training.fitting.blending import Method, mean_of
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import of_song
 from demixing.training.fitting.report import report, row, stem_scores_db
+from demixing.training.fitting.song_gram import SongGram, audible, unseen
 from demixing.training.fitting.writing import write
-from demixing.training.gram import Moments, audible, unseen
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
-    parser.add_argument("recipe", help="a name from `python -m my_submission list`, or a TOML file")
-    parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of songs"
-    )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what is measured of songs")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write the recipe with its new tables"
-    )
-    parser.add_argument(
-        "--by",
-        choices=groups.BY,
-        default="song",
-        help="leave out each song alone, and let folders count alike (default), or leave out all "
-        "songs of an artist together, and let artists count alike",
-    )
-    parser.add_argument(
-        "--trained-on",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="MEMBER=PATTERN",
-        help="songs on which a member was trained: it is not judged there",
-    )
-    parser.add_argument(
-        "--ridge",
-        nargs="+",
-        default=[],
-        metavar="[STEM=]NUMBER",
-        help="towards the plain mean, for all stems or one (default: what serves best)",
-    )
-    parser.add_argument(
-        "--silent", type=float, default=0.02, help="part of all songs in which a stem is silent"
-    )
-    parser.add_argument(
-        "--rounds",
-        type=int,
-        default=2,
-        help="how often members that hear the mixture minus a blend are asked (default: 2)",
-    )
-    parser.add_argument("--non-negative", action="store_true", help="no weight below zero")
-    parser.add_argument("--no-mixture", action="store_true", help="no weight for the mixture")
-
-
-def run(options: argparse.Namespace) -> list[str]:
+def fit(options: argparse.Namespace) -> list[str]:
     """Fit, write the recipe if asked to, and return the lines of the report.
 
     Raises:
@@ -98,7 +51,7 @@ def run(options: argparse.Namespace) -> list[str]:
 
     threads.use()
 
-    def measured(recipe: Recipe) -> list[Moments]:
+    def measured(recipe: Recipe) -> list[SongGram]:
         demixer = Demixer(recipe)
         songs = [of_song(song, demixer, options.cache) for song in known]
         return [placed(song, options.by, trained) for song in songs]
@@ -174,7 +127,7 @@ def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
     return result
 
 
-def placed(song: Moments, by: str, trained: Sequence[tuple[str, str]]) -> Moments:
+def placed(song: SongGram, by: str, trained: Sequence[tuple[str, str]]) -> SongGram:
     """The song with what it counts with, and with the members that were trained on it."""
     return dataclasses.replace(
         song,
@@ -196,7 +149,7 @@ def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
 
 
 def gain(
-    fitted: Recipe, stems: Sequence[str], songs: Sequence[Moments], again: Sequence[Moments]
+    fitted: Recipe, stems: Sequence[str], songs: Sequence[SongGram], again: Sequence[SongGram]
 ) -> float:
     """Say what a further setting gains over the first, in the fitted recipe.
 

@@ -7,11 +7,12 @@ import numpy as np
 
 from demixing.ensemble.blend import Blend, subsets
 from demixing.errors import ConfigError
+from demixing.evaluation.gram import Combination
 from demixing.recipes.recipe import Member, Recipe
 from demixing.training.fitting.blending import Method, fit, mean_of, plain_mean, sdr_db
 from demixing.training.fitting.estimates import compared, doubted, mixed, of_blend, trust_of
 from demixing.training.fitting.groups import shares_of
-from demixing.training.gram import MIXTURE, Combination, Moments, answer, audible, unseen
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer, audible, unseen
 
 LEAST = 3
 """Songs with a stem, below which nothing is fitted for it."""
@@ -41,7 +42,7 @@ class Fits:
     """
 
     def __init__(
-        self, recipe: Recipe, songs: Sequence[Moments], methods: Mapping[str, Method]
+        self, recipe: Recipe, songs: Sequence[SongGram], methods: Mapping[str, Method]
     ) -> None:
         self.recipe = recipe
         self.all_songs = songs
@@ -73,7 +74,7 @@ class Fits:
                     f"{having}; name more --data"
                 )
 
-    def songs(self, stem: str, names: Sequence[str] = ()) -> list[Moments]:
+    def songs(self, stem: str, names: Sequence[str] = ()) -> list[SongGram]:
         """Songs that have a stem and on which none of the members was trained."""
         return unseen(self._songs[stem], names)
 
@@ -131,7 +132,7 @@ class Fits:
                 parts[REST] = {name: trust * weight for name, weight in blend.items()}
                 given = {name: (trust - 1) * weight for name, weight in blend.items()}
                 parts[stem] = {stem: 1.0, **given}
-            songs.append(song.combined(parts, trust))
+            songs.append(dataclasses.replace(song.combined(parts), weight=trust))
         prior = {mine: 1.0, **({REST: 0.0} if rest else {})}
         weights = prior
         if songs:
@@ -147,7 +148,7 @@ class Fits:
             stem=stem, weights={name: kept[name] for name in names}, mixture=scale * rest.mixture
         )
 
-    def _trust(self, member: Member, song: Moments, without: str | None) -> float:
+    def _trust(self, member: Member, song: SongGram, without: str | None) -> float:
         """How much a doubted member counts in a song, beside blends that were fitted so."""
         names = compared(self.recipe, member)
         assert member.doubt is not None
@@ -157,7 +158,7 @@ class Fits:
         return trust_of(self.recipe, member, song, of_blend(blend))
 
     def _estimate(
-        self, stem: str, names: Sequence[str], song: Moments, without: str | None
+        self, stem: str, names: Sequence[str], song: SongGram, without: str | None
     ) -> Combination:
         """What the members make of a song: the others' blend where the doubted is not trusted."""
         whole = of_blend(self.blend(stem, names, without))

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demixing.ensemble.gate import Gate
+from demixing.evaluation.gram import Combination
 from demixing.recipes.recipe import Recipe
 from demixing.training.fitting.blending import sdr_db
 from demixing.training.fitting.estimates import estimates
 from demixing.training.fitting.groups import without_each
-from demixing.training.gram import MIXTURE, Combination, Moments
+from demixing.training.fitting.song_gram import MIXTURE, SongGram
 
 LEAST = 2
 """Songs with a silent stem, below which no gate is fitted for it."""
@@ -24,7 +25,7 @@ RIDGE = 0.05
 """Keeps the curve from becoming a step where the classes do not overlap."""
 
 
-def fit(recipe: Recipe, songs: Sequence[Moments], prior: float) -> dict[str, Gate]:
+def fit(recipe: Recipe, songs: Sequence[SongGram], prior: float) -> dict[str, Gate]:
     """Fit a gate for each stem where it gains on songs left out.
 
     Args:
@@ -69,7 +70,7 @@ class Example:
         return 10 * math.log10((self.energies[0] + 1e-12) / (self.energies[1] + 1e-12))
 
 
-def _example(song: Moments, stem: str, own: Combination) -> Example:
+def _example(song: SongGram, stem: str, own: Combination) -> Example:
     energies = song.energy(own), song.energy({MIXTURE: 1.0})
     return Example(energies, song.silent(stem), sdr_db(song, stem, own))
 

@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demixing.training.gram import Moments
-
-BY = ("song", "artist")
+from demixing.training.fitting.song_gram import SongGram
 
 
 def artist_of(song: str, folder: str) -> str:
@@ -36,7 +34,7 @@ def artist_of(song: str, folder: str) -> str:
     return str(Path(folder))
 
 
-def shares_of(songs: Sequence[Moments]) -> NDArray[np.float64]:
+def shares_of(songs: Sequence[SongGram]) -> NDArray[np.float64]:
     """How much each song counts: all groups alike, all songs of a group alike, times their weight.
 
     A few real songs would otherwise be lost among many rendered ones.
@@ -50,12 +48,12 @@ def shares_of(songs: Sequence[Moments]) -> NDArray[np.float64]:
     return shares
 
 
-def folds_of(songs: Sequence[Moments]) -> list[str]:
+def folds_of(songs: Sequence[SongGram]) -> list[str]:
     """Names of all that is left out together, in the order of the songs."""
     return list(dict.fromkeys(song.fold for song in songs))
 
 
-def without_each(songs: Sequence[Moments]) -> Iterator[tuple[list[int], list[int]]]:
+def without_each(songs: Sequence[SongGram]) -> Iterator[tuple[list[int], list[int]]]:
     """Numbers of the songs of each fold, and of all other songs."""
     for fold in folds_of(songs):
         own = [number for number, song in enumerate(songs) if song.fold == fold]

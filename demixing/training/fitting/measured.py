@@ -20,7 +20,7 @@ from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import Song
 from demixing.recipes.recipe import Member, Recipe
 from demixing.training.fitting import truth
-from demixing.training.gram import MIXTURE, Moments, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
 
 LAYOUT = f"products in {BANDS} bands, and the rate"
 """Of a cached file. Another layout has another key, so old files are not found."""
@@ -29,7 +29,7 @@ FINE = 2**15
 """Bins on which the edges of bands are found: closer than a hertz."""
 
 
-def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
+def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
     """Separate a song and sum the products, or find them in a cache.
 
     Args:
@@ -47,18 +47,24 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> Moments:
     if kept is not None and kept.is_file():
         with np.load(kept, allow_pickle=False) as file:
             signals = tuple(map(str, file["signals"]))
-            return Moments(song.name, folder, signals, file["products"], int(file["rate_hz"]))
-    moments = dataclasses.replace(_measured(song, demixer), folder=folder)
+            return SongGram(
+                signals,
+                file["products"],
+                song=song.name,
+                folder=folder,
+                sample_rate_hz=int(file["rate_hz"]),
+            )
+    gram = dataclasses.replace(_measured(song, demixer), folder=folder)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic.file(kept) as unfinished:
             np.savez(
                 unfinished,
-                signals=np.array(moments.signals),
-                products=moments.products,
-                rate_hz=moments.sample_rate_hz,
+                signals=np.array(gram.signals),
+                products=gram.products,
+                rate_hz=gram.sample_rate_hz,
             )
-    return moments
+    return gram
 
 
 def _key(song: Song, recipe: Recipe) -> str:
@@ -81,7 +87,7 @@ def _asked(member: Member, subtracted: set[str]) -> Member:
     return dataclasses.replace(member, settings=settings, doubt=doubt)
 
 
-def _measured(song: Song, demixer: Demixer) -> Moments:
+def _measured(song: Song, demixer: Demixer) -> SongGram:
     """Stream a song through the recipe, keep the answers, and sum their products."""
     stems = demixer.recipe.track.stems
     known = truth.known(song, stems)
@@ -110,7 +116,9 @@ def _measured(song: Song, demixer: Demixer) -> Moments:
     signals |= {stem: true.pop(stem, silence) for stem in known}
     names = tuple(signals)
     rate_hz = layout.sample_rate_hz
-    return Moments(song.name, "", names, products_of(signals, rate_hz), rate_hz)
+    return SongGram(
+        names, products_of(signals, rate_hz), song=song.name, folder="", sample_rate_hz=rate_hz
+    )
 
 
 def products_of(

@@ -14,13 +14,13 @@ from demixing.training.fitting.blending import mean_db, mean_of, plain_mean, sdr
 from demixing.training.fitting.estimates import disputes_of, estimates
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.groups import folds_of
-from demixing.training.gram import MIXTURE, Moments, answer, audible, unseen
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer, audible, unseen
 
 MOST_DISPUTED = 3
 """Songs that are named even if the member is trusted there, to show how far they are from it."""
 
 
-def report(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], fits: Fits) -> list[str]:
+def report(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits) -> list[str]:
     """Say per stem, then for the whole recipe, what fitting gains.
 
     Args:
@@ -91,7 +91,7 @@ def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
     return lines
 
 
-def _of_recipe(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], fits: Fits) -> list[str]:
+def _of_recipe(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits) -> list[str]:
     """What the whole recipe scores on songs on which no member was trained."""
     before, now = (total_db(dict.fromkeys(folds_of(songs), one), songs) for one in (plain, fitted))
     new = total_db(left_out(plain, songs, fits), songs)
@@ -103,11 +103,11 @@ def _of_recipe(plain: Recipe, fitted: Recipe, songs: Sequence[Moments], fits: Fi
     ]
 
 
-def _each(songs: Sequence[Moments]) -> str:
+def _each(songs: Sequence[SongGram]) -> str:
     return "each artist" if songs and songs[0].artist else "each song"
 
 
-def left_out(recipe: Recipe, songs: Sequence[Moments], fits: Fits) -> dict[str, Recipe]:
+def left_out(recipe: Recipe, songs: Sequence[SongGram], fits: Fits) -> dict[str, Recipe]:
     """The recipe as it is fitted without each fold; subsets that are not needed do not matter."""
     result = {}
     shared = unseen(fits.all_songs, recipe.undoubted)
@@ -118,12 +118,12 @@ def left_out(recipe: Recipe, songs: Sequence[Moments], fits: Fits) -> dict[str, 
     return result
 
 
-def stem_scores_db(recipe: Recipe, songs: Sequence[Moments], stem: str) -> list[float]:
+def stem_scores_db(recipe: Recipe, songs: Sequence[SongGram], stem: str) -> list[float]:
     """SDR of a stem of the whole recipe in each song."""
     return [sdr_db(song, stem, estimates(recipe, song)[stem]) for song in songs]
 
 
-def total_db(fitted: Mapping[str, Recipe], songs: Sequence[Moments]) -> float:
+def total_db(fitted: Mapping[str, Recipe], songs: Sequence[SongGram]) -> float:
     """Mean over stems of the mean over songs that have them.
 
     Args:
@@ -143,7 +143,7 @@ def total_db(fitted: Mapping[str, Recipe], songs: Sequence[Moments]) -> float:
     return float(np.mean(means)) if means else math.nan
 
 
-def leak_gains(fitted: Recipe, songs: Sequence[Moments]) -> list[str]:
+def leak_gains(fitted: Recipe, songs: Sequence[SongGram]) -> list[str]:
     """Say what each leak of the recipe gains in the mean over stems, with it minus without."""
     lines = []
     folds = folds_of(songs)
@@ -156,7 +156,7 @@ def leak_gains(fitted: Recipe, songs: Sequence[Moments]) -> list[str]:
     return lines
 
 
-def disputes(fitted: Recipe, songs: Sequence[Moments]) -> list[str]:
+def disputes(fitted: Recipe, songs: Sequence[SongGram]) -> list[str]:
     """Say of members that may be doubted which songs they dispute most, and who is trusted less."""
     lines = []
     for member in fitted.members:

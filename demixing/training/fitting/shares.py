@@ -8,14 +8,14 @@ from demixing.recipes.recipe import Recipe
 from demixing.training.fitting.blending import sdr_db
 from demixing.training.fitting.estimates import passed, sealed, shared, unshared
 from demixing.training.fitting.groups import folds_of, shares_of, surely
-from demixing.training.gram import MIXTURE, Moments, audible
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, audible
 
 GRID = np.linspace(0.0, 1.0, 101)
 WORTH_DB = 0.01
 """A share that gains less on songs left out is not worth a line in the recipe."""
 
 
-def fit(recipe: Recipe, songs: Sequence[Moments]) -> dict[str, float]:
+def fit(recipe: Recipe, songs: Sequence[SongGram]) -> dict[str, float]:
     """Choose shares that gain on songs left out; together they are at most 1.
 
     The recipe's leaks are in place: a share may bring a leak back that they then take. Members that
@@ -49,7 +49,7 @@ def fit(recipe: Recipe, songs: Sequence[Moments]) -> dict[str, float]:
     return {stem: share / max(whole, 1.0) for stem, share in result.items()}
 
 
-def _made(recipe: Recipe, song: Moments) -> Moments:
+def _made(recipe: Recipe, song: SongGram) -> SongGram:
     """The song with the recipe's stems as signals, since all shares are tried on these alone."""
     own = {_name(stem): made for stem, made in unshared(recipe).items()}
     true = {stem: {stem: 1.0} for stem in recipe.track.stems if song.knows(stem)}
@@ -60,7 +60,7 @@ def _name(stem: str) -> str:
     return f"made {stem}"
 
 
-def _scores_db(recipe: Recipe, made: Moments, stem: str) -> list[float]:
+def _scores_db(recipe: Recipe, made: SongGram, stem: str) -> list[float]:
     """SDR of a stem with each share of the grid, while the other stems have none."""
     stems = {one: {_name(one): 1.0} for one in recipe.track.stems}
     part = passed(recipe, made)

@@ -18,6 +18,7 @@ them out. In a run file:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -26,6 +27,8 @@ from demixing.plugins import Plugins, did_you_mean
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
     from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 
 class Loss(Protocol):
@@ -60,6 +63,13 @@ class Loss(Protocol):
         """
 
 
+OLD_NAMES: Mapping[str, tuple[str, ...]] = {
+    "l1_wav": ("wave_l1",),
+    "l1_wav_l1_sp": ("wave_l1", "magnitude_l1"),
+    "l1_wav_l1_compressed_sp": ("wave_l1", "compressed"),
+}
+"""Names from run files of ByteSep, and the terms of each; accepted for one version."""
+
 _plugins = Plugins(__name__, __path__, "loss")
 names, summary = _plugins.names, _plugins.summary
 
@@ -74,7 +84,19 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Loss:
     Raises:
         ConfigError: no loss has that name, or it refuses an option.
     """
+    if name in OLD_NAMES:
+        name, options = _renamed(name, options or {})
     return cast("Loss", _plugins.build(name, options))
+
+
+def _renamed(name: str, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name and options of the loss that an old name stands for; its last term has the options."""
+    *first, last = OLD_NAMES[name]
+    new = f"'sum' of {' and '.join(OLD_NAMES[name])}" if first else repr(last)
+    logger.warning("the loss %r is now %s; the next version will refuse the old name", name, new)
+    if not first:
+        return last, options
+    return "sum", {"terms": [*({"name": one} for one in first), {"name": last, "options": options}]}
 
 
 def from_table(table: Mapping[str, Any]) -> Loss:

@@ -8,8 +8,8 @@ the default recipes: see docs/decisions/012-preflight.md.
 from collections.abc import Iterator
 
 from evaluator.preflight import Finding, fault, listed
+from evaluator.preflight.file_gram import MIXTURE, TOTAL, FileGram, estimate, reference
 from evaluator.preflight.graded import Graded
-from evaluator.preflight.products import MIXTURE, TOTAL, Products, estimate, reference
 
 OPPOSED = -0.25
 """Correlation of the differences below which channels are taken to be exchanged."""
@@ -25,15 +25,15 @@ def find(graded: Graded) -> Iterator[Finding]:
     """Compare the stereo pictures of estimates, true stems and mixtures."""
     found: dict[str, list[str]] = {}
     for name, sound in graded.sounds.items():
-        products = sound.products
-        if not products.stereo:
+        gram = sound.gram
+        if not gram.stereo:
             continue
-        if _opposed(products, TOTAL, MIXTURE):
+        if _opposed(gram, TOTAL, MIXTURE):
             found.setdefault("all stems", []).append(repr(name))
             continue
         for stem in sound.stems:
             wanted = reference(stem) if sound.files.references else MIXTURE
-            if _opposed(products, estimate(stem), wanted):
+            if _opposed(gram, estimate(stem), wanted):
                 found.setdefault(stem, []).append(repr(name))
     for stem, songs in found.items():
         yield fault(
@@ -43,10 +43,10 @@ def find(graded: Graded) -> Iterator[Finding]:
         )
 
 
-def _opposed(products: Products, one: str, other: str) -> bool:
+def _opposed(gram: FileGram, one: str, other: str) -> bool:
     """Whether the stereo picture of one file is the mirror image of the other's."""
-    if products.silent(one) or products.silent(other):
+    if gram.silent(one) or gram.silent(other):
         return False
-    if min(products.width(one), products.width(other)) < WIDTH:
+    if min(gram.width(one), gram.width(other)) < WIDTH:
         return False
-    return products.sides(one, other) < OPPOSED and products.likeness(one, other) > ALIKE
+    return gram.sides(one, other) < OPPOSED and gram.likeness(one, other) > ALIKE

@@ -30,11 +30,11 @@ def find(graded: Graded) -> Iterator[Finding]:
             elif returned.peak >= 1:
                 few[place] = f"{place} with a peak of {returned.peak:.3f}"
     for name, sound in graded.sounds.items():
-        products = sound.products
+        gram = sound.gram
         for stem in sound.stems:
-            place, count = f"{name!r} ({stem})", products.full[stem]
-            if count > MANY * products.values + products.mixture_full:
-                bad.setdefault(place, f"{place} with {count / products.values:.2%} at full scale")
+            place, count = f"{name!r} ({stem})", gram.full[stem]
+            if count > MANY * gram.values + gram.mixture_full:
+                bad.setdefault(place, f"{place} with {count / gram.values:.2%} at full scale")
     few = {place: text for place, text in few.items() if place not in bad}
     if bad:
         yield fault(f"clipped: {listed(sorted(bad.values()))}", WHY, HOW)

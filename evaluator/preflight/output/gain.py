@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from evaluator.preflight import Finding, fault, listed
+from evaluator.preflight.file_gram import MIXTURE, TOTAL, FileGram, estimate, reference
 from evaluator.preflight.graded import Graded
-from evaluator.preflight.products import MIXTURE, TOTAL, Products, estimate, reference
 from evaluator.preflight.sound import Sound
 
 CLEARLY = 1.5
@@ -54,19 +54,19 @@ def find(graded: Graded) -> Iterator[Finding]:
 
 def wrong(sound: Sound) -> dict[str, float]:
     """By what stems would have to be multiplied, of those where it is clear."""
-    products = sound.products
+    gram = sound.gram
     common = 1.0
-    if abs(products.likeness(TOTAL, MIXTURE)) > ALIKE:
-        common = products.product(TOTAL, MIXTURE) / products.energy(TOTAL)
-    gains = _gains(products, sound.stems)
+    if abs(gram.likeness(TOTAL, MIXTURE)) > ALIKE:
+        common = gram.product(TOTAL, MIXTURE) / gram.energy(TOTAL)
+    gains = _gains(gram, sound.stems)
     single = {
         stem: gain
         for stem, gain in gains.items()
-        if not sound.files.references or _confirmed(products, stem, gain)
+        if not sound.files.references or _confirmed(gram, stem, gain)
     }
     for stem in sound.files.references:
         # High sounds are upside down one sample later: that is a delay, and no polarity.
-        if products.likeness(estimate(stem), reference(stem)) < OPPOSED and _in_time(sound, stem):
+        if gram.likeness(estimate(stem), reference(stem)) < OPPOSED and _in_time(sound, stem):
             single.setdefault(stem, -1.0)
     alike = all(1 / CLEARLY < gain / common < CLEARLY for gain in single.values())
     if not 1 / CLEARLY_ALL < common < CLEARLY_ALL and (alike or not single):
@@ -80,15 +80,15 @@ def _in_time(sound: Sound, stem: str) -> bool:
     return correlation is not None and correlation.lag == 0
 
 
-def _gains(products: Products, stems: tuple[str, ...]) -> dict[str, float]:
+def _gains(gram: FileGram, stems: tuple[str, ...]) -> dict[str, float]:
     """Gains with which the stems sum to the mixture, of those that are clearly wrong."""
-    whole = products.energy(MIXTURE)
-    heard = [stem for stem in stems if products.energy(estimate(stem)) > COUNTS * whole]
-    if products.silent(MIXTURE) or not heard:
+    whole = gram.energy(MIXTURE)
+    heard = [stem for stem in stems if gram.energy(estimate(stem)) > COUNTS * whole]
+    if gram.silent(MIXTURE) or not heard:
         return {}
     names = [estimate(stem) for stem in heard]
-    between = np.array([[products.product(one, other) for other in names] for one in names])
-    mixed = np.array([products.product(name, MIXTURE) for name in names])
+    between = np.array([[gram.product(one, other) for other in names] for one in names])
+    mixed = np.array([gram.product(name, MIXTURE) for name in names])
 
     def left(free: list[int]) -> tuple[float, list[float]]:
         """What is left of the mixture if some stems have the best gains and the others none."""
@@ -115,11 +115,11 @@ def _gains(products: Products, stems: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _confirmed(products: Products, stem: str, gain: float) -> bool:
+def _confirmed(gram: FileGram, stem: str, gain: float) -> bool:
     """Whether the true stem asks for such a gain too."""
-    if products.silent(reference(stem)):
+    if gram.silent(reference(stem)):
         return False
-    own = products.product(estimate(stem), reference(stem)) / products.energy(estimate(stem))
+    own = gram.product(estimate(stem), reference(stem)) / gram.energy(estimate(stem))
     if gain < 0:
         return own < 0
     return own > CLEARLY if gain > 1 else 0 < own < 1 / CLEARLY

@@ -18,7 +18,7 @@ def find(graded: Graded) -> Iterator[Finding]:
         if not returned.finite
     }
     for name, sound in graded.sounds.items():
-        unfit = sound.products.unfit
+        unfit = sound.gram.unfit
         places |= {f"{name!r} ({stem})" for stem in sound.stems if unfit[stem]}
     if places:
         yield fault(f"NaN or infinity in {listed(sorted(places))}", WHY, HOW)

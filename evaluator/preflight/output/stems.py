@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from evaluator.preflight import Finding, fault
+from evaluator.preflight.file_gram import FileGram, estimate, reference
 from evaluator.preflight.graded import Graded
-from evaluator.preflight.products import Products, estimate, reference
 
 ALIKE = 0.3
 """Correlation at which an estimate is alike enough to a stem to be taken for it."""
@@ -31,10 +31,10 @@ def find(graded: Graded) -> Iterator[Finding]:
         if not sound.files.references:
             continue
         # A silent stem is like nothing; all pairs of a song count, or none.
-        heard = [stem for stem in stems if not _silent(sound.products, stem)]
+        heard = [stem for stem in stems if not _silent(sound.gram, stem)]
         for one, other in itertools.product(heard, repeat=2):
             # One that is upside down is still that stem; its polarity is another check's business.
-            sums[one, other] += abs(sound.products.likeness(estimate(one), reference(other)))
+            sums[one, other] += abs(sound.gram.likeness(estimate(one), reference(other)))
             counts[one, other] += 1
     likeness = {pair: sums[pair] / counts[pair] if counts[pair] else 0.0 for pair in sums}
     order = _order(stems, likeness)
@@ -53,9 +53,9 @@ def find(graded: Graded) -> Iterator[Finding]:
         )
 
 
-def _silent(products: Products, stem: str) -> bool:
+def _silent(gram: FileGram, stem: str) -> bool:
     """Whether a stem cannot be compared."""
-    return products.silent(estimate(stem)) or products.silent(reference(stem))
+    return gram.silent(estimate(stem)) or gram.silent(reference(stem))
 
 
 def _order(stems: Sequence[str], likeness: dict[tuple[str, str], float]) -> tuple[str, ...]:

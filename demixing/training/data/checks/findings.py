@@ -5,33 +5,11 @@ a stem that is silent. Each finding has a kind, and a number that the kind expla
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from demixing.training.data.checks.analysis import Heard, Listened
 from demixing.training.data.layouts import Found
-
-KINDS: Mapping[str, str] = {
-    "missing": "a stem that has no file",
-    "unreadable": "a file that cannot be decoded",
-    "rate": "another sample rate than most files have; Hz",
-    "short": "less than the longest file of the song; seconds that lack",
-    "nan": "samples that are no number",
-    "silent": "nothing to hear; level in dB",
-    "clipped": "samples in flat tops near full scale",
-    "offset": "mean of a channel, full scale at 1",
-    "dead": "one channel is silent, the other is not",
-    "mono": "both channels are the same",
-    "sum": "the stems do not sum to the mixture; SDR in dB",
-    "ignored": "an audio file that is no stem",
-    "bleeding": "part of a stem's quiet places that follows another stem, 0 to 1",
-    "label": "sounds like another class; nats",
-    "twin": "the same audio twice; part of the fingerprint",
-    "leak": "the same audio in two splits; part of the fingerprint",
-    "source": "a source file that songs of two splits were made of; songs",
-    "name": "a song's name that is in two splits",
-}
-"""Kinds of findings, and what their number is."""
 
 SILENT_DB = -80
 CLIPPED_SHARE = 1e-5
@@ -55,7 +33,7 @@ class Finding:
     """Something to look at.
 
     Attributes:
-        kind: a key of :data:`KINDS`.
+        kind: a key of :data:`demixing.training.data.checks.kinds.KINDS`.
         song: its name, with its folder's where there are several.
         stem: name of a stem or ``mixture``; empty if the song is meant.
         value: the kind's number.

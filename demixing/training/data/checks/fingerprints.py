@@ -6,8 +6,6 @@ twice by chance. Louder, softer, inverted, delayed or cut copies have the same p
 copy in other bits; equalisation, lossy codecs and other rates change them, and are not found.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,8 +15,6 @@ REACH_S = 0.25
 """A mark is the largest sample so far on both sides."""
 QUIET = 1e-3
 """Peaks below -60 dB are no marks: they may be dither."""
-
-Pair = tuple[int, int]
 
 
 class Peaks:
@@ -82,15 +78,3 @@ def of_marks(found: NDArray[np.int64]) -> list[tuple[int, int, int]]:
         (int(place), int(one), int(two))
         for place, one, two in zip(found, steps, steps[1:], strict=False)
     ]
-
-
-def same_share(one: Sequence[tuple[int, int, int]], two: Sequence[tuple[int, int, int]]) -> float:
-    """The part of the shorter fingerprint that is in the other at one and the same delay."""
-    places: dict[Pair, list[int]] = {}
-    for place, *steps in two:
-        places.setdefault((steps[0], steps[1]), []).append(place)
-    delays: dict[int, int] = {}
-    for place, *steps in one:
-        for other in places.get((steps[0], steps[1]), ()):
-            delays[other - place] = delays.get(other - place, 0) + 1
-    return max(delays.values(), default=0) / max(min(len(one), len(two)), 1)

@@ -20,20 +20,14 @@ from typing import cast
 
 from demixing.errors import ConfigError
 from demixing.plugins import Plugins
+from demixing.song_files import CDX_NAMES, LEFT, MIXTURE, RIGHT, SUFFIXES, entries, names_of
 
 MDX_STEMS = ("vocals", "drums", "bass", "other")
 CDX_STEMS = ("dialog", "effect", "music")
-ALIASES: Mapping[str, str] = {
-    "speech": "dialog",
-    "dialogue": "dialog",
-    "sfx": "effect",
-    "effects": "effect",
-    "mix": "mixture",
-}
+ALIASES: Mapping[str, str] = {**CDX_NAMES, "dialogue": "dialog", "effects": "effect"}
 """What other data sets call our stems, and the mixture."""
 
-SUFFIXES = (".wav", ".flac")
-MIXTURE, LEFT, RIGHT = "mixture", "mixture_lt", "mixture_rt"
+SIDES = (LEFT.lower(), RIGHT.lower())
 SPLITS: Mapping[str, str] = {
     "train": "train",
     "tr": "train",
@@ -127,30 +121,14 @@ def songs_in(folder: Path, root: Path, known: frozenset[str]) -> Iterator[Found]
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders in a folder, without hidden ones."""
-    return [entry for entry in entries(folder) if entry.is_dir()]
-
-
-def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, in the order of names, without hidden files.
-
-    Raises:
-        ConfigError: it cannot be listed.
-    """
-    try:
-        found = sorted(folder.iterdir())
-    except OSError as error:
-        raise ConfigError(
-            f"expected a folder of songs at {str(folder)!r}, which cannot be listed "
-            f"({error.strerror}); check the path"
-        ) from error
-    return [entry for entry in found if not entry.name.startswith(".")]
+    return [entry for entry in entries(folder, ConfigError) if entry.is_dir()]
 
 
 def _song(folder: Path, root: Path, known: frozenset[str]) -> Found | None:
     """The song whose files lie in ``folder``, if it has at least one stem."""
     files: dict[str, list[Path]] = {}
     ignored: list[Path] = []
-    for path in entries(folder):
+    for path in entries(folder, ConfigError):
         role, part = _role(path, known)
         if not role:
             if path.suffix.lower() in SUFFIXES:
@@ -174,7 +152,11 @@ def _song(folder: Path, root: Path, known: frozenset[str]) -> Found | None:
 
 def audio_in(folder: Path) -> list[Path]:
     """Audio files that lie directly in a folder."""
-    return [path for path in entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [
+        path
+        for path in entries(folder, ConfigError)
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
 
 
 def _role(path: Path, known: frozenset[str]) -> tuple[str, bool]:
@@ -188,11 +170,8 @@ def _role(path: Path, known: frozenset[str]) -> tuple[str, bool]:
         return (_canonical(name), False) if _canonical(name) in known else ("", False)
     if path.suffix.lower() not in SUFFIXES:
         return "", False
-    # The bare name first: in a song that is called "music", music_dialog.wav has a prefix and
-    # music.wav has none.
-    bare = path.stem.lower()
-    for name in (bare, bare.removeprefix(f"{path.parent.name.lower()}_")):
-        if _canonical(name) in {*known, MIXTURE, LEFT, RIGHT}:
+    for name in names_of(path.stem.lower(), path.parent.name.lower()):
+        if _canonical(name) in {*known, MIXTURE, *SIDES}:
             return _canonical(name), False
         numbered = re.fullmatch(r"(.+?)[ _.-]?\d+", name)
         if numbered and _canonical(numbered[1]) in known:
@@ -208,7 +187,7 @@ def _mixture(files: Mapping[str, Sequence[Path]]) -> tuple[Path, ...]:
     """The mixture's file or pair of files."""
     if MIXTURE in files:
         return tuple(files[MIXTURE])
-    sides = tuple(path for side in (LEFT, RIGHT) for path in files.get(side, ()))
+    sides = tuple(path for side in SIDES for path in files.get(side, ()))
     return sides if len(sides) == 2 else ()
 
 

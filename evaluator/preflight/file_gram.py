@@ -1,6 +1,6 @@
-"""Inner products of a song's files, from which follows every gain and every exchange.
+"""The Gram matrix of a song's files, from which every gain and every exchange follows.
 
-One pass over the files in constant memory.
+It is summed in one pass over the files, in constant memory.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from demixing.evaluation.gram import Gram
 from evaluator.preflight.files import Reader, SongFiles
 
 BLOCK = 2**18
@@ -40,21 +41,26 @@ def reference(stem: str) -> str:
     return f"reference {stem}"
 
 
+def channel_names(file: str, channels: int) -> list[str]:
+    """Names of a file's channels among the signals of the Gram matrix."""
+    return [f"{file}/{channel}" for channel in range(channels)]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Products:
+class FileGram:
     """Inner products of files, which have the names that this module gives them.
 
     Attributes:
-        total: of all channels of all files with each other.
-        rows: first row and column of each file in it.
+        gram: of all channels of all files, named by :func:`channel_names`.
+        channels: of each file.
         values: samples times channels.
         unfit: number of samples that are NaN or infinite, by stem; they count as silence.
         full: number of samples at full scale, by stem.
         mixture_full: number of samples at full scale in the mixture.
     """
 
-    total: NDArray[np.float64]
-    rows: Mapping[str, int]
+    gram: Gram
+    channels: int
     values: int
     unfit: Mapping[str, int]
     full: Mapping[str, int]
@@ -88,8 +94,10 @@ class Products:
                 block = np.concatenate([*parts, mixture, whole], axis=1)
                 total += block.T @ block
         return cls(
-            total=total,
-            rows={name: index * channels for index, name in enumerate(names)},
+            gram=Gram(
+                tuple(one for name in names for one in channel_names(name, channels)), total[None]
+            ),
+            channels=channels,
             values=files.layout.samples * channels,
             unfit=unfit,
             full=full,
@@ -116,26 +124,24 @@ class Products:
 
     def width(self, name: str) -> float:
         """Share of a stereo file's energy that is in the difference of left and right."""
-        weights = np.array([1.0, -1.0])
-        side = float(weights @ self._block(name, name) @ weights) / 2
-        return side / max(self.energy(name), TINY)
+        return self._side(name, name) / 2 / max(self.energy(name), TINY)
 
     def sides(self, one: str, other: str) -> float:
-        """Correlation of the differences of left and right of two stereo files."""
-        weights = np.array([1.0, -1.0])
-        product, first, second = (
-            float(weights @ self._block(*pair) @ weights)
-            for pair in ((one, other), (one, one), (other, other))
-        )
-        return product / max(math.sqrt(max(first, 0) * max(second, 0)), TINY)
+        """Correlation of the differences of left and right of two stereo files, -1 to 1."""
+        first, second = max(self._side(one, one), 0), max(self._side(other, other), 0)
+        return self._side(one, other) / max(math.sqrt(first * second), TINY)
 
     @property
     def stereo(self) -> bool:
         """Whether there is a left and a right channel."""
-        return len(self.total) == 2 * len(self.rows)
+        return self.channels == 2
+
+    def _side(self, one: str, other: str) -> float:
+        """Inner product of the differences of left and right of two stereo files."""
+        weights = np.array([1.0, -1.0])
+        return float(weights @ self._block(one, other) @ weights)
 
     def _block(self, one: str, other: str) -> NDArray[np.float64]:
-        """Products of the channels of two files."""
-        first, second = self.rows[one], self.rows[other]
-        channels = len(self.total) // len(self.rows)
-        return self.total[first : first + channels, second : second + channels]
+        """Products of the channels of two files, ``(channels, channels)``."""
+        rows, columns = (channel_names(name, self.channels) for name in (one, other))
+        return self.gram.among(rows, columns)

@@ -1,0 +1,59 @@
+"""What all command lines share: how they print, and which exit status an error has.
+
+Results go to stdout, errors and notes to stderr. The status is 0 for success, 1 where a command
+reports findings, 2 for an error that the user can act on, 130 after Ctrl-C and 141 if the reader of
+the output is gone.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
+
+from demixing.errors import DemixError
+from demixing.evaluation.errors import EvaluationError
+
+if TYPE_CHECKING:
+    Subparsers: TypeAlias = argparse._SubParsersAction[
+        argparse.ArgumentParser
+    ]  # what add_subparsers returns
+
+STOPPED = "stopped; what is finished stays"
+
+
+def complain(message: str) -> None:
+    """Print an error as one line, even if it quotes names of files with line breaks."""
+    print("error:", message.replace("\n", "\\n"), file=sys.stderr)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines of results as soon as each is there."""
+    for line in lines:
+        print(line, flush=True)
+
+
+def guarded(
+    run: Callable[[argparse.Namespace], int], options: argparse.Namespace, stopped: str = STOPPED
+) -> int:
+    """Run a command and turn the errors that a user can act on into a sentence and a status.
+
+    Args:
+        run: the command; returns its exit status.
+        options: of the command.
+        stopped: what to print after Ctrl-C.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        return run(options)
+    except (DemixError, EvaluationError) as error:
+        complain(str(error))
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone, for example `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        return 130

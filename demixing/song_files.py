@@ -1,0 +1,52 @@
+"""How the files of a song are named, for everything that looks for songs on disk.
+
+A song is a folder. Its files have the name of a stem or of the mixture, as wav or flac; the name of
+the folder and ``_`` may stand before it. Which names are known, and which splits are searched, is
+up to the caller. No audio is read here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+SUFFIXES = (".wav", ".flac")
+MIXTURE, LEFT, RIGHT = "mixture", "mixture_Lt", "mixture_Rt"
+"""The mixture, or its left and its right channel."""
+
+CDX_NAMES: Mapping[str, str] = {"speech": "dialog", "sfx": "effect", "mix": MIXTURE}
+"""What Divide and Remaster calls the stems of CDX'23, and the mixture."""
+
+
+def entries(folder: Path, error: type[Exception]) -> list[Path]:
+    """What is in a folder, sorted by name, without hidden files.
+
+    Args:
+        folder: the one to list.
+        error: what to raise if it cannot be listed.
+
+    Raises:
+        Exception: of the type ``error``: the folder cannot be listed.
+    """
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as reason:
+        raise error(
+            f"expected a folder of songs at {str(folder)!r}, which cannot be listed "
+            f"({reason.strerror}); check the path"
+        ) from reason
+    return [entry for entry in found if not entry.name.startswith(".")]
+
+
+def names_of(file: str, song: str) -> tuple[str, str]:
+    """The names that a file may go by, the more likely one first.
+
+    Args:
+        file: its name without suffix.
+        song: name of its folder.
+
+    The bare name comes first: in a song that is called "music", music_dialog.wav has a prefix and
+    music.wav has none.
+
+    >>> names_of("a_bass", "a")
+    ('a_bass', 'bass')
+    """
+    return file, file.removeprefix(f"{song}_")

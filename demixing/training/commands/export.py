@@ -1,0 +1,78 @@
+"""``export``: write the weights that a run has learned for use in recipes."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demixing import console
+from demixing.resources import MODELS
+
+if TYPE_CHECKING:
+    from demixing.console import Subparsers
+
+LICENCE = "MIT"
+
+
+def add(commands: "Subparsers") -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "export",
+        help="write the weights that a run has learned for use in recipes",
+        description="Write NAME.safetensors, NAME.toml with the entry for the catalogue of "
+        "weights, and NAME.md, the model card. The weights of several runs are averaged.",
+    )
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="RUN_FOLDER",
+        help="folder of a run, written by train; the weights of several runs are averaged",
+    )
+    parser.add_argument("--name", required=True, help="name of the weights in recipes")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=MODELS / "weights",
+        metavar="DIR",
+        help="folder of the three files (default: models/weights)",
+    )
+    parser.add_argument(
+        "--trained-on",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="training data, for the rules of leaderboards; may be repeated "
+        "(default: names of the run's folders)",
+    )
+    parser.add_argument(
+        "--licence", default=LICENCE, help="licence of the weights (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(16, 8),
+        default=16,
+        help="bits of a weight on disk; with 8, the scores are those of the rounded weights "
+        "(default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the three files and print their paths.
+
+    Raises:
+        ConfigError: there is no such run, the name is invalid, or the runs' networks differ.
+        OutputError: a file cannot be written.
+    """
+    from demixing.training import export
+
+    paths = export.export(
+        options.folders,
+        options.name,
+        options.to,
+        trained_on=options.trained_on,
+        licence=options.licence,
+        bits=options.bits,
+    )
+    console.show(map(str, paths))
+    return 0
