@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demixing.errors import DemixError
-from demixing.evaluation.errors import EvaluationError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for line in loop.train(run, folder, processes):
                 if processes.first:
                     print(line, flush=True)
-    except (DemixError, EvaluationError) as error:
+    except DemixError as error:
         print("error:", str(error).replace("\n", "\\n"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

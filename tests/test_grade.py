@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.__main__ import main
 from evaluator.grading import grader
 from evaluator.grading.sandbox import Sandbox, in_image

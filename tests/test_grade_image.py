@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.grading import grader
 from evaluator.grading.command import main
 from evaluator.grading.container import Container

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.__main__ import main
 from evaluator.preflight import FAULT, NOTE, REPOSITORY, Finding, findings
 from evaluator.preflight.checkout import Checkout

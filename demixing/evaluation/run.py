@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.report import UNFINISHED, Omission, write_report
 from demixing.evaluation.songs import STEMS, wav_file
 

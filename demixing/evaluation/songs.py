@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 
 STEMS: Mapping[str, tuple[str, ...]] = {
     "mdx": ("bass", "drums", "other", "vocals"),

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 
 from demixing.errors import DemixError
-from demixing.evaluation.errors import EvaluationError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for line in options.run(options):
             print(line, flush=True)
-    except (DemixError, EvaluationError) as error:
+    except DemixError as error:
         print("error:", str(error).replace("\n", "\\n"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -11,8 +11,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import Layout, probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, wav_file
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
 
 if TYPE_CHECKING:  # --help must not wait for numpy

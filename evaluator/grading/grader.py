@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.report import write_report
 from demixing.evaluation.songs import STEMS, SUFFIXES, Song, wav_file
 from evaluator.grading import monitor, records

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.grading.profiles import Profile
 from evaluator.grading.runners import INSIDE, Work, environment, harness
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.grading import command as grading
 from evaluator.grading.profiles import PROFILES, Profile
 from evaluator.preflight import FAULT, OUTPUT, RECORDS, REPOSITORY, Finding, findings

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, find_songs, wav_file
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import OK, Beginning, SongResult
