@@ -36,7 +36,6 @@ from demixing.engine.omissions import Omission
 from demixing.errors import ConfigError, DemixError
 from demixing.evaluation import metrics, report
 from demixing.evaluation.dataset import prepare
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.run import SAMPLE, Run
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.songs import choose, detect_track, find_songs
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             note(advice)
         for track, chosen in wanted:
             evaluate(track, chosen, options)
-    except (DemixError, EvaluationError) as error:
+    except DemixError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except concurrent.futures.process.BrokenProcessPool:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import DemixError
 from evaluator.grading.command import add_run_options
 from evaluator.preflight import command as preflight
 from submitting.errors import SubmissionError
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return submit(options)
-    except (EvaluationError, SubmissionError) as error:
+    except DemixError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

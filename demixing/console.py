@@ -11,8 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from demixing.errors import DemixError
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import DemixError, EvaluationError
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[

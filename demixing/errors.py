@@ -4,7 +4,9 @@
     ├── SongError          the audio handed to us is not what we accept
     ├── ConfigError        a recipe, a setting or a command line is wrong
     ├── CheckpointError    a file of weights is missing, altered or of another network
-    └── OutputError        stems break the contract with the grader, or cannot be written
+    ├── OutputError        stems break the contract with the grader, or cannot be written
+    ├── EvaluationError    songs cannot be scored, or a submission not graded
+    └── SubmissionError    nothing was pushed; in ``submitting``, which only the contest needs
 
 The command lines turn them into one sentence and exit status 2. Anything else that escapes is a
 bug of ours.
@@ -29,3 +31,7 @@ class CheckpointError(DemixError):
 
 class OutputError(DemixError):
     """Stems break the contract with the grader, or cannot be written."""
+
+
+class EvaluationError(DemixError):
+    """Songs cannot be scored, or a submission cannot be graded or checked."""

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from demixing.errors import DemixError
 from demixing.evaluation import metrics
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, detect_track
 from evaluator.grading import command
 from evaluator.preflight import command as preflight
@@ -22,7 +22,7 @@ from evaluator.preflight import command as preflight
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; an EvaluationError is a message and status 2, never a traceback.
+    """Run the command line; a DemixError is a message and status 2, never a traceback.
 
     Args:
         arguments: words after the program's name; ``None`` takes them from the shell.
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if words[:1] == ["preflight"]:
             raise SystemExit(preflight.main(words[1:]))
         table = _evaluate(_parser().parse_args(words))
-    except EvaluationError as error:
+    except DemixError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     if isinstance(sys.stdout, io.TextIOWrapper):  # a test may have put something else there

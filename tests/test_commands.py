@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from demixing import console
-from demixing.errors import ConfigError, OutputError
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import ConfigError, EvaluationError, OutputError
 from demixing.training.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from demixing.errors import EvaluationError
 from demixing.evaluation.dataset import prepare
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, find_songs
 
 WriteSong = Callable[..., Path]

@@ -16,9 +16,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from demixing.errors import EvaluationError
 from demixing.evaluation import metrics, report
 from demixing.evaluation.audio import Layout
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.scoring import SongScore
 from demixing.evaluation.songs import STEMS
 from demixing.evaluation.summary import Summary, summarise

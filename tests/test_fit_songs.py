@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demixing.errors import ConfigError
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import ConfigError, EvaluationError
 from demixing.evaluation.songs import Song
 from demixing.recipes import recipe
 from demixing.recipes.recipe import Recipe

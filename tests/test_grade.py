@@ -25,9 +25,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.__main__ import main
-from evaluator.grading import grader
+from evaluator.grading import session
 from evaluator.grading.sandbox import Sandbox, in_image
 from tests.waiting import begun, until
 
@@ -256,7 +256,7 @@ def faulty(
 ) -> Iterator[tuple[Done, Grade]]:
     """One grade of all :data:`FAULTS`; the alarm has all the time that it needs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grader, "GRACE_S", 60.0)
+        patch.setattr(session, "GRACE_S", 60.0)
         yield one_grade_of(
             {name: fault for name, (fault, _, _) in FAULTS.items()},
             *("--memory", "0.25", "--disk", "0.03"),
@@ -281,7 +281,7 @@ def test_a_song_that_fails_costs_only_itself(faulty: tuple[Done, Grade], fault: 
 def test_who_is_deaf_to_the_alarm_is_killed(
     tmp_path: Path, submission: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grader, "GRACE_S", 0.5)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
 
     done, grade = one_grade_of(
         DEAF, folder=tmp_path, submission=submission, late=DEAF, loading=HOLD_ALARMS
@@ -309,6 +309,14 @@ def test_a_submission_that_does_not_start_is_one_sentence(
 
     assert done.status == 1
     assert f"error: the submission did not start ({outcome})" in done.err
+
+
+def test_each_start_grades_at_least_one_song(grade: Grade, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.Session, "alive", False)
+
+    grade("--songs", "one", "two")
+
+    assert grade.outcomes() == {"one": "ok", "two": "ok"}
 
 
 def test_forks_are_bounded_and_end_with_their_grade(grade: Grade) -> None:
@@ -496,7 +504,7 @@ def test_another_grade_is_not_gone_on_with(grade: Grade) -> None:
     done = grade("--resume", "--songs", "two")
 
     assert done.status == 2
-    assert "made with another profile, place or songs" in done.err
+    assert "made with another profile, runner or songs" in done.err
 
 
 def test_the_interface_of_2021_is_served(grade: Grade, submission: Path, tmp_path: Path) -> None:
@@ -546,6 +554,26 @@ def test_only_what_the_image_would_hold_is_visible(tmp_path: Path) -> None:
     assert names() == ["aicrowd.json", "models", "my_submission", "tests"]
     (tmp_path / ".dockerignore").write_text("# only\n*\n!my_submission/\n!models/\n**/x/\n")
     assert names() == ["models", "my_submission"]
+
+
+def test_folders_that_the_image_would_not_hold_are_empty(
+    grade: Grade, submission: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(submission, tmp_path / "copy")
+    for name in ("kept", "left_out"):
+        (tmp_path / "copy" / "my_submission" / name).mkdir()
+        (tmp_path / "copy" / "my_submission" / name / "file").touch()
+    (tmp_path / "copy" / ".dockerignore").write_text(
+        "*\n!my_submission/\nmy_submission/left_out/\n"
+    )
+    look = (
+        "import os\nraise RuntimeError(str([os.listdir(f'my_submission/{name}') "
+        "for name in ('kept', 'left_out')]))"
+    )
+
+    grade("--submission", str(tmp_path / "copy"), "--songs", "one", one=look)
+
+    assert grade.results()["one"]["message"] == "RuntimeError: [['file'], []]"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from demixing.evaluation.errors import EvaluationError
-from evaluator.grading import grader
+from demixing.errors import EvaluationError
+from evaluator.grading import session
 from evaluator.grading.command import main
 from evaluator.grading.container import Container
 
@@ -70,7 +70,7 @@ def test_an_image_gets_the_limits_of_the_server_and_no_network(
 def test_a_container_that_hangs_is_killed_by_its_name(
     tmp_path: Path, engine: str, songs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grader, "GRACE_S", 0.5)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
     faults = {
         "": "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)",
         "one": "import time; time.sleep(10**6)",

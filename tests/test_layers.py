@@ -98,6 +98,12 @@ def test_every_part_of_the_package_has_a_floor() -> None:
     assert there - {"py"} == known
 
 
+def test_the_evaluation_imports_nothing_of_the_package_but_errors() -> None:
+    names = [name.split(".") for path in sources("demixing/evaluation") for name in imported(path)]
+
+    assert {words[1] for words in names if words[0] == "demixing"} == {"errors", "evaluation"}
+
+
 def test_no_module_imports_itself_by_a_detour() -> None:
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -19,9 +19,9 @@ from evaluator.grading.records import (
     LATE,
     MEMORY,
     OK,
-    Beginning,
-    Returned,
+    ArrayInfo,
     SongResult,
+    StartUp,
 )
 from evaluator.preflight import FAULT, NOTE, OUTPUT, RECORDS, REPOSITORY, Finding, findings, names
 from evaluator.preflight.graded import Graded
@@ -85,7 +85,7 @@ def file_name(track: str, song: str, part: str) -> str:
     return f"{part}.wav" if track == "mdx" else f"{song}_{part}.wav"
 
 
-def returned(audio: NDArray[np.float64], **changes: object) -> Returned:
+def array_info(audio: NDArray[np.float64], **changes: object) -> ArrayInfo:
     facts: dict[str, object] = {
         "dtype": "float32",
         "shape": audio.shape,
@@ -93,7 +93,7 @@ def returned(audio: NDArray[np.float64], **changes: object) -> Returned:
         "finite": bool(np.isfinite(audio).all()),
         "peak": float(np.abs(audio[np.isfinite(audio)]).max()),
     }
-    return Returned(**{**facts, **changes})  # type: ignore[arg-type]
+    return ArrayInfo(**{**facts, **changes})  # type: ignore[arg-type]
 
 
 def graded(
@@ -132,12 +132,12 @@ def graded(
                 limit_s=9.42,
                 peak_bytes=GIB,
                 outcome=OK,
-                returned={stem: returned(audio, **changes) for stem, audio in answer.items()},
+                arrays={stem: array_info(audio, **changes) for stem, audio in answer.items()},
             )
         )
     return Graded(
         profile=PROFILES[f"{track}23"],
-        beginnings=(Beginning(import_s=3.0, load_s=2.0),),
+        start_ups=(StartUp(import_s=3.0, load_s=2.0),),
         results=tuple(results) if records else (),
         dataset=folder / "references",
         predictions=folder / "predictions",
@@ -369,7 +369,7 @@ def changed(facts: Graded, **changes: object) -> Graded:
     first, *others = facts.results
     values = {name: getattr(first, name) for name in SongResult.__slots__}
     one = SongResult(**{**values, **changes})
-    return Graded(profile=facts.profile, beginnings=facts.beginnings, results=(one, *others))
+    return Graded(profile=facts.profile, start_ups=facts.start_ups, results=(one, *others))
 
 
 @pytest.mark.parametrize(
@@ -394,20 +394,20 @@ def test_what_the_grader_noted_of_a_song_is_told(
 
 
 @pytest.mark.parametrize(
-    ("beginning", "check", "severity"),
+    ("start_up", "check", "severity"),
     [
-        (Beginning(import_s=500, load_s=401), "setup_time", FAULT),
-        (Beginning(import_s=0, load_s=0, outcome=LATE), "setup_time", FAULT),
-        (Beginning(import_s=0, load_s=0, outcome=ERROR, message="boom"), "setup_time", FAULT),
-        (Beginning(import_s=400, load_s=100), "setup_time", NOTE),
-        (Beginning(import_s=1, load_s=1, connections=("dl.example:443",)), "network", FAULT),
+        (StartUp(import_s=500, load_s=401), "setup_time", FAULT),
+        (StartUp(import_s=0, load_s=0, outcome=LATE), "setup_time", FAULT),
+        (StartUp(import_s=0, load_s=0, outcome=ERROR, message="boom"), "setup_time", FAULT),
+        (StartUp(import_s=400, load_s=100), "setup_time", NOTE),
+        (StartUp(import_s=1, load_s=1, connections=("dl.example:443",)), "network", FAULT),
     ],
 )
 def test_what_the_grader_noted_of_the_start_is_told(
-    beginning: Beginning, check: str, severity: str
+    start_up: StartUp, check: str, severity: str
 ) -> None:
-    usual = Beginning(import_s=1, load_s=1)
-    facts = Graded(profile=PROFILES["mdx23"], beginnings=(usual, beginning))
+    usual = StartUp(import_s=1, load_s=1)
+    facts = Graded(profile=PROFILES["mdx23"], start_ups=(usual, start_up))
 
     checks = found(facts, RECORDS)
 
@@ -415,8 +415,8 @@ def test_what_the_grader_noted_of_the_start_is_told(
 
 
 def test_a_finding_is_one_line_whatever_a_submission_says() -> None:
-    beginning = Beginning(import_s=0, load_s=0, outcome=ERROR, message="two\nlines\x1b[31m")
-    (one,) = findings(RECORDS, Graded(profile=PROFILES["mdx23"], beginnings=(beginning,)))
+    start_up = StartUp(import_s=0, load_s=0, outcome=ERROR, message="two\nlines\x1b[31m")
+    (one,) = findings(RECORDS, Graded(profile=PROFILES["mdx23"], start_ups=(start_up,)))
 
     assert str(one).startswith("fault [setup_time] ")
     assert "two\\nlines\\x1b[31m" in str(one)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.__main__ import main
+from evaluator.grading.dockerignore import Ignored
 from evaluator.preflight import FAULT, NOTE, REPOSITORY, Finding, findings
 from evaluator.preflight.checkout import Checkout
-from evaluator.preflight.image import Ignored, required
+from evaluator.preflight.requirements import required
 from tests.small_repository import CDX, MDX, POINTER, WEIGHTS, SmallRepository, clean
 
 ROOT = Path(__file__).parents[1]

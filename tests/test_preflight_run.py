@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.__main__ import main
-from evaluator.grading import grader
+from evaluator.grading import session
 from evaluator.grading.sandbox import Sandbox
 from evaluator.preflight import FAULT, OUTPUT, RECORDS, command, findings
 from evaluator.preflight.graded import Graded
@@ -167,7 +167,7 @@ def graded(
     faults = {name: fault for name, (fault, _) in FAULTS.items()}
     options = words(repository, folder / "songs", folder / "grade", faults)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grader, "GRACE_S", 60.0)
+        patch.setattr(session, "GRACE_S", 60.0)
         yield command.of_run(command.parser().parse_args(options))
 
 

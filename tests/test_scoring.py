@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from demixing.errors import EvaluationError
 from demixing.evaluation import audio
 from demixing.evaluation.audio import Layout, blocks, probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.metrics.sdr import sdr
 from demixing.evaluation.scoring import SongScore, score_folder, score_song
 from demixing.evaluation.songs import STEMS, find_songs

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from demixing.errors import EvaluationError
 from demixing.evaluation import metrics
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.metrics.sdr import Meter, sdr
 
 Audio = NDArray[np.float64]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, Song, detect_track, find_songs
 
 MDX = ["mixture.wav", "bass.wav", "drums.wav", "other.wav", "vocals.wav"]

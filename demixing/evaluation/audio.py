@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 
 BLOCK = 2**18
 """Samples that are read at a time: 4 MiB of stereo."""

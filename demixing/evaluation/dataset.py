@@ -19,8 +19,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from demixing import atomic
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import blocks, probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, Song
 
 WAV_LIMIT_BYTES = 2**32 - 2**16

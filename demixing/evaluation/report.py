@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from demixing import atomic
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from demixing.evaluation.metrics import Metric
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
 from demixing.evaluation.summary import Figures, Summary

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demixing import atomic
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.report import Omission, write_report
 from demixing.evaluation.songs import STEMS, wav_file
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import Layout, blocks, probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.metrics import StemMeter, sdr
 from demixing.evaluation.songs import STEMS, Song, find_songs
 

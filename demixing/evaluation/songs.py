@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from demixing.song_files import CDX_NAMES, LEFT, MIXTURE, RIGHT, SUFFIXES, entries, names_of
 
 STEMS: Mapping[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""Takes stems out of a folder that a submission can write to, believing nothing of it.
+"""Collects stems from a folder that a submission can write to, and trusts nothing in it.
 
 A link could lead to the true stems, a pipe could hang, a folder could stand where a file should,
 and who has a file open can change it later. So files are opened without following links, must be
@@ -11,12 +11,12 @@ import stat
 from pathlib import Path
 
 from demixing import atomic
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import Layout, probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, wav_file
 
 
-def take(song: str, track: str, source: Path, target: Path, expected: Layout) -> str:
+def collect(song: str, track: str, source: Path, target: Path, expected: Layout) -> str:
     """Copy the stems of a song, all or none.
 
     Args:

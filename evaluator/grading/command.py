@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
 
 if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.grading.grader import Grade
     from evaluator.grading.records import SongResult
-    from evaluator.grading.runners import Place
+    from evaluator.grading.runners import Runner
 
 STATUS_FAILED = 1
 """Some song has no result."""
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add what describes the place, the limits and the songs."""
+    """Add the options for songs, runner and limits."""
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="songs with true stems; default: the samples"
     )
@@ -42,22 +42,22 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("evaluator_outputs/grade"), metavar="DIR"
     )
-    place = parser.add_argument_group("the place")
-    place.add_argument("--image", metavar="NAME", help="an image; without it a sandbox is made")
-    place.add_argument("--engine", default="", metavar="COMMAND", help="default: docker or podman")
-    place.add_argument(
+    group = parser.add_argument_group("runner")
+    group.add_argument("--image", metavar="NAME", help="an image; without it a sandbox is made")
+    group.add_argument("--engine", default="", metavar="COMMAND", help="default: docker or podman")
+    group.add_argument(
         "--engine-option", action="append", default=[], metavar="OPTION", help="of its run"
     )
-    place.add_argument(
+    group.add_argument(
         "--submission", type=Path, default=Path(), metavar="DIR", help="repository, for a sandbox"
     )
-    place.add_argument(
+    group.add_argument(
         "--python", type=Path, default=Path(sys.executable), metavar="FILE", help="for a sandbox"
     )
-    place.add_argument(
+    group.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="of the submission"
     )
-    limits = parser.add_argument_group("the limits")
+    limits = parser.add_argument_group("limits")
     limits.add_argument("--profile", choices=sorted(PROFILES), help="default: 2023, by the songs")
     limits.add_argument("--per-second", type=_positive, metavar="SECONDS", help="1.57")
     limits.add_argument("--setup", type=_positive, metavar="SECONDS", help="900")
@@ -84,7 +84,7 @@ def grade(options: argparse.Namespace) -> int:
     from demixing.evaluation.scoring import score_folder
     from demixing.evaluation.summary import summarise
     from evaluator.grading import records
-    from evaluator.grading.grader import JOURNAL
+    from evaluator.grading.grader import RECORDS
     from evaluator.grading.report import table, verdict
 
     if options.json is not None:
@@ -92,7 +92,7 @@ def grade(options: argparse.Namespace) -> int:
     run = of_options(options)
     profile = run.profile
     print(
-        f"{profile.name}, {run.place.title}: {profile.per_second:g} s per second of song, "
+        f"{profile.name}, {run.runner.title}: {profile.per_second:g} s per second of song, "
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"
     )
     results: list[SongResult] = []
@@ -124,11 +124,11 @@ def grade(options: argparse.Namespace) -> int:
         if options.json is not None:
             write_report(options.json, json_report(summary, metric))
     print(verdict(results), end="")
-    print(f"all of it: {options.output / JOURNAL}")
+    print(f"all of it: {options.output / RECORDS}")
     return 0 if len(good) == len(results) else STATUS_FAILED
 
 
-def of_options(options: argparse.Namespace, *, inspects: bool = False) -> "Grade":
+def of_options(options: argparse.Namespace, *, inspect: bool = False) -> "Grade":
     """The grade that the options of :func:`add_run_options` describe.
 
     Raises:
@@ -139,11 +139,11 @@ def of_options(options: argparse.Namespace, *, inspects: bool = False) -> "Grade
 
     profile, data = profile_and_data(options)
     return Grade(
-        place=place(options),
+        runner=runner(options),
         profile=profile,
         songs=choose(find_songs(data, profile.track), options.songs),
         output=options.output,
-        inspects=inspects,
+        inspect=inspect,
         environment=environment(options.env),
     )
 
@@ -181,8 +181,8 @@ def profile_and_data(options: argparse.Namespace) -> tuple[Profile, Path]:
     )
 
 
-def place(options: argparse.Namespace) -> "Place":
-    """The place that the options describe."""
+def runner(options: argparse.Namespace) -> "Runner":
+    """The container or sandbox that the options describe."""
     from evaluator.grading.container import Container
     from evaluator.grading.sandbox import Sandbox
 

@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.grading.profiles import Profile
-from evaluator.grading.runners import INSIDE, Work, environment, harness
+from evaluator.grading.runners import INSIDE, Mounts, environment, harness
 
 ENGINES = ("docker", "podman")
 WAIT_S = 30
@@ -35,7 +35,7 @@ class Container:
 
     @property
     def title(self) -> str:
-        """See :class:`evaluator.grading.runners.Place`."""
+        """See :class:`evaluator.grading.runners.Runner`."""
         return f"image {self.image}"
 
     @property
@@ -76,12 +76,12 @@ class Container:
                 f"{said[-1] if said else 'nothing'}; run `make image`, or look at the engine"
             )
 
-    def begin(self, profile: Profile, work: Work) -> subprocess.Popen[bytes]:
+    def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
         """Start a container without network that is deleted at its end."""
         name = f"grade-{uuid.uuid4().hex[:12]}"
-        names = environment(work, "/data", "/shared", "/grader")
+        names = environment(mounts, "/data", "/shared", "/grader")
         # The user of the image is another one than ours.
-        for folder in (work.shared, work.shared / "predictions"):
+        for folder in (mounts.shared, mounts.shared / "predictions"):
             folder.chmod(0o777)
         command = [
             *self.command,
@@ -95,8 +95,8 @@ class Container:
             f"--memory-swap={profile.memory_bytes}b",
             f"--pids-limit={profile.processes}",
             f"--ulimit=fsize={profile.disk_bytes}:{profile.disk_bytes}",
-            f"--volume={work.mixtures.resolve()}:/data:ro",
-            f"--volume={work.shared.resolve()}:/shared",
+            f"--volume={mounts.mixtures.resolve()}:/data:ro",
+            f"--volume={mounts.shared.resolve()}:/shared",
             f"--volume={INSIDE}:/grader:ro",
             *(f"--env={key}={value}" for key, value in names.items()),
             *self.options,
@@ -110,7 +110,7 @@ class Container:
         return process
 
     def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """See :class:`evaluator.grading.runners.Place`."""
+        """See :class:`evaluator.grading.runners.Runner`."""
         name = self._names[process.pid]
         command = [*self.command, "inspect", "--format={{json .State.Pid}}", name]
         found = subprocess.run(command, capture_output=True, check=False)
@@ -120,8 +120,8 @@ class Container:
             return None
         return number if number and os.path.exists(f"/proc/{number}") else None  # noqa: PTH110
 
-    def end(self, process: subprocess.Popen[bytes]) -> None:
-        """See :class:`evaluator.grading.runners.Place`."""
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """See :class:`evaluator.grading.runners.Runner`."""
         name = self._names.pop(process.pid, "")
         if process.poll() is None and name:
             subprocess.run([*self.command, "kill", name], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""What the grader noticed of a submission, song by song; all of it can be written as JSON."""
+"""What the grader records of a submission, song by song; all of it can be written as JSON."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ ERROR = "error"
 """An exception, which the message names."""
 
 INCOMPLETE = "incomplete"
-"""It said that it was done, but stems are missing or unlike the mixture."""
+"""It reported success, but stems are missing or differ from the mixture in length or format."""
 
 OUTCOMES = (OK, LATE, MEMORY, DIED, ERROR, INCOMPLETE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
-    """An array as the model returned it, before the wrapper wrote it.
+class ArrayInfo:
+    """An array as the model returned it, before the wrapper wrote it to a file.
 
     Attributes:
-        dtype: numpy's name of it, or that of the object's class if it is no array.
-        shape: ``(samples, channels)``, if all is well.
-        rate_hz: what the model says of it; None if it says nothing.
-        finite: neither NaN nor infinity is in it.
-        peak: largest absolute value, of those that are finite; 1.0 is full scale.
+        dtype: numpy's name of it, or the name of the object's class if it is no array.
+        shape: ``(samples, channels)`` if all is well.
+        rate_hz: sample rate that the model returned with it; None without one.
+        finite: whether it has neither NaN nor infinity.
+        peak: largest absolute value of those that are finite; 1.0 is full scale.
     """
 
     dtype: str
@@ -44,16 +44,16 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beginning:
+class StartUp:
     """What happened before the first song.
 
     Attributes:
         import_s: seconds to import the wrapper's module.
         load_s: seconds to build the wrapper, and with it the model.
         outcome: one of :data:`OUTCOMES`.
-        message: what went wrong, or nothing.
-        connections: hosts and addresses that were asked for, of all songs so far; there is no
-            network, so each was refused.
+        message: what went wrong; empty if nothing did.
+        connections: hosts and addresses that were asked for during all songs; there is no
+            network, so each request failed.
     """
 
     import_s: float
@@ -69,12 +69,12 @@ class SongResult:
 
     Attributes:
         name: of its folder.
-        seconds: by the clock on the wall, from asking for it to the answer.
-        limit_s: that it was allowed.
-        peak_bytes: most memory of all processes together, while it was separated.
+        seconds: wall-clock time from the request to the answer.
+        limit_s: seconds that were allowed.
+        peak_bytes: peak memory of all processes together while it was separated.
         outcome: one of :data:`OUTCOMES`.
-        message: what went wrong, or nothing.
-        returned: arrays by stem, if the model returned any.
+        message: what went wrong; empty if nothing did.
+        arrays: by stem; empty if the model returned none, or they were not inspected.
     """
 
     name: str
@@ -83,19 +83,19 @@ class SongResult:
     peak_bytes: int
     outcome: str
     message: str = ""
-    returned: Mapping[str, Returned] = field(default_factory=dict)
+    arrays: Mapping[str, ArrayInfo] = field(default_factory=dict)
 
 
-def as_json(record: Beginning | SongResult) -> dict[str, Any]:
+def as_json(record: StartUp | SongResult) -> dict[str, Any]:
     """A record as plain values."""
     return {"kind": type(record).__name__, **dataclasses.asdict(record)}
 
 
-def of_json(values: Mapping[str, Any]) -> Beginning | SongResult:
+def of_json(values: Mapping[str, Any]) -> StartUp | SongResult:
     """Undo :func:`as_json`.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: these are not the values of a record.
 
     >>> song = SongResult(name="a", seconds=1.0, limit_s=2.0, peak_bytes=3, outcome=OK)
     >>> of_json(as_json(song)) == song
@@ -103,14 +103,14 @@ def of_json(values: Mapping[str, Any]) -> Beginning | SongResult:
     """
     rest = {key: value for key, value in values.items() if key != "kind"}
     try:
-        if values["kind"] == Beginning.__name__:
-            return Beginning(**{**rest, "connections": tuple(rest["connections"])})
+        if values["kind"] == StartUp.__name__:
+            return StartUp(**{**rest, "connections": tuple(rest["connections"])})
         if values["kind"] == SongResult.__name__:
-            returned = {
-                stem: Returned(**{**one, "shape": tuple(one["shape"])})
-                for stem, one in rest["returned"].items()
+            arrays = {
+                stem: ArrayInfo(**{**one, "shape": tuple(one["shape"])})
+                for stem, one in rest["arrays"].items()
             }
-            return SongResult(**{**rest, "returned": returned})
+            return SongResult(**{**rest, "arrays": arrays})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no record of a grade: {values!r}") from error
     raise ValueError(f"no record of a grade: {values!r}")

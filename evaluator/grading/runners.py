@@ -1,7 +1,8 @@
-"""What the grader needs of a place: how to begin there, and how to end all of it.
+"""What the grader needs of a runner: a way to start the harness, and a way to stop everything.
 
-A place is an argument vector: a process that speaks with the harness over its standard input and
-output, and takes everything along when it is killed.
+A runner is a container (:mod:`evaluator.grading.container`) or a sandbox
+(:mod:`evaluator.grading.sandbox`). It starts a process that speaks with the grader over its
+standard input and output, and whose end is the end of everything that it started.
 """
 
 import subprocess
@@ -13,23 +14,23 @@ from typing import Protocol
 from evaluator.grading.profiles import Profile
 
 INSIDE = Path(__file__).with_name("inside")
-"""Folder of what runs beside the submission."""
+"""Folder of the code that runs beside the submission."""
 
 MODULES: Mapping[str, str] = {
     "wrapper": "my_submission.aicrowd_wrapper",
     "predictor": "my_submission.mdx21",
 }
-"""Where a submission's class lies, by the interface of its profile."""
+"""Module of the submission's class, by the interface of the profile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What a submission is given; all paths are of this machine.
+class Mounts:
+    """Folders and variables that a submission gets; paths are those of this machine.
 
     Attributes:
-        mixtures: folder of the songs without their stems; may be read.
-        shared: holds ``predictions/``; may be written to.
-        scratch: for temporary files; may be written to.
+        mixtures: folder of the songs without their stems; read-only for the submission.
+        shared: holds ``predictions/``; writable.
+        scratch: for temporary files; writable.
         environment: further variables.
     """
 
@@ -39,43 +40,56 @@ class Work:
     environment: Mapping[str, str]
 
 
-class Place(Protocol):
-    """Where a submission runs."""
+class Runner(Protocol):
+    """Runs a submission, isolated from everything but its songs."""
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """What the report calls it."""
 
     def check(self) -> None:
-        """See that it can be begun.
+        """Check that it can be used here.
 
         Raises:
-            EvaluationError: something is missing; the sentence says what to do.
+            EvaluationError: something is missing; the message says what to do.
         """
 
-    def begin(self, profile: Profile, work: Work) -> subprocess.Popen[bytes]:
+    def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
         """Start the harness."""
 
     def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """Process of this machine below which all of the submission's are; None if hidden."""
+        """Number of the process above all of the submission's processes; None if hidden."""
 
-    def end(self, process: subprocess.Popen[bytes]) -> None:
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
         """Kill everything, and wait until it is gone."""
 
 
 def harness(interpreter: str, folder: str, profile: Profile) -> Sequence[str]:
-    """The command that runs in the place, where this package's ``inside`` lies in a folder."""
+    """The command that starts the harness.
+
+    Args:
+        interpreter: Python, as the runner sees it.
+        folder: where the runner sees :data:`INSIDE`.
+        profile: knows the interface, and the time for loading.
+    """
     module = MODULES[profile.interface]
     return (interpreter, f"{folder}/harness.py", profile.interface, f"{profile.setup_s}", module)
 
 
-def environment(work: Work, mixtures: str, shared: str, folder: str) -> dict[str, str]:
-    """Variables for the place, given the names that folders have there."""
+def environment(mounts: Mounts, mixtures: str, shared: str, folder: str) -> dict[str, str]:
+    """Variables of the submission.
+
+    Args:
+        mounts: has further ones.
+        mixtures: where the runner sees the mixtures.
+        shared: where it sees the shared folder.
+        folder: where it sees :data:`INSIDE`.
+    """
     return {
         "AICROWD_DATASET_DIR": mixtures,
         "AICROWD_PUBLIC_SHARED_DIR": shared,
         "GRADER_CONNECTIONS": f"{shared}/.connections",
         "PYTHONPATH": folder,
         "PYTHONDONTWRITEBYTECODE": "1",
-        **work.environment,
+        **mounts.environment,
     }

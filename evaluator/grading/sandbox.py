@@ -13,14 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
+from evaluator.grading.dockerignore import Ignored
 from evaluator.grading.profiles import Profile
-from evaluator.grading.runners import INSIDE, Work, environment, harness
+from evaluator.grading.runners import INSIDE, Mounts, environment, harness
 
 COMMANDS = ("unshare", "mount", "umount", "pivot_root", "setpriv", "sh", "env")
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -28,7 +28,6 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternative
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/passwd", "/etc/group", "/etc/localtime")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 SUBMISSION = "/opt/submission"
-IGNORE = ".dockerignore"
 
 NOBODY = 61_001
 """User in the sandbox if we are root: nobody else's, so that its processes can be counted."""
@@ -53,7 +52,7 @@ class Sandbox:
 
     @property
     def title(self) -> str:
-        """See :class:`evaluator.grading.runners.Place`."""
+        """See :class:`evaluator.grading.runners.Runner`."""
         return f"sandbox, {self.folder.resolve().name}"
 
     def check(self) -> None:
@@ -83,18 +82,19 @@ class Sandbox:
                 "or grade an image by docker or podman: --image NAME"
             )
 
-    def begin(self, profile: Profile, work: Work) -> subprocess.Popen[bytes]:
+    def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
         """Start the harness in new namespaces."""
-        root = tempfile.mkdtemp(prefix="root-", dir=work.scratch.parent)
-        tmp = work.scratch
+        root = tempfile.mkdtemp(prefix="root-", dir=mounts.scratch.parent)
+        repository = self.folder.resolve()
+        tmp = mounts.scratch
         tmp.chmod(0o1777)
-        for folder in (work.shared, work.shared / "predictions"):
+        for folder in (mounts.shared, mounts.shared / "predictions"):
             folder.chmod(0o777)
         names = {
             "PATH": f"{Path(os.path.realpath(self.interpreter.parent))}:{SEARCHED}",
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
-            **environment(work, "/data", "/shared", "/grader"),
+            **environment(mounts, "/data", "/shared", "/grader"),
         }
         command = [
             "env",
@@ -109,12 +109,13 @@ class Sandbox:
             "mkdir -p tmp data shared grader proc dev/shm old opt/submission",
             _bound(tmp, "/tmp", writable=True),
             *(_bound(path, str(path)) for path in self._visible()),
+            *(_bound(path, f"{SUBMISSION}/{path.name}") for path in in_image(repository)),
             *(
-                _bound(path, f"{SUBMISSION}/{path.name}")
-                for path in in_image(self.folder.resolve())
+                _hidden(f"{SUBMISSION}/{path.relative_to(repository)}")
+                for path in not_in_image(repository)
             ),
-            _bound(work.mixtures.resolve(), "/data"),
-            _bound(work.shared.resolve(), "/shared", writable=True),
+            _bound(mounts.mixtures.resolve(), "/data"),
+            _bound(mounts.shared.resolve(), "/shared", writable=True),
             _bound(INSIDE, "/grader"),
             *(_bound(Path("/dev", name), f"/dev/{name}", writable=True) for name in DEVICES),
             f"mount -t tmpfs -o size={SHM_BYTES},mode=1777 tmpfs dev/shm",
@@ -146,11 +147,11 @@ class Sandbox:
         )
 
     def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """See :class:`evaluator.grading.runners.Place`."""
+        """See :class:`evaluator.grading.runners.Runner`."""
         return process.pid
 
-    def end(self, process: subprocess.Popen[bytes]) -> None:
-        """See :class:`evaluator.grading.runners.Place`."""
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """See :class:`evaluator.grading.runners.Runner`."""
         process.kill()  # process 1 of the namespace goes with it, and takes all others
         process.wait(WAIT_S)
 
@@ -168,34 +169,35 @@ class Sandbox:
 def in_image(folder: Path) -> list[Path]:
     """What of a repository a docker build would put into the image, by its .dockerignore.
 
-    Only the first level is looked at: whole folders are in or out.
-
     Args:
         folder: of the repository.
 
     Returns:
-        Files and folders in it.
+        Files and folders at its top; :func:`not_in_image` are exceptions in them.
     """
-    ignore = folder / IGNORE
-    patterns = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
+    ignored = Ignored.of(folder)
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.name != ".git" and not _ignored(path.name, patterns)
+        if path.name != ".git" and not ignored.by(path.name)
     ]
 
 
-def _ignored(name: str, patterns: Sequence[str]) -> bool:
-    """Whether the last pattern that fits a name excludes it."""
-    ignored = False
-    for pattern in patterns:
-        pattern = pattern.strip()
-        if not pattern or pattern.startswith("#"):
-            continue
-        wanted = not pattern.startswith("!")
-        if fnmatch(name, pattern.lstrip("!").strip("/")):
-            ignored = wanted
-    return ignored
+def not_in_image(folder: Path) -> list[Path]:
+    """Folders that .dockerignore keeps out of the image, one level below :func:`in_image`.
+
+    Deeper ones, and bytecode, which changes nothing, stay visible.
+
+    Args:
+        folder: of the repository.
+    """
+    ignored = Ignored.of(folder)
+    return [
+        path
+        for parent in in_image(folder)
+        for path in sorted(parent.glob("*/"))
+        if path.name != "__pycache__" and ignored.by(f"{parent.name}/{path.name}")
+    ]
 
 
 def _unshare() -> list[str]:
@@ -216,6 +218,11 @@ def _without_privilege(profile: Profile) -> list[str]:
 def _real(interpreter: Path) -> Path:
     """An interpreter by the real name of its folder; itself it may be a link, which venv needs."""
     return Path(os.path.realpath(interpreter.parent)) / interpreter.name
+
+
+def _hidden(target: str) -> str:
+    """Shell command that shows an empty folder in place of one of the sandbox's."""
+    return f"mount -t tmpfs -o ro,size=4k tmpfs {shlex.quote(f'.{target}')}"
 
 
 def _bound(source: Path, target: str, *, writable: bool = False) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from evaluator.grading import command as grading
 from evaluator.grading.profiles import PROFILES, Profile
 from evaluator.preflight import FAULT, OUTPUT, RECORDS, REPOSITORY, Finding, findings
@@ -125,7 +125,7 @@ def of_run(options: argparse.Namespace) -> "Graded":
         EvaluationError: it cannot be run.
     """
     # Arrays are looked at before the wrapper writes them, which hides NaN and clips.
-    run = grading.of_options(options, inspects=True)
+    run = grading.of_options(options, inspect=True)
     print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
     for _ in run.run():
         pass  # all is in its folder
@@ -138,11 +138,11 @@ def of_folder(options: argparse.Namespace) -> "Graded":
     Raises:
         EvaluationError: it is none.
     """
-    from evaluator.grading.grader import JOURNAL
+    from evaluator.grading.grader import RECORDS
 
-    if not (options.graded / JOURNAL).is_file():
+    if not (options.graded / RECORDS).is_file():
         raise EvaluationError(
-            f"expected the output of a grade in {str(options.graded)!r}, found no {JOURNAL}; "
+            f"expected the output of a grade in {str(options.graded)!r}, found no {RECORDS}; "
             "run: python -m evaluator grade --output DIR"
         )
     if options.profile:
@@ -156,22 +156,22 @@ def of_folder(options: argparse.Namespace) -> "Graded":
 
 def _of_folder(folder: Path, profile: Profile) -> "Graded":
     """What a grade left in a folder."""
-    from evaluator.grading.grader import JOURNAL
-    from evaluator.grading.records import Beginning, of_json
+    from evaluator.grading.grader import RECORDS
+    from evaluator.grading.records import StartUp, of_json
     from evaluator.preflight.graded import Graded
 
     try:
-        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+        lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
         records = [of_json(json.loads(line)) for line in lines]
     except (OSError, ValueError) as error:
         raise EvaluationError(
-            f"expected the records of a grade in {str(folder / JOURNAL)!r}, but: {error}; "
+            f"expected the records of a grade in {str(folder / RECORDS)!r}, but: {error}; "
             "grade again"
         ) from error
     return Graded(
         profile=profile,
-        beginnings=tuple(one for one in records if isinstance(one, Beginning)),
-        results=tuple(one for one in records if not isinstance(one, Beginning)),
+        start_ups=tuple(one for one in records if isinstance(one, StartUp)),
+        results=tuple(one for one in records if not isinstance(one, StartUp)),
         dataset=folder / "references",
         predictions=folder / "predictions",
     )

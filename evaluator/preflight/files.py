@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import Layout, probe
-from demixing.evaluation.errors import EvaluationError
 
 
 @dataclass(frozen=True)

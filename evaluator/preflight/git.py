@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 
 SHORTEST_TOKEN = 20
 """Characters of GitLab's tokens; users of remotes are called git, oauth2, or by name."""

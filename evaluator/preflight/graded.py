@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from demixing.evaluation.songs import STEMS, find_songs, wav_file
 from evaluator.grading.profiles import Profile
-from evaluator.grading.records import OK, Beginning, SongResult
+from evaluator.grading.records import OK, SongResult, StartUp
 from evaluator.preflight.files import SongFiles
 from evaluator.preflight.sound import Sound
 
@@ -19,7 +19,7 @@ class Graded:
 
     Attributes:
         profile: limits of the server, and the track.
-        beginnings: what happened before the first song, for each time that the submission was
+        start_ups: what happened before the first song, for each time that the submission was
             started.
         results: what happened to each song; there may be none, if only the files are known.
         dataset: folder of the songs in the grader's layout, with true stems beside the mixtures
@@ -28,7 +28,7 @@ class Graded:
     """
 
     profile: Profile
-    beginnings: tuple[Beginning, ...] = ()
+    start_ups: tuple[StartUp, ...] = ()
     results: tuple[SongResult, ...] = ()
     dataset: Path | None = None
     predictions: Path | None = None

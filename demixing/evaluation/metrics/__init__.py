@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 
 if TYPE_CHECKING:  # listing names must not cost the time that numpy takes to import
     import numpy as np

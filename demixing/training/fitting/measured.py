@@ -15,8 +15,8 @@ from demixing import atomic, audio
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
 from demixing.engine.normalisation import Level
+from demixing.errors import EvaluationError
 from demixing.evaluation.audio import blocks, probe
-from demixing.evaluation.errors import EvaluationError
 from demixing.evaluation.songs import Song
 from demixing.recipes.recipe import Member, Recipe
 from demixing.training.fitting import truth

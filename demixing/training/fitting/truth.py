@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from demixing.evaluation.errors import EvaluationError
+from demixing.errors import EvaluationError
 from demixing.evaluation.songs import Song
 
 REST = "other"

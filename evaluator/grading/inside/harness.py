@@ -36,12 +36,12 @@ class TooLateError(BaseException):
     """Raised by the alarm; no ``except Exception`` of a submission stops it."""
 
 
-class Watched:
+class Inspected:
     """A model whose arrays are described before the wrapper writes them."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.returned: dict[str, Any] = {}
+        self.arrays: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
@@ -49,11 +49,11 @@ class Watched:
     def separate_music_file(self, *given: Any, **named: Any) -> Any:
         """Ask the model, and note what it returns."""
         answer = self._model.separate_music_file(*given, **named)
-        self.returned = described(answer)
+        self.arrays = array_infos(answer)
         return answer
 
 
-def described(answer: Any) -> dict[str, Any]:
+def array_infos(answer: Any) -> dict[str, Any]:
     """What the grader wants to know of ``(arrays, rates)``, whatever they really are."""
     import numpy as np
 
@@ -95,20 +95,20 @@ class Wrapper:
 
     def __init__(self, module: Any) -> None:
         self._wrapper = module.AIcrowdWrapper()
-        self._watched = None
-        if os.environ.get("GRADER_INSPECTS") and hasattr(self._wrapper, "model"):
-            self._watched = self._wrapper.model = Watched(self._wrapper.model)
+        self._inspected = None
+        if os.environ.get("GRADER_INSPECT") and hasattr(self._wrapper, "model"):
+            self._inspected = self._wrapper.model = Inspected(self._wrapper.model)
 
     def separate(self, song: str) -> None:
         """Separate the song of a folder."""
-        if self._watched:
-            self._watched.returned = {}
+        if self._inspected:
+            self._inspected.arrays = {}
         self._wrapper.separate_music_file(song)
 
     @property
-    def returned(self) -> dict[str, Any]:
+    def arrays(self) -> dict[str, Any]:
         """What the model returned for the last song, even if the wrapper could not write it."""
-        return self._watched.returned if self._watched else {}
+        return self._inspected.arrays if self._inspected else {}
 
 
 class Predictor:
@@ -128,7 +128,7 @@ class Predictor:
         if hasattr(self._predictor, "prediction_setup"):
             self._predictor.prediction_setup()
 
-    returned: Mapping[str, Any] = MappingProxyType({})
+    arrays: Mapping[str, Any] = MappingProxyType({})
     """Nothing: it writes its files itself."""
 
     def separate(self, song: str) -> None:
@@ -222,8 +222,8 @@ def main() -> None:
             outcome, message = "error", shown(error)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        returned = dict(submission.returned)
-        say(song=asked["song"], outcome=outcome, message=message, returned=returned)
+        arrays = dict(submission.arrays)
+        say(song=asked["song"], outcome=outcome, message=message, arrays=arrays)
 
 
 if __name__ == "__main__":

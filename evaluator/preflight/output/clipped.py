@@ -23,12 +23,12 @@ def find(graded: Graded) -> Iterator[Finding]:
     bad: dict[str, str] = {}
     few: dict[str, str] = {}
     for result in graded.results:
-        for stem, returned in result.returned.items():
+        for stem, array in result.arrays.items():
             place = f"{result.name!r} ({stem})"
-            if returned.peak >= LOUD:
-                bad[place] = f"{place} with a peak of {returned.peak:.3g}"
-            elif returned.peak >= 1:
-                few[place] = f"{place} with a peak of {returned.peak:.3f}"
+            if array.peak >= LOUD:
+                bad[place] = f"{place} with a peak of {array.peak:.3g}"
+            elif array.peak >= 1:
+                few[place] = f"{place} with a peak of {array.peak:.3f}"
     for name, sound in graded.sounds.items():
         gram = sound.gram
         for stem in sound.stems:

@@ -16,19 +16,19 @@ def find(graded: Graded) -> Iterator[Finding]:
     layouts = {song.name: song.layout for song in graded.songs}
     for result in graded.results:
         layout = layouts.get(result.name)
-        for stem, returned in result.returned.items():
+        for stem, array in result.arrays.items():
             place = f"{result.name!r} ({stem})"
-            if returned.dtype not in TYPES:
-                types.setdefault(returned.dtype, []).append(place)
+            if array.dtype not in TYPES:
+                types.setdefault(array.dtype, []).append(place)
             if layout is None:
                 continue
             # A mono song arrives as a plain row, and may be returned as one.
             right = [(layout.samples, layout.channels)]
             mono = [(layout.samples,)] if layout.channels == 1 else []
-            if returned.shape not in [*right, *mono]:
-                shapes.append(f"{place} {returned.shape} in place of {right[0]}")
-            if returned.rate_hz != layout.sample_rate_hz:
-                rates.append(f"{place} {returned.rate_hz} in place of {layout.sample_rate_hz}")
+            if array.shape not in [*right, *mono]:
+                shapes.append(f"{place} {array.shape} in place of {right[0]}")
+            if array.rate_hz != layout.sample_rate_hz:
+                rates.append(f"{place} {array.rate_hz} in place of {layout.sample_rate_hz}")
     for dtype, places in types.items():
         yield fault(
             f"type {dtype} in {listed(places)}",

@@ -14,8 +14,8 @@ def find(graded: Graded) -> Iterator[Finding]:
     places = {
         f"{result.name!r} ({stem})"
         for result in graded.results
-        for stem, returned in result.returned.items()
-        if not returned.finite
+        for stem, array in result.arrays.items()
+        if not array.finite
     }
     for name, sound in graded.sounds.items():
         unfit = sound.gram.unfit

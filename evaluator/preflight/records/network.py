@@ -8,7 +8,7 @@ from evaluator.preflight.graded import Graded
 
 def find(graded: Graded) -> Iterator[Finding]:
     """Look at the hosts and addresses that were asked for."""
-    hosts = sorted({host for one in graded.beginnings for host in one.connections})
+    hosts = sorted({host for one in graded.start_ups for host in one.connections})
     if hosts:
         yield fault(
             f"the network was asked for {listed(hosts)}",

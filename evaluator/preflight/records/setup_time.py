@@ -12,22 +12,20 @@ NEAR = 0.5
 
 def find(graded: Graded) -> Iterator[Finding]:
     """Look at what happened before the first song."""
-    if not graded.beginnings:
+    if not graded.start_ups:
         return
     # After a song that failed it is started again, from warm caches; the slowest start counts.
-    beginning = max(
-        graded.beginnings, key=lambda one: (one.outcome != OK, one.import_s + one.load_s)
-    )
+    start_up = max(graded.start_ups, key=lambda one: (one.outcome != OK, one.import_s + one.load_s))
     limit_s = graded.profile.setup_s
-    took_s = beginning.import_s + beginning.load_s
-    parts = f"{beginning.import_s:.1f} s to import and {beginning.load_s:.1f} s to load"
-    if beginning.outcome not in (OK, LATE):
+    took_s = start_up.import_s + start_up.load_s
+    parts = f"{start_up.import_s:.1f} s to import and {start_up.load_s:.1f} s to load"
+    if start_up.outcome not in (OK, LATE):
         yield fault(
-            f"the model was not built: {beginning.outcome}: {beginning.message or 'no message'}",
+            f"the model was not built: {start_up.outcome}: {start_up.message or 'no message'}",
             "no song can be separated",
             "run: python -c 'from my_submission.aicrowd_wrapper import AIcrowdWrapper'",
         )
-    elif beginning.outcome == LATE or took_s > limit_s:
+    elif start_up.outcome == LATE or took_s > limit_s:
         yield fault(
             f"{parts}, of {limit_s:.0f} s allowed",
             "the server stops a submission that is not ready by then",

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from evaluator.grading.dockerignore import Ignored
 from evaluator.preflight import Finding, fault, note
 from evaluator.preflight.checkout import Checkout
 from evaluator.preflight.description import Weights
-from evaluator.preflight.image import Ignored, required
+from evaluator.preflight.requirements import required
 
 GOOD = ("ok", "no hash published", "imported")
 

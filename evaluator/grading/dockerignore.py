@@ -1,4 +1,4 @@
-"""What gets into the image: .dockerignore, and packages in requirements*.txt."""
+"""Which files of a repository get into its image: .dockerignore, read as Docker reads it."""
 
 import re
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ class Ignored:
     """The lines of a .dockerignore.
 
     Attributes:
-        lines: without comments and empty ones, in their order; the last that fits counts.
+        lines: without comments and empty ones, in their order; the last that matches decides.
     """
 
     lines: tuple[str, ...]
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """Read the file of a folder; there need not be one.
+        """Read the .dockerignore of a folder; without one, nothing is ignored.
 
         Args:
-            folder: where the Dockerfile lies.
+            folder: has the Dockerfile.
         """
         try:
             text = (folder / ".dockerignore").read_text(encoding="utf-8-sig")
@@ -31,7 +31,7 @@ class Ignored:
         return cls(tuple(line for line in lines if line and not line.startswith("#")))
 
     def by(self, name: str) -> str:
-        """The line that keeps a file out of the image, or nothing if it gets in.
+        """The line that keeps a file out of the image; empty if the file gets in.
 
         Args:
             name: relative to the folder, with ``/``.
@@ -41,12 +41,12 @@ class Ignored:
         ('', '*', '**/*.tmp')
         """
         parts = name.split("/")
-        # A line that fits a folder fits all that is in it.
-        places = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        # A line that matches a folder matches everything in it.
+        paths = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
         found = ""
         for line in self.lines:
             pattern = _pattern(line.removeprefix("!"))
-            if any(pattern.fullmatch(place) for place in places):
+            if any(pattern.fullmatch(path) for path in paths):
                 found = "" if line.startswith("!") else line
         return found
 
@@ -73,19 +73,3 @@ def _pattern(line: str) -> re.Pattern[str]:
         else:
             result, at = result + re.escape(rest[0]), at + 1
     return re.compile(result, re.DOTALL)
-
-
-def required(folder: Path, package: str) -> bool:
-    """Whether a requirements*.txt of a folder has a package."""
-    wanted = _normal(package)
-    for path in sorted(folder.glob("requirements*.txt")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            name = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line)
-            if name and _normal(name[1]) == wanted:
-                return True
-    return False
-
-
-def _normal(name: str) -> str:
-    """A package's name as the registry compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
