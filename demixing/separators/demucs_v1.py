@@ -14,10 +14,9 @@ source separation in the waveform domain", arXiv:1911.13254.
 
 import functools
 
-import torch
-
 from demixing.networks import execution
 from demixing.networks.demucs_v2 import Demucs, prepared, valid_length
+from demixing.networks.loading import load
 from demixing.separator import Chunking
 from demixing.separators.demucs_v2 import SAMPLE_RATE_HZ, Segments
 from demixing.weights import checkpoints
@@ -84,7 +83,6 @@ def build(
     if family not in CHANNELS:
         raise ValueError(f"checkpoint must begin with demucs_v1, got {checkpoint!r}")
     entry = checkpoints.find(checkpoint)
-    with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
-        network = Demucs(CHANNELS[family], resample=False, epsilon=0.0)
-    checkpoints.fill(network, checkpoints.load(entry), entry.name)
+    make = functools.partial(Demucs, CHANNELS[family], resample=False, epsilon=0.0)
+    network = load(make, checkpoints.load(entry), entry.name)
     return adapt(network, chunk_s=chunk_s, overlap=overlap, precision=precision)

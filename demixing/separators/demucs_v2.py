@@ -14,13 +14,13 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from demixing.networks import execution
 from demixing.networks.demucs_v2 import STRIDE, Demucs, prepared, valid_length
-from demixing.networks.execution import Placed
+from demixing.networks.loading import load
+from demixing.networks.movable import Networks
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
 
@@ -31,7 +31,7 @@ CHANNELS = {"demucs_v2": 64, "demucs_v2_extra": 64, "demucs_v2_48_hq": 48}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segments:
+class Segments(Networks):
     """A Demucs network on segments of a song.
 
     Attributes:
@@ -63,11 +63,6 @@ class Segments:
         stems = self.network(F.pad(chunks, (-before, after)))
         start = (stems.shape[-1] - samples) // 2
         return stems[..., start : start + samples]
-
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        if isinstance(self.network, Placed):
-            self.network.to_cpu()
 
 
 def adapt(
@@ -148,9 +143,7 @@ def build(
     if checkpoint not in CHANNELS:
         raise ValueError(f"checkpoint must be one of {', '.join(CHANNELS)}, got {checkpoint!r}")
     entry = checkpoints.find(checkpoint)
-    with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
-        network = Demucs(CHANNELS[checkpoint])
-    checkpoints.fill(network, checkpoints.load(entry), entry.name)
+    network = load(lambda: Demucs(CHANNELS[checkpoint]), checkpoints.load(entry), entry.name)
     return adapt(
         network, chunk_s=chunk_s, overlap=overlap, precision=precision, normalises=normalises
     )

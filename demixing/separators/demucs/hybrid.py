@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from demixing.networks import execution
 from demixing.networks.execution import Placed
+from demixing.networks.movable import Networks
 from demixing.networks.rewrites import rewrite
 from demixing.separator import Chunking
 
@@ -36,7 +37,7 @@ Lengths = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Networks):
     """One network of a bag.
 
     Attributes:
@@ -75,7 +76,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hybrid:
+class Hybrid(Networks):
     """Networks as one separator.
 
     Attributes:
@@ -99,11 +100,6 @@ class Hybrid:
             total = part.add(total, chunks, self.chunking.context)
         assert total is not None  # there is at least one network
         return total
-
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        for part in self.parts:
-            part.run.to_cpu()
 
 
 def place(

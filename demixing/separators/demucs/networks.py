@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from demixing.errors import CheckpointError, ConfigError
-from demixing.weights import checkpoints
+from demixing.networks.loading import empty, fill
 from demixing.weights.readers import DEMUCS_CLASSES, Contents
 
 
@@ -35,8 +34,7 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
     known = inspect.signature(kind).parameters
     arguments = {key: value for key, value in contents.arguments.items() if key in known}
     try:
-        with torch.device("meta"):  # random weights would take seconds, and be of no use
-            network = kind(**arguments)
+        network = empty(lambda: kind(**arguments))
     except (TypeError, ValueError, AssertionError) as error:
         raise CheckpointError(
             f"the arguments of the weights {name!r} make no {contents.network}: {error}"
@@ -47,7 +45,7 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
             f"expected the weights {name!r} to give {', '.join(stems)}, "
             f"got {', '.join(known_stems)}"
         )
-    checkpoints.fill(network, contents.state, name)
+    fill(network, contents.state, name)
     return network
 
 
