@@ -115,6 +115,19 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     assert not graph
 
 
+@pytest.mark.parametrize("folder", ["separators", "networks/trainable"])
+def test_no_plug_in_is_imported_by_its_neighbours(folder: str) -> None:
+    package = f"demixing.{folder.replace('/', '.')}"
+    files = sources(f"demixing/{folder}")
+    plug_ins = {
+        f"{package}.{path.stem}" for path in files if path.parent.name == package.split(".")[-1]
+    }
+
+    for path in files:
+        used = {".".join(name.split(".")[: package.count(".") + 2]) for name in imported(path)}
+        assert not used & plug_ins, path
+
+
 @pytest.mark.parametrize("part", LIBRARIES)
 def test_a_part_uses_only_its_libraries(part: str) -> None:
     found = {name.split(".")[0] for path in sources(part) for name in imported(path)}
