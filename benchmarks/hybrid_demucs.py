@@ -16,8 +16,8 @@ from benchmarks.spleeter import engine, streamed
 from benchmarks.timing import Line, agreement, compare, row
 from demixing import threads
 from demixing.errors import ConfigError
-from demixing.separators.demucs import networks
-from demixing.separators.demucs.hybrid import Hybrid, adapt
+from demixing.separators.demucs import package_networks
+from demixing.separators.demucs.bag_separator import BagSeparator, adapt
 
 MODULE = "benchmarks.hybrid_demucs"
 STEMS = ("drums", "bass", "other", "vocals")
@@ -85,15 +85,17 @@ def build(case: Case) -> Any:
     return network
 
 
-def ours(case: Case, network: Any, precision: str = "fp32", *, spare: bool = False) -> Hybrid:
-    """Make a separator of a network, which may be spare."""
+def ours(
+    case: Case, network: Any, precision: str = "fp32", *, in_place: bool = False
+) -> BagSeparator:
+    """Make a separator of a network, or of a copy of it."""
     return adapt(
         network,
         STEMS,
         segment_s=case.segment_s,
         any_length=case.kind != "HTDemucs",
-        lengths=networks.lengths(network),
-        spare=spare,
+        lengths=package_networks.lengths(network),
+        in_place=in_place,
         precision=precision,
     )
 
@@ -148,7 +150,7 @@ def main(side: str, name: str, duration_s: str) -> None:
     if side == "theirs":
         theirs(network, audio)
     else:
-        separator = ours(case, network, spare=side == "ours")
+        separator = ours(case, network, in_place=side == "ours")
     if side == "ours":
         del network
         streamed(separator, audio)

@@ -19,7 +19,7 @@ from demixing.errors import ConfigError
 from demixing.networks.demucs_v2 import Demucs, prepared
 from demixing.networks.upsample2 import Folded, Resample
 from demixing.separators import demucs_v1, demucs_v2
-from demixing.separators.demucs_v2 import Segments
+from demixing.separators.demucs.segments import Segments
 from demixing.weights import checkpoints
 from demixing.weights.catalogue import entries
 from tools.golden import seeded

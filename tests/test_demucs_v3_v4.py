@@ -18,9 +18,9 @@ from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.engine.normalisation import Level, Normaliser
 from demixing.errors import CheckpointError, ConfigError
-from demixing.separators.demucs import bags, networks
+from demixing.separators.demucs import bags, package_networks
+from demixing.separators.demucs.bag_separator import BagSeparator
 from demixing.separators.demucs.bags import Bag
-from demixing.separators.demucs.hybrid import Hybrid
 from demixing.weights import checkpoints
 from demixing.weights.readers import Contents
 from tools.golden import seeded
@@ -120,15 +120,15 @@ def shelf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sh
     return made
 
 
-def built(shelf: Shelf, **options: Any) -> Hybrid:
+def built(shelf: Shelf, **options: Any) -> BagSeparator:
     generation = shelf.bag.generation
     options = {"bag": shelf.bag.name, "segment_s": SEGMENT_S, **options}
     separator = separators.build(f"demucs_v{generation}", options)
-    assert isinstance(separator, Hybrid)
+    assert isinstance(separator, BagSeparator)
     return separator
 
 
-def streamed(separator: Hybrid, song: Tensor) -> Tensor:
+def streamed(separator: BagSeparator, song: Tensor) -> Tensor:
     normaliser = Normaliser(separator, Level.of([song]), groups=1)
     overlap = OverlapAdd(separator)
     parts = [overlap.push(normaliser.into(part[None])) for part in song.split(9999, dim=-1)]  # type: ignore[no-untyped-call]
@@ -170,7 +170,7 @@ def test_digital_silence_at_the_end_is_part_of_a_song(shelf: Shelf) -> None:
 def test_what_lengths_a_network_takes_is_known_without_it() -> None:
     with torch.device("meta"):
         network = Demucs(["a"], channels=4)
-    ours = networks.lengths(network)
+    ours = package_networks.lengths(network)
 
     lengths = [1, 4778, 4779, 44_100, 44 * 44_100]
     assert [ours(one) for one in lengths] == [network.valid_length(one) for one in lengths]
@@ -222,7 +222,7 @@ def contents(**changes: Any) -> Contents:
 )
 def test_files_of_other_networks_are_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(CheckpointError, match=reason):
-        networks.build(contents(**changes), "small", ["a"])
+        package_networks.build(contents(**changes), "small", ["a"])
 
 
 def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         ConfigError, match="pip install --no-deps --requirement requirements-demucs"
     ):
-        networks.build(contents(), "small", ["a"])
+        package_networks.build(contents(), "small", ["a"])
 
 
 @pytest.mark.parametrize(("kind", "given"), [("time", [1, 3]), ("complex", [1, 3]), ("v4", [1, 3])])
@@ -242,7 +242,7 @@ def test_a_network_can_be_left_with_some_of_its_outputs(kind: str, given: list[i
 
     with torch.inference_mode():
         everything = network(chunk)
-        assert networks.keep(network, [3, 1]) == given
+        assert package_networks.keep_outputs(network, [3, 1]) == given
         some = network(chunk)
 
     assert some.shape == (1, 2, 2, 20_000)
@@ -254,4 +254,4 @@ def test_a_network_with_a_wiener_filter_keeps_its_outputs() -> None:
     make, options = KINDS["amplitude"]
     network = make(sources=["a", "b"], **options)
 
-    assert networks.keep(network, [1]) == [0, 1]
+    assert package_networks.keep_outputs(network, [1]) == [0, 1]

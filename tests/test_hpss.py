@@ -32,6 +32,20 @@ def test_the_mask_is_that_of_librosa(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(mask.numpy(), theirs)
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0, 7.0])
+def test_the_soft_mask_is_that_of_librosa(power: float, rng: np.random.Generator) -> None:
+    # From numbers whose powers overflow to numbers too small for a mask, and zeros.
+    scale = 10.0 ** rng.uniform(-42, 30, size=(2, 40, 50))
+    part, other = (scale * rng.choice([0, 0.5, 1], size=(2, 40, 50))).astype(np.float32)
+
+    mask = hpss.soft_mask(part, other, power)
+
+    theirs = librosa.util.softmask(part, other, power=power, split_zeros=True)
+    np.testing.assert_array_equal(mask, theirs)
+    assert mask.dtype == np.float32
+    assert 0 < (mask == 0.5).mean() < 0.5
+
+
 def test_the_stems_sum_to_the_mixture() -> None:
     mixture = sine_and_clicks().sum(dim=0)[None]
 

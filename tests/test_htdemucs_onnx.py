@@ -8,7 +8,7 @@ import torch
 from demucs.htdemucs import HTDemucs
 
 from demixing.errors import CheckpointError
-from demixing.separators.demucs import networks
+from demixing.separators.demucs import package_networks
 from demixing.weights import checkpoints, readers
 from demixing.weights.readers import htdemucs_onnx
 from tests.onnx_graphs import exported, field, node, tensor
@@ -53,7 +53,7 @@ def test_another_graph_is_refused(tmp_path: Path, graph: bytes) -> None:
 @pytest.mark.skipif(not FILE.exists(), reason=f"{FILE} is not in place")
 def test_the_official_weights_separate_as_their_graph_does() -> None:
     found = checkpoints.contents(REAL, FILE)
-    network = networks.build(found, REAL.name, REAL.stems)
+    network = package_networks.build(found, REAL.name, REAL.stems)
     mixture = 0.1 * seeded.drawn("mixture", (1, 2, 343_980))
     session = onnxruntime.InferenceSession(FILE, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]

@@ -1,6 +1,9 @@
 """The contract of every separator: a new file is tested the moment it exists."""
 
 import functools
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +16,8 @@ from demixing.separator import Chunking, Separator
 from tools.golden import narrow
 
 pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).parents[1]
 
 every_separator = pytest.mark.parametrize("name", separators.names())
 
@@ -171,3 +176,22 @@ def test_building_leaves_the_random_numbers_of_others_alone() -> None:
     separators.build("spleeter")
 
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.process
+def test_building_every_separator_imports_nothing_of_librosa() -> None:
+    program = (
+        "import sys\n"
+        "from demixing import separators\n"
+        "from tools.golden import narrow\n"
+        "for name in separators.names():\n"
+        "    narrow.build(name)\n"
+        "assert 'torch' in sys.modules\n"
+        "print({'librosa', 'numba', 'llvmlite', 'sklearn'} & sys.modules.keys())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "set()\n"

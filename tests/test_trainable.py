@@ -241,19 +241,19 @@ def test_a_published_file_fills_a_network_of_several_stems(name: str, published:
         state = published().state_dict()
         network = trainable.build(name, STEMS)
 
-    begun = trainable.adapted(name, state, STEMS, {})
+    initial = trainable.warm_start(name, state, STEMS, {})
 
-    shapes = {key: value.shape for key, value in begun.items()}
+    shapes = {key: value.shape for key, value in initial.items()}
     assert shapes == {key: value.shape for key, value in network.state_dict().items()}
-    assert trainable.adapted(name, begun, STEMS, {}).keys() == begun.keys()
-    assert trainable.adapted(name, {}, STEMS, {}) == {}
+    assert trainable.warm_start(name, initial, STEMS, {}).keys() == initial.keys()
+    assert trainable.warm_start(name, {}, STEMS, {}) == {}
 
 
 def test_a_network_that_starts_from_one_stem_gives_it_for_each() -> None:
     one = trainable.build("bytesep_mobilenet", ("vocals",), SMALL["bytesep_mobilenet"]).eval()
     three = built("bytesep_mobilenet").eval()
 
-    three.load_state_dict(trainable.adapted("bytesep_mobilenet", one.state_dict(), STEMS, {}))
+    three.load_state_dict(trainable.warm_start("bytesep_mobilenet", one.state_dict(), STEMS, {}))
 
     with torch.inference_mode():
         stems = three(noise(1, 2, 12_000))

@@ -222,15 +222,3 @@ def weights(state: Mapping[str, Tensor], targets: int = 1) -> dict[str, Tensor]:
         if key.startswith("after_conv2."):  # its outputs are in the order of targets
             kept[key] = torch.cat([kept[key]] * targets)
     return kept
-
-
-def begun(state: Mapping[str, Tensor], stems: int, outputs: int) -> dict[str, Tensor]:
-    """Make weights for a network of several stems to begin with.
-
-    Args:
-        state: of a published file, which has one stem, or of the network itself.
-        stems: of the network; with a published file all of them answer like the one at first.
-        outputs: of the last layer of a published file.
-    """
-    last = state.get("after_conv2.bias")
-    return weights(state, stems if last is not None and len(last) == outputs else 1)

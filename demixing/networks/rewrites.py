@@ -8,9 +8,10 @@ What is different, with the figures in docs/decisions/002-precision-and-speed.md
 
 * Convolutions run in two dimensions and channels last, where the CPU's kernels are fastest.
 * A transposed convolution crops its ends itself instead of computing and copying them.
-* A residual branch, ``demixing/networks/folded.py``, knows its normalisation before its wide tensor
-exists. * Attention never writes the whole matrix of its weights where it does not pay. * Optionally
-products are computed in bfloat16; sums, norms and statistics stay in float32.
+* The wide normalisation of a residual branch is folded into the convolution before it, see
+  :mod:`demixing.networks.folded`.
+* Attention does not write the whole matrix of its weights where that is slower.
+* Optionally, products are computed in bfloat16; sums, norms and statistics stay in float32.
 """
 
 import copy
@@ -207,20 +208,19 @@ def gated(z: Tensor) -> Tensor:
 
 
 def rewrite(
-    network: nn.Module, dtype: torch.dtype = torch.float32, *, spare: bool = False
+    network: nn.Module, dtype: torch.dtype = torch.float32, *, in_place: bool = False
 ) -> nn.Module:
-    """Copy a network with everything replaced that is known; the original is not touched.
+    """Copy a network with every known layer replaced.
 
     Args:
         network: already filled with its weights.
         dtype: of the products: float32, which gives the same answer to rounding, or bfloat16.
-        spare: whether nobody needs the original any more. Then it is rewritten itself, which
-            saves the memory of its weights.
+        in_place: rewrite the network itself, which saves a copy of its weights.
 
     Returns:
         A network in evaluation mode, without gradients, that takes and gives float32.
     """
-    faster = network if spare else copy.deepcopy(network)
+    faster = network if in_place else copy.deepcopy(network)
     faster.eval().requires_grad_(False)
     _replace(faster, dtype)
     return faster

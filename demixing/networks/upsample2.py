@@ -84,8 +84,9 @@ class Folded(nn.Module):
 
 def kernels(old: int, new: int, width: int) -> Tensor:
     """One filter for each of the ``new`` phases, ``(new, 1, 2 * width + old)``."""
-    steps = torch.arange(-width, width + old, dtype=torch.float64) / old
-    phases = torch.arange(new, dtype=torch.float64)[:, None] / new
-    time = ((steps - phases) * min(old, new) * ROLLOFF).clamp(-ZEROS, ZEROS)
-    filters = torch.sinc(time) * torch.cos(torch.pi * time / ZEROS / 2).square()
-    return (filters / filters.sum(dim=1, keepdim=True))[:, None].float()
+    with torch.device("cpu"):  # no file contains them: they are needed on the meta device, too
+        steps = torch.arange(-width, width + old, dtype=torch.float64) / old
+        phases = torch.arange(new, dtype=torch.float64)[:, None] / new
+        time = ((steps - phases) * min(old, new) * ROLLOFF).clamp(-ZEROS, ZEROS)
+        filters = torch.sinc(time) * torch.cos(torch.pi * time / ZEROS / 2).square()
+        return (filters / filters.sum(dim=1, keepdim=True))[:, None].float()

@@ -10,6 +10,7 @@ for music source separation", ISMIR 2021; the drivers of the package bytesep 0.1
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from demixing.networks.bytesep_fast import prepared
 from demixing.networks.bytesep_mobilenet import MobileNet
 from demixing.networks.decoupled import Decoupled
 from demixing.networks.execution import Placed
+from demixing.networks.loading import load
+from demixing.networks.movable import Networks
 from demixing.separator import Chunking, distinct
 from demixing.weights import checkpoints
 
@@ -33,7 +36,7 @@ COMPLEMENTS = {"vocals": "accompaniment", "accompaniment": "vocals"}
 
 
 @dataclass(frozen=True, slots=True)
-class ByteSep:
+class ByteSep(Networks):
     """Stems by one network each.
 
     Attributes:
@@ -52,12 +55,6 @@ class ByteSep:
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         return torch.stack([self._song_part(chunk) for chunk in chunks])
-
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        for network in self.networks:
-            if isinstance(network, Placed):
-                network.to_cpu()
 
     def _song_part(self, chunk: Tensor) -> Tensor:
         """Separate ``(2, chunk)``, a segment and half of the next, into ``(stems, 2, chunk)``.
@@ -170,14 +167,8 @@ def network(variant: str, state: Mapping[str, Tensor], name: str) -> Decoupled:
     Raises:
         CheckpointError: the weights are of another network.
     """
-    with torch.device("meta"):  # not to draw 100 million numbers that are overwritten
-        empty = MobileNet() if variant == "mobilenet" else ResUNet143(variant=variant)
-    filled = empty.to_empty(device="cpu")
-    for module in filled.modules():  # absent in some files, and of no use here
-        if isinstance(module, torch.nn.BatchNorm2d) and module.num_batches_tracked is not None:
-            module.num_batches_tracked.zero_()
-    checkpoints.fill(filled, weights(state), name)
-    return filled
+    make = MobileNet if variant == "mobilenet" else partial(ResUNet143, variant=variant)
+    return load(make, weights(state), name)
 
 
 def _placed(variant: str, name: str, precision: str) -> Placed:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from demixing.networks.crossover import crossover
 from demixing.networks.stft import istft, stft
 from demixing.separator import Chunking
-from demixing.separators.hpss import crossover
 
 FRAME = 4096
 FRAME_HOP = 1024

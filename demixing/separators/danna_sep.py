@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from demixing.networks import d3_fast, d3_unet, demucs_split, execution, xumx
-from demixing.networks.execution import Placed
+from demixing.networks.loading import load
+from demixing.networks.movable import Networks
 from demixing.networks.stft import istft, stft
 from demixing.networks.wiener import wiener
 from demixing.plugins import did_you_mean
@@ -70,7 +71,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[..., nn.Module], boo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DannaSep:
+class DannaSep(Networks):
     """Networks and their weights in the blend.
 
     Attributes:
@@ -92,12 +93,6 @@ class DannaSep:
         """See :class:`demixing.separator.Separator`."""
         # Not as a batch: on a CPU recurrent layers are slower with one.
         return torch.stack([self._stems(chunk) for chunk in chunks])
-
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        for network in self.networks.values():
-            if isinstance(network, Placed):
-                network.to_cpu()
 
     def _stems(self, chunk: Tensor) -> Tensor:
         """Separate audio of any length, ``(2, samples)`` to ``(4, 2, samples)``."""
@@ -245,7 +240,5 @@ def build(
     networks = {}
     for name in blend(fast=fast, only=only):
         entry = checkpoints.find(f"danna_{name}")
-        with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
-            networks[name] = NETWORKS[name][0]()
-        checkpoints.fill(networks[name], checkpoints.load(entry), entry.name)
+        networks[name] = load(NETWORKS[name][0], checkpoints.load(entry), entry.name)
     return adapt(networks, fast=fast, only=only, chunk_s=chunk_s, precision=precision)

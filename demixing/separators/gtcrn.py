@@ -21,8 +21,9 @@ from torch.nn import functional as F
 
 from demixing.errors import ConfigError
 from demixing.networks import execution
-from demixing.networks.execution import Placed
 from demixing.networks.gtcrn import BINS, GTCRN, prepared, renamed
+from demixing.networks.loading import load
+from demixing.networks.movable import Networks
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
 
@@ -45,7 +46,7 @@ CHUNK = 1280
 
 
 @dataclass(frozen=True, slots=True)
-class Gtcrn:
+class Gtcrn(Networks):
     """Speech and the rest at 48 kHz, or at 16 kHz as published.
 
     Attributes:
@@ -89,11 +90,6 @@ class Gtcrn:
             masked.flatten(0, 1), frame, hop, window=window, length=chunks.shape[-1]
         ).reshape(chunks.shape)
         return torch.stack([speech, chunks - speech], dim=1)
-
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        if isinstance(self.network, Placed):
-            self.network.to_cpu()
 
     def _mask(self, spectrum: Tensor) -> Tensor:
         """Map a spectrum ``(batch, bins, frames)`` to a mask of the same shape, both complex."""
@@ -142,8 +138,6 @@ def build(above: str = "average", memory_s: float = MEMORY_S) -> Gtcrn:
     if not low <= memory_s <= high:
         raise ConfigError(f"memory_s must be from {low:g} to {high:g} seconds, got {memory_s!r}")
     entry = checkpoints.find(uses()[0])
-    with torch.device("meta"):  # the weights come from the file
-        network = GTCRN()
-    checkpoints.fill(network, renamed(checkpoints.load(entry)), entry.name)
+    network = load(GTCRN, renamed(checkpoints.load(entry)), entry.name)
     placed = execution.choose().prepare(network, prepared)
     return Gtcrn(placed, round(memory_s * RATE_HZ / FRAME_HOP), RATIOS[above])

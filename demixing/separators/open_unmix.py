@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from demixing.errors import CheckpointError
 from demixing.networks import execution
 from demixing.networks.execution import Placed
+from demixing.networks.loading import empty, fill
+from demixing.networks.movable import Networks
 from demixing.networks.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
 from demixing.networks.wiener import wiener
 from demixing.separator import Chunking, distinct
@@ -38,7 +40,7 @@ RESIDUAL = "residual"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenUnmixes:
+class OpenUnmixes(Networks):
     """Stems by one network each, and one Wiener filter for all of them.
 
     Attributes:
@@ -62,12 +64,6 @@ class OpenUnmixes:
         """See :class:`demixing.separator.Separator`."""
         # Not as a batch: on a CPU recurrent networks are slower with one.
         return torch.stack([self._stems(chunk) for chunk in chunks])
-
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        for network in self.networks:
-            if isinstance(network, Placed):
-                network.to_cpu()
 
     def _stems(self, chunk: Tensor) -> Tensor:
         """Separate audio of any length, ``(2, samples)`` to ``(stems, 2, samples)``."""
@@ -176,9 +172,8 @@ def network(state: Mapping[str, Tensor], name: str) -> OpenUnmix:
     """
     if "fc1.weight" not in state or state["fc1.weight"].dim() != 2:
         raise CheckpointError(f"the weights {name!r} are not of Open-Unmix: there is no fc1.weight")
-    with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
-        made = OpenUnmix(hidden=len(state["fc1.weight"]))
-    checkpoints.fill(made, weights(made, state), name)
+    made = empty(lambda: OpenUnmix(hidden=len(state["fc1.weight"])))
+    fill(made, weights(made, state), name)
     return made
 
 

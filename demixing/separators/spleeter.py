@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from demixing.errors import ConfigError
 from demixing.networks import execution
 from demixing.networks.execution import Placed
+from demixing.networks.loading import load
+from demixing.networks.movable import Networks
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared, renamed
 from demixing.networks.stft import frames_of, from_frames
 from demixing.separator import Chunking
@@ -46,7 +48,7 @@ ABOVE = ("average", "silence")
 
 
 @dataclass(frozen=True, slots=True)
-class Spleeter:
+class Spleeter(Networks):
     """Stems at 44.1 kHz.
 
     Attributes:
@@ -105,12 +107,6 @@ class Spleeter:
         total = torch.stack(powers).sum(dim=0) + EPSILON
         return [(power + EPSILON / len(powers)) / total for power in powers]
 
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        for network in self.networks:
-            if isinstance(network, Placed):
-                network.to_cpu()
-
     def _extended(self, mask: Tensor) -> Tensor:
         """Go on above the highest bin; ``(batch, 2, FRAME // 2 + 1, frames)``."""
         unheard = FRAME // 2 + 1 - BINS
@@ -159,10 +155,7 @@ def plain_network(stem: str, stems: int = 2) -> tuple[SpleeterUNet, checkpoints.
     """
     entry = checkpoints.find(f"spleeter_{stems}stems_{stem}")
     state = renamed(checkpoints.load(entry))
-    with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
-        network = empty(stems)
-    checkpoints.fill(network, state, entry.name)
-    return network, entry
+    return load(lambda: empty(stems), state, entry.name), entry
 
 
 def empty(stems: int) -> SpleeterUNet:

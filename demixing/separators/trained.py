@@ -8,19 +8,19 @@ maps a stereo mixture to waveforms of its stems, and says how songs are to be cu
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from demixing.errors import CheckpointError
 from demixing.networks import execution, trainable
 from demixing.networks.chunk_geometry import Chunked
-from demixing.networks.execution import Placed
+from demixing.networks.loading import empty, fill
+from demixing.networks.movable import Networks
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class Trained(Networks):
     """The stems of one network.
 
     Attributes:
@@ -38,11 +38,6 @@ class Trained:
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         return self.network(chunks)
-
-    def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
-        if isinstance(self.network, Placed):
-            self.network.to_cpu()
 
 
 def of_network(network: Chunked, stems: Sequence[str]) -> Trained:
@@ -87,11 +82,10 @@ def build(weights: str, precision: str = "fp32") -> Trained:
             f"got {', '.join(map(str, stems)) or 'none'}"
         )
     try:
-        with torch.random.fork_rng(devices=[]):  # random weights first, of no use to anybody
-            network = trainable.build(contents.network, stems, options)
+        network = empty(lambda: trainable.build(contents.network, stems, options))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"the weights {weights!r} make no network: {error}") from error
-    checkpoints.fill(network, contents.state, weights)
+    fill(network, contents.state, weights)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
     placed = how.prepare(network, trainable.prepared)
     return Trained(placed, stems, network.sample_rate_hz, chunking(network))

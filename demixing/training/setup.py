@@ -43,7 +43,7 @@ def built(run: Run) -> Chunked:
             state = readers.read("safetensors", Path(how.start)).state
         else:
             state = checkpoints.load(checkpoints.find(how.start))
-        ready = trainable.adapted(how.name, state, run.stems, how.options)
+        ready = trainable.warm_start(how.name, state, run.stems, how.options)
         checkpoints.fill(network, ready, how.start)
     network.requires_grad_(requires_grad=True).train()
     return network

@@ -19,7 +19,7 @@ from demixing.networks.demucs_v2 import Demucs
 from demixing.networks.xumx import XUMX
 from demixing.separator import Separator
 from demixing.separators import bytesep, danna_sep, demucs_v1, demucs_v2, mdx_net, trained
-from demixing.separators.demucs import hybrid
+from demixing.separators.demucs import bag_separator
 from demixing.separators.open_unmix import TARGETS, OpenUnmixes
 from demixing.separators.open_unmix import chunking as open_unmix_chunking
 from demixing.weights.onnx_session import open_session
@@ -50,7 +50,7 @@ def narrow_demucs_v2() -> Separator:
 def narrow_demucs_v3() -> Separator:
     """Demucs v3, hybrid."""
     network = filled(HDemucs(list(STEMS), channels=4))
-    return hybrid.adapt(network, STEMS, segment_s=1.0, any_length=True)
+    return bag_separator.adapt(network, STEMS, segment_s=1.0, any_length=True)
 
 
 def narrow_demucs_v4() -> Separator:
@@ -58,7 +58,7 @@ def narrow_demucs_v4() -> Separator:
     network = HTDemucs(
         list(STEMS), channels=8, bottom_channels=16, t_layers=3, t_heads=2, segment=Fraction(3, 4)
     )
-    return hybrid.adapt(filled(network), STEMS, segment_s=0.75)
+    return bag_separator.adapt(filled(network), STEMS, segment_s=0.75)
 
 
 def narrow_mdx_net() -> Separator:

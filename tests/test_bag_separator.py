@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from demixing.chunks.overlap_add import OverlapAdd
-from demixing.separators.demucs.hybrid import Hybrid, adapt
+from demixing.separators.demucs.bag_separator import BagSeparator, adapt
 
 STEMS = ("drums", "vocals")
 
@@ -23,11 +23,11 @@ class Halves(nn.Module):
         return torch.stack([x * place, x * (1 - place)], dim=1)
 
 
-def adapted(*, any_length: bool = False) -> tuple[Hybrid, Halves]:
-    hybrid = adapt(Halves(), STEMS, segment_s=0.4, sample_rate_hz=100, any_length=any_length)
-    network = hybrid.parts[0].run._network
+def adapted(*, any_length: bool = False) -> tuple[BagSeparator, Halves]:
+    separator = adapt(Halves(), STEMS, segment_s=0.4, sample_rate_hz=100, any_length=any_length)
+    network = separator.members[0].run._network
     assert isinstance(network, Halves)
-    return hybrid, network
+    return separator, network
 
 
 def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int, *, cut: bool) -> Tensor:
@@ -52,13 +52,13 @@ def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int, *, cut: bo
 @pytest.mark.parametrize("samples", [25, 40, 41, 150, 160, 171, 190])
 @pytest.mark.parametrize("any_length", [True, False])
 def test_a_song_is_cut_and_joined_as_by_the_original(any_length: bool, samples: int) -> None:
-    hybrid, network = adapted(any_length=any_length)
+    separator, network = adapted(any_length=any_length)
     song = torch.randn(2, samples, generator=torch.Generator().manual_seed(1))
 
-    overlap = OverlapAdd(hybrid)
+    overlap = OverlapAdd(separator)
     stems = torch.cat([overlap.push(song[None]), overlap.finish()], dim=-1)[0]
 
-    assert (hybrid.chunking.chunk, hybrid.chunking.hop) == (40, 30)
+    assert (separator.chunking.chunk, separator.chunking.hop) == (40, 30)
     expected = triangles(network, song, 40, 30, cut=any_length)
     torch.testing.assert_close(stems, expected, rtol=0, atol=1e-6)
 
@@ -67,8 +67,8 @@ def test_a_song_is_cut_and_joined_as_by_the_original(any_length: bool, samples: 
 def test_what_lies_behind_a_song_is_computed_only_where_it_must(
     any_length: bool, expected: int
 ) -> None:
-    hybrid, network = adapted(any_length=any_length)
-    overlap = OverlapAdd(hybrid)
+    separator, network = adapted(any_length=any_length)
+    overlap = OverlapAdd(separator)
 
     overlap.push(torch.ones(1, 2, 25))
     answer = overlap.finish()
@@ -79,9 +79,9 @@ def test_what_lies_behind_a_song_is_computed_only_where_it_must(
 
 
 def test_where_memory_is_short_segments_may_be_shorter() -> None:
-    hybrid, network = adapted(any_length=True)
+    separator, network = adapted(any_length=True)
 
-    assert hybrid.chunking.shorter == (20, 10)
-    hybrid.separate(torch.ones(1, 2, 20))
+    assert separator.chunking.shorter == (20, 10)
+    separator.separate(torch.ones(1, 2, 20))
     assert network.lengths == [20]
     assert adapted(any_length=False)[0].chunking.shorter == ()

@@ -1,0 +1,66 @@
+"""Networks that take their weights from a file: built without memory, then filled.
+
+torch draws random weights for every layer it builds. For a network that is filled from a file they
+cost seconds, memory and a change of the random state, and are never used. So such networks are
+built on torch's meta device, which gives tensors a shape and no memory, and take over the tensors
+of the file. Constants that no file contains are computed on the CPU by the modules that need them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from demixing.weights import checkpoints
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load(make: Callable[[], Network], state: Mapping[str, Tensor], name: str) -> Network:
+    """Build a network and fill it; see :func:`empty` and :func:`fill`.
+
+    Raises:
+        CheckpointError: keys are missing or left over, or a shape differs.
+    """
+    network = empty(make)
+    fill(network, state, name)
+    return network
+
+
+def empty(make: Callable[[], Network]) -> Network:
+    """Build a network without weights.
+
+    Args:
+        make: builds the network. It is called with the meta device as torch's default.
+    """
+    with torch.device("meta"):
+        return make()
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Fill a network from :func:`empty`, and make it ready for inference on the CPU.
+
+    Args:
+        network: changed in place. Its weights keep the memory format that it was built with.
+        state: weights by the key names of the network. BatchNorm's step counters may be absent.
+        name: of the weights, for messages.
+
+    Raises:
+        CheckpointError: keys are missing or left over, or a shape differs.
+    """
+    own = network.state_dict()
+    ours = {
+        key: _laid_out(value, own[key]) if key in own else value for key, value in state.items()
+    }
+    for key in own.keys() - state.keys():
+        if key.endswith("num_batches_tracked"):  # absent in some files; only training reads it
+            ours[key] = torch.zeros((), dtype=torch.long)
+    checkpoints.fill(network, ours, name)
+
+
+def _laid_out(value: Tensor, like: Tensor) -> Tensor:
+    """Return a tensor in the memory format of another one, copied only where they differ."""
+    if value.shape != like.shape or value.stride() == like.stride():
+        return value
+    return torch.empty_strided(like.shape, like.stride(), dtype=value.dtype).copy_(value)

@@ -1,0 +1,33 @@
+"""Separators whose networks can leave the GPU."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, cast
+
+
+class Movable(Protocol):
+    """What can be moved: a network on its device, or a dataclass that contains some."""
+
+    def to_cpu(self) -> None:
+        """Move to the CPU."""
+
+
+class Networks:
+    """Mixin of dataclasses that contain networks, alone or in tuples and mappings."""
+
+    __slots__ = ()
+
+    def to_cpu(self) -> None:
+        """Move all networks to the CPU, because the memory of the GPU is too small."""
+        for field in dataclasses.fields(cast("Any", self)):
+            for network in _movable(getattr(self, field.name)):
+                network.to_cpu()
+
+
+def _movable(value: object) -> Iterator[Movable]:
+    """Yield what can be moved of the value of a field."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    for item in value if isinstance(value, tuple) else (value,):
+        if hasattr(item, "to_cpu"):
+            yield cast("Movable", item)

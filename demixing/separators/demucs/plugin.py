@@ -1,0 +1,71 @@
+"""What ``demucs_v3.py`` and ``demucs_v4.py`` are made of: their options, and their weights.
+
+The registry needs a file for each name that recipes use, but the versions differ only in the bags
+that models/bags.toml lists for them. torch is imported when a bag is built: finding out which
+weights a recipe requires must not cost the seconds of that import.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from demixing.separators.demucs import bags
+
+if TYPE_CHECKING:
+    from demixing.separators.demucs.bag_separator import BagSeparator
+
+DEFAULT_BAGS = {3: "mdx", 4: "htdemucs"}
+"""The bag that is loaded unless a recipe names another one, by version."""
+
+
+def uses(
+    version: int, bag: str = "", stems: Sequence[str] | None = None, files: str = ""
+) -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens.
+
+    Args:
+        version: 3 or 4; the others are those of :func:`build`.
+        bag: see there.
+        stems: see there.
+        files: see there.
+
+    Raises:
+        ConfigError: there is no such bag.
+    """
+    return bags.find(bag or DEFAULT_BAGS[version], version).needed(stems, files)
+
+
+def build(
+    version: int,
+    bag: str = "",
+    stems: Sequence[str] | None = None,
+    segment_s: float | None = None,
+    overlap: float | None = None,
+    precision: str = "fp32",
+    files: str = "",
+) -> "BagSeparator":
+    """Load a bag of networks.
+
+    Args:
+        version: 3 or 4.
+        bag: name in models/bags.toml; "": see :data:`DEFAULT_BAGS`.
+        stems: the stems to separate; None: all. Networks without weight in them are not loaded.
+        segment_s: length of a segment in seconds; None: as the authors chose it, 44 s for version 3
+            and 7.8 s for version 4. Memory grows with it. Version 4 accepts no longer ones.
+        overlap: part of a segment that is cross-faded with the next one; None: a quarter.
+        precision: of the networks, see :mod:`demixing.networks.execution`.
+        files: origin of the files, see :meth:`demixing.separators.demucs.bags.Bag.files`.
+
+    Raises:
+        CheckpointError: a file is missing, altered or of another network.
+        ConfigError: the package demucs is not installed, or an option is impossible.
+    """
+    from demixing.separators.demucs import loading
+
+    return loading.load(
+        bags.find(bag or DEFAULT_BAGS[version], version),
+        stems=stems,
+        segment_s=segment_s,
+        overlap=overlap,
+        precision=precision,
+        family=files,
+    )
