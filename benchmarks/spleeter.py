@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from demixing.separator import Chunking, Separator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +13,7 @@ from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.networks.spleeter_unet import SpleeterUNet
 from demixing.networks.stft import istft, stft
+from demixing.separator import Chunking, Separator
 from demixing.separators.spleeter import (
     BINS,
     EPSILON,

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -23,6 +22,7 @@ from demixing.schedule.budget import Clock, Deadline
 from demixing.schedule.costs import Cost
 from demixing.schedule.fallback import PATIENCE, Careful
 from demixing.schedule.timeout import Helper, LateError
+from demixing.separator import Chunking
 from my_submission.predictor import Predictor
 from tests.fake_time import FakeTime
 
@@ -65,8 +65,8 @@ TABLE = {
     "summary": "-",
     "residual": "music",
     "members": [
-        {"separator": "first", "gives": {"dialog": ["all"]}},
-        {"separator": "second", "minus": ["dialog"], "gives": {"effect": ["all"]}},
+        {"separator": "first", "outputs": {"dialog": ["all"]}},
+        {"separator": "second", "subtract": ["dialog"], "outputs": {"effect": ["all"]}},
     ],
 }
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing.schedule import costs
 from demixing.schedule.costs import Cost, Costs
+from demixing.separator import Chunking
 
 
 class FakeClock:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor, nn
 
 from demixing import separators
@@ -22,6 +21,7 @@ from demixing.networks import d3_fast
 from demixing.networks.d3_unet import D3UNet
 from demixing.networks.demucs_split import DemucsSplit
 from demixing.networks.xumx import XUMX
+from demixing.separator import Chunking
 from demixing.separators import danna_sep
 from demixing.separators.danna_sep import FRAME_HOP, NETWORKS, DannaSep, adapt
 from demixing.weights import checkpoints

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from demixing.separator import Separator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +22,7 @@ from demixing.errors import CheckpointError
 from demixing.recipes.recipe import Member, Recipe
 from demixing.schedule.budget import Clock, Deadline
 from demixing.schedule.fallback import Careful
+from demixing.separator import Separator
 from tests.fake_time import FakeTime
 from tests.plain import once, shipped
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
 from demixing.evaluation.metrics.sdr import sdr
 from demixing.recipes import recipe
+from demixing.separator import Chunking
 from demixing.training.__main__ import main
 from demixing.training.fitting.blending import Method, fit, left_out_db, mean_db, plain_mean, sdr_db
 from demixing.training.fitting.fit import methods_of
@@ -180,14 +180,14 @@ summary = "For tests."
 [[members]]
 name = "left"
 separator = "silence"
-gives = { dialog = ["part"], music = ["part"] }
-settings = [{ passes = 1 }, { passes = 2, swap = true }]
+outputs = { dialog = ["part"], music = ["part"] }
+settings = [{ passes = 1 }, { passes = 2, channel_swap = true }]
 
 [[members]]
 name = "right"
 separator = "silence"
-minus = ["dialog"]
-gives = { effect = ["part"], dialog = ["part"] }
+subtract = ["dialog"]
+outputs = { effect = ["part"], dialog = ["part"] }
 """
 
 
@@ -222,7 +222,7 @@ def test_a_recipe_is_fitted_and_written(
     ]
     gain = float(next(line for line in printed.splitlines() if "gain of fitting" in line)[-8:])
     assert gain > 0.5
-    assert "gain of left with passes = 2, swap = True" in printed
+    assert "gain of left with passes = 2, channel_swap = True" in printed
     # Once more from its own result: the tables are replaced, not repeated.
     assert main([*arguments[:1], str(target), *arguments[2:]]) == 0
     assert tomllib.loads(target.read_text())["blends"][0]["stem"] == "dialog"
@@ -270,7 +270,7 @@ def test_nothing_is_fitted_without_an_optional_member(
     source.write_text(
         (recipe.FOLDER / "cdx_equal_shares.toml").read_text()
         + '[[members]]\nseparator = "demucs_v4"\noptional = true\noptions = { bag = "cdx23" }\n'
-        'gives = { dialog = ["dialog"] }\n'
+        'outputs = { dialog = ["dialog"] }\n'
     )
 
     assert main(["fit", str(source), "--data", str(data)]) == 2

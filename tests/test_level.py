@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -12,6 +11,7 @@ from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import Level
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline
+from demixing.separator import Chunking
 from my_submission.predictor import Predictor
 
 SONG = 0.3 + 0.2 * torch.randn(2, 30_000, generator=torch.Generator().manual_seed(0))
@@ -19,7 +19,7 @@ TABLE = {
     "track": "cdx",
     "summary": "-",
     "residual": "music",
-    "members": [{"separator": "first", "gives": {"dialog": ["same"], "effect": ["squares"]}}],
+    "members": [{"separator": "first", "outputs": {"dialog": ["same"], "effect": ["squares"]}}],
 }
 
 

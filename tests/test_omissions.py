@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -17,6 +16,7 @@ from demixing.errors import CheckpointError
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline
 from demixing.schedule.costs import Cost
+from demixing.separator import Chunking
 from tests.fake_time import FakeTime
 
 CHUNKS = 10
@@ -70,8 +70,8 @@ def demixer(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[..., D
             "summary": "-",
             "residual": "music",
             "members": [
-                {"name": "first", "separator": "fake", "gives": {"dialog": ["part"]}, **settings},
-                {"name": "second", "separator": "fake", "gives": {"effect": ["part"]}},
+                {"name": "first", "separator": "fake", "outputs": {"dialog": ["part"]}, **settings},
+                {"name": "second", "separator": "fake", "outputs": {"effect": ["part"]}},
             ],
         }
         ready = Demixer(recipe.parse("test", table), forgiving=True)

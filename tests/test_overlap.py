@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from demixing.chunks.overlap_add import OverlapAdd
+from demixing.separator import Chunking
 
 
 @dataclass(frozen=True)

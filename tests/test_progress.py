@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from demixing.separator import Chunking, Separator
 from torch import Tensor
 
 from demixing import audio, separators
@@ -19,6 +18,7 @@ from demixing.engine import demixer as demixer_
 from demixing.engine import progress
 from demixing.engine.demixer import Demixer
 from demixing.engine.progress import LOADING, SEPARATING, Progress, Together, Work, ahead, bar
+from demixing.separator import Chunking, Separator
 from tests.fake_time import FakeTime
 from tests.plain import shipped
 

@@ -4,12 +4,12 @@ import functools
 
 import pytest
 import torch
-from demixing.separator import Chunking, Separator
 from torch import Tensor
 
 from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.errors import ConfigError
+from demixing.separator import Chunking, Separator
 from tools.golden import narrow
 
 pytestmark = pytest.mark.engine

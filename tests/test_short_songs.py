@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing import separators
@@ -13,6 +12,7 @@ from demixing.engine.demixer import Demixer
 from demixing.schedule.budget import Deadline, Guard
 from demixing.schedule.contention import Contention
 from demixing.schedule.costs import Cost
+from demixing.separator import Chunking
 from tests.fake_time import FakeTime
 from tests.plain import shipped
 
@@ -63,7 +63,7 @@ def demixer(clock: FakeTime, *, real: float = 1.0, contention: Contention | None
     """The CDX recipe with fakes that cost ``real`` times what is known of them."""
     chosen = shipped("cdx_default")
     queue = [
-        Fake(tuple(part for some in member.gives.values() for part in some), clock, real * cost_s)
+        Fake(tuple(part for some in member.outputs.values() for part in some), clock, real * cost_s)
         for member, cost_s in zip(chosen.members, COSTS_S, strict=True)
     ]
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -4,11 +4,11 @@ import functools
 
 import pytest
 import torch
-from demixing.separator import Separator
 from torch import Tensor
 
 from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
+from demixing.separator import Separator
 
 pytestmark = pytest.mark.engine
 

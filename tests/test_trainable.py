@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from demixing.separator import Chunking
 from torch import Tensor
 
 from demixing.networks import trainable
 from demixing.networks.bytesep import ResUNet143
 from demixing.networks.bytesep_mobilenet import MobileNet
 from demixing.networks.chunk_geometry import Chunked
+from demixing.separator import Chunking
 
 pytestmark = pytest.mark.engine
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demixing.separator import Separator
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
@@ -18,6 +17,7 @@ from demixing.networks.d3_unet import D3UNet
 from demixing.networks.demucs_split import DemucsSplit
 from demixing.networks.demucs_v2 import Demucs
 from demixing.networks.xumx import XUMX
+from demixing.separator import Separator
 from demixing.separators import bytesep, danna_sep, demucs_v1, demucs_v2, mdx_net, trained
 from demixing.separators.demucs import hybrid
 from demixing.separators.open_unmix import TARGETS, OpenUnmixes
