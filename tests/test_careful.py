@@ -65,8 +65,8 @@ TABLE = {
     "summary": "-",
     "residual": "music",
     "members": [
-        {"separator": "first", "gives": {"dialog": ["all"]}},
-        {"separator": "second", "minus": ["dialog"], "gives": {"effect": ["all"]}},
+        {"separator": "first", "outputs": {"dialog": ["all"]}},
+        {"separator": "second", "subtract": ["dialog"], "outputs": {"effect": ["all"]}},
     ],
 }
 

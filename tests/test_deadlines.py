@@ -74,9 +74,9 @@ def random_demixer(rng: np.random.Generator, clock: FakeTime) -> Demixer:
         entry: dict[str, Any] = {
             "name": f"m{number}",
             "separator": "fake",
-            "gives": {stem: ["all"]},
+            "outputs": {stem: ["all"]},
         }
-        entry["minus"] = ["dialog"] if stem == "effect" and rng.random() < 0.5 else []
+        entry["subtract"] = ["dialog"] if stem == "effect" and rng.random() < 0.5 else []
         if rng.random() < 0.3:
             more = {"passes": int(rng.integers(2, 4)), "gain_db": 0.1, "polarity": True}
             entry["settings"] = [{"passes": 1}, more]

@@ -41,12 +41,12 @@ class Broken(Copies):
 
 
 MEMBERS: list[dict[str, Any]] = [
-    {"separator": "copies", "gives": {"dialog": ["same"]}},
+    {"separator": "copies", "outputs": {"dialog": ["same"]}},
     {
         "separator": "copies",
         "name": "second",
-        "minus": ["dialog"],
-        "gives": {"effect": ["same", "again"]},
+        "subtract": ["dialog"],
+        "outputs": {"effect": ["same", "again"]},
     },
 ]
 
@@ -105,7 +105,7 @@ def test_stems_are_as_long_as_the_song_and_sum_to_it_at_any_rate(
 
 
 def test_parts_of_a_separator_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
-    second = {key: value for key, value in MEMBERS[1].items() if key != "minus"}
+    second = {key: value for key, value in MEMBERS[1].items() if key != "subtract"}
     ready = demixer(monkeypatch, Copies(), Copies(), members=[MEMBERS[0], second])
     song = noise(2, 5000)
 

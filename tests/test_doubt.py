@@ -69,9 +69,9 @@ def separate(monkeypatch: pytest.MonkeyPatch) -> Separate:
         channels: int = 2,
     ) -> Tensor:
         members: list[dict[str, Any]] = [
-            {"name": "rest", "gives": {"effect": ["part"], "music": ["part"]}},
-            {"name": "one", "gives": {"dialog": ["part"]}},
-            {"name": "last", "gives": {"dialog": ["part"]}},
+            {"name": "rest", "outputs": {"effect": ["part"], "music": ["part"]}},
+            {"name": "one", "outputs": {"dialog": ["part"]}},
+            {"name": "last", "outputs": {"dialog": ["part"]}},
         ]
         if doubt:
             members[-1]["doubt"] = doubt
@@ -207,12 +207,12 @@ def test_a_doubt_that_means_nothing_is_a_sentence(change: dict[str, Any], messag
         {
             "separator": "silence",
             "name": "one",
-            "gives": {"dialog": ["silence"], "effect": ["silence"], "music": ["silence"]},
+            "outputs": {"dialog": ["silence"], "effect": ["silence"], "music": ["silence"]},
         },
         {
             "separator": "silence",
             "name": "two",
-            "gives": {"dialog": ["silence"]},
+            "outputs": {"dialog": ["silence"]},
             "doubt": DOUBT | change,
         },
     ]
@@ -222,8 +222,8 @@ def test_a_doubt_that_means_nothing_is_a_sentence(change: dict[str, Any], messag
 
 
 def test_a_recipe_with_a_residual_has_no_doubts() -> None:
-    gives = {"dialog": ["silence"], "effect": ["silence"]}
-    members = [{"separator": "silence", "gives": gives, "doubt": DOUBT}]
+    outputs = {"dialog": ["silence"], "effect": ["silence"]}
+    members = [{"separator": "silence", "outputs": outputs, "doubt": DOUBT}]
     table = {"track": "cdx", "summary": "-", "members": members, "residual": "music"}
 
     with pytest.raises(ConfigError, match="has a residual, so no member may be doubted"):
@@ -231,16 +231,16 @@ def test_a_recipe_with_a_residual_has_no_doubts() -> None:
 
 
 def test_one_that_may_be_doubted_comes_last() -> None:
-    gives = {"dialog": ["silence"], "effect": ["silence"], "music": ["silence"]}
+    outputs = {"dialog": ["silence"], "effect": ["silence"], "music": ["silence"]}
     members: list[dict[str, Any]] = [
-        {"separator": "silence", "name": "one", "gives": gives, "doubt": DOUBT},
-        {"separator": "silence", "name": "two", "gives": {"effect": ["silence"]}},
+        {"separator": "silence", "name": "one", "outputs": outputs, "doubt": DOUBT},
+        {"separator": "silence", "name": "two", "outputs": {"effect": ["silence"]}},
     ]
 
     with pytest.raises(ConfigError, match="but 'two' gives 'effect', too; move it down"):
         recipe.parse("bad", {"track": "cdx", "summary": "-", "members": members})
 
-    members[0]["gives"] = {"dialog": ["silence"]}
-    members[1]["gives"] = {"effect": ["silence"], "music": ["silence"]}
+    members[0]["outputs"] = {"dialog": ["silence"]}
+    members[1]["outputs"] = {"effect": ["silence"], "music": ["silence"]}
     with pytest.raises(ConfigError, match="always believed, but 'two' follows; move it down"):
         recipe.parse("bad", {"track": "cdx", "summary": "-", "members": members})

@@ -46,8 +46,8 @@ def stems_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
     def separate(
         *members: Gain, guarded: bool = True, rest: dict[str, Any] | None = None
     ) -> Tensor:
-        gives = {"separator": "gain", "gives": {"dialog": ["part"]}}
-        effect = {"separator": "gain", "name": "effect", "gives": {"effect": ["part"]}}
+        gives = {"separator": "gain", "outputs": {"dialog": ["part"]}}
+        effect = {"separator": "gain", "name": "effect", "outputs": {"effect": ["part"]}}
         names = ["one", "two", "three"]
         entries: list[dict[str, Any]] = [
             {**gives, "name": name} for name, _ in zip(names, members, strict=False)
@@ -57,7 +57,7 @@ def stems_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
         entries.append(effect)
         table = {"track": "cdx", "summary": "-", "members": entries, "blends": PAIR}
         if rest:
-            entries.append({"separator": "gain", "name": "music", "gives": {"music": ["part"]}})
+            entries.append({"separator": "gain", "name": "music", "outputs": {"music": ["part"]}})
             queue.append(Gain(0.5))
         table |= rest or {"residual": "music"}
         ready = Demixer(recipe.parse("test", table), forgiving=True)

@@ -181,14 +181,14 @@ summary = "For tests."
 [[members]]
 name = "left"
 separator = "silence"
-gives = { dialog = ["part"], music = ["part"] }
-settings = [{ passes = 1 }, { passes = 2, swap = true }]
+outputs = { dialog = ["part"], music = ["part"] }
+settings = [{ passes = 1 }, { passes = 2, channel_swap = true }]
 
 [[members]]
 name = "right"
 separator = "silence"
-minus = ["dialog"]
-gives = { effect = ["part"], dialog = ["part"] }
+subtract = ["dialog"]
+outputs = { effect = ["part"], dialog = ["part"] }
 """
 
 
@@ -223,7 +223,7 @@ def test_a_recipe_is_fitted_and_written(
     ]
     gain = float(next(line for line in printed.splitlines() if "gain of fitting" in line)[-8:])
     assert gain > 0.5
-    assert "gain of left with passes = 2, swap = True" in printed
+    assert "gain of left with passes = 2, channel_swap = True" in printed
     # Once more from its own result: the tables are replaced, not repeated.
     assert main([*arguments[:1], str(target), *arguments[2:]]) == 0
     assert tomllib.loads(target.read_text())["blends"][0]["stem"] == "dialog"
@@ -271,7 +271,7 @@ def test_nothing_is_fitted_without_an_optional_member(
     source.write_text(
         (recipe.FOLDER / "cdx_equal_shares.toml").read_text()
         + '[[members]]\nseparator = "demucs_v4"\noptional = true\noptions = { bag = "cdx23" }\n'
-        'gives = { dialog = ["dialog"] }\n'
+        'outputs = { dialog = ["dialog"] }\n'
     )
 
     assert main(["fit", str(source), "--data", str(data)]) == 2

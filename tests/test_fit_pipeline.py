@@ -71,9 +71,9 @@ def songs(tmp_path: Path) -> list[Song]:
 
 def doubtful(*, least: float = 0.0, most: float = 2.0) -> Recipe:
     """Two members that agree about little, of which the second may be doubted."""
-    gives = {stem: ["part"] for stem in STEMS}
+    outputs = {stem: ["part"] for stem in STEMS}
     members = [
-        {"name": name, "separator": "x", "gives": gives, "options": {"channel": channel}}
+        {"name": name, "separator": "x", "outputs": outputs, "options": {"channel": channel}}
         for channel, name in enumerate(("first", "second"))
     ]
     members.insert(
@@ -81,7 +81,7 @@ def doubtful(*, least: float = 0.0, most: float = 2.0) -> Recipe:
         {
             "name": "third",
             "separator": "x",
-            "gives": {"effect": ["part"]},
+            "outputs": {"effect": ["part"]},
             "options": {"channel": 1},
         },
     )
@@ -213,7 +213,7 @@ def test_leaks_are_taken_band_by_band_and_given_back() -> None:
 
 def test_a_leak_has_a_line_in_the_report_and_shares_know_of_it() -> None:
     songs = [dataclasses.replace(leaky(gain), song=str(gain)) for gain in (0.08, 0.1, 0.12)]
-    member = {"name": "a", "separator": "x", "gives": {stem: ["part"] for stem in STEMS}}
+    member = {"name": "a", "separator": "x", "outputs": {stem: ["part"] for stem in STEMS}}
     member["options"] = {"channel": 0}
     leaks = [{"of": "dialog", "into": "music", "power": 0.01, "returned": True}]
     table = {"track": "cdx", "summary": "For tests.", "members": [member], "leaks": leaks}
@@ -272,15 +272,15 @@ def test_only_the_first_of_two_stems_is_scored(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for stem in ("vocals", "other"):
         soundfile.write(tmp_path / f"{stem}.wav", 0.1 * rng.standard_normal((9000, 1)), RATE_HZ)
-    gives = {stem: ["part"] for stem in ("bass", "drums", "other", "vocals")}
-    member = {"name": "a", "separator": "x", "gives": gives, "options": {"channel": 0}}
+    outputs = {stem: ["part"] for stem in ("bass", "drums", "other", "vocals")}
+    member = {"name": "a", "separator": "x", "outputs": outputs, "options": {"channel": 0}}
     chosen = recipe.parse("mine", {"track": "mdx", "summary": "", "members": [member]})
     files = {stem: tmp_path / f"{stem}.wav" for stem in ("vocals", "other")}
 
     pair = of_song(Song("pair", tmp_path, files, ()), Demixer(chosen), None)
     alone = of_song(Song("alone", tmp_path, {"other": files["other"]}, ()), Demixer(chosen), None)
 
-    assert [stem for stem in gives if pair.knows(stem)] == ["vocals"]
+    assert [stem for stem in outputs if pair.knows(stem)] == ["vocals"]
     assert not pair.silent("vocals")
-    assert [stem for stem in gives if alone.silent(stem)] == ["bass", "drums", "vocals"]
+    assert [stem for stem in outputs if alone.silent(stem)] == ["bass", "drums", "vocals"]
     assert pair.energy({MIXTURE: 1.0}) > 1.5 * alone.energy({MIXTURE: 1.0})

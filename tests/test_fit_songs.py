@@ -35,10 +35,10 @@ def made(
 
 
 def two_members() -> Recipe:
-    gives = [("a", ["dialog"]), ("b", ["dialog"]), ("c", ["effect", "music"])]
+    outputs = [("a", ["dialog"]), ("b", ["dialog"]), ("c", ["effect", "music"])]
     members = [
-        {"name": name, "separator": "silence", "gives": {stem: ["x"] for stem in stems}}
-        for name, stems in gives
+        {"name": name, "separator": "silence", "outputs": {stem: ["x"] for stem in stems}}
+        for name, stems in outputs
     ]
     table = {"track": "cdx", "summary": "For tests.", "members": members}
     return recipe.parse("mine", table)
@@ -174,9 +174,9 @@ def test_one_song_that_is_left_of_an_artist_does_not_speak_for_all_of_them() -> 
 
 def test_a_doubted_member_does_not_count_among_too_many_givers() -> None:
     def of(count: int, *, doubt: bool) -> Recipe:
-        gives = {stem: ["x"] for stem in ("dialog", "effect", "music")}
+        outputs = {stem: ["x"] for stem in ("dialog", "effect", "music")}
         members = [
-            {"name": f"m{number}", "separator": "silence", "gives": gives}
+            {"name": f"m{number}", "separator": "silence", "outputs": outputs}
             for number in range(count)
         ]
         if doubt:

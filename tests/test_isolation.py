@@ -43,7 +43,7 @@ TABLE: dict[str, Any] = {
         {
             "name": name,
             "separator": "equal_shares",
-            "gives": {stem: [stem] for stem in STEMS},
+            "outputs": {stem: [stem] for stem in STEMS},
         }
         for name in ("naughty", "good")
     ],
@@ -410,17 +410,23 @@ EVERYTHING: dict[str, Any] = {
         {
             "name": "first",
             "separator": "equal_shares",
-            "gives": {"vocals": ["a", "b"], "bass": ["c"]},
+            "outputs": {"vocals": ["a", "b"], "bass": ["c"]},
             "options": {"stems": ["a", "b", "c"], "deep": {"list": [1, [2.5, "x"]]}, "off": False},
             "settings": [
                 {"passes": 1, "overlap": 0.0},
-                {"passes": 4, "polarity": True, "swap": True, "overlap": 0.1, "gain_db": 1 / 3},
+                {
+                    "passes": 4,
+                    "polarity": True,
+                    "channel_swap": True,
+                    "overlap": 0.1,
+                    "gain_db": 1 / 3,
+                },
             ],
         },
         {
             "separator": "hpss",
-            "minus": ["vocals"],
-            "gives": {"drums": ["percussive"], "other": ["harmonic"], "bass": ["low"]},
+            "subtract": ["vocals"],
+            "outputs": {"drums": ["percussive"], "other": ["harmonic"], "bass": ["low"]},
         },
     ],
     "blends": [
@@ -467,10 +473,10 @@ FILTERS: dict[str, Any] = {
     "members": [
         {
             "separator": "hpss",
-            "gives": {"drums": ["percussive"], "bass": ["low"], "other": ["high"]},
+            "outputs": {"drums": ["percussive"], "bass": ["low"], "other": ["high"]},
             "options": {"crossover_hz": 200},
         },
-        {"separator": "centre", "minus": ["drums"], "gives": {"bass": ["centre"]}},
+        {"separator": "centre", "subtract": ["drums"], "outputs": {"bass": ["centre"]}},
     ],
 }
 

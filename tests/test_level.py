@@ -19,7 +19,7 @@ TABLE = {
     "track": "cdx",
     "summary": "-",
     "residual": "music",
-    "members": [{"separator": "first", "gives": {"dialog": ["same"], "effect": ["squares"]}}],
+    "members": [{"separator": "first", "outputs": {"dialog": ["same"], "effect": ["squares"]}}],
 }
 
 

@@ -70,8 +70,8 @@ def demixer(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[..., D
             "summary": "-",
             "residual": "music",
             "members": [
-                {"name": "first", "separator": "fake", "gives": {"dialog": ["part"]}, **settings},
-                {"name": "second", "separator": "fake", "gives": {"effect": ["part"]}},
+                {"name": "first", "separator": "fake", "outputs": {"dialog": ["part"]}, **settings},
+                {"name": "second", "separator": "fake", "outputs": {"effect": ["part"]}},
             ],
         }
         ready = Demixer(recipe.parse("test", table), forgiving=True)

@@ -44,20 +44,20 @@ name = "htdemucs"
 separator = "demucs_v4"
 optional = true
 options = { files = "any" }
-gives = { vocals = ["vocals"], drums = ["drums"], bass = ["bass"], other = ["other"] }
+outputs = { vocals = ["vocals"], drums = ["drums"], bass = ["bass"], other = ["other"] }
 """
 
 OTHERS = """
 [[members]]
 name = "shares"
 separator = "equal_shares"
-gives = { vocals = ["vocals"], drums = ["drums"], bass = ["bass"], other = ["other"] }
+outputs = { vocals = ["vocals"], drums = ["drums"], bass = ["bass"], other = ["other"] }
 
 [[members]]
 name = "filters"
 separator = "hpss"
-minus = ["vocals"]
-gives = { drums = ["percussive"], bass = ["low"] }
+subtract = ["vocals"]
+outputs = { drums = ["percussive"], bass = ["low"] }
 """
 
 SCORES_DB = {"bass": (9.0, 3.04), "drums": (8.0, 3.0), "other": (7.0, 2.0), "vocals": (8.5, 3.0)}
@@ -310,11 +310,11 @@ def test_a_file_of_a_package_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> 
         name = "speech"
         separator = "conv_tasnet"
         optional = true
-        gives = { dialog = ["dialog"] }
+        outputs = { dialog = ["dialog"] }
         [[members]]
         separator = "equal_shares"
         options = { stems = ["dialog", "effect", "music"] }
-        gives = { dialog = ["dialog"], effect = ["effect"] }
+        outputs = { dialog = ["dialog"], effect = ["effect"] }
     """
 
     assert optional.advice(parsed(text)) == (

@@ -58,7 +58,7 @@ def streamed(separator: Listens, setting: Setting, song: Tensor, lengths: Sequen
 def test_a_separator_that_copies_gives_the_song_back(
     number: int, polarity: bool, swap: bool, overlap: float | None, lengths: list[int]
 ) -> None:
-    setting = Setting(passes=number, polarity=polarity, swap=swap, overlap=overlap)
+    setting = Setting(passes=number, polarity=polarity, channel_swap=swap, overlap=overlap)
     song, separator = noise(2, 2, sum(lengths)), Listens()
 
     stems = streamed(separator, setting, song, lengths)
@@ -86,7 +86,7 @@ def test_passes_take_turns_in_sign_and_in_channels() -> None:
     separator = Listens()
     song = noise(1, 2, 90)
 
-    streamed(separator, Setting(passes=4, polarity=True, swap=True), song, [90])
+    streamed(separator, Setting(passes=4, polarity=True, channel_swap=True), song, [90])
 
     signs = [song[0], -song[0], song[0].flip(0), -song[0].flip(0)]
     for heard, expected in zip(separator.heard, signs, strict=True):

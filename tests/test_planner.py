@@ -12,7 +12,7 @@ from demixing.schedule import planner
 from demixing.schedule.budget import Guard
 from demixing.schedule.costs import Cost
 
-GIVES = {"gives": {"dialog": ["vocals"]}, "separator": "spleeter"}
+GIVES = {"outputs": {"dialog": ["vocals"]}, "separator": "spleeter"}
 SCORES_DB = {"a": 5.0, "b": 6.0, "c": 4.0, "ab": 7.0, "ac": 8.0, "bc": 6.5, "abc": 8.2}
 
 
@@ -22,7 +22,12 @@ def table(**change: Any) -> Recipe:
         {"stem": "dialog", "weights": dict.fromkeys(names, 0.3), "sdr_db": score}
         for names, score in SCORES_DB.items()
     ]
-    effect = {"name": "e", "separator": "hpss", "minus": ["dialog"], "gives": {"effect": ["low"]}}
+    effect = {
+        "name": "e",
+        "separator": "hpss",
+        "subtract": ["dialog"],
+        "outputs": {"effect": ["low"]},
+    }
     members = [{"name": name, **GIVES, **change.get(name, {})} for name in "abc"]
     return recipe.parse(
         "test",
@@ -114,7 +119,7 @@ def test_with_many_members_the_plan_is_made_step_by_step() -> None:
     members = [{"name": name, **GIVES} for name in names]
     blends = [{"stem": "dialog", "weights": {name: 1.0}, "sdr_db": 5.0} for name in names[:-1]]
     blends.append({"stem": "dialog", "weights": {names[-1]: 1.0}, "sdr_db": 9.0})
-    effect = {"separator": "hpss", "gives": {"effect": ["low"]}}
+    effect = {"separator": "hpss", "outputs": {"effect": ["low"]}}
     chosen = recipe.parse(
         "many",
         {

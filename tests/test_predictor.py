@@ -152,7 +152,7 @@ def test_a_stem_that_is_taken_to_be_silent_is_silent(caplog: pytest.LogCaptureFi
         "members": [
             {
                 "separator": "equal_shares",
-                "gives": {stem: [stem] for stem in ("bass", "drums", "other", "vocals")},
+                "outputs": {stem: [stem] for stem in ("bass", "drums", "other", "vocals")},
             }
         ],
         # A quarter of the mixture is at -12 dB.

@@ -14,7 +14,7 @@ from demixing.recipes import recipe
 
 pytestmark = pytest.mark.engine
 
-MEMBER: dict[str, Any] = {"separator": "hpss", "gives": {"effect": ["percussive"]}}
+MEMBER: dict[str, Any] = {"separator": "hpss", "outputs": {"effect": ["percussive"]}}
 
 GOOD: dict[str, Any] = {
     "track": "cdx",
@@ -24,8 +24,8 @@ GOOD: dict[str, Any] = {
         MEMBER,
         {
             "separator": "equal_shares",
-            "minus": ["effect"],
-            "gives": {"dialog": ["all"]},
+            "subtract": ["effect"],
+            "outputs": {"dialog": ["all"]},
             "options": {"stems": ["all"]},
         },
     ],
@@ -62,14 +62,14 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
         ({"sumary": "x"}, "no key 'sumary'; did you mean 'summary'?"),
         ({"members": "hpss"}, "members must be a list"),
         ({"members": [1]}, "member 1 must be a dict"),
-        ({"members": [{"separator": "hpss"}]}, "the key 'gives' is missing"),
-        ({"members": [{"separator": "hpss", "gives": ["effect"]}]}, "gives must be a dict"),
-        ({"members": [{"separator": "hpss", "gives": {"effect": "low"}}]}, "must be a list"),
-        ({"members": [{**MEMBER, "gives": {"effect": []}}]}, "at least one and none twice"),
-        ({"members": [{**MEMBER, "gives": {"effect": ["low"] * 2}}]}, "none twice"),
-        ({"members": [{**MEMBER, "gives": {"effect": [1]}}]}, "each of recipe 'test', member 1"),
-        ({"members": [{**MEMBER, "minus": ["effect"] * 2}]}, "none twice"),
-        ({"members": [{**MEMBER, "minus": [["effect"]]}]}, "must be a str"),
+        ({"members": [{"separator": "hpss"}]}, "the key 'outputs' is missing"),
+        ({"members": [{"separator": "hpss", "outputs": ["effect"]}]}, "outputs must be a dict"),
+        ({"members": [{"separator": "hpss", "outputs": {"effect": "low"}}]}, "must be a list"),
+        ({"members": [{**MEMBER, "outputs": {"effect": []}}]}, "at least one and none twice"),
+        ({"members": [{**MEMBER, "outputs": {"effect": ["low"] * 2}}]}, "none twice"),
+        ({"members": [{**MEMBER, "outputs": {"effect": [1]}}]}, "each of recipe 'test', member 1"),
+        ({"members": [{**MEMBER, "subtract": ["effect"] * 2}]}, "none twice"),
+        ({"members": [{**MEMBER, "subtract": [["effect"]]}]}, "must be a str"),
         ({"members": [{**MEMBER, "separator": 5}]}, "separator must be a str, got 5"),
         ({"members": [{**MEMBER, "options": 5}]}, "options must be a dict"),
         ({"members": [{**MEMBER, "optional": 1}]}, "member 1: optional must be a bool, got 1"),
@@ -120,7 +120,7 @@ def test_whether_a_member_is_optional_is_nothing_that_caches_know() -> None:
 
 
 def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> None:
-    member = {"separator": "hpss", "gives": {"effect": ["percusive"]}}
+    member = {"separator": "hpss", "outputs": {"effect": ["percusive"]}}
     chosen = recipe.parse("test", {**GOOD, "members": [member, GOOD["members"][1]]})
 
     with pytest.raises(ConfigError, match=r"no stem 'percusive'; did you mean 'percussive'\?"):
@@ -163,3 +163,31 @@ def test_a_recipe_of_the_other_track_is_not_submitted(monkeypatch: pytest.Monkey
 
     with pytest.raises(ConfigError, match="is for the track 'cdx'"):
         recipe.chosen(tracks.by_name("mdx"))
+
+
+OLD = {"outputs": "gives", "subtract": "minus", "channel_swap": "swap"}
+
+
+def test_old_keys_work_for_one_version_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    settings = [{"passes": 1}, {"passes": 2, "channel_swap": True}]
+    new = [{**GOOD["members"][0], "settings": settings}, GOOD["members"][1]]
+    old = [{OLD.get(key, key): value for key, value in member.items()} for member in new]
+    old[0]["settings"] = [
+        {OLD.get(key, key): value for key, value in one.items()} for one in settings
+    ]
+
+    first, second = (recipe.parse("test", {**GOOD, "members": one}) for one in (new, old))
+
+    assert first == second
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "recipe 'test': 'gives' is now 'outputs', 'minus' is now 'subtract', 'swap' is now "
+        "'channel_swap'; the next version will refuse the old keys"
+    )
+
+
+def test_an_old_key_beside_the_new_one_is_refused() -> None:
+    both = {**MEMBER, "gives": {"effect": ["low"]}}
+
+    with pytest.raises(ConfigError, match="no key 'gives'"):
+        recipe.parse("test", {**GOOD, "members": [both, GOOD["members"][1]]})

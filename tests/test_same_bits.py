@@ -66,9 +66,9 @@ GAINS = {"one": 0.1, "two": 0.7, "three": 1 / 3, "effect": 0.9}
 def gains(names: Sequence[str]) -> Demixer:
     """Members for dialog in some order, and one for effects, which comes last."""
     entries: list[dict[str, Any]] = [
-        {"name": name, "separator": "gain", "gives": {"dialog": ["part"]}} for name in names
+        {"name": name, "separator": "gain", "outputs": {"dialog": ["part"]}} for name in names
     ]
-    effect = {"name": "effect", "separator": "gain", "gives": {"effect": ["part"]}}
+    effect = {"name": "effect", "separator": "gain", "outputs": {"effect": ["part"]}}
     blend = {"stem": "dialog", "weights": dict.fromkeys(names, 0.3), "mixture": 0.1}
     table = {
         "track": "cdx",
@@ -122,7 +122,7 @@ FILTERS: dict[str, Any] = {
     "members": [
         {
             "separator": "hpss",
-            "gives": {"drums": ["percussive"], "bass": ["low"], "other": ["high"]},
+            "outputs": {"drums": ["percussive"], "bass": ["low"], "other": ["high"]},
             "options": {
                 "frame": 1024,
                 "frame_hop": 256,
@@ -130,7 +130,7 @@ FILTERS: dict[str, Any] = {
                 "across_frequency": 11,
             },
         },
-        {"separator": "centre", "minus": ["drums"], "gives": {"bass": ["centre"]}},
+        {"separator": "centre", "subtract": ["drums"], "outputs": {"bass": ["centre"]}},
     ],
     "leaks": [
         {"of": "bass", "into": "drums", "power": 0.02, "returned": True},
@@ -142,7 +142,7 @@ NET: dict[str, Any] = {
     "members": [
         {
             "separator": "trained",
-            "gives": {stem: [stem] for stem in ("drums", "bass", "other")},
+            "outputs": {stem: [stem] for stem in ("drums", "bass", "other")},
             "options": {"weights": "mdx_unet"},
         },
         FILTERS["members"][1],

@@ -159,11 +159,11 @@ TABLE = {
     "track": "mdx",
     "summary": "",
     "members": [
-        {"separator": "equal_shares", "gives": {stem: [stem] for stem in ("vocals", "other")}},
+        {"separator": "equal_shares", "outputs": {stem: [stem] for stem in ("vocals", "other")}},
         {
             "name": "low",
             "separator": "hpss",
-            "gives": {"drums": ["percussive"], "bass": ["low"]},
+            "outputs": {"drums": ["percussive"], "bass": ["low"]},
         },
     ],
 }

@@ -63,7 +63,7 @@ def demixer(clock: FakeTime, *, real: float = 1.0, contention: Contention | None
     """The CDX recipe with fakes that cost ``real`` times what is known of them."""
     chosen = shipped("cdx_default")
     queue = [
-        Fake(tuple(part for some in member.gives.values() for part in some), clock, real * cost_s)
+        Fake(tuple(part for some in member.outputs.values() for part in some), clock, real * cost_s)
         for member, cost_s in zip(chosen.members, COSTS_S, strict=True)
     ]
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -90,7 +90,7 @@ class _Pass:
     ) -> None:
         self._sign = -1.0 if setting.polarity and number % 2 else 1.0
         turns = number // 2 if setting.polarity else number
-        self._swap = setting.swap and turns % 2 == 1
+        self._swap = setting.channel_swap and turns % 2 == 1
         self._careful = ANSWERED in separator.stems
         self._chunks = OverlapAdd(
             separator,

@@ -102,7 +102,7 @@ class Demixer:
             logger.error("%s is left out: %s", member.name, error)
             self._unusable[member.name] = str(error).partition("\n")[0]
             return None
-        for part in itertools.chain(*member.gives.values()):
+        for part in itertools.chain(*member.outputs.values()):
             if part not in separator.stems:
                 raise ConfigError(
                     f"recipe {self.recipe.name!r}: separator {member.separator!r} has no stem "

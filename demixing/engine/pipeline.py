@@ -105,8 +105,8 @@ class Lanes:
                 turn,
                 lanes=names,
                 asked=list(asked),
-                chains={stem: chains[stem] for stem in turn.member.gives},
-                share=1 / (len(recipe.track.stems) - len(turn.member.minus)),
+                chains={stem: chains[stem] for stem in turn.member.outputs},
+                share=1 / (len(recipe.track.stems) - len(turn.member.subtract)),
                 sample_rate_hz=sample_rate_hz,
                 groups=groups,
                 tap=tap,
@@ -179,7 +179,7 @@ class _Stage:
     ) -> None:
         self._names = lanes
         self._turn = turn
-        self._minus = [1 + lanes.index(stem) for stem in turn.member.minus]
+        self._minus = [1 + lanes.index(stem) for stem in turn.member.subtract]
         self._asked = asked
         self._chains = chains
         # Stems that nobody before has tried: where I fail, they get a share of what I hear.
@@ -199,7 +199,7 @@ class _Stage:
             return
         rate_hz = separator.sample_rate_hz or sample_rate_hz
         own = separator.stems
-        self._parts = [[own.index(part) for part in some] for some in turn.member.gives.values()]
+        self._parts = [[own.index(part) for part in some] for some in turn.member.outputs.values()]
         if ANSWERED in own:
             self._parts.append([own.index(ANSWERED)])
         self._careful = ANSWERED in own

@@ -16,7 +16,7 @@ class Setting:
     Attributes:
         passes: over the song, each with the chunks cut elsewhere; their mean counts.
         polarity: every other pass hears the song upside down.
-        swap: passes take turns in hearing the channels swapped.
+        channel_swap: passes take turns in hearing the channels swapped.
         overlap: of neighbouring chunks, as a part of what is kept of a chunk; None: as the
             separator's authors have it.
         gain_db: measured SDR over the member's first setting.
@@ -24,7 +24,7 @@ class Setting:
 
     passes: int = 1
     polarity: bool = False
-    swap: bool = False
+    channel_swap: bool = False
     overlap: float | None = None
     gain_db: float = 0.0
 

@@ -9,18 +9,18 @@ A recipe is a TOML file in demixing/recipes/ or anywhere else:
 
     [[members]]
     separator = "spleeter"             # a file in demixing/separators/
-    gives = { vocals = ["vocals"] }    # stem of the track = sum of stems of the separator
+    outputs = { vocals = ["vocals"] }  # stem of the track = sum of stems of the separator
 
     [[members]]
     name = "filters"                   # if not that of the separator; the blends speak of it
     separator = "hpss"
     optional = false                   # true: left out where its files do not exist
-    minus = ["vocals"]                 # hears the mixture without these stems
-    gives = { drums = ["percussive"], bass = ["low"] }
+    subtract = ["vocals"]              # hears the mixture without these stems
+    outputs = { drums = ["percussive"], bass = ["low"] }
     options = { crossover_hz = 200 }   # arguments of the separator
     settings = [                       # the planner takes the best that there is time for
         { passes = 1 },
-        { passes = 4, polarity = true, swap = true, gain_db = 0.2 },
+        { passes = 4, polarity = true, channel_swap = true, gain_db = 0.2 },
     ]
     doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when the others count in its place;
                                        # see doubt.py
@@ -75,7 +75,7 @@ from demixing.ensemble.leak import Leak
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
-from demixing.recipes import tables
+from demixing.recipes import old_keys, tables
 from demixing.tracks import Track
 
 FOLDER = Path(__file__).parent
@@ -91,9 +91,9 @@ class Member:
     Attributes:
         name: unlike that of any other member.
         separator: its key.
-        gives: for each stem of the track that it contributes, the separator's own stems that
+        outputs: for each stem of the track that it contributes, the separator's own stems that
             sum to it.
-        minus: stems of earlier members that are subtracted from the mixture it hears.
+        subtract: stems of earlier members that are subtracted from the mixture it hears.
         options: arguments of the separator.
         settings: at least one.
         doubt: when the members before it count in its place; None: never.
@@ -103,8 +103,8 @@ class Member:
 
     name: str
     separator: str
-    gives: Mapping[str, tuple[str, ...]]
-    minus: tuple[str, ...] = ()
+    outputs: Mapping[str, tuple[str, ...]]
+    subtract: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: tuple[Setting, ...] = (Setting(),)
     doubt: Doubt | None = None
@@ -143,7 +143,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         where = f"recipe {self.name!r}"
-        given = {stem for member in self.members for stem in member.gives}
+        given = {stem for member in self.members for stem in member.outputs}
         if self.residual in given or given | {self.residual} - {None} != {*self.track.stems}:
             residual = f", and {self.residual} as the residual" if self.residual else ""
             raise ConfigError(
@@ -151,7 +151,9 @@ class Recipe:
                 f"by no member, but its members give {', '.join(sorted(given)) or 'nothing'}"
                 f"{residual}"
             )
-        required = {stem for member in self.members if not member.optional for stem in member.gives}
+        required = {
+            stem for member in self.members if not member.optional for stem in member.outputs
+        }
         if alone := given - required:
             raise ConfigError(
                 f"{where}: only optional members give {', '.join(sorted(alone))}; let one that is "
@@ -167,27 +169,27 @@ class Recipe:
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"{where} has two members named {name!r}; give one a name")
-        self._check_minus(where)
+        self._check_subtract(where)
         self._check_doubts(where)
         self._check_tables(where)
 
-    def _check_minus(self, where: str) -> None:
+    def _check_subtract(self, where: str) -> None:
         """Raise unless members subtract what comes before them, with or without optional ones."""
         known: set[str] = set()
         required: set[str] = set()
         for member in self.members:
             subtracts = f"{where}: member {member.name!r} subtracts"
-            if unknown := set(member.minus) - known:
+            if unknown := set(member.subtract) - known:
                 raise ConfigError(
                     f"{subtracts} {', '.join(sorted(unknown))}, which no earlier member gives"
                 )
-            if unsure := set(member.minus) - required:
+            if unsure := set(member.subtract) - required:
                 raise ConfigError(
                     f"{subtracts} {', '.join(sorted(unsure))}, which only optional members give "
                     "before it; let one that is not optional give it before"
                 )
-            known |= member.gives.keys()
-            required |= set() if member.optional else member.gives.keys()
+            known |= member.outputs.keys()
+            required |= set() if member.optional else member.outputs.keys()
 
     def _check_doubts(self, where: str) -> None:
         """Raise unless members that may be doubted come after all that they are compared with."""
@@ -199,13 +201,13 @@ class Recipe:
                     f"{where} has a residual, so no member may be doubted: the residual is what "
                     f"the others leave before {member.name!r} answers; use consistency instead"
                 )
-            if member.doubt.stem not in member.gives:
+            if member.doubt.stem not in member.outputs:
                 raise ConfigError(
                     f"{where}: member {member.name!r} is doubted for its {member.doubt.stem!r}, "
-                    f"which it does not give{did_you_mean(member.doubt.stem, list(member.gives))}"
+                    f"which it does not give{did_you_mean(member.doubt.stem, list(member.outputs))}"
                 )
             for later in self.members[number + 1 :]:
-                if both := sorted(later.gives.keys() & member.gives.keys()):
+                if both := sorted(later.outputs.keys() & member.outputs.keys()):
                     raise ConfigError(
                         f"{where}: member {member.name!r} may be doubted, so it must come after "
                         f"all that give the same stems, but {later.name!r} gives {both[0]!r}, "
@@ -255,7 +257,7 @@ class Recipe:
 
     def givers(self, stem: str) -> tuple[str, ...]:
         """Names of the members that give ``stem``, in their order."""
-        return tuple(member.name for member in self.members if stem in member.gives)
+        return tuple(member.name for member in self.members if stem in member.outputs)
 
     def without(self, names: Collection[str]) -> "Recipe":
         """The same recipe without some members, and without all blends that have them.
@@ -322,6 +324,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
         ConfigError: a key is missing, unknown or of the wrong kind.
     """
     where = f"recipe {name!r}"
+    table = old_keys.replaced(table, where)
     fields = tables.checked(Recipe, {"name": name, **table}, where)
     for key in ("name", "track", "summary", "residual"):
         if key in fields:
@@ -367,10 +370,14 @@ def _member(table: Any, where: str) -> Member:
     entry = tables.checked(Member, entry, where)
     for key in ("separator", "name"):
         tables.kind(entry[key], str, f"{where}: {key}")
-    gives = tables.kind(entry["gives"], dict, f"{where}: gives")
-    entry["gives"] = {stem: tables.names(gives[stem], f"{where}: gives.{stem}") for stem in gives}
-    if "minus" in entry:
-        entry["minus"] = tables.names(entry["minus"], f"{where}: minus") if entry["minus"] else ()
+    outputs = tables.kind(entry["outputs"], dict, f"{where}: outputs")
+    entry["outputs"] = {
+        stem: tables.names(outputs[stem], f"{where}: outputs.{stem}") for stem in outputs
+    }
+    if "subtract" in entry:
+        entry["subtract"] = (
+            tables.names(entry["subtract"], f"{where}: subtract") if entry["subtract"] else ()
+        )
     tables.kind(entry.get("options", {}), dict, f"{where}: options")
     tables.kind(entry.get("optional", False), bool, f"{where}: optional")
     if "settings" in entry:

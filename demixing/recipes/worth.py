@@ -38,7 +38,7 @@ def _stem_db(recipe: Recipe, stem: str, choice: Choice) -> float:
     givers = {
         member.name: setting.gain_db
         for member, setting in zip(recipe.members, choice, strict=True)
-        if setting and stem in member.gives
+        if setting and stem in member.outputs
     }
     if not givers:
         return 0.0

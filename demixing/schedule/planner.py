@@ -185,10 +185,10 @@ class _Planner:
         """Whether a member subtracts a stem that another one has yet to give."""
         members = self.recipe.members
         return any(
-            stem in members[other].gives
+            stem in members[other].outputs
             for other in waiting
             if other != index
-            for stem in members[index].minus
+            for stem in members[index].subtract
         )
 
     def _only(self, indices: Sequence[int], settings: tuple[Setting, ...]) -> Choice:

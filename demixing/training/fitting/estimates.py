@@ -81,7 +81,7 @@ def _with(recipe: Recipe, member: Member, stems: Stems, song: SongGram) -> dict[
     assert member.doubt is not None
     trust = trust_of(recipe, member, song, stems[member.doubt.stem])
     result = {}
-    for stem in member.gives:
+    for stem in member.outputs:
         names = [name for name in recipe.givers(stem) if name in before]
         blend = recipe.blend(stem, [*names, member.name])
         add = blend.weights[member.name]
@@ -115,7 +115,7 @@ def compared(recipe: Recipe, member: Member) -> tuple[str, ...]:
         return ()
     others = {
         stem: tuple(name for name in recipe.givers(stem) if name != member.name)
-        for stem in member.gives
+        for stem in member.outputs
     }
     return others[member.doubt.stem] if all(others.values()) else ()
 

@@ -58,7 +58,7 @@ def fit(options: argparse.Namespace) -> list[str]:
 
     fitted = plain
     # The blends change the input of members that subtract stems, so these are asked again.
-    rounds = options.rounds if any(member.minus for member in plain.members) else 1
+    rounds = options.rounds if any(member.subtract for member in plain.members) else 1
     for _ in range(max(rounds, 1)):
         songs = measured(fitted)
         fits = Fits(plain, songs, methods)
@@ -75,7 +75,7 @@ def fit(options: argparse.Namespace) -> list[str]:
             numbers = [0] * len(given.members)
             numbers[index] = number
             other = dataclasses.replace(fitted, members=with_settings(given, numbers).members)
-            gain_db = gain(fitted, list(member.gives), fair, measured(other))
+            gain_db = gain(fitted, list(member.outputs), fair, measured(other))
             lines.append(row(f"gain of {member.name} with {shown(setting)}", gain_db))
     return lines
 

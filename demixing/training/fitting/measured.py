@@ -69,7 +69,7 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
 
 def _key(song: Song, recipe: Recipe) -> str:
     """Hash what the answers depend on: the audio's place, size and time, and each input."""
-    subtracted = {stem for member in recipe.members for stem in member.minus}
+    subtracted = {stem for member in recipe.members for stem in member.subtract}
     used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
     files = [
         (stem, str(path.resolve()), path.stat().st_size, path.stat().st_mtime)
@@ -83,7 +83,7 @@ def _key(song: Song, recipe: Recipe) -> str:
 def _asked(member: Member, subtracted: set[str]) -> Member:
     """A member without what changes no answer: gains, and a doubt if its stems stay in."""
     settings = tuple(dataclasses.replace(one, gain_db=0.0) for one in member.settings)
-    doubt = member.doubt if subtracted.intersection(member.gives) else None
+    doubt = member.doubt if subtracted.intersection(member.outputs) else None
     return dataclasses.replace(member, settings=settings, doubt=doubt)
 
 
