@@ -401,7 +401,7 @@ def registered(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
         name: entry(name=name, file=f"{name}.th", url=f"{server.url}/{name}.th")
         for name in ("test_a", "test_b", "other")
     }
-    monkeypatch.setattr(fetch, "register", lambda: tables)
+    monkeypatch.setattr(fetch, "entries", lambda: tables)
 
 
 @pytest.mark.usefixtures("registered")

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demixing.errors import EvaluationError
-from demixing.song_files import CDX_NAMES, LEFT, MIXTURE, RIGHT, SUFFIXES, entries, names_of
+from demixing.evaluation.song_files import (
+    CDX_NAMES,
+    LEFT,
+    MIXTURE,
+    RIGHT,
+    SUFFIXES,
+    entries,
+    names_of,
+)
 
 STEMS: Mapping[str, tuple[str, ...]] = {
     "mdx": ("bass", "drums", "other", "vocals"),

@@ -23,8 +23,8 @@ from demixing.errors import EvaluationError
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.report import write_report
+from demixing.evaluation.song_files import SUFFIXES
 from demixing.evaluation.songs import STEMS, Song, wav_file
-from demixing.song_files import SUFFIXES
 from evaluator.grading import records, session
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import SongResult, StartUp

@@ -19,8 +19,16 @@ from pathlib import Path
 from typing import cast
 
 from demixing.errors import ConfigError
+from demixing.evaluation.song_files import (
+    CDX_NAMES,
+    LEFT,
+    MIXTURE,
+    RIGHT,
+    SUFFIXES,
+    entries,
+    names_of,
+)
 from demixing.plugins import Plugins
-from demixing.song_files import CDX_NAMES, LEFT, MIXTURE, RIGHT, SUFFIXES, entries, names_of
 
 MDX_STEMS = ("vocals", "drums", "bass", "other")
 CDX_STEMS = ("dialog", "effect", "music")
