@@ -4,6 +4,7 @@
 # make quick      under a minute: no networks, no processes, nothing slow
 # make check      the linters
 # make format     let ruff lay out the code
+# make wheel      build the package that pip installs, and print its size
 # make image      build the submission's image, by docker or podman
 # make grade      run that image as the grading server does, and score it
 # Arguments of the command go into ARGS: make evaluate ARGS="--track cdx --jobs 2"
@@ -18,7 +19,7 @@ ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),do
 IMAGE ?= sound-demixing
 BASE_IMAGE ?= python:3.11-slim-bookworm
 
-.PHONY: evaluate test quick check format image grade
+.PHONY: evaluate test quick check format wheel image grade
 
 evaluate: .venv/ready $(if $(filter none,$(WEIGHTS)),,.venv/asked-for-weights)
 	$(BIN)/python evaluate_locally.py $(ARGS)
@@ -44,6 +45,10 @@ check: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: .venv/ready
+	@$(BIN)/python -m hatchling build -t wheel -d dist
+	@ls -l dist/*.whl | awk '{print $$NF ": " $$5 / 1e6 " MB"}'
 
 image:
 	$(ENGINE) build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) .
