@@ -94,28 +94,37 @@ def check_finite(block: Tensor, start: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SongFormat:
-    """What the header of a song says.
+class AudioFormat:
+    """The format of a song whose length need not be known.
 
     Attributes:
         sample_rate_hz: of the song.
         channels: of the song.
-        frames: its length; good for progress and file sizes, but the data decides.
     """
 
     sample_rate_hz: int
     channels: int
+
+    @property
+    def groups(self) -> int:
+        """Stereo pairs that are separated, see :func:`pairs_of`."""
+        return len(pairs_of(self.channels))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SongFormat(AudioFormat):
+    """What the header of a song says.
+
+    Attributes:
+        frames: length of the song; good for progress and file sizes, but the data decides.
+    """
+
     frames: int
 
     @property
     def seconds(self) -> float:
         """Length of the song."""
         return self.frames / self.sample_rate_hz
-
-    @property
-    def groups(self) -> int:
-        """Stereo pairs that are separated, see :func:`pairs_of`."""
-        return len(pairs_of(self.channels))
 
 
 def pairs_of(channels: int) -> tuple[tuple[int, int], ...]:

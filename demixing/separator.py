@@ -15,10 +15,6 @@ if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to
     from torch import Tensor
 
 
-ANSWERED = "answered"
-"""Name of a stem that says where there is an answer: ones there, otherwise zeros."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunking:
     """How a separator wants a song to be cut; all lengths in samples at its own rate.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demixing.ensemble.blend import Blend, Chain, blended, subsets
+from demixing.ensemble.blend import Blend, RunningAverage, blended, subsets
 from demixing.errors import ConfigError
 
 FULL = Blend(stem="vocals", weights={"a": 0.6, "b": 0.2, "c": 0.1}, mixture=0.05)
@@ -13,12 +13,12 @@ ONE = Blend(stem="vocals", weights={"b": 0.8}, mixture=0.1)
 BLENDS = [FULL, PAIR, ONE, Blend(stem="bass", weights={"a": 9.0})]
 
 
-def running(chain: Chain, answers: dict[str, float], order: str, mixture: float) -> float:
+def running(chain: RunningAverage, answers: dict[str, float], order: str, mixture: float) -> float:
     """Apply the steps to numbers in place of signals."""
     estimate, answered = 123.0, frozenset[str]()
     for name in order:
         if name in answers:
-            step = chain.step(answered, name)
+            step = chain.update(answered, name)
             estimate = step.keep * estimate + step.add * answers[name] + step.mix * mixture
             answered |= {name}
     return estimate
@@ -48,7 +48,7 @@ def test_where_nothing_is_listed_the_mean_counts() -> None:
 @pytest.mark.parametrize("planned", ["abc", "ab", "b", ""])
 @given(answers=st.fixed_dictionaries({name: st.floats(-9, 9) for name in "abc"}))
 def test_if_all_planned_answer_it_is_their_blend(planned: str, answers: dict[str, float]) -> None:
-    chain = Chain("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
+    chain = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
     some = {name: answers[name] for name in planned}
 
     estimate = running(chain, some, "abc", 2.0)
@@ -61,7 +61,7 @@ def test_if_all_planned_answer_it_is_their_blend(planned: str, answers: dict[str
 @pytest.mark.parametrize("planned", ["abc", "ab", "b", ""])
 def test_equal_answers_weigh_as_much_as_their_blend_says(planned: str, who: tuple[str]) -> None:
     # Answers that are all alike cannot tell how the sum is divided, only what it is.
-    chain = Chain("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
+    chain = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
     order = planned + "".join(set("abc") - set(planned))
 
     estimate = running(chain, dict.fromkeys(who, 1.0), order, 3.0)
@@ -71,14 +71,14 @@ def test_equal_answers_weigh_as_much_as_their_blend_says(planned: str, who: tupl
 
 
 def test_one_that_answers_alone_has_its_own_blend() -> None:
-    chain = Chain("vocals", BLENDS, ("a", "b", "c"), frozenset("abc"))
+    chain = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset("abc"))
 
     assert running(chain, {"b": 1.0}, "abc", 1.0) == pytest.approx(0.9)
 
 
 def test_opposite_weights_do_not_divide_by_nothing() -> None:
     odd = [Blend(stem="s", weights={"a": 1.0, "b": -1.0}), Blend(stem="s", weights={"a": 0.7})]
-    chain = Chain("s", odd, ("a", "b"), frozenset("ab"))
+    chain = RunningAverage("s", odd, ("a", "b"), frozenset("ab"))
 
     assert running(chain, {"a": 2.0, "b": 1.0}, "ab", 0.0) == pytest.approx(1.0)
 

@@ -8,7 +8,7 @@ import pytest
 
 from demixing import tracks
 from demixing.errors import ConfigError
-from demixing.schedule.budget import Deadline, Guard, song_budget
+from demixing.schedule.budget import Deadline, TimeBudget, song_budget
 
 
 class FakeClock:
@@ -31,40 +31,40 @@ def test_a_deadline_counts_down() -> None:
 
 
 def test_a_member_that_was_never_measured_may_try() -> None:
-    guard = Guard(Deadline(1, clock=FakeClock()), [10])
+    budget = TimeBudget(Deadline(1, clock=FakeClock()), [10])
 
-    assert guard.allows(0, 10)
+    assert budget.allows(0, 10)
 
 
 def test_a_member_is_stopped_when_its_next_chunk_would_end_late() -> None:
     clock = FakeClock()
-    guard = Guard(Deadline(10, clock=clock), [10])
-    guard.done(0, 1, spent_s=4)
+    budget = TimeBudget(Deadline(10, clock=clock), [10])
+    budget.done(0, 1, spent_s=4)
 
-    assert guard.allows(0, 1)
-    clock.now_s = 10 - 4 * Guard.MARGIN + 0.01
-    assert not guard.allows(0, 1)
+    assert budget.allows(0, 1)
+    clock.now_s = 10 - 4 * TimeBudget.MARGIN + 0.01
+    assert not budget.allows(0, 1)
 
 
 def test_later_members_leave_enough_for_the_rest_of_the_first() -> None:
     clock = FakeClock()
-    guard = Guard(Deadline(100, clock=clock), [11, 11])
-    guard.done(0, 1, spent_s=7.5)
-    guard.done(1, 1, spent_s=6)
+    budget = TimeBudget(Deadline(100, clock=clock), [11, 11])
+    budget.done(0, 1, spent_s=7.5)
+    budget.done(1, 1, spent_s=6)
 
     # Ten chunks of the first are expected to cost 94 s, one of the second 7.5 s.
-    assert guard.allows(0, 1)
-    assert not guard.allows(1, 1)
-    guard.done(0, 5)
-    assert guard.allows(1, 1)
+    assert budget.allows(0, 1)
+    assert not budget.allows(1, 1)
+    budget.done(0, 5)
+    assert budget.allows(1, 1)
 
 
 def test_chunks_that_were_not_separated_do_not_change_the_cost() -> None:
-    guard = Guard(Deadline(10, clock=FakeClock()), [3])
-    guard.done(0, 1, spent_s=9)
-    guard.done(0, 1)
+    budget = TimeBudget(Deadline(10, clock=FakeClock()), [3])
+    budget.done(0, 1, spent_s=9)
+    budget.done(0, 1)
 
-    assert not guard.allows(0, 1)
+    assert not budget.allows(0, 1)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -73,15 +73,15 @@ def test_members_of_steady_cost_are_never_late_and_use_what_they_may(seed: int) 
     costs_s = rng.uniform(0.2, 3, size=3)
     clock = FakeClock()
     budget_s = rng.uniform(0.3, 0.9) * 100 * costs_s.sum()
-    guard = Guard(Deadline(budget_s, clock=clock), [100] * 3)
+    budget = TimeBudget(Deadline(budget_s, clock=clock), [100] * 3)
 
     for _, member in itertools.product(range(100), range(3)):
-        if guard.allows(member, 1):
-            spent_s = min(costs_s[member], guard.timeout_s(member, 1))
+        if budget.allows(member, 1):
+            spent_s = min(costs_s[member], budget.timeout_s(member, 1))
             clock.now_s += spent_s
-            guard.done(member, 1, spent_s)
+            budget.done(member, 1, spent_s)
         else:
-            guard.done(member, 1)
+            budget.done(member, 1)
 
     assert clock.now_s <= budget_s
     assert clock.now_s >= 0.7 * budget_s
@@ -105,16 +105,16 @@ def test_an_impossible_limit_is_refused(monkeypatch: pytest.MonkeyPatch, limit: 
 
 
 def test_a_member_that_was_never_measured_cannot_take_all_the_time() -> None:
-    guard = Guard(Deadline(100, clock=FakeClock()), [11, 11])
-    guard.done(0, 1, spent_s=4)
+    budget = TimeBudget(Deadline(100, clock=FakeClock()), [11, 11])
+    budget.done(0, 1, spent_s=4)
 
-    assert guard.timeout_s(0, 1) == pytest.approx(10 * 4 * Guard.MARGIN)
-    assert guard.timeout_s(1, 1) == pytest.approx((100 - 10 * 4 * Guard.MARGIN) / 2)
+    assert budget.timeout_s(0, 1) == pytest.approx(10 * 4 * TimeBudget.MARGIN)
+    assert budget.timeout_s(1, 1) == pytest.approx((100 - 10 * 4 * TimeBudget.MARGIN) / 2)
 
 
 def test_nothing_is_expected_of_what_was_never_measured() -> None:
-    guard = Guard(Deadline(1, clock=FakeClock()), [5, 5])
-    guard.done(1, 1, spent_s=0.5)
+    budget = TimeBudget(Deadline(1, clock=FakeClock()), [5, 5])
+    budget.done(1, 1, spent_s=0.5)
 
-    assert guard.allows(1, 1)
-    assert math.isnan(guard._cost_s[0])
+    assert budget.allows(1, 1)
+    assert math.isnan(budget._cost_s[0])

@@ -13,7 +13,7 @@ from torch import Tensor
 from demixing import separators
 from demixing.engine.demixer import Demixer
 from demixing.recipes import recipe
-from demixing.schedule.budget import Deadline, Guard
+from demixing.schedule.budget import Deadline, TimeBudget
 from demixing.schedule.costs import Cost
 from demixing.separator import Chunking
 from tests.fake_time import FakeTime
@@ -114,9 +114,9 @@ def simulated(seed: int, lacked: Callable[[], bool]) -> tuple[float, float, bool
 )
 def test_songs_are_in_time_and_use_their_time(monkeypatch: pytest.MonkeyPatch, songs: int) -> None:
     refused = []
-    allows = Guard.allows
+    allows = TimeBudget.allows
 
-    def noted(self: Guard, turn: int, chunks: int) -> bool:
+    def noted(self: TimeBudget, turn: int, chunks: int) -> bool:
         allowed = allows(self, turn, chunks)
         refused.append(not allowed)
         return allowed
@@ -126,7 +126,7 @@ def test_songs_are_in_time_and_use_their_time(monkeypatch: pytest.MonkeyPatch, s
         refused.clear()
         return result
 
-    monkeypatch.setattr(Guard, "allows", noted)
+    monkeypatch.setattr(TimeBudget, "allows", noted)
 
     found = [simulated(seed, lacked) for seed in range(songs)]
 

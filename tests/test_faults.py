@@ -21,7 +21,7 @@ from demixing.engine.normalisation import Level
 from demixing.errors import CheckpointError
 from demixing.recipes.recipe import Member, Recipe
 from demixing.schedule.budget import Clock, Deadline
-from demixing.schedule.fallback import Careful
+from demixing.schedule.fallback import Fallback
 from demixing.separator import Separator
 from tests.fake_time import FakeTime
 from tests.plain import once, shipped
@@ -196,13 +196,15 @@ def test_others_answer_for_a_member_that_fails(
     assert omitted(ready) == [(ready.recipe.members[index].name, 1.0)]
 
 
-def careful_of(ready: Demixer, index: int) -> Careful:
-    """One member as it is asked when there is a deadline."""
-    plan = ready.plan(FORM, budget_s=math.inf)
-    guard = ready._guard(plan, Deadline(math.inf, clock=STANDING), FORM)
-    careful = ready._turns(plan, guard, FORM)[index].separator
-    assert isinstance(careful, Careful)
-    return careful
+def fallback_of(ready: Demixer, index: int) -> Fallback:
+    """One member as it is asked when there is a deadline, three chunks at once."""
+    plan, workload = ready.plan(FORM, budget_s=math.inf), ready.workload(FORM)
+    budget = workload.budget(plan, Deadline(math.inf, clock=STANDING))
+    task = ready._scheduled(plan, workload, budget)[index].task
+    assert task
+    assert isinstance(task.source, Fallback)
+    task.source.batch = 3
+    return task.source
 
 
 @pytest.mark.parametrize(("name", "index"), kinds(kind))
@@ -213,16 +215,17 @@ def test_members_go_on_in_smaller_batches_where_memory_is_short(
         if len(chunks) > 1:
             raise MemoryError
 
-    careful = careful_of(demixer(name, **{f"m{index}": full}), index)
-    length = careful.chunking.fitted(SONG.shape[-1]).chunk
+    fallback = fallback_of(demixer(name, **{f"m{index}": full}), index)
+    length = fallback.inner.chunking.fitted(SONG.shape[-1]).chunk
     together = F.pad(SONG, (0, length))[None, :, :length].repeat(3, 1, 1)
 
-    stems = careful.separate(together)
+    answer = fallback.answer(together)
 
     alone = members(name)[index].remembered(together[:1])
-    torch.testing.assert_close(stems[:, :-1], alone.expand_as(stems[:, :-1]))
-    assert bool((stems[:, -1] == 1).all())
-    assert careful.missing == 0
+    torch.testing.assert_close(answer.stems, alone.expand_as(answer.stems))
+    assert answer.valid is not None
+    assert bool((answer.valid == 1).all())
+    assert fallback.missing == 0
 
 
 @pytest.mark.parametrize(("name", "index"), kinds(lambda member: member.separator))
@@ -236,18 +239,18 @@ def test_members_go_on_with_shorter_chunks_where_memory_is_shorter(
         if chunks.shape[-1] >= whole:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
 
-    careful = careful_of(demixer(name, **{f"m{index}": full}), index)
+    fallback = fallback_of(demixer(name, **{f"m{index}": full}), index)
     chunk = 0.1 * torch.randn(1, 2, whole, generator=torch.Generator().manual_seed(1))
 
-    stems = careful.separate(chunk)
+    answer = fallback.answer(chunk)
 
     if not member.chunking.shorter:
-        assert careful.missing == 1
+        assert fallback.missing == 1
         return
-    assert careful.missing == 0
+    assert fallback.missing == 0
     assert min(member.lengths) < whole
     expected = member.remembered(chunk)[:, 0]
-    error = (stems[:, 0] - expected).norm() / (chunk / 3 - expected).norm()
+    error = (answer.stems[:, 0] - expected).norm() / (chunk / 3 - expected).norm()
     assert error < 0.5, "shorter chunks answer much the same, and nothing like a share"
 
 

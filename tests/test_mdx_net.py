@@ -14,7 +14,7 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
-from demixing.ensemble.blend import Chain, subsets
+from demixing.ensemble.blend import RunningAverage, subsets
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.tfc_tdf import TFCTDFUNet
 from demixing.recipes import recipe
@@ -195,10 +195,12 @@ def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
     everyone = chosen.givers(stem)
     share = {"bass": 0.5, "drums": 0.5, "other": 0.7, "vocals": 0.9}[stem]
     for order in itertools.permutations(everyone):
-        chain = Chain(stem=stem, blends=chosen.blends, givers=everyone, planned=frozenset(everyone))
+        chain = RunningAverage(
+            stem=stem, blends=chosen.blends, givers=everyone, planned=frozenset(everyone)
+        )
         total, mixture = dict.fromkeys(everyone, 0.0), 0.0
         for index, name in enumerate(order):
-            step = chain.step(frozenset(order[:index]), name)
+            step = chain.update(frozenset(order[:index]), name)
             total = {one: step.keep * weight for one, weight in total.items()}
             total[name], mixture = step.add, step.keep * mixture + step.mix
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from demixing.chunks import tta
-from demixing.chunks.tta import Passes
+from demixing.chunks.answer import Answer, Reliable
+from demixing.chunks.tta import AugmentedStream
 from demixing.ensemble.setting import Setting
 from demixing.separator import Chunking
 
@@ -43,9 +44,12 @@ def noise(*shape: int) -> Tensor:
 
 
 def streamed(separator: Listens, setting: Setting, song: Tensor, lengths: Sequence[int]) -> Tensor:
-    stream = Passes(separator, setting, groups=len(song), batch=2)
+    source, cut = Reliable(separator=separator, batch=2), tta.chunking(separator, setting)
+    stream = AugmentedStream(source, setting, cut, groups=len(song), batch=2)
     blocks = [stream.push(block) for block in torch.split(song, list(lengths), dim=-1)]
-    return torch.cat([*blocks, stream.finish()], dim=-1)
+    answer = Answer.joined([*blocks, stream.finish()])
+    assert answer.valid is None
+    return answer.stems
 
 
 @given(
@@ -102,3 +106,36 @@ def test_more_overlap_is_more_chunks() -> None:
     )
 
     assert half == pytest.approx(2 * none, rel=0.05)
+
+
+@dataclass
+class FailsOften:
+    """A source with no answer for every other chunk."""
+
+    stems: tuple[str, ...] = ("copy",)
+    calls: int = 0
+
+    def answer(self, chunks: Tensor) -> Answer:
+        self.calls += 1
+        valid = torch.full((len(chunks), 1, 1, chunks.shape[-1]), float(self.calls % 2))
+        return Answer(chunks[:, None] * valid, valid)
+
+    def nothing(self, groups: int) -> Answer:
+        return Answer(torch.zeros(groups, 1, 2, 0), torch.zeros(groups, 1, 1, 0))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("polarity", [False, True])
+def test_stems_and_validity_are_faded_alike(number: int, polarity: bool) -> None:
+    setting = Setting(passes=number, polarity=polarity, channel_swap=True)
+    song, cut = noise(2, 2, 900), Chunking(chunk=90, hop=60, context=5)
+    stream = AugmentedStream(FailsOften(), setting, cut, groups=2, batch=2)
+
+    blocks = [stream.push(block) for block in torch.split(song, 70, dim=-1)]
+    answer = Answer.joined([*blocks, stream.finish()])
+
+    assert answer.valid is not None
+    assert answer.valid.shape == (2, 1, 1, 900)
+    assert 0 < float(answer.valid.mean()) < 1
+    assert bool(((answer.valid > 0.01) & (answer.valid < 0.99)).any()), "it fades"
+    torch.testing.assert_close(answer.stems, answer.valid * song[:, None], rtol=0, atol=2e-6)

@@ -9,7 +9,7 @@ from demixing.ensemble.setting import Setting
 from demixing.recipes import recipe
 from demixing.recipes.recipe import Recipe
 from demixing.schedule import planner
-from demixing.schedule.budget import Guard
+from demixing.schedule.budget import TimeBudget
 from demixing.schedule.costs import Cost
 
 GIVES = {"outputs": {"dialog": ["vocals"]}, "separator": "spleeter"}
@@ -42,7 +42,7 @@ def table(**change: Any) -> Recipe:
 
 
 def planned(chosen: Recipe, costs: list[Cost | None], budget_s: float, **more: Any) -> str:
-    plan = planner.plan(chosen, costs, chunks, budget_s=Guard.MARGIN * budget_s, **more)
+    plan = planner.plan(chosen, costs, chunks, budget_s=TimeBudget.MARGIN * budget_s, **more)
     return "".join(sorted(chosen.members[index].name for index in plan.planned))
 
 
@@ -95,7 +95,7 @@ def test_members_come_first_by_gain_per_second_as_far_as_cascades_allow() -> Non
 def test_who_is_not_planned_comes_last() -> None:
     chosen = table()
 
-    plan = planner.plan(chosen, costs(1, 2, 3, 0.05), chunks, budget_s=Guard.MARGIN * 31)
+    plan = planner.plan(chosen, costs(1, 2, 3, 0.05), chunks, budget_s=TimeBudget.MARGIN * 31)
 
     assert [chosen.members[index].name for index in plan.priority] == ["a", "b", "e", "c"]
     assert plan.expected_s == pytest.approx(30.5)
@@ -107,7 +107,7 @@ def test_time_that_is_left_goes_into_care() -> None:
     known = costs(1, 2, 3, 0.05)
 
     def passes(budget_s: float) -> int:
-        plan = planner.plan(chosen, known, chunks, budget_s=Guard.MARGIN * budget_s)
+        plan = planner.plan(chosen, known, chunks, budget_s=TimeBudget.MARGIN * budget_s)
         return plan.settings[0].passes
 
     # Another member is worth more than another pass.
@@ -131,7 +131,7 @@ def test_with_many_members_the_plan_is_made_step_by_step() -> None:
         },
     )
 
-    plan = planner.plan(chosen, costs(*[1.0] * 19), chunks, budget_s=Guard.MARGIN * 20)
+    plan = planner.plan(chosen, costs(*[1.0] * 19), chunks, budget_s=TimeBudget.MARGIN * 20)
 
     assert plan.planned == {17, 18}
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from demixing.engine.demixer import Demixer
-from demixing.engine.leakage_filter import BANDS, Sealing, in_bands
+from demixing.engine.leakage_filter import BANDS, LeakageFilter, in_bands
 from demixing.ensemble.leak import Leak
 from demixing.errors import ConfigError
 from demixing.recipes import recipe
@@ -42,9 +42,10 @@ def leaking(
 
 
 def sealed(answer: Tensor, *leaks: Leak, block: int = RATE_HZ, rate_hz: int = RATE_HZ) -> Tensor:
-    sealing = Sealing(leaks, STEMS, rate_hz, len(answer))
-    parts = [sealing.push(part) for part in torch.split(answer, block, dim=-1)]
-    return torch.cat([*parts, sealing.finish()], dim=-1)
+    leakage = LeakageFilter(leaks, STEMS, rate_hz, len(answer))
+    signals = torch.cat([answer, answer.sum(dim=1, keepdim=True)], dim=1)
+    parts = [leakage.push(part) for part in torch.split(signals, block, dim=-1)]
+    return torch.cat([*parts, leakage.finish()], dim=-1)
 
 
 def test_a_faint_stem_loses_what_is_not_its_own() -> None:
@@ -133,12 +134,10 @@ def test_what_is_left_is_shared_above_a_frequency() -> None:
     mixture = (stems.sum(dim=1) + low + tall)[:, None]
     shares = {"vocals": 0.75}
 
-    sealing = Sealing([], STEMS, RATE_HZ, 1, shares=shares, above_hz=4000)
-    parts = [
-        sealing.push(*pair)
-        for pair in zip(*(torch.split(one, 9_000, -1) for one in (stems, mixture)), strict=True)
-    ]
-    shared = torch.cat([*parts, sealing.finish()], dim=-1)
+    leakage = LeakageFilter([], STEMS, RATE_HZ, 1, shares=shares, above_hz=4000)
+    signals = torch.cat([stems, mixture], dim=1)
+    parts = [leakage.push(part) for part in torch.split(signals, 9_000, dim=-1)]
+    shared = torch.cat([*parts, leakage.finish()], dim=-1)
 
     assert shared.shape == stems.shape
     torch.testing.assert_close(shared[:, :2], stems[:, :2], atol=1e-5, rtol=0)

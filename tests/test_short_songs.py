@@ -9,7 +9,7 @@ from torch import Tensor
 from demixing import separators
 from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
-from demixing.schedule.budget import Deadline, Guard
+from demixing.schedule.budget import Deadline, TimeBudget
 from demixing.schedule.contention import Contention
 from demixing.schedule.costs import Cost
 from demixing.separator import Chunking
@@ -111,7 +111,7 @@ def test_a_long_song_costs_its_full_chunks(clock: FakeTime) -> None:
 
 def test_there_is_time_for_more_members_than_with_full_chunks(clock: FakeTime) -> None:
     ready = demixer(clock)
-    budget_s = Guard.MARGIN * sum(COSTS_S) / 4
+    budget_s = TimeBudget.MARGIN * sum(COSTS_S) / 4
 
     assert ready.plan(form(3), budget_s=budget_s).planned == set(range(6))
     assert len(ready.plan(form(11), budget_s=budget_s).planned) < 3
@@ -126,9 +126,9 @@ def test_the_guard_counts_with_the_same_costs(
     ready._load.begin_song()
     plan = ready.plan(form(seconds), budget_s=100)
 
-    guard = ready._guard(plan, Deadline(100, clock=clock), form(seconds))
+    budget = ready.workload(form(seconds)).budget(plan, Deadline(100, clock=clock))
 
-    assert guard.costs_s == pytest.approx(
+    assert budget.costs_s == pytest.approx(
         [slowdown * part * COSTS_S[index] for index in plan.priority]
     )
 
@@ -155,7 +155,7 @@ def test_a_song_corrects_wrong_costs(clock: FakeTime) -> None:
     for _ in range(12):
         separate(ready, 3, 100, clock)
 
-    assert once == pytest.approx([(1 + Guard.MEMORY) * cost_s for cost_s in COSTS_S])
+    assert once == pytest.approx([(1 + TimeBudget.MEMORY) * cost_s for cost_s in COSTS_S])
     assert known_s(ready) == pytest.approx([2 * cost_s for cost_s in COSTS_S], rel=0.02)
 
 
@@ -167,12 +167,12 @@ def test_a_load_that_changes_within_a_song_changes_no_cost(
     ready = demixer(clock, contention=load)
     ready._load.begin_song()
     plan = ready.plan(form(3), budget_s=100)
-    guard = ready._guard(plan, Deadline(100, clock=clock), form(3))
+    budget = ready.workload(form(3)).budget(plan, Deadline(100, clock=clock))
     asked, never = plan.priority[0], plan.priority[-1]
 
     load.times = now
-    guard.done(0, 1, spent_s=now * COSTS_S[asked] / 4)
-    ready._learn(plan, guard, form(3))
+    budget.done(0, 1, spent_s=now * COSTS_S[asked] / 4)
+    ready._learn(plan, budget, form(3))
 
     assert known_s(ready)[asked] == pytest.approx(COSTS_S[asked])
     assert known_s(ready)[never] == COSTS_S[never], "a member that was not asked"
@@ -194,7 +194,7 @@ def test_on_a_busy_machine_the_plan_is_that_of_less_time(
 ) -> None:
     idle, busy = (demixer(clock, contention=Load(times)) for times in (1.0, 4.0))
     busy._load.begin_song()
-    budget_s = share * Guard.MARGIN * idle.plan(form(seconds), budget_s=10_000).expected_s
+    budget_s = share * TimeBudget.MARGIN * idle.plan(form(seconds), budget_s=10_000).expected_s
 
     plan = busy.plan(form(seconds), budget_s=4 * budget_s)
 

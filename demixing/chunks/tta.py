@@ -1,126 +1,105 @@
-"""Test-time augmentation: several passes over a song, each cut elsewhere; their mean is better.
+"""Test-time augmentation (TTA): several passes over a song, each a little different, are averaged.
 
-What a network gets wrong depends on where a chunk begins, on the sign of the waveform and on which
-channel is which; what it gets right does not. So the errors of the passes cancel in part.
+The errors of a network depend on where a chunk begins, on the sign of the waveform, and on which
+channel is left; what it gets right does not. So part of the errors of the passes cancel.
+
+* Shift trick: each pass cuts the song in other places.
+* Polarity: every other pass separates the song with its sign inverted.
+* Channel swap: passes alternate between left and right as they are, and exchanged.
 """
 
-import torch
 from torch import Tensor
 
-from demixing.chunks.overlap_add import Done, OverlapAdd
+from demixing.chunks.answer import Answer, Source
+from demixing.chunks.overlap_add import AnswerOverlapAdd
+from demixing.chunks.stream import Stream
 from demixing.ensemble.setting import Setting
-from demixing.separator import ANSWERED, Chunking, Separator
+from demixing.separator import Chunking, Separator
 
 
-class Passes:
-    """Streams one song through a separator as often as a setting says.
+class AugmentedStream:
+    """Streams one song through a source of answers as many times as a setting says.
 
     Args:
-        separator: what maps chunks to stems.
-        setting: how often, and what differs.
+        source: answers for chunks.
+        setting: how many passes, and how they differ.
+        cut: how the song is cut, see :func:`chunking`.
         groups: stereo pairs of the song.
-        batch: chunks at once.
-        samples: length of the song at the separator's rate, if short songs may be cut into
-            shorter chunks.
-        done: is called with the number of chunks that have just been separated.
+        batch: chunks to collect before the source is asked.
 
     Shape:
-        as of :class:`demixing.chunks.overlap_add.OverlapAdd`.
+        in ``(groups, 2, samples)``, out answers with ``(groups, stems, 2, samples)``. Where only
+        some passes have an answer, the mean is taken over those that do.
     """
 
     def __init__(
-        self,
-        separator: Separator,
-        setting: Setting,
-        *,
-        groups: int,
-        batch: int,
-        samples: int | None = None,
-        done: Done = lambda chunks: None,
+        self, source: Source, setting: Setting, cut: Chunking, *, groups: int, batch: int
     ) -> None:
-        cut = chunking(separator, setting, samples)
-        self._passes = [
-            _Pass(separator, setting, number, groups, batch, cut, done)
+        self._passes: list[Stream[Tensor, Answer]] = [
+            _Pass(source, setting, number, cut, groups=groups, batch=batch)
             for number in range(setting.passes)
         ]
+        self._ahead = [source.nothing(groups)] * setting.passes
 
-    def push(self, heard: Tensor) -> Tensor:
-        """Take the next samples and return the stems that are finished."""
-        return self._mean([one.push(heard) for one in self._passes])
+    def push(self, block: Tensor) -> Answer:
+        """See :class:`demixing.chunks.stream.Stream`."""
+        return self._mean([one.push(block) for one in self._passes])
 
-    def finish(self) -> Tensor:
-        """Return the stems that are still owed."""
+    def finish(self) -> Answer:
+        """See :class:`demixing.chunks.stream.Stream`."""
         return self._mean([one.finish() for one in self._passes])
 
-    def _mean(self, passes: list[Tensor]) -> Tensor:
-        """Average what all passes have finished; the rest of those that are ahead waits."""
-        if len(passes) == 1:
-            return passes[0]
-        for one, stems in zip(self._passes, passes, strict=True):
-            one.ahead = torch.cat([one.ahead, stems], dim=-1)
-        samples = min(one.ahead.shape[-1] for one in self._passes)
-        mean = torch.stack([one.ahead[..., :samples] for one in self._passes]).mean(dim=0)
-        for one in self._passes:
-            one.ahead = one.ahead[..., samples:]
-        return mean
+    def _mean(self, answers: list[Answer]) -> Answer:
+        """Average what all passes have finished; what some are ahead of the others waits."""
+        if len(answers) == 1:
+            return answers[0]
+        known = [Answer.joined(pair) for pair in zip(self._ahead, answers, strict=True)]
+        samples = min(one.samples for one in known)
+        ready, self._ahead = map(list, zip(*(one.split(samples) for one in known), strict=True))
+        return Answer.mean(ready)
 
 
 class _Pass:
     """One of several passes of a member over a song.
 
     Args:
-        separator: asks the member.
-        setting: how much care it takes.
-        number: from 0 on; each pass cuts elsewhere, and hears the song in its own way.
-        groups: stereo pairs of the song.
-        batch: chunks at once.
+        source: see :class:`AugmentedStream`, as for the other arguments.
+        setting: how passes differ.
+        number: of the pass, from 0 on.
         cut: how the song is cut.
-        done: see :class:`Passes`.
+        groups: stereo pairs of the song.
+        batch: chunks to collect before the source is asked.
     """
 
     def __init__(
         self,
-        separator: Separator,
+        source: Source,
         setting: Setting,
         number: int,
+        cut: Chunking,
+        *,
         groups: int,
         batch: int,
-        cut: Chunking,
-        done: Done,
     ) -> None:
-        self._sign = -1.0 if setting.polarity and number % 2 else 1.0
-        turns = number // 2 if setting.polarity else number
-        self._swap = setting.channel_swap and turns % 2 == 1
-        self._careful = ANSWERED in separator.stems
-        self._chunks = OverlapAdd(
-            separator,
-            groups=groups,
-            batch=batch,
-            chunking=cut,
-            offset=offset(setting, number, cut.hop),
-            skip_silence=not self._careful,
-            done=done,
-        )
-        self.ahead = torch.zeros(groups, len(separator.stems), 2, 0)
+        self._inverted = setting.polarity and number % 2 == 1
+        turn = number // 2 if setting.polarity else number
+        self._swapped = setting.channel_swap and turn % 2 == 1
+        shift = offset(setting, number, cut.hop)
+        self._chunks = AnswerOverlapAdd(source, cut, groups=groups, batch=batch, offset=shift)
 
-    def push(self, heard: Tensor) -> Tensor:
-        """Take the next samples and return the stems that are finished."""
-        heard = heard.flip(-2) if self._swap else heard
-        return self._undone(self._chunks.push(self._sign * heard if self._sign < 0 else heard))
+    def push(self, block: Tensor) -> Answer:
+        """See :class:`demixing.chunks.stream.Stream`."""
+        block = block.flip(-2) if self._swapped else block
+        return self._restored(self._chunks.push(-1.0 * block if self._inverted else block))
 
-    def finish(self) -> Tensor:
-        """Return the stems that are still owed."""
-        return self._undone(self._chunks.finish())
+    def finish(self) -> Answer:
+        """See :class:`demixing.chunks.stream.Stream`."""
+        return self._restored(self._chunks.finish())
 
-    def _undone(self, stems: Tensor) -> Tensor:
-        """Undo what the pass did to the song; whether there is an answer has no sign."""
-        stems = stems.flip(-2) if self._swap else stems
-        if self._sign > 0:
-            return stems
-        signs = stems.new_full((stems.shape[1], 1, 1), self._sign)
-        if self._careful:
-            signs[-1] = 1.0
-        return signs * stems
+    def _restored(self, answer: Answer) -> Answer:
+        """Undo in the stems what the pass did to the song."""
+        stems = answer.stems.flip(-2) if self._swapped else answer.stems
+        return Answer(-1.0 * stems if self._inverted else stems, answer.valid)
 
 
 def chunking(separator: Separator, setting: Setting, samples: int | None = None) -> Chunking:

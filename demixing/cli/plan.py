@@ -39,7 +39,7 @@ def table(recipe: Recipe, song_s: float) -> list[str]:
             continue
         index = places[member.name]
         cost = demixer.costs[index]
-        chunks = demixer.chunks(index, member.settings[0], form)
+        chunks = demixer.workload(form).chunks(index, member.settings[0])
         ratio = cost.chunk_s * chunks / song_s
         lines.append(
             f"{member.name:<16}{ratio:>18.3f}{cost.memory_bytes / 1e6:>14.0f}{cost.batch:>7}"

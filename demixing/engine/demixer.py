@@ -7,31 +7,35 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from demixing import audio, separators
-from demixing.audio import SongFormat
+from demixing.audio import AudioFormat, SongFormat
 from demixing.chunks import tta
+from demixing.chunks.answer import Done, Reliable, Source
+from demixing.engine.blending import Tap
+from demixing.engine.members import ScheduledMember, Task
 from demixing.engine.normalisation import Level
 from demixing.engine.omissions import Omission
-from demixing.engine.pipeline import Lanes, Tap, Turn
+from demixing.engine.pipeline import SongPipeline
 from demixing.engine.progress import Report, Work
-from demixing.ensemble.setting import Setting
+from demixing.engine.workload import Workload
 from demixing.errors import CheckpointError, ConfigError, SongError
 from demixing.plugins import did_you_mean
 from demixing.recipes import optional
 from demixing.recipes.recipe import Member, Recipe
 from demixing.schedule import planner
-from demixing.schedule.budget import Deadline, Guard
+from demixing.schedule.budget import Deadline, TimeBudget
 from demixing.schedule.contention import Contention
 from demixing.schedule.costs import Cost, Costs
-from demixing.schedule.fallback import Careful, infer
+from demixing.schedule.fallback import Fallback, infer
 from demixing.schedule.load import TRIAL_RATE_HZ, TRIAL_S, Copies, Load
 from demixing.schedule.planner import Plan
-from demixing.schedule.timeout import Helper, Run
-from demixing.separator import Chunking, Separator, wanted_level
+from demixing.schedule.timeout import Run, TimeoutRunner
+from demixing.separator import Separator, wanted_level
 
 logger = logging.getLogger(__name__)
 
@@ -76,13 +80,13 @@ class Demixer:
     ) -> None:
         self._load = Load(contention)
         self._unusable: dict[str, str] = {}
-        self._wrapped: list[Careful] = []
+        self._fallbacks: list[Fallback] = []
         self.absent = optional.absent(recipe)
         self.recipe = optional.settled(recipe, self.absent)
         self.asked = asked
         self._forgiving = forgiving
         self._memory_bytes = memory_bytes
-        self._run: Run = Helper()
+        self._run: Run = TimeoutRunner()
         self._separators: list[Separator | None] = []
         self.costs: list[Cost] = []
         for index, member in enumerate(self.recipe.members):
@@ -136,7 +140,7 @@ class Demixer:
         ]
         partial = [
             Omission(member=one.name, part=one.missing / one.asked, reason=one.reason)
-            for one in self._wrapped
+            for one in self._fallbacks
             if one.missing
         ]
         return (*unusable, *partial)
@@ -196,7 +200,7 @@ class Demixer:
         """Separate a song that comes in blocks.
 
         With a deadline there is always an answer in time: what the members have found by then,
-        and shares of the mixture where no member has found anything; :attr:`omissions` tells.
+        and shares of the mixture where no member has found anything; see :attr:`omissions`.
         Without one all members work, and their errors are raised.
 
         Args:
@@ -204,8 +208,8 @@ class Demixer:
             sample_rate_hz: of the song.
             samples: length of the song, which is needed to plan for a deadline, and to report.
             deadline: when the answer must be there; it may be infinitely far away.
-            best: without a deadline, take as much care as the recipe knows of.
-            tap: see :class:`demixing.engine.pipeline.Lanes`.
+            best: without a deadline, use each member's setting with the highest gain.
+            tap: see :data:`demixing.engine.blending.Tap`.
             level: of the song, which is needed if :attr:`normalises`.
             report: is called with each event of the progress.
 
@@ -220,172 +224,150 @@ class Demixer:
         """
         if samples is None and not (deadline is None and report is None):
             raise ValueError("a deadline and progress need the song's length in samples")
-        self._wrapped = []
-        song: Lanes | None = None
-        guard: Guard | None = None
-        plan = planner.without_limits(self.recipe, best=best)
+        self._fallbacks = []
+        song: _Song | None = None
         start = 0
         for block in blocks:
             if song is None:
-                channels = block.shape[0]
-                audio.check_format(sample_rate_hz, channels)
-                form = None
-                if samples is not None:
-                    form = SongFormat(
-                        sample_rate_hz=sample_rate_hz, channels=channels, frames=samples
-                    )
-                if deadline is not None and form is not None:
-                    self._load.begin_song()
-                    plan = self.plan(form, budget_s=deadline.remaining_s)
-                    tail_s = min(self._load.tail_s(form.seconds), deadline.remaining_s / 2)
-                    guard = self._guard(plan, deadline.earlier(tail_s), form)
-                song = Lanes(
-                    self.recipe,
-                    self._turns(plan, guard, form, report),
-                    [self.recipe.members[index].name for index in plan.planned],
-                    sample_rate_hz,
-                    channels,
-                    tap,
-                    level,
-                )
+                audio.check_format(sample_rate_hz, block.shape[0])
+                form = AudioFormat(sample_rate_hz=sample_rate_hz, channels=block.shape[0])
+                song = self._begin(form, samples, deadline, report, best=best)
+                names = [self.recipe.members[index].name for index in song.plan.planned]
+                pipeline = SongPipeline(self.recipe, song.scheduled, names, form, tap, level)
             audio.check_finite(block, start)
             start += block.shape[-1]
-            yield song.push(block)
+            yield pipeline.push(block)
         if song is None or start == 0:
             raise SongError("expected a song of at least one sample, got an empty one")
-        yield song.finish()
-        if guard is not None and form is not None:
-            self._learn(plan, guard, form)
+        yield pipeline.finish()
+        if song.budget is not None and song.workload is not None:
+            self._learn(song.plan, song.budget, song.workload.form)
+
+    def _begin(
+        self,
+        form: AudioFormat,
+        samples: int | None,
+        deadline: Deadline | None,
+        report: Report | None,
+        *,
+        best: bool,
+    ) -> "_Song":
+        """Plan for one song and make the members ready; see :meth:`stream` for the arguments."""
+        plan = planner.without_limits(self.recipe, best=best)
+        if samples is None:
+            return _Song(plan, self._scheduled(plan))
+        song = SongFormat(
+            sample_rate_hz=form.sample_rate_hz, channels=form.channels, frames=samples
+        )
+        budget: TimeBudget | None = None
+        if deadline is not None:
+            self._load.begin_song()
+            plan = self.plan(song, budget_s=deadline.remaining_s)
+            tail_s = min(self._load.tail_s(song.seconds), deadline.remaining_s / 2)
+            budget = self.workload(song).budget(plan, deadline.earlier(tail_s))
+        workload = self.workload(song)
+        return _Song(plan, self._scheduled(plan, workload, budget, report), workload, budget)
 
     def plan(self, form: SongFormat, *, budget_s: float) -> Plan:
         """Choose what to do with a song.
 
         Args:
             form: of the song.
-            budget_s: seconds that it may take, on this machine as busy as it was of late.
+            budget_s: seconds that it may take, on this machine as busy as it has been lately.
         """
         budget_s -= self._load.around_s(form.seconds)
         able = zip(self.costs, self._separators, strict=True)
         return planner.plan(
             self.recipe,
             [cost if separator else None for cost, separator in able],
-            lambda index, setting: self._work(index, setting, form),
+            self.workload(form).full_chunks,
             budget_s=budget_s / self._load.slowdown,
             memory_bytes=self._memory_bytes,
         )
 
-    def chunks(self, index: int, setting: Setting, form: SongFormat, *, short: bool = True) -> int:
-        """How many chunks of a song a member is asked for.
-
-        Args:
-            index: of the member.
-            setting: how much care it takes.
-            form: of the song.
-            short: whether a short song is cut into shorter chunks, as with a deadline.
-        """
-        separator = self._separators[index]
-        if separator is None:
-            return 0
-        samples = self._samples(separator, form)
-        cut = tta.chunking(separator, setting, samples if short else None)
-        return form.groups * tta.count(cut, setting, samples)
-
-    def _samples(self, separator: Separator, form: SongFormat) -> int:
-        """Length of a song at a member's rate."""
-        rate_hz = separator.sample_rate_hz or form.sample_rate_hz
-        return math.ceil(form.frames * rate_hz / form.sample_rate_hz)
-
-    def _part(self, index: int, form: SongFormat) -> float:
-        """What a chunk of a song with a deadline costs of a full one."""
-        separator = self._separators[index]
-        if separator is None:
-            return 1.0
-        cut: Chunking = separator.chunking
-        return cut.fitted(self._samples(separator, form)).chunk / cut.chunk
-
-    def _work(self, index: int, setting: Setting, form: SongFormat) -> float:
-        """How many full chunks a member's work on a song amounts to."""
-        return self._part(index, form) * self.chunks(index, setting, form)
-
-    def _guard(self, plan: Plan, deadline: Deadline, form: SongFormat) -> Guard:
-        """Make the guard that keeps the time of one song."""
-        return Guard(
-            deadline,
-            [self.chunks(index, plan.settings[index], form) for index in plan.priority],
-            [
-                self.costs[index].chunk_s * self._part(index, form) * self._load.slowdown
-                for index in plan.priority
-            ],
+    def workload(self, form: SongFormat) -> Workload:
+        """How much work a song is, on this machine as busy as it has been lately."""
+        return Workload(
+            form=form,
+            separators=self._separators,
+            costs=self.costs,
+            slowdown=self._load.slowdown,
         )
 
-    def _turns(
+    def _scheduled(
         self,
         plan: Plan,
-        guard: Guard | None,
-        form: SongFormat | None = None,
+        workload: Workload | None = None,
+        budget: TimeBudget | None = None,
         report: Report | None = None,
-    ) -> list[Turn]:
-        """Make the members ready for one song, wrapped if there is a deadline."""
-        work = self._progress(plan, form, report, short=guard is not None)
-        turns = []
+    ) -> list[ScheduledMember]:
+        """Make the members ready for one song, with a fallback if there is a time budget."""
+        work: Work | None = None
+        if workload and report:
+            work = workload.progress(plan, report, short=budget is not None)
+        scheduled = []
         for index, member in enumerate(self.recipe.members):
-            separator = self._separators[index]
-            samples = None
-            if separator is not None and guard is not None:
-                samples = self._samples(separator, form) if form else None
-                separator = self._careful(index, separator, guard, plan.priority.index(index))
-            turns.append(
-                Turn(
-                    member=member,
+            done = functools.partial(work.done, index) if work else lambda chunks: None
+            task: Task | None = None
+            if separator := self._separators[index]:
+                short = workload.samples(separator) if workload and budget else None
+                setting, batch = plan.settings[index], self.costs[index].batch
+                source: Source = Reliable(separator=separator, batch=batch, done=done)
+                if budget:
+                    source = self._fallback(index, separator, plan, budget, done)
+                task = Task(
                     separator=separator,
-                    setting=plan.settings[index],
-                    batch=self.costs[index].batch,
-                    samples=samples,
-                    done=functools.partial(work.done, index) if work else lambda chunks: None,
+                    source=source,
+                    setting=setting,
+                    cut=tta.chunking(separator, setting, short),
+                    batch=batch,
                 )
-            )
-        return turns
+            scheduled.append(ScheduledMember(member=member, task=task))
+        return scheduled
 
-    def _careful(self, index: int, separator: Separator, guard: Guard, turn: int) -> Careful:
+    def _fallback(
+        self, index: int, separator: Separator, plan: Plan, budget: TimeBudget, done: Done
+    ) -> Fallback:
         """Wrap a member for one song with a deadline."""
-        careful = Careful(
+        fallback = Fallback(
             name=self.recipe.members[index].name,
             inner=separator,
-            guard=guard,
-            turn=turn,
+            budget=budget,
+            turn=plan.priority.index(index),
             run=self._run,
+            batch=self.costs[index].batch,
+            done=done,
             watch=lambda busy: self.asked(index if busy else -1),
         )
-        self._wrapped.append(careful)
-        return careful
+        self._fallbacks.append(fallback)
+        return fallback
 
-    def _progress(
-        self, plan: Plan, form: SongFormat | None, report: Report | None, *, short: bool
-    ) -> Work | None:
-        """Count the work on one song, if it is to be reported."""
-        if form is None or report is None:
-            return None
-        everyone = range(len(self.recipe.members))
-        parts = [self._part(index, form) if short else 1.0 for index in everyone]
-        return Work(
-            [self.chunks(index, plan.settings[index], form, short=short) for index in everyone],
-            [parts[index] * self.costs[index].chunk_s * self._load.slowdown for index in everyone],
-            form.seconds,
-            report,
-        )
-
-    def _learn(self, plan: Plan, guard: Guard, form: SongFormat) -> None:
+    def _learn(self, plan: Plan, budget: TimeBudget, form: SongFormat) -> None:
         """Keep what the song has taught about the members' costs, for the next one.
 
-        A cost in the guard is part measured in this song, with its load, and part expected,
+        A cost in the budget is part measured in this song, with its load, and part expected,
         with the load of before: each is turned into that of an idle machine by its own load.
         """
-        slowdown = self._load.now()
-        learnt = zip(plan.priority, guard.costs_s, guard.kept, strict=True)
-        for index, chunk_s, kept in learnt:
-            known_s = self.costs[index].chunk_s
-            part = self._part(index, form)
+        slowdown, workload = self._load.now(), self.workload(form)
+        for index, chunk_s, kept in zip(plan.priority, budget.costs_s, budget.kept, strict=True):
+            known_s, part = self.costs[index].chunk_s, workload.part(index)
             expected_s = kept * known_s if kept else 0.0
             measured_s = chunk_s - expected_s * part * self._load.slowdown
             idle_s = expected_s + measured_s / slowdown / part
             self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)
+
+
+class _Song(NamedTuple):
+    """What was decided for one song.
+
+    Attributes:
+        plan: which members work.
+        scheduled: the members, ready for the song.
+        workload: None if the song's length is not known.
+        budget: None if there is no deadline.
+    """
+
+    plan: Plan
+    scheduled: list[ScheduledMember]
+    workload: Workload | None = None
+    budget: TimeBudget | None = None

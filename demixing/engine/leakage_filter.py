@@ -9,12 +9,12 @@ the end of a song, and its beginning is judged by itself.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from demixing.chunks.overlap_add import OverlapAdd
+from demixing.chunks.cutting import Cutter
+from demixing.chunks.overlap_add import CrossFade, Parts
 from demixing.ensemble.leak import Leak
 from demixing.networks.stft import istft, stft
 from demixing.separator import Chunking
@@ -28,28 +28,25 @@ TOGETHER_S, FADE_S = 20, 1
 BANDS = 40
 """As wide as those of hearing, up to half the sample rate."""
 
-MIXTURE = "mixture"
-"""Name of the lane of the mixture."""
-
 SILENT = 1e-12
 """Powers are compared with at least so much, lest something is divided by silence."""
 
 
-class Sealing:
-    """Mends the stems of one song as they stream past, like :class:`OverlapAdd`.
+class LeakageFilter:
+    """Filters the stems of one song; see :class:`demixing.chunks.stream.Stream`.
 
     Args:
         leaks: between ``stems``.
         stems: names, in the order of the blocks.
         sample_rate_hz: of the song.
         groups: stereo pairs of the song.
-        shares: of stems, in what all leave of the mixture above a frequency; they are given
-            before leaks are mended.
+        shares: of stems, in what all leave of the mixture above a frequency; they get it before
+            leakage is removed.
         above_hz: that frequency.
 
     Shape:
-        blocks in and out ``(groups, stems, 2, samples)``; the lengths of all blocks that come out
-        add up to those that went in.
+        in ``(groups, stems + 1, 2, samples)``, the mixture last; out
+        ``(groups, stems, 2, samples)``.
     """
 
     def __init__(
@@ -62,101 +59,84 @@ class Sealing:
         shares: Mapping[str, float] | None = None,
         above_hz: float = 0.0,
     ) -> None:
+        self._leaks = tuple(leaks)
+        self._stems = tuple(stems)
+        self._sample_rate_hz = sample_rate_hz
         self._shares = dict(shares or {})
-        self._stems = len(stems)
-        names = (*stems, *([MIXTURE] if self._shares else []))
-        self._shape = (groups, len(names))
-        mended = _Mended(leaks, names, sample_rate_hz, shares=self._shares, above_hz=above_hz)
-        lanes = groups * len(names)
-        self._overlap = OverlapAdd(mended, groups=lanes, batch=lanes, skip_silence=False)
+        self._above_hz = above_hz
+        self._bands = in_bands(FRAME // 2 + 1, sample_rate_hz)
+        self._powers: dict[str, Tensor] = {}  # of the song so far, ``(groups, bands)``
+        cut = chunking(sample_rate_hz)
+        self._cutter = Cutter(cut, (groups, len(stems) + 1, 2))
+        self._fade = CrossFade(cut)
+        self._nothing: Parts = (torch.zeros(groups, len(stems), 2, 0),)
 
-    def push(self, block: Tensor, mixture: Tensor | None = None) -> Tensor:
-        """Take the next samples and return those that are finished, perhaps none.
-
-        Args:
-            block: of the stems.
-            mixture: ``(groups, 1, 2, samples)``, which is needed if there are shares.
-        """
-        if self._shares:
-            assert mixture is not None
-            block = torch.cat([block, mixture], dim=1)
-        return self._apart(self._overlap.push(block.flatten(0, 1)))
+    def push(self, block: Tensor) -> Tensor:
+        """See :class:`demixing.chunks.stream.Stream`."""
+        finished = [self._nothing]
+        for chunks in self._cutter.push(block, most=1):
+            finished += self._fade.add((self._filtered(chunks[..., 0, :]),))
+        return torch.cat([stems for (stems,) in finished], dim=-1)
 
     def finish(self) -> Tensor:
-        """Return all samples that are still owed; nothing can be pushed afterwards."""
-        return self._apart(self._overlap.finish())
+        """See :class:`demixing.chunks.stream.Stream`."""
+        finished = [self._nothing]
+        for end in self._cutter.finish():
+            stems = self._cutter.placed(self._filtered(end.audio), end.samples)
+            finished += self._fade.add((stems,), end.samples if end.last else None)
+        return torch.cat([stems for (stems,) in finished], dim=-1)
 
-    def _apart(self, lanes: Tensor) -> Tensor:
-        return lanes.reshape(*self._shape, *lanes.shape[2:])[:, : self._stems]
-
-
-@dataclass
-class _Mended:
-    """Maps chunks of all stems to the same without leaks; for the engine a lane is a song.
-
-    Attributes:
-        leaks: between ``names``.
-        names: of the lanes, in their order.
-        sample_rate_hz: of the song.
-        stems: what each lane gives.
-        powers: of the stems in all chunks so far, ``(groups, bands)``.
-        shares: of stems, in what they leave of the last lane, which is then the mixture.
-        above_hz: frequency above which that is shared.
-    """
-
-    leaks: Sequence[Leak]
-    names: tuple[str, ...]
-    sample_rate_hz: int
-    stems: tuple[str, ...] = ("mended",)
-    powers: dict[str, Tensor] = field(default_factory=dict)
-    shares: Mapping[str, float] = field(default_factory=dict)
-    above_hz: float = 0.0
-
-    @property
-    def chunking(self) -> Chunking:
-        """20 s, and a fade; a song's last chunk ends with it."""
-        hop, fade = (s * self.sample_rate_hz // FRAME_HOP * FRAME_HOP for s in (TOGETHER_S, FADE_S))
-        chunk = hop + fade + 2 * FRAME
-        return Chunking(chunk=chunk, hop=hop, context=FRAME, step=FRAME_HOP, ragged=True)
-
-    def separate(self, chunks: Tensor) -> Tensor:
-        """Map ``(groups * stems, 2, samples)`` to ``(groups * stems, 1, 2, samples)``."""
-        audio = chunks.reshape(-1, len(self.names), *chunks.shape[1:]).clone()
-        samples = audio.shape[-1]
-        lanes = {name: audio[:, index] for index, name in enumerate(self.names)}
-        if self.shares:
-            left = stft(audio[:, -1] - audio[:, :-1].sum(dim=1), FRAME, FRAME_HOP)
-            mask = high(FRAME // 2 + 1, self.sample_rate_hz, self.above_hz)[:, None]
-            left = istft(left * mask, FRAME, FRAME_HOP, samples)
-            for name, share in self.shares.items():
-                lanes[name] += share * left
-        heard = {name for leak in self.leaks for name in (leak.of, leak.into)}
-        spectra = {name: stft(lanes[name], FRAME, FRAME_HOP) for name in heard}
-        bands = in_bands(FRAME // 2 + 1, self.sample_rate_hz)
+    @torch.inference_mode()
+    def _filtered(self, chunk: Tensor) -> Tensor:
+        """Filter ``(groups, stems + 1, 2, samples)`` with the powers up to here."""
+        audio = chunk.clone()
+        stems = {name: audio[:, index] for index, name in enumerate(self._stems)}  # views
+        if self._shares:
+            self._share(stems, audio[:, -1] - audio[:, :-1].sum(dim=1))
+        spectra = {
+            name: stft(stems[name], FRAME, FRAME_HOP)
+            for name in {name for leak in self._leaks for name in (leak.of, leak.into)}
+        }
         for name, spectrum in spectra.items():
-            power = spectrum.abs().square().mean(dim=1).sum(dim=-1) @ bands
-            self.powers[name] = self.powers.get(name, 0) + power
-        taken = []
-        for leak, part in zip(self.leaks, self._parts(), strict=True):
-            mask = (part @ bands.T)[:, None, :, None]
-            taken.append(istft(spectra[leak.into] * mask, FRAME, FRAME_HOP, samples))
-        for leak, what in zip(self.leaks, taken, strict=True):
-            lanes[leak.into] -= what
+            power = spectrum.abs().square().mean(dim=1).sum(dim=-1) @ self._bands
+            self._powers[name] = self._powers.get(name, 0) + power
+        leaked = []
+        for leak, part in zip(self._leaks, self._parts(), strict=True):
+            mask = (part @ self._bands.T)[:, None, :, None]
+            leaked.append(istft(spectra[leak.into] * mask, FRAME, FRAME_HOP, chunk.shape[-1]))
+        for leak, signal in zip(self._leaks, leaked, strict=True):
+            stems[leak.into] -= signal
             if leak.returned:
-                lanes[leak.of] += what
-        return audio.flatten(0, 1)[:, None]
+                stems[leak.of] += signal
+        return audio[:, :-1]
+
+    def _share(self, stems: dict[str, Tensor], left: Tensor) -> None:
+        """Add to the stems, in place, their shares of what they leave above the frequency."""
+        spectrum = stft(left, FRAME, FRAME_HOP)
+        mask = high(FRAME // 2 + 1, self._sample_rate_hz, self._above_hz)[:, None]
+        left = istft(spectrum * mask, FRAME, FRAME_HOP, left.shape[-1])
+        for name, share in self._shares.items():
+            stems[name] += share * left
 
     def _parts(self) -> list[Tensor]:
-        """For each leak the part of the stem that it is, ``(groups, bands)``, at most all of it."""
-        parts, whole = [], {leak.into: torch.zeros(1) for leak in self.leaks}
-        for leak in self.leaks:
-            part = leak.power * self.powers[leak.of] / self.powers[leak.into].clamp(min=SILENT)
+        """For each leak the part of the stem that it is, ``(groups, bands)``, at most 1 in all."""
+        parts, whole = [], {leak.into: torch.zeros(1) for leak in self._leaks}
+        for leak in self._leaks:
+            power = self._powers[leak.into].clamp(min=SILENT)
+            part = leak.power * self._powers[leak.of] / power
             parts.append(part)
             whole[leak.into] = whole[leak.into] + part
         return [
             part / whole[leak.into].clamp(min=1)
-            for part, leak in zip(parts, self.leaks, strict=True)
+            for part, leak in zip(parts, self._leaks, strict=True)
         ]
+
+
+def chunking(sample_rate_hz: int) -> Chunking:
+    """20 s and a fade, all in whole frames; the last chunk ends with the song."""
+    hop, fade = (s * sample_rate_hz // FRAME_HOP * FRAME_HOP for s in (TOGETHER_S, FADE_S))
+    chunk = hop + fade + 2 * FRAME
+    return Chunking(chunk=chunk, hop=hop, context=FRAME, step=FRAME_HOP, ragged=True)
 
 
 def high(bins: int, sample_rate_hz: int, above_hz: float) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from demixing import audio
-from demixing.separator import ANSWERED, Separator, wanted_level
+from demixing.separator import Separator, wanted_level
 
 EPSILON = 1e-8
 """Keeps silence finite; Demucs' own."""
@@ -75,7 +75,6 @@ class Normaliser:
     def __init__(self, separator: Separator, level: Level | None, groups: int) -> None:
         self._mean = torch.zeros(groups, 1, 1)
         self._deviation = torch.ones(groups, 1, 1)
-        self._careful = ANSWERED in separator.stems
         kind = wanted_level(separator)
         self._needed = kind != ""
         if not self._needed:
@@ -86,16 +85,19 @@ class Normaliser:
         self._mean[:, 0, 0] = torch.tensor(level.mean)
         self._deviation[:, 0, 0] = torch.tensor(deviation) + EPSILON
 
-    def into(self, heard: Tensor) -> Tensor:
-        """Map ``(groups, 2, samples)`` to what the separator expects."""
-        return (heard - self._mean) / self._deviation if self._needed else heard
+    def into(self, block: Tensor) -> Tensor:
+        """Map ``(groups, 2, samples)`` of the song to what the separator expects."""
+        return (block - self._mean) / self._deviation if self._needed else block
 
-    def back(self, stems: Tensor) -> Tensor:
-        """Map ``(groups, stems, 2, samples)`` of the separator to the song's level."""
+    def back(self, stems: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map ``(groups, stems, 2, samples)`` of the separator to the level of the song.
+
+        Args:
+            stems: of the separator.
+            valid: see :class:`demixing.chunks.answer.Answer`; where there is no answer, the stems
+                stay silent.
+        """
         if not self._needed:
             return stems
-        restored = stems * self._deviation[..., None] + self._mean[..., None]
-        if self._careful:  # whether there is an answer has no level, and no answer is silent
-            sure = stems[:, -1:]
-            restored = torch.cat([restored[:, :-1] - (1 - sure) * self._mean[..., None], sure], 1)
-        return restored
+        stems = stems * self._deviation[..., None] + self._mean[..., None]
+        return stems if valid is None else stems - (1 - valid) * self._mean[..., None]

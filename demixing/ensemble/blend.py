@@ -71,7 +71,7 @@ def blended(blends: Iterable[Blend], stem: str, names: frozenset[str]) -> Blend:
     )
 
 
-class Step(NamedTuple):
+class Update(NamedTuple):
     """How an answer changes an estimate: ``keep`` it, ``add`` the answer and ``mix`` the mixture.
 
     Each is the factor of its signal.
@@ -83,8 +83,8 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Chain:
-    """The running sum of one stem.
+class RunningAverage:
+    """The weighted average of one stem, as it grows answer by answer.
 
     If all planned members answer, the estimate is exactly their blend; on the way there, or where
     one of them failed, it is their blend's part, scaled to the sum that the blend of those who
@@ -103,7 +103,7 @@ class Chain:
     givers: tuple[str, ...]
     planned: frozenset[str]
 
-    def step(self, answered: frozenset[str], name: str) -> Step:
+    def update(self, answered: frozenset[str], name: str) -> Update:
         """Say what the answer of ``name`` does to the estimate, after those who ``answered``."""
         together = answered | {name}
         blend = blended(self.blends, self.stem, together)
@@ -116,9 +116,9 @@ class Chain:
             if answered:
                 keep = ratio(blend.total - add, blended(self.blends, self.stem, answered).total)
         if not answered:
-            return Step(0.0, add, blend.mixture)
+            return Update(0.0, add, blend.mixture)
         known = blended(self.blends, self.stem, answered)
-        return Step(keep, add, blend.mixture - keep * known.mixture)
+        return Update(keep, add, blend.mixture - keep * known.mixture)
 
     @cached_property
     def _target(self) -> Blend:

@@ -47,7 +47,7 @@ class Deadline:
         return self._end_s - self.clock()
 
 
-class Guard:
+class TimeBudget:
     """Decides chunk by chunk which members of a recipe may still work on a song.
 
     Members take turns in the order of their worth. A chunk is allowed if it can end in time and

@@ -21,11 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from demixing.chunks.answer import Answer, Done
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.errors import OutputError
-from demixing.schedule.budget import Guard
+from demixing.schedule.budget import TimeBudget
 from demixing.schedule.timeout import LateError, Run
-from demixing.separator import ANSWERED, Chunking, Separator, wanted_level
+from demixing.separator import Separator
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +35,18 @@ PATIENCE = 3
 
 
 @dataclass(slots=True, kw_only=True)
-class Careful:
-    """Wraps one member of a recipe for one song; is itself a separator, of one more stem.
+class Fallback:
+    """Wraps one member of a recipe for one song; a :class:`demixing.chunks.answer.Source`.
 
     Attributes:
         name: of the member, for the log.
         inner: what separates.
-        guard: keeps the time of the song.
-        turn: index of this member in the guard's order.
-        run: makes a call with a timeout, such as a :class:`~demixing.schedule.timeout.Helper`.
+        budget: of the song's time.
+        turn: index of this member in the budget's order.
+        run: makes a call with a timeout, such as
+            :class:`~demixing.schedule.timeout.TimeoutRunner`.
+        batch: chunks at once, at most.
+        done: is called with the number of chunks that have just been answered, or not.
         watch: is called with True before each call into ``inner``, and with False after it.
         asked: chunks so far.
         missing: those of them without an answer.
@@ -51,9 +55,11 @@ class Careful:
 
     name: str
     inner: Separator
-    guard: Guard
+    budget: TimeBudget
     turn: int
     run: Run
+    batch: int = 1
+    done: Done = lambda chunks: None
     watch: Callable[[bool], None] = lambda busy: None
     asked: int = 0
     missing: int = 0
@@ -66,84 +72,83 @@ class Careful:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """See :class:`demixing.separator.Separator`."""
-        return (*self.inner.stems, ANSWERED)
+        """See :class:`demixing.chunks.answer.Source`."""
+        return self.inner.stems
 
-    @property
-    def sample_rate_hz(self) -> int | None:
-        """See :class:`demixing.separator.Separator`."""
-        return self.inner.sample_rate_hz
+    def nothing(self, groups: int) -> Answer:
+        """See :class:`demixing.chunks.answer.Source`."""
+        return Answer(torch.zeros(groups, len(self.stems), 2, 0), torch.zeros(groups, 1, 1, 0))
 
-    @property
-    def chunking(self) -> Chunking:
-        """See :class:`demixing.separator.Separator`."""
-        return self.inner.chunking
+    def answer(self, chunks: Tensor) -> Answer:
+        """See :class:`demixing.chunks.answer.Source`; never raises and is never late."""
+        parts = []
+        for batch in torch.split(chunks, self.batch):
+            parts.append(self._audible(batch))
+            self.done(len(batch))
+        return _together(parts)
 
-    @property
-    def normalises(self) -> str:
-        """See :mod:`demixing.engine.normalisation`."""
-        return wanted_level(self.inner)
-
-    def separate(self, chunks: Tensor) -> Tensor:
-        """See :class:`demixing.separator.Separator`; never raises, never comes late."""
-        stems = self._nothing(chunks)
+    def _audible(self, chunks: Tensor) -> Answer:
+        """Ask for the chunks that have any sound: silence is a valid answer to silence."""
+        answer = self._none(chunks)
+        assert answer.valid is not None
+        answer.valid[:] = 1
         audible = chunks.flatten(1).any(dim=1).nonzero()[:, 0]
-        stems[:, -1] = 1  # silence is an answer to silence
-        stems[audible, -1] = 0
         together = self._most or len(chunks)
         for start in range(0, len(audible), together):
             some = audible[start : start + together]
-            stems[some] = self._in_time(chunks[some])
-        self.guard.done(self.turn, len(chunks) - len(audible))
+            part = self._in_time(chunks[some])
+            assert part.valid is not None
+            answer.stems[some], answer.valid[some] = part.stems, part.valid
+        self.budget.done(self.turn, len(chunks) - len(audible))
         self.asked += len(chunks)
-        self.missing += int((stems[:, -1, 0, 0] == 0).sum())
-        return stems
+        self.missing += int((answer.valid[..., 0] == 0).sum())
+        return answer
 
-    def _in_time(self, chunks: Tensor) -> Tensor:
+    def _in_time(self, chunks: Tensor) -> Answer:
         """Ask if there is time, and note how long it took."""
         spent_s = None
-        stems = self._nothing(chunks)
+        answer = self._none(chunks)
         if self._failures < PATIENCE:
-            if self.guard.allows(self.turn, len(chunks)):
-                clock = self.guard.deadline.clock
+            if self.budget.allows(self.turn, len(chunks)):
+                clock = self.budget.deadline.clock
                 started_s = clock()
-                stems = self._ask(chunks)
+                answer = self._ask(chunks)
                 spent_s = clock() - started_s
             else:
                 self._log("there is no time for more of it")
-        self.guard.done(self.turn, len(chunks), spent_s)
+        self.budget.done(self.turn, len(chunks), spent_s)
         if self._failures >= PATIENCE:
-            self.guard.retire(self.turn)
-        return stems
+            self.budget.retire(self.turn)
+        return answer
 
-    def _ask(self, chunks: Tensor) -> Tensor:
+    def _ask(self, chunks: Tensor) -> Answer:
         """Ask for a batch, and again in other ways where memory runs out."""
         try:
-            timeout_s = self.guard.timeout_s(self.turn, len(chunks))
+            timeout_s = self.budget.timeout_s(self.turn, len(chunks))
             if timeout_s <= 0:
                 raise LateError("no time is left for it")
-            answer = self._call(chunks, timeout_s)
-            self._check(answer, chunks)
+            stems = self._call(chunks, timeout_s)
+            self._check(stems, chunks)
         except LateError as error:
             self._failures = PATIENCE
             self._log(str(error))
-            return self._nothing(chunks)
+            return self._none(chunks)
         except Exception as error:  # anything that a member can do wrong ends here
             if out_of_memory(error):
                 if len(chunks) > 1:
                     self._most = len(chunks) // 2
                     self._log("out of memory, so it is asked for fewer chunks at once")
-                    return torch.cat([self._ask(part) for part in torch.split(chunks, self._most)])
+                    return _together([self._ask(part) for part in torch.split(chunks, self._most)])
                 if self._climb_down(chunks.shape[-1]):
                     return self._ask(chunks)
             self._failures += 1
             self._log(f"{type(error).__name__}: {error}")
-            return self._nothing(chunks)
+            return self._none(chunks)
         self._failures = 0
-        return torch.cat([answer, torch.ones_like(answer[:, :1])], dim=1)
+        return Answer(stems, chunks.new_ones(len(chunks), 1, 1, chunks.shape[-1]))
 
     def _call(self, chunks: Tensor, timeout_s: float) -> Tensor:
-        """Call the separator in the helper's thread."""
+        """Call the separator in another thread, with a timeout."""
         length = self._shorter
         self.watch(True)
         try:
@@ -176,9 +181,12 @@ class Careful:
         if not torch.isfinite(answer).all():
             raise OutputError("answered with a NaN or an infinity")
 
-    def _nothing(self, chunks: Tensor) -> Tensor:
-        """Make the stems of no answer."""
-        return chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:])
+    def _none(self, chunks: Tensor) -> Answer:
+        """No answer for some chunks."""
+        return Answer(
+            chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:]),
+            chunks.new_zeros(len(chunks), 1, 1, chunks.shape[-1]),
+        )
 
     def _log(self, reason: str) -> None:
         """Say once per song what is wrong, in one line."""
@@ -186,6 +194,11 @@ class Careful:
         if line not in self._logged:
             self._logged.add(line)
             logger.warning("%s: %s", self.name, line)
+
+
+def _together(answers: list[Answer]) -> Answer:
+    """Answers for consecutive chunks as one batch."""
+    return answers[0] if len(answers) == 1 else Answer.stacked(answers, torch.cat)
 
 
 def in_shorter_chunks(separator: Separator, length: int, chunks: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from demixing.ensemble.setting import Setting
 from demixing.recipes.recipe import Recipe
 from demixing.recipes.worth import Choice, score_db
-from demixing.schedule.budget import Guard
+from demixing.schedule.budget import TimeBudget
 from demixing.schedule.costs import Cost
 
 MOST = 20_000
@@ -132,7 +132,7 @@ class _Planner:
         )
 
     def _fits(self, choice: Choice) -> bool:
-        return Guard.MARGIN * self.seconds(choice) <= self.budget_s
+        return TimeBudget.MARGIN * self.seconds(choice) <= self.budget_s
 
     def seconds(self, choice: Choice) -> float:
         """What a choice is expected to take."""

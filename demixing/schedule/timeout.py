@@ -16,7 +16,7 @@ class LateError(Exception):
     """A call did not return in time."""
 
 
-class Helper:
+class TimeoutRunner:
     """Makes calls in another thread, so that one which hangs can be left behind.
 
     The thread is a daemon and ends with this object; one that hangs does not keep the process
