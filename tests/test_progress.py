@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from demixing import audio, separators
-from demixing.engine import demixer as demixer_
-from demixing.engine import progress
+from demixing.engine import progress, workload
 from demixing.engine.demixer import Demixer
 from demixing.engine.progress import LOADING, SEPARATING, Progress, Together, Work, ahead, bar
 from demixing.separator import Chunking, Separator
@@ -276,7 +275,7 @@ def default(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Demixer:
         for member, one in zip(chosen.members, real(), strict=True)
     ]
     monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
-    monkeypatch.setattr(demixer_, "Work", functools.partial(Work, clock=clock))
+    monkeypatch.setattr(workload, "Work", functools.partial(Work, clock=clock))
     return Demixer(chosen)
 
 
