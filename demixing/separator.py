@@ -9,10 +9,60 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
     from torch import Tensor
+
+
+class SongEnd(Enum):
+    """Which chunk is the last one, and what it has beyond the end of the song.
+
+    Either the last chunk is the first one that reaches the end:
+
+    * ``ZERO_FILLED``: it is filled with silence.
+    * ``RAGGED``: it ends with the song, so it is shorter, for networks whose result depends on the
+      length of a chunk.
+    * ``PADDED``: it is filled with silence, and the song has a context of silence at both ends,
+      which is discarded like any other context. So do KUIELab's networks, which were always given
+      context.
+
+    Or a chunk begins at every hop of the song, as with Demucs, and the song has a context of
+    silence at both ends:
+
+    * ``EVERY_HOP``: chunks are filled with silence.
+    * ``EVERY_HOP_RAGGED``: chunks end with the song.
+    * ``EVERY_HOP_CENTRED``: chunks that are too long are moved back by half of what is too much,
+      so that there is song on both sides of what counts. Needs a context of 0.
+    """
+
+    ZERO_FILLED = "zero-filled"
+    RAGGED = "ragged"
+    PADDED = "padded"
+    EVERY_HOP = "every hop"
+    EVERY_HOP_RAGGED = "every hop, ragged"
+    EVERY_HOP_CENTRED = "every hop, centred"
+
+    @property
+    def every_hop(self) -> bool:
+        """Whether a chunk begins at every hop of the song."""
+        return self in (SongEnd.EVERY_HOP, SongEnd.EVERY_HOP_RAGGED, SongEnd.EVERY_HOP_CENTRED)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether chunks end with the song."""
+        return self in (SongEnd.RAGGED, SongEnd.EVERY_HOP_RAGGED)
+
+    @property
+    def centred(self) -> bool:
+        """Whether chunks that are too long are moved back."""
+        return self is SongEnd.EVERY_HOP_CENTRED
+
+    @property
+    def padded(self) -> bool:
+        """Whether the song has a context of silence at both ends."""
+        return self not in (SongEnd.ZERO_FILLED, SongEnd.RAGGED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,25 +76,20 @@ class Chunking:
         chunk: length of the pieces that :meth:`Separator.separate` accepts.
         hop: distance between the starts of two chunks. What is left of a chunk without its
             context, less the hop, is cross-faded linearly with the next chunk.
-        context: samples at both ends whose result is thrown away, because a network's borders
-            are bad or a filter has not settled there; not at the ends of the song.
+        context: samples at both ends whose result is discarded, because a network's borders are
+            bad or a filter has not settled there. The ends of a song are kept, unless it is
+            padded.
         step: hops that are multiples of it give all chunks one grid of frames.
         shorter: other lengths of a chunk that are accepted where memory is short, long ones
             first.
-        every_hop: how a song ends. By default the first chunk that reaches the end is the last;
-            with this a chunk begins at every hop of the song, as with Demucs v2 to v4. What a
-            chunk has beyond the end is silence. Context needs to be padded then.
-        ragged: chunks that reach beyond the end of the song end with it, instead of being filled up
-            with silence, for networks that hear how long a chunk is.
-        padded: context is thrown away at the ends of a song, too: the first chunk begins with
-            silence in place of context, and the last ends with it. So do networks that were
-            always given context, and those of KUIELab.
-        centred: besides, such chunks are moved back by half of what is too long, so that there
-            is song on both sides of what counts. Needs a context of 0.
+        end: how the song ends.
         lead: samples of silence before the song, for networks whose first frames begin there.
         frame_hop: of an STFT with frames of four hops, if a chunk is a row of whole frames and
             neighbours overlap by three hops. They are then joined as the inverse STFT joins
             frames, by squared windows, so that the seam is that of one long row of frames.
+
+    Raises:
+        ValueError: the lengths leave samples that no chunk covers, or contradict each other.
     """
 
     chunk: int
@@ -52,10 +97,7 @@ class Chunking:
     context: int = 0
     step: int = 1
     shorter: tuple[int, ...] = ()
-    every_hop: bool = False
-    ragged: bool = False
-    padded: bool = False
-    centred: bool = False
+    end: SongEnd = SongEnd.ZERO_FILLED
     lead: int = 0
     frame_hop: int = 0
 
@@ -64,30 +106,26 @@ class Chunking:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
         if self.frame_hop and self.context:
             raise ValueError(f"chunks of whole frames have no context, got {self}")
-        if self.every_hop and self.context and not self.padded:
-            raise ValueError(f"chunks with context that begin at every hop are padded, got {self}")
-        if self.centred and (self.context or self.ragged or not self.every_hop):
-            raise ValueError(
-                f"centred chunks begin at every hop, of one length and without context, got {self}"
-            )
+        if self.end.centred and self.context:
+            raise ValueError(f"centred chunks have no context, got {self}")
 
     @property
     def silence(self) -> int:
         """Samples of silence that a song is given at each end."""
-        return self.context if self.padded else 0
+        return self.context if self.end.padded else 0
 
     def count(self, samples: int, offset: int = 0) -> int:
         """How many chunks a song of ``samples`` is cut into.
 
         Args:
             samples: length of the song.
-            offset: all chunks but the first start so many samples earlier.
+            offset: all chunks but the first start this many samples earlier.
 
         >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
         [1, 1, 2, 3]
         """
         samples += self.lead
-        if self.every_hop:
+        if self.end.every_hop:
             return max(-(-(samples + offset) // self.hop), 1)
         samples += 2 * self.silence
         if samples <= self.chunk:

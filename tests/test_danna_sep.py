@@ -21,7 +21,7 @@ from demixing.networks import d3_fast
 from demixing.networks.d3_unet import D3UNet
 from demixing.networks.demucs_split import DemucsSplit
 from demixing.networks.xumx import XUMX
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 from demixing.separators import danna_sep
 from demixing.separators.danna_sep import FRAME_HOP, NETWORKS, DannaSep, adapt
 from demixing.weights import checkpoints
@@ -144,7 +144,7 @@ def test_a_song_of_several_chunks_is_separated_as_if_it_were_one() -> None:
         hop=80 * FRAME_HOP,
         context=35 * FRAME_HOP,
         step=FRAME_HOP,
-        ragged=True,
+        end=SongEnd.RAGGED,
     )
     song = seeded.song(165 * FRAME_HOP)
 

@@ -588,7 +588,7 @@ def lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(
         (recipe.FOLDER / "mdx_equal_shares.toml").read_text()
         + '[[members]]\nname = "htdemucs"\nseparator = "demucs_v4"\noptional = true\n'
-        'options = { files = "any" }\ngives = { vocals = ["vocals"] }\n'
+        'options = { files = "any" }\noutputs = { vocals = ["vocals"] }\n'
     )
     return path
 

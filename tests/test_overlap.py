@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from demixing.chunks.overlap_add import OverlapAdd
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Copies:
     def separate(self, chunks: Tensor) -> Tensor:
         samples, chunk = chunks.shape[-1], self.chunking.chunk
         assert 0 < samples <= chunk
-        assert samples == chunk or self.chunking.ragged
+        assert samples == chunk or self.chunking.end.ragged
         return torch.stack([chunks, 2 * chunks, 3 * chunks], dim=1)
 
 
@@ -51,16 +51,14 @@ def streamed(overlap: OverlapAdd, song: Tensor, lengths: Sequence[int]) -> Tenso
 
 @st.composite
 def chunkings(draw: st.DrawFn) -> Chunking:
-    context = draw(st.integers(0, 40))
+    end = draw(st.sampled_from(SongEnd))
+    context = 0 if end.centred else draw(st.integers(0, 40))
     kept = draw(st.integers(1, 200))
-    padded = draw(st.booleans())
     return Chunking(
         chunk=kept + 2 * context,
         hop=draw(st.integers(1, kept)),
         context=context,
-        every_hop=(padded or not context) and draw(st.booleans()),
-        padded=padded,
-        ragged=draw(st.booleans()),
+        end=end,
     )
 
 
@@ -150,8 +148,8 @@ def test_streaming_equals_whole_songs(chunking: Chunking, samples: int) -> None:
     offset=st.sampled_from([0, 3, 8]),
     cut=st.sampled_from(
         [
-            Chunking(chunk=28, hop=16, every_hop=True, lead=16, frame_hop=4),
-            Chunking(chunk=28, hop=8, every_hop=True, lead=16, frame_hop=4),
+            Chunking(chunk=28, hop=16, end=SongEnd.EVERY_HOP, lead=16, frame_hop=4),
+            Chunking(chunk=28, hop=8, end=SongEnd.EVERY_HOP, lead=16, frame_hop=4),
             Chunking(chunk=20, hop=16, lead=5),
         ]
     ),
@@ -225,12 +223,12 @@ def test_context_is_discarded_inside_a_song_and_kept_at_its_ends() -> None:
         (20, 4, [*range(2, 8), *range(2, 8), *range(2, 8), 2, 3]),
     ],
 )
-@pytest.mark.parametrize("every_hop", [False, True])
+@pytest.mark.parametrize("end", [SongEnd.PADDED, SongEnd.EVERY_HOP])
 @pytest.mark.parametrize("block", [1, 5, 20])
 def test_padded_songs_lose_their_context_at_the_ends_too(
-    samples: int, chunks: int, expected: Sequence[int], every_hop: bool, block: int
+    samples: int, chunks: int, expected: Sequence[int], end: SongEnd, block: int
 ) -> None:
-    cut = Chunking(chunk=10, hop=6, context=2, padded=True, every_hop=every_hop)
+    cut = Chunking(chunk=10, hop=6, context=2, end=end)
     song = torch.ones(1, 2, samples)
 
     stems = streamed(
@@ -244,16 +242,10 @@ def test_padded_songs_lose_their_context_at_the_ends_too(
 
 
 @pytest.mark.parametrize(
-    ("every_hop", "padded", "lengths"),
-    [
-        (False, False, [10, 10, 8]),
-        (False, True, [10, 10, 10, 6]),
-        (True, True, [10, 10, 10, 6]),
-    ],
+    ("end", "lengths"),
+    [(SongEnd.RAGGED, [10, 10, 8]), (SongEnd.EVERY_HOP_RAGGED, [10, 10, 10, 6])],
 )
-def test_ragged_chunks_end_with_the_song(
-    every_hop: bool, padded: bool, lengths: Sequence[int]
-) -> None:
+def test_ragged_chunks_end_with_the_song(end: SongEnd, lengths: Sequence[int]) -> None:
     heard = []
 
     class Listens(Copies):
@@ -261,7 +253,7 @@ def test_ragged_chunks_end_with_the_song(
             heard.append(chunks.shape[-1])
             return super().separate(chunks)
 
-    cut = Chunking(chunk=10, hop=6, context=2, ragged=True, padded=padded, every_hop=every_hop)
+    cut = Chunking(chunk=10, hop=6, context=2, end=end)
     song = noise(1, 2, 20)
 
     stems = streamed(OverlapAdd(Listens(cut)), song, [20])
@@ -299,7 +291,7 @@ def as_demucs(song: Tensor, separator: Ramp | Copies) -> Tensor:
 
 @pytest.mark.parametrize("samples", [1, 50, 74, 75, 76, 99, 100, 101, 150, 151, 175, 176, 987])
 def test_a_song_can_end_as_with_demucs(samples: int) -> None:
-    cut = Chunking(chunk=100, hop=75, every_hop=True, centred=True)
+    cut = Chunking(chunk=100, hop=75, end=SongEnd.EVERY_HOP_CENTRED)
     song = noise(1, 2, samples)
 
     @dataclass(frozen=True)
@@ -318,8 +310,6 @@ def test_a_song_can_end_as_with_demucs(samples: int) -> None:
     assert cut.count(samples) == len(range(0, samples, 75))
 
 
-def test_centred_chunks_need_every_hop_and_no_context() -> None:
-    with pytest.raises(ValueError, match="centred chunks begin at every hop, of one length"):
-        Chunking(chunk=100, hop=50, context=10, every_hop=True, padded=True, centred=True)
-    with pytest.raises(ValueError, match="begin at every hop are padded"):
-        Chunking(chunk=100, hop=50, context=10, every_hop=True)
+def test_centred_chunks_have_no_context() -> None:
+    with pytest.raises(ValueError, match="centred chunks have no context"):
+        Chunking(chunk=100, hop=50, context=10, end=SongEnd.EVERY_HOP_CENTRED)

@@ -33,7 +33,7 @@ def noise(*shape: int) -> Tensor:
 
 def shortest(cut: Chunking) -> int:
     """Length of the shortest chunk that is accepted; of ragged ones any is, so a second will do."""
-    return min(cut.chunk, *cut.shorter, 44_100 if cut.ragged else cut.chunk)
+    return min(cut.chunk, *cut.shorter, 44_100 if cut.end.ragged else cut.chunk)
 
 
 def separated(name: str, chunks: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class Cutter:
         while not last:
             samples = self._pending.shape[-1]
             last = samples <= self._cut.chunk
-            if self._cut.every_hop:
+            if self._cut.end.every_hop:
                 last = samples - 2 * self._cut.silence <= self._cut.hop - self._shorter
             yield End(self._filled(samples), samples, last)
             self._advance(self._cut.hop)
@@ -84,16 +84,16 @@ class Cutter:
             samples: see :class:`End`.
         """
         result = F.pad(result, (0, self._cut.chunk - result.shape[-1]))
-        if self._cut.centred:
+        if self._cut.end.centred:
             result = torch.roll(result, -((self._cut.chunk - samples) // 2), dims=-1)
         return result
 
     def _filled(self, samples: int) -> Tensor:
         """What is left of the song as one chunk: with silence, shorter, or moved back."""
-        if self._cut.ragged:
+        if self._cut.end.ragged:
             return self._pending[..., : self._cut.chunk]
         missing = self._cut.chunk - samples
-        if not self._cut.centred:
+        if not self._cut.end.centred:
             return F.pad(self._pending, (0, missing))
         before = self._past[..., max(self._past.shape[-1] - missing // 2, 0) :]
         left = missing // 2 - before.shape[-1]
@@ -103,7 +103,7 @@ class Cutter:
         """Drop samples that no later chunk contains; only chunks that move back need some."""
         samples -= self._shorter
         self._shorter = 0
-        if self._cut.centred:
+        if self._cut.end.centred:
             past = torch.cat([self._past, self._pending[..., :samples]], dim=-1)
             self._past = past[..., -(self._cut.chunk // 2) :]
         self._pending = self._pending[..., samples:]

@@ -75,7 +75,7 @@ class CrossFade:
         )
         weight = window[:shared] + self._weight
         # The chunk before has answered for the context at the start.
-        start = 0 if self._first and not cut.padded else cut.context
+        start = 0 if self._first and not cut.end.padded else cut.context
         end = hop + cut.context if samples is None else samples - cut.silence
         divisor = weight[start:end].clamp(min=TINY)
         faded = tuple(part[..., start:end] / divisor for part in joint)

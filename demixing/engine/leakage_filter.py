@@ -17,7 +17,7 @@ from demixing.chunks.cutting import Cutter
 from demixing.chunks.overlap_add import CrossFade, Parts
 from demixing.ensemble.leak import Leak
 from demixing.networks.stft import istft, stft
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 
 FRAME, FRAME_HOP = 4096, 1024
 """Of the STFT, in samples."""
@@ -136,7 +136,7 @@ def chunking(sample_rate_hz: int) -> Chunking:
     """20 s and a fade, all in whole frames; the last chunk ends with the song."""
     hop, fade = (s * sample_rate_hz // FRAME_HOP * FRAME_HOP for s in (TOGETHER_S, FADE_S))
     chunk = hop + fade + 2 * FRAME
-    return Chunking(chunk=chunk, hop=hop, context=FRAME, step=FRAME_HOP, ragged=True)
+    return Chunking(chunk=chunk, hop=hop, context=FRAME, step=FRAME_HOP, end=SongEnd.RAGGED)
 
 
 def high(bins: int, sample_rate_hz: int, above_hz: float) -> Tensor:

@@ -27,7 +27,7 @@ from demixing.networks.movable import Networks
 from demixing.networks.stft import istft, stft
 from demixing.networks.wiener import wiener
 from demixing.plugins import did_you_mean
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 from demixing.weights import checkpoints
 
 Network = Callable[[Tensor], Tensor]
@@ -159,7 +159,7 @@ def chunking(chunk_s: float) -> Chunking:
         hop=hop * FRAME_HOP,
         context=CONTEXT * FRAME_HOP,
         step=d3_unet.SHORTEST * FRAME_HOP,
-        ragged=True,
+        end=SongEnd.RAGGED,
         shorter=tuple(frames // part * FRAME_HOP for part in (2, 4) if frames // part > 600),
     )
 

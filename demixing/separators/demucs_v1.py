@@ -16,7 +16,7 @@ import functools
 
 from demixing.networks.demucs_v2 import Demucs
 from demixing.networks.loading import load
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 from demixing.separators.demucs.segments import Segments, segment_and_hop, segments
 from demixing.weights import checkpoints
 
@@ -40,7 +40,7 @@ def adapt(
         ValueError: ``chunk_s`` or ``overlap`` is out of range.
     """
     chunk, hop = segment_and_hop(chunk_s, overlap)
-    chunking = Chunking(chunk=chunk, hop=hop, every_hop=True, ragged=True)
+    chunking = Chunking(chunk=chunk, hop=hop, end=SongEnd.EVERY_HOP_RAGGED)
     return segments(network, chunking, precision=precision)
 
 

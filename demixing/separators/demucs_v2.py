@@ -11,7 +11,7 @@ Source: github.com/facebookresearch/demucs at 9602180 (2.0.3); Defossez, Usunier
 
 from demixing.networks.demucs_v2 import STRIDE, Demucs
 from demixing.networks.loading import load
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 from demixing.separators.demucs.segments import Segments, segment_and_hop, segments
 from demixing.weights import checkpoints
 
@@ -50,9 +50,7 @@ def adapt(
         chunk=segment + 2 * context,
         hop=hop,
         context=context,
-        every_hop=True,
-        ragged=True,
-        padded=True,
+        end=SongEnd.EVERY_HOP_RAGGED,
     )
     return segments(network, chunking, precision=precision, normalises=normalises)
 

@@ -25,7 +25,7 @@ from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.stft import istft, stft
 from demixing.networks.tfc_tdf import CHANNELS, as_channels, as_spectrum
 from demixing.plugins import did_you_mean
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 from demixing.weights import checkpoints
 
 STEMS = ("bass", "drums", "other", "vocals")
@@ -166,7 +166,7 @@ def adapt(
         stems=(stem,) if share is None else STEMS,
         frame=frame,
         frame_hop=frame_hop,
-        chunking=Chunking(chunk=chunk, hop=chunk - frame, context=frame // 2, padded=True),
+        chunking=Chunking(chunk=chunk, hop=chunk - frame, context=frame // 2, end=SongEnd.PADDED),
         share=share,
         denoise=denoise,
     )

@@ -23,7 +23,7 @@ from demixing.networks.loading import empty, fill
 from demixing.networks.movable import Networks
 from demixing.networks.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
 from demixing.networks.wiener import wiener
-from demixing.separator import Chunking, distinct
+from demixing.separator import Chunking, SongEnd, distinct
 from demixing.weights import checkpoints
 
 SAMPLE_RATE_HZ = 44_100
@@ -112,7 +112,7 @@ def chunking(chunk_s: float) -> Chunking:
         hop=(blocks - 2) * block,
         context=block,
         step=block,
-        ragged=True,
+        end=SongEnd.RAGGED,
         shorter=tuple(blocks // parts * block for parts in (2, 4) if blocks // parts >= 2),
     )
 

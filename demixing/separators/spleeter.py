@@ -23,7 +23,7 @@ from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared, renamed
 from demixing.networks.stft import frames_of, from_frames
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 from demixing.weights import checkpoints
 
 FRAME = 4096
@@ -67,7 +67,7 @@ class Spleeter(Networks):
         chunk=(FRAMES + 3) * FRAME_HOP,
         hop=FRAMES * FRAME_HOP,
         step=FRAME_HOP,
-        every_hop=True,
+        end=SongEnd.EVERY_HOP,
         lead=FRAME,
         frame_hop=FRAME_HOP,
         shorter=((FRAMES // 2 + 3) * FRAME_HOP, (FRAMES // 4 + 3) * FRAME_HOP),

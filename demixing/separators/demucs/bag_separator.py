@@ -31,7 +31,7 @@ from demixing.networks import execution
 from demixing.networks.execution import Placed
 from demixing.networks.movable import Networks
 from demixing.networks.rewrites import rewrite
-from demixing.separator import Chunking
+from demixing.separator import Chunking, SongEnd
 
 OVERLAP = 0.25
 """Part of a segment that is cross-faded with the next one."""
@@ -175,10 +175,7 @@ def join(
             hop=int((1 - overlap) * segment),
             context=context,
             shorter=shorter,
-            every_hop=True,
-            ragged=any_length,
-            centred=not any_length,
-            padded=context > 0,
+            end=SongEnd.EVERY_HOP_RAGGED if any_length else SongEnd.EVERY_HOP_CENTRED,
         ),
     )
 
