@@ -31,7 +31,7 @@ if __name__ == "__mp_main__":  # a worker: the imports below take seconds on a b
 import samples
 from demixing import threads, tracks
 from demixing.cli import note
-from demixing.engine import progress
+from demixing.engine import progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import ConfigError, DemixError
 from demixing.evaluation import metrics, report
@@ -217,7 +217,7 @@ def speed(spent_s: Mapping[str, float], lengths_s: Mapping[str, float], time_lim
     slowest = max(spent_s, key=lambda name: spent_s[name] / lengths_s[name])
     worst = spent_s[slowest] / lengths_s[slowest]
     verdict = "within" if worst <= time_limit else "OVER"
-    pace = progress.in_real_time(1 / ratio)
+    pace = progress_bar.in_real_time(1 / ratio)
     return (
         f"separated {sum(lengths_s.values()):.0f} s of audio {pace}; the slowest song took "
         f"{worst:.2f} x its length: {verdict} the limit of {time_limit} x"

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from demixing import tracks
-from demixing.engine import progress
+from demixing.engine import progress, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import OutputError, SongError
 from demixing.process.lifetime import die_with_parent
@@ -60,7 +60,7 @@ def separate(
     """
     spent_s: dict[str, float] = {}
     parts = SPAWN.RawArray("d", len(lengths_s))
-    show = progress.bar(environment[tracks.TRACK_VARIABLE])
+    show = progress_bar.bar(environment[tracks.TRACK_VARIABLE])
     with workers(jobs, environment, parts) as pool, show as report:
         together = progress.Together(lengths_s, report)
         with interrupts_wait():  # children are born with it
@@ -88,7 +88,7 @@ def watched(
     waiting = set(futures)
     while waiting:
         done, waiting = concurrent.futures.wait(
-            waiting, progress.REFRESH_S, concurrent.futures.FIRST_COMPLETED
+            waiting, progress_bar.REFRESH_S, concurrent.futures.FIRST_COMPLETED
         )
         for name, part in zip(futures.values(), parts, strict=True):
             if part:

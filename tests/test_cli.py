@@ -14,7 +14,7 @@ import soundfile
 
 from demixing import separators
 from demixing.cli.main import main
-from demixing.engine import progress
+from demixing.engine import progress_bar
 from demixing.engine.progress import Progress, Report
 from demixing.recipes import recipe
 from tests.waiting import begun, until
@@ -464,7 +464,7 @@ def test_an_end_from_outside_leaves_no_part_of_a_song(
     song = write_song()
     program = f"""
 import contextlib, pathlib, runpy, sys, time
-from demixing.engine import progress
+from demixing.engine import progress_bar
 
 @contextlib.contextmanager
 def bar(*_):
@@ -474,7 +474,7 @@ def wait(_):
     pathlib.Path({str(tmp_path / "there")!r}).touch()
     time.sleep(10**6)
 
-progress.bar = bar
+progress_bar.bar = bar
 runpy.run_module("my_submission", run_name="__main__", alter_sys=True)
 """
     words = ["separate", str(song), "-o", str(out), "--recipe", "mdx_silence"]
@@ -506,7 +506,7 @@ def test_an_interruption_leaves_no_part_of_a_song(
         interrupted.extend(out.glob("song/.unfinished-*/vocals.wav"))
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(progress, "bar", bar)
+    monkeypatch.setattr(progress_bar, "bar", bar)
 
     assert separate(out, write_song(), recipe="mdx_silence") == 130
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from demixing import audio, separators
-from demixing.engine import progress, workload
+from demixing.engine import progress_bar, workload
 from demixing.engine.demixer import Demixer
-from demixing.engine.progress import LOADING, SEPARATING, Progress, Together, Work, ahead, bar
+from demixing.engine.progress import LOADING, SEPARATING, Progress, Together, Work
+from demixing.engine.progress_bar import ahead, bar
 from demixing.separator import Chunking, Separator
 from tests.fake_time import FakeTime
 from tests.plain import shipped
@@ -166,8 +167,8 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[[], Terminal]:
     """Opens a terminal; the bar looks at the clock only when it is told something."""
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock))
-    monkeypatch.setattr(progress, "REFRESH_S", 1e6)
+    monkeypatch.setattr(progress_bar, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(progress_bar, "REFRESH_S", 1e6)
 
     def open_() -> Terminal:  # in the test itself: pytest captures again after its fixtures
         opened = Terminal()
@@ -216,7 +217,7 @@ def test_between_two_events_the_bar_goes_on(
     terminal: Callable[[], Terminal], clock: FakeTime
 ) -> None:
     shown = terminal()
-    with progress._Bar("song.wav") as shown_bar:
+    with progress_bar._Bar("song.wav") as shown_bar:
         shown_bar.report(
             Progress(stage=SEPARATING, done=0.5, elapsed_s=4, remaining_s=4, audio_s=80)
         )
@@ -301,7 +302,7 @@ def positions(events: list[tuple[float, Progress]], step_s: float) -> list[int]:
         at_s = max(at_s, came_s)
         while at_s < until_s:
             done, _ = ahead(event, at_s - came_s)
-            shown.append(max(shown[-1], round(progress.SCALE * done)))
+            shown.append(max(shown[-1], round(progress_bar.SCALE * done)))
             at_s += step_s
     return shown
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from demixing import separators, threads, tracks
 from demixing.cli import complain, describe, fetch, import_, note, say, verify
-from demixing.engine import progress
+from demixing.engine import progress_bar
 from demixing.errors import ConfigError, DemixError, SongError
 from demixing.recipes import optional, recipe
 
@@ -153,7 +153,7 @@ def separate(options: argparse.Namespace) -> int:
     jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
     note(optional.advice(chosen))
 
-    with progress.bar(chosen.name):
+    with progress_bar.bar(chosen.name):
         # Only now: torch takes seconds to import, and mistakes should not wait for it.
         from demixing.engine.demixer import Demixer
         from demixing.engine.separate_file import separate_file
@@ -163,7 +163,7 @@ def separate(options: argparse.Namespace) -> int:
     failed = 0
     for song, paths in jobs.items():
         try:
-            with progress.bar(song.name) as report:
+            with progress_bar.bar(song.name) as report:
                 separate_file(demixer, song, paths, bits=bits, best=options.best, report=report)
         except DemixError as error:
             failed += 1

@@ -1,0 +1,134 @@
+"""A progress bar on a terminal, and its words."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from demixing.engine.progress import LOADING, Progress, Report
+
+REFRESH_S = 0.2
+"""Between two looks of the bar at the clock: it moves while a long chunk is separated."""
+
+SCALE = 1000
+"""Steps of the bar."""
+
+
+@contextlib.contextmanager
+def bar(name: str) -> Iterator[Report]:
+    """Show progress on stderr, if that is a terminal; nothing anywhere else.
+
+    Args:
+        name: stands before the bar.
+
+    Yields:
+        What to call with events; it shows "loading" until the first one of another stage.
+    """
+    if not sys.stderr.isatty():
+        yield lambda event: None
+        return
+    with _Bar(name) as shown:
+        yield shown.report
+
+
+class _Bar:
+    """A bar that also moves between two events, by the time that the rest is expected to take.
+
+    Args:
+        name: stands before the bar.
+    """
+
+    def __init__(self, name: str) -> None:
+        from tqdm import tqdm  # only now: most commands show no bar
+
+        self._name = name
+        self._shown = tqdm(
+            total=SCALE,
+            desc=f"{name}: loading",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
+            dynamic_ncols=True,
+        )
+        self._event = Progress(stage=LOADING)
+        self._came_s = time.monotonic()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, daemon=True, name="progress")
+
+    def __enter__(self) -> "_Bar":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._shown.close()
+
+    def report(self, event: Progress) -> None:
+        """Take an event, from any thread."""
+        with self._lock:
+            self._event, self._came_s = event, time.monotonic()
+        self._show()
+
+    def _refresh(self) -> None:
+        while not self._ended.wait(REFRESH_S):
+            self._show()
+
+    def _show(self) -> None:
+        """Draw the bar as far as the work should be by now."""
+        with self._lock:
+            event, since_s = self._event, time.monotonic() - self._came_s
+            done, left_s = ahead(event, since_s)
+            self._shown.set_description_str(
+                f"{self._name}: {LOADING}" if event.stage == LOADING else f"{self._name}:", False
+            )
+            if event.stage != LOADING:
+                self._shown.set_postfix_str(said(event.speed, left_s), refresh=False)
+            self._shown.n = max(self._shown.n, round(SCALE * done))
+            self._shown.refresh()
+
+
+def ahead(event: Progress, since_s: float) -> tuple[float, float]:
+    """Where the work should be some time after an event.
+
+    Args:
+        event: the last one.
+        since_s: seconds since it.
+
+    Returns:
+        The part that is done, at most half of what was left; and the seconds that are left.
+
+    >>> ahead(Progress(stage="separating", done=0.5, remaining_s=10.0), 1.0)
+    (0.55, 9.0)
+    """
+    if not event.remaining_s > 0:
+        return event.done, 0.0
+    part = min(since_s / event.remaining_s, 0.5)
+    return event.done + part * (1 - event.done), max(event.remaining_s - since_s, 0.0)
+
+
+def said(speed: float, left_s: float) -> str:
+    """Speed and time left, for people.
+
+    >>> said(4.04, 75.2)
+    '4.0 x faster than real time, 1:15 left'
+    >>> said(0.5, 5)
+    '2.0 x slower than real time, 0:05 left'
+    """
+    minutes, seconds = divmod(round(left_s), 60)
+    left = f"{minutes}:{seconds:02d} left"
+    return f"{in_real_time(speed)}, {left}" if speed > 0 else left
+
+
+def in_real_time(speed: float) -> str:
+    """Say how fast something is, in a way that cannot be read the wrong way round.
+
+    Args:
+        speed: seconds of audio per second.
+
+    >>> in_real_time(4.04), in_real_time(0.5)
+    ('4.0 x faster than real time', '2.0 x slower than real time')
+    """
+    if speed >= 1:
+        return f"{speed:.1f} x faster than real time"
+    return f"{1 / speed:.1f} x slower than real time"
