@@ -16,7 +16,7 @@ from torch import Tensor
 
 from demixing import audio, threads
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.errors import SongError
 from demixing.networks import execution
 from demixing.recipes import recipe as recipes
@@ -86,13 +86,13 @@ class Separator:
         """
         song = as_song(audio)
         blocks = torch.split(song, BLOCK, dim=-1)
-        level = Level.of(blocks) if self._demixer.normalises else None
+        statistics = SongStatistics.of(blocks) if self._demixer.normalises else None
         stream = self._demixer.stream(
             blocks,
             sample_rate_hz,
             samples=song.shape[-1],
             best=self._best,
-            level=level,
+            statistics=statistics,
             report=self._progress,
         )
         stems = torch.cat(list(stream), dim=-1)

@@ -198,10 +198,11 @@ class Separator(Protocol):
         """
 
 
-def wanted_level(separator: Separator) -> str:
-    """How a separator wants songs to be normalised: ``mono``, ``stereo``, or not at all.
+def input_normalisation(separator: Separator) -> str:
+    """By which deviation a separator wants songs divided: ``mono``, ``stereo``, or ``""`` for none.
 
-    It says so in an attribute ``normalises``; see :mod:`demixing.engine.normalisation`.
+    It is the value of an optional attribute ``normalises``; see
+    :mod:`demixing.engine.normalisation`.
     """
     return str(getattr(separator, "normalises", ""))
 

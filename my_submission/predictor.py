@@ -19,7 +19,7 @@ from torch import Tensor
 
 from demixing import audio, threads
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Report
 from demixing.errors import ConfigError, OutputError, SongError
@@ -136,7 +136,7 @@ class Predictor:
             rate_hz,
             samples=len(frames),
             deadline=deadline,
-            level=Level.of(blocks(frames)),
+            statistics=SongStatistics.of(blocks(frames)),
             report=self.report,
         )
         for block in stream:

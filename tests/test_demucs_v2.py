@@ -14,7 +14,7 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
-from demixing.engine.normalisation import Level, Normaliser
+from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.errors import ConfigError
 from demixing.networks.demucs_v2 import Demucs, prepared
 from demixing.networks.upsample2 import Folded, Resample
@@ -56,12 +56,12 @@ def separator(version: str) -> Segments:
 
 
 def separated(separator: Segments, song: Tensor, *, batch: int = 1) -> Tensor:
-    """A song through the engine in uneven blocks, brought to its level first and back."""
-    level = Normaliser(separator, Level.of([song]), groups=1)
+    """A song through the engine in uneven blocks, normalised first, and scaled back."""
+    normaliser = Normaliser(separator, SongStatistics.of([song]), groups=1)
     overlap = OverlapAdd(separator, batch=batch)
-    blocks = torch.split(level.into(song[None]), 30_011, dim=-1)
+    blocks = torch.split(normaliser.into(song[None]), 30_011, dim=-1)
     stems = torch.cat([*(overlap.push(block) for block in blocks), overlap.finish()], dim=-1)
-    return level.back(stems)[0]
+    return normaliser.back(stems)[0]
 
 
 @every_version

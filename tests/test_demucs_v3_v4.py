@@ -16,7 +16,7 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
-from demixing.engine.normalisation import Level, Normaliser
+from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.errors import CheckpointError, ConfigError
 from demixing.separators.demucs import bags, package_networks
 from demixing.separators.demucs.bag_separator import BagSeparator
@@ -129,7 +129,7 @@ def built(shelf: Shelf, **options: Any) -> BagSeparator:
 
 
 def streamed(separator: BagSeparator, song: Tensor) -> Tensor:
-    normaliser = Normaliser(separator, Level.of([song]), groups=1)
+    normaliser = Normaliser(separator, SongStatistics.of([song]), groups=1)
     overlap = OverlapAdd(separator)
     parts = [overlap.push(normaliser.into(part[None])) for part in song.split(9999, dim=-1)]  # type: ignore[no-untyped-call]
     return normaliser.back(torch.cat([*parts, overlap.finish()], dim=-1))[0]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from demixing import separators
 from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.errors import CheckpointError
 from demixing.recipes.recipe import Member, Recipe
 from demixing.schedule.budget import Clock, Deadline
@@ -126,7 +126,11 @@ def separated(ready: Demixer, budget_s: float = math.inf, clock: Clock = STANDIN
     deadline = Deadline(budget_s, clock=clock)
     blocks = torch.split(SONG, 100_000, dim=-1)
     stream = ready.stream(
-        blocks, RATE_HZ, samples=SONG.shape[-1], deadline=deadline, level=Level.of(blocks)
+        blocks,
+        RATE_HZ,
+        samples=SONG.shape[-1],
+        deadline=deadline,
+        statistics=SongStatistics.of(blocks),
     )
     stems = torch.cat(list(stream), dim=-1)
     assert stems.shape == (len(ready.recipe.track.stems), *SONG.shape)

@@ -18,7 +18,7 @@ from demixing.chunks import tta
 from demixing.chunks.answer import Done, Reliable, Source
 from demixing.engine.blending import Tap
 from demixing.engine.members import ScheduledMember, Task
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import Omission
 from demixing.engine.pipeline import SongPipeline
 from demixing.engine.progress import Report, Work
@@ -35,7 +35,7 @@ from demixing.schedule.fallback import Fallback, infer
 from demixing.schedule.load import TRIAL_RATE_HZ, TRIAL_S, Copies, Load
 from demixing.schedule.planner import Plan
 from demixing.schedule.timeout import Run, TimeoutRunner
-from demixing.separator import Separator, wanted_level
+from demixing.separator import Separator, input_normalisation
 
 logger = logging.getLogger(__name__)
 
@@ -128,8 +128,8 @@ class Demixer:
 
     @property
     def normalises(self) -> bool:
-        """Whether a member needs the level of a song before it hears the song."""
-        return any(separator and wanted_level(separator) for separator in self._separators)
+        """Whether a member needs the statistics of the whole song before its first block."""
+        return any(separator and input_normalisation(separator) for separator in self._separators)
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
@@ -181,7 +181,7 @@ class Demixer:
             TRIAL_RATE_HZ,
             samples=noise.shape[-1],
             deadline=Deadline(math.inf),
-            level=Level.of(blocks),
+            statistics=SongStatistics.of(blocks),
         ):
             pass
 
@@ -194,7 +194,7 @@ class Demixer:
         deadline: Deadline | None = None,
         best: bool = False,
         tap: Tap | None = None,
-        level: Level | None = None,
+        statistics: SongStatistics | None = None,
         report: Report | None = None,
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks.
@@ -210,7 +210,7 @@ class Demixer:
             deadline: when the answer must be there; it may be infinitely far away.
             best: without a deadline, use each member's setting with the highest gain.
             tap: see :data:`demixing.engine.blending.Tap`.
-            level: of the song, which is needed if :attr:`normalises`.
+            statistics: of the song, which is needed if :attr:`normalises`.
             report: is called with each event of the progress.
 
         Yields:
@@ -220,7 +220,7 @@ class Demixer:
         Raises:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
             OutputError: a member answered with a NaN or an infinity.
-            ValueError: there is a deadline but no length, or a level is needed and not given.
+            ValueError: a deadline has no length, or the statistics are needed and not given.
         """
         if samples is None and not (deadline is None and report is None):
             raise ValueError("a deadline and progress need the song's length in samples")
@@ -233,7 +233,7 @@ class Demixer:
                 form = AudioFormat(sample_rate_hz=sample_rate_hz, channels=block.shape[0])
                 song = self._begin(form, samples, deadline, report, best=best)
                 names = [self.recipe.members[index].name for index in song.plan.planned]
-                pipeline = SongPipeline(self.recipe, song.scheduled, names, form, tap, level)
+                pipeline = SongPipeline(self.recipe, song.scheduled, names, form, tap, statistics)
             audio.check_finite(block, start)
             start += block.shape[-1]
             yield pipeline.push(block)

@@ -13,7 +13,7 @@ from demixing.chunks.stream import Stream
 from demixing.chunks.tta import AugmentedStream
 from demixing.engine.blending import MemberBlend, settled
 from demixing.engine.estimates import Estimates
-from demixing.engine.normalisation import Level, Normaliser
+from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.ensemble.setting import Setting
 from demixing.recipes.recipe import Member
 from demixing.separator import Chunking, Separator
@@ -52,7 +52,7 @@ class ScheduledMember:
 
 
 def stage(
-    task: Task | None, blend: MemberBlend, form: AudioFormat, level: Level | None
+    task: Task | None, blend: MemberBlend, form: AudioFormat, statistics: SongStatistics | None
 ) -> Stream[Estimates, Estimates]:
     """Make a member's stage for one song.
 
@@ -60,14 +60,14 @@ def stage(
         task: see :class:`ScheduledMember`.
         blend: what the member's answers do to the estimates.
         form: of the song.
-        level: of the song.
+        statistics: of the song.
 
     Raises:
-        ValueError: the member normalises its input, and there is no level.
+        ValueError: the member normalises its input, and there are no statistics.
     """
     if task is None:
         return AbsentMember(blend, form.groups)
-    return WorkingMember(task, blend, form, level)
+    return WorkingMember(task, blend, form, statistics)
 
 
 class AbsentMember:
@@ -101,17 +101,17 @@ class WorkingMember:
         task: what it has to do.
         blend: what its answers do to the estimates.
         form: of the song.
-        level: of the song; see :class:`demixing.engine.normalisation.Normaliser`.
+        statistics: of the song; see :class:`demixing.engine.normalisation.Normaliser`.
     """
 
     def __init__(
-        self, task: Task, blend: MemberBlend, form: AudioFormat, level: Level | None
+        self, task: Task, blend: MemberBlend, form: AudioFormat, statistics: SongStatistics | None
     ) -> None:
         self._blend = blend
         self._passes = task.setting.passes
         own, outputs = task.separator.stems, blend.member.outputs.values()
         self._parts = [[own.index(part) for part in parts] for parts in outputs]
-        self._normaliser = Normaliser(task.separator, level, form.groups)
+        self._normaliser = Normaliser(task.separator, statistics, form.groups)
         self._stream: Stream[Tensor, Answer] = AugmentedStream(
             task.source, task.setting, task.cut, groups=form.groups, batch=task.batch
         )

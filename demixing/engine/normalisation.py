@@ -1,8 +1,8 @@
-"""The level of a whole song, for networks that were trained on songs of one level.
+"""Input normalisation, for networks that expect songs of zero mean and unit deviation.
 
 Demucs subtracts the mean of a song and divides by its standard deviation before it cuts the song
-into chunks. A stream does not know either, so whoever has the whole song measures them first; it
-costs one reading. What hears the mixture minus a stem is normalised like the mixture.
+into chunks. A stream knows neither, so they are measured first, which takes one more reading of
+the song. The mixture minus a stem is normalised like the mixture itself.
 """
 
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from demixing import audio
-from demixing.separator import Separator, wanted_level
+from demixing.separator import Separator, input_normalisation
 
 EPSILON = 1e-8
-"""Keeps silence finite; Demucs' own."""
+"""Added to deviations, so that silence is not divided by 0; the value is Demucs' own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """Of each stereo pair of a song.
+class SongStatistics:
+    """The mean and the deviations of each stereo pair of a song.
 
     Attributes:
         mean: of all samples.
@@ -33,10 +33,10 @@ class Level:
     stereo: tuple[float, ...]
 
     @classmethod
-    def of(cls, blocks: Iterable[Tensor]) -> "Level":
+    def of(cls, blocks: Iterable[Tensor]) -> "SongStatistics":
         """Measure a song that comes in blocks of ``(channels, samples)``, in float64.
 
-        >>> Level.of([torch.tensor([[1.0, -1.0], [1.0, -1.0]])]).mono
+        >>> SongStatistics.of([torch.tensor([[1.0, -1.0], [1.0, -1.0]])]).mono
         (1.4142135623730951,)
         """
         samples = 0
@@ -56,33 +56,35 @@ class Level:
 
 
 def _deviation(squares: Tensor, mean: Tensor, count: int) -> Tensor:
-    """Unbiased standard deviation from sums, as torch computes it; of one sample it is 0."""
+    """Unbiased standard deviation from sums, as torch computes it; 0 for a single sample."""
     return ((squares - count * mean.square()).clamp(min=0) / max(count - 1, 1)).sqrt()
 
 
 class Normaliser:
-    """Brings a song to the level that a separator expects, and its stems back.
+    """Normalises a song as a separator expects, and undoes that in the stems.
 
     Args:
         separator: may have an attribute ``normalises``, ``"mono"`` or ``"stereo"``.
-        level: of the song.
+        statistics: of the song.
         groups: stereo pairs of the song.
 
     Raises:
-        ValueError: the separator needs the level, and it is not known.
+        ValueError: the separator needs the statistics, and they are not given.
     """
 
-    def __init__(self, separator: Separator, level: Level | None, groups: int) -> None:
+    def __init__(
+        self, separator: Separator, statistics: SongStatistics | None, groups: int
+    ) -> None:
         self._mean = torch.zeros(groups, 1, 1)
         self._deviation = torch.ones(groups, 1, 1)
-        kind = wanted_level(separator)
+        kind = input_normalisation(separator)
         self._needed = kind != ""
         if not self._needed:
             return
-        if level is None:
-            raise ValueError("a member normalises songs, so the song's level must be given")
-        deviation = {"mono": level.mono, "stereo": level.stereo}[kind]
-        self._mean[:, 0, 0] = torch.tensor(level.mean)
+        if statistics is None:
+            raise ValueError("a member normalises songs, so the song's statistics must be given")
+        deviation = {"mono": statistics.mono, "stereo": statistics.stereo}[kind]
+        self._mean[:, 0, 0] = torch.tensor(statistics.mean)
         self._deviation[:, 0, 0] = torch.tensor(deviation) + EPSILON
 
     def into(self, block: Tensor) -> Tensor:
@@ -90,7 +92,7 @@ class Normaliser:
         return (block - self._mean) / self._deviation if self._needed else block
 
     def back(self, stems: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Map ``(groups, stems, 2, samples)`` of the separator to the level of the song.
+        """Map ``(groups, stems, 2, samples)`` of the separator to the scale of the song.
 
         Args:
             stems: of the separator.

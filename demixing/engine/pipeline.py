@@ -19,7 +19,7 @@ from demixing.engine.blending import MemberBlend, Tap
 from demixing.engine.consistency import Consistency
 from demixing.engine.estimates import Estimates
 from demixing.engine.members import ScheduledMember
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.ensemble.blend import RunningAverage
 from demixing.errors import OutputError
 from demixing.recipes.recipe import Recipe
@@ -34,14 +34,14 @@ class SongPipeline:
         planned: names of those members that there is time for.
         form: of the song.
         tap: gets the answers of the members as the song streams past.
-        level: of the song, for members that normalise their input.
+        statistics: of the song, for members that normalise their input.
 
     Shape:
         in ``(channels, samples)``, out ``(stems, channels, samples)``, the stems in the order of
         the recipe's track.
 
     Raises:
-        ValueError: a member normalises its input, and there is no level.
+        ValueError: a member normalises its input, and there are no statistics.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class SongPipeline:
         planned: Sequence[str],
         form: AudioFormat,
         tap: Tap | None = None,
-        level: Level | None = None,
+        statistics: SongStatistics | None = None,
     ) -> None:
         self._recipe = recipe
         self._channels = form.channels
@@ -74,7 +74,7 @@ class SongPipeline:
                 form=form,
                 tap=tap,
             )
-            self._stages.append(members.stage(one.task, blend, form, level))
+            self._stages.append(members.stage(one.task, blend, form, statistics))
         if last == len(scheduled):
             self._stages.append(Consistency(recipe, stems, last, form))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from demixing import audio
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.engine.progress import Report
 from demixing.files import read_blocks, song_format, whole_files, write_stems
 
@@ -40,13 +40,13 @@ def separate_file(
     audio.check_format(form.sample_rate_hz, form.channels)
     done = 0
     with whole_files(list(paths.values())) as stage:
-        level = Level.of(read_blocks(song)) if demixer.normalises else None
+        statistics = SongStatistics.of(read_blocks(song)) if demixer.normalises else None
         stems = demixer.stream(
             read_blocks(song),
             form.sample_rate_hz,
             samples=form.frames,
             best=best,
-            level=level,
+            statistics=statistics,
             report=report,
         )
         staged = dict(zip(paths, stage, strict=True))

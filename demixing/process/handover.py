@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from demixing import audio
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.errors import SongError
 from demixing.schedule.budget import Deadline
 
@@ -33,11 +33,11 @@ class Song:
         blocks: ``(channels, samples)`` of any lengths, together the song.
         sample_rate_hz: of the song.
         stems: how many there are.
-        level: of the song, if it was measured.
+        statistics: of the song, if it was measured.
 
     Attributes:
         stems: as given.
-        level: as given.
+        statistics: as given.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Song:
         blocks: Iterable[Tensor],
         sample_rate_hz: int,
         stems: int,
-        level: Level | None = None,
+        statistics: SongStatistics | None = None,
     ) -> None:
         self._blocks = iter(blocks)
         self._rate_hz = sample_rate_hz
         self.stems = stems
-        self.level = level
+        self.statistics = statistics
         self._fade = math.ceil(FADE_S * sample_rate_hz)
         self._mixture: deque[Tensor] = deque()  # from the first sample that is not released
         self._heard = 0  # blocks of it that the present source has heard

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from demixing import threads
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import EVERY_MEMBER, Omission, merged
 from demixing.engine.progress import Progress, Report
 from demixing.process.child import COMMAND, Child, LostError, Spawn, mendable
@@ -129,7 +129,7 @@ class Isolated:
         *,
         samples: int,
         deadline: Deadline,
-        level: Level | None = None,
+        statistics: SongStatistics | None = None,
         report: Report | None = None,
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks; always answers in time.
@@ -139,7 +139,7 @@ class Isolated:
             sample_rate_hz: of the song.
             samples: length of the song.
             deadline: when the answer must be there.
-            level: of the song, for members that want it.
+            statistics: of the song, for members that want it.
             report: is called with each event of the progress.
 
         Yields:
@@ -150,7 +150,7 @@ class Isolated:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
             ConfigError: the recipe cannot be built.
         """
-        song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems), level)
+        song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems), statistics)
         time_left = TimeLeft(deadline, samples, self._share_s)
         without = self._convicted()
         self.omissions = tuple(self._omitted(index, 1.0, OUT) for index in sorted(without))
@@ -275,7 +275,7 @@ class Isolated:
             channels=block.shape[0],
             samples=max(time_left.samples - song.released, 1),
             end_s=_end_s(time_left(song)),
-            level=dataclasses.asdict(song.level) if song.level else None,
+            statistics=dataclasses.asdict(song.statistics) if song.statistics else None,
             report=report is not None,
         )
         before = self.omissions

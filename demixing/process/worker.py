@@ -57,7 +57,7 @@ class Order:
         samples: length of the song.
         end_s: when the answer must be there, in the time of ``time.monotonic``, which is the
             same in all processes of a machine; infinity if there is no hurry.
-        level: of the song, as the fields of a :class:`demixing.engine.normalisation.Level`.
+        statistics: fields of :class:`demixing.engine.normalisation.SongStatistics`, or None.
         report: whether the parent wants to know of the progress.
     """
 
@@ -65,7 +65,7 @@ class Order:
     channels: int
     samples: int
     end_s: float
-    level: dict[str, tuple[float, ...]] | None = None
+    statistics: dict[str, tuple[float, ...]] | None = None
     report: bool = False
 
 
@@ -238,7 +238,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
     import torch
 
     from demixing.engine.demixer import Demixer
-    from demixing.engine.normalisation import Level
+    from demixing.engine.normalisation import SongStatistics
     from demixing.schedule.budget import Deadline
     from demixing.schedule.contention import Contention
     from demixing.schedule.costs import Costs
@@ -264,7 +264,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
                 order.sample_rate_hz,
                 samples=order.samples,
                 deadline=Deadline(order.end_s - time.monotonic()),
-                level=Level(**order.level) if order.level else None,
+                statistics=SongStatistics(**order.statistics) if order.statistics else None,
                 report=report if order.report else None,
             )
             return (stems.numpy() for stems in stream)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from demixing.schedule import costs
 from demixing.schedule.contention import Contention
-from demixing.separator import Chunking, Separator, wanted_level
+from demixing.separator import Chunking, Separator, input_normalisation
 
 OVERHEAD, TAIL = 0.03, 0.01
 """Seconds for a second of audio that all but the members' own work takes, and the part of it that
@@ -109,7 +109,7 @@ class Copies:
     @property
     def normalises(self) -> str:
         """See :mod:`demixing.engine.normalisation`."""
-        return wanted_level(self.inner)
+        return input_normalisation(self.inner)
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""

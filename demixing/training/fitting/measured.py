@@ -14,7 +14,7 @@ from scipy import fft
 from demixing import atomic, audio
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.errors import EvaluationError
 from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.songs import Song
@@ -108,7 +108,7 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
             answers.setdefault(answer(member, stem), []).append(pairs[0].clone())
 
     cut = torch.split(mixture, audio.BLOCK, dim=-1)
-    for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, level=Level.of(cut)):
+    for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, statistics=SongStatistics.of(cut)):
         pass
     signals = {name: torch.cat(answers.pop(name), dim=-1).numpy() for name in list(answers)}
     signals[MIXTURE] = mixture.numpy()

@@ -1,4 +1,4 @@
-"""Songs reach a network at the level that it was trained on, and come back at their own."""
+"""Songs are normalised for networks that expect it, and stems are scaled back."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import Level
+from demixing.engine.normalisation import SongStatistics
 from demixing.recipes import recipe
 from demixing.schedule.budget import Deadline
 from demixing.separator import Chunking
@@ -25,7 +25,7 @@ TABLE = {
 
 @dataclass
 class Normalised:
-    """Gives back what it hears, and that squared, so that the level matters."""
+    """Returns its input, and the input squared, so that the scale matters."""
 
     normalises: str = "mono"
     stems: tuple[str, ...] = ("same", "squares")
@@ -55,30 +55,30 @@ def blocks(song: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_a_level_is_that_of_the_whole_song(channels: int) -> None:
+def test_statistics_are_those_of_the_whole_song(channels: int) -> None:
     song = SONG[:1].repeat(channels, 1) * torch.arange(1, channels + 1)[:, None]
 
-    level = Level.of(blocks(song))
+    statistics = SongStatistics.of(blocks(song))
 
     left = song[:2].double()
-    assert level.mean[0] == pytest.approx(float(left.mean()))
-    assert level.mono[0] == pytest.approx(float(left.mean(dim=0).std()))
+    assert statistics.mean[0] == pytest.approx(float(left.mean()))
+    assert statistics.mono[0] == pytest.approx(float(left.mean(dim=0).std()))
     both = left.repeat(2, 1) if channels == 1 else left
-    assert level.stereo[0] == pytest.approx(float(both.std()))
-    assert len(level.mean) == {1: 1, 2: 1, 6: 4}[channels]
+    assert statistics.stereo[0] == pytest.approx(float(both.std()))
+    assert len(statistics.mean) == {1: 1, 2: 1, 6: 4}[channels]
 
 
-def test_levels_of_no_and_of_one_sample_are_numbers() -> None:
-    assert Level.of([]).mono == (0,)
-    assert Level.of([torch.ones(2, 1)]).mono == (0,)
+def test_statistics_of_no_and_of_one_sample_are_numbers() -> None:
+    assert SongStatistics.of([]).mono == (0,)
+    assert SongStatistics.of([torch.ones(2, 1)]).mono == (0,)
 
 
 @pytest.mark.parametrize("kind", ["mono", "stereo"])
-def test_members_hear_a_normalised_song(inner: Normalised, kind: str) -> None:
+def test_the_input_of_members_is_normalised(inner: Normalised, kind: str) -> None:
     inner.normalises = kind
-    level = Level.of(blocks(SONG))
+    statistics = SongStatistics.of(blocks(SONG))
 
-    stems = torch.cat(list(ready().stream(blocks(SONG), 44_100, level=level)), dim=-1)
+    stems = torch.cat(list(ready().stream(blocks(SONG), 44_100, statistics=statistics)), dim=-1)
 
     deviation = SONG.mean(dim=0).std() if kind == "mono" else SONG.std()
     squares = ((SONG - SONG.mean()) / deviation).square() * deviation + SONG.mean()
@@ -86,20 +86,20 @@ def test_members_hear_a_normalised_song(inner: Normalised, kind: str) -> None:
     torch.testing.assert_close(stems[1], squares, rtol=0, atol=1e-5)
 
 
-def test_a_song_of_unknown_level_is_refused(inner: Normalised) -> None:
+def test_a_song_without_statistics_is_refused(inner: Normalised) -> None:
     assert ready().normalises
-    with pytest.raises(ValueError, match="level must be given"):
+    with pytest.raises(ValueError, match="statistics must be given"):
         list(ready().stream(blocks(SONG), 44_100))
 
 
-def test_where_such_a_member_fails_shares_of_the_mixture_answer(inner: Normalised) -> None:
+def test_if_such_a_member_fails_the_stems_are_shares_of_the_mixture(inner: Normalised) -> None:
     inner.fails = True
     stream = ready(forgiving=True).stream(
         blocks(SONG),
         44_100,
         samples=SONG.shape[-1],
         deadline=Deadline(60),
-        level=Level.of(blocks(SONG)),
+        statistics=SongStatistics.of(blocks(SONG)),
     )
 
     stems = torch.cat(list(stream), dim=-1)
@@ -108,7 +108,7 @@ def test_where_such_a_member_fails_shares_of_the_mixture_answer(inner: Normalise
     torch.testing.assert_close(stems.sum(dim=0), SONG, rtol=0, atol=2e-6)
 
 
-def test_the_predictor_measures_the_level(inner: Normalised) -> None:
+def test_the_predictor_measures_the_statistics(inner: Normalised) -> None:
     arrays, _ = Predictor(recipe.parse("test", TABLE)).separate_music_file(
         SONG.T.numpy().astype("float64"), 44_100
     )
