@@ -1,8 +1,8 @@
-"""The contract of separators: the chunks that one wants, and what it makes of a batch of them.
+"""The contract of separators: which chunks they want, and what they return for a batch of them.
 
-A separator does not know songs. It declares the chunks that it wants and maps a batch of them to
-stems; :mod:`demixing.chunks.overlap_add` cuts, cross-fades and joins, so a new separator is short
-and memory does not depend on the length of a song.
+A separator does not know about songs. It declares the chunks that it wants, and maps a batch of
+them to stems. :mod:`demixing.chunks.overlap_add` cuts songs, cross-fades and joins. So a new
+separator is short, and memory does not depend on the length of a song.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Chunking:
 
     @property
     def silence(self) -> int:
-        """Samples of silence that a song is given at each end."""
+        """Samples of silence that are added at each end of a song."""
         return self.context if self.end.padded else 0
 
     def count(self, samples: int, offset: int = 0) -> int:
@@ -133,7 +133,7 @@ class Chunking:
         return 1 + -(-(samples - self.chunk + offset) // self.hop)
 
     def overlapping(self, overlap: float) -> Chunking:
-        """The same chunks with another overlap, as a part of what is kept of each.
+        """The same chunks with another overlap, as a part of a chunk without its context.
 
         >>> Chunking(chunk=100, hop=80, context=10, step=8).overlapping(0.5).hop
         40
@@ -142,7 +142,7 @@ class Chunking:
         return dataclasses.replace(self, hop=max(int(hop), self.step))
 
     def shortened(self, chunk: int) -> Chunking:
-        """Chunks of another length, with less context and an eighth of the rest cross-faded.
+        """Chunks of another length; context is in proportion, an eighth of the rest is cross-faded.
 
         >>> cut = Chunking(chunk=100, hop=80, context=10).shortened(40)
         >>> cut.chunk, cut.hop, cut.context
@@ -155,9 +155,9 @@ class Chunking:
         return dataclasses.replace(self, chunk=chunk, hop=max(hop, 1), context=context, shorter=())
 
     def fitted(self, samples: int) -> Chunking:
-        """The same chunks, or the shortest ones that are accepted and hold a whole short song.
+        """The same chunks, or for a short song the shortest accepted ones that contain all of it.
 
-        Filling a long chunk up with silence costs as much as a chunk of music.
+        A long chunk full of silence costs as much as a chunk of music.
 
         Args:
             samples: length of the song.
@@ -180,14 +180,14 @@ class Separator(Protocol):
 
     @property
     def sample_rate_hz(self) -> int | None:
-        """The only rate that :meth:`separate` understands; None if it works at any."""
+        """The only rate that :meth:`separate` works at; None if it works at any."""
 
     @property
     def chunking(self) -> Chunking:
         """The chunks that :meth:`separate` wants."""
 
     def separate(self, chunks: Tensor) -> Tensor:
-        """Separate a batch of chunks; they need not come from one song.
+        """Separate a batch of chunks, which need not belong to one song.
 
         Args:
             chunks: float32 stereo mixtures, ``(batch, 2, chunk)``; shorter at the end of a song

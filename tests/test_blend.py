@@ -84,5 +84,5 @@ def test_opposite_weights_do_not_divide_by_nothing() -> None:
 
 
 def test_a_blend_of_nobody_is_refused() -> None:
-    with pytest.raises(ConfigError, match="a weight for a member at least"):
+    with pytest.raises(ConfigError, match="a weight for at least one member"):
         Blend(stem="vocals", weights={})

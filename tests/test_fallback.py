@@ -204,7 +204,7 @@ def test_where_nothing_else_helps_the_gpu_is_left(
     stems = separated(demixer(OnGpu(), Moody()))
 
     torch.testing.assert_close(stems[0], SONG, rtol=0, atol=4e-6)
-    assert "it goes on without the GPU" in caplog.text
+    assert "it continues without the GPU" in caplog.text
 
 
 def test_without_any_memory_a_member_is_given_up(demixer: Callable[..., Demixer]) -> None:

@@ -1,1 +1,1 @@
-"""A song becomes overlapping chunks, and their stems become a song again."""
+"""Songs are cut into overlapping chunks, and the stems of chunks are joined again."""

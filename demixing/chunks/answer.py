@@ -74,7 +74,7 @@ class Source(Protocol):
         """Answer for any number of chunks, ``(batch, 2, chunk)``."""
 
     def nothing(self, groups: int) -> Answer:
-        """The answer for no samples of so many stereo pairs."""
+        """The answer for no samples of ``groups`` stereo pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,15 +107,16 @@ def chunking(separator: Separator, setting: Setting, samples: int | None = None)
 
     Args:
         separator: what maps chunks to stems.
-        setting: may have an overlap of its own.
-        samples: length of the song, if short songs may be cut into shorter chunks.
+        setting: its overlap replaces that of the separator, if it has one.
+        samples: length of the song at the separator's rate, if a short song may be cut into shorter
+            chunks.
     """
     cut = separator.chunking if samples is None else separator.chunking.fitted(samples)
     return cut if setting.overlap is None else cut.overlapping(setting.overlap)
 
 
 def offset(setting: Setting, number: int, hop: int) -> int:
-    """By how much the chunks of a pass start earlier: passes are spread evenly over a hop.
+    """How many samples earlier the chunks of a pass start: passes spread evenly over a hop.
 
     >>> [offset(Setting(passes=4), number, 100) for number in range(4)]
     [0, 25, 50, 75]
@@ -128,7 +129,7 @@ def count(cut: Chunking, setting: Setting, samples: int) -> int:
 
     Args:
         cut: what :func:`chunking` returns for the setting.
-        setting: tells how often.
+        setting: has the number of passes.
         samples: length of the song at the separator's rate.
     """
     return sum(

@@ -1,4 +1,4 @@
-"""A recipe at work: songs stream in, stems stream out, memory stays constant."""
+"""A recipe at work: songs stream in and stems stream out, in constant memory."""
 
 import copy
 import dataclasses
@@ -41,26 +41,26 @@ logger = logging.getLogger(__name__)
 
 
 class Demixer:
-    """Builds the members of a recipe once and separates any number of songs with them.
+    """Builds the members of a recipe once, and separates any number of songs with them.
 
     Args:
-        recipe: what to do. Optional members whose files are missing are left out of it at once.
-        forgiving: a member that cannot be built, because its weights are missing or damaged, is
-            logged and left out.
-        costs: what the members cost on this machine, for planning; without it they are taken to
-            cost nothing until they have worked.
-        without: indices of members that are left out, in :attr:`recipe`.
-        memory_bytes: what a member may need at work, beyond its weights.
+        recipe: the recipe. Optional members whose files are missing are left out at once.
+        forgiving: whether a member with missing or damaged weights is logged and left out; if
+            not, it is an error.
+        costs: of members on this machine, for planning. Without them members are assumed to cost
+            nothing until they have worked.
+        without: indices in :attr:`recipe` of members that are left out.
+        memory_bytes: how much a member may need at work, beyond its weights.
         asked: is called with the index of a member before it is built, measured or called, and
-            with -1 after.
-        contention: of this process, for planning; None takes the machine to be idle.
+            with -1 afterwards.
+        contention: of this process, for planning; None for an idle machine.
 
     Attributes:
-        recipe: as given, without the members that are :attr:`absent`; no other one is optional.
-        absent: names of the optional members whose files are missing. That is no omission;
+        recipe: as given, without the members that are :attr:`absent`; all others are required.
+        absent: names of the optional members whose files are missing. That is not an omission;
             :func:`demixing.recipes.optional.advice` makes a sentence of it.
         asked: as given; may be replaced.
-        costs: of each member on an idle machine, corrected by each song.
+        costs: of each member on an idle machine, updated after each song.
 
     Raises:
         ConfigError: a member's name or options are wrong.
@@ -97,7 +97,7 @@ class Demixer:
             self.asked(-1)
 
     def _build(self, member: Member) -> Separator | None:
-        """Build one member and check that it has the stems that the recipe asks it for."""
+        """Build one member, and check that it has the stems that the recipe asks for."""
         try:
             separator = separators.build(member.separator, member.options)
         except CheckpointError as error:
@@ -115,7 +115,7 @@ class Demixer:
         return separator
 
     def _cost(self, costs: Costs | None, member: Member, separator: Separator | None) -> Cost:
-        """Look up what a member costs; what cannot be measured may still be asked."""
+        """Look up what a member costs; one that cannot be measured may still work."""
         if costs is None or separator is None:
             return Cost()
         try:
@@ -133,7 +133,7 @@ class Demixer:
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """What the present song, or the last one, had to do without so far."""
+        """What the present song, or the last one, has had to do without so far."""
         unusable = [
             Omission(member=name, part=1.0, reason=reason)
             for name, reason in self._unusable.items()
@@ -146,11 +146,10 @@ class Demixer:
         return (*unusable, *partial)
 
     def warm_up(self) -> None:
-        """Use what the time for setting up is for, before the first song.
+        """Prepare for the first song, in the time for setting up.
 
-        Each member is asked once, because the first chunk is slow; and the work around the
-        members is measured. Of what goes wrong only the log tells: songs find out what a member
-        is worth.
+        Each member separates a chunk, because the first one is slow, and the work around the
+        members is measured. Errors are only logged here: songs have a fallback for them.
         """
         self._load.restart()
         for index, separator in enumerate(self._separators):
@@ -166,17 +165,17 @@ class Demixer:
             self.asked(-1)
         try:
             self._load.measure(self._try_without_work)
-        except Exception as error:  # then it is guessed
+        except Exception as error:  # then the defaults hold
             logger.info("the work around the members cannot be measured: %s", error)
 
     def _try_without_work(self, asked_s: list[float]) -> None:
-        """Separate a song of noise by members that only copy it, and note when they are asked."""
-        twin = copy.copy(self)
-        twin.asked, twin.costs, twin._load = lambda index: None, list(self.costs), Load(None)
-        twin._separators = [one and Copies(one, asked_s) for one in self._separators]
+        """Separate a song of noise with members that only copy, and record when they are called."""
+        trial = copy.copy(self)
+        trial.asked, trial.costs, trial._load = lambda index: None, list(self.costs), Load(None)
+        trial._separators = [one and Copies(one, asked_s) for one in self._separators]
         noise = torch.randn(2, round(TRIAL_S * TRIAL_RATE_HZ)) / 10
         blocks = torch.split(noise, audio.BLOCK, dim=-1)
-        for _ in twin.stream(
+        for _ in trial.stream(
             blocks,
             TRIAL_RATE_HZ,
             samples=noise.shape[-1],
@@ -199,15 +198,15 @@ class Demixer:
     ) -> Iterator[Tensor]:
         """Separate a song that comes in blocks.
 
-        With a deadline there is always an answer in time: what the members have found by then,
-        and shares of the mixture where no member has found anything; see :attr:`omissions`.
-        Without one all members work, and their errors are raised.
+        With a deadline there is always a result in time. It has what the members have answered
+        by then, and shares of the mixture where there is no answer; see :attr:`omissions`.
+        Without a deadline all members work, and their errors are raised.
 
         Args:
             blocks: ``(channels, samples)`` of any lengths, together the song.
             sample_rate_hz: of the song.
             samples: length of the song, which is needed to plan for a deadline, and to report.
-            deadline: when the answer must be there; it may be infinitely far away.
+            deadline: when the stems must be there; it may be infinitely far away.
             best: without a deadline, use each member's setting with the highest gain.
             tap: see :data:`demixing.engine.blending.Tap`.
             statistics: of the song, which is needed if :attr:`normalises`.
@@ -343,10 +342,10 @@ class Demixer:
         return fallback
 
     def _learn(self, plan: Plan, budget: TimeBudget, form: SongFormat) -> None:
-        """Keep what the song has taught about the members' costs, for the next one.
+        """Keep for the next song what this one has shown about the members' costs.
 
-        A cost in the budget is part measured in this song, with its load, and part expected,
-        with the load of before: each is turned into that of an idle machine by its own load.
+        A cost in the budget is partly measured in this song, under its load, and partly expected,
+        under the load before it. Each part is converted to an idle machine by its own load.
         """
         slowdown, workload = self._load.now(), self.workload(form)
         for index, chunk_s, kept in zip(plan.priority, budget.costs_s, budget.kept, strict=True):

@@ -1,11 +1,11 @@
-"""Takes back what loud stems have leaked into faint ones, as a song streams past.
+"""A Wiener post-filter that removes what loud stems have leaked into faint ones.
 
-How much leaks is about the same in all songs, so how much of a stem is leak can be told from the
-powers of both, band by band: the gain is that of a Wiener filter, one for the whole song. A stem
-that is not faint loses next to nothing.
+The part of a stem's power that leaks is about the same in all songs. So the powers of two stems
+tell, band by band, how much of the faint one is leakage, and that is removed with the gain of a
+Wiener filter. A stem that is not faint loses hardly anything.
 
-Powers are those of the song so far, and of the 20 s that are filtered together: nothing waits for
-the end of a song, and its beginning is judged by itself.
+Powers are those of the song so far, including the 20 s that are filtered together. So nothing
+waits for the end of a song, and its beginning is filtered by its own powers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ from demixing.networks.stft import istft, stft
 from demixing.separator import Chunking, SongEnd
 
 FRAME, FRAME_HOP = 4096, 1024
-"""Of the STFT, in samples."""
+"""Frame and hop of the STFT, in samples."""
 
 TOGETHER_S, FADE_S = 20, 1
-"""What is filtered with one gain, and how long it takes to change to the next."""
+"""How long one gain holds, and how long the fade to the next one takes."""
 
 BANDS = 40
-"""As wide as those of hearing, up to half the sample rate."""
+"""Number of bands up to half the sample rate, equally wide on the scale of human hearing."""
 
 SILENT = 1e-12
-"""Powers are compared with at least so much, lest something is divided by silence."""
+"""Lower bound of divisors, in power, for silent stems."""
 
 
 class LeakageFilter:
@@ -151,7 +151,7 @@ def high(bins: int, sample_rate_hz: int, above_hz: float) -> Tensor:
 
 
 def in_bands(bins: int, sample_rate_hz: int) -> Tensor:
-    """How much each bin belongs to each band, ``(bins, BANDS)``: triangles that sum to 1.
+    """The weight of each bin in each band, ``(bins, BANDS)``: triangles that sum to 1.
 
     Source: the scale is Glasberg and Moore's of equivalent rectangular bandwidths, "Derivation of
     auditory filter shapes from notched-noise data", Hearing Research 1990.

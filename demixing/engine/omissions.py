@@ -1,7 +1,7 @@
-"""What a separation had to leave out: members, or chunks of them, and why.
+"""Omissions: which members a song had to do without, for how much of it, and why.
 
-A song that was separated in time but without a member is a weaker answer than its recipe can
-give, and a score of it is a score of something else. So each answer comes with what it lacks.
+A song that was separated in time but without a member is not what its recipe can do, and neither
+is its score. So each result comes with its omissions.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ class Omission:
 
     Attributes:
         member: its name in the recipe, or :data:`EVERY_MEMBER`.
-        part: how much of the song is without it; above 0, and 1 for all of it.
+        part: of the song without its answer, above 0; 1 for all of the song.
         reason: why, in a few words.
 
     >>> print(Omission(member="spleeter", part=0.25, reason="out of time"))
@@ -37,7 +37,7 @@ class Omission:
 
 
 def merged(omissions: Iterable[Omission]) -> tuple[Omission, ...]:
-    """Join what is said of the same member for the same reason; members keep their order.
+    """Join the omissions of a member that have the same reason; members keep their order.
 
     >>> half = Omission(member="net", part=0.5, reason="it failed")
     >>> merged([half, half])

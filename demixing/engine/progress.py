@@ -1,8 +1,8 @@
 """Progress of the work: events for a callback; :mod:`demixing.engine.progress_bar` shows them.
 
-The work on a song is all the chunks of all its members and passes. What a chunk of each member
-takes is learnt on the way, so the part that is done is a part of the time, not of the samples:
-most of a recipe's work may be behind it before the first sample of a stem is final.
+The work on a song is all chunks of all members in all passes. What a chunk of each member takes
+is learnt during the song, so progress is a part of the time rather than of the samples: most
+of a recipe's work may be done before the first sample of a stem is final.
 """
 
 import math
@@ -20,9 +20,9 @@ class Progress:
 
     Attributes:
         stage: :data:`LOADING` or :data:`SEPARATING`.
-        done: part of the work that is done, from 0 to 1; never less than before.
+        done: part of the work that is done, from 0 to 1; it never decreases.
         elapsed_s: seconds since the work began.
-        remaining_s: seconds that the rest will take, as it looks now; NaN if unknown.
+        remaining_s: present estimate of the seconds that are left; NaN if unknown.
         audio_s: length of the audio.
     """
 
@@ -42,11 +42,11 @@ Report = Callable[[Progress], None]
 
 
 class Work:
-    """Counts the chunks of one song and reports after each.
+    """Counts the chunks of one song, and reports after each one.
 
     Args:
         chunks: of each member, in all passes.
-        costs_s: what a chunk of each is expected to take; NaN if unknown.
+        costs_s: seconds that a chunk of each is expected to take; NaN if unknown.
         audio_s: length of the song.
         report: is called with each event.
         clock: returns seconds.
@@ -72,7 +72,7 @@ class Work:
         report(Progress(stage=SEPARATING, audio_s=audio_s))
 
     def done(self, member: int, chunks: int) -> None:
-        """Note that ``chunks`` chunks of a member are behind it, and report."""
+        """Record that ``chunks`` chunks of a member are finished, and report."""
         if chunks == 0:
             return
         now_s = self._clock()
@@ -100,8 +100,8 @@ class Work:
     def _further(self, passed_s: float, left_s: float, all_s: float) -> float:
         """The part that is done by now.
 
-        Where costs turn out to be higher than expected, less is done than was said before. The
-        bar does not go back for that, but neither does it wait: it is slower from there on.
+        If costs turn out to be higher than expected, less is done than was reported before. Then
+        the bar neither goes back nor waits: it only moves more slowly from there on.
         """
         if not any(self._left):
             return 1.0
@@ -109,18 +109,18 @@ class Work:
         return max(self._done + step, 1 - left_s / all_s if all_s > 0 else 0.0)
 
     def _all_costs_s(self) -> list[float]:
-        """What a chunk of each member takes; one that is unknown is taken to be as the others."""
+        """What a chunk of each member takes; an unknown cost is assumed to be the others' mean."""
         known = [cost for cost in self._costs_s if not math.isnan(cost)]
         mean_s = sum(known) / len(known) if known else 1.0
         return [mean_s if math.isnan(cost) else cost for cost in self._costs_s]
 
 
 class Together:
-    """Joins the progress of songs that are separated side by side or one after the other.
+    """Joins the progress of several songs, which are separated in parallel or in turn.
 
     Args:
         lengths_s: length of each song, by name.
-        report: is called with each event of the whole.
+        report: is called with each event for all songs together.
         clock: returns seconds.
     """
 
@@ -139,7 +139,7 @@ class Together:
         report(Progress(stage=LOADING, audio_s=self._audio_s))
 
     def update(self, name: str, done: float) -> None:
-        """Note how much of one song is done, and report."""
+        """Record how much of one song is done, and report."""
         now_s = self._clock()
         if self._started_s is None:
             self._started_s = now_s

@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from demixing.engine.progress import LOADING, Progress, Report
 
 REFRESH_S = 0.2
-"""Between two looks of the bar at the clock: it moves while a long chunk is separated."""
+"""How often the bar is redrawn: it also moves while a long chunk is separated."""
 
 SCALE = 1000
-"""Steps of the bar."""
+"""Number of steps of the bar."""
 
 
 @contextlib.contextmanager
 def bar(name: str) -> Iterator[Report]:
-    """Show progress on stderr, if that is a terminal; nothing anywhere else.
+    """Show progress on stderr if that is a terminal; otherwise show nothing.
 
     Args:
-        name: stands before the bar.
+        name: text before the bar.
 
     Yields:
-        What to call with events; it shows "loading" until the first one of another stage.
+        What to call with events. The bar shows "loading" until the first one of another stage.
     """
     if not sys.stderr.isatty():
         yield lambda event: None
@@ -33,14 +33,14 @@ def bar(name: str) -> Iterator[Report]:
 
 
 class _Bar:
-    """A bar that also moves between two events, by the time that the rest is expected to take.
+    """A bar that also moves between two events, as the rest is expected to take.
 
     Args:
-        name: stands before the bar.
+        name: text before the bar.
     """
 
     def __init__(self, name: str) -> None:
-        from tqdm import tqdm  # only now: most commands show no bar
+        from tqdm import tqdm  # only here: most commands show no bar
 
         self._name = name
         self._shown = tqdm(
@@ -65,7 +65,7 @@ class _Bar:
         self._shown.close()
 
     def report(self, event: Progress) -> None:
-        """Take an event, from any thread."""
+        """Show an event; any thread may call this."""
         with self._lock:
             self._event, self._came_s = event, time.monotonic()
         self._show()
@@ -75,7 +75,7 @@ class _Bar:
             self._show()
 
     def _show(self) -> None:
-        """Draw the bar as far as the work should be by now."""
+        """Draw the bar where the work should be by now."""
         with self._lock:
             event, since_s = self._event, time.monotonic() - self._came_s
             done, left_s = ahead(event, since_s)
@@ -89,14 +89,14 @@ class _Bar:
 
 
 def ahead(event: Progress, since_s: float) -> tuple[float, float]:
-    """Where the work should be some time after an event.
+    """Estimate the progress some time after an event.
 
     Args:
-        event: the last one.
-        since_s: seconds since it.
+        event: the latest one.
+        since_s: seconds since that event.
 
     Returns:
-        The part that is done, at most half of what was left; and the seconds that are left.
+        The part that is done, at most half-way to the end, and the seconds that are left.
 
     >>> ahead(Progress(stage="separating", done=0.5, remaining_s=10.0), 1.0)
     (0.55, 9.0)
@@ -108,7 +108,7 @@ def ahead(event: Progress, since_s: float) -> tuple[float, float]:
 
 
 def said(speed: float, left_s: float) -> str:
-    """Speed and time left, for people.
+    """Speed and time left, as text.
 
     >>> said(4.04, 75.2)
     '4.0 x faster than real time, 1:15 left'
@@ -121,7 +121,7 @@ def said(speed: float, left_s: float) -> str:
 
 
 def in_real_time(speed: float) -> str:
-    """Say how fast something is, in a way that cannot be read the wrong way round.
+    """Say how fast something is, such that it cannot be taken for its inverse.
 
     Args:
         speed: seconds of audio per second.

@@ -1,4 +1,4 @@
-"""From a file to files: the one place where a demixer, a reader and writers meet."""
+"""Separates a file into files: reads the song, runs a demixer and writes the stems."""
 
 import logging
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ def separate_file(
     best: bool = False,
     report: Report | None = None,
 ) -> None:
-    """Separate one file in constant memory; its stems appear together, whole, or not at all.
+    """Separate one file in constant memory; either all its stems appear, complete, or none.
 
     Args:
         demixer: what separates.
         song: an audio file.
         paths: of the stems, in the order of the demixer's track.
         bits: ``16``, ``24`` or ``32f``.
-        best: take as much care as the recipe knows of, however long that takes.
+        best: use all test-time augmentation of the recipe, however long that takes.
         report: is called with each event of the progress.
 
     Raises:

@@ -1,9 +1,9 @@
-"""What to make of several members' answers for one stem, whoever of them has answered.
+"""Weights of an ensemble, and the running average that applies them.
 
-A blend is a weighted sum of answers, plus the mixture times a weight of its own. It is fitted for
-exactly those members that it names. The sum runs while the song streams past: after each answer
-there is an estimate of the stem, so an answer that never comes changes the estimate for the
-worse, but is not waited for; and another member costs no memory.
+A blend is a weighted sum of the members' answers for a stem, plus the mixture times a weight of
+its own. Its weights are fitted for exactly the members that it names. The average runs while the
+song streams past: there is an estimate of the stem after each answer. So no answer is waited for,
+a missing one only makes the estimate worse, and another member costs no memory.
 """
 
 import itertools
@@ -15,18 +15,18 @@ from typing import NamedTuple
 from demixing.errors import ConfigError
 
 TINY = 1e-3
-"""A sum of weights nearer to zero is not divided by."""
+"""A sum of weights below this is no divisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blend:
-    """The weights of those who answered for a stem.
+    """The weights of the members that answered for a stem.
 
     Attributes:
         stem: of the track.
         weights: by the names of the members that answered.
-        mixture: weight of the mixture itself.
-        sdr_db: what it scored on validation songs; None if nobody measured it.
+        mixture: the weight of the mixture.
+        sdr_db: its score on validation songs; None if it was not measured.
     """
 
     stem: str
@@ -36,7 +36,9 @@ class Blend:
 
     def __post_init__(self) -> None:
         if not self.weights:
-            raise ConfigError(f"a blend of {self.stem!r} must have a weight for a member at least")
+            raise ConfigError(
+                f"a blend of {self.stem!r} must have a weight for at least one member"
+            )
 
     @property
     def total(self) -> float:
@@ -45,16 +47,16 @@ class Blend:
 
 
 def blended(blends: Iterable[Blend], stem: str, names: frozenset[str]) -> Blend:
-    """Find the blend of exactly ``names``, or make one of what is known.
+    """Find the blend of exactly ``names``, or derive one.
 
     Args:
         blends: of any stems.
-        stem: which stem is wanted.
+        stem: of the track.
         names: members that answered, at least one.
 
     Returns:
-        The listed one; or the smallest listed one that has all of ``names``, without the others
-        and scaled to its old sum; or the plain mean.
+        The listed blend; or the smallest listed one that has all of ``names``, without the other
+        members and with the same sum of weights; or the plain mean.
     """
     listed = [blend for blend in blends if blend.stem == stem and names <= blend.weights.keys()]
     if not listed:
@@ -72,10 +74,7 @@ def blended(blends: Iterable[Blend], stem: str, names: frozenset[str]) -> Blend:
 
 
 class Update(NamedTuple):
-    """How an answer changes an estimate: ``keep`` it, ``add`` the answer and ``mix`` the mixture.
-
-    Each is the factor of its signal.
-    """
+    """How an answer changes an estimate: to ``keep * estimate + add * answer + mix * mixture``."""
 
     keep: float
     add: float
@@ -86,16 +85,16 @@ class Update(NamedTuple):
 class RunningAverage:
     """The weighted average of one stem, as it grows answer by answer.
 
-    If all planned members answer, the estimate is exactly their blend; on the way there, or where
-    one of them failed, it is their blend's part, scaled to the sum that the blend of those who
-    did answer has. Who answers beyond the plan is added with the weight that it has in the blend
-    of all who did.
+    If all planned members answer, the result is exactly their blend. Before that, or if one of
+    them failed, the estimate is the part of that blend from those that answered, scaled to the sum
+    of weights of their own blend. A member that was not planned is added with its weight in the
+    blend of all that answered.
 
     Attributes:
         stem: of the track.
         blends: of the recipe.
-        givers: names of all members that may give the stem.
-        planned: those of them that there is time for.
+        givers: names of all members that can give the stem.
+        planned: the ones that there is time for.
     """
 
     stem: str
@@ -104,7 +103,7 @@ class RunningAverage:
     planned: frozenset[str]
 
     def update(self, answered: frozenset[str], name: str) -> Update:
-        """Say what the answer of ``name`` does to the estimate, after those who ``answered``."""
+        """What the answer of ``name`` does to the estimate, after those that ``answered``."""
         together = answered | {name}
         blend = blended(self.blends, self.stem, together)
         if together <= self.planned:
@@ -122,11 +121,11 @@ class RunningAverage:
 
     @cached_property
     def _target(self) -> Blend:
-        """The blend of all that were planned."""
+        """The blend of all planned members."""
         return blended(self.blends, self.stem, self.planned)
 
     def _scale(self, names: frozenset[str]) -> float:
-        """What the target's weights of ``names`` are multiplied with, if only they answer."""
+        """The factor of the target's weights of ``names``, if only they answer."""
         if not names:
             return 1.0
         part = sum(self._target.weights[name] for name in names)
@@ -134,7 +133,7 @@ class RunningAverage:
 
 
 def ratio(part: float, whole: float) -> float:
-    """Divide, or return 1 where the divisor says nothing.
+    """Divide, or return 1 if the divisor is nearly 0.
 
     >>> ratio(1.0, 4.0), ratio(1.0, 0.0)
     (0.25, 1.0)
@@ -143,7 +142,7 @@ def ratio(part: float, whole: float) -> float:
 
 
 def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """All non-empty subsets, small ones first.
+    """All non-empty subsets, the small ones first.
 
     >>> subsets(["a", "b"])
     [('a',), ('b',), ('a', 'b')]

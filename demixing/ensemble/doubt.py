@@ -1,14 +1,14 @@
-"""When a member is not believed: it contradicts all others about most of the song's energy.
+"""Doubt: a member does not count where it contradicts all others about most of the energy.
 
-A network that is the best on nearly every song can be badly wrong on one that is unlike all that it
-was trained on. Where it takes a sub-bass for drums, hardly anything of its bass is what the other
-members say, and the bass is most of the song. Fitted weights cannot help there: on all other songs
-they are right to give it everything. But the disagreement can be measured without knowing who is
-right: the energy of the difference between the member's stem and the others' blend, as a part of
-the mixture's energy. Where it is large, the others' blend counts and the member does not.
+A network that is the best on nearly every song can be badly wrong on one that is unlike all its
+training data. If it takes a sub-bass for drums, its bass differs from that of all other members,
+and the bass is most of the song. Fitted weights do not help, since on all other songs they are
+right to give it everything. But the disagreement can be measured without knowing which side is
+right: it is the energy of the difference between the member's stem and the others' blend, as a
+part of the mixture's energy. Where that is large, the others' blend is used without the member.
 
-It is measured over the song so far, and decided every ten seconds: nothing waits for the end of a
-song, and its beginning is judged by itself.
+The decision is made every ten seconds, from the song so far. So nothing waits for the end of a
+song, and the beginning is judged on its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:  # reading a recipe must not cost the seconds that torch takes
     from torch import Tensor
 
 CELL_S, FADE_S = 10, 1
-"""How long one decision holds, and how long it takes to change to the next."""
+"""How long a decision holds, and how long the fade to the next one takes."""
 
 TINY = 1e-12
-"""Energies are divided by at least this: two kinds of silence do not contradict each other."""
+"""Lower bound of divisors, in energy: two silent stems do not contradict each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,9 @@ class Doubt:
     """How much a member may contradict the members before it.
 
     Attributes:
-        stem: that is compared.
-        least: disputed part of the mixture's energy, up to which the member is believed.
-        most: disputed part from which on it is not believed at all.
+        stem: the one that is compared.
+        least: up to this disputed part of the mixture's energy the member counts in full.
+        most: from this disputed part on it does not count at all.
 
     >>> doubt = Doubt(stem="bass", least=0.4, most=0.6)
     >>> [round(doubt.trust(part), 2) for part in (0.1, 0.45, 0.6, 2.0)]
@@ -51,20 +51,20 @@ class Doubt:
             raise ConfigError(f"expected 0 <= least < most, got {self.least} and {self.most}")
 
     def trust(self, disputed: float) -> float:
-        """How much the member counts where so much of the mixture's energy is disputed."""
+        """How much the member counts where this part of the mixture's energy is disputed."""
         return min(max((self.most - disputed) / (self.most - self.least), 0.0), 1.0)
 
 
 class Trust:
-    """How much a member is believed, as a song streams past.
+    """How much a member counts, as a song streams past.
 
     Args:
-        doubt: says when not.
+        doubt: has the bounds.
         sample_rate_hz: of the song.
-        groups: stereo pairs of the song; each is judged for itself.
+        groups: stereo pairs of the song; each is judged on its own.
 
     Attributes:
-        cell: samples for which one decision holds.
+        cell: how many samples a decision holds for.
     """
 
     def __init__(self, doubt: Doubt, sample_rate_hz: int, groups: int) -> None:
@@ -82,7 +82,8 @@ class Trust:
 
         Args:
             difference: between the member's stem and the others', ``(groups, 2, samples)``; zero
-                where one of them has no answer. A number of whole cells, but for the last call.
+                where one of them has no answer. Only in the last call may the length be other
+                than a multiple of a cell.
             mixture: of the same shape.
 
         Returns:
@@ -96,7 +97,7 @@ class Trust:
         return torch.cat([self._judged(*cell) for cell in zip(*cells, strict=True)], dim=-1)
 
     def _judged(self, difference: Tensor, mixture: Tensor) -> Tensor:
-        """Judge one cell by the song so far, with a fade from the judgement before."""
+        """Judge one cell by the song so far, and fade from the decision before."""
         import torch
 
         self._disputed += difference.double().square().sum(dim=(1, 2))

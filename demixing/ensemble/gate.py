@@ -1,13 +1,13 @@
-"""Exact silence for a stem that the song does not have.
+"""Gates: exact silence for a stem that the song does not have.
 
-A stem that is silent in truth scores 0 dB if it is silent in the answer, too, and far below if
-it is not: -70 to -100 dB for residues that nobody hears. One such song in a hundred costs more
-than most improvements gain. A stem that is there loses its few dB if it is silenced. So it is
-silenced where the expected gain is positive; with such stakes that is already so where silence is
-not even likely.
+If the reference of a stem is silent, a silent estimate scores 0 dB, and any other one far less:
+-70 to -100 dB even for inaudible residues. One such song in a hundred costs more than most
+improvements gain. A stem that is not silent loses its few dB if it is silenced. So a stem is
+silenced if the expected gain is positive, which with these stakes can be so even where silence
+is unlikely.
 
-How likely it is follows from the stem's level below the mixture, by a logistic curve that was
-fitted to validation songs.
+The probability of silence follows from the stem's level below the mixture, by a logistic curve
+that was fitted to validation songs.
 """
 
 import math
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from demixing.errors import ConfigError
 
 DELTA = 1e-7
-"""Added to both energies by the official SDR, which makes silence worth something."""
+"""The official SDR adds this to both energies, so that a silent stem has a score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +24,10 @@ class Gate:
     """Decides for one stem.
 
     Attributes:
-        midpoint_db: level of the separated stem, relative to the mixture, where it is as likely
-            that the true stem is silent as that it is not.
-        width_db: how much further down the odds of silence are e to 1.
-        active_db: SDR that a stem so quiet is expected to have if it is not silent.
+        midpoint_db: level of the separated stem relative to the mixture at which the reference is
+            as likely to be silent as not.
+        width_db: slope of the logistic curve: dB per factor e of the odds.
+        active_db: expected SDR of a stem this quiet whose reference is not silent.
     """
 
     midpoint_db: float
@@ -39,7 +39,7 @@ class Gate:
             raise ConfigError(f"expected a width_db above 0, got {self.width_db}")
 
     def silences(self, stem_energy: float, mixture_energy: float) -> bool:
-        """Whether silence scores better.
+        """Whether silence has the better expected score.
 
         Args:
             stem_energy: sum of the squares of all samples of the separated stem.
@@ -54,5 +54,5 @@ class Gate:
         level_db = 10 * math.log10(stem_energy / mixture_energy)
         gain_db = 10 * math.log10(stem_energy / DELTA + 1)
         odds = math.exp(min((self.midpoint_db - level_db) / self.width_db, 700))
-        # The chance times what is won, against the other chance times what is lost.
+        # The odds times the gain, against the loss.
         return odds * gain_db > self.active_db

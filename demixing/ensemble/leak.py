@@ -1,8 +1,8 @@
-"""What a loud stem leaks into a faint one, and gets back: :mod:`demixing.engine.leakage_filter`.
+"""Leakage from a loud stem into a faint one; see :mod:`demixing.engine.leakage_filter`.
 
-A separator that puts a fiftieth of a stem's power into another one is a good one, and nobody hears
-it, unless the other stem is twenty decibels below: then it is mostly leak. So it is where a
-sub-bass is all that a song has, and the faint stem's SDR is below zero.
+A good separator puts a fiftieth of a stem's power into another one. That is inaudible, unless the
+other stem is twenty decibels below: then it is mostly leakage, and its SDR is below zero. This
+happens in songs that have hardly anything but a sub-bass.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from demixing.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
-    """From one stem of a recipe into another.
+    """Leakage from one stem of a recipe into another.
 
     Attributes:
         of: the stem that leaks.
-        into: the stem that it is heard in.
-        power: the part of its power that leaks, in any band.
-        returned: whether it gets back what is taken, or that is dropped.
+        into: the stem that has the leakage.
+        power: the part of the power of ``of`` that leaks, the same in each band.
+        returned: whether what is taken out is added to ``of``, or dropped.
     """
 
     of: str

@@ -1,4 +1,4 @@
-"""How much test-time augmentation a member of an ensemble may take."""
+"""How much test-time augmentation a member of an ensemble uses."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ MAX_OVERLAP = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """How much care a member may take, and what that is worth.
+    """A member's test-time augmentation (:mod:`demixing.chunks.tta`), and what it gains.
 
     Attributes:
-        passes: over the song, each with the chunks cut elsewhere; their mean counts.
-        polarity: every other pass hears the song upside down.
-        channel_swap: passes take turns in hearing the channels swapped.
-        overlap: of neighbouring chunks, as a part of what is kept of a chunk; None: as the
-            separator's authors have it.
-        gain_db: measured SDR over the member's first setting.
+        passes: over the song, each cut in other places (shift trick); their mean is taken.
+        polarity: every other pass has the sign of the song inverted.
+        channel_swap: passes alternate between the channels as they are and swapped.
+        overlap: of neighbouring chunks, as a part of a chunk without its context; None: the
+            separator's own.
+        gain_db: measured gain in SDR over the member's first setting.
     """
 
     passes: int = 1

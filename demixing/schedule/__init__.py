@@ -1,1 +1,1 @@
-"""Time: what members cost, who is asked, and what happens when one fails or is late."""
+"""Time: what members cost, which ones work, and what happens when one fails or is late."""

@@ -1,4 +1,4 @@
-"""Time: a moment after which no work may start, and who may still work before it."""
+"""The time for a song: its deadline, and how it is divided among the members of a recipe."""
 
 import math
 import os
@@ -11,22 +11,21 @@ from demixing.tracks import Track
 Clock = Callable[[], float]
 
 TIME_VARIABLE = "DEMIX_TIME_LIMIT"
-"""Environment variable that overrules the track's limit: seconds per second of audio, or none."""
+"""Environment variable that overrides the track's limit: seconds per second of audio, or none."""
 
 UNLIMITED = "none"
-"""Value of that variable with which a song may take as long as it takes."""
-
+"""Value of that variable for no limit at all."""
 
 USED = 0.85
-"""Of the limits; the rest is for reading and writing the files, and for surprises."""
+"""Part of the limit that is planned for; the rest is for file input and output, and surprises."""
 
 
 class Deadline:
-    """A moment by which the answer must be there.
+    """The moment by which the stems of a song must be there.
 
     Args:
         budget_s: seconds from now.
-        clock: returns seconds; replaced in tests so that they never sleep.
+        clock: returns seconds; tests replace it so that they never sleep.
 
     >>> ticks = iter([0.0, 3.0])
     >>> Deadline(10.0, clock=lambda: next(ticks)).remaining_s
@@ -50,30 +49,30 @@ class Deadline:
 class TimeBudget:
     """Decides chunk by chunk which members of a recipe may still work on a song.
 
-    Members take turns in the order of their worth. A chunk is allowed if it can end in time and
-    still leaves enough for all that the turns before it have to do in the rest of the song. So
-    the first never starves, and the last uses what is left over.
+    Each member has a turn, and turns are in the order of priority. A chunk is allowed if it can
+    be finished in time and leaves enough time for what earlier turns still have to do in the rest
+    of the song. So the first turn never starves, and the last one uses what is left.
 
-    Costs are corrected on the way, with a margin, since a machine that other processes use too is
-    not equally fast all the time.
+    Costs are updated during the song. They have a margin, because a machine with other
+    processes is not equally fast all the time.
 
     Args:
         deadline: of the song.
-        chunks: how many each turn will be asked for, in the order of their worth.
-        costs_s: what a chunk of each is expected to cost in seconds; NaN where nobody knows.
+        chunks: how many each turn will be asked for, in the order of priority.
+        costs_s: what a chunk of each is expected to cost in seconds; NaN if unknown.
     """
 
     MARGIN = 1.25
-    """A chunk is taken to cost so many times what the chunks before it did."""
+    """A chunk is assumed to cost this many times what the chunks before it did."""
 
     HANG = 10
-    """A chunk that takes so many times what is expected is taken to hang."""
+    """A chunk that takes this many times what is expected is assumed to hang."""
 
     HANG_S = 2.0
-    """Nothing is taken to hang before so many seconds: a busy machine stumbles."""
+    """Nothing is assumed to hang before this many seconds: a busy machine can pause."""
 
     MEMORY = 0.3
-    """Weight of the newest chunk in the running mean of costs."""
+    """Weight of the latest chunk in the running mean of costs."""
 
     def __init__(
         self, deadline: Deadline, chunks: Sequence[int], costs_s: Sequence[float] = ()
@@ -85,35 +84,35 @@ class TimeBudget:
 
     @property
     def costs_s(self) -> list[float]:
-        """What a chunk of each turn costs by now; NaN where nobody knows."""
+        """Present estimate of what a chunk of each turn costs; NaN if unknown."""
         return list(self._cost_s)
 
     @property
     def kept(self) -> list[float]:
-        """How much of each turn's cost is still what was expected, not measured: from 1 to 0."""
+        """How much of each estimate is the expected cost rather than measured ones: from 1 to 0."""
         return list(self._kept)
 
     def allows(self, turn: int, chunks: int) -> bool:
-        """Whether a turn's next ``chunks`` chunks may be separated."""
+        """Whether there is time for a turn's next ``chunks`` chunks."""
         spare_s = self._spare_s(turn)
         return spare_s > 0 and chunks * self._expected_s(turn) <= spare_s
 
     def timeout_s(self, turn: int, chunks: int) -> float:
-        """Seconds after which a turn hangs, if it has not separated ``chunks`` chunks.
+        """Seconds after which a turn is assumed to hang in its next ``chunks`` chunks.
 
-        Without a limit for the song there is none for a chunk: a slow machine is no reason to
-        give up a member.
+        A song without a limit has none for a chunk either: a slow machine is no reason to give
+        up a member.
         """
         spare_s = self._spare_s(turn)
         if spare_s == math.inf:
             return math.inf
         if math.isnan(self._cost_s[turn]):
-            # Nothing is known of it. Should it hang, the others shall have some time left.
+            # Its cost is unknown. If it hangs, the others must have some time left.
             return spare_s / 2
         return min(spare_s, max(self.HANG * chunks * self._expected_s(turn), self.HANG_S))
 
     def done(self, turn: int, chunks: int, spent_s: float | None = None) -> None:
-        """Note that a turn has ``chunks`` chunks behind it.
+        """Record that ``chunks`` chunks of a turn are finished.
 
         Args:
             turn: index.
@@ -124,21 +123,21 @@ class TimeBudget:
         if spent_s is not None:
             each_s = spent_s / chunks
             known_s = self._cost_s[turn]
-            fresh = math.isnan(known_s)
-            self._cost_s[turn] = each_s if fresh else known_s + self.MEMORY * (each_s - known_s)
-            self._kept[turn] *= 0.0 if fresh else 1 - self.MEMORY
+            unknown = math.isnan(known_s)
+            self._cost_s[turn] = each_s if unknown else known_s + self.MEMORY * (each_s - known_s)
+            self._kept[turn] *= 0.0 if unknown else 1 - self.MEMORY
 
     def retire(self, turn: int) -> None:
-        """Note that a turn will not work any more: nothing needs to be kept for it."""
+        """Record that a turn will do no more work, so that no time is kept for it."""
         self._left[turn] = 0
 
     def _spare_s(self, turn: int) -> float:
-        """Seconds that are left, less what the turns before this one still need."""
+        """Seconds that are left, minus what the turns before this one still need."""
         owed_s = sum(left * self._expected_s(index) for index, left in enumerate(self._left[:turn]))
         return self.deadline.remaining_s - owed_s
 
     def _expected_s(self, turn: int) -> float:
-        """What a chunk of a turn is taken to cost; nothing if that is unknown."""
+        """What a chunk of a turn is assumed to cost; 0 if that is unknown."""
         cost_s = self._cost_s[turn]
         return 0.0 if math.isnan(cost_s) else self.MARGIN * cost_s
 
@@ -147,7 +146,7 @@ def song_budget(track: Track, song_s: float) -> float:
     """Seconds that separating a song may take.
 
     Args:
-        track: knows the grader's limit; the environment's ``DEMIX_TIME_LIMIT`` overrules it.
+        track: has the grader's limit; the environment's ``DEMIX_TIME_LIMIT`` overrides it.
         song_s: length of the song.
 
     Returns:
@@ -166,11 +165,11 @@ def positive(variable: str, default: float, or_else: str = "") -> float:
 
     Args:
         variable: its name.
-        default: where it is not set.
-        or_else: what else it may be, for the error.
+        default: if it is not set.
+        or_else: other values that it may have, for the message of the error.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: it is anything else.
     """
     given = os.environ.get(variable)
     try:

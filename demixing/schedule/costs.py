@@ -1,8 +1,8 @@
-"""What each separator costs on this machine: measured once, remembered in a file.
+"""What each separator costs on this machine, measured once and kept in a file.
 
-The file is a cache: without it, or where it cannot be written, a separator is measured when it is
-built. It holds no names of songs, only of separators. Times are those of an idle machine, however
-busy it was when they were measured; see :mod:`demixing.schedule.contention`.
+The file is a cache. Without it, or if it cannot be written, each separator is measured when it is
+built. It contains names of separators and no names of songs. Times are those of an idle machine,
+however busy it was during the measurement; see :mod:`demixing.schedule.contention`.
 """
 
 import dataclasses
@@ -30,20 +30,20 @@ from demixing.separator import Separator
 logger = logging.getLogger(__name__)
 
 FILE_VARIABLE = "DEMIX_COSTS"
-"""Environment variable with the path of the file; unset: in the user's cache folder."""
+"""Environment variable with the path of the file; by default it is in the user's cache folder."""
 
 VERSION = 2
-"""Of what is measured; what an older version measured is measured again."""
+"""Version of the measurement; results of older versions are not used."""
 
 BATCHES = (1, 2, 4, 8, 16)
-"""Chunks at once that are tried on a GPU, as long as more at once are faster. On a CPU one chunk
-keeps all cores busy, and a batch that a measurement chose could change the last bits."""
+"""Batch sizes that are tried on a GPU, as long as a larger one is faster. On a CPU one chunk keeps
+all cores busy, and a batch size chosen by a measurement could change the last bits."""
 
 WORTHWHILE = 0.9
-"""A larger batch must cost at most so much of the smaller one's time per chunk."""
+"""A larger batch must take at most this part of the smaller one's time per chunk."""
 
 SLOW_S = 2.0
-"""A batch that takes so long is measured once, and no larger one is tried: songs are waiting."""
+"""A batch that takes this long is measured once, and no larger one is tried: songs wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,10 @@ class Cost:
     """What one separator needs.
 
     Attributes:
-        chunk_s: seconds for one chunk, in the batch below, on an idle machine; NaN if unknown.
-        memory_bytes: at most needed at work, beyond its weights.
-        batch: chunks at once that use the machine best.
-        first_s: seconds that the very first chunk takes more.
+        chunk_s: seconds per chunk with this batch size on an idle machine; NaN if unknown.
+        memory_bytes: peak of what it needs at work, beyond its weights.
+        batch: the batch size that takes the least time per chunk.
+        first_s: additional seconds for the very first chunk.
     """
 
     chunk_s: float = math.nan
@@ -67,7 +67,7 @@ class Costs:
     """The costs that are known on this machine.
 
     Args:
-        path: of the file; None keeps them in memory only.
+        path: of the file; None keeps the costs in memory only.
         timer: see :func:`measure`.
     """
 
@@ -78,12 +78,12 @@ class Costs:
 
     @classmethod
     def at_home(cls) -> "Costs":
-        """The costs in the file that the environment names, or in the user's cache folder."""
+        """The costs in the file named by the environment, or in the user's cache folder."""
         given = os.environ.get(FILE_VARIABLE)
         return cls(Path(given) if given else cache_folder() / "costs.json")
 
     def of(self, name: str, options: Mapping[str, Any], separator: Separator) -> Cost:
-        """Look a separator's costs up, or measure them.
+        """Look up a separator's costs, or measure them.
 
         Args:
             name: its key.
@@ -91,7 +91,7 @@ class Costs:
             separator: ready to work.
 
         Raises:
-            Exception: whatever the separator raises.
+            Exception: any error of the separator.
         """
         key = json.dumps(
             [VERSION, machine(), name, options, separator.chunking.chunk], sort_keys=True
@@ -103,7 +103,7 @@ class Costs:
         return self._known[key]
 
     def _read(self) -> dict[str, Cost]:
-        """Read the file; what cannot be read is measured again."""
+        """Read the file; costs that cannot be read are measured again."""
         try:
             text = self._path.read_text(encoding="utf-8") if self._path else "{}"
             return {key: Cost(**cost) for key, cost in json.loads(text).items()}
@@ -126,14 +126,14 @@ class Costs:
 
 
 def machine() -> str:
-    """Name what the costs depend on besides the separator."""
+    """Describe the machine as far as costs depend on it."""
     cpu = cpu_model() or platform.processor() or platform.machine()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 Timer = Callable[[Callable[[], object]], float]
-"""Runs a call and returns the seconds that it takes."""
+"""Runs a call and returns how many seconds it took."""
 
 
 def idle_s(call: Callable[[], object]) -> float:
@@ -144,15 +144,15 @@ def idle_s(call: Callable[[], object]) -> float:
 def measure(
     separator: Separator, *, timer: Timer = idle_s, batches: Sequence[int] | None = None
 ) -> Cost:
-    """Run a separator on noise.
+    """Measure a separator on noise.
 
     Args:
         separator: ready to work.
-        timer: times a call; replaced in tests.
-        batches: chunks at once to try; None decides by the device.
+        timer: times a call; tests replace it.
+        batches: batch sizes to try; None chooses by the device.
 
     Raises:
-        Exception: whatever the separator raises, unless larger batches alone need too much memory.
+        Exception: any error of the separator, except a lack of memory for a larger batch.
     """
     noise = 0.1 * torch.randn(
         1, 2, separator.chunking.chunk, generator=torch.Generator().manual_seed(0)
@@ -181,15 +181,15 @@ def measure(
 
 
 def _seconds(separator: Separator, noise: torch.Tensor, batch: int, timer: Timer) -> float:
-    """Time one batch, up to the moment when its result can be read."""
+    """Time one batch, until its result can be read."""
     chunks = noise.repeat(batch, 1, 1)
     return timer(lambda: infer(separator, chunks).cpu())
 
 
 class Peak:
-    """Measures how much memory is needed from now on, at most, beyond what is in use.
+    """Measures the peak of memory from now on, beyond what is in use now.
 
-    On the GPU if there is one; else resident memory, where the system tells (Linux).
+    This is memory of the GPU if there is one; otherwise resident memory, which only Linux reports.
     """
 
     def __init__(self) -> None:
@@ -206,13 +206,13 @@ class Peak:
 
     @property
     def bytes(self) -> int:
-        """So many bytes by now."""
+        """The peak so far."""
         now = torch.cuda.max_memory_allocated() if self._cuda else status_bytes("VmHWM")
         return max(now - self._before, 0)
 
 
 def status_bytes(key: str, path: Path = Path("/proc/self/status")) -> int:
-    """Read one of this process's sizes in bytes; 0 where the system does not tell."""
+    """Read one of this process's sizes in bytes; 0 if the system does not report it."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError:

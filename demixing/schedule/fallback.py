@@ -1,15 +1,16 @@
-"""A member that cannot do harm: it always answers, if only that it has no answer.
+"""A fallback for members that fail: a song always gets an answer, in time.
 
-What can go wrong, and what happens then, each logged once per song:
+What can go wrong, and what happens then; each event is logged once per song:
 
-    out of memory               again with half of the batch, down to single chunks; then with
-                                shorter chunks, if it accepts those; then on the CPU
+    out of memory               retry with half the batch, down to single chunks; then with shorter
+                                chunks, if the member accepts them; then on the CPU
     an exception                no answer; after three in a row the member is given up
-    a NaN or an infinity        the same
-    no answer by the deadline   no answer; its thread is left behind and never asked again
-    no time for it              no answer
+    a NaN or an infinity        as for an exception
+    no answer by the deadline   no answer; the thread is abandoned, and the member given up
+    no time for the member      no answer
 
-Where a member has no answer, the estimate stays what it was: see :mod:`demixing.engine.pipeline`.
+Where a member has no valid answer, the estimates stay as they were: see
+:mod:`demixing.engine.blending`.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ from demixing.separator import Separator
 logger = logging.getLogger(__name__)
 
 PATIENCE = 3
-"""Failures in a row after which a separator is given up for the rest of the song."""
+"""After this many failures in a row a separator is given up for the rest of the song."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,7 +106,7 @@ class Fallback:
         return answer
 
     def _in_time(self, chunks: Tensor) -> Answer:
-        """Ask if there is time, and note how long it took."""
+        """Ask if there is time, and record how long it took."""
         spent_s = None
         answer = self._none(chunks)
         if self._failures < PATIENCE:
@@ -122,7 +123,7 @@ class Fallback:
         return answer
 
     def _ask(self, chunks: Tensor) -> Answer:
-        """Ask for a batch, and again in other ways where memory runs out."""
+        """Ask for a batch, and again in other ways if memory runs out."""
         try:
             timeout_s = self.budget.timeout_s(self.turn, len(chunks))
             if timeout_s <= 0:
@@ -159,7 +160,7 @@ class Fallback:
             self.watch(False)
 
     def _climb_down(self, samples: int) -> bool:
-        """Choose the next way of needing less memory than a chunk does; whether there is one."""
+        """Choose the next way to need less memory for a chunk; return whether there is one."""
         shorter = [length for length in self.inner.chunking.shorter if length < samples]
         if self._rungs < len(shorter):
             self._shorter = shorter[self._rungs]
@@ -167,14 +168,14 @@ class Fallback:
         elif self._rungs == len(shorter) and hasattr(self.inner, "to_cpu"):
             self._shorter = None
             self.inner.to_cpu()
-            self._log("out of memory, so it goes on without the GPU")
+            self._log("out of memory, so it continues without the GPU")
         else:
             return False
         self._rungs += 1
         return True
 
     def _check(self, answer: Tensor, chunks: Tensor) -> None:
-        """Raise unless an answer can be used."""
+        """Raise an OutputError unless an answer can be used."""
         expected = (len(chunks), len(self.inner.stems), *chunks.shape[1:])
         if answer.shape != expected:
             raise OutputError(f"answered with shape {tuple(answer.shape)}, not {expected}")
@@ -189,7 +190,7 @@ class Fallback:
         )
 
     def _log(self, reason: str) -> None:
-        """Say once per song what is wrong, in one line."""
+        """Log in one line what is wrong, once per song."""
         line = self.reason = reason.partition("\n")[0]
         if line not in self._logged:
             self._logged.add(line)
@@ -202,20 +203,22 @@ def _together(answers: list[Answer]) -> Answer:
 
 
 def in_shorter_chunks(separator: Separator, length: int, chunks: Tensor) -> Tensor:
-    """Separate chunks by asking for shorter ones, of a length that the separator accepts too."""
-    cut = dataclasses.replace(separator.chunking.shortened(length), lead=0)  # it is in the chunk
+    """Separate chunks in shorter ones, of a length that the separator accepts."""
+    cut = dataclasses.replace(
+        separator.chunking.shortened(length), lead=0
+    )  # the chunk has it already
     overlap = OverlapAdd(separator, groups=len(chunks), chunking=cut)
     return torch.cat([overlap.push(chunks), overlap.finish()], dim=-1)
 
 
 def infer(separator: Separator, chunks: Tensor) -> Tensor:
-    """Call a separator; inference mode belongs to the thread that calls."""
+    """Call a separator in inference mode, which each thread has to set for itself."""
     with torch.inference_mode():
         return separator.separate(chunks)
 
 
 def out_of_memory(error: Any) -> bool:
-    """Whether an error says that memory ran out, on the CPU or on a GPU.
+    """Whether an error means that the CPU or a GPU has run out of memory.
 
     >>> out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
     True

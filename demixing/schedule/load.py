@@ -1,8 +1,7 @@
-"""What a song costs besides the members' own work: other processes, and the work around members.
+"""What slows a song down besides its members: other processes, and the work around the members.
 
-Resampling, blending and the leakage filter take a tenth of a cheap recipe's time, and on a busy
-machine everything takes several times as long. Both are measured, so that a plan can count with
-them.
+Resampling, blending and the leakage filter take a tenth of the time of a cheap recipe, and on a
+busy machine everything takes several times as long. Plans include both, so both are measured.
 """
 
 import time
@@ -16,24 +15,24 @@ from demixing.schedule.contention import Contention
 from demixing.separator import Chunking, Separator, input_normalisation
 
 OVERHEAD, TAIL = 0.03, 0.01
-"""Seconds for a second of audio that all but the members' own work takes, and the part of it that
-follows the last chunk; until they are measured."""
+"""Seconds per second of audio for everything except the members' own work, and for what follows the
+last chunk. Both hold until they are measured."""
 
 TAIL_S = 60.0
-"""When the last chunk is separated, at most this much audio has yet to be blended and filtered."""
+"""At most this much audio is still to be blended and filtered after the last chunk."""
 
 TRIAL_S, TRIAL_RATE_HZ = 5.0, 44_100
-"""Length and rate of the song with which that is measured."""
+"""Length and rate of the song that is used for the measurement."""
 
 
 class Load:
-    """Knows how busy this machine is, and what the work around the members takes.
+    """How busy this machine is, and how long the work around the members takes.
 
     Args:
-        contention: of this process; None takes the machine to be idle, and that work to be none.
+        contention: of this process; None for an idle machine and no work around the members.
 
     Attributes:
-        slowdown: seconds that something took of late, over those on an idle machine.
+        slowdown: how many times longer than on an idle machine something took lately.
     """
 
     def __init__(self, contention: Contention | None) -> None:
@@ -42,35 +41,35 @@ class Load:
         self.slowdown = 1.0
 
     def restart(self) -> None:
-        """Look at the load from now on."""
+        """Start measuring the load again."""
         if self._contention is not None:
             self._contention.restart()
 
     def now(self) -> float:
-        """The slowdown since :meth:`restart`, or where little has run since, the one before."""
+        """The slowdown since :meth:`restart`, or the one before if too little has run since."""
         if self._contention is None:
             return self.slowdown
         return self._contention.slowdown() or self.slowdown
 
     def begin_song(self) -> None:
-        """Take the slowdown of the latest work for that of the song which begins."""
+        """Use the slowdown of the latest work for the song that begins."""
         self.slowdown = self.now()
         self.restart()
 
     def around_s(self, audio_s: float) -> float:
-        """Seconds that the work around the members takes for ``audio_s`` seconds of audio."""
+        """Seconds for the work around the members, for ``audio_s`` seconds of audio."""
         return self._overhead * audio_s * self.slowdown
 
     def tail_s(self, audio_s: float) -> float:
-        """Seconds of it that follow the last chunk."""
+        """Seconds for the part of that work that follows the last chunk."""
         return self._tail * min(audio_s, TAIL_S) * self.slowdown
 
     def measure(self, separate: Callable[[list[float]], object]) -> None:
-        """Measure the work around the members, and how much of it follows the last chunk.
+        """Measure the work around the members, and the part of it that follows the last chunk.
 
         Args:
-            separate: separates a song of :data:`TRIAL_S` by members that :class:`Copies` stand
-                in for, which add to a list when they are asked.
+            separate: separates a song of :data:`TRIAL_S` with :class:`Copies` in place of the
+                members. It gets the list to which they add the time of each call.
         """
         asked_s = [time.perf_counter()]
         whole_s = costs.idle_s(lambda: separate(asked_s))
@@ -81,11 +80,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Answers at once, in the shape of another separator's answers.
+    """Stands in for another separator and answers at once, with stems of the same shape.
 
     Attributes:
         inner: the other separator.
-        asked_s: gets the time of each call.
+        asked_s: list to which the time of each call is added.
     """
 
     inner: Separator

@@ -1,12 +1,12 @@
-"""What to do with the time that there is: members, their settings and their order.
+"""Plans a song for the time that there is: members, their settings and their priority.
 
-Every choice of members and settings that fits into the budget and the memory is compared by what
-its blends scored on validation songs; the best is taken, the cheaper of two equals. When time
-runs short, members with more gain per second come first, as far as cascades allow. Those that
-are not planned come last: they use what time is left over.
+All choices of members and settings that fit the time and the memory are compared by what their
+blends scored on validation songs. The best is taken, and the cheaper one of two equals. Members
+with more gain per second have priority if time runs short, except that a member needs those whose
+stems it subtracts. Members that are not planned come last and use what time is left.
 
-The plan decides what runs, never in which order answers are added: members always follow one
-another as in the recipe, so that the same members give the same samples, to the last bit.
+The plan decides which members work, never the order in which their answers are added: that is
+always the recipe's, so the same members give the same samples, to the last bit.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from demixing.schedule.budget import TimeBudget
 from demixing.schedule.costs import Cost
 
 MOST = 20_000
-"""Choices that are compared; a recipe with more is planned member by member."""
+"""At most this many choices are compared; with more, the plan grows member by member."""
 
 Chunks = Callable[[int, Setting], float]
 
@@ -31,10 +31,10 @@ class Plan:
     """How a recipe is applied to one song.
 
     Attributes:
-        priority: indices of members; each leaves enough time for those before it.
-        planned: those for which there is time.
+        priority: indices of all members; each leaves enough time for those before it.
+        planned: the members that there is time for.
         settings: one for each member of the recipe.
-        expected_s: what the planned members are expected to take, without any margin.
+        expected_s: how long the planned members are expected to take, without a margin.
     """
 
     priority: tuple[int, ...]
@@ -44,11 +44,11 @@ class Plan:
 
 
 def without_limits(recipe: Recipe, *, best: bool = False) -> Plan:
-    """Plan for songs that have no deadline: all members.
+    """Plan for a song without a deadline: all members work.
 
     Args:
-        recipe: what there is to choose from.
-        best: take each member's best setting instead of its first.
+        recipe: has the members.
+        best: use the setting of each member with the highest gain instead of the first.
     """
     everyone = range(len(recipe.members))
     settings = [
@@ -66,14 +66,14 @@ def plan(
     budget_s: float,
     memory_bytes: float = math.inf,
 ) -> Plan:
-    """Choose members, settings and who comes first when time runs short.
+    """Choose members, their settings and their priority.
 
     Args:
         recipe: what there is to choose from.
-        costs: of each member; None for one that cannot work at all.
-        chunks: how many chunks of full length a member's work with a setting amounts to.
+        costs: of each member; None for a member that cannot work.
+        chunks: returns how many full chunks a member's work with a setting amounts to.
         budget_s: seconds for the whole song.
-        memory_bytes: what a member may need beyond its weights.
+        memory_bytes: how much a member may need beyond its weights.
     """
     planner = _Planner(recipe, costs, chunks, budget_s, memory_bytes)
     settings = planner.best()
@@ -98,7 +98,7 @@ class _Planner:
     memory_bytes: float
 
     def best(self) -> Choice:
-        """Compare all choices, or where there are too many, add the best member again and again."""
+        """Compare all choices; if there are too many, improve one member at a time."""
         options = [self._options(index) for index in range(len(self.recipe.members))]
         if math.prod(map(len, options)) <= MOST:
             return self._best_of(itertools.product(*options))
@@ -115,14 +115,14 @@ class _Planner:
             choice = better
 
     def _options(self, index: int) -> list[Setting | None]:
-        """What a member may do: nothing, or to work with one of its settings."""
+        """What a member may do: not work, or work with one of its settings."""
         cost = self.costs[index]
         if cost is None or cost.memory_bytes > self.memory_bytes:
             return [None]
         return [None, *self.recipe.members[index].settings]
 
     def _best_of(self, choices: Iterable[Choice]) -> Choice:
-        """Return the best choice that fits; the empty one always does."""
+        """The best choice that fits; the empty one always does."""
         nothing: Choice = (None,) * len(self.recipe.members)
         fitting = (choice for choice in choices if self._fits(choice))
         return max(
@@ -135,35 +135,35 @@ class _Planner:
         return TimeBudget.MARGIN * self.seconds(choice) <= self.budget_s
 
     def seconds(self, choice: Choice) -> float:
-        """What a choice is expected to take."""
+        """How long a choice is expected to take."""
         return sum(self._seconds(index, setting) for index, setting in enumerate(choice) if setting)
 
     def _seconds(self, index: int, setting: Setting) -> float:
-        """What one member is expected to take; nothing if nobody knows."""
+        """How long one member is expected to take; 0 if its cost is unknown."""
         cost = self.costs[index]
         if cost is None or math.isnan(cost.chunk_s):
             return 0.0
         return cost.chunk_s * self.chunks(index, setting)
 
     def ordered(self, choice: Choice) -> tuple[tuple[int, ...], frozenset[int]]:
-        """Put members in the order of gain per second; who cannot work costs nothing."""
+        """Order members by gain per second, and say which are planned."""
         members = self.recipe.members
         able = [index for index, cost in enumerate(self.costs) if cost is not None]
         planned = [index for index in able if choice[index]]
-        # Stems that nobody can give must be there for who subtracts them.
+        # Members that cannot run keep their place, because later members subtract their stems.
         stand_ins = [index for index in range(len(members)) if index not in able]
         extras = [index for index in able if not choice[index]]
         first = tuple(
             one or member.settings[0] for one, member in zip(choice, members, strict=True)
         )
-        order = self._by_worth((), planned + stand_ins, first)
-        order = self._by_worth(order, extras, first)
+        order = self._by_gain((), planned + stand_ins, first)
+        order = self._by_gain(order, extras, first)
         return order, frozenset(planned)
 
-    def _by_worth(
+    def _by_gain(
         self, order: tuple[int, ...], waiting: Sequence[int], settings: tuple[Setting, ...]
     ) -> tuple[int, ...]:
-        """Append members to an order, the most gain per second first."""
+        """Append members to an order, those with the highest gain per second first."""
         waiting = list(waiting)
         while waiting:
             ready = [index for index in waiting if not self._must_wait(index, waiting)] or waiting
@@ -176,13 +176,13 @@ class _Planner:
     def _gain_per_second(
         self, order: tuple[int, ...], index: int, settings: tuple[Setting, ...]
     ) -> float:
-        """What a member adds to those before it, for what it costs."""
+        """What a member adds to the score of those before it, per second of its cost."""
         before_db = score_db(self.recipe, self._only(order, settings))
         gain_db = score_db(self.recipe, self._only((*order, index), settings)) - before_db
         return gain_db / max(self._seconds(index, settings[index]), 1e-9)
 
     def _must_wait(self, index: int, waiting: Sequence[int]) -> bool:
-        """Whether a member subtracts a stem that another one has yet to give."""
+        """Whether a member subtracts a stem of another one that still waits."""
         members = self.recipe.members
         return any(
             stem in members[other].outputs
@@ -192,7 +192,7 @@ class _Planner:
         )
 
     def _only(self, indices: Sequence[int], settings: tuple[Setting, ...]) -> Choice:
-        """The choice of some members that can work."""
+        """The choice of some members, as far as they can work."""
         return tuple(
             setting if index in indices and self.costs[index] is not None else None
             for index, setting in enumerate(settings)

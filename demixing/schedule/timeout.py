@@ -1,4 +1,4 @@
-"""Calls with a timeout, in a thread that can be left behind."""
+"""Calls with a timeout, in a thread that can be abandoned."""
 
 import math
 import queue
@@ -17,17 +17,17 @@ class LateError(Exception):
 
 
 class TimeoutRunner:
-    """Makes calls in another thread, so that one which hangs can be left behind.
+    """Makes calls in another thread, which is abandoned if a call hangs.
 
-    The thread is a daemon and ends with this object; one that hangs does not keep the process
-    alive, and another takes its place.
+    The thread is a daemon and ends with this object. One that hangs does not keep the process
+    alive, and a new one takes its place.
     """
 
     def __init__(self) -> None:
         self._start()
 
     def _start(self) -> None:
-        """Start a thread, which must not know this object, or it would never be collected."""
+        """Start a thread. It has no reference to this object, which could not be collected then."""
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Tensor | Exception] = queue.SimpleQueue()
         threading.Thread(
@@ -40,10 +40,10 @@ class TimeoutRunner:
 
         Args:
             call: what to run.
-            timeout_s: how long it may take; infinity waits for as long as it takes.
+            timeout_s: how long it may take; infinity for no limit.
 
         Raises:
-            LateError: it did neither within ``timeout_s``.
+            LateError: the call did not end within ``timeout_s``.
         """
         self._calls.put(call)
         try:
@@ -60,12 +60,12 @@ class TimeoutRunner:
 def work(
     calls: "queue.SimpleQueue[Call | None]", answers: "queue.SimpleQueue[Tensor | Exception]"
 ) -> None:
-    """Make calls until None comes."""
+    """Make calls until there is None in place of one."""
     while (call := calls.get()) is not None:
         try:
             answers.put(call())
-        except Exception as error:  # whatever it is, the waiting thread must hear of it
+        except Exception as error:  # any error must reach the thread that waits
             answers.put(error)
-        except BaseException as error:  # such as an exit, which is not a member's to call
+        except BaseException as error:  # such as SystemExit: a member may not end the process
             answers.put(RuntimeError(f"{type(error).__name__}: {error}"))
-        del call  # or the last song would stay in memory until the next one
+        del call  # otherwise the song would stay in memory until the next call
