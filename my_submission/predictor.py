@@ -23,7 +23,7 @@ from demixing.engine.normalisation import Level
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Report
 from demixing.errors import ConfigError, OutputError, SongError
-from demixing.process.subprocess_demixer import Isolated
+from demixing.process.subprocess_demixer import SubprocessDemixer
 from demixing.recipes import optional
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import USED, Deadline, positive, song_budget
@@ -73,9 +73,9 @@ class Predictor:
         if advice := optional.advice(recipe):
             logger.info("%s", advice)
         recipe = optional.settled(recipe, self.absent)
-        self._demixer: Isolated | Demixer
+        self._demixer: SubprocessDemixer | Demixer
         if isolated() if isolate is None else isolate:
-            self._demixer = Isolated(recipe)
+            self._demixer = SubprocessDemixer(recipe)
             self._demixer.wait(USED * positive(SETUP_VARIABLE, setup_s or SETUP_S))
         else:
             threads.use()
