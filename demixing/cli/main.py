@@ -32,6 +32,7 @@ COMMANDS = {"describe": describe, "fetch": fetch, "verify": verify, "import": im
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    threads.wait_passively()
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:

@@ -222,6 +222,7 @@ def serve(make: Make, status_fd: int) -> None:
         status_fd: descriptor of the shared status.
     """
     protect()
+    threads.wait_passively()
     # What libraries print must not get between the messages.
     out_fd, in_fd = os.dup(1), os.dup(0)
     os.dup2(2, 1)

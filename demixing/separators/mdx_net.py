@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from onnxruntime import InferenceSession
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,6 +26,7 @@ from demixing.networks.tfc_tdf import CHANNELS, as_channels, as_spectrum
 from demixing.plugins import did_you_mean
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
+from demixing.weights.onnx_session import InferenceSession
 
 STEMS = ("bass", "drums", "other", "vocals")
 """In the order of the mixer."""

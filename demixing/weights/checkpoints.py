@@ -12,13 +12,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
 from demixing.weights import converted, readers
 from demixing.weights.catalogue import Checkpoint, find
-from demixing.weights.onnx_session import open_session
+from demixing.weights.onnx_session import InferenceSession, open_session
 from demixing.weights.readers import Contents
 from demixing.weights.verification import verify
 
