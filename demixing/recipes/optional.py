@@ -97,7 +97,7 @@ def advice(recipe: Recipe) -> str:
     files = {name: find(name) for member in members for name in missing(member)}
     gain = gain_db(recipe, names)
     amount = f"about {gain:.1f} dB" if gain is not None and gain >= LEAST_DB else ""
-    if any(file.package or file.folder for file in files.values()):
+    if any(file.folder for file in files.values()):
         remedies = ", and ".join(dict.fromkeys(file.remedy() for file in files.values()))
         worth_it = f", and would add {amount}" if amount else ""
         return f"{state}{worth_it}: {remedies}"

