@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from demixing.errors import ConfigError
 from demixing.networks import execution
-from demixing.networks.execution import Placed
+from demixing.networks.execution import PreparedNetwork
 from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared, renamed
@@ -137,10 +137,10 @@ def build(precision: str = "fp32", stems: int = 2, above: str = "average") -> Sp
         raise ConfigError(f"Spleeter has models of 2, 4 and 5 stems, got {stems!r}")
     if above not in ABOVE:
         raise ConfigError(f"above must be one of {', '.join(ABOVE)}, got {above!r}")
-    return Spleeter(tuple(_placed(stem, stems, precision) for stem in STEMS[stems]), above)
+    return Spleeter(tuple(_loaded(stem, stems, precision) for stem in STEMS[stems]), above)
 
 
-def _placed(stem: str, stems: int, precision: str) -> Placed:
+def _loaded(stem: str, stems: int, precision: str) -> PreparedNetwork:
     """Load the network of one stem and make it ready."""
     network, entry = plain_network(stem, stems)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
