@@ -17,7 +17,7 @@ import torch
 from demixing import audio, tracks
 from demixing.errors import SongError
 from demixing.files import read_blocks, song_format, whole_files, write_stems
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import USED, positive, song_budget
 from my_submission.predictor import SETUP_S, Predictor
 
@@ -37,7 +37,7 @@ class Mdx21Predictor:
     def prediction_setup(self) -> None:
         """Load the MDX recipe; called once, before the first song."""
         setup_s = positive(SETUP_TIMEOUT_VARIABLE, SETUP_S)
-        self._predictor = Predictor(recipe.chosen(tracks.by_name("mdx")), setup_s=setup_s)
+        self._predictor = Predictor(reading.chosen(tracks.by_name("mdx")), setup_s=setup_s)
 
     def prediction(
         self,

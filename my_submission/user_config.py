@@ -1,7 +1,7 @@
 """The one choice that decides what is submitted: aicrowd.json names the track, this the model."""
 
 from demixing import tracks
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from my_submission.predictor import Predictor
 
 
@@ -9,4 +9,4 @@ class MySeparationModel(Predictor):
     """What the wrapper builds, without arguments: the recipe of the track in aicrowd.json."""
 
     def __init__(self) -> None:
-        super().__init__(recipe.chosen(tracks.submitted()))
+        super().__init__(reading.chosen(tracks.submitted()))

@@ -13,7 +13,7 @@ from demixing.process import child as child_
 from demixing.process.child import Child, LostError
 from demixing.process.memory import Memory
 from demixing.process.subprocess_demixer import SubprocessDemixer
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule import contention
 from demixing.schedule.contention import Contention
 
@@ -192,7 +192,7 @@ def test_only_a_child_that_could_have_run_is_lost(
 
     monkeypatch.setattr(SubprocessDemixer, "_spawn", lambda self, *_, **__: spawned())
     clock = Clock()
-    ready = SubprocessDemixer(recipe.load("mdx_silence"), memory=Plenty(), clock=clock)
+    ready = SubprocessDemixer(reading.load("mdx_silence"), memory=Plenty(), clock=clock)
     child = ready._child
     assert child is not None
     child.ready = child.greeted = True

@@ -23,7 +23,7 @@ from demixing.process.child import Child
 from demixing.process.memory import Memory
 from demixing.process.subprocess_demixer import SubprocessDemixer
 from demixing.process.worker import table
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import Deadline
 from my_submission.predictor import Predictor
@@ -100,7 +100,7 @@ def isolated(
 ) -> SubprocessDemixer:
     """Start something as the child, and a clock that looks at it."""
     clock = Clock(always=always, step_s=step_s)
-    ready = SubprocessDemixer(recipe.parse("test", TABLE), command=command, clock=clock, **options)
+    ready = SubprocessDemixer(reading.parse("test", TABLE), command=command, clock=clock, **options)
     reference = weakref.ref(ready)
 
     def child() -> Child | None:
@@ -443,17 +443,17 @@ EVERYTHING: dict[str, Any] = {
 @pytest.mark.parametrize(
     "given",
     [
-        *map(recipe.load, recipe.names()),
-        recipe.parse("everything", EVERYTHING),
-        recipe.parse("test", TABLE),
+        *map(reading.load, reading.names()),
+        reading.parse("everything", EVERYTHING),
+        reading.parse("test", TABLE),
     ],
     ids=lambda given: given.name,
 )
 def test_a_recipe_survives_the_way_to_the_child(given: Recipe) -> None:
     sent = json.loads(json.dumps(table(given)))
 
-    assert recipe.parse(given.name, table(given)) == given
-    assert recipe.parse(given.name, sent) == given
+    assert reading.parse(given.name, table(given)) == given
+    assert reading.parse(given.name, sent) == given
 
 
 def test_a_machine_without_limits_has_all_the_memory(tmp_path: Path) -> None:
@@ -485,7 +485,7 @@ FILTERS: dict[str, Any] = {
 
 def answers(*, isolate: bool) -> dict[str, Any]:
     song = 0.1 * np.random.default_rng(0).standard_normal((120_000, 2))
-    predictor = Predictor(recipe.parse("filters", FILTERS), isolate=isolate)
+    predictor = Predictor(reading.parse("filters", FILTERS), isolate=isolate)
     stems, _ = predictor.separate_music_file(song, 44_100)
     assert not predictor.omissions
     return stems
@@ -505,4 +505,4 @@ def test_the_real_child_answers_as_this_process_does(monkeypatch: pytest.MonkeyP
 def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEMIX_ISOLATE", "maybe")
     with pytest.raises(ConfigError, match="DEMIX_ISOLATE to be 0 or 1, got 'maybe'"):
-        Predictor(recipe.load("mdx_silence"))
+        Predictor(reading.load("mdx_silence"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from demixing import separators, tracks
 from demixing.errors import CheckpointError
-from demixing.recipes import optional, recipe
+from demixing.recipes import optional, reading
 from demixing.recipes.recipe import Member, Recipe
 from demixing.weights.catalogue import Checkpoint, find
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
@@ -29,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    chosen = recipe.chosen(tracks.submitted())
+    chosen = reading.chosen(tracks.submitted())
     weights = [
         {**_facts(checkpoint), **_optional(chosen, checkpoint)} for checkpoint in used(chosen)
     ]

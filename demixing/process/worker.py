@@ -36,7 +36,7 @@ from demixing.process.lifetime import die_with_parent
 from demixing.process.memory import Memory
 from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
 from demixing.process.status import SharedStatus
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class AbandonedError(Exception):
 
 
 def table(recipe_: Recipe) -> dict[str, Any]:
-    """Turn a recipe into the table that :func:`demixing.recipes.recipe.parse` reads."""
+    """Turn a recipe into the table that :func:`demixing.recipes.reading.parse` reads."""
     return {**_plain(recipe_), "track": recipe_.track.name}
 
 
@@ -145,7 +145,7 @@ class Server:
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         os.environ[threads.THREADS_VARIABLE] = str(setup["threads"])
         try:
-            chosen = recipe.parse(setup["recipe"]["name"], setup["recipe"])
+            chosen = reading.parse(setup["recipe"]["name"], setup["recipe"])
             work = make(chosen, frozenset(setup["without"]), self._note_member)
         except DemixError as error:
             self.send("refused", error=type(error).__name__, message=str(error))

@@ -1,73 +1,12 @@
-"""Recipes: which separators a song goes through, and which stem each of them gives. As data.
+"""What a recipe is: separators that a song goes through, and how their outputs become stems.
 
-A recipe is a TOML file in demixing/recipes/ or anywhere else:
-
-    track = "mdx"
-    summary = "One line for people."
-    boards = ["C"]                     # that admit the data on which its weights were trained
-    residual = "other"                 # this stem gets what the others leave of the mixture
-
-    [[members]]
-    separator = "spleeter"             # a file in demixing/separators/
-    outputs = { vocals = ["vocals"] }  # stem of the track = sum of stems of the separator
-
-    [[members]]
-    name = "filters"                   # if not that of the separator; the blends speak of it
-    separator = "hpss"
-    optional = false                   # true: left out where its files do not exist
-    subtract = ["vocals"]              # hears the mixture without these stems
-    outputs = { drums = ["percussive"], bass = ["low"] }
-    options = { crossover_hz = 200 }   # arguments of the separator
-    settings = [                       # the planner takes the best that there is time for
-        { passes = 1 },
-        { passes = 4, polarity = true, channel_swap = true, gain_db = 0.2 },
-    ]
-    doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when the others count in its place;
-                                       # see doubt.py
-
-    [[blends]]                         # what to make of exactly these members' answers
-    stem = "vocals"
-    weights = { spleeter = 0.9 }
-    mixture = 0.02                     # the mixture's own weight
-    sdr_db = 5.1                       # measured on validation songs; decides what is planned
-
-    consistency_above_hz = 4000        # only what they leave above it is shared; 0 or none: all
-
-    [consistency]                      # shares in what the stems leave of the mixture
-    drums = 0.2
-
-    [[leaks]]                          # what a loud stem leaks into a faint one; see leak.py
-    of = "bass"
-    into = "drums"
-    power = 0.02
-    returned = true
-
-    [gates.bass]                       # when to write exact silence; see gate.py
-    midpoint_db = -35.0
-    width_db = 4.0
-    active_db = 1.0
-
-Members run in their order, unless the planner knows a better one. With a residual, or shares that
-sum to one, the stems sum to the mixture (to float32 rounding), at any rate, but for leaks that are
-not returned. Where several members
-give a stem and no blend of them is listed, one of more members stands in, scaled; or else their
-mean.
-
-A member with ``optional = true`` is used if its files of weights exist. If one does not, the recipe
-works as if that member, and all blends that name it, were not written down. A file that exists but
-is damaged is an error, as for any other member. The members that are not optional must give every
-stem but the residual, and a member may subtract only stems that one of them gives before it. See
-:mod:`demixing.recipes.optional`.
+:mod:`demixing.recipes.reading` describes the TOML files that recipes are read from.
 """
 
-import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from demixing import tracks
 from demixing.ensemble.blend import Blend, blended
 from demixing.ensemble.doubt import Doubt
 from demixing.ensemble.gate import Gate
@@ -75,13 +14,7 @@ from demixing.ensemble.leak import Leak
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
-from demixing.recipes import old_keys, tables
 from demixing.tracks import Track
-
-FOLDER = Path(__file__).parent
-
-RECIPE_VARIABLE = "DEMIX_RECIPE"
-"""Environment variable that names the recipe of a submission; unset: the track's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,152 +216,3 @@ class Recipe:
     def blend(self, stem: str, names: Iterable[str]) -> Blend:
         """How the answers of exactly the members ``names`` make ``stem``."""
         return blended(self.blends, stem, frozenset(names))
-
-
-def names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
-
-
-def default_name(track: Track) -> str:
-    """Name of the recipe that a track uses if nobody chose one."""
-    return f"{track.name}_default"
-
-
-def load(name_or_path: str) -> Recipe:
-    """Read a recipe.
-
-    Args:
-        name_or_path: a name from :func:`names`, or the path of a TOML file.
-
-    Raises:
-        ConfigError: there is no such recipe, or it is not as the module describes.
-    """
-    path = FOLDER / f"{name_or_path}.toml"
-    if name_or_path not in names():
-        path = Path(name_or_path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        hint = did_you_mean(name_or_path, names())
-        raise ConfigError(f"no recipe named {name_or_path!r}, and no such file{hint}") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error}") from error
-    return parse(path.stem, table)
-
-
-def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """Check a recipe's table and make a :class:`Recipe` of it.
-
-    Raises:
-        ConfigError: a key is missing, unknown or of the wrong kind.
-    """
-    where = f"recipe {name!r}"
-    table = old_keys.replaced(table, where)
-    fields = tables.checked(Recipe, {"name": name, **table}, where)
-    for key in ("name", "track", "summary", "residual"):
-        if key in fields:
-            tables.kind(fields[key], str, f"{where}: {key}")
-    fields["track"] = tracks.by_name(fields["track"])
-    if fields.get("boards"):
-        fields["boards"] = tables.names(fields["boards"], f"{where}: boards")
-    fields["members"] = tables.each(
-        fields["members"], f"{where}: members", f"{where}, member", _member
-    )
-    if "blends" in fields:
-        fields["blends"] = tables.each(
-            fields["blends"], f"{where}: blends", f"{where}, blend", _blend
-        )
-    if "leaks" in fields:
-        fields["leaks"] = tables.each(
-            fields["leaks"],
-            f"{where}: leaks",
-            f"{where}, leak",
-            lambda one, here: tables.record(Leak, one, here),
-        )
-    for key in ("consistency", "gates"):
-        if key in fields:
-            tables.kind(fields[key], dict, f"{where}: {key}")
-    if "consistency_above_hz" in fields:
-        fields["consistency_above_hz"] = tables.scalar(
-            fields["consistency_above_hz"], float, f"{where}: consistency_above_hz"
-        )
-    if "consistency" in fields:
-        fields["consistency"] = tables.numbers(fields["consistency"], f"{where}: consistency")
-    if "gates" in fields:
-        at = f"{where}: gates."
-        fields["gates"] = {
-            stem: tables.record(Gate, gate, at + stem) for stem, gate in fields["gates"].items()
-        }
-    return Recipe(**fields)
-
-
-def _member(table: Any, where: str) -> Member:
-    """Make a member of its table; it is named after its separator unless it says otherwise."""
-    entry = dict(tables.kind(table, dict, where))
-    entry.setdefault("name", entry.get("separator"))
-    entry = tables.checked(Member, entry, where)
-    for key in ("separator", "name"):
-        tables.kind(entry[key], str, f"{where}: {key}")
-    outputs = tables.kind(entry["outputs"], dict, f"{where}: outputs")
-    entry["outputs"] = {
-        stem: tables.names(outputs[stem], f"{where}: outputs.{stem}") for stem in outputs
-    }
-    if "subtract" in entry:
-        entry["subtract"] = (
-            tables.names(entry["subtract"], f"{where}: subtract") if entry["subtract"] else ()
-        )
-    tables.kind(entry.get("options", {}), dict, f"{where}: options")
-    tables.kind(entry.get("optional", False), bool, f"{where}: optional")
-    if "settings" in entry:
-        at = f"{where}: settings"
-        entry["settings"] = tables.each(
-            entry["settings"],
-            at,
-            f"{where}, setting",
-            lambda one, here: tables.record(Setting, one, here),
-        )
-        if not entry["settings"]:
-            raise ConfigError(f"{at} must have at least one entry, or be left out")
-    if "doubt" in entry:
-        entry["doubt"] = tables.record(Doubt, entry["doubt"], f"{where}: doubt")
-    return Member(**entry)
-
-
-def _blend(table: Any, where: str) -> Blend:
-    """Make a blend of its table."""
-    entry = tables.checked(Blend, tables.kind(table, dict, where), where)
-    weights = tables.numbers(
-        tables.kind(entry["weights"], dict, f"{where}: weights"), f"{where}: weights"
-    )
-    return tables.record(Blend, {**entry, "weights": weights}, where)
-
-
-def named() -> Recipe | None:
-    """Read the recipe that the environment names, if any.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    name = os.environ.get(RECIPE_VARIABLE)
-    return load(name) if name else None
-
-
-def default(track: Track) -> Recipe:
-    """Read the recipe of a track for which nobody chose one."""
-    return load(default_name(track))
-
-
-def chosen(track: Track) -> Recipe:
-    """Read the recipe of a submission to ``track``.
-
-    Raises:
-        ConfigError: it cannot be read, or is for another track.
-    """
-    recipe = named() or default(track)
-    if recipe.track != track:
-        raise ConfigError(
-            f"recipe {recipe.name!r} is for the track {recipe.track.name!r}, "
-            f"but the submission goes to {track.name!r}; change one of them"
-        )
-    return recipe
