@@ -1,42 +1,41 @@
-"""Recipes: which separators a song goes through, and which stem each of them gives. As data.
+"""Reads recipes: TOML files with the separators of a song and what becomes of their outputs.
 
 A recipe is a TOML file in demixing/recipes/ or anywhere else:
 
     track = "mdx"
     summary = "One line for people."
-    boards = ["C"]                     # that admit the data on which its weights were trained
-    residual = "other"                 # this stem gets what the others leave of the mixture
+    boards = ["C"]                     # leaderboards that permit the training data of its weights
+    residual = "other"                 # this stem is the mixture minus the others
 
     [[members]]
     separator = "spleeter"             # a file in demixing/separators/
     outputs = { vocals = ["vocals"] }  # stem of the track = sum of stems of the separator
 
     [[members]]
-    name = "filters"                   # if not that of the separator; the blends speak of it
+    name = "filters"                   # used in blends; default: that of the separator
     separator = "hpss"
-    optional = false                   # true: left out where its files do not exist
-    subtract = ["vocals"]              # hears the mixture without these stems
+    optional = false                   # true: left out if its files do not exist
+    subtract = ["vocals"]              # its input is the mixture without these stems
     outputs = { drums = ["percussive"], bass = ["low"] }
     options = { crossover_hz = 200 }   # arguments of the separator
-    settings = [                       # the planner takes the best that there is time for
+    settings = [                       # the planner chooses the best that fits into the time
         { passes = 1 },
         { passes = 4, polarity = true, channel_swap = true, gain_db = 0.2 },
     ]
-    doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when the others count in its place;
-                                       # see doubt.py
+    doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when the others replace it; see doubt.py
 
-    [[blends]]                         # what to make of exactly these members' answers
+    [[blends]]                         # how to combine the outputs of exactly these members
     stem = "vocals"
     weights = { spleeter = 0.9 }
-    mixture = 0.02                     # the mixture's own weight
-    sdr_db = 5.1                       # measured on validation songs; decides what is planned
+    mixture = 0.02                     # weight of the mixture
+    sdr_db = 5.1                       # measured on validation songs; the planner compares it
 
-    consistency_above_hz = 4000        # only what they leave above it is shared; 0 or none: all
+    consistency_above_hz = 4000        # the residual is shared above this; default 0: all of it
 
-    [consistency]                      # shares in what the stems leave of the mixture
+    [consistency]                      # shares in the residual, mixture minus stems
     drums = 0.2
 
-    [[leaks]]                          # what a loud stem leaks into a faint one; see leak.py
+    [[leaks]]                          # leakage of a loud stem into a faint one; see leak.py
     of = "bass"
     into = "drums"
     power = 0.02
@@ -47,16 +46,15 @@ A recipe is a TOML file in demixing/recipes/ or anywhere else:
     width_db = 4.0
     active_db = 1.0
 
-Members run in their order, unless the planner knows a better one. With a residual, or shares that
-sum to one, the stems sum to the mixture (to float32 rounding), at any rate, but for leaks that are
-not returned. Where several members
-give a stem and no blend of them is listed, one of more members stands in, scaled; or else their
-mean.
+Members run in their order, unless the planner finds a better one. With a residual, or shares that
+sum to one, the stems sum to the mixture (to float32 rounding) at any sample rate, except for leaks
+that are not returned. Where several members output a stem and no blend of exactly these is listed,
+a blend of more members is scaled to them; without one, they are averaged.
 
-A member with ``optional = true`` is used if its files of weights exist. If one does not, the recipe
-works as if that member, and all blends that name it, were not written down. A file that exists but
-is damaged is an error, as for any other member. The members that are not optional must give every
-stem but the residual, and a member may subtract only stems that one of them gives before it. See
+A member with ``optional = true`` is used if its files of weights exist. Otherwise the recipe works
+as if it did not contain that member and the blends that name it. A file that exists but is damaged
+is an error, as for any other member. Members that are not optional must output all stems but the
+residual, and a member may subtract only stems that one of those outputs before it. See
 :mod:`demixing.recipes.optional`.
 """
 
@@ -85,12 +83,12 @@ RECIPE_VARIABLE = "DEMIX_RECIPE"
 
 
 def names() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """Names of the recipes in this package."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def default_name(track: Track) -> str:
-    """Name of the recipe that a track uses if nobody chose one."""
+    """Name of the default recipe of a track."""
     return f"{track.name}_default"
 
 
@@ -101,7 +99,7 @@ def load(name_or_path: str) -> Recipe:
         name_or_path: a name from :func:`names`, or the path of a TOML file.
 
     Raises:
-        ConfigError: there is no such recipe, or it is not as the module describes.
+        ConfigError: there is no such recipe, or it is not as this module describes.
     """
     path = FOLDER / f"{name_or_path}.toml"
     if name_or_path not in names():
@@ -117,7 +115,7 @@ def load(name_or_path: str) -> Recipe:
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """Check a recipe's table and make a :class:`Recipe` of it.
+    """Check the table of a recipe and turn it into a :class:`Recipe`.
 
     Raises:
         ConfigError: a key is missing, unknown or of the wrong kind.
@@ -163,7 +161,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
 
 
 def _member(table: Any, where: str) -> Member:
-    """Make a member of its table; it is named after its separator unless it says otherwise."""
+    """Turn a table into a member, which by default has the name of its separator."""
     entry = dict(tables.kind(table, dict, where))
     entry.setdefault("name", entry.get("separator"))
     entry = tables.checked(Member, entry, where)
@@ -195,7 +193,7 @@ def _member(table: Any, where: str) -> Member:
 
 
 def _blend(table: Any, where: str) -> Blend:
-    """Make a blend of its table."""
+    """Turn a table into a blend."""
     entry = tables.checked(Blend, tables.kind(table, dict, where), where)
     weights = tables.numbers(
         tables.kind(entry["weights"], dict, f"{where}: weights"), f"{where}: weights"
@@ -214,7 +212,7 @@ def named() -> Recipe | None:
 
 
 def default(track: Track) -> Recipe:
-    """Read the recipe of a track for which nobody chose one."""
+    """Read the default recipe of a track."""
     return load(default_name(track))
 
 

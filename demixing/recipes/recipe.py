@@ -22,16 +22,15 @@ class Member:
     """One separator of a recipe.
 
     Attributes:
-        name: unlike that of any other member.
-        separator: its key.
-        outputs: for each stem of the track that it contributes, the separator's own stems that
-            sum to it.
-        subtract: stems of earlier members that are subtracted from the mixture it hears.
+        name: unique within the recipe.
+        separator: name of the separator.
+        outputs: for each stem of the track that it outputs, the separator's stems that sum to it.
+        subtract: stems of earlier members that are subtracted from its input, the mixture.
         options: arguments of the separator.
         settings: at least one.
-        doubt: when the members before it count in its place; None: never.
-        optional: whether the recipe does without it where its files are missing. It is no part of
-            the ``repr``, by which caches and runs know a recipe: it changes no answer.
+        doubt: when the members before it replace it; None: never.
+        optional: whether it is left out if its files are missing. Not part of the ``repr``, which
+            identifies a recipe in caches and runs, because it changes no output.
     """
 
     name: str
@@ -46,19 +45,19 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that turns a mixture into the stems of a track.
+    """How a mixture becomes the stems of a track.
 
     Attributes:
         name: of the file, without its ending, unless the table has a name of its own.
-        track: whose stems it gives.
+        track: defines the stems.
         summary: one line for people.
-        boards: leaderboards that admit the data on which its weights were trained.
-        members: in the order in which they run if nothing is known of their worth.
-        blends: how the answers for a stem are combined, by who gave one.
+        boards: leaderboards that permit the training data of its weights.
+        members: in the order in which they run, unless the planner finds a better one.
+        blends: how the members' outputs for a stem are combined.
         residual: the stem that is the mixture minus all others, or None.
-        consistency: for each stem its share in what all stems leave of the mixture.
-        consistency_above_hz: frequency below which what is left stays left; 0: all is shared.
-        leaks: between stems, mended last.
+        consistency: for each stem its share in the residual, mixture minus stems.
+        consistency_above_hz: the residual below this frequency is not shared; 0: all is shared.
+        leaks: leakage between stems, removed last.
         gates: by stem.
     """
 
@@ -76,6 +75,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         where = f"recipe {self.name!r}"
+        self._check_stems(where)
+        self._check_names(where)
+        self._check_subtract(where)
+        self._check_doubts(where)
+        self._check_blends(where)
+        self._check_tables(where)
+
+    def _check_stems(self, where: str) -> None:
+        """Raise unless members output all stems, with or without optional ones."""
         given = {stem for member in self.members for stem in member.outputs}
         if self.residual in given or given | {self.residual} - {None} != {*self.track.stems}:
             residual = f", and {self.residual} as the residual" if self.residual else ""
@@ -92,6 +100,9 @@ class Recipe:
                 f"{where}: only optional members give {', '.join(sorted(alone))}; let one that is "
                 "not optional give it, too"
             )
+
+    def _check_names(self, where: str) -> None:
+        """Raise unless the boards exist, and the names of members are unique."""
         for board in self.boards:
             if board not in self.track.boards:
                 raise ConfigError(
@@ -102,12 +113,9 @@ class Recipe:
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"{where} has two members named {name!r}; give one a name")
-        self._check_subtract(where)
-        self._check_doubts(where)
-        self._check_tables(where)
 
     def _check_subtract(self, where: str) -> None:
-        """Raise unless members subtract what comes before them, with or without optional ones."""
+        """Raise unless members subtract stems of earlier ones, with or without optional ones."""
         known: set[str] = set()
         required: set[str] = set()
         for member in self.members:
@@ -116,16 +124,16 @@ class Recipe:
                 raise ConfigError(
                     f"{subtracts} {', '.join(sorted(unknown))}, which no earlier member gives"
                 )
-            if unsure := set(member.subtract) - required:
+            if optional := set(member.subtract) - required:
                 raise ConfigError(
-                    f"{subtracts} {', '.join(sorted(unsure))}, which only optional members give "
+                    f"{subtracts} {', '.join(sorted(optional))}, which only optional members give "
                     "before it; let one that is not optional give it before"
                 )
             known |= member.outputs.keys()
             required |= set() if member.optional else member.outputs.keys()
 
     def _check_doubts(self, where: str) -> None:
-        """Raise unless members that may be doubted come after all that they are compared with."""
+        """Raise unless members that may be doubted come after all that can replace them."""
         for number, member in enumerate(self.members):
             if member.doubt is None:
                 continue
@@ -140,20 +148,10 @@ class Recipe:
                     f"which it does not give{did_you_mean(member.doubt.stem, list(member.outputs))}"
                 )
             for later in self.members[number + 1 :]:
-                if both := sorted(later.outputs.keys() & member.outputs.keys()):
-                    raise ConfigError(
-                        f"{where}: member {member.name!r} may be doubted, so it must come after "
-                        f"all that give the same stems, but {later.name!r} gives {both[0]!r}, "
-                        "too; move it down"
-                    )
-                if later.doubt is None:
-                    raise ConfigError(
-                        f"{where}: member {member.name!r} may be doubted, so it must come after "
-                        f"all that are always believed, but {later.name!r} follows; move it down"
-                    )
+                _check_order(where, member, later)
 
-    def _check_tables(self, where: str) -> None:
-        """Raise unless blends, shares and gates speak of members and stems that there are."""
+    def _check_blends(self, where: str) -> None:
+        """Raise unless blends have weights for members that output their stem."""
         for blend in self.blends:
             givers = self.givers(blend.stem)
             for name in blend.weights:
@@ -162,6 +160,9 @@ class Recipe:
                         f"{where}: a blend of {blend.stem!r} has a weight for {name!r}, which does "
                         f"not give it{did_you_mean(name, list(givers))}"
                     )
+
+    def _check_tables(self, where: str) -> None:
+        """Raise unless shares, leaks and gates are of stems of the track, and shares are usable."""
         leaking = [stem for leak in self.leaks for stem in (leak.of, leak.into)]
         for table, name in (
             (self.consistency, "consistency"),
@@ -185,21 +186,21 @@ class Recipe:
 
     @property
     def undoubted(self) -> tuple[str, ...]:
-        """Names of the members that are always believed, in their order."""
+        """Names of the members that are never doubted, in their order."""
         return tuple(member.name for member in self.members if member.doubt is None)
 
     def givers(self, stem: str) -> tuple[str, ...]:
-        """Names of the members that give ``stem``, in their order."""
+        """Names of the members that output ``stem``, in their order."""
         return tuple(member.name for member in self.members if stem in member.outputs)
 
     def without(self, names: Collection[str]) -> "Recipe":
-        """The same recipe without some members, and without all blends that have them.
+        """The same recipe without some members, and without all blends that contain them.
 
         Args:
-            names: of members that are optional, or whose stems others give as well.
+            names: of members that are optional, or whose stems others output as well.
 
         Raises:
-            ConfigError: what is left is no recipe.
+            ConfigError: the rest is not a valid recipe.
         """
         return replace(
             self,
@@ -208,11 +209,26 @@ class Recipe:
         )
 
     def required(self) -> "Recipe":
-        """The same recipe, none of whose members is optional."""
+        """The same recipe with no optional members."""
         return replace(
             self, members=tuple(replace(member, optional=False) for member in self.members)
         )
 
     def blend(self, stem: str, names: Iterable[str]) -> Blend:
-        """How the answers of exactly the members ``names`` make ``stem``."""
+        """How the outputs of exactly the members ``names`` are combined for ``stem``."""
         return blended(self.blends, stem, frozenset(names))
+
+
+def _check_order(where: str, doubted: Member, later: Member) -> None:
+    """Raise unless a member may come after one that may be doubted."""
+    if both := sorted(later.outputs.keys() & doubted.outputs.keys()):
+        raise ConfigError(
+            f"{where}: member {doubted.name!r} may be doubted, so it must come after "
+            f"all that give the same stems, but {later.name!r} gives {both[0]!r}, "
+            "too; move it down"
+        )
+    if later.doubt is None:
+        raise ConfigError(
+            f"{where}: member {doubted.name!r} may be doubted, so it must come after "
+            f"all that are always believed, but {later.name!r} follows; move it down"
+        )

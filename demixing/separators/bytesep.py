@@ -109,7 +109,7 @@ def uses(
     *,
     checkpoint: str | Sequence[str] | None = None,
 ) -> list[str]:
-    """Names of the files in the register; arguments are those of :func:`build`."""
+    """Names of the files in the catalogue; arguments are those of :func:`build`."""
     if checkpoint is not None:
         return [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
     return [f"bytesep_{variant}_{name}" for name in ([stem] if isinstance(stem, str) else stem)]
@@ -129,7 +129,7 @@ def build(
     Args:
         variant: "subband", "ismir2021" or "mobilenet".
         stem: "vocals", "accompaniment", or a list of both.
-        checkpoint: names in the register of weights for the stems, if not the authors'.
+        checkpoint: names in the catalogue of weights for the stems, if not the authors'.
         rest: with one stem, also give the other one as the mixture minus it.
         chunk_s: seconds that a network hears at a time; half of it is kept.
         precision: of the networks, see :mod:`demixing.networks.execution`.

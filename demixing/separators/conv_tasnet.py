@@ -85,7 +85,7 @@ class ConvTasNet:
 
 
 def uses() -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return ["conv_tasnet_speech"]
 
 

@@ -151,7 +151,7 @@ def running_mean(table: NDArray[np.float32], start: NDArray[np.float64]) -> NDAr
 
 
 def uses() -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return ["deepfilternet3"]
 
 

@@ -118,7 +118,7 @@ def chunking(chunk_s: float) -> Chunking:
 
 
 def uses(model: str = "umxl", targets: Sequence[str] = TARGETS) -> list[str]:
-    """Names of the files in the register; arguments are those of :func:`build`."""
+    """Names of the files in the catalogue; arguments are those of :func:`build`."""
     return [f"{model}_{target}" for target in targets]
 
 

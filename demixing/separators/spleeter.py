@@ -117,7 +117,7 @@ class Spleeter(Networks):
 
 
 def uses(stems: int = 2) -> list[str]:
-    """Names of the files in the register; the argument is that of :func:`build`."""
+    """Names of the files in the catalogue; the argument is that of :func:`build`."""
     return [f"spleeter_{stems}stems_{stem}" for stem in STEMS[stems]]
 
 
@@ -148,7 +148,7 @@ def _loaded(stem: str, stems: int, precision: str) -> PreparedNetwork:
 
 
 def plain_network(stem: str, stems: int = 2) -> tuple[SpleeterUNet, checkpoints.Checkpoint]:
-    """Load the network of one stem as it was published, and its entry in the register.
+    """Load the network of one stem as it was published, and its entry in the catalogue.
 
     Raises:
         CheckpointError: the file is missing or altered.
