@@ -40,7 +40,7 @@ from demixing.evaluation.run import SAMPLE, Run
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.songs import choose, detect_track, find_songs
 from demixing.evaluation.summary import summarise
-from demixing.recipes import optional, recipe
+from demixing.recipes import optional, reading, recipe
 from demixing.schedule.budget import TIME_VARIABLE, UNLIMITED
 from my_submission.workers import separate
 
@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="folder of songs with true stems, wav or flac"
     )
     result.add_argument(
-        "--recipe", metavar="NAME|FILE", help=f"default: ${recipe.RECIPE_VARIABLE}, or the track's"
+        "--recipe", metavar="NAME|FILE", help=f"default: ${reading.RECIPE_VARIABLE}, or the track's"
     )
     result.add_argument("--songs", nargs="+", metavar="NAME", help="only these")
     result.add_argument("--output", type=Path, default=Path("evaluator_outputs"), metavar="DIR")
@@ -101,7 +101,7 @@ def runs(options: argparse.Namespace) -> list[tuple[str, recipe.Recipe]]:
     """Decide which tracks to run, and with which recipe."""
     if options.jobs < 1:
         raise ConfigError(f"expected --jobs to be at least 1, got {options.jobs}")
-    wanted = recipe.load(options.recipe) if options.recipe else None
+    wanted = reading.load(options.recipe) if options.recipe else None
     name = options.track or (wanted.track.name if wanted else None)
     if name is None and options.data:
         name = detect_track(options.data)
@@ -112,10 +112,10 @@ def runs(options: argparse.Namespace) -> list[tuple[str, recipe.Recipe]]:
             )
         return [(name, wanted)]
     if name:
-        return [(name, recipe.chosen(tracks.by_name(name)))]
-    named = recipe.named()  # is for one of both
+        return [(name, reading.chosen(tracks.by_name(name)))]
+    named = reading.named()  # is for one of both
     return [
-        (track.name, named if named and named.track == track else recipe.default(track))
+        (track.name, named if named and named.track == track else reading.default(track))
         for track in map(tracks.by_name, ("mdx", "cdx"))
     ]
 
@@ -185,7 +185,7 @@ def worker_environment(run: Run, recipe_name: str, jobs: int) -> dict[str, str]:
         "AICROWD_DATASET_DIR": str(run.dataset),
         "AICROWD_PUBLIC_SHARED_DIR": str(run.folder),
         tracks.TRACK_VARIABLE: run.track,
-        recipe.RECIPE_VARIABLE: recipe_name,
+        reading.RECIPE_VARIABLE: recipe_name,
         TIME_VARIABLE: run.limit,
     }
     if jobs > 1:

@@ -19,7 +19,7 @@ from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
 from demixing.errors import SongError
 from demixing.networks import execution
-from demixing.recipes import recipe as recipes
+from demixing.recipes import reading
 
 if TYPE_CHECKING:
     from demixing.engine.progress import Report
@@ -64,7 +64,7 @@ class Separator:
         self._progress = progress
         threads.limit()
         with execution.on_device(device):
-            self._demixer = Demixer(recipes.load(str(recipe)))
+            self._demixer = Demixer(reading.load(str(recipe)))
         self.stems = self._demixer.recipe.track.stems
         self.missing = self._demixer.absent
 

@@ -1,20 +1,20 @@
-"""Audio in memory: its shapes, its checks, its channels and rates.
+"""Audio in memory: shapes, checks, channels and sample rates.
 
 Conventions
 -----------
 Inside the package audio is a ``float32`` tensor, channels before samples, full scale at ±1:
 
     song      (channels, samples)             as the file has it
-    pairs     (groups, 2, samples)            what separators hear: stereo, always
-    stems     (stems, channels, samples)      as long as the song, same channels, same rate
+    pairs     (groups, 2, samples)            input of separators, always stereo
+    stems     (stems, channels, samples)      length, channels and rate of the song
 
 Only :mod:`my_submission.predictor` sees AIcrowd's ``(samples, channels)`` arrays.
 
 More than two channels
 ----------------------
-Channels that belong together are separated as a stereo pair, the others each for itself, as mono.
-The order is that of WAVE files: front left, front right, centre, low frequency, back, side.
-Layouts of nine channels and more have no one order: each of their channels is taken as mono.
+Channels that belong together are separated as a stereo pair, each other channel as mono. The order
+is that of WAVE files: front left, front right, centre, low frequency, back, side. From nine
+channels on there is no standard order, so each channel is mono.
 """
 
 import logging
@@ -40,19 +40,19 @@ PAIRS: dict[int, tuple[tuple[int, int], ...]] = {
     7: ((0, 1), (2, 2), (3, 3), (4, 4), (5, 6)),
     8: ((0, 1), (2, 2), (3, 3), (4, 5), (6, 7)),
 }
-"""Which channels form a stereo pair; a channel beside itself is mono."""
+"""By number of channels, which form a stereo pair; a channel paired with itself is mono."""
 
 MAX_CHANNELS = 16
-"""More would need more memory than a grader has: each mono channel costs as much as a pair."""
+"""More would need more memory than a grader has: a mono channel costs as much as a pair."""
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
 
 MAX_LEVEL = 1e6
-"""120 dB above full scale: no audio, and its square is not far from what float32 can hold."""
+"""120 dB above full scale is not audio, and its square comes close to the limit of float32."""
 
 BLOCK = 1 << 18
-"""Samples that are read and handed on at a time: about 6 s."""
+"""Samples that are read and passed on at a time: about 6 s."""
 
 
 def check_format(sample_rate_hz: int, channels: int) -> None:
@@ -95,7 +95,7 @@ def check_finite(block: Tensor, start: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFormat:
-    """The format of a song whose length need not be known.
+    """The format of a song whose length is not known.
 
     Attributes:
         sample_rate_hz: of the song.
@@ -128,7 +128,7 @@ class SongFormat(AudioFormat):
 
 
 def pairs_of(channels: int) -> tuple[tuple[int, int], ...]:
-    """Group the channels of a song into stereo pairs; see the module for the policy.
+    """Group the channels of a song into stereo pairs; the module describes how.
 
     >>> pairs_of(6)
     ((0, 1), (2, 2), (3, 3), (4, 5))
@@ -142,7 +142,7 @@ def to_pairs(song: Tensor) -> Tensor:
 
 
 def from_pairs(pairs: Tensor, channels: int) -> Tensor:
-    """Undo :func:`to_pairs` for anything that was separated in pairs.
+    """Invert :func:`to_pairs` for anything that was separated in pairs.
 
     Args:
         pairs: ``(groups, ..., 2, samples)``.
@@ -169,20 +169,20 @@ class Resampler:
     """Streams audio from one sample rate to another; the identity if they are equal.
 
     Args:
-        from_hz: rate of what is pushed.
-        to_hz: rate of what comes out.
-        lanes: waveforms that are resampled side by side.
+        from_hz: sample rate of the input.
+        to_hz: sample rate of the output.
+        waveforms: number of waveforms that are resampled in parallel.
 
     Shape:
-        in and out ``(..., samples)``, where all axes but the last multiply to ``lanes``.
+        in and out ``(..., samples)``; the product of all axes but the last is ``waveforms``.
     """
 
-    def __init__(self, from_hz: int, to_hz: int, lanes: int) -> None:
+    def __init__(self, from_hz: int, to_hz: int, waveforms: int) -> None:
         self._same = from_hz == to_hz
-        self._stream = soxr.ResampleStream(from_hz, to_hz, lanes, dtype="float32", quality="HQ")
+        self._stream = soxr.ResampleStream(from_hz, to_hz, waveforms, dtype="float32", quality="HQ")
 
     def push(self, block: Tensor, *, last: bool = False) -> Tensor:
-        """Take samples and return those that are ready; with ``last`` also all that are owed."""
+        """Add samples and return those that are ready; with ``last`` all that are left, too."""
         if self._same:
             return block
         frames = np.ascontiguousarray(block.flatten(0, -2).numpy().T)
@@ -192,10 +192,10 @@ class Resampler:
 
 
 class Clipping:
-    """Counts the samples that a file of integers cannot hold.
+    """Counts the samples above full scale, which a file of integers clips.
 
     Args:
-        stems: their names, in the order of the first axis of what is counted.
+        stems: names of the stems, in the order of the first axis.
     """
 
     def __init__(self, stems: Sequence[str]) -> None:
@@ -204,14 +204,14 @@ class Clipping:
         self._peaks = torch.zeros(len(stems))
 
     def count(self, block: Tensor) -> None:
-        """Take in the next ``(stems, channels, samples)``."""
+        """Count those of the next ``(stems, channels, samples)``."""
         if block.numel():
             levels = block.abs().flatten(1)
             self._counts += (levels > 1).sum(dim=1)
             self._peaks = torch.maximum(self._peaks, levels.amax(dim=1))
 
     def warn(self) -> None:
-        """Log a line for each stem that has such samples."""
+        """Log a warning for each stem with such samples."""
         for stem, count, peak in zip(self._stems, self._counts, self._peaks, strict=True):
             if count:
                 logger.warning(

@@ -1,15 +1,14 @@
-"""Every error this package raises on purpose.
+"""All errors that this package raises on purpose.
 
     DemixError
-    ├── SongError          the audio handed to us is not what we accept
+    ├── SongError          the audio is not what we accept
     ├── ConfigError        a recipe, a setting or a command line is wrong
     ├── CheckpointError    a file of weights is missing, altered or of another network
     ├── OutputError        stems break the contract with the grader, or cannot be written
     ├── EvaluationError    songs cannot be scored, or a submission not graded
     └── SubmissionError    nothing was pushed; in ``submitting``, which only the contest needs
 
-The command lines turn them into one sentence and exit status 2. Anything else that escapes is a
-bug of ours.
+The commands print them as one sentence and end with status 2. Any other exception is a bug.
 """
 
 
@@ -18,7 +17,7 @@ class DemixError(Exception):
 
 
 class SongError(DemixError):
-    """The audio handed to us is not what we accept."""
+    """The audio is not what we accept."""
 
 
 class ConfigError(DemixError):

@@ -1,4 +1,4 @@
-"""Audio files: songs are read block by block, stems appear only when they are whole."""
+"""Audio files: songs are read block by block, stems appear when they are complete."""
 
 import contextlib
 import errno
@@ -22,30 +22,30 @@ WAVE_ORDER = {
     7: (0, 2, 1, 6, 5, 3, 4),
     8: (0, 2, 1, 7, 5, 6, 3, 4),
 }
-"""Where Ogg's channels lie in the order of WAVE, by number of channels: Ogg has the centre second
-and the low frequency last (Vorbis I specification, 4.3.9), and libsndfile leaves them there."""
+"""Indices of Ogg's channels in the order of WAVE, by number of channels. Ogg has the centre second
+and the low frequency last (Vorbis I specification, 4.3.9), and libsndfile does not reorder them."""
 
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
-"""Bit depths by the names that the command line has for them."""
+"""Subtypes of libsndfile, by the command line's names of bit depths."""
 
 WAV_LIMIT_BYTES = (1 << 32) - (1 << 16)
-"""Above, the sizes in a WAV header overflow; RF64 is the same with wider ones."""
+"""Above this, the sizes in a WAV header overflow; RF64 is the same format with wider ones."""
 
 FLAC_CHANNELS = 8
-"""The most that a FLAC file can hold."""
+"""Maximum of the format."""
 
 UNKNOWN_FRAMES = (1 << 63) - 1
-"""What libsndfile says of a FLAC file that was written into a pipe."""
+"""What libsndfile reports for a FLAC file that was written into a pipe."""
 
 READ_ERRORS = (OSError, soundfile.LibsndfileError, TypeError)
-"""What soundfile raises for files that it cannot read; the last for headerless ``.raw``."""
+"""What soundfile raises for files that it cannot read; TypeError for ``.raw`` without a header."""
 
 
 def song_format(path: Path) -> SongFormat:
     """Read the header of an audio file.
 
     Raises:
-        SongError: the file is missing, empty or not audio that libsndfile knows.
+        SongError: the file is missing, empty or not audio that libsndfile can read.
     """
     try:
         info = soundfile.info(os.fsencode(path))  # soundfile encodes names strictly
@@ -77,7 +77,7 @@ def read_blocks(path: Path, frames: int = audio.BLOCK) -> Iterator[Tensor]:
 
 
 def unreadable(path: Path, error: Exception) -> SongError:
-    """Say in one sentence why a file cannot be read."""
+    """Make an error that says in one sentence why a file cannot be read."""
     try:
         size_bytes = path.stat().st_size
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def unreadable(path: Path, error: Exception) -> SongError:
 
 
 def cause(error: Exception) -> str:
-    """What the system or libsndfile says about an error, without a repetition of the path."""
+    """What the system or libsndfile says about an error, without the path."""
     said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return said.rstrip(" .") or "not all of it was written"
 
@@ -104,8 +104,8 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Let several files appear together, whole, or not at all.
 
     Args:
-        paths: of the files, in one folder or in several. Folders that are missing are made, and
-            removed again if nothing comes of it.
+        paths: of the files, in one folder or in several. Missing folders are made, and removed
+            again if the files are not written.
 
     Yields:
         Where to write instead; moved to ``paths`` when the block ends without an error.
@@ -118,7 +118,7 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
     try:
         for path in paths:
             where = path.parent
-            if path.is_dir():  # found out later, it would part the first stems from the others
+            if path.is_dir():  # later, this error would leave the first stems without the others
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
         with contextlib.ExitStack() as stack:
             stages: dict[Path, Path] = {}
@@ -132,12 +132,12 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
                 stage.replace(path)
     # soundfile asserts that all frames were written.
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
-        # libsndfile calls whatever the system refuses a "System error".
+        # libsndfile calls everything that the system refuses a "System error".
         hint = "" if isinstance(error, OSError) else "; is the disk full?"
         raise OutputError(f"cannot write stems to {where}: {cause(error)}{hint}") from error
     finally:
         for folder in reversed(made):
-            with contextlib.suppress(OSError):  # it holds something
+            with contextlib.suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
@@ -148,11 +148,11 @@ def write_stems(
     *,
     bits: str,
 ) -> Iterator[int]:
-    """Write stems as they come.
+    """Write stems block by block.
 
     Args:
         stems: blocks of ``(stems, channels, samples)``.
-        paths: where each stem goes, in the order of the first axis; ``.wav`` or ``.flac``.
+        paths: of each stem's file, in the order of the first axis; ``.wav`` or ``.flac``.
         form: rate, channels and the expected length of the files.
         bits: a key of :data:`SUBTYPES`.
 
@@ -174,7 +174,7 @@ def write_stems(
             done += block.shape[-1]
             yield done
     for path in paths.values():
-        # A FLAC encoder holds the last samples back, and libsndfile ignores it if closing fails.
+        # A FLAC encoder writes its last samples on closing, and libsndfile ignores errors of that.
         if soundfile.info(os.fsencode(path)).frames != done:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     clipping.warn()

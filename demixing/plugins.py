@@ -1,6 +1,6 @@
 """Folders of plug-ins: each module in one is a choice, and its name is the key.
 
-A new choice is a new file; nothing else has to know of it. Listing names imports none of them.
+A new choice is a new file, and no other file changes. Listing the names imports none of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 MOST_LISTED = 24
-"""Names in an error message."""
+"""At most this many names in an error message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Plugins:
     Attributes:
         package: its name, ``__name__`` there.
         paths: its folders, ``__path__`` there.
-        kind: what a module is, for messages.
+        kind: what a module is called in messages.
     """
 
     package: str
@@ -43,13 +43,13 @@ class Plugins:
         return sorted(one.name for one in pkgutil.iter_modules(self.paths) if not one.ispkg)
 
     def summary(self, name: str) -> str:
-        """First line of a module's docstring, read without importing it."""
+        """Return the first line of a module's docstring, without importing it."""
         (folder,) = self.paths
         text = Path(folder, f"{name}.py").read_text(encoding="utf-8")
         return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
     def has(self, name: str, function: str) -> bool:
-        """Whether a module has a function of that name, found out without importing it."""
+        """Whether a module defines a function; the module is not imported."""
         if name not in self.names():
             return False
         (folder,) = self.paths
@@ -70,7 +70,7 @@ class Plugins:
         """Import one module and call its ``build`` with options.
 
         Raises:
-            ConfigError: there is none of that name, or it has no such option or refuses one.
+            ConfigError: there is none of that name, or an option is unknown or refused.
         """
         make = self.module(name).build
         self.check_options(name, options or {})
@@ -93,7 +93,7 @@ class Plugins:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """End of an error message: the closest known word and all of them, unless they are many.
+    """End of an error message: the closest known word, and the known words, unless too many.
 
     >>> did_you_mean("hpps", ["hpss", "silence"])
     "; did you mean 'hpss'? (have: hpss, silence)"

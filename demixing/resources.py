@@ -14,8 +14,20 @@ INSTALLED = (PACKAGE / "models").is_dir()
 MODELS = PACKAGE / "models" if INSTALLED else ROOT / "models"
 """The catalogue of weights, the bags of Demucs, and the weights that ship."""
 
+PINNED = {
+    "demucs": "--no-deps --requirement requirements-demucs.txt",
+    "rendering": "-r demixing/training/requirements.txt",
+}
+"""What pip installs in a checkout in place of an extra."""
+
 
 def cache_folder() -> Path:
     """This user's folder for what can be measured or downloaded again."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "sound-demixing"
+
+
+def install_command(extra: str) -> str:
+    """The command that installs the packages of an extra: of a wheel, or pinned in a checkout."""
+    packages = f"'sound-demixing[{extra}]'" if INSTALLED else PINNED[extra]
+    return f"pip install {packages}"

@@ -60,6 +60,16 @@ def limit() -> None:
         torch.set_num_threads(chosen())
 
 
+def wait_passively() -> None:
+    """Let waiting threads sleep instead of spin, unless the environment says otherwise.
+
+    For programs, before they import torch: OpenMP reads the variable when it is loaded. Threads
+    that spin make two processes on the same two cores seven times slower, and gain nothing where
+    there is one process: docs/decisions/002-precision-and-speed.md.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def environment(count: int) -> dict[str, str]:
     """Environment variables that give a new process, and all that it starts, so many threads."""
     return {THREADS_VARIABLE: str(count), OPENMP_VARIABLE: str(count)}

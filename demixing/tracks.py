@@ -1,7 +1,7 @@
-"""The two tracks of the challenge: what goes in, what must come out, and in which time.
+"""The two tracks of the challenge: input, stems, time limit and leaderboards.
 
-Source: AIcrowd's MDX'23 starter kit, and for CDX'23 the only public copy of its wrapper. The CDX
-time limit was never published: it is taken to be MDX's.
+Source: AIcrowd's MDX'23 starter kit, and for CDX'23 the only public copy of its wrapper. The time
+limit of CDX was not published; we assume that of MDX.
 """
 
 import json
@@ -13,20 +13,21 @@ from demixing.errors import ConfigError
 from demixing.resources import ROOT
 
 TRACK_VARIABLE = "DEMIX_TRACK"
-"""Environment variable that overrules aicrowd.json, so that one checkout serves both tracks."""
+"""Environment variable that overrides aicrowd.json, so that one checkout serves both tracks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """One leaderboard's terms.
+    """One track.
 
     Attributes:
         name: short name, as on our command lines.
-        challenge_ids: the values of ``challenge_id`` in aicrowd.json that mean this track.
+        challenge_ids: values of ``challenge_id`` in aicrowd.json that mean this track.
         stems: names of the outputs, in the order of the board.
-        time_limit: seconds of computing that a second of audio may cost.
-        boards: names of its leaderboards, by what they admit to train on. MDX: A only the songs
-            with label noise, B only those with bleeding. CDX: A only DnR. The last: anything.
+        time_limit: seconds of computing per second of audio.
+        boards: names of its leaderboards, which differ in the permitted training data. MDX: A only
+            the songs with label noise, B only those with bleeding. CDX: A only DnR. The last board
+            of each track permits any data.
         split_mixture: the mixture comes as two mono files, and every file name starts with the
             name of its folder.
     """
@@ -39,7 +40,7 @@ class Track:
     split_mixture: bool
 
     def stem_file(self, song: str, stem: str) -> str:
-        """Name of the file that holds ``stem`` of ``song``."""
+        """Name of the file with ``stem`` of ``song``."""
         return f"{song}_{stem}.wav" if self.split_mixture else f"{stem}.wav"
 
 

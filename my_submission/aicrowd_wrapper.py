@@ -1,11 +1,11 @@
-"""Stands where AIcrowd's own wrapper stands on the grading server, and does what that one does.
+"""Our version of AIcrowd's wrapper, which replaces this file on the grading server.
 
 One class serves both tracks. MDX'23 reads ``<song>/mixture.wav`` and writes ``<song>/<stem>.wav``;
 CDX'23 reads ``<clip>/<clip>_mixture_Lt.wav`` and ``_Rt.wav``, both mono, and writes
-``<clip>/<clip>_<stem>.wav``. Files are 16-bit PCM, soundfile's default for WAV. Unlike AIcrowd's,
-ours puts a file in its place only when it is whole.
+``<clip>/<clip>_<stem>.wav``. Files are 16-bit PCM, soundfile's default for WAV. Unlike with
+AIcrowd's wrapper, files appear only when they are complete.
 
-Behaviour read from AIcrowd's MDX'23 starter kit and the public copy of its CDX'23 wrapper.
+Source: AIcrowd's MDX'23 starter kit, and the public copy of its CDX'23 wrapper.
 """
 
 import logging
@@ -30,11 +30,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class AIcrowdWrapper:
-    """Connects the files of the grader with the model.
+    """Connects the grader's files with the model.
 
     Args:
-        dataset_dir: folder of songs; the environment's ``AICROWD_DATASET_DIR`` overrules it.
-        predictions_dir: where stems go; ``$AICROWD_PUBLIC_SHARED_DIR/predictions`` overrules it.
+        dataset_dir: folder of songs; the environment's ``AICROWD_DATASET_DIR`` overrides it.
+        predictions_dir: of the stems; ``$AICROWD_PUBLIC_SHARED_DIR/predictions`` overrides it.
 
     Raises:
         ConfigError: one of the folders does not exist.
@@ -58,11 +58,14 @@ class AIcrowdWrapper:
                 raise ConfigError(f"expected the folder {folder} to exist; make it first")
 
     def raise_aicrowd_error(self, msg: str) -> None:
-        """Report ``msg`` in the way of AIcrowd's kits."""
+        """Report ``msg`` as AIcrowd's kits do."""
         raise NameError(msg)
 
     def separate_music_file(self, foldername: str) -> bool:
         """Separate the song or clip in one folder of the data set.
+
+        Returns:
+            True, as AIcrowd's wrapper does.
 
         Raises:
             SongError: the mixture cannot be read or cannot be separated.
@@ -95,10 +98,10 @@ class AIcrowdWrapper:
         mixture: NDArray[np.float64],
         sample_rate: int,
     ) -> None:
-        """Raise unless the answer is one that the grader can score.
+        """Raise unless the grader can score the stems.
 
         Raises:
-            OutputError: names, shapes, types, rates or values are not as they must be.
+            OutputError: names, shapes, types, rates or values are wrong.
         """
         if set(arrays) != set(self.instruments) or set(rates) != set(self.instruments):
             raise OutputError(f"expected the stems {self.instruments}, got {sorted(arrays)}")
@@ -116,7 +119,7 @@ class AIcrowdWrapper:
                 )
 
     def save_prediction(self, foldername: str, arrays: Arrays, rates: Mapping[str, int]) -> None:
-        """Write the stems of one folder, all of them or none."""
+        """Write the stems of one folder, all or none."""
         folder = Path(self.predictions_dir, foldername)
         targets = [folder / self.track.stem_file(foldername, stem) for stem in self.instruments]
         with whole_files(targets) as paths:
@@ -125,7 +128,14 @@ class AIcrowdWrapper:
 
 
 def read(path: Path) -> tuple[NDArray[np.float64], int]:
-    """Read a whole file, with one sentence if that fails."""
+    """Read a whole file.
+
+    Returns:
+        ``(samples, channels)`` or ``(samples,)``, full scale at ±1, and the sample rate in Hz.
+
+    Raises:
+        SongError: it cannot be read.
+    """
     try:
         array, rate = soundfile.read(os.fsencode(path))
     except READ_ERRORS as error:
@@ -134,7 +144,7 @@ def read(path: Path) -> tuple[NDArray[np.float64], int]:
 
 
 def main() -> None:
-    """Separate every folder of the data set, as the grader's own loop does."""
+    """Separate all folders of the data set, as the grader does."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     wrapper = AIcrowdWrapper()
     for folder in sorted(Path(wrapper.dataset_dir).iterdir()):

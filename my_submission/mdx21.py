@@ -1,12 +1,12 @@
-"""The 2021 edition's interface, served by the same core: paths in, files out.
+"""The interface of the 2021 edition: paths in, files out.
 
-AIcrowd's MDX'21 server brings a base class of its own. Put this one before it:
+AIcrowd's MDX'21 server has its own base class. Put this one before it:
 
     class Submission(Mdx21Predictor, MusicDemixingPredictor):
         ...
 
-Source: AIcrowd's music-demixing-challenge-starter-kit. It calls ``prediction`` by keyword and
-without the ``music_name`` that its base class declares, so here that is optional.
+Source: AIcrowd's music-demixing-challenge-starter-kit. It calls ``prediction`` with keywords and
+without the ``music_name`` that its base class declares, so that is optional here.
 """
 
 from pathlib import Path
@@ -17,27 +17,27 @@ import torch
 from demixing import audio, tracks
 from demixing.errors import SongError
 from demixing.files import read_blocks, song_format, whole_files, write_stems
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import USED, positive, song_budget
 from my_submission.predictor import SETUP_S, Predictor
 
 TIMEOUT_VARIABLE = "INFERENCE_PER_MUSIC_TIMEOUT_SECONDS"
-"""Environment variable of AIcrowd's server: seconds that a song may take, whatever its length."""
+"""Environment variable of AIcrowd's server: seconds for a song of any length."""
 
 SETUP_TIMEOUT_VARIABLE = "INFERENCE_SETUP_TIMEOUT_SECONDS"
-"""Environment variable of AIcrowd's server: seconds that getting ready may take."""
+"""Environment variable of AIcrowd's server: seconds for setting up."""
 
 TIMEOUT_S = 240.0
 """The server's default."""
 
 
 class Mdx21Predictor:
-    """Separates one file into four, at the paths that the grader chose."""
+    """Separates one file into four, at paths that the grader chooses."""
 
     def prediction_setup(self) -> None:
         """Load the MDX recipe; called once, before the first song."""
         setup_s = positive(SETUP_TIMEOUT_VARIABLE, SETUP_S)
-        self._predictor = Predictor(recipe.chosen(tracks.by_name("mdx")), setup_s=setup_s)
+        self._predictor = Predictor(reading.chosen(tracks.by_name("mdx")), setup_s=setup_s)
 
     def prediction(
         self,
@@ -49,12 +49,12 @@ class Mdx21Predictor:
         vocals_file_path: str,
         music_name: str | None = None,
     ) -> None:
-        """Separate the song at ``mixture_file_path`` into the other four, 16-bit WAV, in time.
+        """Separate the song at ``mixture_file_path`` into the other four files, as 16-bit WAV.
 
         Raises:
             SongError: the mixture cannot be read or cannot be separated.
             OutputError: the stems cannot be written.
-            ConfigError: the environment's limits are no positive numbers.
+            ConfigError: the environment's limits are not positive numbers.
         """
         del music_name
         targets = {

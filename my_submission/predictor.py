@@ -1,8 +1,8 @@
-"""AIcrowd's arrays on one side, our tensors on the other, and the contract between them.
+"""Adapts AIcrowd's arrays to our tensors, and checks both.
 
-The grader checks only the names of the stems. What it lets pass (a sample too few, a NaN that
-becomes full-scale noise in a 16-bit file, float16, swapped axes) costs the score or the whole
-submission, so it is checked here, on the way in and on the way out.
+The grader checks only the names of the stems. Other faults (a missing sample, a NaN, which becomes
+full-scale noise in a 16-bit file, float16, swapped axes) cost the score or the whole submission, so
+input and output are checked here.
 """
 
 import logging
@@ -23,7 +23,7 @@ from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Report
 from demixing.errors import ConfigError, OutputError, SongError
-from demixing.process.subprocess_demixer import Isolated
+from demixing.process.subprocess_demixer import SubprocessDemixer
 from demixing.recipes import optional
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import USED, Deadline, positive, song_budget
@@ -35,30 +35,30 @@ logger = logging.getLogger(__name__)
 
 
 ISOLATE_VARIABLE = "DEMIX_ISOLATE"
-"""Environment variable: with ``0``, songs are separated in this process."""
+"""Environment variable: ``0`` separates songs in this process."""
 
 SETUP_VARIABLE = "DEMIX_SETUP_TIME"
-"""Environment variable that overrules the contest's time for setting up, in seconds."""
+"""Environment variable that overrides the contest's time for setting up, in seconds."""
 
 SETUP_S = 900.0
-"""Before the first song; MDX'21's limit, the only one that was published."""
+"""Time for setting up, before the first song: MDX'21's limit, the only published one."""
 
 
 class Predictor:
-    """What AIcrowd's wrappers of MDX'23 and CDX'23 expect of a model.
+    """The model that AIcrowd's wrappers of MDX'23 and CDX'23 expect.
 
-    What optional members of the recipe are missing is logged once, at info level.
+    Missing optional members of the recipe are logged once, at info level.
 
     Args:
         recipe: decides the track and how it is separated.
-        isolate: whether another process does it, so that this one survives whatever goes wrong
-            there; None leaves the choice to the environment.
-        setup_s: how long getting ready may take; None leaves that to the environment, too.
+        isolate: whether to separate in another process, so that this one survives all faults there;
+            None: as the environment says.
+        setup_s: time for setting up in seconds; None: as the environment says.
 
     Attributes:
         absent: names of the optional members whose files are missing.
-        omissions: what the last song had to do without.
-        report: is called with each event of the progress, if it is not None.
+        omissions: what the last song was separated without.
+        report: is called with each event of the progress, unless it is None.
 
     Raises:
         ConfigError: the recipe cannot be built, or the environment's settings are wrong.
@@ -73,9 +73,9 @@ class Predictor:
         if advice := optional.advice(recipe):
             logger.info("%s", advice)
         recipe = optional.settled(recipe, self.absent)
-        self._demixer: Isolated | Demixer
+        self._demixer: SubprocessDemixer | Demixer
         if isolated() if isolate is None else isolate:
-            self._demixer = Isolated(recipe)
+            self._demixer = SubprocessDemixer(recipe)
             self._demixer.wait(USED * positive(SETUP_VARIABLE, setup_s or SETUP_S))
         else:
             threads.use()
@@ -94,7 +94,7 @@ class Predictor:
         return list(self._demixer.recipe.track.stems)
 
     def raise_aicrowd_error(self, msg: str) -> NoReturn:
-        """Report ``msg`` in the way of AIcrowd's kits."""
+        """Report ``msg`` as AIcrowd's kits do."""
         raise NameError(msg)
 
     def separate_music_file(
@@ -112,7 +112,7 @@ class Predictor:
 
         Raises:
             SongError: the array is not such a song.
-            OutputError: the answer would break the contract.
+            OutputError: the stems would break the contract.
         """
         check_array(mixed_sound_array)
         rate_hz = whole_rate(sample_rate)
@@ -158,7 +158,7 @@ class Predictor:
         )
 
     def _silence(self, arrays: dict[str, NDArray[np.float32]], mixture: NDArray[Any]) -> None:
-        """Make those stems silent that the recipe's gates take to be silent in truth."""
+        """Silence the stems that the recipe's gates take for silent."""
         for stem, gate in self._demixer.recipe.gates.items():
             if gate.silences(energy(arrays[stem]), energy(mixture)):
                 logger.info("%s: is taken to be silent", stem)
@@ -166,7 +166,7 @@ class Predictor:
 
 
 def isolated() -> bool:
-    """Whether the environment lets another process separate; it does unless it forbids it.
+    """Whether another process separates, which is the default, by the environment.
 
     Raises:
         ConfigError: the variable is neither 0 nor 1.
@@ -178,7 +178,7 @@ def isolated() -> bool:
 
 
 def energy(frames: NDArray[Any]) -> float:
-    """Sum of the squares of all float32 samples, in float64 and without a copy of them all.
+    """Sum of the squares of all samples, as float32, added in float64 block by block.
 
     >>> energy(np.full((3, 2), 2.0))
     24.0

@@ -1,12 +1,12 @@
-"""The one choice that decides what is submitted: aicrowd.json names the track, this the model."""
+"""The model that is submitted, for the track in aicrowd.json."""
 
 from demixing import tracks
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from my_submission.predictor import Predictor
 
 
 class MySeparationModel(Predictor):
-    """What the wrapper builds, without arguments: the recipe of the track in aicrowd.json."""
+    """The recipe of the track in aicrowd.json; the wrapper builds it without arguments."""
 
     def __init__(self) -> None:
-        super().__init__(recipe.chosen(tracks.submitted()))
+        super().__init__(reading.chosen(tracks.submitted()))

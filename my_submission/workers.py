@@ -1,6 +1,7 @@
-"""Songs that the grader's wrapper separates side by side, each worker in a process of its own.
+"""Lets the grader's wrapper separate several songs at a time, each in a worker process.
 
-Workers end with the process that started them, even if that is killed, and leave whole songs only.
+Workers end with the process that started them, even if that is killed, and never leave part of a
+song.
 """
 
 import concurrent.futures
@@ -21,38 +22,38 @@ from demixing.engine.omissions import Omission
 from demixing.errors import OutputError, SongError
 from demixing.process.lifetime import die_with_parent
 
-if TYPE_CHECKING:  # the process that starts them never needs torch
+if TYPE_CHECKING:  # the process that starts workers does not need torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
 
-PATIENCE_S = 30
-"""What a worker has for its clean-ups: it cannot begin them in the middle of a layer."""
+CLEAN_UP_S = 30
+"""Time for the clean-up of a worker, which cannot begin in the middle of a layer."""
 
 SPAWN = multiprocessing.get_context("spawn")
-"""Workers start as new programs, which have none of this one's threads and locks."""
+"""Workers start as new programs, without threads and locks of this one."""
 
 Future = concurrent.futures.Future[tuple[float, tuple[Omission, ...]]]
 Parts = MutableSequence[float]
 
 progress_parts: Parts = []
-"""Of a worker: shared with the process that it works for."""
+"""Progress of each song, in a worker: shared with the process that started it."""
 
 Finish = Callable[[str, tuple[Omission, ...]], None]
-"""Called with the name of a song that was separated, and with what it had to do without."""
+"""Called with the name of a separated song, and with what it was separated without."""
 
 
 def separate(
     lengths_s: Mapping[str, float], environment: Mapping[str, str], jobs: int, finish: Finish
 ) -> dict[str, float]:
-    """Let the wrapper separate songs in processes of their own.
+    """Let the wrapper separate songs in worker processes.
 
     Args:
         lengths_s: length of each song, by name.
-        environment: of these processes, beside that of this one.
+        environment: of the workers, in addition to that of this process.
         jobs: songs at a time.
         finish: is called after each song.
 
     Returns:
-        Seconds that each song took, without loading the model.
+        Seconds that each song took, without loading of the model.
 
     Raises:
         SongError: a song cannot be separated.
@@ -63,7 +64,7 @@ def separate(
     show = progress_bar.bar(environment[tracks.TRACK_VARIABLE])
     with workers(jobs, environment, parts) as pool, show as report:
         together = progress.Together(lengths_s, report)
-        with interrupts_wait():  # children are born with it
+        with interrupts_wait():  # workers inherit it
             futures = {pool.submit(work, name, at): name for at, name in enumerate(lengths_s)}
         for future in watched(futures, parts, together):
             name = futures[future]
@@ -78,12 +79,12 @@ def separate(
 def watched(
     futures: Mapping[Future, str], parts: Parts, together: progress.Together
 ) -> Iterator[Future]:
-    """Yield songs as they are done, and report meanwhile how far the others are.
+    """Yield songs when they are done, and report the progress of the others.
 
     Args:
-        futures: with the name of the song of each, in the order of ``parts``.
-        parts: of each song, how much of its work is done; written by the workers.
-        together: joins them.
+        futures: with the names of their songs, in the order of ``parts``.
+        parts: of each song, the part of its work that is done; written by the workers.
+        together: sums them up.
     """
     waiting = set(futures)
     while waiting:
@@ -102,9 +103,9 @@ def watched(
 def workers(
     jobs: int, environment: Mapping[str, str], parts: Parts
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Processes that separate; an interruption ends them and leaves whole files only.
+    """Worker processes; an interruption ends them, and never leaves part of a song.
 
-    They are started where work is submitted to them, so in a thread that must outlast them.
+    They start when work is submitted, and the thread that submits it must outlast them.
     """
     pool = concurrent.futures.ProcessPoolExecutor(
         jobs,
@@ -119,7 +120,7 @@ def workers(
         for child in children:
             child.terminate()
         for child in children:
-            child.join(PATIENCE_S)
+            child.join(CLEAN_UP_S)
             child.kill()
         pool.shutdown(cancel_futures=True)
         raise
@@ -128,7 +129,7 @@ def workers(
 
 @contextlib.contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back, here and in processes that are started meanwhile."""
+    """Delay Ctrl-C, here and in processes that are started in this context."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -137,16 +138,16 @@ def interrupts_wait() -> Iterator[None]:
 
 
 def become_worker(environment: Mapping[str, str], parent: int, parts: Parts) -> None:
-    """Set up a process as the server would.
+    """Set up a worker as the server would.
 
     Args:
         environment: is added to that of the process.
-        parent: id of the process that it works for, and may not outlive.
-        parts: where it writes how much of the work on a song is done.
+        parent: id of the process that started it, which it must not outlive.
+        parts: where it writes the part of the work on each song that is done.
     """
     global progress_parts
     progress_parts = parts
-    die_with_parent(parent)  # again: it may have ended before this process asked who it is
+    die_with_parent(parent)  # again: it may have ended before this process read its id
     on_signals(leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -154,9 +155,9 @@ def become_worker(environment: Mapping[str, str], parent: int, parts: Parts) -> 
 
 
 def on_signals(action: Callable[[int, FrameType | None], object]) -> None:
-    """Choose what happens to this process when somebody wants it to end.
+    """Choose what happens when this process is interrupted or terminated.
 
-    A shell starts jobs in the background with Ctrl-C ignored; then it stays ignored.
+    A shell starts background jobs with Ctrl-C ignored; then it stays ignored.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -164,12 +165,12 @@ def on_signals(action: Callable[[int, FrameType | None], object]) -> None:
 
 
 def leave(*_: object) -> NoReturn:
-    """End at once. The pool's own code would catch an exception, and go on or wait forever."""
+    """End at once. The pool's code would catch an exception, and continue or wait forever."""
     os._exit(130)
 
 
 def stop_work(*_: object) -> NoReturn:
-    """Leave the work through all its clean-ups, and let nothing interrupt those."""
+    """Leave the work with all its clean-ups, which nothing may interrupt."""
     on_signals(lambda *_: None)
     raise KeyboardInterrupt
 
@@ -183,11 +184,14 @@ def wrapper() -> "AIcrowdWrapper":
 
 
 def work(name: str, at: int) -> tuple[float, tuple[Omission, ...]]:
-    """Separate one song; return the seconds it took, and what it had to do without.
+    """Separate one song.
 
     Args:
         name: of the song.
-        at: its place among the parts that tell of the progress.
+        at: index of its progress in the shared memory.
+
+    Returns:
+        The seconds that it took, and what it was separated without.
     """
 
     def report(event: progress.Progress) -> None:

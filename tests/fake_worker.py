@@ -15,7 +15,7 @@ import numpy as np
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import SEPARATING, Progress, Report
 from demixing.errors import ConfigError, SongError
-from demixing.process.worker import Array, Asked, Order, Work, serve
+from demixing.process.worker import Array, AtWork, Request, Work, serve
 from demixing.recipes.recipe import Recipe
 
 WHILE_BUILT = " while it is built"
@@ -49,37 +49,41 @@ def misbehave(behaviour: str) -> None:
             raise AssertionError(behaviour)
 
 
-def make(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
+def make(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Work:
     """Its member 0 misbehaves at second 1 of each song; without it all is well."""
     behaviour = sys.argv[1]
     stems = len(chosen.track.stems)
     if behaviour == "refuse":
         raise ConfigError("a recipe that nobody likes")
     if behaviour.endswith(WHILE_BUILT) and 0 not in without:
-        asked(0)
+        at_work(0)
         misbehave(behaviour.removesuffix(WHILE_BUILT))
-        asked(-1)
-    return Fake(behaviour, without, asked, stems)
+        at_work(-1)
+    return Fake(behaviour, without, at_work, stems)
 
 
 class Fake:
     """See :func:`make`."""
 
-    def __init__(self, behaviour: str, without: frozenset[int], asked: Asked, stems: int) -> None:
-        self.behaviour, self.without, self.asked, self.stems = behaviour, without, asked, stems
+    def __init__(
+        self, behaviour: str, without: frozenset[int], at_work: AtWork, stems: int
+    ) -> None:
+        self.behaviour, self.without, self.at_work, self.stems = behaviour, without, at_work, stems
 
     def omissions(self) -> Sequence[Omission]:
         if self.behaviour != "partly":
             return []
         return [Omission(member="good", part=0.5, reason="it was tired")]
 
-    def __call__(self, blocks: Iterator[Array], order: Order, report: Report) -> Iterator[Array]:
-        behaviour, without, asked, stems = self.behaviour, self.without, self.asked, self.stems
+    def __call__(
+        self, blocks: Iterator[Array], request: Request, report: Report
+    ) -> Iterator[Array]:
+        behaviour, without, at_work = self.behaviour, self.without, self.at_work
         done = 0
         for block in blocks:
             done += block.shape[-1]
-            if done >= order.sample_rate_hz and 0 not in without:
-                asked(0)
+            if done >= request.sample_rate_hz and 0 not in without:
+                at_work(0)
                 if behaviour == "not finite":
                     block = block * np.nan
                 elif behaviour == "too much":
@@ -88,9 +92,9 @@ class Fake:
                     block = block[:, :-1]
                 elif not behaviour.endswith(WHILE_BUILT):
                     misbehave(behaviour)
-                asked(-1)
-            weights = np.arange(1, stems + 1, dtype=np.float32)
-            report(Progress(stage=SEPARATING, done=done / order.samples))
+                at_work(-1)
+            weights = np.arange(1, self.stems + 1, dtype=np.float32)
+            report(Progress(stage=SEPARATING, done=done / request.samples))
             yield (weights / weights.sum())[:, None, None] * block
 
 

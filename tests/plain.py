@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 
 
 def shipped(name: str) -> Recipe:
     """A recipe without its optional members, whose files do not come with the package."""
-    chosen = recipe.load(name)
+    chosen = reading.load(name)
     return chosen.without([member.name for member in chosen.members if member.optional])
 
 

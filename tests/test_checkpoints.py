@@ -40,8 +40,8 @@ class Malicious:
         return os.mkdir, (str(self.marker),)
 
 
-def registered(path: Path) -> Checkpoint:
-    """A checkpoint whose register matches whatever the file is."""
+def entry_of(path: Path) -> Checkpoint:
+    """A checkpoint that matches the file."""
     return dataclasses.replace(
         next(iter(CATALOGUE.values())),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -50,7 +50,7 @@ def registered(path: Path) -> Checkpoint:
 
 
 @every_checkpoint
-def test_the_register_is_complete(checkpoint: Checkpoint) -> None:
+def test_the_catalogue_is_complete(checkpoint: Checkpoint) -> None:
     assert re.fullmatch("[0-9a-f]{64}|[0-9a-f]{8}|", checkpoint.sha256)
     assert checkpoint.licence
     assert checkpoint.code_licence
@@ -151,7 +151,7 @@ def test_code_in_a_torch_archive_does_not_run(tmp_path: Path, wrap: object) -> N
     torch.save(wrap(Malicious(marker)), path)
 
     with pytest.raises(CheckpointError, match="holds more than numbers"):
-        checkpoints.load(registered(path), path)
+        checkpoints.load(entry_of(path), path)
 
     assert not marker.exists()
 
@@ -164,7 +164,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path, contents: bytes
     path.write_bytes(contents)
 
     with pytest.raises(CheckpointError, match="holds more than numbers or is damaged") as caught:
-        checkpoints.load(registered(path), path)
+        checkpoints.load(entry_of(path), path)
 
     assert "\n" not in str(caught.value)
 
@@ -175,17 +175,17 @@ def test_only_float32_arrays_are_weights(tmp_path: Path, value: object) -> None:
     torch.save(value, path)
 
     with pytest.raises(CheckpointError, match=r"expected .* to hold a dict of float32 arrays"):
-        checkpoints.load(registered(path), path)
+        checkpoints.load(entry_of(path), path)
 
 
 def archive_of(path: Path, contents: dict[str, bytes]) -> Checkpoint:
-    """Write an archive and register it."""
+    """Write an archive and make an entry for it."""
     with tarfile.open(path, "w:gz") as archive:
         for name, text in contents.items():
             member = tarfile.TarInfo(name)
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text))
-    return dataclasses.replace(registered(path), format=checkpoints.ONNX_ARCHIVE)
+    return dataclasses.replace(entry_of(path), format=checkpoints.ONNX_ARCHIVE)
 
 
 def test_networks_are_opened_without_unpacking_their_archive(
@@ -216,7 +216,7 @@ def test_an_archive_that_was_altered_is_not_opened(tmp_path: Path, copying_model
 def test_what_is_no_archive_is_refused(tmp_path: Path, contents: bytes) -> None:
     path = tmp_path / "archive.tar.gz"
     path.write_bytes(contents)
-    checkpoint = dataclasses.replace(registered(path), format=checkpoints.ONNX_ARCHIVE)
+    checkpoint = dataclasses.replace(entry_of(path), format=checkpoints.ONNX_ARCHIVE)
 
     with pytest.raises(CheckpointError, match="expected an archive of ONNX models at"):
         checkpoints.sessions(checkpoint, path)
@@ -244,7 +244,7 @@ def test_weights_of_another_format_are_no_archive(tmp_path: Path) -> None:
     path.write_bytes(b"")
 
     with pytest.raises(CheckpointError, match="'numpy_dict', expected 'onnx_archive'"):
-        checkpoints.sessions(registered(path), path)
+        checkpoints.sessions(entry_of(path), path)
 
 
 def test_weights_of_another_network_are_refused() -> None:
@@ -264,20 +264,35 @@ def test_weights_of_another_shape_are_refused() -> None:
 def test_a_package_that_is_not_installed_is_named() -> None:
     checkpoint = dataclasses.replace(next(iter(CATALOGUE.values())), package="no-such-package")
 
-    with pytest.raises(CheckpointError, match="'no-such-package', which is not installed"):
-        checkpoint.path()
+    with pytest.raises(
+        CheckpointError,
+        match=f"run: demixing fetch {checkpoint.name}, or install the package 'no-such-package'",
+    ):
+        checkpoints.load(checkpoint)
+    assert not checkpoint.exists()
+
+
+def test_packages_have_a_version_which_is_the_pinned_one() -> None:
+    pinned = [
+        line.partition("#")[0].strip()
+        for file in ("requirements.txt", "requirements-weights.txt")
+        for line in Path(__file__).parents[1].joinpath(file).read_text().splitlines()
+    ]
+
+    for checkpoint in CARRIED:
+        assert f"{checkpoint.package}=={checkpoint.version}" in pinned
 
 
 @pytest.mark.parametrize("text", [b"[a]\nb = 1\n", b"= 1", b"\xff", None])
-def test_a_broken_register_is_explained(tmp_path: Path, text: bytes | None) -> None:
+def test_a_broken_catalogue_is_explained(tmp_path: Path, text: bytes | None) -> None:
     path = tmp_path / "checkpoints.toml"
     if text is not None:
         path.write_bytes(text)
 
-    with pytest.raises(CheckpointError, match="cannot read the register of weights"):
+    with pytest.raises(CheckpointError, match="cannot read the catalogue of weights"):
         catalogue.entries(path)
 
 
-def test_weights_that_are_not_registered_are_named() -> None:
+def test_weights_that_are_not_in_the_catalogue_are_named() -> None:
     with pytest.raises(CheckpointError, match=r"no weights 'spleeter_2stems_vocal' in .* did you"):
         checkpoints.find("spleeter_2stems_vocal")

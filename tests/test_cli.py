@@ -16,7 +16,7 @@ from demixing import separators
 from demixing.cli.main import main
 from demixing.engine import progress_bar
 from demixing.engine.progress import Progress, Report
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from tests.waiting import begun, until
 
 STEMS = ("bass", "drums", "other", "vocals")
@@ -115,7 +115,7 @@ def test_real_recipes_take_songs_that_are_hardly_there(
     assert separate(out, *songs, recipe=name) == 0
 
     for song in songs:
-        files = [out / song.stem / f"{stem}.wav" for stem in recipe.load(name).track.stems]
+        files = [out / song.stem / f"{stem}.wav" for stem in reading.load(name).track.stems]
         stems = np.stack([soundfile.read(file)[0] for file in files])
         assert stems.shape[1:] == soundfile.read(song)[0].shape
         assert np.isfinite(stems).all()
@@ -430,7 +430,7 @@ def test_list_gives_a_record_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
     records = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [record[1] for record in records if record[0] == "separator"] == separators.names()
-    assert [record[1] for record in records if record[0] == "recipe"] == recipe.names()
+    assert [record[1] for record in records if record[0] == "recipe"] == reading.names()
     assert all(all(field.strip() for field in record) for record in records)
 
 

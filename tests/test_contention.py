@@ -12,8 +12,8 @@ import pytest
 from demixing.process import child as child_
 from demixing.process.child import Child, LostError
 from demixing.process.memory import Memory
-from demixing.process.subprocess_demixer import Isolated
-from demixing.recipes import recipe
+from demixing.process.subprocess_demixer import SubprocessDemixer
+from demixing.recipes import reading
 from demixing.schedule import contention
 from demixing.schedule.contention import Contention
 
@@ -165,18 +165,20 @@ def test_a_heart_that_waits_for_a_processor_has_not_stopped(
 ) -> None:
     clock = Clock()
     child = Child({}, spawn=spawned, clock=clock)
-    child._page.beats = 1
-    assert child.still_s() == 0
+    child._status.heartbeats = 1
+    assert child.since_heartbeat_s() == 0
 
     clock.now_s = 30
     tell(5, ran_s=1, waited_s=28, process=FakeProcess.pid)
     tell(6, ran_s=1, waited_s=20, process=FakeProcess.pid)
-    assert child.still_s() == pytest.approx(2)
+    assert child.since_heartbeat_s() == pytest.approx(2)
 
-    child._page.beats = 2
-    assert child.still_s() == 0
+    child._status.heartbeats = 2
+    assert child.since_heartbeat_s() == 0
     clock.now_s = 40
-    assert child.still_s() == pytest.approx(10), "what it waited before the beat does not count"
+    assert child.since_heartbeat_s() == pytest.approx(
+        10
+    )  # only waits since the last heartbeat count
     child.kill()
 
 
@@ -188,9 +190,9 @@ def test_only_a_child_that_could_have_run_is_lost(
         def pressing(self, pid: int) -> str | None:
             return None
 
-    monkeypatch.setattr(Isolated, "_spawn", lambda self, *_, **__: spawned())
+    monkeypatch.setattr(SubprocessDemixer, "_spawn", lambda self, *_, **__: spawned())
     clock = Clock()
-    ready = Isolated(recipe.load("mdx_silence"), memory=Plenty(), clock=clock)
+    ready = SubprocessDemixer(reading.load("mdx_silence"), memory=Plenty(), clock=clock)
     child = ready._child
     assert child is not None
     child.ready = child.greeted = True
@@ -198,10 +200,10 @@ def test_only_a_child_that_could_have_run_is_lost(
     clock.now_s = 30
     tell(5, ran_s=1, waited_s=waited_s, process=FakeProcess.pid)
 
-    ready._look(child, math.inf)
+    ready._check(child, math.inf)
     if waited_s:
-        ready._look(child, 100)
+        ready._check(child, 100)
     else:
         with pytest.raises(LostError, match=r"no heartbeat for 30\.0 s"):
-            ready._look(child, 100)
+            ready._check(child, 100)
     ready._end()

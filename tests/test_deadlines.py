@@ -12,7 +12,7 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.engine.demixer import Demixer
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import Deadline, TimeBudget
 from demixing.schedule.costs import Cost
 from demixing.separator import Chunking
@@ -85,7 +85,7 @@ def random_demixer(rng: np.random.Generator, clock: FakeTime) -> Demixer:
     with pytest.MonkeyPatch.context() as monkeypatch:
         queue = list(built)
         monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
-        ready = Demixer(recipe.parse("test", table), forgiving=True)
+        ready = Demixer(reading.parse("test", table), forgiving=True)
     ready._run = clock.run
     ready.costs = costs
     return ready

@@ -15,7 +15,7 @@ from torch import Tensor
 from demixing import separators
 from demixing.engine.demixer import Demixer
 from demixing.errors import OutputError, SongError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import Deadline
 from demixing.separator import Chunking
 from tests.plain import once, shipped
@@ -58,7 +58,7 @@ def demixer(
     queue = list(built)
     monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
     table = {"track": "cdx", "summary": "-", "residual": "music", "members": list(members)}
-    return Demixer(recipe.parse("test", table))
+    return Demixer(reading.parse("test", table))
 
 
 def noise(channels: int, samples: int) -> Tensor:

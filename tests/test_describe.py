@@ -12,7 +12,7 @@ from demixing import separators
 from demixing.cli import describe
 from demixing.cli.main import main
 from demixing.errors import ConfigError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.weights import catalogue, checkpoints
 
 ROOT = Path(__file__).parents[1]
@@ -92,9 +92,9 @@ def test_a_recipe_without_weights_does_not_wait_for_torch() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.mark.parametrize("name", recipe.names())
+@pytest.mark.parametrize("name", reading.names())
 def test_all_weights_of_all_recipes_are_in_the_register(name: str) -> None:
-    assert all(entry.name for entry in describe.used(recipe.load(name)))
+    assert all(entry.name for entry in describe.used(reading.load(name)))
 
 
 OPTIONS: dict[str, dict[str, object]] = {

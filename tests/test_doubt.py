@@ -14,7 +14,7 @@ from demixing.engine.demixer import Demixer
 from demixing.ensemble import doubt as doubt_module
 from demixing.ensemble.doubt import Doubt, Trust
 from demixing.errors import ConfigError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import Deadline
 from demixing.separator import Chunking
 
@@ -86,7 +86,7 @@ def separate(monkeypatch: pytest.MonkeyPatch) -> Separate:
             "blends": BLENDS if one else [],
             "consistency": {"music": 1.0},
         }
-        demixer = Demixer(recipe.parse("test", table), forgiving=True)
+        demixer = Demixer(reading.parse("test", table), forgiving=True)
         song = SONG[:channels]
         blocks = torch.split(song, block, dim=-1)
         stream = demixer.stream(
@@ -218,7 +218,7 @@ def test_a_doubt_that_means_nothing_is_a_sentence(change: dict[str, Any], messag
     ]
 
     with pytest.raises(ConfigError, match=message):
-        recipe.parse("bad", {"track": "cdx", "summary": "-", "members": members})
+        reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})
 
 
 def test_a_recipe_with_a_residual_has_no_doubts() -> None:
@@ -227,7 +227,7 @@ def test_a_recipe_with_a_residual_has_no_doubts() -> None:
     table = {"track": "cdx", "summary": "-", "members": members, "residual": "music"}
 
     with pytest.raises(ConfigError, match="has a residual, so no member may be doubted"):
-        recipe.parse("bad", table)
+        reading.parse("bad", table)
 
 
 def test_one_that_may_be_doubted_comes_last() -> None:
@@ -238,9 +238,9 @@ def test_one_that_may_be_doubted_comes_last() -> None:
     ]
 
     with pytest.raises(ConfigError, match="but 'two' gives 'effect', too; move it down"):
-        recipe.parse("bad", {"track": "cdx", "summary": "-", "members": members})
+        reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})
 
     members[0]["outputs"] = {"dialog": ["silence"]}
     members[1]["outputs"] = {"effect": ["silence"], "music": ["silence"]}
     with pytest.raises(ConfigError, match="always believed, but 'two' follows; move it down"):
-        recipe.parse("bad", {"track": "cdx", "summary": "-", "members": members})
+        reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.engine.demixer import Demixer
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import Deadline
 from demixing.separator import Chunking
 
@@ -60,7 +60,7 @@ def stems_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
             entries.append({"separator": "gain", "name": "music", "outputs": {"music": ["part"]}})
             queue.append(Gain(0.5))
         table |= rest or {"residual": "music"}
-        ready = Demixer(recipe.parse("test", table), forgiving=True)
+        ready = Demixer(reading.parse("test", table), forgiving=True)
         deadline = Deadline(math.inf) if guarded else None
         blocks = torch.split(SONG, 7000, dim=-1)
         stream = ready.stream(blocks, 44_100, samples=SONG.shape[-1], deadline=deadline)

@@ -23,7 +23,7 @@ from demixing.engine.omissions import EVERY_MEMBER, Omission
 from demixing.engine.progress import SEPARATING, Progress
 from demixing.errors import ConfigError
 from demixing.evaluation import run as books
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.weights.catalogue import entries
 from my_submission import workers as side_by_side
 from my_submission.aicrowd_wrapper import AIcrowdWrapper
@@ -586,7 +586,7 @@ def lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
     path = tmp_path / "lacking.toml"
     path.write_text(
-        (recipe.FOLDER / "mdx_equal_shares.toml").read_text()
+        (reading.FOLDER / "mdx_equal_shares.toml").read_text()
         + '[[members]]\nname = "htdemucs"\nseparator = "demucs_v4"\noptional = true\n'
         'options = { files = "any" }\noutputs = { vocals = ["vocals"] }\n'
     )

@@ -76,14 +76,14 @@ def test_what_a_network_is_given_has_its_type_and_comes_back_as_float32() -> Non
 
 def test_leaving_the_gpu_moves_the_network() -> None:
     network = nn.Linear(2, 2, device="meta")
-    placed = execution.Placed(network, torch.device("meta"), torch.float32)
+    prepared = execution.PreparedNetwork(network, torch.device("meta"), torch.float32)
     moved: list[object] = []
     network.to = moved.append  # type: ignore[assignment, method-assign]
 
-    placed.to_cpu()
+    prepared.to_cpu()
 
     assert moved == ["cpu"]
-    assert placed._device == torch.device("cpu")
+    assert prepared._device == torch.device("cpu")
 
 
 def test_copies_to_a_gpu_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,10 +111,12 @@ def test_copies_to_a_gpu_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch, "empty", lambda shape, pin_memory: empty(shape))
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
-    placed = execution.Placed(cast(nn.Tanh(), torch.float32), torch.device("cpu"), torch.float32)
+    prepared = execution.PreparedNetwork(
+        cast(nn.Tanh(), torch.float32), torch.device("cpu"), torch.float32
+    )
     batch = torch.arange(6.0).reshape(3, 2)
 
-    answer = placed._overlapped(batch)
+    answer = prepared._overlapped(batch)
 
     torch.testing.assert_close(answer, batch.tanh())
     assert events == [

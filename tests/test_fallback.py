@@ -16,7 +16,7 @@ from demixing import separators
 from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
 from demixing.errors import CheckpointError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule import costs
 from demixing.schedule.budget import Clock, Deadline
 from demixing.schedule.costs import Cost
@@ -76,7 +76,7 @@ def demixer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Demixer]:
     def make(*built: Any) -> Demixer:
         queue = list(built)
         monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
-        return Demixer(recipe.parse("test", TABLE), forgiving=True)
+        return Demixer(reading.parse("test", TABLE), forgiving=True)
 
     return make
 
@@ -247,7 +247,7 @@ def test_missing_weights_are_logged_and_never_fatal(
     monkeypatch.setattr(separators, "build", missing)
     monkeypatch.setattr(costs, "measure", lambda *_, **__: Cost())
     monkeypatch.setenv("DEMIX_TIME_LIMIT", "none")
-    predictor = Predictor(recipe.load("mdx_filters"))
+    predictor = Predictor(reading.load("mdx_filters"))
 
     stems, _ = predictor.separate_music_file(SONG.T.double().numpy(), 44_100)
 
@@ -266,7 +266,7 @@ def test_without_forgiveness_missing_weights_are_an_error(monkeypatch: pytest.Mo
     monkeypatch.setattr(separators, "build", missing)
 
     with pytest.raises(CheckpointError, match="no weights"):
-        Demixer(recipe.load("mdx_default"))
+        Demixer(reading.load("mdx_default"))
 
 
 def test_a_helper_hands_errors_over_and_goes_on() -> None:

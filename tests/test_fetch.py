@@ -23,7 +23,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9
 
 
 def entry(**changes: object) -> Checkpoint:
-    """A table of the register for :data:`CONTENTS`."""
+    """A table of the catalogue for :data:`CONTENTS`."""
     values = {
         "name": "test_a",
         "network": "",

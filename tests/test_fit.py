@@ -15,7 +15,7 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.evaluation.metrics.sdr import sdr
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.separator import Chunking
 from demixing.training.__main__ import main
 from demixing.training.fitting.blending import Method, fit, mean_db, plain_mean, sdr_db
@@ -215,7 +215,7 @@ def test_a_recipe_is_fitted_and_written(
 
     printed = capsys.readouterr().out
     assert status == 0
-    fitted = recipe.load(str(target))
+    fitted = reading.load(str(target))
     assert [sorted(blend.weights) for blend in fitted.blends if blend.stem == "dialog"] == [
         ["left"],
         ["right"],
@@ -269,7 +269,7 @@ def test_nothing_is_fitted_without_an_optional_member(
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
     source = tmp_path / "mine.toml"
     source.write_text(
-        (recipe.FOLDER / "cdx_equal_shares.toml").read_text()
+        (reading.FOLDER / "cdx_equal_shares.toml").read_text()
         + '[[members]]\nseparator = "demucs_v4"\noptional = true\noptions = { bag = "cdx23" }\n'
         'outputs = { dialog = ["dialog"] }\n'
     )
@@ -315,7 +315,7 @@ def test_a_residual_is_scored_and_has_no_blend(
         if line.startswith("the residual")
     ]
     assert now > before
-    fitted = recipe.load(str(target))
+    fitted = reading.load(str(target))
     assert {blend.stem for blend in fitted.blends} == {"dialog", "effect"}
     assert fitted.consistency == {}
 
@@ -338,7 +338,7 @@ def test_artists_and_songs_of_training_are_in_the_report(
     assert "left was trained on 1 of the songs" in printed
     assert "left alone, as it is, 4 songs" in printed
     assert "with each artist left out in turn" in printed
-    assert all(blend.sdr_db is not None for blend in recipe.load(str(target)).blends)
+    assert all(blend.sdr_db is not None for blend in reading.load(str(target)).blends)
 
 
 def test_a_ridge_can_be_that_of_one_stem() -> None:
@@ -354,7 +354,7 @@ def test_a_ridge_can_be_that_of_one_stem() -> None:
 def test_what_stands_above_either_mark_is_kept(tmp_path: Path, mark: str) -> None:
     source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
     source.write_text(f"{TABLE}# mine\n\n{mark}\n\n[consistency]\nmusic = 0.5\n")
-    fitted = dataclasses.replace(recipe.load(str(source)), consistency={"music": 0.25})
+    fitted = dataclasses.replace(reading.load(str(source)), consistency={"music": 0.25})
 
     write(target, source, fitted)
 

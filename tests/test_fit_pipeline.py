@@ -15,7 +15,7 @@ from demixing import separators
 from demixing.engine.demixer import Demixer
 from demixing.ensemble.leak import Leak
 from demixing.evaluation.songs import Song, find_songs
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.separator import Chunking
 from demixing.training.fitting import measured, shares
@@ -87,7 +87,7 @@ def doubtful(*, least: float = 0.0, most: float = 2.0) -> Recipe:
     )
     members[-1]["doubt"] = {"stem": "dialog", "least": least, "most": most}
     table = {"track": "cdx", "summary": "For tests.", "members": members}
-    return recipe.parse("mine", table)
+    return reading.parse("mine", table)
 
 
 def methods(*ridges: float) -> dict[str, Method]:
@@ -217,7 +217,7 @@ def test_a_leak_has_a_line_in_the_report_and_shares_know_of_it() -> None:
     member["options"] = {"channel": 0}
     leaks = [{"of": "dialog", "into": "music", "power": 0.01, "returned": True}]
     table = {"track": "cdx", "summary": "For tests.", "members": [member], "leaks": leaks}
-    sealing = recipe.parse("mine", table)
+    sealing = reading.parse("mine", table)
     without = dataclasses.replace(sealing, leaks=())
 
     (line,) = leak_gains(sealing, songs)
@@ -274,7 +274,7 @@ def test_only_the_first_of_two_stems_is_scored(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{stem}.wav", 0.1 * rng.standard_normal((9000, 1)), RATE_HZ)
     outputs = {stem: ["part"] for stem in ("bass", "drums", "other", "vocals")}
     member = {"name": "a", "separator": "x", "outputs": outputs, "options": {"channel": 0}}
-    chosen = recipe.parse("mine", {"track": "mdx", "summary": "", "members": [member]})
+    chosen = reading.parse("mine", {"track": "mdx", "summary": "", "members": [member]})
     files = {stem: tmp_path / f"{stem}.wav" for stem in ("vocals", "other")}
 
     pair = of_song(Song("pair", tmp_path, files, ()), Demixer(chosen), None)

@@ -8,7 +8,7 @@ import pytest
 
 from demixing.errors import ConfigError, EvaluationError
 from demixing.evaluation.songs import Song
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.training.fitting.blending import Method, mean_of, sdr_db
 from demixing.training.fitting.fit import placed
@@ -41,7 +41,7 @@ def two_members() -> Recipe:
         for name, stems in outputs
     ]
     table = {"track": "cdx", "summary": "For tests.", "members": members}
-    return recipe.parse("mine", table)
+    return reading.parse("mine", table)
 
 
 def fits(songs: list[SongGram], *, ridge: float = 1e-3) -> Fits:
@@ -181,7 +181,7 @@ def test_a_doubted_member_does_not_count_among_too_many_givers() -> None:
         ]
         if doubt:
             members[-1]["doubt"] = {"stem": "dialog", "least": 0.4, "most": 0.6}
-        return recipe.parse("mine", {"track": "cdx", "summary": "", "members": members})
+        return reading.parse("mine", {"track": "cdx", "summary": "", "members": members})
 
     with pytest.raises(ConfigError, match="at most 6 members to give 'dialog' without a doubt"):
         Fits(of(7, doubt=False), [], {}).check()

@@ -10,7 +10,7 @@ from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, LeakageFilter, in_bands
 from demixing.ensemble.leak import Leak
 from demixing.errors import ConfigError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from tools.golden.agreement import agreement_db
 
 STEMS = ("bass", "drums", "vocals")
@@ -173,11 +173,11 @@ def test_a_recipe_has_its_leaks_mended() -> None:
     song = noise(3, 4)[0]
 
     plain, mended = (
-        torch.cat(list(Demixer(recipe.parse("a", table)).stream([song], RATE_HZ)), dim=-1)
+        torch.cat(list(Demixer(reading.parse("a", table)).stream([song], RATE_HZ)), dim=-1)
         for table in (TABLE, {**TABLE, "leaks": [leak]})
     )
 
-    stems = recipe.parse("a", TABLE).track.stems
+    stems = reading.parse("a", TABLE).track.stems
     changed = {
         stem
         for stem, before, after in zip(stems, plain, mended, strict=True)
@@ -199,4 +199,4 @@ def test_a_recipe_has_its_leaks_mended() -> None:
 )
 def test_a_leak_that_cannot_be_is_one_sentence(leak: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(sentence)):
-        recipe.parse("a", {**TABLE, "leaks": [leak]})
+        reading.parse("a", {**TABLE, "leaks": [leak]})

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from demixing.errors import ConfigError, OutputError, SongError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from my_submission.mdx21 import Mdx21Predictor
 from my_submission.predictor import Predictor
 
@@ -41,7 +41,7 @@ class Submission(Mdx21Predictor, Grader):  # type: ignore[misc]
 
 @pytest.fixture(autouse=True)
 def equal_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(recipe.RECIPE_VARIABLE, "mdx_equal_shares")
+    monkeypatch.setenv(reading.RECIPE_VARIABLE, "mdx_equal_shares")
 
 
 @pytest.fixture

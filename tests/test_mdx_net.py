@@ -17,7 +17,7 @@ from demixing.chunks.overlap_add import OverlapAdd
 from demixing.ensemble.blend import RunningAverage, subsets
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.tfc_tdf import TFCTDFUNet
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.separators import mdx_net
 from demixing.separators.mdx_net import STEMS, MDXNet
 from demixing.weights import checkpoints
@@ -191,7 +191,7 @@ def test_build_joins_the_files_of_a_member(
 @pytest.mark.parametrize("stem", STEMS)
 def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
     """Those with a mixer give parts of every stem, and none may be lost on the way."""
-    chosen = recipe.load("mdx_net_a")
+    chosen = reading.load("mdx_net_a")
     everyone = chosen.givers(stem)
     share = {"bass": 0.5, "drums": 0.5, "other": 0.7, "vocals": 0.9}[stem]
     for order in itertools.permutations(everyone):
@@ -211,7 +211,7 @@ def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_part_of_a_stem_is_not_taken_for_the_stem(stem: str) -> None:
-    chosen = recipe.load("mdx_net_a")
+    chosen = reading.load("mdx_net_a")
     for names in subsets(chosen.givers(stem)):
         blend = chosen.blend(stem, names)
 

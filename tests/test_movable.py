@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from demixing.networks.execution import Placed
+from demixing.networks.execution import PreparedNetwork
 from demixing.networks.movable import Networks
 from tools.golden import narrow
 
@@ -57,8 +57,8 @@ def test_networks_are_moved_wherever_they_are_kept() -> None:
 def test_every_separator_with_networks_moves_them(
     name: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved: list[Placed] = []
-    monkeypatch.setattr(Placed, "to_cpu", lambda placed: moved.append(placed))
+    moved: list[PreparedNetwork] = []
+    monkeypatch.setattr(PreparedNetwork, "to_cpu", lambda prepared: moved.append(prepared))
 
     narrow.build(name).to_cpu()  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from demixing import separators
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import Deadline
 from demixing.separator import Chunking
 from my_submission.predictor import Predictor
@@ -47,7 +47,7 @@ def inner(monkeypatch: pytest.MonkeyPatch) -> Normalised:
 
 
 def ready(*, forgiving: bool = False) -> Demixer:
-    return Demixer(recipe.parse("test", TABLE), forgiving=forgiving)
+    return Demixer(reading.parse("test", TABLE), forgiving=forgiving)
 
 
 def blocks(song: Tensor) -> list[Tensor]:
@@ -109,7 +109,7 @@ def test_if_such_a_member_fails_the_stems_are_shares_of_the_mixture(inner: Norma
 
 
 def test_the_predictor_measures_the_statistics(inner: Normalised) -> None:
-    arrays, _ = Predictor(recipe.parse("test", TABLE)).separate_music_file(
+    arrays, _ = Predictor(reading.parse("test", TABLE)).separate_music_file(
         SONG.T.numpy().astype("float64"), 44_100
     )
 

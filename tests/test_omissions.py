@@ -13,7 +13,7 @@ from demixing import separators
 from demixing.engine.demixer import Demixer
 from demixing.engine.omissions import Omission
 from demixing.errors import CheckpointError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule.budget import Deadline
 from demixing.schedule.costs import Cost
 from demixing.separator import Chunking
@@ -74,7 +74,7 @@ def demixer(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[..., D
                 {"name": "second", "separator": "fake", "outputs": {"effect": ["part"]}},
             ],
         }
-        ready = Demixer(recipe.parse("test", table), forgiving=True)
+        ready = Demixer(reading.parse("test", table), forgiving=True)
         ready._run = clock.run
         return ready
 

@@ -20,7 +20,7 @@ from demixing import separators
 from demixing.cli.main import main
 from demixing.engine.demixer import Demixer
 from demixing.errors import CheckpointError, ConfigError
-from demixing.recipes import optional, recipe
+from demixing.recipes import optional, reading
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import Deadline
 from demixing.weights import checkpoints
@@ -126,7 +126,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def parsed(text: str) -> Recipe:
-    return recipe.parse("whole", tomllib.loads(text))
+    return reading.parse("whole", tomllib.loads(text))
 
 
 def separated(ready: Demixer, deadline: Deadline | None = None) -> Tensor:
@@ -299,7 +299,7 @@ def test_two_members_get_one_sentence() -> None:
     )
 
 
-def test_a_file_of_a_package_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_a_package_is_fetched_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = dataclasses.replace(entries()["conv_tasnet_speech"], package="no-such-package")
     monkeypatch.setattr(optional, "find", lambda name: gone)
     text = """
@@ -318,7 +318,8 @@ def test_a_file_of_a_package_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> 
     """
 
     assert optional.advice(parsed(text)) == (
-        "speech is not in place: reinstall the package 'no-such-package'"
+        "speech is not in place: `python -m my_submission fetch conv_tasnet_speech` "
+        "gets what is missing"
     )
 
 
@@ -370,7 +371,7 @@ def test_list_says_which_optional_members_are_ready(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(recipe, "FOLDER", written.parent)
+    monkeypatch.setattr(reading, "FOLDER", written.parent)
 
     def listed() -> list[str]:
         assert main(["list"]) == 0
@@ -429,8 +430,8 @@ def test_a_damaged_file_is_described_as_optional_but_not_as_absent(
 def test_what_a_member_needs_is_known_without_torch() -> None:
     program = (
         "import sys\n"
-        "from demixing.recipes import optional, recipe\n"
-        f"chosen = recipe.parse('whole', {tomllib.loads(WHOLE)!r})\n"
+        "from demixing.recipes import optional, reading\n"
+        f"chosen = reading.parse('whole', {tomllib.loads(WHOLE)!r})\n"
         f"assert optional.advice(chosen) == {ADVICE!r}\n"
         "sys.exit('torch' in sys.modules)\n"
     )

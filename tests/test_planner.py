@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from demixing.ensemble.setting import Setting
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.schedule import planner
 from demixing.schedule.budget import TimeBudget
@@ -29,7 +29,7 @@ def table(**change: Any) -> Recipe:
         "outputs": {"effect": ["low"]},
     }
     members = [{"name": name, **GIVES, **change.get(name, {})} for name in "abc"]
-    return recipe.parse(
+    return reading.parse(
         "test",
         {
             "track": "cdx",
@@ -120,7 +120,7 @@ def test_with_many_members_the_plan_is_made_step_by_step() -> None:
     blends = [{"stem": "dialog", "weights": {name: 1.0}, "sdr_db": 5.0} for name in names[:-1]]
     blends.append({"stem": "dialog", "weights": {names[-1]: 1.0}, "sdr_db": 9.0})
     effect = {"separator": "hpss", "outputs": {"effect": ["low"]}}
-    chosen = recipe.parse(
+    chosen = reading.parse(
         "many",
         {
             "track": "cdx",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from demixing import audio
 from demixing.errors import SongError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule import costs
 from demixing.schedule.costs import Cost
 from my_submission.predictor import Predictor
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.engine
 
 @functools.cache
 def predictor(name: str = "mdx_equal_shares") -> Predictor:
-    return Predictor(recipe.load(name))
+    return Predictor(reading.load(name))
 
 
 def noise(*shape: int) -> NDArray[np.float64]:
@@ -161,7 +161,7 @@ def test_a_stem_that_is_taken_to_be_silent_is_silent(caplog: pytest.LogCaptureFi
     song = noise(audio.BLOCK + 1000, 2)
 
     with caplog.at_level(logging.INFO):
-        stems, _ = Predictor(recipe.parse("test", table)).separate_music_file(song, 44_100)
+        stems, _ = Predictor(reading.parse("test", table)).separate_music_file(song, 44_100)
 
     assert not stems["bass"].any()
     for stem in ("drums", "other", "vocals"):

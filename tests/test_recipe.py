@@ -10,7 +10,7 @@ import pytest
 from demixing import tracks
 from demixing.engine.demixer import Demixer
 from demixing.errors import ConfigError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 
 pytestmark = pytest.mark.engine
 
@@ -33,12 +33,12 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.mark.usefixtures("unfilled")
-@pytest.mark.parametrize("name", recipe.names())
+@pytest.mark.parametrize("name", reading.names())
 def test_every_recipe_that_ships_can_be_built(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # parts of ONNX files are written there
-    chosen = recipe.load(name)
+    chosen = reading.load(name)
 
     Demixer(chosen, forgiving=True)  # not everybody has all weights
 
@@ -49,7 +49,7 @@ def test_every_recipe_that_ships_can_be_built(
 
 @pytest.mark.parametrize("track", tracks.TRACKS.values(), ids=lambda track: track.name)
 def test_every_track_has_a_default(track: tracks.Track) -> None:
-    assert recipe.load(recipe.default_name(track)).track == track
+    assert reading.load(reading.default_name(track)).track == track
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
 )
 def test_what_is_wrong_with_a_recipe_is_said(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(reason)):
-        recipe.parse("test", {**GOOD, **change})
+        reading.parse("test", {**GOOD, **change})
 
 
 def test_a_member_cannot_subtract_what_comes_later() -> None:
     first, second = GOOD["members"]
 
     with pytest.raises(ConfigError, match="subtracts effect, which no earlier member gives"):
-        recipe.parse("test", {**GOOD, "members": [second, first]})
+        reading.parse("test", {**GOOD, "members": [second, first]})
 
 
 def test_a_member_cannot_subtract_what_only_an_optional_one_gives_before_it() -> None:
@@ -101,16 +101,16 @@ def test_a_member_cannot_subtract_what_only_an_optional_one_gives_before_it() ->
     again = {**first, "name": "again"}
 
     with pytest.raises(ConfigError, match="subtracts effect, which only optional members give"):
-        recipe.parse("test", {**GOOD, "members": [{**first, "optional": True}, second, again]})
+        reading.parse("test", {**GOOD, "members": [{**first, "optional": True}, second, again]})
 
-    recipe.parse("test", {**GOOD, "members": [{**first, "optional": True}, again, second]})
+    reading.parse("test", {**GOOD, "members": [{**first, "optional": True}, again, second]})
 
 
 def test_whether_a_member_is_optional_is_nothing_that_caches_know() -> None:
     first, second = GOOD["members"]
     more = {**first, "name": "more"}
     one, other = (
-        recipe.parse("test", {**GOOD, "members": [first, second, {**more, "optional": flag}]})
+        reading.parse("test", {**GOOD, "members": [first, second, {**more, "optional": flag}]})
         for flag in (False, True)
     )
 
@@ -121,7 +121,7 @@ def test_whether_a_member_is_optional_is_nothing_that_caches_know() -> None:
 
 def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> None:
     member = {"separator": "hpss", "outputs": {"effect": ["percusive"]}}
-    chosen = recipe.parse("test", {**GOOD, "members": [member, GOOD["members"][1]]})
+    chosen = reading.parse("test", {**GOOD, "members": [member, GOOD["members"][1]]})
 
     with pytest.raises(ConfigError, match=r"no stem 'percusive'; did you mean 'percussive'\?"):
         Demixer(chosen, forgiving=True)  # not everybody has all weights
@@ -129,19 +129,19 @@ def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> N
 
 def test_a_recipe_may_lie_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text((recipe.FOLDER / "mdx_silence.toml").read_text())
+    path.write_text((reading.FOLDER / "mdx_silence.toml").read_text())
 
-    assert recipe.load(str(path)).name == "mine"
+    assert reading.load(str(path)).name == "mine"
 
 
 def test_an_unknown_recipe_is_answered_with_a_close_one() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'mdx_default'\?"):
-        recipe.load("mdx_defalt")
+        reading.load("mdx_defalt")
 
 
 def test_a_name_that_no_file_can_have_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot read the recipe aaa"):
-        recipe.load("a" * 5000)
+        reading.load("a" * 5000)
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
@@ -149,20 +149,20 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff = [")
 
     with pytest.raises(ConfigError, match="cannot read the recipe"):
-        recipe.load(str(path))
+        reading.load(str(path))
 
 
 def test_the_environment_chooses_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(recipe.RECIPE_VARIABLE, "mdx_silence")
+    monkeypatch.setenv(reading.RECIPE_VARIABLE, "mdx_silence")
 
-    assert recipe.chosen(tracks.by_name("mdx")).name == "mdx_silence"
+    assert reading.chosen(tracks.by_name("mdx")).name == "mdx_silence"
 
 
 def test_a_recipe_of_the_other_track_is_not_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(recipe.RECIPE_VARIABLE, "cdx_silence")
+    monkeypatch.setenv(reading.RECIPE_VARIABLE, "cdx_silence")
 
     with pytest.raises(ConfigError, match="is for the track 'cdx'"):
-        recipe.chosen(tracks.by_name("mdx"))
+        reading.chosen(tracks.by_name("mdx"))
 
 
 OLD = {"outputs": "gives", "subtract": "minus", "channel_swap": "swap"}
@@ -176,7 +176,7 @@ def test_old_keys_work_for_one_version_with_a_warning(caplog: pytest.LogCaptureF
         {OLD.get(key, key): value for key, value in one.items()} for one in settings
     ]
 
-    first, second = (recipe.parse("test", {**GOOD, "members": one}) for one in (new, old))
+    first, second = (reading.parse("test", {**GOOD, "members": one}) for one in (new, old))
 
     assert first == second
     (record,) = caplog.records
@@ -190,4 +190,4 @@ def test_an_old_key_beside_the_new_one_is_refused() -> None:
     both = {**MEMBER, "gives": {"effect": ["low"]}}
 
     with pytest.raises(ConfigError, match="no key 'gives'"):
-        recipe.parse("test", {**GOOD, "members": [both, GOOD["members"][1]]})
+        reading.parse("test", {**GOOD, "members": [both, GOOD["members"][1]]})

@@ -17,7 +17,7 @@ from torch import Tensor
 from demixing import separators
 from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.schedule import costs as costs_
 from demixing.schedule.budget import Deadline
 from demixing.schedule.costs import Cost
@@ -80,7 +80,7 @@ def gains(names: Sequence[str]) -> Demixer:
     queue = [Gain(GAINS[name]) for name in (*names, "effect")]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
-        ready = Demixer(recipe.parse("test", table))
+        ready = Demixer(reading.parse("test", table))
     ready._run = FakeTime().run
     return ready
 
@@ -152,7 +152,7 @@ NET: dict[str, Any] = {
 
 @functools.cache
 def real(kind: str) -> Demixer:
-    ready = Demixer(recipe.parse(kind, {"filters": FILTERS, "net": NET}[kind]))
+    ready = Demixer(reading.parse(kind, {"filters": FILTERS, "net": NET}[kind]))
     ready._run = FakeTime().run
     return ready
 
@@ -240,7 +240,7 @@ def test_a_predictor_answers_alike_at_any_time(
     monkeypatch.setattr(predictor_, "Deadline", lambda limit_s: Deadline(limit_s, clock=clock))
     monkeypatch.setattr(predictor_, "Contention", lambda: None)  # of this machine, not of the clock
     monkeypatch.setattr(costs_, "measure", lambda *_, **__: Cost(chunk_s=1.0))
-    ready = Predictor(recipe.parse("filters", FILTERS))
+    ready = Predictor(reading.parse("filters", FILTERS))
     assert isinstance(ready._demixer, Demixer)
     ready._demixer._run = clock.run
     song, other = noise(2, 30_000).T.numpy(), noise(2, 20_000).T.numpy()

@@ -152,23 +152,53 @@ def test_without_an_affinity_mask_the_processors_are_counted(
     assert threads.allowed(tmp_path) == 5
 
 
-@pytest.mark.process
-@pytest.mark.parametrize(("before", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_wait_without_spinning_unless_somebody_wants_it(
-    before: str | None, expected: str
-) -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    if before:
-        environment["OMP_WAIT_POLICY"] = before
-    program = "import demixing, os, sys; print(os.environ['OMP_WAIT_POLICY'], *sys.modules)"
-
+def environment_after(program: str, **variables: str) -> list[str]:
+    """Run a program in a new process that has none of our variables but these."""
+    ours = ("OMP_WAIT_POLICY", "ORT_DISABLE_TELEMETRY")
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
+    report = "; import os, sys; print(*(f'{name}={value}' for name, value in os.environ.items()))"
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", f"{program}{report}; print(*sys.modules)"],
         cwd=Path(__file__).parents[1],
-        env=environment,
+        env=environment | variables,
         capture_output=True,
         text=True,
+        check=True,
     )
+    return done.stdout.split()
 
-    assert done.stdout.split()[0] == expected
-    assert "torch" not in done.stdout.split(), "torch was loaded before it could be told"
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("variables", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+)
+def test_threads_wait_without_spinning_unless_the_user_wants_it(
+    variables: dict[str, str], expected: str
+) -> None:
+    program = "from demixing import threads; threads.wait_passively()"
+
+    found = environment_after(program, **variables)
+
+    assert f"OMP_WAIT_POLICY={expected}" in found
+    assert "torch" not in found, "torch was loaded before the variable was set"
+
+
+@pytest.mark.process
+def test_the_library_changes_no_variable() -> None:
+    found = environment_after("import demixing; demixing.Separator")
+
+    assert "torch" in found
+    assert not [word for word in found if word.startswith("OMP_WAIT_POLICY=")]
+
+
+@pytest.mark.process
+def test_a_submission_chooses_how_threads_wait_before_torch_is_loaded() -> None:
+    found = environment_after("import my_submission")
+
+    assert "OMP_WAIT_POLICY=PASSIVE" in found
+    assert "torch" not in found
+
+
+@pytest.mark.process
+def test_onnx_runtime_sends_no_telemetry() -> None:
+    assert "ORT_DISABLE_TELEMETRY=1" in environment_after("import demixing.separators.mdx_net")

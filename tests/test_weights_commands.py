@@ -21,7 +21,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of weights, and a register with one table that fits what is written here."""
+    """A folder of weights, and a catalogue with one table that fits what is written here."""
     folder = tmp_path / "weights"
     folder.mkdir()
     monkeypatch.setenv("DEMIX_WEIGHTS", str(folder))
@@ -38,7 +38,7 @@ def official(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def enter(monkeypatch: pytest.MonkeyPatch, path: Path, **changes: object) -> Checkpoint:
-    """Let the register's table fit a file."""
+    """Let the catalogue's table fit a file."""
     known = catalogue.entries()
     contents = path.read_bytes()
     fitting = {"sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from demixing import tracks
 from demixing.errors import ConfigError, OutputError, SongError
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from my_submission.aicrowd_wrapper import AIcrowdWrapper, main
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def server(
         monkeypatch.setenv("AICROWD_DATASET_DIR", str(dataset))
         monkeypatch.setenv("AICROWD_PUBLIC_SHARED_DIR", str(predictions.parent))
         monkeypatch.setenv(tracks.TRACK_VARIABLE, track)
-        monkeypatch.setenv(recipe.RECIPE_VARIABLE, f"{track}_equal_shares")
+        monkeypatch.setenv(reading.RECIPE_VARIABLE, f"{track}_equal_shares")
 
     return start
 
@@ -238,7 +238,7 @@ def test_a_recipe_of_the_other_track_is_refused(
     server: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server("mdx")
-    monkeypatch.setenv(recipe.RECIPE_VARIABLE, "cdx_silence")
+    monkeypatch.setenv(reading.RECIPE_VARIABLE, "cdx_silence")
 
     with pytest.raises(ConfigError, match="is for the track 'cdx', but the submission goes to"):
         AIcrowdWrapper()

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demixing.evaluation.metrics.sdr import sdr
 from demixing.evaluation.songs import STEMS, Song, find_songs
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.training.fitting import truth
 from demixing.training.fitting.groups import artist_of
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=math.inf, help="of each song")
     parser.add_argument("--once", action="store_true", help="each member in its first setting")
     options = parser.parse_args()
-    chosen = {name: recipe.load(name) for name in options.recipes}
+    chosen = {name: reading.load(name) for name in options.recipes}
     (track,) = {one.track.name for one in chosen.values()}
     songs = [
         song

@@ -1,4 +1,4 @@
-"""Measure how much bfloat16 changes Spleeter's score on real songs: the register's bf16_change_db.
+"""Measure how much bfloat16 changes Spleeter's score on real songs: the catalogue's bf16_change_db.
 
     python -m tools.measure_bf16 SONG_FOLDER...
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demixing.evaluation.metrics.sdr import sdr
 from demixing.evaluation.songs import find_songs
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from my_submission.predictor import Predictor
 
 LENGTHS = [
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare lengths of the median filters.")
     parser.add_argument("data", type=Path)
     songs = find_songs(parser.parse_args().data, "mdx")
-    base = recipe.load("mdx_default")
+    base = reading.load("mdx_default")
     print("frame", "across_time", "across_frequency", *STEMS, "all", sep="\t")
     for frame, across_time, across_frequency in LENGTHS:
         options = {

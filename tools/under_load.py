@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from demixing import tracks
 from demixing.engine.omissions import EVERY_MEMBER, Omission
 from demixing.evaluation.songs import Song, find_songs
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from my_submission.predictor import Predictor
 
 BURN = "while True: pass"
@@ -89,7 +89,7 @@ def main() -> int:
     options = parser.parse_args()
     track = tracks.by_name(options.track)
     songs = find_songs(options.data, track.name)
-    chosen = recipe.load(options.recipe) if options.recipe else recipe.default(track)
+    chosen = reading.load(options.recipe) if options.recipe else reading.default(track)
     all_late = 0
     for burners in options.burners:
         with burning(burners):

@@ -6,7 +6,7 @@ from typing import Any
 
 from demixing import separators, tracks
 from demixing.errors import CheckpointError
-from demixing.recipes import optional, recipe
+from demixing.recipes import optional, reading
 from demixing.recipes.recipe import Member, Recipe
 from demixing.weights.catalogue import Checkpoint, find
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
@@ -29,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    chosen = recipe.chosen(tracks.submitted())
+    chosen = reading.chosen(tracks.submitted())
     weights = [
         {**_facts(checkpoint), **_optional(chosen, checkpoint)} for checkpoint in used(chosen)
     ]
@@ -52,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def used(chosen: Recipe) -> list[Checkpoint]:
-    """Entries of the register that a recipe's members open, each once.
+    """Entries of the catalogue that a recipe's members open, each once.
 
     Raises:
-        CheckpointError: the register has no such entry.
+        CheckpointError: the catalogue has no such entry.
         ConfigError: a member refuses its options.
     """
     names = (
@@ -70,7 +70,7 @@ def state(member: Member) -> str:
     """Whether a member's files of weights can be used: "ready", or what is wrong with the first.
 
     Raises:
-        CheckpointError: the register has no such file.
+        CheckpointError: the catalogue has no such file.
         ConfigError: the member refuses its options.
     """
     files = map(find, separators.uses(member.separator, member.options))

@@ -24,7 +24,7 @@ from demixing import separators, threads, tracks
 from demixing.cli import complain, describe, fetch, import_, note, say, verify
 from demixing.engine import progress_bar
 from demixing.errors import ConfigError, DemixError, SongError
-from demixing.recipes import optional, recipe
+from demixing.recipes import optional, reading, recipe
 
 COMMANDS = {"describe": describe, "fetch": fetch, "verify": verify, "import": import_}
 """Commands that are modules."""
@@ -32,6 +32,7 @@ COMMANDS = {"describe": describe, "fetch": fetch, "verify": verify, "import": im
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    threads.wait_passively()
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -110,7 +111,7 @@ def add_recipe(command: argparse.ArgumentParser) -> None:
 def chosen_recipe(options: argparse.Namespace) -> recipe.Recipe:
     """Read the recipe that the options choose."""
     track = tracks.by_name(options.track or "mdx")
-    chosen = recipe.load(options.recipe or recipe.default_name(track))
+    chosen = reading.load(options.recipe or reading.default_name(track))
     if options.track and chosen.track != track:
         raise ConfigError(
             f"recipe {chosen.name!r} is for the track {chosen.track.name!r}, not {track.name!r}"
@@ -134,8 +135,8 @@ def list_() -> int:
     """Print separators, recipes with track and boards, and whether optional members are ready."""
     for name in separators.names():
         print("separator", name, separators.summary(name), sep="\t")
-    for name in recipe.names():
-        known = recipe.load(name)
+    for name in reading.names():
+        known = reading.load(name)
         boards = ",".join(known.boards) or "-"
         print("recipe", name, known.track.name, boards, known.summary, sep="\t")
         for member in known.members:

@@ -1,1 +1,1 @@
-"""Networks: one ``nn.Module`` per file, tensors in and tensors out, and the register of weights."""
+"""Networks: one ``nn.Module`` per file, tensors in and tensors out."""

@@ -1,9 +1,9 @@
 """How networks run on this machine: on which device, and in which precision.
 
-A separator that has a network asks :func:`choose` once and hands the network to
-:meth:`Execution.prepare`. float32 is the default everywhere. bfloat16 is only used if it is asked
-for, or if ``auto`` finds both a processor that multiplies it fast and weights whose score
-was measured to change by no more than :data:`HARMLESS_DB`.
+A separator with a network calls :func:`choose` once and passes the network to
+:meth:`Execution.prepare`. float32 is the default everywhere. bfloat16 is used only on request, or
+with ``auto`` if the processor multiplies it fast and the score of the weights was measured to
+change by no more than :data:`HARMLESS_DB`.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Execution:
     """Where and how a network runs.
 
     Attributes:
-        device: of the network; audio comes and goes as float32 on the CPU.
+        device: of the network; its input and output are float32 on the CPU.
         dtype: of the products inside.
     """
 
@@ -56,28 +56,28 @@ class Execution:
         rewrite: Callable[[Network, torch.dtype], nn.Module],
         *,
         cast: bool = False,
-    ) -> "Placed":
-        """Make a network ready.
+    ) -> "PreparedNetwork":
+        """Prepare a network for inference on this device.
 
         Args:
-            network: with its weights; it is not touched.
+            network: with its weights; not changed.
             rewrite: copies a network for inference with products of the given type.
-            cast: hand tensors of the given type to the copy, which does not convert them itself.
+            cast: convert the input to that type, if the copy does not do it itself.
 
         Returns:
             A function of a float32 tensor on the CPU that returns one.
         """
         faster = rewrite(network, self.dtype).to(self.device)
-        return Placed(faster, self.device, self.dtype if cast else torch.float32)
+        return PreparedNetwork(faster, self.device, self.dtype if cast else torch.float32)
 
 
-class Placed:
-    """A network at its place; tensors come from the CPU as float32 and go back so.
+class PreparedNetwork:
+    """A network on its device; its input and output are float32 on the CPU.
 
     Args:
-        network: is called, and moved.
-        device: where it is.
-        dtype: of what it is given.
+        network: on the device.
+        device: of the network.
+        dtype: of its input there.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Placed:
         self._dtype = dtype
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Run the network on a batch."""
+        """Run the network on a batch, whose first axis may be split."""
         if self._device.type == "cuda" and len(x) > 1:
             return self._overlapped(x)
         there = x.to(self._device, self._dtype)
@@ -99,14 +99,14 @@ class Placed:
         return answer.to("cpu", torch.float32)
 
     def to_cpu(self) -> None:
-        """Leave the GPU, whose memory is too small."""
+        """Move to the CPU, because the memory of the GPU is too small."""
         self._network.to("cpu")
         self._device = torch.device("cpu")
 
     def _overlapped(self, x: Tensor) -> Tensor:
         """Run a batch in two halves, so that one is copied while the other is computed.
 
-        Copies go through pinned memory on a stream of their own; events keep the order.
+        Copies go through pinned memory on a separate stream; events keep the order.
         """
         copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         here = torch.cuda.current_stream(self._device)
@@ -119,7 +119,7 @@ class Placed:
         answers = []
         for there, event in arrived:
             here.wait_event(event)
-            there.record_stream(here)  # not to be reused before the network has read it
+            there.record_stream(here)  # its memory is not reused before the network has read it
             answer = self._network(there).float()
             copies.wait_event(here.record_event())
             with torch.cuda.stream(copies):
@@ -136,7 +136,7 @@ def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execut
 
     Args:
         precision: one of :data:`PRECISIONS`.
-        change_db: how much bfloat16 changes the score of these weights; None if nobody measured.
+        change_db: how much bfloat16 changes the score of these weights; None if unknown.
 
     Raises:
         ConfigError: there is no such precision.
@@ -169,10 +169,10 @@ def on_device(name: str | None) -> Iterator[None]:
 
 
 def chosen_device() -> torch.device:
-    """The device that was asked for, or else a GPU if there is one, or else the CPU.
+    """The device that was chosen, otherwise a GPU if there is one, otherwise the CPU.
 
     Raises:
-        ConfigError: the environment names a device that is not there.
+        ConfigError: the environment names a device that this machine does not have.
     """
     name = _device.get() or os.environ.get(DEVICE_VARIABLE)
     if name:
@@ -202,7 +202,7 @@ def usable(name: str) -> torch.device:
 
 
 def _is_there(kind: str) -> bool:
-    """Whether this machine has a kind of device that networks can run on."""
+    """Whether this machine has a kind of device."""
     if kind == "cuda":
         return torch.cuda.is_available()
     return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())

@@ -1,4 +1,4 @@
-"""A child process, seen from its parent: started, fed, heard, watched and killed."""
+"""A child process, as its parent sees it: started, fed, read, monitored and killed."""
 
 import contextlib
 import logging
@@ -17,43 +17,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demixing.errors import CheckpointError, ConfigError, DemixError, SongError
-from demixing.process.messages import BrokenFrameError, Frame, Incoming, Page, pack
+from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
+from demixing.process.status import SharedStatus
 from demixing.resources import ROOT
 from demixing.schedule.budget import Clock
 from demixing.schedule.contention import Contention
 
 COMMAND = (sys.executable, "-P", "-m", "demixing.process.worker")
-"""``-P``: nothing in the current folder may stand in for a module."""
+"""``-P``: nothing in the current folder can stand in for a module."""
 
-MENDABLE: dict[str, type[DemixError]] = {
+USER_ERRORS: dict[str, type[DemixError]] = {
     kind.__name__: kind for kind in (SongError, ConfigError, CheckpointError)
 }
-"""Errors of the child that are raised in the parent, for they would come again."""
+"""Errors of the child that a user can fix: raised in the parent, since they would recur."""
 
 KILL_S = 1.0
-"""A process that does not vanish within this after SIGKILL is left to the kernel."""
+"""A process that does not vanish within this time after SIGKILL is left to the kernel."""
+
+MESSAGES = 8
+"""At most this many at a time, or a fast child could keep its parent from the clock."""
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 
 
 class LostError(Exception):
-    """The child is of no more use; the message says why."""
+    """The child cannot be used any more; the message says why."""
 
 
 class Child:
-    """One worker process; see :mod:`demixing.process.worker` for what is said.
+    """One worker process; :mod:`demixing.process.worker` describes the protocol.
 
     Args:
-        setup: header of the first frame.
-        command: what to start; the number of the page's file is appended.
-        spawn: ``subprocess.Popen``, perhaps called in another thread.
+        setup: header of the first message.
+        command: program to start; the descriptor of the shared status is appended.
+        spawn: ``subprocess.Popen``, or a function that calls it in another thread.
         clock: returns seconds; replaced in tests.
 
     Raises:
-        OSError: nothing can be started here.
+        OSError: the process cannot be started.
 
     Attributes:
-        greeted: whether it has said anything.
+        greeted: whether it has sent anything.
         started_s: when it was started, by the clock.
         ready: whether it has built the recipe.
         took_s: seconds that it took to get ready.
@@ -74,18 +78,9 @@ class Child:
         self.took_s: float | None = None
         self.greeted = False
         self.refusal: DemixError | None = None
-        self._page, file = Page.make()
-        path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+        self._status, file = SharedStatus.make()
         with file:
-            self._process = spawn(
-                [*command, str(file.fileno())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=[file.fileno()],
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # so that it can be killed with all its children
-                bufsize=0,
-            )
+            self._process = _start(command, file.fileno(), spawn)
         self.kill = weakref.finalize(self, _kill, self._process, os.getpid())
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -95,49 +90,48 @@ class Child:
             os.set_blocking(fd, False)
         self._incoming = Incoming(self._out_fd)
         self._unsent: deque[memoryview] = deque()
-        self._beats = (self._page.beats, self.started_s)
+        self._heartbeat = (self._status.heartbeats, self.started_s)
         self._contention = Contention(self._process.pid)
         self.send(setup)
 
     @property
     def pid(self) -> int:
-        """Of the process, which leads a group of its own."""
+        """Id of the process, which leads a process group of its own."""
         return self._process.pid
 
     @property
-    def asked(self) -> int:
-        """Index of the member that is, or was last, being asked; -1 for none."""
-        return self._page.asked
+    def member(self) -> int:
+        """Index of the member at work, also of a process that has ended; -1 for none."""
+        return self._status.member
 
     @property
     def idle(self) -> bool:
-        """Whether it has taken all that it was sent."""
+        """Whether it has read everything that was sent."""
         return not self._unsent
 
     def send(self, header: dict[str, Any], samples: NDArray[np.float32] | None = None) -> None:
-        """Send a frame, while :meth:`pump` is called."""
+        """Queue a message; :meth:`pump` writes it."""
         self._unsent.extend(pack(header, samples))
 
-    def still_s(self) -> float:
-        """Seconds without a heartbeat, as far as we looked, less those that it had to wait.
+    def since_heartbeat_s(self) -> float:
+        """Seconds since the last heartbeat that was seen, less those spent waiting for a processor.
 
-        Where other processes have the processors, a heartbeat comes late from a process that is
-        well.
+        Where other processes use the processors, a healthy process has a late heartbeat.
         """
         now_s = self._clock()
-        if self._page.beats != self._beats[0]:
-            self._beats = (self._page.beats, now_s)
+        if self._status.heartbeats != self._heartbeat[0]:
+            self._heartbeat = (self._status.heartbeats, now_s)
             self._contention.restart()
-        return now_s - self._beats[1] - self._contention.longest_wait_s()
+        return now_s - self._heartbeat[1] - self._contention.longest_wait_s()
 
-    def pump(self, timeout_s: float) -> list[Frame]:
-        """Write and read what can be, waiting at most so long for it to be possible.
+    def pump(self, timeout_s: float) -> list[Message]:
+        """Write and read what is possible; wait at most ``timeout_s`` until anything is.
 
         Returns:
-            Frames that belong to songs; others are dealt with here.
+            Messages about songs; others are handled here.
 
         Raises:
-            LostError: the process has ended, and all that it said before has been returned.
+            LostError: the process has ended, and all its messages have been returned.
         """
         with selectors.DefaultSelector() as selector:
             selector.register(self._out_fd, selectors.EVENT_READ)
@@ -146,34 +140,33 @@ class Child:
             events = {key.fd for key, _ in selector.select(max(timeout_s, 0))}
         if self._in_fd in events:
             self._write()
-        frames: list[Frame] = []
+        messages: list[Message] = []
         try:
-            # Not everything that is there, or a fast child could keep us from the clock.
-            while self._out_fd in events and len(frames) < 8:
-                if (frame := self._incoming.read()) is not None and not self._noted(frame.header):
-                    frames.append(frame)
+            while self._out_fd in events and len(messages) < MESSAGES:
+                message = self._incoming.read()
+                if message is not None and not self._handled(message.header):
+                    messages.append(message)
         except BlockingIOError:
             pass
-        except BrokenFrameError as error:
+        except BrokenMessageError as error:
             raise LostError(f"talks nonsense: {error}") from error
         except EOFError:
-            if not frames:
+            if not messages:
                 raise LostError(self._end()) from None
-        return frames
+        return messages
 
     def _write(self) -> None:
         """Write until the pipe is full."""
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # reading tells of its end
+        # A broken pipe is noticed when reading from the child.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._unsent:
+                written = os.write(self._in_fd, self._unsent[0])
                 part = self._unsent.popleft()
-                self._unsent.appendleft(part)
-                written = os.write(self._in_fd, part)
-                self._unsent.popleft()
                 if written < len(part):
                     self._unsent.appendleft(part[written:])
 
-    def _noted(self, header: dict[str, Any]) -> bool:
-        """Deal with a frame that is not about a song."""
+    def _handled(self, header: dict[str, Any]) -> bool:
+        """Handle a message that is not about a song; return whether it was one."""
         match header["kind"]:
             case "log":
                 logging.getLogger(header["name"]).log(header["level"], "%s", header["message"])
@@ -183,7 +176,7 @@ class Child:
                 self.ready = True
                 self.took_s = header["took_s"]
             case "refused":
-                self.refusal = mendable(header) or ConfigError(header["message"])
+                self.refusal = user_error(header) or ConfigError(header["message"])
             case _:
                 return False
         return True
@@ -198,14 +191,28 @@ class Child:
         return "closed its output"
 
 
-def mendable(header: dict[str, Any]) -> DemixError | None:
-    """Make the error that a frame tells of, if a user can mend it."""
-    kind = MENDABLE.get(header["error"])
+def user_error(header: dict[str, Any]) -> DemixError | None:
+    """Make the error that a message reports, if a user can fix it."""
+    kind = USER_ERRORS.get(header["error"])
     return kind(header["message"]) if kind else None
 
 
+def _start(command: Sequence[str], status_fd: int, spawn: Spawn) -> "subprocess.Popen[bytes]":
+    """Start the process, with pipes and with the descriptor of the shared status."""
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+    return spawn(
+        [*command, str(status_fd)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[status_fd],
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,  # so that it can be killed with all its children
+        bufsize=0,
+    )
+
+
 def _kill(process: "subprocess.Popen[bytes]", owner: int) -> None:
-    """Kill a process with all its children; does nothing in a fork of its parent."""
+    """Kill a process with all its children; do nothing in a fork of its parent."""
     if os.getpid() != owner:
         return
     with contextlib.suppress(OSError):

@@ -1,9 +1,9 @@
-"""One song and its answer, which may come from several sources, one after the other.
+"""One song and its stems, which may come from several sources, one after the other.
 
-A source hears the mixture block by block and answers with stems, later and in blocks of its own.
-If it is lost, another one goes on from the last sample that was answered for sure. It hears a few
-milliseconds again, so that there the two answers can be cross-faded: no click, and stems that sum
-to the mixture in both still do.
+A source reads the mixture block by block and returns stems, later and in blocks of its own. If it
+is lost, another one continues after the last sample that was released. The two sources overlap by
+a few milliseconds and are cross-faded there: no click, and stems that sum to the mixture in both
+still do.
 """
 
 import math
@@ -23,17 +23,17 @@ from demixing.schedule.budget import Deadline
 FADE_S = 0.01
 
 RESERVE_S = 0.3
-"""At least so much is kept for shares of the mixture; see also :func:`measure_shares`."""
+"""Lower bound of the time kept for shares of the mixture; see also :func:`measure_shares`."""
 
 
 class Song:
-    """Keeps as much of a song as its answer is behind.
+    """Keeps the part of a song whose stems are not released yet.
 
     Args:
         blocks: ``(channels, samples)`` of any lengths, together the song.
         sample_rate_hz: of the song.
-        stems: how many there are.
-        statistics: of the song, if it was measured.
+        stems: their number.
+        statistics: of the song, if they were measured.
 
     Attributes:
         stems: as given.
@@ -53,57 +53,57 @@ class Song:
         self.statistics = statistics
         self._fade = math.ceil(FADE_S * sample_rate_hz)
         self._mixture: deque[Tensor] = deque()  # from the first sample that is not released
-        self._heard = 0  # blocks of it that the present source has heard
-        self._known = 0
+        self._sent = 0  # blocks of it that the present source has got
+        self._read = 0  # samples of the song
         self._released = 0
-        self._all_known = False
-        self._held: Tensor | None = None  # answered, but may yet be cross-faded
-        self._old: Tensor | None = None  # what the source before has answered from here on
+        self._all_read = False
+        self._held: Tensor | None = None  # stems that may still have to be cross-faded
+        self._old: Tensor | None = None  # the previous source's stems from here on
         self._ramp = torch.zeros(0)
 
     @property
     def released(self) -> int:
-        """Samples that are answered for good; the next source hears those after them."""
+        """Samples whose stems are final; the next source starts after them."""
         return self._released
 
     @property
     def complete(self) -> bool:
-        """Whether all of the song is answered."""
-        return self._all_known and self._answered() == self._known
+        """Whether there are stems for all of the song."""
+        return self._all_read and self._separated() == self._read
 
-    def _answered(self) -> int:
-        """Samples that the present source has answered, counted from the start of the song."""
+    def _separated(self) -> int:
+        """Samples that the present source has separated, counted from the start of the song."""
         return self._released + (0 if self._held is None else self._held.shape[-1])
 
     def next(self) -> Tensor | None:
-        """Return the next block for the present source to hear; None at the end of the song.
+        """Return the next block for the present source; None at the end of the song.
 
         Raises:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
         """
-        while self._heard == len(self._mixture):
+        while self._sent == len(self._mixture):
             block = next(self._blocks, None)
             if block is None:
-                if self._known == 0:
+                if self._read == 0:
                     raise SongError("expected a song of at least one sample, got an empty one")
-                self._all_known = True
+                self._all_read = True
                 return None
             audio.check_format(self._rate_hz, block.shape[0])
-            audio.check_finite(block, self._known)
+            audio.check_finite(block, self._read)
             if block.shape[-1]:
-                self._known += block.shape[-1]
+                self._read += block.shape[-1]
                 self._mixture.append(block)
-        self._heard += 1
-        return self._mixture[self._heard - 1]
+        self._sent += 1
+        return self._mixture[self._sent - 1]
 
     def push(self, stems: Tensor) -> Tensor:
-        """Take the present source's next ``(stems, channels, samples)``; return what is final.
+        """Add the present source's next ``(stems, channels, samples)``; return what is final.
 
         Raises:
-            ValueError: this is not an answer to what the source heard.
+            ValueError: there are more samples than the source has got, or they are not finite.
         """
-        heard = sum(self._mixture[index].shape[-1] for index in range(self._heard))
-        if self._answered() + stems.shape[-1] > self._released + heard:
+        sent = sum(self._mixture[index].shape[-1] for index in range(self._sent))
+        if self._separated() + stems.shape[-1] > self._released + sent:
             raise ValueError("answered more samples than there were")
         if not torch.isfinite(stems).all():
             raise ValueError("answered with a NaN or an infinity")
@@ -112,16 +112,16 @@ class Song:
         return self._release(max(self._held.shape[-1] - self._fade, 0))
 
     def finish(self) -> Tensor:
-        """Return what was held back; the song must be complete."""
+        """Return what was held back for a cross-fade; the song must be complete."""
         assert self._held is not None
         return self._release(self._held.shape[-1])
 
     def take_over(self) -> None:
-        """Let another source go on."""
-        self._heard = 0
+        """Let another source continue."""
+        self._sent = 0
         if self._held is None or not self._held.shape[-1]:
             return
-        # The last source may not even have got through its own cross-fade.
+        # The last source may have been lost during its own cross-fade.
         rest = [] if self._old is None else [self._old]
         self._old = torch.cat([self._held, *rest], dim=-1)
         samples = self._old.shape[-1]
@@ -129,14 +129,14 @@ class Song:
         self._held = None
 
     def shares(self) -> Iterator[Tensor]:
-        """Answer the rest with equal shares of the mixture."""
+        """Yield the rest of the stems as equal shares of the mixture."""
         self.take_over()
         while (block := self.next()) is not None:
             yield self.push((block / self.stems).expand(self.stems, *block.shape))
         yield self.finish()
 
     def _faded(self, stems: Tensor) -> Tensor:
-        """Cross-fade stems with what the source before has answered in their place."""
+        """Cross-fade stems with those of the previous source for the same samples."""
         if self._old is None:
             return stems
         samples = min(stems.shape[-1], self._old.shape[-1])
@@ -147,7 +147,7 @@ class Song:
         return torch.cat([mixed, stems[..., samples:]], dim=-1)
 
     def _release(self, samples: int) -> Tensor:
-        """Let go of the first of the stems that are held, and of as much of the mixture."""
+        """Return the first of the stems that are held, and drop as much of the mixture."""
         assert self._held is not None
         ready, self._held = self._held[..., :samples], self._held[..., samples:]
         self._released += samples
@@ -157,7 +157,7 @@ class Song:
                 self._mixture.appendleft(block[:, samples:])
                 break
             samples -= block.shape[-1]
-            self._heard -= 1
+            self._sent -= 1
         return ready
 
 
@@ -168,7 +168,7 @@ class TimeLeft:
     Attributes:
         deadline: of the song.
         samples: length of the song.
-        share_s: seconds that shares of the mixture take per sample.
+        share_s: seconds per sample that shares of the mixture take.
     """
 
     deadline: Deadline
@@ -176,16 +176,16 @@ class TimeLeft:
     share_s: float
 
     def __call__(self, song: Song) -> float:
-        """Seconds left, less the time for shares of what is not answered yet."""
+        """Seconds left, less the time for shares of the part that is not released yet."""
         shares_s = self.share_s * (self.samples - song.released)
         return self.deadline.remaining_s - max(RESERVE_S, shares_s)
 
 
 def measure_shares(stems: int) -> float:
-    """Seconds per sample that shares of the mixture take, twice over to be safe.
+    """Measure the seconds per sample that shares of the mixture take, doubled to be safe.
 
     Args:
-        stems: how many there are.
+        stems: their number.
     """
     block = torch.zeros(2, audio.BLOCK)
     started_s = time.monotonic()

@@ -7,7 +7,7 @@ import signal
 import sys
 
 SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that we get when our parent's thread ends."""
+"""Of Linux's prctl: the signal that a process gets when its parent's thread ends."""
 
 ORPHANED = 1
 """Exit status of a process whose parent ended before this could be arranged."""
@@ -16,12 +16,12 @@ ORPHANED = 1
 def die_with_parent(parent: int) -> None:
     """Let the kernel kill this process when the thread that started it ends.
 
-    A process that was killed cannot clean up, so its children must not depend on it. Does nothing
-    where there is no Linux.
+    A process that was killed cannot clean up, so its children must not depend on that. Does nothing
+    on other systems than Linux.
 
     Args:
-        parent: id of the process that started this one. If that is gone by now, no signal would
-            come any more, and this process ends here.
+        parent: id of the process that started this one. If that has ended already, no signal would
+            come any more, and this process ends at once.
     """
     if sys.platform != "linux":
         return

@@ -1,10 +1,10 @@
 """Memory: when a process must end before the kernel ends the whole container.
 
-A container that reaches its limit is not told: the kernel kills a process of it, and with some
-grading servers all of them. Reading a few files under /proc and /sys tells how near that is; on
-systems without them nothing is ever near.
+A container gets no warning before it reaches its limit: the kernel kills one of its processes, and
+some grading servers then kill all of them. A few files under ``/proc`` and ``/sys`` say how much
+memory is left; on systems without them, no limit is known.
 
-Sources: the kernel's Documentation, admin-guide/cgroup-v1/memory and cgroup-v2.
+Source: Linux, Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ NEAR = 0.08
 """Less than this part of the limit left is too little..."""
 
 NEAR_BYTES = 1 << 30
-"""...unless it is more than this: nobody allocates so much between two looks."""
+"""...unless it is more than this, which no process allocates between two checks."""
 
 FILES = {
     1: ("memory.usage_in_bytes", "memory.limit_in_bytes"),
@@ -31,7 +31,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Memory:
-    """Looks at the limits that bind this process and its children.
+    """Reads the limits that apply to this process and its children.
 
     Args:
         root: of the file system, for tests.
@@ -42,9 +42,9 @@ class Memory:
         self._groups = list(_groups(root))
 
     def pressing(self, pid: int) -> str | None:
-        """Why process ``pid`` must end now, or None if it need not.
+        """Why process ``pid`` must end now; None if it may go on.
 
-        It must if memory is nearly full and its end would help.
+        It must end if memory is nearly full and it uses enough of it.
         """
         for used, limit in self._readings():
             enough = min(NEAR * limit, NEAR_BYTES)
@@ -53,17 +53,17 @@ class Memory:
         return None
 
     def free_bytes(self) -> float:
-        """What the tightest of the limits leaves; infinite if none is known."""
+        """Memory left below the tightest limit; infinite if none is known."""
         return min((limit - used for used, limit in self._readings()), default=math.inf)
 
     def resident_bytes(self, pid: int) -> int:
-        """Physical memory that a process has; 0 if that cannot be known."""
+        """Physical memory of a process; 0 if it cannot be read."""
         with contextlib.suppress(OSError, IndexError, ValueError):
             return int((self._proc / str(pid) / "statm").read_text().split()[1]) * PAGE_BYTES
         return 0
 
     def _readings(self) -> Iterator[tuple[float, float]]:
-        """Bytes in use and the limit of the machine and of each group that we are in."""
+        """Yield bytes in use and the limit, of the machine and of each control group."""
         table = _table(self._proc / "meminfo")
         total = table.get("MemTotal:", math.inf)
         if "MemAvailable:" in table and total < math.inf:
@@ -76,7 +76,7 @@ class Memory:
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, Path, Path]]:
-    """Files with use, limit and statistics of each control group that we are in."""
+    """Yield the files with use, limit and statistics of each control group of this process."""
     for version, folder in control_groups("memory", root):
         used, limit = FILES[version]
         if (folder / limit).is_file():
@@ -84,7 +84,7 @@ def _groups(root: Path) -> Iterator[tuple[Path, Path, Path]]:
 
 
 def _cached(stat: Path) -> float:
-    """Bytes of files that the kernel gives up before it kills anyone."""
+    """Bytes of cached files, which the kernel gives up before it kills a process."""
     table = _table(stat)
     kinds = ("inactive_file", "active_file")
     # Version 1 has sums over subgroups under other names.
@@ -92,6 +92,6 @@ def _cached(stat: Path) -> float:
 
 
 def _table(path: Path) -> dict[str, float]:
-    """Read lines of a name and a number."""
+    """Read lines with a name and a number."""
     rows = map(str.split, lines(path))
     return {row[0]: float(row[1]) for row in rows if len(row) > 1}

@@ -1,18 +1,13 @@
-"""How two of our processes talk: frames through pipes, and a page that both can see.
+"""How two of our processes talk: messages through pipes.
 
-A frame is two lengths (little endian, 32 bits each), a JSON header and raw bytes, which are float32
-samples if there are any. Nothing in it can be run, unlike a pickle.
-
-The page holds what must be known even of a process that died or hangs in native code: its last
-heartbeat and which member it was asking.
+A message is two lengths (little endian, 32 bits each), a JSON header and raw bytes, which are
+float32 samples if there are any. Unlike a pickle, it contains nothing that can run.
 """
 
 import json
-import mmap
 import os
 import struct
-import tempfile
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,22 +15,19 @@ from numpy.typing import NDArray
 LENGTHS = struct.Struct("<II")
 
 MAX_HEADER_BYTES = 1 << 20
-"""A longer header means that the bytes are no frames at all."""
-
-NOBODY = -1
-"""Stands for no member being asked."""
+"""A longer header means that the bytes are not a message."""
 
 
-class BrokenFrameError(Exception):
-    """What came through a pipe is not a frame."""
+class BrokenMessageError(Exception):
+    """What came through a pipe is not a message."""
 
 
-class Frame(NamedTuple):
+class Message(NamedTuple):
     """One message.
 
     Attributes:
-        header: ``kind`` and whatever belongs to that kind.
-        payload: float32 samples, perhaps none.
+        header: ``kind`` and the fields of that kind.
+        payload: float32 samples, may be empty.
     """
 
     header: dict[str, Any]
@@ -47,26 +39,29 @@ class Frame(NamedTuple):
         Args:
             axes: lengths of all axes but the last, which is time.
 
+        Returns:
+            ``(*axes, samples)``.
+
         Raises:
-            BrokenFrameError: the payload is not a whole number of such samples.
+            BrokenMessageError: the payload has no whole number of samples.
         """
         size_bytes = 4 * int(np.prod(axes))
         if len(self.payload) % size_bytes:
-            raise BrokenFrameError(f"{len(self.payload)} bytes are no samples of {axes} lanes")
+            raise BrokenMessageError(f"{len(self.payload)} bytes are no samples of shape {axes}")
         samples = len(self.payload) // size_bytes
         return np.frombuffer(self.payload, dtype=np.float32).reshape(*axes, samples)
 
 
 def pack(header: dict[str, Any], samples: NDArray[np.float32] | None = None) -> list[memoryview]:
-    """Lay out a frame as the buffers to write, one after the other; samples are not copied."""
+    """Lay out a message as buffers to write one after the other; samples are not copied."""
     text = json.dumps(header, default=str).encode()
-    lanes = np.ascontiguousarray(samples if samples is not None else [], dtype=np.float32)
-    head = LENGTHS.pack(len(text), lanes.nbytes) + text
-    return [memoryview(head)] + ([lanes.data.cast("B")] if lanes.size else [])
+    waveforms = np.ascontiguousarray(samples if samples is not None else [], dtype=np.float32)
+    head = LENGTHS.pack(len(text), waveforms.nbytes) + text
+    return [memoryview(head)] + ([waveforms.data.cast("B")] if waveforms.size else [])
 
 
 class Incoming:
-    """Puts frames together from a pipe.
+    """Reads messages from a pipe.
 
     Args:
         fd: of the end to read from; blocking or not.
@@ -74,96 +69,54 @@ class Incoming:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._expect_frame()
+        self._expect_message()
 
-    def _expect_frame(self) -> None:
-        """Begin a frame."""
+    def _expect_message(self) -> None:
+        """Start a message."""
         self._header: dict[str, Any] | None = None
         self._payload_bytes: int | None = None
         self._expect(LENGTHS.size)
 
     def _expect(self, size_bytes: int) -> None:
-        """Begin a part of a frame."""
-        self._part, self._got = bytearray(size_bytes), 0
+        """Start a part of a message."""
+        self._part, self._received = bytearray(size_bytes), 0
 
-    def read(self) -> Frame | None:
-        """Make one system call; return the frame if that was the end of one.
+    def read(self) -> Message | None:
+        """Make one system call; return the message if that completed one.
 
         Raises:
-            EOFError: nobody can write to the pipe any more.
-            BlockingIOError: the pipe is not blocking and holds nothing.
-            BrokenFrameError: this is not a frame.
+            EOFError: the other end of the pipe is closed.
+            BlockingIOError: the pipe does not block and is empty.
+            BrokenMessageError: this is not a message.
         """
-        count = os.readv(self._fd, [memoryview(self._part)[self._got :]])
+        count = os.readv(self._fd, [memoryview(self._part)[self._received :]])
         if count == 0:
             raise EOFError
-        self._got += count
-        return self._turn() if self._got == len(self._part) else None
+        self._received += count
+        return self._next_part() if self._received == len(self._part) else None
 
-    def wait(self) -> Frame:
-        """Return the next frame from a pipe that blocks; raises like :meth:`read`."""
-        while (frame := self.read()) is None:
+    def wait(self) -> Message:
+        """Return the next message of a pipe that blocks; raises like :meth:`read`."""
+        while (message := self.read()) is None:
             pass
-        return frame
+        return message
 
-    def _turn(self) -> Frame | None:
-        """Go from a part that is whole to the next: lengths, header, payload."""
+    def _next_part(self) -> Message | None:
+        """Go from a complete part to the next one: lengths, header, payload."""
         if self._payload_bytes is None:
             header_bytes, self._payload_bytes = LENGTHS.unpack(self._part)
             if not 0 < header_bytes <= MAX_HEADER_BYTES:
-                raise BrokenFrameError(f"a header cannot have {header_bytes} bytes")
+                raise BrokenMessageError(f"a header cannot have {header_bytes} bytes")
             self._expect(header_bytes)
             return None
         if self._header is None:
             try:
                 self._header = json.loads(self._part)
             except ValueError as error:
-                raise BrokenFrameError(f"a header is no JSON: {error}") from error
+                raise BrokenMessageError(f"a header is not JSON: {error}") from error
             self._expect(self._payload_bytes)
             if self._part:
                 return None
-        frame = Frame(self._header, self._part)
-        self._expect_frame()
-        return frame
-
-
-class Page:
-    """A few bytes of shared memory: written by one process, read by another, even a dead one's.
-
-    Args:
-        fd: of an open file of at least :attr:`SIZE_BYTES`.
-    """
-
-    BEATS = struct.Struct("<Q")
-    ASKED = struct.Struct("<i")
-    SIZE_BYTES = BEATS.size + ASKED.size
-
-    def __init__(self, fd: int) -> None:
-        self._map = mmap.mmap(fd, self.SIZE_BYTES)
-
-    @classmethod
-    def make(cls) -> "tuple[Page, IO[bytes]]":
-        """Make a page and the open file behind it, which a child may inherit."""
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
-        file.truncate(cls.SIZE_BYTES)
-        page = cls(file.fileno())
-        page.asked = NOBODY
-        return page, file
-
-    @property
-    def beats(self) -> int:
-        """How often the child's heart has beaten."""
-        return int(self.BEATS.unpack_from(self._map, 0)[0])
-
-    @beats.setter
-    def beats(self, count: int) -> None:
-        self.BEATS.pack_into(self._map, 0, count)
-
-    @property
-    def asked(self) -> int:
-        """Index of the member that is being asked, or :data:`NOBODY`."""
-        return int(self.ASKED.unpack_from(self._map, self.BEATS.size)[0])
-
-    @asked.setter
-    def asked(self, member: int) -> None:
-        self.ASKED.pack_into(self._map, self.BEATS.size, member)
+        message = Message(self._header, self._part)
+        self._expect_message()
+        return message

@@ -1,15 +1,15 @@
-"""The child process in which the grader's songs are separated.
+"""The child process that separates the grader's songs.
 
-Members of a recipe run native code, and what goes wrong there takes its process with it. So the
-parent (:mod:`demixing.process.subprocess_demixer`) keeps out of that, and talks to us through our
-standard input and output:
+Members of a recipe run native code, and a fault there ends the process. So the parent
+(:mod:`demixing.process.subprocess_demixer`) runs none of it, and exchanges messages with this
+process through its standard input and output:
 
-    parent  setup    the recipe, and the members to leave out
-    child   hello    at once; then, when the recipe is built: ready, or refused and why
-    parent  song     its format and when it must be answered; then block..., end
+    parent  setup    the recipe, the members to leave out, the number of threads
+    child   hello    at once; then, when the recipe is built: ready, or refused and the reason
+    parent  song     its format and deadline; then block..., end
     child   stems... and done; or an error's class and message
 
-Torch is imported only after the first frame, so that the parent soon knows that we live.
+Torch is imported after the first message, so that the parent soon knows that the child runs.
 """
 
 import contextlib
@@ -34,31 +34,34 @@ from demixing.engine.progress import Progress, Report
 from demixing.errors import DemixError
 from demixing.process.lifetime import die_with_parent
 from demixing.process.memory import Memory
-from demixing.process.messages import BrokenFrameError, Frame, Incoming, Page, pack
-from demixing.recipes import recipe
+from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
+from demixing.process.status import SharedStatus
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
-BEAT_S = 0.5
-"""Between two heartbeats. The heart needs the interpreter's lock, like all Python code."""
+HEARTBEAT_S = 0.5
+"""Between two heartbeats. Sending one takes the interpreter's lock, as all Python code does."""
 
 Array = NDArray[np.float32]
-Asked = Callable[[int], None]
+
+AtWork = Callable[[int], None]
+"""Called with the index of the member that starts to work, and with -1 when it is done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What the parent says about a song before it sends it.
+class Request:
+    """What the parent says about a song before it sends the samples.
 
     Attributes:
         sample_rate_hz: of the song.
         channels: of the song.
         samples: length of the song.
-        end_s: when the answer must be there, in the time of ``time.monotonic``, which is the
-            same in all processes of a machine; infinity if there is no hurry.
+        end_s: when the stems must be there, on the clock ``time.monotonic``, which is the same in
+            all processes of a machine; infinity without a deadline.
         statistics: fields of :class:`demixing.engine.normalisation.SongStatistics`, or None.
-        report: whether the parent wants to know of the progress.
+        report: whether the parent wants reports of the progress.
     """
 
     sample_rate_hz: int
@@ -72,27 +75,29 @@ class Order:
 class Work(Protocol):
     """Separates songs; what ``make`` of :func:`serve` returns."""
 
-    def __call__(self, blocks: Iterator[Array], order: Order, report: Report) -> Iterator[Array]:
+    def __call__(
+        self, blocks: Iterator[Array], request: Request, report: Report
+    ) -> Iterator[Array]:
         """Map blocks ``(channels, samples)`` to blocks ``(stems, channels, samples)``."""
 
     def omissions(self) -> Sequence[Omission]:
-        """What the present song had to do without so far."""
+        """What the present song was separated without so far."""
 
 
-Make = Callable[[Recipe, frozenset[int], Asked], Work]
+Make = Callable[[Recipe, frozenset[int], AtWork], Work]
 
 
 class AbandonedError(Exception):
-    """The parent has gone on to another song."""
+    """The parent has started another song."""
 
 
 def table(recipe_: Recipe) -> dict[str, Any]:
-    """Turn a recipe into the table that :func:`demixing.recipes.recipe.parse` makes one of."""
+    """Turn a recipe into the table that :func:`demixing.recipes.reading.parse` reads."""
     return {**_plain(recipe_), "track": recipe_.track.name}
 
 
 def _plain(thing: Any) -> Any:
-    """Turn dataclasses and tuples into what JSON and TOML know; fields without a value go."""
+    """Turn dataclasses and tuples into types of JSON and TOML; drop fields without a value."""
     if dataclasses.is_dataclass(thing):
         fields = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
         return {
@@ -106,30 +111,30 @@ def _plain(thing: Any) -> Any:
 
 
 class Server:
-    """Serves one parent until that closes its end.
+    """Serves one parent until it closes its end of the pipes.
 
     Args:
-        incoming: frames from the parent.
-        out_fd: where frames to the parent go.
-        page: where the parent sees what we do, whatever becomes of us.
+        incoming: messages from the parent.
+        out_fd: where messages to the parent go.
+        status: which the parent can read even if this process dies.
     """
 
-    def __init__(self, incoming: Incoming, out_fd: int, page: Page) -> None:
+    def __init__(self, incoming: Incoming, out_fd: int, status: SharedStatus) -> None:
         self._incoming = incoming
         self._out_fd = out_fd
-        self._page = page
+        self._status = status
         self._lock = threading.Lock()
-        self._next: Frame | None = None
+        self._next: Message | None = None
 
     def send(self, kind: str, samples: Array | None = None, **header: Any) -> None:
-        """Send one frame; any thread may."""
+        """Send one message, from any thread."""
         with self._lock:
             for part in pack({"kind": kind, **header}, samples):
                 while part:
                     part = part[os.write(self._out_fd, part) :]
 
     def run(self, make: Make) -> None:
-        """Build what the parent asks for and separate its songs."""
+        """Build the recipe and separate the parent's songs."""
         started_s = time.monotonic()
         self.send("hello")
         setup = self._incoming.wait().header
@@ -137,29 +142,29 @@ class Server:
         logging.basicConfig(
             level=setup["level"], format="%(message)s", handlers=handlers, force=True
         )
-        threading.Thread(target=self._beat, daemon=True, name="heart").start()
+        threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         os.environ[threads.THREADS_VARIABLE] = str(setup["threads"])
         try:
-            chosen = recipe.parse(setup["recipe"]["name"], setup["recipe"])
-            work = make(chosen, frozenset(setup["without"]), self._ask)
+            chosen = reading.parse(setup["recipe"]["name"], setup["recipe"])
+            work = make(chosen, frozenset(setup["without"]), self._note_member)
         except DemixError as error:
             self.send("refused", error=type(error).__name__, message=str(error))
             return
         self.send("ready", took_s=time.monotonic() - started_s)
         while True:
-            frame = self._next or self._incoming.wait()
+            message = self._next or self._incoming.wait()
             self._next = None
-            if frame.header["kind"] == "song":  # others are left over from abandoned songs
+            if message.header["kind"] == "song":  # others are left over from abandoned songs
                 with contextlib.suppress(AbandonedError):
-                    self._separate(work, frame.header)
+                    self._separate(work, message.header)
 
     def _separate(self, work: Work, header: dict[str, Any]) -> None:
-        """Separate one song, or say why not."""
+        """Separate one song, or report why that failed."""
         song = header["song"]
-        order = Order(**header["order"])
+        request = Request(**header["request"])
         try:
             report = functools.partial(self._report, song)
-            for stems in work(self._blocks(song, order.channels), order, report):
+            for stems in work(self._blocks(song, request.channels), request, report):
                 if stems.size:
                     self.send("stems", stems, song=song, omissions=_plain(work.omissions()))
             self.send("done", song=song, omissions=_plain(work.omissions()))
@@ -167,35 +172,35 @@ class Server:
             self.send("error", song=song, error=type(error).__name__, message=str(error))
         except (AbandonedError, EOFError, OSError):
             raise
-        except Exception as error:  # a bug of ours, and still the parent needs an answer
+        except Exception as error:  # a bug: the parent still needs an answer
             logger.exception("the separation of a song failed")
             self.send("error", song=song, error=type(error).__name__, message=str(error))
 
     def _report(self, song: int, event: Progress) -> None:
-        """Tell the parent how far a song is."""
+        """Report the progress of a song to the parent."""
         self.send("progress", song=song, event=dataclasses.asdict(event))
 
     def _blocks(self, song: int, channels: int) -> Iterator[Array]:
         """Yield the blocks of a song as they come."""
-        while (frame := self._incoming.wait()).header["kind"] == "block":
-            yield frame.array(channels)
-        if frame.header != {"kind": "end", "song": song}:
-            self._next = frame
+        while (message := self._incoming.wait()).header["kind"] == "block":
+            yield message.array(channels)
+        if message.header != {"kind": "end", "song": song}:
+            self._next = message
             raise AbandonedError
 
-    def _ask(self, member: int) -> None:
-        """Note which member is being asked, before anything can go wrong with it."""
-        self._page.asked = member
+    def _note_member(self, member: int) -> None:
+        """Note which member is at work, before anything can go wrong with it."""
+        self._status.member = member
 
     def _beat(self) -> None:
-        """Show that Python code runs here."""
+        """Show that this process can run Python code."""
         while True:
-            self._page.beats += 1
-            time.sleep(BEAT_S)
+            self._status.heartbeats += 1
+            time.sleep(HEARTBEAT_S)
 
 
 class _Forward(logging.Handler):
-    """Hands log lines to the parent, which knows where they go and how they look."""
+    """Sends log lines to the parent, which knows where they go and how they look."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -208,33 +213,34 @@ class _Forward(logging.Handler):
             self._server.send("log", name=record.name, level=record.levelno, message=line)
 
 
-def serve(make: Make, page_fd: int) -> None:
+def serve(make: Make, status_fd: int) -> None:
     """Serve the parent that started this process.
 
     Args:
-        make: builds what separates songs, from a recipe, without some of its members; calls back
-            with the index of the member that it is about to ask, and with -1 afterwards.
-        page_fd: of the shared page.
+        make: builds what separates songs, from a recipe, the members to leave out, and a function
+            to call with the index of each member before it works, and with -1 afterwards.
+        status_fd: descriptor of the shared status.
     """
     protect()
-    # What libraries print must not get among the frames.
+    threads.wait_passively()
+    # What libraries print must not get between the messages.
     out_fd, in_fd = os.dup(1), os.dup(0)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    with contextlib.suppress(EOFError, BrokenPipeError, BrokenFrameError):  # the parent has gone
-        Server(Incoming(in_fd), out_fd, Page(page_fd)).run(make)
+    with contextlib.suppress(EOFError, BrokenPipeError, BrokenMessageError):  # the parent has gone
+        Server(Incoming(in_fd), out_fd, SharedStatus(status_fd)).run(make)
 
 
 def protect() -> None:
-    """Die first where memory runs out, die with the parent, and say where a fault was."""
+    """Die first if memory runs out, die with the parent, and print where a fault was."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    die_with_parent(os.getppid())  # a parent that is gone by now does not take our greeting
+    die_with_parent(os.getppid())  # if it has ended already, the greeting fails
     faulthandler.enable()
 
 
-def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
-    """Build a recipe's members as they are; see :func:`serve`."""
+def make_demixer(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Work:
+    """Build a recipe's members; see :func:`serve`."""
     import torch
 
     from demixing.engine.demixer import Demixer
@@ -250,22 +256,22 @@ def make_demixer(chosen: Recipe, without: frozenset[int], asked: Asked) -> Work:
         costs=Costs.at_home(),
         without=without,
         memory_bytes=Memory().free_bytes(),
-        asked=asked,
+        asked=at_work,
         contention=Contention(),
     )
     demixer.warm_up()
 
     class DemixerWork:
         def __call__(
-            self, blocks: Iterator[Array], order: Order, report: Report
+            self, blocks: Iterator[Array], request: Request, report: Report
         ) -> Iterator[Array]:
             stream = demixer.stream(
                 map(torch.from_numpy, blocks),
-                order.sample_rate_hz,
-                samples=order.samples,
-                deadline=Deadline(order.end_s - time.monotonic()),
-                statistics=SongStatistics(**order.statistics) if order.statistics else None,
-                report=report if order.report else None,
+                request.sample_rate_hz,
+                samples=request.samples,
+                deadline=Deadline(request.end_s - time.monotonic()),
+                statistics=SongStatistics(**request.statistics) if request.statistics else None,
+                report=report if request.report else None,
             )
             return (stems.numpy() for stems in stream)
 

@@ -1,1 +1,1 @@
-"""Recipes: which separators are asked, and how their answers become stems."""
+"""Recipes: which separators are used, and how their outputs become stems."""

@@ -1,23 +1,23 @@
 """Optional members of recipes: which of them are missing, and what getting their files would add.
 
-A member that is ``optional`` is absent if a file that it would open does not exist at all: neither
-the official one nor what ``python -m my_submission import`` made of it. The recipe is then used
-without the member and without all blends that have it, exactly as if they were not written down.
-A file that exists but is damaged, a Git-LFS pointer for example, is never taken for a missing one.
+An ``optional`` member is absent if a file that it needs does not exist: neither the official file
+nor its conversion by ``python -m my_submission import``. The recipe is then used without the member
+and without all blends that contain it, as if they were not in the file. A file that exists but is
+damaged, for example a Git-LFS pointer, does not count as missing.
 """
 
 from collections.abc import Collection
 
 from demixing import separators
 from demixing.errors import CheckpointError
-from demixing.recipes import worth
+from demixing.recipes import expected_score
 from demixing.recipes.recipe import Member, Recipe
 from demixing.separators.demucs import bags
 from demixing.weights.catalogue import find
 from demixing.weights.recommended import RECOMMENDED, RECOMMENDED_NAME
 
 LEAST_DB = 0.05
-"""A gain below it would be printed as 0.0 dB, so that it is not named."""
+"""A smaller gain would be printed as 0.0 dB, so it is not mentioned."""
 
 
 def absent(recipe: Recipe) -> tuple[str, ...]:
@@ -30,12 +30,12 @@ def absent(recipe: Recipe) -> tuple[str, ...]:
 
 
 def settled(recipe: Recipe, without: Collection[str]) -> Recipe:
-    """The recipe as it is used: without some members, and all others are required.
+    """The recipe as it is used: without some members, and with all others required.
 
-    A child process that gets this recipe does not decide again, and counts the same members.
+    A child process that gets this recipe does not decide again, so it counts the same members.
 
     Args:
-        recipe: as it is written.
+        recipe: as it was read.
         without: names of members, as :func:`absent` finds them.
     """
     if not any(member.optional for member in recipe.members):
@@ -44,9 +44,9 @@ def settled(recipe: Recipe, without: Collection[str]) -> Recipe:
 
 
 def missing(member: Member) -> tuple[str, ...]:
-    """Names in the register of the files that a member needs and that do not exist.
+    """Names in the catalogue of the files that a member needs and that do not exist.
 
-    Empty as well where the register knows no such file: building the member says so.
+    Also empty if the catalogue has no such file: building the member reports that.
 
     Raises:
         ConfigError: there is no such separator, or it refuses its options.
@@ -59,31 +59,31 @@ def missing(member: Member) -> tuple[str, ...]:
 
 
 def gain_db(recipe: Recipe, names: Collection[str]) -> float | None:
-    """What some optional members add to the recipe's score, by the planner's own score.
+    """What some optional members add to the recipe's score, as the planner estimates it.
 
     Args:
-        recipe: as it is written.
+        recipe: as it was read.
         names: of the members.
 
     Returns:
-        The difference of two means over the stems, in dB: all members, less those without
-        ``names``. None if the blends of one of the two were not measured.
+        The difference of two means over the stems, in dB: with all members, and without ``names``.
+        None if the blends of one of them were not measured.
     """
     rest = recipe.without(names)
-    if not (worth.measured(recipe) and worth.measured(rest)):
+    if not (expected_score.measured(recipe) and expected_score.measured(rest)):
         return None
-    together_db = worth.score_db(recipe, worth.everything(recipe))
-    return together_db - worth.score_db(rest, worth.everything(rest))
+    together_db = expected_score.score_db(recipe, expected_score.everything(recipe))
+    return together_db - expected_score.score_db(rest, expected_score.everything(rest))
 
 
 def advice(recipe: Recipe) -> str:
-    """One sentence about members that are missing: how to get them, and what they would add.
+    """One sentence about missing members: how to get them, and what they would add.
 
     Args:
-        recipe: as it is written, not as :func:`settled` makes it.
+        recipe: as it was read, not from :func:`settled`.
 
     Returns:
-        The sentence, without a full stop; "" where nothing is missing.
+        The sentence, without a full stop; "" if nothing is missing.
 
     Raises:
         ConfigError: see :func:`absent`.
@@ -97,10 +97,10 @@ def advice(recipe: Recipe) -> str:
     files = {name: find(name) for member in members for name in missing(member)}
     gain = gain_db(recipe, names)
     amount = f"about {gain:.1f} dB" if gain is not None and gain >= LEAST_DB else ""
-    if any(file.package or file.folder for file in files.values()):
+    if any(file.folder for file in files.values()):
         remedies = ", and ".join(dict.fromkeys(file.remedy() for file in files.values()))
-        worth_it = f", and would add {amount}" if amount else ""
-        return f"{state}{worth_it}: {remedies}"
+        gain_too = f", and would add {amount}" if amount else ""
+        return f"{state}{gain_too}: {remedies}"
     wanted = dict.fromkeys(
         fetched_as(member, name) for member in members for name in missing(member)
     )
@@ -109,14 +109,14 @@ def advice(recipe: Recipe) -> str:
 
 
 def fetched_as(member: Member, file: str) -> str:
-    """Under which name ``fetch`` gets a file that a member needs.
+    """The name to give to ``fetch`` for a file that a member needs.
 
-    The recommended ones come from any place that can be reached, so that name is only for members
-    that take any of them.
+    ``recommended`` gets its file from any source that can be reached, so it is only for members
+    that accept any of these files.
 
     Args:
-        member: takes the file.
-        file: its name in the register.
+        member: needs the file.
+        file: its name in the catalogue.
     """
     recommended = any(file in system.files for system in RECOMMENDED)
     takes_any = member.options.get("files") == bags.ANY

@@ -1,6 +1,6 @@
-"""Tables of a TOML file become frozen dataclasses; what is wrong with one is said in a sentence.
+"""Turns tables of TOML into frozen dataclasses, with a sentence about anything that is wrong.
 
-Each function takes ``where`` the value stands, for the message, and raises a
+Each function takes ``where`` a value is, for the message, and raises a
 :class:`~demixing.errors.ConfigError`.
 """
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def record(make: type[T], table: Any, where: str) -> T:
-    """Make a frozen dataclass of numbers, switches and names of its table."""
+    """Turn a table into a frozen dataclass of numbers, switches and names."""
     entry = checked(make, kind(table, dict, where), where)
     kinds = {"float": float, "float | None": float, "int": int, "bool": bool, "str": str}
     for field_ in dataclasses.fields(make):  # type: ignore[arg-type]
@@ -30,7 +30,7 @@ def record(make: type[T], table: Any, where: str) -> T:
 
 
 def each(value: Any, where: str, at: str, make: Callable[[Any, str], T]) -> tuple[T, ...]:
-    """Make something of each entry of a list, told where it stands."""
+    """Call ``make`` with each entry of a list and with where it is."""
     entries = kind(value, list, where)
     return tuple(make(entry, f"{at} {position}") for position, entry in enumerate(entries, 1))
 
@@ -41,7 +41,7 @@ def numbers(table: Mapping[str, Any], where: str) -> dict[str, float]:
 
 
 def scalar(value: Any, expected: type, where: str) -> Any:
-    """Return ``value`` if it is of one kind: a whole number is a float, too, a bool no number."""
+    """Return ``value`` if it has a type: an int is a float, too, but a bool is not a number."""
     if expected is float and type(value) is int:
         value = float(value)
     if type(value) is not expected or (isinstance(value, float) and not math.isfinite(value)):
@@ -65,7 +65,7 @@ def checked(make: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def names(value: Any, where: str) -> tuple[str, ...]:
-    """Return a list of names as a tuple, if it has at least one and none twice."""
+    """Return a list of names as a tuple, if it has at least one name and no name twice."""
     names = tuple(kind(name, str, f"each of {where}") for name in kind(value, list, where))
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"{where} must name at least one and none twice, got {value!r}")
@@ -73,7 +73,7 @@ def names(value: Any, where: str) -> tuple[str, ...]:
 
 
 def kind(value: Any, expected: type, where: str) -> Any:
-    """Return ``value`` if it is of one kind."""
+    """Return ``value`` if it has a type."""
     if not isinstance(value, expected):
         raise ConfigError(f"{where} must be a {expected.__name__}, got {value!r}")
     return value

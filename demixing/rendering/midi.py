@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from demixing.errors import ConfigError
+from demixing.resources import install_command
 
 try:
     import mido
 except ImportError as error:
     raise ConfigError(
         f"expected the package mido for scores, but {str(error).lower()}; "
-        "install it with `pip install -r demixing/training/requirements.txt`"
+        f"install it with `{install_command('rendering')}`"
     ) from error
 
 DRUM_CHANNEL = 9

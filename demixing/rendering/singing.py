@@ -22,11 +22,13 @@ from scipy.ndimage import gaussian_filter1d
 from demixing.errors import ConfigError
 from demixing.rendering.arrangement import Arrangement
 from demixing.rendering.sound import RATE_HZ, Audio, active_level_db, faded
+from demixing.resources import install_command
 
 FRAME_S = 0.005
 SHORTEST_S, LONGEST_S = 0.5, 6.0
 FULL_BAND_HZ = 15_000
 """Speech that was sampled at less than twice this gets its treble from us."""
+
 LEVEL_DB = -20.0
 
 
@@ -43,7 +45,7 @@ def vocoder() -> ModuleType:
     except ImportError as error:
         raise ConfigError(
             f"expected the package pyworld for the vocals, but {str(error).lower()}; "
-            "install it with `pip install -r demixing/training/requirements.txt`"
+            f"install it with `{install_command('rendering')}`"
         ) from error
     return pyworld  # type: ignore[no-any-return]
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from demixing.ensemble.setting import Setting
+from demixing.recipes.expected_score import Choice, score_db
 from demixing.recipes.recipe import Recipe
-from demixing.recipes.worth import Choice, score_db
 from demixing.schedule.budget import TimeBudget
 from demixing.schedule.costs import Cost
 

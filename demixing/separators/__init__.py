@@ -35,7 +35,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
 
 
 def uses(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Names in the register of the weights that :func:`build` would open.
+    """Names in the catalogue of the weights that :func:`build` would open.
 
     A separator that opens weights has a function ``uses`` beside its ``build``, with those of
     the options that matter. Modules that have none are not imported.

@@ -21,7 +21,7 @@ from demixing.networks.bytesep import ResUNet143, weights
 from demixing.networks.bytesep_fast import prepared
 from demixing.networks.bytesep_mobilenet import MobileNet
 from demixing.networks.decoupled import Decoupled
-from demixing.networks.execution import Placed
+from demixing.networks.execution import PreparedNetwork
 from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.separator import Chunking, distinct
@@ -109,7 +109,7 @@ def uses(
     *,
     checkpoint: str | Sequence[str] | None = None,
 ) -> list[str]:
-    """Names of the files in the register; arguments are those of :func:`build`."""
+    """Names of the files in the catalogue; arguments are those of :func:`build`."""
     if checkpoint is not None:
         return [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
     return [f"bytesep_{variant}_{name}" for name in ([stem] if isinstance(stem, str) else stem)]
@@ -129,7 +129,7 @@ def build(
     Args:
         variant: "subband", "ismir2021" or "mobilenet".
         stem: "vocals", "accompaniment", or a list of both.
-        checkpoint: names in the register of weights for the stems, if not the authors'.
+        checkpoint: names in the catalogue of weights for the stems, if not the authors'.
         rest: with one stem, also give the other one as the mixture minus it.
         chunk_s: seconds that a network hears at a time; half of it is kept.
         precision: of the networks, see :mod:`demixing.networks.execution`.
@@ -150,7 +150,7 @@ def build(
     if len(names) != len(stems):
         raise ValueError(f"expected one checkpoint for each of {list(stems)}, got {checkpoint!r}")
     cut = chunking(chunk_s)
-    networks = tuple(_placed(variant, name, precision) for name in names)
+    networks = tuple(_loaded(variant, name, precision) for name in names)
     if rest:
         stems = (*stems, COMPLEMENTS[stems[0]])
     return ByteSep(networks, stems, cut, rest)
@@ -171,7 +171,7 @@ def network(variant: str, state: Mapping[str, Tensor], name: str) -> Decoupled:
     return load(make, weights(state), name)
 
 
-def _placed(variant: str, name: str, precision: str) -> Placed:
+def _loaded(variant: str, name: str, precision: str) -> PreparedNetwork:
     """Load one network and make it ready."""
     entry = checkpoints.find(name)
     how = execution.choose(precision, change_db=entry.bf16_change_db)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 import torch
-from onnxruntime import InferenceSession
 from torch import Tensor
 
 from demixing.networks.stft import istft, stft
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
+from demixing.weights.onnx_session import InferenceSession
 
 HEARD_HZ = 16_000
 FRAME = 3072
@@ -85,7 +85,7 @@ class ConvTasNet:
 
 
 def uses() -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return ["conv_tasnet_speech"]
 
 

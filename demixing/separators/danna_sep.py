@@ -212,7 +212,7 @@ def adapt(
 
 
 def uses(*, fast: bool = False, only: str = "") -> list[str]:
-    """Names of the files in the register; arguments are those of :func:`build`."""
+    """Names of the files in the catalogue; arguments are those of :func:`build`."""
     return [f"danna_{name}" for name in blend(fast=fast, only=only)]
 
 

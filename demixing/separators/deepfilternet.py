@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
 from scipy.signal import lfilter
 from torch import Tensor
 from torch.nn import functional as F
 
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
+from demixing.weights.onnx_session import InferenceSession
 
 RATE_HZ = 48_000
 FRAME = 960
@@ -151,7 +151,7 @@ def running_mean(table: NDArray[np.float32], start: NDArray[np.float64]) -> NDAr
 
 
 def uses() -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return ["deepfilternet3"]
 
 

@@ -45,7 +45,7 @@ def adapt(
 
 
 def uses(checkpoint: str = "demucs_v1") -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return [checkpoint]
 
 

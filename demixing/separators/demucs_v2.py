@@ -56,7 +56,7 @@ def adapt(
 
 
 def uses(checkpoint: str = "demucs_v2") -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return [checkpoint]
 
 

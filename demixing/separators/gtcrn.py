@@ -115,7 +115,7 @@ class Gtcrn(Networks):
 
 
 def uses() -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return ["gtcrn"]
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from onnxruntime import InferenceSession
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,6 +26,7 @@ from demixing.networks.tfc_tdf import CHANNELS, as_channels, as_spectrum
 from demixing.plugins import did_you_mean
 from demixing.separator import Chunking, SongEnd
 from demixing.weights import checkpoints
+from demixing.weights.onnx_session import InferenceSession
 
 STEMS = ("bass", "drums", "other", "vocals")
 """In the order of the mixer."""
@@ -108,7 +108,7 @@ def build(
     Args:
         stem: bass, drums, other or vocals.
         leaderboard: "a" (trained on MUSDB18-HQ without its test songs) or "b" (with them).
-        mixer: name of the mixer's weights in the register, mdx_net_mixer for leaderboard A; then
+        mixer: name of the mixer's weights in the catalogue, mdx_net_mixer for leaderboard A; then
             the answer is this stem's part of all four. None: no mixer.
         denoise: see :class:`MDXNet`.
 
@@ -130,7 +130,7 @@ def build(
 
 
 def uses(stem: str = "vocals", leaderboard: str = "a", mixer: str | None = None) -> list[str]:
-    """Names of the files in the register; arguments are those of :func:`build`."""
+    """Names of the files in the catalogue; arguments are those of :func:`build`."""
     return [f"mdx_net_{leaderboard}_{stem}", *([mixer] if mixer is not None else [])]
 
 

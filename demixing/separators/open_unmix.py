@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from demixing.errors import CheckpointError
 from demixing.networks import execution
-from demixing.networks.execution import Placed
+from demixing.networks.execution import PreparedNetwork
 from demixing.networks.loading import empty, fill
 from demixing.networks.movable import Networks
 from demixing.networks.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
@@ -118,7 +118,7 @@ def chunking(chunk_s: float) -> Chunking:
 
 
 def uses(model: str = "umxl", targets: Sequence[str] = TARGETS) -> list[str]:
-    """Names of the files in the register; arguments are those of :func:`build`."""
+    """Names of the files in the catalogue; arguments are those of :func:`build`."""
     return [f"{model}_{target}" for target in targets]
 
 
@@ -158,7 +158,7 @@ def build(
     if niter and len(stems) + residual < 2:
         raise ValueError("one target needs niter = 0 or residual = true: the filter compares stems")
     cut = chunking(chunk_s)
-    networks = tuple(_placed(f"{model}_{target}", precision) for target in stems)
+    networks = tuple(_loaded(f"{model}_{target}", precision) for target in stems)
     if residual:
         stems = (*stems, RESIDUAL)
     return OpenUnmixes(networks, stems, cut, niter, softmask)
@@ -177,7 +177,7 @@ def network(state: Mapping[str, Tensor], name: str) -> OpenUnmix:
     return made
 
 
-def _placed(name: str, precision: str) -> Placed:
+def _loaded(name: str, precision: str) -> PreparedNetwork:
     """Load one network and make it ready."""
     entry = checkpoints.find(name)
     how = execution.choose(precision, change_db=entry.bf16_change_db)

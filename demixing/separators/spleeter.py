@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from demixing.errors import ConfigError
 from demixing.networks import execution
-from demixing.networks.execution import Placed
+from demixing.networks.execution import PreparedNetwork
 from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared, renamed
@@ -117,7 +117,7 @@ class Spleeter(Networks):
 
 
 def uses(stems: int = 2) -> list[str]:
-    """Names of the files in the register; the argument is that of :func:`build`."""
+    """Names of the files in the catalogue; the argument is that of :func:`build`."""
     return [f"spleeter_{stems}stems_{stem}" for stem in STEMS[stems]]
 
 
@@ -137,10 +137,10 @@ def build(precision: str = "fp32", stems: int = 2, above: str = "average") -> Sp
         raise ConfigError(f"Spleeter has models of 2, 4 and 5 stems, got {stems!r}")
     if above not in ABOVE:
         raise ConfigError(f"above must be one of {', '.join(ABOVE)}, got {above!r}")
-    return Spleeter(tuple(_placed(stem, stems, precision) for stem in STEMS[stems]), above)
+    return Spleeter(tuple(_loaded(stem, stems, precision) for stem in STEMS[stems]), above)
 
 
-def _placed(stem: str, stems: int, precision: str) -> Placed:
+def _loaded(stem: str, stems: int, precision: str) -> PreparedNetwork:
     """Load the network of one stem and make it ready."""
     network, entry = plain_network(stem, stems)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
@@ -148,7 +148,7 @@ def _placed(stem: str, stems: int, precision: str) -> Placed:
 
 
 def plain_network(stem: str, stems: int = 2) -> tuple[SpleeterUNet, checkpoints.Checkpoint]:
-    """Load the network of one stem as it was published, and its entry in the register.
+    """Load the network of one stem as it was published, and its entry in the catalogue.
 
     Raises:
         CheckpointError: the file is missing or altered.

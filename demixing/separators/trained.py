@@ -1,6 +1,6 @@
 """Any network that was trained here: its file says which it is, and which stems it gives.
 
-``python -m training export`` writes such files with their entries in the register of weights;
+``python -m training export`` writes such files with their entries in the catalogue of weights;
 those that come with the package lie in models/weights. A network of ``demixing/networks/trainable``
 maps a stereo mixture to waveforms of its stems, and says how songs are to be cut for it.
 """
@@ -57,7 +57,7 @@ def chunking(network: Chunked) -> Chunking:
 
 
 def uses(weights: str) -> list[str]:
-    """Names of the files in the register."""
+    """Names of the files in the catalogue."""
     return [weights]
 
 
@@ -65,7 +65,7 @@ def build(weights: str, precision: str = "fp32") -> Trained:
     """Load a network.
 
     Args:
-        weights: name in the register of weights.
+        weights: name in the catalogue of weights.
         precision: of its products, see :mod:`demixing.networks.execution`.
 
     Raises:

@@ -36,7 +36,7 @@ class Network:
     Attributes:
         name: of a module in ``demixing/networks/trainable/``.
         options: of its ``build``.
-        start: weights to begin with: a name in the register of weights, or a ``.safetensors``
+        start: weights to begin with: a name in the catalogue of weights, or a ``.safetensors``
             file of an earlier run; random ones if empty.
     """
 

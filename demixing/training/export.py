@@ -1,6 +1,6 @@
 """Write what a run has learned as a file of weights that recipes can use.
 
-Three files appear beside each other: NAME.safetensors, NAME.toml with its entry for the register
+Three files appear beside each other: NAME.safetensors, NAME.toml with its entry for the catalogue
 of weights, and NAME.md, the card that says what it is, what it has heard and what it scores.
 
 Of several runs of one network that began with the same weights, or with each other's, the weights
@@ -151,7 +151,7 @@ def _entry(
     trained_on: list[str],
     licence: str,
 ) -> dict[str, Any]:
-    """The entry in the register of weights."""
+    """The entry in the catalogue of weights."""
     said = ", ".join(f"{stem} {value:.2f}" for stem, value in best["stems"].items())
     return {
         "network": f"trainable.{how['network']['name']}",

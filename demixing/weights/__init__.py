@@ -1,1 +1,1 @@
-"""Files of weights: registered, fetched, verified, and read without running anything in them."""
+"""Files of weights: catalogue, download, verification, and reading without running anything."""

@@ -1,10 +1,9 @@
 """Files of weights: found, verified, and only then read, without running anything they contain.
 
-The register models/checkpoints.toml is data: one table per file. A file is opened only if its
-sha256 is the registered one, and it is read by one of :mod:`demixing.weights.readers`, which
-admit tensors and plain values and nothing else, so one that was tampered with is refused twice.
-ONNX files hold their network too, as a graph of known operations: :func:`session` and
-:func:`sessions` open them.
+The catalogue models/checkpoints.toml has one table per file. A file is opened only if it has the
+sha256 of its table. It is then read by one of :mod:`demixing.weights.readers`, which admit only
+tensors and plain values. So two checks refuse a file that was tampered with. ONNX files contain
+their network, too, as a graph of known operations: :func:`session` and :func:`sessions` open them.
 """
 
 import tarfile
@@ -12,23 +11,22 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
 from demixing.weights import converted, readers
 from demixing.weights.catalogue import Checkpoint, find
-from demixing.weights.onnx_session import open_session
+from demixing.weights.onnx_session import InferenceSession, open_session
 from demixing.weights.readers import Contents
 from demixing.weights.verification import verify
 
 __all__ = ["Checkpoint", "Contents", "contents", "fill", "find", "load", "session", "sessions"]
 
 ONNX = "onnx"
-"""The format of files that hold a network with its weights."""
+"""Format of files that contain a network with its weights."""
 
 ONNX_ARCHIVE = "onnx_archive"
-"""The format of compressed tar archives of ONNX files, which hold their networks too."""
+"""Format of compressed tar archives of such files."""
 
 
 def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
@@ -36,11 +34,11 @@ def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
 
     Args:
         checkpoint: what the file must be.
-        path: where it lies, if not where the register says. There, if the official file is
-            absent, what ``python -m my_submission import`` made of it will do.
+        path: of the file, if not :meth:`Checkpoint.path`. If there is no file at that path, its
+            conversion by ``python -m my_submission import`` is read.
 
     Raises:
-        CheckpointError: the file is missing, altered, or holds more than numbers.
+        CheckpointError: the file is missing, altered, or contains more than numbers.
     """
     if path is None:
         path = checkpoint.path()
@@ -51,10 +49,10 @@ def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
 
 
 def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:
-    """Verify and read one file of weights, and return its state dict alone.
+    """Verify and read one file of weights, and return only its state dict.
 
     Raises:
-        CheckpointError: the file is missing, altered, or holds more than numbers.
+        CheckpointError: the file is missing, altered, or contains more than numbers.
     """
     return contents(checkpoint, path).state
 
@@ -64,10 +62,10 @@ def session(checkpoint: Checkpoint, path: Path | None = None) -> InferenceSessio
 
     Args:
         checkpoint: what the file must be.
-        path: where it lies, if not where the register says.
+        path: of the file, if not :meth:`Checkpoint.path`.
 
     Raises:
-        CheckpointError: the file is missing, altered, or no ONNX model.
+        CheckpointError: the file is missing, altered, or not an ONNX model.
     """
     path = path or checkpoint.path()
     verify(path, checkpoint)
@@ -80,13 +78,13 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
 
     Args:
         checkpoint: what the archive must be.
-        path: where it lies, if not where the register says.
+        path: of the file, if not :meth:`Checkpoint.path`.
 
     Returns:
-        The networks by the names of their files, without folder and ending.
+        The networks by the names of their files, without folder and suffix.
 
     Raises:
-        CheckpointError: the file is missing, altered, or no such archive.
+        CheckpointError: the file is missing, altered, or not such an archive.
     """
     path = path or checkpoint.path()
     verify(path, checkpoint)
@@ -95,7 +93,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
     try:
         with tarfile.open(path) as archive, tempfile.TemporaryDirectory() as folder:
             for member in archive:
-                # Only contents leave the archive, never the paths that it asks for.
+                # Only contents are extracted; paths of the archive are never used.
                 contents = archive.extractfile(member) if member.name.endswith(".onnx") else None
                 if contents is not None:
                     copy = Path(folder, "network.onnx")
@@ -107,7 +105,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
 
 
 def _expect(checkpoint: Checkpoint, expected: str) -> None:
-    """Raise unless the register says that a file has the format that its reader expects."""
+    """Raise unless the catalogue gives a file the format that its reader expects."""
     if checkpoint.format != expected:
         raise CheckpointError(
             f"weights {checkpoint.name!r} have the format {checkpoint.format!r}, "

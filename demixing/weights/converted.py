@@ -1,8 +1,8 @@
-"""Imports: what was read from an official file, once, in our own form with its provenance.
+"""Converted weights: the contents of an official file in our own format, with their provenance.
 
-The form is safetensors. Its metadata say from which file it was made, and carry the sha256 of the
-tensors. That shows damage; it is no proof against somebody who alters both, and need not be,
-since nothing in such a file can run.
+The format is safetensors. Its metadata name the file that was converted, and contain the sha256 of
+the tensors. That reveals damage. It does not protect against somebody who alters both, and need
+not, since nothing in such a file can run.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ SOURCE, SOURCE_SHA256, TENSORS_SHA256 = "source_file", "source_sha256", "tensors
 
 
 def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
-    """Verify and read an official file, and write it in our own form.
+    """Verify an official file and convert it into our own format.
 
     Args:
         checkpoint: what the file must be.
         source: the official file.
-        target: what to write; nothing is left if that fails.
+        target: the file to write, whole or not at all.
 
     Raises:
-        CheckpointError: the file is not the registered one, is an ONNX model, which is used as
+        CheckpointError: the file is not that of the checkpoint, is an ONNX model, which is used as
             it is, or cannot be written.
     """
     if checkpoint.format not in readers.names():
@@ -55,10 +55,10 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
 
 
 def read(checkpoint: Checkpoint) -> Contents:
-    """Read what was imported, if it was made from the registered file.
+    """Read the converted weights of a checkpoint.
 
     Raises:
-        CheckpointError: it was made of another file, or is damaged.
+        CheckpointError: they were converted from another file, or are damaged.
     """
     path = checkpoint.converted_path()
     again = f"run: python -m my_submission import {checkpoint.name} FILE"
@@ -79,7 +79,7 @@ def read(checkpoint: Checkpoint) -> Contents:
 
 
 def digest(state: dict[str, Tensor]) -> str:
-    """Sha256 over names, types, shapes and numbers of tensors."""
+    """Sha256 of the names, types, shapes and numbers of tensors."""
     result = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

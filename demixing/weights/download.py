@@ -1,4 +1,4 @@
-"""Downloads one file: goes on after a cut, and leaves nothing half done under its real name.
+"""Downloads one file: resumes after an interruption, and never leaves part of it under its name.
 
 Only for ``python -m my_submission fetch``; predicting never needs a network. Proxies are those
 that the environment names.
@@ -17,18 +17,18 @@ from pathlib import Path
 from demixing.errors import CheckpointError
 
 Progress = Callable[[int, int | None], None]
-"""Is called with the bytes so far, and in all if the server says."""
+"""Is called with the bytes so far, and with the total, if the server tells it."""
 
 BLOCK_BYTES = 1 << 20
 
 TIMEOUT_S = 60.0
-"""Of silence on the line."""
+"""Without a byte from the server."""
 
 ATTEMPTS = 5
-"""In a row without a single new byte."""
+"""In a row without a new byte."""
 
 PAUSE_S = 1.0
-"""Before the second attempt; twice as long before each next one."""
+"""Before the second attempt; doubled before each further one."""
 
 BROKEN = (
     urllib.error.URLError,
@@ -37,7 +37,7 @@ BROKEN = (
     TimeoutError,
     ssl.SSLError,
 )
-"""What is raised if the line is cut, or the server is not to be found."""
+"""What is raised if the connection breaks, or the server is not found."""
 
 AGENT = "sound-demixing"
 """Some servers refuse Python's own name."""
@@ -50,16 +50,16 @@ def download(
     progress: Progress = lambda done, total: None,
     pause_s: float = PAUSE_S,
 ) -> None:
-    """Download a file, going on where ``part`` ends.
+    """Download a file, resuming where ``part`` ends.
 
     Args:
         url: of the file, http or https.
-        part: where to write; what is there already is taken for the beginning.
-        progress: called as bytes come.
+        part: where to write; an existing file is taken for the beginning.
+        progress: called as bytes arrive.
         pause_s: before the second attempt.
 
     Raises:
-        CheckpointError: the server has no such file, or the line is cut again and again.
+        CheckpointError: the server has no such file, or the connection breaks repeatedly.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise CheckpointError(f"expected an address with http or https, got {url}")
@@ -74,13 +74,13 @@ def download(
         if failures >= ATTEMPTS:
             raise CheckpointError(
                 f"cannot download {url} after {ATTEMPTS} attempts: {reason}; run the command again "
-                "to go on, or name a mirror or a folder with --from"
+                "to resume, or name a mirror or a folder with --from"
             )
         time.sleep(pause_s * 2 ** (failures - 1))
 
 
 class _Transfer:
-    """One file on its way."""
+    """One file that is being downloaded."""
 
     def __init__(self, url: str, part: Path, progress: Progress) -> None:
         self._url = url
@@ -89,24 +89,24 @@ class _Transfer:
         self._version = ""
 
     def size_bytes(self) -> int:
-        """How much is here."""
+        """Bytes that have arrived."""
         return self._part.stat().st_size if self._part.exists() else 0
 
     def attempt(self) -> object | None:
-        """Get what is missing, as long as the line holds.
+        """Get what is missing, until the connection breaks.
 
         Returns:
-            What went wrong and may go better the next time; None if all is here.
+            What went wrong, if another attempt may succeed; None if the file is complete.
 
         Raises:
-            CheckpointError: it will not go better.
+            CheckpointError: another attempt would fail, too.
         """
         try:
             return self._receive()
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.size_bytes():
-                    self._start_anew()
+                    self._restart()
                 elif error.code < 500 and error.code != HTTPStatus.TOO_MANY_REQUESTS:
                     raise CheckpointError(
                         f"{self._url} answers {error.code} {error.reason}"
@@ -114,16 +114,16 @@ class _Transfer:
             return f"{error.code} {error.reason}"
         except BROKEN as error:
             return getattr(error, "reason", error) or type(error).__name__
-        except OSError as error:  # what the disk refuses, it will refuse again
+        except OSError as error:  # the disk would refuse it again
             raise CheckpointError(f"cannot write {self._part}: {error.strerror}") from error
 
     def _receive(self) -> str | None:
-        """Ask for what is missing and write it; returns and raises as :meth:`attempt` explains."""
+        """Request what is missing and write it; returns and raises as :meth:`attempt` does."""
         start = self.size_bytes()
         request = urllib.request.Request(self._url, headers={"User-Agent": AGENT})
         if start:
             request.add_header("Range", f"bytes={start}-")
-        # An opener of its own: the shared one keeps the proxies of its first use.
+        # A new opener: the shared one keeps the proxies of its first use.
         with urllib.request.build_opener().open(request, timeout=TIMEOUT_S) as response:
             if response.headers.get_content_type() == "text/html":
                 raise CheckpointError(
@@ -132,7 +132,7 @@ class _Transfer:
                 )
             version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
             if start and self._version and version != self._version:
-                self._start_anew()
+                self._restart()
                 return "the file changed while it was downloaded"
             self._version = version
             if response.status != HTTPStatus.PARTIAL_CONTENT:
@@ -141,11 +141,11 @@ class _Transfer:
             total = start + int(length) if length else None
             self._write(response, start, total)
         if total is not None and self.size_bytes() < total:
-            return "the line was cut"
+            return "the connection broke"
         return None
 
     def _write(self, response: http.client.HTTPResponse, start: int, total: int | None) -> None:
-        """Write what comes."""
+        """Write what arrives."""
         self._part.parent.mkdir(parents=True, exist_ok=True)
         with self._part.open("ab" if start else "wb") as file:
             done = start
@@ -153,7 +153,7 @@ class _Transfer:
                 done += file.write(block)
                 self._progress(done, total)
 
-    def _start_anew(self) -> None:
-        """Drop what is here."""
+    def _restart(self) -> None:
+        """Drop what has arrived."""
         self._part.unlink(missing_ok=True)
         self._version = ""

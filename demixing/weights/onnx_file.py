@@ -1,8 +1,8 @@
-"""Looks into ONNX models: is there more than a graph of known operations, and which numbers?
+"""Inspects ONNX models: whether they contain only known operations, and which tensors.
 
-A model may say that its numbers lie in other files, and may ask for operations of a library. Both
-would make opening it do more than reading it. The file is a protocol buffer, of which only the
-few messages that can hold such things are walked through; no package is needed for that.
+A model may refer to numbers in other files, and to operations of a library. Then opening it would
+do more than read it. The file is a protocol buffer, of which only the messages that can contain
+such references are parsed; no package is needed for that.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ PARTS = {
     "training": {1: "graph", 2: "graph"},
     "tensor": {},
 }
-"""Messages and the fields that hold other messages. Source: onnx.proto of ONNX 1.17."""
+"""Messages, and their fields that contain other messages. Source: onnx.proto of ONNX 1.17."""
 
 NODE_DOMAIN = 7
 MODEL_GRAPH, GRAPH_TENSOR = 7, 5
@@ -42,14 +42,14 @@ FLOAT = 1
 """Numbers of fields and of a type; the same source."""
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-"""Where the operations of the standard live; all others come from libraries."""
+"""Domains of the standard's operations; all others come from libraries."""
 
 DEPTH_LIMIT = 64
-"""Of graphs in graphs; real models have two or three."""
+"""Of nested graphs; real models have two or three levels."""
 
 
 def check(path: Path) -> None:
-    """Raise if a model reaches out of its file.
+    """Raise if a model refers to anything outside of its file.
 
     Raises:
         CheckpointError: it has external data or operations of a library, or is damaged.
@@ -89,7 +89,7 @@ def check(path: Path) -> None:
 
 
 def graph(path: Path) -> memoryview:
-    """Read the graph of a model that :func:`check` has admitted.
+    """Read the graph of a model that has passed :func:`check`.
 
     Raises:
         StopIteration: it has none.
@@ -98,10 +98,10 @@ def graph(path: Path) -> memoryview:
 
 
 def floats(message: memoryview) -> dict[str, Tensor]:
-    """Read the tensors of floats of a graph by their names, and leave out the others.
+    """Read the float tensors of a graph, by name.
 
     Raises:
-        ValueError: a tensor is damaged, or keeps its numbers elsewhere than in its raw bytes.
+        ValueError: a tensor is damaged, or its numbers are not in its raw bytes.
     """
     found = {}
     for tensor in messages(message, GRAPH_TENSOR):
@@ -114,7 +114,7 @@ def floats(message: memoryview) -> dict[str, Tensor]:
 
 
 def messages(message: memoryview, field: int) -> Iterator[memoryview]:
-    """Go through all values of one field that are messages or texts."""
+    """Yield all values of one field that are messages or texts."""
     for number, value in protobuf.fields(message):
         if number == field and isinstance(value, memoryview):
             yield value

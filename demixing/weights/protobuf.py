@@ -1,4 +1,4 @@
-"""Fields of protocol buffers, which need no package to be read.
+"""Parses protocol buffers into fields, without a package.
 
 Source: the description of the encoding in the documentation of Protocol Buffers.
 """
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Go through the fields of a message.
+    """Yield the fields of a message.
 
     Yields:
         Number and value of each: an int, or the bytes of a text, a message or a fixed width.
 
     Raises:
-        ValueError: it is not a protocol buffer.
-        IndexError: it ends too early.
+        ValueError: this is not a protocol buffer.
+        IndexError: the message is cut off.
     """
     at = 0
     while at < len(message):
         tag, at = varint(message, at)
-        if tag >= 1 << 32:  # others drop what is above, and would see another field
+        if tag >= 1 << 32:  # other parsers drop the high bits, and would read another field
             raise ValueError("no such field")
         number, wire = tag >> 3, tag & 7
         if wire == 0:

@@ -1,7 +1,7 @@
 """``fetch recommended``: the best weights that may be used freely for a submission.
 
-Of each system there are several files with the same numbers. The first that can be reached is
-taken; whether it can is found out for all at once, and in a few seconds.
+Each system has several files with the same numbers, and the first that can be reached is used. All
+are tried at the same time, for a few seconds.
 """
 
 import subprocess
@@ -17,11 +17,10 @@ from demixing.weights.download import AGENT, BROKEN
 from demixing.weights.npm import npm_command
 
 REACH_S = 6.0
-"""Seconds after which a place that has not answered counts as out of reach."""
-
+"""A server that has not answered after this time counts as unreachable."""
 
 RECOMMENDED_NAME = "recommended"
-"""For ``fetch``, in place of the name of a file."""
+"""What ``fetch`` accepts in place of the name of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,7 @@ class Recommendation:
 
     Attributes:
         name: for people.
-        files: names in the register of files with the same numbers, the authors' first.
+        files: names in the catalogue of files with the same numbers, the authors' first.
     """
 
     name: str
@@ -50,15 +49,15 @@ def first_reachable(
     known: dict[str, Checkpoint],
     reachable: Callable[[Checkpoint], bool] | None = None,
 ) -> Checkpoint:
-    """Choose where a system comes from.
+    """Choose the first file of a system that can be downloaded.
 
     Args:
         wanted: the system.
-        known: the register.
-        reachable: whether a file can be had now.
+        known: the catalogue.
+        reachable: whether a file can be downloaded now.
 
     Raises:
-        CheckpointError: it can be had nowhere.
+        CheckpointError: none can be downloaded.
     """
     files = [known[name] for name in wanted.files]
     for file, answers in zip(files, _all_at_once(reachable or reach, files), strict=True):
@@ -72,7 +71,7 @@ def first_reachable(
 
 
 def reach(file: Checkpoint) -> bool:
-    """Whether the place that has a file answers."""
+    """Whether the server of a file answers."""
     if file.npm:
         return _npm_knows(file.npm)
     request = urllib.request.Request(file.url, method="HEAD", headers={"User-Agent": AGENT})
@@ -96,9 +95,9 @@ def _npm_knows(package: str) -> bool:
 
 
 def _all_at_once(ask: Callable[[Checkpoint], bool], files: Sequence[Checkpoint]) -> list[bool]:
-    """Ask for all files in threads that are left behind if they take too long.
+    """Ask for all files in threads, and abandon those that take too long.
 
-    Looking up the name of a host can hang for longer than any timeout says.
+    Resolving a host name can take longer than any timeout.
     """
     answers = [False] * len(files)
 

@@ -1,8 +1,9 @@
-"""Reads TensorFlow's checkpoints without TensorFlow: an index of names, and a file of numbers.
+"""Reads TensorFlow checkpoints without TensorFlow: an index of names, and a file of numbers.
 
-The index is a table of sorted keys in blocks, as LevelDB writes it, whose values are protocol
-buffers. Nothing in it can run. Source: LevelDB's doc/table_format.md, and tensor_bundle.proto and
-tensor_bundle.h of TensorFlow.
+The index is a LevelDB table of sorted keys in blocks, and its values are protocol buffers. Nothing
+in it can run.
+
+Source: LevelDB's doc/table_format.md; tensor_bundle.proto and tensor_bundle.h of TensorFlow.
 """
 
 import math
@@ -16,18 +17,15 @@ from torch import Tensor
 from demixing.weights.protobuf import fields, varint
 
 MAGIC_NUMBER = 0xDB4775248B80FB57
-"""The last eight bytes of every such table."""
+"""Last eight bytes of every such table."""
 
 FOOTER_BYTES = 48
-TRAILER_BYTES = 5
-"""Of each block: how it is compressed, and a check sum."""
-
 FLOAT = 1
 """TensorFlow's number for float32."""
 
 
 class Damaged(pickle.UnpicklingError):
-    """The checkpoint is not as it should be."""
+    """The checkpoint is damaged."""
 
 
 def read(index: bytes, data: bytes) -> dict[str, Tensor]:
@@ -38,7 +36,7 @@ def read(index: bytes, data: bytes) -> dict[str, Tensor]:
         data: contents of the file that ends with ``.data-00000-of-00001``.
 
     Raises:
-        Exception: of any kind, if it is damaged; see ``refusing`` of the readers.
+        Exception: of any kind, if it is damaged; see :func:`demixing.weights.readers.refusing`.
     """
     table = memoryview(index)
     if struct.unpack("<Q", table[-8:])[0] != MAGIC_NUMBER:
@@ -56,7 +54,7 @@ def read(index: bytes, data: bytes) -> dict[str, Tensor]:
 
 
 def _handle(table: memoryview, at: int) -> tuple[tuple[int, int], int]:
-    """Read where a block lies: its offset and length."""
+    """Read the offset and length of a block, and where they end."""
     offset, at = varint(table, at)
     length, at = varint(table, at)
     return (offset, length), at
@@ -70,7 +68,7 @@ def _block(table: memoryview, offset: int, length: int) -> memoryview:
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Go through the keys of a block; each is stored as what differs from the one before."""
+    """Yield the keys and values of a block; a key is stored as its difference from the last one."""
     (restarts,) = struct.unpack("<I", block[-4:])
     end = len(block) - 4 * (restarts + 1)
     key, at = b"", 0
@@ -85,7 +83,7 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _tensor(entry: memoryview, numbers: memoryview) -> Tensor | None:
-    """Read one variable; None if it is not of float32, such as the count of training steps."""
+    """Read one variable; None if it is not float32, such as the number of training steps."""
     said = dict(fields(entry))
     if said.get(1) != FLOAT:
         return None
@@ -110,7 +108,7 @@ def _size(dimension: memoryview | int) -> int:
 
 
 def _message(value: memoryview | int | None) -> memoryview:
-    """Check that a field is a message; an absent one is an empty one."""
+    """Check that a field is a message; a missing one counts as empty."""
     if isinstance(value, int):
         raise Damaged("a message is a number")
     return value or memoryview(b"")

@@ -1,7 +1,7 @@
-"""Pickles without the power of pickles: a file gets what a list admits, and no other name.
+"""Reads pickles safely: a file can use the names of a list, and no others.
 
-Pickles name functions and classes, and whoever loads them calls those. Here a name is looked up
-in a dict of harmless stand-ins, and any other one is an error. Newer files of torch are left to
+A pickle names functions and classes, which are called when it is loaded. Here each name is looked
+up in a dict of harmless stand-ins, and any other name is an error. Newer files of torch are read by
 torch's own restricted loader.
 """
 
@@ -29,7 +29,7 @@ STORAGES = {
         "Bool": torch.bool,
     }.items()
 }
-"""What stands for torch's classes of storages: what they hold."""
+"""Stand-ins for torch's storage classes: their dtypes."""
 
 
 def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any:
@@ -37,8 +37,8 @@ def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any
 
     Args:
         path: of the file.
-        admitted: stand-ins and the full names under which files ask for them, besides tensors
-            and plain values.
+        admitted: stand-ins and the full names that files use for them, besides tensors and plain
+            values.
 
     Raises:
         Exception: of any kind; see :func:`demixing.weights.readers.refusing`.
@@ -62,21 +62,21 @@ class Restricted(pickle.Unpickler):
         admit: Callable[[str], object] = lambda _: None,
         storage: Callable[[str, torch.dtype, int], Tensor],
     ) -> None:
-        """Args are explained here, since the base class takes more.
+        """Take other arguments than the base class.
 
         Args:
-            file: where the pickle begins.
-            admit: returns what stands for a full name, or None to refuse the file.
-            storage: returns the flat tensor with a key, a type and a number of elements.
+            file: at the start of the pickle.
+            admit: returns the stand-in of a full name, or None to refuse the file.
+            storage: returns the flat tensor for a key, a type and a number of elements.
         """
         super().__init__(file)
         self._admit = admit
         self._storage = storage
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name.
+        """Return the stand-in for a name.
 
-        Bound methods, types of C, texts and dtypes: none of them lets a pickle change it.
+        It is a bound method, a type of C, a text or a dtype: a pickle can change none of these.
         """
         full = f"{module}.{name}"
         if full == "torch._utils._rebuild_tensor_v2":
@@ -89,9 +89,9 @@ class Restricted(pickle.Unpickler):
         return found
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return what lies outside the pickle: storages, and the names of classes.
+        """Return what is stored outside of the pickle: storages, and the names of classes.
 
-        Old files wrap a class with the text of its source, which nobody needs.
+        Old files wrap a class with its source code, which is ignored.
         """
         if isinstance(pid, tuple) and pid[0] == "module":
             return pid[1]
@@ -104,7 +104,7 @@ class Restricted(pickle.Unpickler):
 
 
 class _Rebuild:
-    """Makes a tensor of a storage; an object without attributes, so no pickle can alter it."""
+    """Makes a tensor from a storage; it has no attributes, so a pickle cannot alter it."""
 
     __slots__ = ()
 
@@ -112,7 +112,7 @@ class _Rebuild:
         self, storage: Tensor, offset: int, size: Any, stride: Any, *training: object
     ) -> Tensor:
         if not isinstance(storage, Tensor):
-            raise pickle.UnpicklingError("it makes a tensor of something else than a storage")
+            raise pickle.UnpicklingError("it makes a tensor from something that is not a storage")
         return storage.as_strided(size, stride, offset)
 
 

@@ -1,4 +1,4 @@
-"""Is a file the one that was registered? Answered before anything opens it."""
+"""Verifies files against the catalogue, before anything opens them."""
 
 import hashlib
 import logging
@@ -8,7 +8,7 @@ from demixing.errors import CheckpointError
 from demixing.weights.catalogue import Checkpoint
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How the small text begins that Git LFS leaves in place of a file that was not pulled.
+"""Start of the small text that Git LFS leaves in place of a file that was not pulled.
 
 Source: the Git LFS specification, version 1.
 """
@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 def verify(path: Path, checkpoint: Checkpoint) -> None:
-    """Raise unless the file at ``path`` is exactly the one that was registered.
+    """Raise unless a file is exactly that of the catalogue.
 
-    Where its authors published no hash, the size has to do, and a line of the log says so.
+    If its authors published no hash, only the size is compared, and a warning is logged.
 
     Raises:
         CheckpointError: the file is missing or its contents differ.
@@ -44,7 +44,7 @@ def examine(path: Path, checkpoint: Checkpoint) -> tuple[str, str]:
     """Say what is wrong with a file.
 
     Returns:
-        One of this module's constants, and a sentence about it, empty for :data:`OK`.
+        One of this module's constants, and a sentence that explains it, empty for :data:`OK`.
     """
     remedy = checkpoint.remedy()
     if not path.is_file():

@@ -28,7 +28,7 @@ class Weights:
     """A file of weights that the recipe uses.
 
     Attributes:
-        name: in the submission's register.
+        name: in the submission's catalogue.
         path: where it lies or should lie; absolute, or empty if its package is not installed.
         package: the distribution that carries it; empty if it is a file of the repository.
         condition: "ok", or what is wrong with it.

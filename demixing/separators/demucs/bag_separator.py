@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from demixing.networks import execution
-from demixing.networks.execution import Placed
+from demixing.networks.execution import PreparedNetwork
 from demixing.networks.movable import Networks
 from demixing.networks.rewrites import rewrite
 from demixing.separator import Chunking, SongEnd
@@ -51,7 +51,7 @@ class BagMember(Networks):
         lengths: lengths that the network accepts.
     """
 
-    run: Placed
+    run: PreparedNetwork
     weights: tuple[float, ...]
     outputs: tuple[int, ...]
     lengths: Lengths = int

@@ -13,6 +13,7 @@ from torch import nn
 
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.loading import empty, fill
+from demixing.resources import install_command
 from demixing.weights.readers import DEMUCS_CLASSES, Contents
 
 
@@ -62,7 +63,7 @@ def _class_of(network: str, name: str) -> Callable[..., Any]:
     except ImportError as error:
         raise ConfigError(
             f"Demucs v3 and v4 need the package demucs, which cannot be imported ({error}); run: "
-            "pip install --no-deps --requirement requirements-demucs.txt"
+            + install_command("demucs")
         ) from error
 
 

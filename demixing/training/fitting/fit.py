@@ -22,7 +22,7 @@ from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.evaluation.songs import find_songs
 from demixing.plugins import did_you_mean
-from demixing.recipes import recipe as recipes
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.training.fitting import gates, groups, shares
 from demixing.training.fitting.blending import Method, mean_of
@@ -43,7 +43,7 @@ def fit(options: argparse.Namespace) -> list[str]:
     """
     if not 0 < options.silent < 1:
         raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
-    given = recipes.load(options.recipe).required()  # blends with optional members need them, too
+    given = reading.load(options.recipe).required()  # blends with optional members need them, too
     methods = methods_of(options, given.track.stems)
     trained = trained_on(options.trained_on, given)
     plain = with_settings(unfitted(given), [0] * len(given.members))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from demixing import atomic
 from demixing.errors import OutputError
-from demixing.recipes import recipe as recipes
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 
 MARK = "# Fitted by `python -m training fit`; what follows is rewritten each time."
@@ -24,7 +24,7 @@ def write(path: Path, source: Path, fitted: Recipe) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    named = recipes.FOLDER / f"{source}.toml"
+    named = reading.FOLDER / f"{source}.toml"
     text = (named if named.is_file() else source).read_text(encoding="utf-8")
     own = text.partition(MARK)[0].partition(OLD_MARK)[0].rstrip("\n")
     try:

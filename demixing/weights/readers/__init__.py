@@ -1,8 +1,7 @@
 """Formats of files of weights, one plug-in each.
 
-A reader returns numbers and plain values. Nothing that a file contains is ever run or imported,
-so the worst that a malicious one can do is to be refused. That the file is the registered one was
-checked before.
+A reader returns numbers and plain values. Nothing in a file is ever run or imported, so a malicious
+file is refused and does no harm. The sha256 of the file was checked before.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEMUCS_CLASSES = ("demucs.demucs.Demucs", "demucs.hdemucs.HDemucs", "demucs.htdemucs.HTDemucs")
-"""The networks that files of Demucs v3 and v4 may name."""
+"""Classes that files of Demucs v3 and v4 may name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a file of weights says.
+    """Contents of a file of weights.
 
     Attributes:
-        state: tensors by the network's own key names; floats of half precision are widened.
-        network: full name of the class that wrote the file, if the file says; never imported.
-        arguments: keyword arguments of that class's constructor, if the file has them.
+        state: tensors by the keys of the network; half precision is converted to float32.
+        network: full name of the class that wrote the file, if the file names it; never imported.
+        arguments: keyword arguments of the constructor of that class, if the file has them.
     """
 
     state: dict[str, Tensor]
@@ -43,7 +42,7 @@ class Contents:
 
 
 def names() -> list[str]:
-    """List the names of all formats."""
+    """Names of all formats."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
@@ -53,11 +52,11 @@ def read(format_: str, path: Path, part: int | None = None) -> Contents:
     Args:
         format_: one of :func:`names`.
         path: of the file.
-        part: which of several networks, for formats that hold several.
+        part: index of the network, for formats with several networks.
 
     Raises:
         CheckpointError: no reader has that name, or the file is damaged, of another format, or
-            holds more than numbers.
+            contains more than numbers.
     """
     if format_ not in names():
         raise CheckpointError(
@@ -71,16 +70,16 @@ def read(format_: str, path: Path, part: int | None = None) -> Contents:
 
 @contextlib.contextmanager
 def refusing(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged or malicious file causes into one sentence.
+    """Turn any error that a damaged or malicious file causes into one sentence.
 
     Raises:
-        CheckpointError: the block raised anything.
+        CheckpointError: the block raised an exception.
     """
     try:
         yield
     except CheckpointError:
         raise
-    # A parser that is fed with anything raises anything: struct.error, KeyError, MemoryError...
+    # A parser of arbitrary bytes may raise anything: struct.error, KeyError, MemoryError...
     except Exception as error:
         raise CheckpointError(
             f"{path} holds more than numbers or is damaged, so it was not loaded: {_reason(error)}"
@@ -88,7 +87,7 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of an error, without torch's hints at unsafe ways."""
+    """The first sentence of an error, without torch's advice to load the file unsafely."""
     said = str(error).rpartition("WeightsUnpickler error:")[2].splitlines()
     sentences = (line.partition(". ")[0].strip(" .") for line in said)
     meant = (line for line in sentences if line and not line.startswith("Weights only load failed"))
@@ -96,13 +95,13 @@ def _reason(error: Exception) -> str:
 
 
 def tensors(path: Path, state: object) -> dict[str, Tensor]:
-    """Check that something is a state dict, and nothing else.
+    """Check that an object is a state dict.
 
     Returns:
-        The same with floats of half precision as float32.
+        The same with half precision converted to float32.
 
     Raises:
-        CheckpointError: it is empty, or holds anything but dense tensors by name.
+        CheckpointError: it is empty, or contains anything but dense tensors by name.
     """
     if not isinstance(state, dict) or not state:
         raise CheckpointError(
@@ -125,15 +124,15 @@ def _widened(value: Tensor) -> Tensor:
 
 
 def arguments(path: Path, positional: object, named: object) -> dict[str, Any]:
-    """Check the arguments of a constructor and give them all names.
+    """Check the arguments of a constructor, and name all of them.
 
     Args:
         path: of the file, for the message.
-        positional: at most one: the first that each class of Demucs has is ``sources``.
+        positional: at most one: the first argument of all classes of Demucs is ``sources``.
         named: the keyword arguments.
 
     Raises:
-        CheckpointError: there are more, or any is more than a plain value.
+        CheckpointError: there are more positional ones, or an argument is not a plain value.
     """
     if not isinstance(positional, list | tuple) or len(positional) > 1:
         raise CheckpointError(

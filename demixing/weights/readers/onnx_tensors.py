@@ -1,4 +1,4 @@
-"""The numbers of a graph of ONNX by the names that they have there; the graph is not run."""
+"""The tensors of an ONNX graph, by their names there; the graph is not run."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from demixing.weights.readers import Contents, tensors
 
 
 def read(path: Path) -> Contents:
-    """Read all tensors of floats.
+    """Read all float tensors.
 
     Raises:
-        CheckpointError: the file is no ONNX model, is damaged, or reaches out of itself.
+        CheckpointError: the file is not an ONNX model, is damaged, or refers to other files.
     """
     onnx_file.check(path)
     return Contents(state=tensors(path, onnx_file.floats(onnx_file.graph(path))))

@@ -1,4 +1,4 @@
-"""Our own form of any file of weights, as ``python -m my_submission import`` writes it."""
+"""Our own format of weights, as ``python -m my_submission import`` writes it."""
 
 import json
 from fractions import Fraction
@@ -10,7 +10,7 @@ from demixing.weights import int8, tensor_file
 from demixing.weights.readers import Contents, arguments, tensors
 
 NETWORK, ARGUMENTS = "network", "arguments"
-"""Metadata that belong to the contents; all others tell where they come from."""
+"""Metadata that belong to the contents; all others are provenance."""
 
 
 def read(path: Path) -> Contents:
@@ -23,7 +23,7 @@ def read(path: Path) -> Contents:
 
 
 def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
-    """Read the contents, and everything that the file says about them."""
+    """Read the contents and all metadata."""
     found = tensor_file.read(path)
     if NETWORK not in found.metadata:
         raise CheckpointError(f"expected {path} to be written by: python -m my_submission import")
@@ -37,7 +37,7 @@ def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
 
 
 def write(path: Path, contents: Contents, provenance: dict[str, str]) -> None:
-    """Write contents and where they come from; the same always gives the same bytes.
+    """Write contents and their provenance; equal contents always give the same bytes.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -53,10 +53,10 @@ def write(path: Path, contents: Contents, provenance: dict[str, str]) -> None:
 
 
 def _write_fraction(value: Fraction) -> dict[str, str]:
-    """A fraction as JSON can hold it."""
+    """Turn a fraction into JSON."""
     return {"fraction": str(value)}
 
 
 def _read_fraction(value: dict[str, Any]) -> Any:
-    """The opposite of :func:`_write_fraction`."""
+    """Invert :func:`_write_fraction`."""
     return Fraction(value["fraction"]) if value.keys() == {"fraction"} else value

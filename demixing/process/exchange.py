@@ -1,0 +1,72 @@
+"""What a child's messages about a song mean for its parent."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from demixing.engine.omissions import Omission
+from demixing.engine.progress import Progress
+from demixing.process.child import LostError, user_error
+from demixing.process.handover import Song
+from demixing.process.messages import BrokenMessageError, Message
+
+EARLY = 0.03
+EARLY_S = 0.3
+"""The child's deadline is earlier than ours by this part of its time, and at least by this time."""
+
+
+def continued(event: Progress, part: float) -> Progress:
+    """Turn the progress of a child into that of the whole song.
+
+    Args:
+        event: as the child reports it.
+        part: of the song, that the child was given; the rest is done.
+
+    >>> continued(Progress(stage="separating", done=0.5, audio_s=10.0), 0.25).done
+    0.875
+    """
+    return dataclasses.replace(
+        event, done=1 - part * (1 - event.done), audio_s=event.audio_s / part
+    )
+
+
+def end_s(left_s: float) -> float:
+    """When a child with ``left_s`` seconds left must be done, by ``time.monotonic``."""
+    if left_s == math.inf:
+        return math.inf
+    return time.monotonic() + left_s - max(EARLY * left_s, EARLY_S)
+
+
+def omissions_of(message: Message, part: float) -> Iterator[Omission]:
+    """Yield what a child separates its part of the song without.
+
+    Args:
+        message: from the child.
+        part: of the song, that the child was given.
+    """
+    for one in message.header.get("omissions", ()):
+        omission = Omission(**one)
+        yield dataclasses.replace(omission, part=part * omission.part)
+
+
+def pushed(message: Message, song: Song, channels: int) -> Tensor:
+    """Add a child's stems to a song; return what is final.
+
+    Raises:
+        LostError: they are not the song's stems, or the child reports a bug.
+        DemixError: the child reports an error that a user can fix.
+    """
+    header = message.header
+    if header["kind"] == "error":
+        error_ = f"failed with {header['error']}: {header['message']}"
+        raise user_error(header) or LostError(error_)
+    try:
+        if header["kind"] != "stems":
+            raise ValueError(f"said {header['kind']!r}")
+        return song.push(torch.from_numpy(message.array(song.stems, channels)))
+    except (ValueError, BrokenMessageError) as error:
+        raise LostError(f"gave no answer: {error}") from error

@@ -1,0 +1,231 @@
+"""Reads recipes: TOML files with the separators of a song and what becomes of their outputs.
+
+A recipe is a TOML file in demixing/recipes/ or anywhere else:
+
+    track = "mdx"
+    summary = "One line for people."
+    boards = ["C"]                     # leaderboards that permit the training data of its weights
+    residual = "other"                 # this stem is the mixture minus the others
+
+    [[members]]
+    separator = "spleeter"             # a file in demixing/separators/
+    outputs = { vocals = ["vocals"] }  # stem of the track = sum of stems of the separator
+
+    [[members]]
+    name = "filters"                   # used in blends; default: that of the separator
+    separator = "hpss"
+    optional = false                   # true: left out if its files do not exist
+    subtract = ["vocals"]              # its input is the mixture without these stems
+    outputs = { drums = ["percussive"], bass = ["low"] }
+    options = { crossover_hz = 200 }   # arguments of the separator
+    settings = [                       # the planner chooses the best that fits into the time
+        { passes = 1 },
+        { passes = 4, polarity = true, channel_swap = true, gain_db = 0.2 },
+    ]
+    doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when the others replace it; see doubt.py
+
+    [[blends]]                         # how to combine the outputs of exactly these members
+    stem = "vocals"
+    weights = { spleeter = 0.9 }
+    mixture = 0.02                     # weight of the mixture
+    sdr_db = 5.1                       # measured on validation songs; the planner compares it
+
+    consistency_above_hz = 4000        # the residual is shared above this; default 0: all of it
+
+    [consistency]                      # shares in the residual, mixture minus stems
+    drums = 0.2
+
+    [[leaks]]                          # leakage of a loud stem into a faint one; see leak.py
+    of = "bass"
+    into = "drums"
+    power = 0.02
+    returned = true
+
+    [gates.bass]                       # when to write exact silence; see gate.py
+    midpoint_db = -35.0
+    width_db = 4.0
+    active_db = 1.0
+
+Members run in their order, unless the planner finds a better one. With a residual, or shares that
+sum to one, the stems sum to the mixture (to float32 rounding) at any sample rate, except for leaks
+that are not returned. Where several members output a stem and no blend of exactly these is listed,
+a blend of more members is scaled to them; without one, they are averaged.
+
+A member with ``optional = true`` is used if its files of weights exist. Otherwise the recipe works
+as if it did not contain that member and the blends that name it. A file that exists but is damaged
+is an error, as for any other member. Members that are not optional must output all stems but the
+residual, and a member may subtract only stems that one of those outputs before it. See
+:mod:`demixing.recipes.optional`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from demixing import tracks
+from demixing.ensemble.blend import Blend
+from demixing.ensemble.doubt import Doubt
+from demixing.ensemble.gate import Gate
+from demixing.ensemble.leak import Leak
+from demixing.ensemble.setting import Setting
+from demixing.errors import ConfigError
+from demixing.plugins import did_you_mean
+from demixing.recipes import old_keys, tables
+from demixing.recipes.recipe import Member, Recipe
+from demixing.tracks import Track
+
+FOLDER = Path(__file__).parent
+
+RECIPE_VARIABLE = "DEMIX_RECIPE"
+"""Environment variable that names the recipe of a submission; unset: the track's default."""
+
+
+def names() -> list[str]:
+    """Names of the recipes in this package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def default_name(track: Track) -> str:
+    """Name of the default recipe of a track."""
+    return f"{track.name}_default"
+
+
+def load(name_or_path: str) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name_or_path: a name from :func:`names`, or the path of a TOML file.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is not as this module describes.
+    """
+    path = FOLDER / f"{name_or_path}.toml"
+    if name_or_path not in names():
+        path = Path(name_or_path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = did_you_mean(name_or_path, names())
+        raise ConfigError(f"no recipe named {name_or_path!r}, and no such file{hint}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error}") from error
+    return parse(path.stem, table)
+
+
+def parse(name: str, table: Mapping[str, Any]) -> Recipe:
+    """Check the table of a recipe and turn it into a :class:`Recipe`.
+
+    Raises:
+        ConfigError: a key is missing, unknown or of the wrong kind.
+    """
+    where = f"recipe {name!r}"
+    table = old_keys.replaced(table, where)
+    fields = tables.checked(Recipe, {"name": name, **table}, where)
+    for key in ("name", "track", "summary", "residual"):
+        if key in fields:
+            tables.kind(fields[key], str, f"{where}: {key}")
+    fields["track"] = tracks.by_name(fields["track"])
+    if fields.get("boards"):
+        fields["boards"] = tables.names(fields["boards"], f"{where}: boards")
+    fields["members"] = tables.each(
+        fields["members"], f"{where}: members", f"{where}, member", _member
+    )
+    if "blends" in fields:
+        fields["blends"] = tables.each(
+            fields["blends"], f"{where}: blends", f"{where}, blend", _blend
+        )
+    if "leaks" in fields:
+        fields["leaks"] = tables.each(
+            fields["leaks"],
+            f"{where}: leaks",
+            f"{where}, leak",
+            lambda one, here: tables.record(Leak, one, here),
+        )
+    for key in ("consistency", "gates"):
+        if key in fields:
+            tables.kind(fields[key], dict, f"{where}: {key}")
+    if "consistency_above_hz" in fields:
+        fields["consistency_above_hz"] = tables.scalar(
+            fields["consistency_above_hz"], float, f"{where}: consistency_above_hz"
+        )
+    if "consistency" in fields:
+        fields["consistency"] = tables.numbers(fields["consistency"], f"{where}: consistency")
+    if "gates" in fields:
+        at = f"{where}: gates."
+        fields["gates"] = {
+            stem: tables.record(Gate, gate, at + stem) for stem, gate in fields["gates"].items()
+        }
+    return Recipe(**fields)
+
+
+def _member(table: Any, where: str) -> Member:
+    """Turn a table into a member, which by default has the name of its separator."""
+    entry = dict(tables.kind(table, dict, where))
+    entry.setdefault("name", entry.get("separator"))
+    entry = tables.checked(Member, entry, where)
+    for key in ("separator", "name"):
+        tables.kind(entry[key], str, f"{where}: {key}")
+    outputs = tables.kind(entry["outputs"], dict, f"{where}: outputs")
+    entry["outputs"] = {
+        stem: tables.names(outputs[stem], f"{where}: outputs.{stem}") for stem in outputs
+    }
+    if "subtract" in entry:
+        entry["subtract"] = (
+            tables.names(entry["subtract"], f"{where}: subtract") if entry["subtract"] else ()
+        )
+    tables.kind(entry.get("options", {}), dict, f"{where}: options")
+    tables.kind(entry.get("optional", False), bool, f"{where}: optional")
+    if "settings" in entry:
+        at = f"{where}: settings"
+        entry["settings"] = tables.each(
+            entry["settings"],
+            at,
+            f"{where}, setting",
+            lambda one, here: tables.record(Setting, one, here),
+        )
+        if not entry["settings"]:
+            raise ConfigError(f"{at} must have at least one entry, or be left out")
+    if "doubt" in entry:
+        entry["doubt"] = tables.record(Doubt, entry["doubt"], f"{where}: doubt")
+    return Member(**entry)
+
+
+def _blend(table: Any, where: str) -> Blend:
+    """Turn a table into a blend."""
+    entry = tables.checked(Blend, tables.kind(table, dict, where), where)
+    weights = tables.numbers(
+        tables.kind(entry["weights"], dict, f"{where}: weights"), f"{where}: weights"
+    )
+    return tables.record(Blend, {**entry, "weights": weights}, where)
+
+
+def named() -> Recipe | None:
+    """Read the recipe that the environment names, if any.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    name = os.environ.get(RECIPE_VARIABLE)
+    return load(name) if name else None
+
+
+def default(track: Track) -> Recipe:
+    """Read the default recipe of a track."""
+    return load(default_name(track))
+
+
+def chosen(track: Track) -> Recipe:
+    """Read the recipe of a submission to ``track``.
+
+    Raises:
+        ConfigError: it cannot be read, or is for another track.
+    """
+    recipe = named() or default(track)
+    if recipe.track != track:
+        raise ConfigError(
+            f"recipe {recipe.name!r} is for the track {recipe.track.name!r}, "
+            f"but the submission goes to {track.name!r}; change one of them"
+        )
+    return recipe

