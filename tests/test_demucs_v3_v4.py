@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
             "bottom_channels": 16,
             "t_layers": 3,
             "t_heads": 2,
-            "segment": Fraction(1, 2),
+            "segment": Fraction(1, 4),
         },
     ),
 }
@@ -53,7 +53,7 @@ MEMBERS = {
     "htdemucs_ft": ("v4",) * 4,
     "htdemucs_6s": ("v4",),
 }
-SEGMENT_S = 0.5
+SEGMENT_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def streamed(separator: BagSeparator, song: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("shelf", ["mdx", "htdemucs_ft", "htdemucs_6s"], indirect=True)
 def test_a_bag_separates_as_the_original_does(shelf: Shelf) -> None:
-    song = seeded.song(40_000, seed=3) + 0.01
+    song = seeded.song(20_000, seed=3) + 0.01
 
     answer = streamed(built(shelf), song)
 
@@ -146,7 +146,7 @@ def test_a_bag_separates_as_the_original_does(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("shelf", ["mdx", "htdemucs_ft"], indirect=True)
 def test_only_networks_that_count_are_loaded(shelf: Shelf) -> None:
-    song = seeded.song(25_000, seed=3)
+    song = seeded.song(13_000, seed=3)
 
     some = built(shelf, stems=["bass"])
     answer = streamed(some, song)
@@ -157,10 +157,10 @@ def test_only_networks_that_count_are_loaded(shelf: Shelf) -> None:
     assert agreement_db(streamed(built(shelf), song)[1:2], answer) > 90
 
 
-@pytest.mark.parametrize("shelf", ["mdx", "htdemucs_ft"], indirect=True)
+@pytest.mark.parametrize("shelf", ["mdx", "htdemucs"], indirect=True)
 def test_digital_silence_at_the_end_is_part_of_a_song(shelf: Shelf) -> None:
-    half = seeded.song(14_000, seed=1)
-    song = torch.cat([half, -half, torch.zeros(2, 12_000)], dim=-1)  # with a mean of zero
+    half = seeded.song(7_000, seed=1)
+    song = torch.cat([half, -half, torch.zeros(2, 6_000)], dim=-1)  # with a mean of zero
 
     answer = streamed(built(shelf), song)
 
@@ -194,7 +194,7 @@ def test_every_file_of_every_bag_is_registered(generation: int) -> None:
         ({"bag": "mdx"}, r"Demucs v4 has no bag 'mdx' \(have: htdemucs,"),
         ({"stems": ["guitar"]}, "does not give 'guitar'"),
         ({"stems": []}, "stems must be at least one"),
-        ({"segment_s": 0.6}, "at most 0.5 s, got 0.6 s"),
+        ({"segment_s": 0.6}, "at most 0.25 s, got 0.6 s"),
         ({"segment_s": 0}, "more than 0 and at most"),
         ({"overlap": 1}, "an overlap from 0 to less than 1"),
     ],
@@ -238,14 +238,14 @@ def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_a_network_can_be_left_with_some_of_its_outputs(kind: str, given: list[int]) -> None:
     make, options = KINDS[kind]
     network = make(sources=["a", "b", "c", "d"], **options).eval()
-    chunk = seeded.song(20_000)[None]
+    chunk = seeded.song(11_000)[None]
 
     with torch.inference_mode():
         everything = network(chunk)
         assert package_networks.keep_outputs(network, [3, 1]) == given
         some = network(chunk)
 
-    assert some.shape == (1, 2, 2, 20_000)
+    assert some.shape == (1, 2, 2, 11_000)
     assert network.sources == ["b", "d"]
     assert agreement_db(everything[:, given], some) > 100
 

@@ -133,7 +133,7 @@ def test_what_a_separator_opens_is_what_it_says(
 
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(checkpoints, "find", noted)
-    said = separators.uses(name, options)
+    said = separators.required_weights(name, options)
     try:
         separators.build(name, options)
         assert opened == list(said)
@@ -144,8 +144,8 @@ def test_what_a_separator_opens_is_what_it_says(
 
 def test_a_separator_that_knows_no_such_option_says_so() -> None:
     with pytest.raises(ConfigError, match="did you mean 'stems'"):
-        separators.uses("spleeter", {"stms": 2})
+        separators.required_weights("spleeter", {"stms": 2})
     with pytest.raises(ConfigError, match="refuses its options"):
-        separators.uses("spleeter", {"stems": 3})
+        separators.required_weights("spleeter", {"stems": 3})
     with pytest.raises(ConfigError, match="no separator named"):
-        separators.uses("nothing")
+        separators.required_weights("nothing")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from demixing.networks.folded import FoldedResidual, is_residual
-from demixing.networks.polyphase import Phases
+from demixing.networks.polyphase import Polyphase
 from demixing.networks.rewrites import Attention, Convolution, Decoder, Encoder, attend, rewrite
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared
 
@@ -232,12 +232,12 @@ def test_phases_are_the_transposed_convolution(noise: Any, size: tuple[int, int]
 
     with torch.inference_mode():
         expected = original(x)[:, :, 1:-2, 1:-2]
-        torch.testing.assert_close(Phases(original)(x), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(Polyphase(original)(x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_phases_refuse_another_kernel() -> None:
     with pytest.raises(ValueError, match="expected kernel 5"):
-        Phases(nn.ConvTranspose2d(3, 5, 3, 2))
+        Polyphase(nn.ConvTranspose2d(3, 5, 3, 2))
 
 
 def test_a_prepared_spleeter_answers_as_the_plain_one_to_90_db(noise: Any) -> None:

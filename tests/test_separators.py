@@ -78,10 +78,11 @@ def test_separating_twice_gives_the_same_and_leaves_the_chunks_as_they_were(name
     assert torch.equal(chunks, before)
 
 
-@pytest.mark.slow
 @every_separator
 def test_the_longest_chunks_keep_the_contract_too(name: str) -> None:
     separator = built(name)
+    if separator.chunking.chunk == shortest(separator.chunking):
+        return  # tested above
     chunks = noise(1, 2, separator.chunking.chunk)
     before = chunks.clone()
 
@@ -173,7 +174,7 @@ def test_stems_of_the_floors_are_different_names(name: str, stems: object) -> No
 def test_building_leaves_the_random_numbers_of_others_alone() -> None:
     before = torch.random.get_rng_state()
 
-    separators.build("spleeter")
+    separators.build("gtcrn")
 
     assert torch.equal(torch.random.get_rng_state(), before)
 

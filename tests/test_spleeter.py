@@ -50,12 +50,20 @@ def agreement_db(reference: Tensor, estimate: Tensor) -> float:
     return float(10 * torch.log10(reference.square().sum() / error))
 
 
-def test_real_vocals_are_separated_as_well_as_ever(falcon: dict[str, Tensor]) -> None:
-    mixture = torch.stack(list(falcon.values())).sum(dim=0)
-    overlap = OverlapAdd(spleeter())
+@pytest.fixture(scope="module")
+def mixture(falcon: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(falcon.values())).sum(dim=0)
 
-    stems = torch.cat([overlap.push(mixture[None]), overlap.finish()], dim=-1)[0]
 
+@pytest.fixture(scope="module")
+def stems(mixture: Tensor) -> Tensor:
+    """Stems of the real multitrack, ``(2, 2, samples)``."""
+    return streamed(spleeter(), mixture)
+
+
+def test_real_vocals_keep_their_score(
+    falcon: dict[str, Tensor], mixture: Tensor, stems: Tensor
+) -> None:
     # On a grid of frames that begins 2048 samples later it is 4.63 and 11.81.
     assert sdr_db(falcon["vocals"], stems[0]) == pytest.approx(5.178, abs=0.01)
     assert sdr_db(mixture - falcon["vocals"], stems[1]) == pytest.approx(12.357, abs=0.01)
@@ -105,9 +113,9 @@ def streamed(separator: Spleeter, song: Tensor) -> Tensor:
     return torch.cat([*blocks, overlap.finish()], dim=-1)[0]
 
 
-@pytest.mark.parametrize("samples", [1, 1023, 200_001, 520_192, 520_193, 700_000])
+@pytest.mark.parametrize("samples", [1, 1023, 200_001, 520_192, 520_193])
 def test_songs_of_any_length_are_separated_as_by_deezers_code(samples: int) -> None:
-    separator = small(4)
+    separator = small(2)
     song = seeded.song(samples, seed=3)
 
     theirs = torch.from_numpy(as_deezer(song.double().numpy(), separator))
@@ -116,23 +124,16 @@ def test_songs_of_any_length_are_separated_as_by_deezers_code(samples: int) -> N
         assert agreement_db(reference, stem) > 100
 
 
-def test_the_real_song_is_separated_as_by_deezers_code(falcon: dict[str, Tensor]) -> None:
-    mixture = torch.stack(list(falcon.values())).sum(dim=0)
-
+def test_the_real_song_is_separated_as_by_deezers_code(mixture: Tensor, stems: Tensor) -> None:
     theirs = torch.from_numpy(as_deezer(mixture.double().numpy(), spleeter()))
 
-    for reference, stem in zip(theirs, streamed(spleeter(), mixture), strict=True):
+    for reference, stem in zip(theirs, stems, strict=True):
         assert agreement_db(reference, stem) > 100
 
 
-@pytest.fixture(scope="module")
-def vocals(falcon: dict[str, Tensor]) -> Tensor:
-    return streamed(spleeter(), torch.stack(list(falcon.values())).sum(dim=0))[0]
-
-
-def test_the_mask_goes_on_above_what_the_network_hears(vocals: Tensor) -> None:
-    spectrum = torch.fft.rfft(vocals, dim=-1).abs()
-    above = int(12_000 / 44_100 * vocals.shape[-1])
+def test_the_mask_continues_above_the_input_of_the_network(stems: Tensor) -> None:
+    spectrum = torch.fft.rfft(stems[0], dim=-1).abs()
+    above = int(12_000 / 44_100 * stems.shape[-1])
     assert spectrum[:, above : above + 10_000].mean() > 0.01 * spectrum.mean()
 
 

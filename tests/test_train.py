@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 import train
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.separators import trained
 from demixing.training import __main__ as command
 from demixing.training import checkpoint, export, log, loop, setup
@@ -371,4 +371,4 @@ def test_a_journal_forgets_what_will_be_computed_again(tmp_path: Path) -> None:
 
 
 def test_a_run_with_defaults_has_a_network() -> None:
-    assert isinstance(setup.built(Run(stems=STEMS)), Chunked)
+    assert isinstance(setup.built(Run(stems=STEMS)), ChunkGeometry)

@@ -11,7 +11,7 @@ from torch import Tensor
 from demixing.networks import trainable
 from demixing.networks.bytesep import ResUNet143
 from demixing.networks.bytesep_mobilenet import MobileNet
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.separator import Chunking
 
 pytestmark = pytest.mark.engine
@@ -32,7 +32,7 @@ UNUSED = {"shared_unet": ("down.5.norm.",)}
 every_network = pytest.mark.parametrize("name", trainable.names())
 
 
-def built(name: str, seed: int = 0) -> Chunked:
+def built(name: str, seed: int = 0) -> ChunkGeometry:
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(seed)
         return trainable.build(name, STEMS, SMALL.get(name, {}))

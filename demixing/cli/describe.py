@@ -61,7 +61,7 @@ def used(chosen: Recipe) -> list[Checkpoint]:
     names = (
         name
         for member in chosen.members
-        for name in separators.uses(member.separator, member.options)
+        for name in separators.required_weights(member.separator, member.options)
     )
     return [find(name) for name in dict.fromkeys(names)]
 
@@ -73,7 +73,7 @@ def state(member: Member) -> str:
         CheckpointError: the catalogue has no such file.
         ConfigError: the member refuses its options.
     """
-    files = map(find, separators.uses(member.separator, member.options))
+    files = map(find, separators.required_weights(member.separator, member.options))
     conditions = (_facts(file)["condition"] for file in files)
     wrong = (one for one in conditions if one not in (OK, UNPINNED, IMPORTED))
     return next(wrong, READY)
@@ -90,7 +90,7 @@ def _optional(chosen: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
     users = [
         member
         for member in chosen.members
-        if checkpoint.name in separators.uses(member.separator, member.options)
+        if checkpoint.name in separators.required_weights(member.separator, member.options)
     ]
     may_lack = all(member.optional for member in users)
     result: dict[str, Any] = {"optional": may_lack, "absent": may_lack and not checkpoint.exists()}

@@ -14,7 +14,7 @@ from demixing.networks import bytesep, bytesep_mobilenet
 from demixing.networks.bytesep import VARIANTS, ResUNet143, weights
 from demixing.networks.bytesep_fast import prepared as prepared
 from demixing.networks.bytesep_mobilenet import MobileNet
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.networks.decoupled import FRAMES, MAPS
 
 SAMPLE_RATE_HZ = 44_100
@@ -22,11 +22,11 @@ SAMPLE_RATE_HZ = 44_100
 Network = TypeVar("Network", "BytesepResUNet", "BytesepMobileNet")
 
 
-class BytesepResUNet(ResUNet143, Chunked):
+class BytesepResUNet(ResUNet143, ChunkGeometry):
     """A trainable :class:`demixing.networks.bytesep.ResUNet143`."""
 
 
-class BytesepMobileNet(MobileNet, Chunked):
+class BytesepMobileNet(MobileNet, ChunkGeometry):
     """A trainable :class:`demixing.networks.bytesep_mobilenet.MobileNet`."""
 
 
@@ -81,7 +81,9 @@ def mobilenet(
 
 def _in_chunks(network: Network, chunk_s: float, context_s: float) -> Network:
     """Set the chunk geometry of a network, in whole blocks of the frames that it needs."""
-    network.cut(SAMPLE_RATE_HZ, FRAMES * network.frame_hop * network.bands, chunk_s, context_s)
+    network.set_geometry(
+        SAMPLE_RATE_HZ, FRAMES * network.frame_hop * network.bands, chunk_s, context_s
+    )
     return network
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 
-class Chunked(nn.Module):
+class ChunkGeometry(nn.Module):
     """Stems of chunks of a mixture; all lengths in samples at the network's own rate.
 
     The engine gives a network chunks of a song that overlap, throws the context at both ends of
@@ -29,7 +29,9 @@ class Chunked(nn.Module):
     step: int
     shorter: tuple[int, ...] = ()
 
-    def cut(self, sample_rate_hz: int, step: int, chunk_s: float, context_s: float) -> None:
+    def set_geometry(
+        self, sample_rate_hz: int, step: int, chunk_s: float, context_s: float
+    ) -> None:
         """Choose the lengths, as multiples of ``step``; an eighth of what is kept is cross-faded.
 
         Args:

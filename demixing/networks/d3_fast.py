@@ -52,26 +52,26 @@ class Tiled(nn.Module):
     Args:
         inner: the part; it halves or doubles the frames.
         halo: frames, an even number, beyond which a frame is not heard.
-        doubling: whether it doubles them.
+        upsampling: whether it doubles them.
     """
 
-    def __init__(self, inner: nn.Module, halo: int, *, doubling: bool) -> None:
+    def __init__(self, inner: nn.Module, halo: int, *, upsampling: bool) -> None:
         super().__init__()
-        self.inner, self.halo, self.doubling = inner, halo, doubling
+        self.inner, self.halo, self.upsampling = inner, halo, upsampling
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, f, t)`` as the part does."""
         parts = []
-        tile = TILE // 4 if self.doubling else TILE
+        tile = TILE // 4 if self.upsampling else TILE
         for start in range(0, x.shape[-1], tile):
             end = min(start + tile, x.shape[-1])
             first = max(start - self.halo, 0)
             y = self.inner(x[..., first : end + self.halo])
-            before, kept = start - first, end - start
-            if self.doubling:
-                parts.append(y[..., 2 * before : 2 * (before + kept)])
+            before, frames = start - first, end - start
+            if self.upsampling:
+                parts.append(y[..., 2 * before : 2 * (before + frames)])
             else:
-                parts.append(y[..., before // 2 : (before + kept) // 2])
+                parts.append(y[..., before // 2 : (before + frames) // 2])
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
 
@@ -91,8 +91,8 @@ def prepared(network: D3UNet, dtype: torch.dtype = torch.float32) -> D3UNet:
         fold_row(row)
     layers = faster.down_convs[0][0].d2_layers[0].conv_layers  # type: ignore[index]
     reach = 2 * sum(2**number for number in range(len(layers)))
-    faster.down_convs[0] = Tiled(faster.down_convs[0], reach, doubling=False)
-    faster.end = Tiled(faster.end, 4, doubling=True)  # type: ignore[assignment]
+    faster.down_convs[0] = Tiled(faster.down_convs[0], reach, upsampling=False)
+    faster.end = Tiled(faster.end, 4, upsampling=True)  # type: ignore[assignment]
     return faster.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -18,7 +18,7 @@ TAPS = ((3, 1, None), (4, 2, 0))
 """For even and odd outputs: the tap that the input before, at and after hears."""
 
 
-class Phases(nn.Module):
+class Polyphase(nn.Module):
     """What ``nn.ConvTranspose2d(kernel_size=5, stride=2)(x)[:, :, 1:-2, 1:-2]`` gives.
 
     Args:

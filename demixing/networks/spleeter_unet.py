@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demixing.networks.polyphase import Phases
+from demixing.networks.polyphase import Polyphase
 
 WIDTHS = (16, 32, 64, 128, 256, 512)
 EPSILON = 1e-3
@@ -40,7 +40,7 @@ class Down(nn.Module):
         return skip, self.activation(self.norm(skip))
 
 
-class Doubling(nn.ConvTranspose2d):
+class Upsample2(nn.ConvTranspose2d):
     """A transposed convolution whose result is cropped to twice the size of its input."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -53,7 +53,7 @@ class Up(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, elu: bool) -> None:
         super().__init__()
-        self.convolution: nn.Module = Doubling(inputs, outputs, kernel_size=5, stride=2)
+        self.convolution: nn.Module = Upsample2(inputs, outputs, kernel_size=5, stride=2)
         self.activation = nn.ELU() if elu else nn.ReLU()
         self.norm = nn.BatchNorm2d(outputs, eps=EPSILON)
 
@@ -125,10 +125,10 @@ def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> Splee
     for step in faster.up:
         assert isinstance(step, Up)
         convolution = step.convolution
-        assert isinstance(convolution, Doubling)
+        assert isinstance(convolution, Upsample2)
         # In float32 only the last step, with its one output, gains; in bfloat16 all of them do.
         if dtype == torch.bfloat16 or convolution.out_channels == 1:
-            step.convolution = Phases(convolution, dtype)
+            step.convolution = Polyphase(convolution, dtype)
     return faster
 
 

@@ -52,7 +52,9 @@ def missing(member: Member) -> tuple[str, ...]:
         ConfigError: there is no such separator, or it refuses its options.
     """
     try:
-        files = [find(name) for name in separators.uses(member.separator, member.options)]
+        files = [
+            find(name) for name in separators.required_weights(member.separator, member.options)
+        ]
     except CheckpointError:
         return ()
     return tuple(file.name for file in files if not file.exists())

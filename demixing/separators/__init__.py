@@ -1,6 +1,6 @@
-"""Ways of separating, one plug-in each.
+"""Separators, one file each: the folder lists the plug-ins.
 
-What each of them promises is :class:`demixing.separator.Separator`.
+Each of them implements :class:`demixing.separator.Separator`.
 """
 
 from __future__ import annotations
@@ -34,20 +34,24 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
     return cast("Separator", _plugins.build(name, options))
 
 
-def uses(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Names in the catalogue of the weights that :func:`build` would open.
+def required_weights(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Return the names in the catalogue of the weights that :func:`build` would open.
 
-    A separator that opens weights has a function ``uses`` beside its ``build``, with those of
-    the options that matter. Modules that have none are not imported.
+    A separator that opens weights has a function ``required_weights`` beside its ``build``, with
+    those of its options that matter. Modules without one are not imported.
+
+    Args:
+        name: a key from :func:`names`.
+        options: keyword arguments of the module's ``build``.
 
     Raises:
         ConfigError: no separator has that name, or it refuses an option.
     """
-    if name in names() and not _plugins.has(name, "uses"):
+    if name in names() and not _plugins.has(name, "required_weights"):
         return ()
     given = dict(options or {})
     _plugins.check_options(name, given)
-    function = _plugins.module(name).uses
+    function = _plugins.module(name).required_weights
     known = inspect.signature(function).parameters
     try:
         found = function(**{key: value for key, value in given.items() if key in known})

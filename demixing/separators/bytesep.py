@@ -103,13 +103,16 @@ def chunking(segment_s: float) -> Chunking:
     )
 
 
-def uses(
+def required_weights(
     variant: str = "subband",
     stem: str | Sequence[str] = "vocals",
     *,
     checkpoint: str | Sequence[str] | None = None,
 ) -> list[str]:
-    """Names of the files in the catalogue; arguments are those of :func:`build`."""
+    """Return the names in the catalogue of the weights that :func:`build` opens.
+
+    Arguments are those of :func:`build`.
+    """
     if checkpoint is not None:
         return [checkpoint] if isinstance(checkpoint, str) else list(checkpoint)
     return [f"bytesep_{variant}_{name}" for name in ([stem] if isinstance(stem, str) else stem)]
@@ -139,7 +142,7 @@ def build(
         ConfigError: there is no such precision.
         ValueError: an option is not as it should be.
     """
-    names = uses(variant, stem, checkpoint=checkpoint)
+    names = required_weights(variant, stem, checkpoint=checkpoint)
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
     stems = distinct([stem] if isinstance(stem, str) else stem)

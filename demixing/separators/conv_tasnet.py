@@ -84,8 +84,8 @@ class ConvTasNet:
         return torch.cat([mask, above])
 
 
-def uses() -> list[str]:
-    """Names of the files in the catalogue."""
+def required_weights() -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens."""
     return ["conv_tasnet_speech"]
 
 
@@ -95,4 +95,4 @@ def build() -> ConvTasNet:
     Raises:
         CheckpointError: the file is missing or altered.
     """
-    return ConvTasNet(checkpoints.session(checkpoints.find(uses()[0])))
+    return ConvTasNet(checkpoints.session(checkpoints.find(required_weights()[0])))

@@ -211,8 +211,11 @@ def adapt(
     return DannaSep(networks=ready, weights=weights, chunking=cut)
 
 
-def uses(*, fast: bool = False, only: str = "") -> list[str]:
-    """Names of the files in the catalogue; arguments are those of :func:`build`."""
+def required_weights(*, fast: bool = False, only: str = "") -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens.
+
+    Arguments are those of :func:`build`.
+    """
     return [f"danna_{name}" for name in blend(fast=fast, only=only)]
 
 

@@ -150,8 +150,8 @@ def running_mean(table: NDArray[np.float32], start: NDArray[np.float64]) -> NDAr
     return means
 
 
-def uses() -> list[str]:
-    """Names of the files in the catalogue."""
+def required_weights() -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens."""
     return ["deepfilternet3"]
 
 
@@ -161,5 +161,5 @@ def build() -> DeepFilterNet:
     Raises:
         CheckpointError: the file is missing or altered.
     """
-    sessions = checkpoints.sessions(checkpoints.find(uses()[0]))
+    sessions = checkpoints.sessions(checkpoints.find(required_weights()[0]))
     return DeepFilterNet(sessions["enc"], sessions["erb_dec"], sessions["df_dec"])

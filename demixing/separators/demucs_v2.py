@@ -55,8 +55,8 @@ def adapt(
     return segments(network, chunking, precision=precision, normalises=normalises)
 
 
-def uses(checkpoint: str = "demucs_v2") -> list[str]:
-    """Names of the files in the catalogue."""
+def required_weights(checkpoint: str = "demucs_v2") -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens."""
     return [checkpoint]
 
 

@@ -16,6 +16,8 @@ build = functools.partial(plugin.build, 4)
 """See :func:`demixing.separators.demucs.plugin.build`."""
 
 
-def uses(bag: str = "", stems: Sequence[str] | None = None, files: str = "") -> list[str]:
-    """See :func:`demixing.separators.demucs.plugin.uses`."""
-    return plugin.uses(4, bag, stems, files)
+def required_weights(
+    bag: str = "", stems: Sequence[str] | None = None, files: str = ""
+) -> list[str]:
+    """See :func:`demixing.separators.demucs.plugin.required_weights`."""
+    return plugin.required_weights(4, bag, stems, files)

@@ -114,8 +114,8 @@ class Gtcrn(Networks):
         return torch.cat([own.flatten(2, 3), after[:, :, -1]], dim=2)[:, :, :frames]
 
 
-def uses() -> list[str]:
-    """Names of the files in the catalogue."""
+def required_weights() -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens."""
     return ["gtcrn"]
 
 
@@ -137,7 +137,7 @@ def build(above: str = "average", memory_s: float = MEMORY_S) -> Gtcrn:
     low, high = MEMORY_LIMITS_S
     if not low <= memory_s <= high:
         raise ConfigError(f"memory_s must be from {low:g} to {high:g} seconds, got {memory_s!r}")
-    entry = checkpoints.find(uses()[0])
+    entry = checkpoints.find(required_weights()[0])
     network = load(GTCRN, renamed(checkpoints.load(entry)), entry.name)
     placed = execution.choose().prepare(network, prepared)
     return Gtcrn(placed, round(memory_s * RATE_HZ / FRAME_HOP), RATIOS[above])

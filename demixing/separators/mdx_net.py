@@ -129,8 +129,13 @@ def build(
     return adapt(session, stem, share=share, denoise=denoise)
 
 
-def uses(stem: str = "vocals", leaderboard: str = "a", mixer: str | None = None) -> list[str]:
-    """Names of the files in the catalogue; arguments are those of :func:`build`."""
+def required_weights(
+    stem: str = "vocals", leaderboard: str = "a", mixer: str | None = None
+) -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens.
+
+    Arguments are those of :func:`build`.
+    """
     return [f"mdx_net_{leaderboard}_{stem}", *([mixer] if mixer is not None else [])]
 
 

@@ -117,8 +117,11 @@ def chunking(chunk_s: float) -> Chunking:
     )
 
 
-def uses(model: str = "umxl", targets: Sequence[str] = TARGETS) -> list[str]:
-    """Names of the files in the catalogue; arguments are those of :func:`build`."""
+def required_weights(model: str = "umxl", targets: Sequence[str] = TARGETS) -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens.
+
+    Arguments are those of :func:`build`.
+    """
     return [f"{model}_{target}" for target in targets]
 
 

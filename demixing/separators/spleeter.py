@@ -116,8 +116,11 @@ class Spleeter(Networks):
         return torch.cat([mask, above], dim=3).transpose(2, 3)
 
 
-def uses(stems: int = 2) -> list[str]:
-    """Names of the files in the catalogue; the argument is that of :func:`build`."""
+def required_weights(stems: int = 2) -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens.
+
+    Arguments are those of :func:`build`.
+    """
     return [f"spleeter_{stems}stems_{stem}" for stem in STEMS[stems]]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from demixing.errors import CheckpointError
 from demixing.networks import execution, trainable
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.networks.loading import empty, fill
 from demixing.networks.movable import Networks
 from demixing.separator import Chunking
@@ -40,12 +40,12 @@ class Trained(Networks):
         return self.network(chunks)
 
 
-def of_network(network: Chunked, stems: Sequence[str]) -> Trained:
+def of_network(network: ChunkGeometry, stems: Sequence[str]) -> Trained:
     """Make a separator of a network as it is, which training does to score it."""
     return Trained(network, tuple(stems), network.sample_rate_hz, chunking(network))
 
 
-def chunking(network: Chunked) -> Chunking:
+def chunking(network: ChunkGeometry) -> Chunking:
     """How a network wants songs to be cut."""
     return Chunking(
         chunk=network.chunk,
@@ -56,8 +56,8 @@ def chunking(network: Chunked) -> Chunking:
     )
 
 
-def uses(weights: str) -> list[str]:
-    """Names of the files in the catalogue."""
+def required_weights(weights: str) -> list[str]:
+    """Return the names in the catalogue of the weights that :func:`build` opens."""
     return [weights]
 
 

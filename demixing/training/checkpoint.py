@@ -15,7 +15,7 @@ from torch import nn
 
 from demixing import atomic
 from demixing.errors import ConfigError, OutputError
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training.config import Run, as_table
 from demixing.training.ema import Average
 
@@ -62,7 +62,7 @@ def save(
     run: Run,
     progress: Progress,
     network: nn.Module,
-    average: Average[Chunked],
+    average: Average[ChunkGeometry],
     optimiser: torch.optim.Optimizer,
 ) -> None:
     """Save a run.
@@ -87,7 +87,7 @@ def resume(
     path: Path,
     run: Run,
     network: nn.Module,
-    average: Average[Chunked],
+    average: Average[ChunkGeometry],
     optimiser: torch.optim.Optimizer,
 ) -> Progress:
     """Go on where a run was saved.

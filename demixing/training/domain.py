@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import ConfigError
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training.config import DOMAINS, MAGNITUDES, PROJECTIONS, WAVEFORMS
 
 
@@ -17,7 +17,7 @@ class Waveforms(nn.Module):
         network: gives waveforms.
     """
 
-    def __init__(self, network: Chunked) -> None:
+    def __init__(self, network: ChunkGeometry) -> None:
         super().__init__()
         self.network = network
 
@@ -71,7 +71,7 @@ KINDS: Mapping[str, type[Waveforms]] = {
 assert tuple(KINDS) == DOMAINS
 
 
-def of(network: Chunked, domain: str) -> Waveforms:
+def of(network: ChunkGeometry, domain: str) -> Waveforms:
     """Let a network answer in a domain.
 
     Args:

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from demixing.errors import ConfigError, OutputError
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training import checkpoint, domain, losses, setup, validation
 from demixing.training.config import Run
 from demixing.training.data import songs
@@ -128,7 +128,7 @@ class _Step:
     """
 
     def __init__(
-        self, run: Run, network: Chunked, optimiser: torch.optim.Optimizer, world: World
+        self, run: Run, network: ChunkGeometry, optimiser: torch.optim.Optimizer, world: World
     ) -> None:
         self._run, self._optimiser, self._world = run, optimiser, world
         self._network = network
@@ -213,7 +213,7 @@ def _sentinel(
 
 def _validate(
     run: Run,
-    average: Average[Chunked],
+    average: Average[ChunkGeometry],
     valid: Sequence[songs.Song],
     progress: checkpoint.Progress,
     folder: Path,

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from demixing.errors import ConfigError
 from demixing.networks import trainable
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training import chain, checkpoint
 from demixing.training.config import Run, updated
 from demixing.training.data import songs
@@ -26,7 +26,7 @@ def run_of(folder: Path) -> Run:
     return updated(Run(), checkpoint.contents(folder / checkpoint.STATE)["run"])
 
 
-def built(run: Run) -> Chunked:
+def built(run: Run) -> ChunkGeometry:
     """Build the network of a run, with the weights that it starts from.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.evaluation.metrics.sdr import Meter
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.separators import trained
 from demixing.training.data.songs import Song, read
 from demixing.training.fitting.song_gram import SILENT_DB
@@ -50,7 +50,7 @@ class Scores:
 
 
 @torch.inference_mode()
-def score(network: Chunked, songs: Sequence[Song], stems: Sequence[str]) -> Scores:
+def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -> Scores:
     """Separate songs and score them.
 
     Args:
@@ -90,10 +90,10 @@ def score(network: Chunked, songs: Sequence[Song], stems: Sequence[str]) -> Scor
     return Scores(scores, {_name(song): _folder(song) for song in songs})
 
 
-class _Elsewhere(Chunked):
+class _Elsewhere(ChunkGeometry):
     """A network on another device, with tensors here."""
 
-    def __init__(self, network: Chunked) -> None:
+    def __init__(self, network: ChunkGeometry) -> None:
         super().__init__()
         self.network = network
         self.sample_rate_hz, self.chunk, self.hop = (

@@ -1,10 +1,15 @@
-"""Separators whose files nobody may ship, as narrow networks with weights that names seed."""
+"""Every separator at a size for tests: narrow networks with seeded weights, or short chunks.
 
+Separators whose weights may not ship are narrow networks, with weights drawn from the names of
+their layers. Those whose weights come with a package are real, in shorter chunks.
+"""
+
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from demucs.hdemucs import HDemucs
@@ -18,7 +23,18 @@ from demixing.networks.demucs_split import DemucsSplit
 from demixing.networks.demucs_v2 import Demucs
 from demixing.networks.xumx import XUMX
 from demixing.separator import Separator
-from demixing.separators import bytesep, danna_sep, demucs_v1, demucs_v2, mdx_net, trained
+from demixing.separators import (
+    bytesep,
+    conv_tasnet,
+    danna_sep,
+    deepfilternet,
+    demucs_v1,
+    demucs_v2,
+    hpss,
+    mdx_net,
+    spleeter,
+    trained,
+)
 from demixing.separators.demucs import bag_separator
 from demixing.separators.open_unmix import TARGETS, OpenUnmixes
 from demixing.separators.open_unmix import chunking as open_unmix_chunking
@@ -35,6 +51,29 @@ def filled(network: Any, keep: Callable[[str], bool] = lambda name: False) -> An
     """Fill a network in place and return it."""
     seeded.fill(network, keep=keep)
     return network.eval()
+
+
+def in_chunks(
+    separator: Any, frame_hop: int, *, chunk: int, hop: int, context: int = 0, shorter: int = 0
+) -> Separator:
+    """Return a separator with short chunks; all lengths in frames.
+
+    Args:
+        separator: a dataclass with a field ``chunking``.
+        frame_hop: samples between two frames of its STFT.
+        chunk: length of a chunk.
+        hop: distance of two chunks.
+        context: at both ends of a chunk, discarded.
+        shorter: another length of a chunk; 0 for none.
+    """
+    chunking = dataclasses.replace(
+        separator.chunking,
+        chunk=chunk * frame_hop,
+        hop=hop * frame_hop,
+        context=context * frame_hop,
+        shorter=(shorter * frame_hop,) if shorter else (),
+    )
+    return cast("Separator", dataclasses.replace(separator, chunking=chunking))
 
 
 def narrow_demucs_v1() -> Separator:
@@ -71,48 +110,78 @@ def narrow_mdx_net() -> Separator:
 
 def narrow_bytesep() -> Separator:
     """ByteSep, its small network."""
-    network = filled(MobileNet(), golden_bytesep.constant)
+    network = filled(MobileNet(channels=(4,) * 6), golden_bytesep.constant)
     return bytesep.ByteSep((bytesep_fast.prepared(network),), ("vocals",), bytesep.chunking(1.0))
 
 
 def narrow_danna_sep() -> Separator:
     """Danna-Sep, all three networks."""
     networks = {
-        "unet": D3UNet(growth=2),
+        "unet": D3UNet(heard=128, growth=2),
         "demucs": DemucsSplit(channels=4),
         "xumx": XUMX(hidden=16),
     }
     for network in networks.values():
         filled(network, golden_danna.constant)
-    return danna_sep.adapt(networks, chunk_s=2)
+    whole = danna_sep.adapt(networks, chunk_s=2)
+    return in_chunks(whole, danna_sep.FRAME_HOP, chunk=192, hop=64, context=32)
 
 
 def narrow_open_unmix() -> Separator:
     """Open-Unmix, all targets."""
     networks = [filled(open_unmix.OpenUnmix(hidden=16)) for _ in TARGETS]
     fast = tuple(open_unmix.prepared(network) for network in networks)
-    return OpenUnmixes(fast, TARGETS, open_unmix_chunking(17))
+    whole = OpenUnmixes(fast, TARGETS, open_unmix_chunking(17), wiener_frames=64)
+    return in_chunks(whole, open_unmix.FRAME_HOP, chunk=212, hop=64, context=64, shorter=128)
 
 
 def narrow_trained() -> Separator:
     """A network that can be trained here."""
     network = trainable.build("shared_unet", STEMS, {"widths": [2, 4, 4, 4, 4, 4]})
-    return trained.of_network(filled(network), STEMS)
+    whole = trained.of_network(filled(network), STEMS)
+    return in_chunks(whole, network.step, chunk=127, hop=96, context=8, shorter=63)
+
+
+def brief_conv_tasnet() -> Separator:
+    """Conv-TasNet."""
+    real = separators.build("conv_tasnet")
+    return in_chunks(real, conv_tasnet.FRAME_HOP, chunk=64, hop=48, context=4, shorter=32)
+
+
+def brief_deepfilternet() -> Separator:
+    """DeepFilterNet."""
+    real = separators.build("deepfilternet")
+    return in_chunks(real, deepfilternet.FRAME_HOP, chunk=120, hop=90, context=10, shorter=60)
+
+
+def brief_hpss() -> Separator:
+    """Median filters, at a rate that makes 20 s short."""
+    return cast("Separator", dataclasses.replace(hpss.build(), sample_rate_hz=8_000))
+
+
+def brief_spleeter() -> Separator:
+    """Spleeter, with 128 frames or 64, the fewest that its network accepts."""
+    real = separators.build("spleeter")
+    return in_chunks(real, spleeter.FRAME_HOP, chunk=131, hop=128, shorter=67)
 
 
 NARROW: dict[str, Callable[[], Separator]] = {
     "bytesep": narrow_bytesep,
+    "conv_tasnet": brief_conv_tasnet,
     "danna_sep": narrow_danna_sep,
+    "deepfilternet": brief_deepfilternet,
     "demucs_v1": narrow_demucs_v1,
     "demucs_v2": narrow_demucs_v2,
     "demucs_v3": narrow_demucs_v3,
     "demucs_v4": narrow_demucs_v4,
+    "hpss": brief_hpss,
     "mdx_net": narrow_mdx_net,
     "open_unmix": narrow_open_unmix,
+    "spleeter": brief_spleeter,
     "trained": narrow_trained,
 }
 
 
 def build(name: str) -> Separator:
-    """Build a separator with its real weights if a package carries them."""
+    """Build a separator at a size for tests."""
     return NARROW[name]() if name in NARROW else separators.build(name)

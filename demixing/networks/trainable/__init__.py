@@ -2,7 +2,7 @@
 
 Each maps mixtures ``(batch, 2, samples)`` to stems ``(batch, stems, 2, samples)``, of any length
 while it is trained, and says in its attributes how the engine should cut songs for it
-(:class:`demixing.networks.chunk_geometry.Chunked`). Besides ``build``, a module may have
+(:class:`demixing.networks.chunk_geometry.ChunkGeometry`). Besides ``build``, a module may have
 
 * ``warm_start(state, stems, **options)``, which makes initial weights from those of another one;
 * ``prepared(network, dtype)``, which copies a network for inference. It is looked up in the module
@@ -23,14 +23,16 @@ if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to
     import torch
     from torch import Tensor, nn
 
-    from demixing.networks.chunk_geometry import Chunked
+    from demixing.networks.chunk_geometry import ChunkGeometry
 
 
 _plugins = Plugins(__name__, __path__, "trainable network")
 names, summary = _plugins.names, _plugins.summary
 
 
-def build(name: str, stems: Sequence[str], options: Mapping[str, Any] | None = None) -> Chunked:
+def build(
+    name: str, stems: Sequence[str], options: Mapping[str, Any] | None = None
+) -> ChunkGeometry:
     """Import the one module ``name`` and build its network, with random weights.
 
     Args:
@@ -53,7 +55,7 @@ def build(name: str, stems: Sequence[str], options: Mapping[str, Any] | None = N
             hint = did_you_mean(option, known)
             raise ValueError(f"network {name!r} has no option {option!r}{hint}")
     try:
-        return cast("Chunked", make(tuple(stems), **options))
+        return cast("ChunkGeometry", make(tuple(stems), **options))
     except (TypeError, ValueError) as error:
         raise ValueError(f"network {name!r} refuses its options: {error}") from error
 
@@ -78,7 +80,7 @@ def warm_start(
     return cast("Mapping[str, Tensor]", module.warm_start(state, tuple(stems), **options))
 
 
-def prepared(network: Chunked, dtype: torch.dtype) -> nn.Module:
+def prepared(network: ChunkGeometry, dtype: torch.dtype) -> nn.Module:
     """Copy a network for inference, as its own module does it, if it does.
 
     Args:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.networks.stft import istft, stft
 from demixing.networks.temporal import LAYERS, TAPS, Mixer
 
@@ -76,8 +76,8 @@ class BandLinear(nn.Module):
         return torch.einsum("btki,kio->btko", x, self.weight) + self.bias
 
 
-class BandSplit(Chunked):
-    """See the module and :class:`demixing.networks.chunk_geometry.Chunked`.
+class BandSplit(ChunkGeometry):
+    """See the module and :class:`demixing.networks.chunk_geometry.ChunkGeometry`.
 
     Args:
         stems: how many.
@@ -104,7 +104,7 @@ class BandSplit(Chunked):
         self._begin_with_equal_shares()
 
     def forward(self, mixtures: Tensor) -> Tensor:
-        """See :class:`demixing.networks.chunk_geometry.Chunked`."""
+        """See :class:`demixing.networks.chunk_geometry.ChunkGeometry`."""
         mixtures = mixtures.float()
         spectrum = stft(mixtures, FRAME, FRAME_HOP).transpose(2, 3)[..., :-1]
         parts = spectrum.split([zone.bands * zone.bins for zone in ZONES], dim=-1)  # type: ignore[no-untyped-call]
@@ -211,7 +211,7 @@ def build(
     made = BandSplit(len(stems), features, layers, time)
     if context_s is None:
         context_s = reach(layers) / SAMPLE_RATE_HZ
-    made.cut(SAMPLE_RATE_HZ, FRAME_HOP, chunk_s, context_s)
+    made.set_geometry(SAMPLE_RATE_HZ, FRAME_HOP, chunk_s, context_s)
     return made
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demixing.networks.chunk_geometry import Chunked
+from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.networks.spleeter_unet import WIDTHS, Down, Up, renamed, steps_down, steps_up
 from demixing.networks.stft import istft, stft
 
@@ -72,7 +72,7 @@ class Branch(nn.Module):
         return torch.sigmoid(self.last(x))
 
 
-class SharedUNet(Chunked):
+class SharedUNet(ChunkGeometry):
     """Separate a stereo mixture at 44.1 kHz.
 
     Args:

@@ -17,7 +17,7 @@ DEFAULT_BAGS = {3: "mdx", 4: "htdemucs"}
 """The bag that is loaded unless a recipe names another one, by version."""
 
 
-def uses(
+def required_weights(
     version: int, bag: str = "", stems: Sequence[str] | None = None, files: str = ""
 ) -> list[str]:
     """Return the names in the catalogue of the weights that :func:`build` opens.
