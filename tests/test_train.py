@@ -84,12 +84,12 @@ def finished(run_file: Path) -> Path:
 
 
 def curve(folder: Path) -> list[tuple[int, float, float]]:
-    events = log.read(folder / log.JOURNAL)
+    events = log.events(folder)
     return [(one["step"], one["loss"], one["gradient"]) for one in events if one["kind"] == "step"]
 
 
 def validations(folder: Path) -> list[dict[str, Any]]:
-    events = log.read(folder / log.JOURNAL)
+    events = log.events(folder)
     return [
         {key: value for key, value in one.items() if key != "seconds"}
         for one in events
@@ -354,17 +354,19 @@ def test_norms_and_biases_do_not_decay() -> None:
     assert decays == {0.1: [3], 0.0: [1, 1, 1]}
 
 
-def test_a_journal_forgets_what_will_be_computed_again(tmp_path: Path) -> None:
-    first = log.Journal(tmp_path, 0)
+@pytest.mark.parametrize("name", [log.LOG, log.OLD_LOG])
+def test_a_log_drops_the_steps_that_will_be_computed_again(tmp_path: Path, name: str) -> None:
+    first = log.RunLog(tmp_path, 0)
     for step in (1, 2, 3):
         first.write("step", step, loss=float("nan"))
     first.close()
-    with (tmp_path / log.JOURNAL).open("a", encoding="utf-8") as file:
+    with (tmp_path / log.LOG).open("a", encoding="utf-8") as file:
         file.write('{"kind": "st')  # cut off by a kill
+    (tmp_path / log.LOG).rename(tmp_path / name)
 
-    log.Journal(tmp_path, 2).close()
+    log.RunLog(tmp_path, 2).close()
 
-    kept = (tmp_path / log.JOURNAL).read_text(encoding="utf-8").splitlines()
+    kept = (tmp_path / log.LOG).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in kept] == [
         {"kind": "step", "step": step, "loss": None} for step in (1, 2)
     ]

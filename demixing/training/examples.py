@@ -1,6 +1,6 @@
 """One training example for each (seed, epoch, index), whoever makes it and in whatever order.
 
-    picks     = a place in a song, then each choice (remix, mixup, silence) changes them
+    excerpts     = a place in a song, then each choice (remix, mixup, silence) changes them
     stems     = what is read there, ``(stems, 2, samples)``
     stems     = each augmentation: ``apply(stems, draw(rng, ...))``
 
@@ -24,7 +24,7 @@ from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
 from demixing.training.augmentations import Augmentation, Choice, Longer, Only
 from demixing.training.data.songs import Song, read
-from demixing.training.sampler import Picks, Pool
+from demixing.training.sampler import Excerpts, Sampler
 
 Read = Callable[[Song, str, int, int], Tensor]
 """Reads (song, stem, start, samples) as float32 ``(2, samples)``; see :mod:`.data.songs`."""
@@ -51,7 +51,7 @@ class Examples(Dataset[Tensor]):
         examples_per_epoch: how many have the same epoch.
         augmentations: built objects. All choices come first, in their order, then the others.
         weights: how often each song is picked, relative to the others; see :func:`weighted`.
-        sounding: examples begin so that at least one stem is heard.
+        active: examples begin so that at least one stem is heard.
         read: reads a place of a stem.
     """
 
@@ -63,7 +63,7 @@ class Examples(Dataset[Tensor]):
     examples_per_epoch: int = 1000
     augmentations: tuple[Augmentation | Choice | Only, ...] = ()
     weights: Sequence[float] | None = None
-    sounding: bool = True
+    active_only: bool = True
     read: Read = read
 
     def __post_init__(self) -> None:
@@ -83,12 +83,12 @@ class Examples(Dataset[Tensor]):
                 if stem not in self.stems:
                     known = did_you_mean(stem, list(self.stems))
                     raise ConfigError(f"only: no stem {stem!r} in this run{known}")
-        _ = self._pool  # what is wrong with the songs is said now, not in a worker
+        _ = self._sampler  # what is wrong with the songs is said now, not in a worker
 
     @cached_property
-    def _pool(self) -> Pool:
-        """What choices pick from."""
-        return Pool(self.songs, self.stems, self.weights, sounding=self.sounding)
+    def _sampler(self) -> Sampler:
+        """What choices excerpt from."""
+        return Sampler(self.songs, self.stems, self.weights, active_only=self.active_only)
 
     def __len__(self) -> int:
         """Examples in an epoch; positions beyond it belong to the next epochs."""
@@ -110,19 +110,19 @@ class Examples(Dataset[Tensor]):
         """
         rng = np.random.default_rng([self.seed, epoch, index])
         with _one_thread():
-            picks = self.picks(rng)
-            stems = torch.stack([self._sum(picks, stem) for stem in self.stems])
+            excerpts = self.excerpts(rng)
+            stems = torch.stack([self._sum(excerpts, stem) for stem in self.stems])
             for numbers, augmentation in self._augmentations:
                 stems = _changed(stems, numbers, augmentation, rng, self.rate_hz)
             return stems[..., : self.samples].contiguous()
 
-    def picks(self, rng: np.random.Generator) -> Picks:
+    def excerpts(self, rng: np.random.Generator) -> Excerpts:
         """Choose what will be read: a place for all stems, then what the choices make of it."""
-        picks = self._pool.together(rng, self._needed)
+        excerpts = self._sampler.together(rng, self._needed)
         for stems, choice in self._choices:
-            some = {stem: picks[stem] for stem in stems}
-            picks = {**picks, **choice.choose(rng, some, self._pool, self._needed)}
-        return picks
+            some = {stem: excerpts[stem] for stem in stems}
+            excerpts = {**excerpts, **choice.choose(rng, some, self._sampler, self._needed)}
+        return excerpts
 
     # Which kind each one is, is asked once: Python takes its time to compare with a Protocol.
 
@@ -157,12 +157,12 @@ class Examples(Dataset[Tensor]):
             for one in self.augmentations
         ]
 
-    def _sum(self, picks: Picks, stem: str) -> Tensor:
-        """Read all picks of a stem and add them up."""
+    def _sum(self, excerpts: Excerpts, stem: str) -> Tensor:
+        """Read all excerpts of a stem and add them up."""
         total: Tensor | None = None
-        for pick in picks[stem]:
-            piece = self.read(self.songs[pick.song], stem, pick.start, self._needed)
-            piece = piece if pick.gain == 1 else piece * pick.gain
+        for excerpt in excerpts[stem]:
+            piece = self.read(self.songs[excerpt.song], stem, excerpt.start, self._needed)
+            piece = piece if excerpt.gain == 1 else piece * excerpt.gain
             total = piece if total is None else total + piece
         return torch.zeros(2, self._needed) if total is None else total
 
@@ -170,7 +170,7 @@ class Examples(Dataset[Tensor]):
 def weighted(
     groups: Iterable[tuple[float, Sequence[Song]]],
 ) -> tuple[tuple[Song, ...], tuple[float, ...]]:
-    """Join groups of songs so that each group has its share of all picks.
+    """Join groups of songs so that each group has its share of all excerpts.
 
     Within a group, a second of one song is as likely as a second of any other.
 

@@ -12,7 +12,7 @@ from demixing.networks.chunk_geometry import Chunked
 from demixing.training import chain, checkpoint
 from demixing.training.config import Run, updated
 from demixing.training.data import songs
-from demixing.training.distributed import World
+from demixing.training.distributed import Processes
 from demixing.training.examples import Examples, weighted
 from demixing.weights import checkpoints, readers
 
@@ -100,13 +100,13 @@ class _Batches(Sampler[list[int]]):
         return len(self._steps)
 
 
-def loader(source: Examples, run: Run, done: int, world: World) -> Any:
+def loader(source: Examples, run: Run, done: int, processes: Processes) -> Any:
     """Batches of this process, from a step on."""
-    share = run.batch // world.size
+    share = run.batch // processes.size
     return DataLoader(
         source,
-        batch_sampler=_Batches(run.batch, done, run.steps, world.rank * share, share),
+        batch_sampler=_Batches(run.batch, done, run.steps, processes.rank * share, share),
         num_workers=run.workers,
-        pin_memory=world.device.type == "cuda",
+        pin_memory=processes.device.type == "cuda",
         prefetch_factor=4 if run.workers else None,
     )

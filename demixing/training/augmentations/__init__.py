@@ -2,7 +2,7 @@
 
 There are two kinds. An :class:`Augmentation` changes the waveforms of the stems; the mixture is
 always their sum, made last, so the two agree whatever was done. A :class:`Choice` changes what is
-read: it acts on picks. With both, drawing is apart from doing: all randomness comes from the
+read: it acts on excerpts. With both, drawing is apart from doing: all randomness comes from the
 generator that is passed in, and what was drawn can be pickled, compared and applied again.
 
 A module ends in ``build``, its frozen dataclass. Each has a ``probability``: that it acts, on each
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to
     import numpy as np
     from torch import Tensor
 
-    from demixing.training.sampler import Picks, Pool
+    from demixing.training.sampler import Excerpts, Sampler
 
 
 @runtime_checkable
@@ -61,17 +61,19 @@ class Augmentation(Protocol):
 class Choice(Protocol):
     """Changes what is read."""
 
-    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
+    def choose(
+        self, rng: np.random.Generator, excerpts: Excerpts, sampler: Sampler, samples: int
+    ) -> Excerpts:
         """Choose other material, or more, or less.
 
         Args:
             rng: of this example.
-            picks: what would be read. Not modified.
-            songs: what there is.
-            samples: how many are read at each pick.
+            excerpts: what would be read. Not modified.
+            sampler: of all songs.
+            samples: how many are read at each excerpt.
 
         Returns:
-            Picks of the same stems.
+            Excerpts of the same stems.
         """
 
 

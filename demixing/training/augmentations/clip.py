@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some, linear
+from demixing.training.augmentation_helpers import (
+    check_probability,
+    check_range,
+    each,
+    for_some,
+    linear,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from scipy.signal import lfilter
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
 
 STEP_S = 0.005
 """The level is measured, and the gain set, this often; between, the gain goes straight."""

@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from demixing.training.augmentation_helpers import (
+    check_probability,
+    check_range,
+    each,
+    for_some,
+    log_uniform,
+)
 from demixing.training.filtering import convolve, zero_phase
-from demixing.training.stemwise import check_probability, check_range, each, for_some, log_uniform
 
 TAPS = 2047
 """At 44.1 kHz the filter tells frequencies apart that differ by about 40 Hz."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, for_some, scaled
+from demixing.training.augmentation_helpers import check_probability, for_some, scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

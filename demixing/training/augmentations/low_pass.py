@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from demixing.training.augmentation_helpers import check_probability, check_range, each, log_uniform
 from demixing.training.filtering import convolve, low_pass
-from demixing.training.stemwise import check_probability, check_range, each, log_uniform
 
 TAPS = 511
 """At 44.1 kHz the cut takes 240 Hz, about as steep as that of an encoder."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demixing.training.sampler import Picks, Pool
-from demixing.training.stemwise import check_probability, check_range, linear
+from demixing.training.augmentation_helpers import check_probability, check_range, linear
+from demixing.training.sampler import Excerpts, Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,15 @@ class Mixup:
         check_range(self.low_db, self.high_db, "_db", -60, 20)
         check_probability(self.probability)
 
-    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
+    def choose(
+        self, rng: np.random.Generator, excerpts: Excerpts, sampler: Sampler, samples: int
+    ) -> Excerpts:
         """See :class:`demixing.training.augmentations.Choice`."""
-        more = dict(picks)
-        for stem, there in picks.items():
+        more = dict(excerpts)
+        for stem, there in excerpts.items():
             if there and rng.random() < self.probability:
                 gain = linear(rng.uniform(self.low_db, self.high_db))
-                more[stem] = (*there, songs.pick(rng, stem, samples, gain))
+                more[stem] = (*there, sampler.excerpt(rng, stem, samples, gain))
         return more
 
 

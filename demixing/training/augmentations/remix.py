@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demixing.training.sampler import Picks, Pool
-from demixing.training.stemwise import check_probability
+from demixing.training.augmentation_helpers import check_probability
+from demixing.training.sampler import Excerpts, Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +27,13 @@ class Remix:
     def __post_init__(self) -> None:
         check_probability(self.probability)
 
-    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
+    def choose(
+        self, rng: np.random.Generator, excerpts: Excerpts, sampler: Sampler, samples: int
+    ) -> Excerpts:
         """See :class:`demixing.training.augmentations.Choice`."""
         if rng.random() >= self.probability:
-            return picks
-        return {stem: (songs.pick(rng, stem, samples),) for stem in picks}
+            return excerpts
+        return {stem: (sampler.excerpt(rng, stem, samples),) for stem in excerpts}
 
 
 build = Remix

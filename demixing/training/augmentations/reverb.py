@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.filtering import convolve
-from demixing.training.stemwise import (
+from demixing.training.augmentation_helpers import (
     check_probability,
     check_range,
     each,
@@ -21,6 +20,7 @@ from demixing.training.stemwise import (
     linear,
     log_uniform,
 )
+from demixing.training.filtering import convolve
 
 DAMPING = 0.7
 """Air and walls take the highs: each sample of the noise gets so much of the one before it."""

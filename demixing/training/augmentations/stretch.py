@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demixing.networks.stft import istft, stft
+from demixing.training.augmentation_helpers import check_probability, check_range, each
 from demixing.training.augmentations.speed import faster
-from demixing.training.stemwise import check_probability, check_range, each
 
 FRAME, HOP = 2048, 512
 PEAK = 5

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, for_some
+from demixing.training.augmentation_helpers import check_probability, for_some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

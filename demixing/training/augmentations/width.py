@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
 
 MONO = 1e-6
 """Energy of the side relative to the middle, below which a stem is mono."""

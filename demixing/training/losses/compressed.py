@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from demixing.training.measures import MeanOverTime, frames_checked, spectrum
+from demixing.training.loss_helpers import MeanOverTime, frames_checked, spectrum
 
 QUIET = 1e-8
 """Least power of a bin: the slope of a root has no bound at 0."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from demixing.training.measures import MeanOverTime, frames_checked, spectrum
+from demixing.training.loss_helpers import MeanOverTime, frames_checked, spectrum
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from demixing.training.loss_helpers import MeanOverTime, frames_checked, spectrum
 from demixing.training.losses.sum import Sum
-from demixing.training.measures import MeanOverTime, frames_checked, spectrum
 
 FRAMES = (512, 1024, 2048, 4096)
 FLOOR = 1e-3

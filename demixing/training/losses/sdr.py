@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from demixing.training.measures import exact, pooled
+from demixing.training.loss_helpers import exact, pooled
 
 DELTA = 1e-7
 """Added to both energies by the boards."""

@@ -11,7 +11,7 @@ are compared one by one and their means are removed, as in the configurations th
 import torch
 from torch import Tensor
 
-from demixing.training.measures import exact
+from demixing.training.loss_helpers import exact
 
 EPSILON = 1e-8
 """Added to energies."""

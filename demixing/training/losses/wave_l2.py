@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from demixing.training.measures import MeanOverTime
+from demixing.training.loss_helpers import MeanOverTime
 
 
 def errors(estimate: Tensor, stems: Tensor) -> Tensor:

@@ -74,14 +74,14 @@ def each(stems: Tensor, drawn: Sequence[T | None], change: Callable[[Tensor, T],
     acted = {
         number: change(stems[number], value)
         for number, value in enumerate(drawn)
-        if value is not None and is_heard(stems[number])
+        if value is not None and has_signal(stems[number])
     }
     if not acted:
         return stems
     return torch.stack([acted.get(number, stem) for number, stem in enumerate(stems)])
 
 
-def is_heard(audio: Tensor) -> bool:
+def has_signal(audio: Tensor) -> bool:
     """Whether any sample is not 0; a few are looked at first, and mostly decide."""
     return bool(audio[..., ::997].any()) or bool(audio.any())
 
