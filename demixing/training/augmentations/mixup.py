@@ -1,4 +1,4 @@
-"""Two places of the same stem at once: two guitars, two speakers, and twice as many sounds.
+"""Sums two excerpts of the same stem: two guitars, two speakers, and twice as many sounds.
 
 ByteSep's recipe sums two segments of each source in every example.
 """
@@ -13,10 +13,10 @@ from demixing.training.sampler import Excerpts, Sampler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixup:
-    """Add another place of the same stem, from any song, to a stem that is heard.
+    """Add another excerpt of the same stem, from any song, to a stem that is not silent.
 
     Attributes:
-        low_db: lowest gain of what is added.
+        low_db: lowest gain of the added excerpt.
         high_db: highest.
         probability: of acting on a stem.
     """

@@ -1,7 +1,7 @@
-"""Stems of different songs together: the number of mixtures grows with a power of the songs.
+"""Mixes stems of different songs: the number of mixtures grows as a power of that of songs.
 
-What ByteSep's recipe does for every example. Real songs teach what random ones cannot, that stems
-keep time and key with each other; so part of the examples may stay as they are.
+ByteSep's recipe remixes every example. But real songs have stems that share tempo and key, which
+random mixtures do not teach. So part of the examples can stay unmixed.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from demixing.training.sampler import Excerpts, Sampler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remix:
-    """Take every stem from a song and a place of its own.
+    """Take each stem from another song and place.
 
     Acts on all stems alike: an example is remixed or it is not.
 

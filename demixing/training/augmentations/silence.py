@@ -1,4 +1,4 @@
-"""A stem that is not there: songs without drums exist, and a network must then answer nothing."""
+"""Leaves stems out: songs without drums exist, and the estimate must then be silent."""
 
 from dataclasses import dataclass
 
