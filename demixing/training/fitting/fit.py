@@ -1,10 +1,9 @@
-"""Fit a recipe's blends, shares and gates to songs whose stems are known, and say what it gains.
+"""Fits a recipe's ensemble weights, mixture consistency and gates to songs with known stems.
 
-For each stem and each set of members that may answer for it, weights are solved for in closed
-form; their scores are those of songs that were left out, each in its turn. Members that may be
-doubted follow in a second stage. Members that subtract stems from the mixture are asked again with
-the fitted blend. Last, each further setting of a member is compared with its first: write that
-gain into the recipe, as ``gain_db``.
+For each stem and each set of its members, the weights are solved for in closed form, and scored on
+songs that were left out in turn. Doubtable members follow in a second stage. Members that subtract
+stems from the mixture are run again with the fitted weights. Finally, each further setting of a
+member is compared with its first: write that gain into the recipe, as ``gain_db``.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from demixing.evaluation.songs import find_songs
 from demixing.plugins import did_you_mean
 from demixing.recipes import recipe as recipes
 from demixing.recipes.recipe import Recipe
-from demixing.training.fitting import gates, groups, shares
+from demixing.training.fitting import consistency, gates, groups
 from demixing.training.fitting.blending import Method, mean_of
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import of_song
@@ -43,7 +42,9 @@ def fit(options: argparse.Namespace) -> list[str]:
     """
     if not 0 < options.silent < 1:
         raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
-    given = recipes.load(options.recipe).required()  # blends with optional members need them, too
+    given = recipes.load(
+        options.recipe
+    ).required()  # weights of optional members need these members
     methods = methods_of(options, given.track.stems)
     trained = trained_on(options.trained_on, given)
     plain = with_settings(unfitted(given), [0] * len(given.members))
@@ -57,7 +58,7 @@ def fit(options: argparse.Namespace) -> list[str]:
         return [placed(song, options.by, trained) for song in songs]
 
     fitted = plain
-    # The blends change the input of members that subtract stems, so these are asked again.
+    # The weights change the input of members that subtract stems, so these are run again.
     rounds = options.rounds if any(member.subtract for member in plain.members) else 1
     for _ in range(max(rounds, 1)):
         songs = measured(fitted)
@@ -65,7 +66,7 @@ def fit(options: argparse.Namespace) -> list[str]:
         fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
     fair = unseen(songs, [member.name for member in plain.members])
     shared = unseen(songs, plain.undoubted)
-    fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, shared))
+    fitted = dataclasses.replace(fitted, consistency=consistency.fit(fitted, shared))
     fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
     if options.output:
         write(options.output, Path(options.recipe), fitted)
@@ -81,10 +82,10 @@ def fit(options: argparse.Namespace) -> list[str]:
 
 
 def methods_of(options: argparse.Namespace, stems: Sequence[str]) -> dict[str, Method]:
-    """How the weights of each stem are fitted.
+    """The method of each stem.
 
     Raises:
-        ConfigError: a ridge is no number of 0 or above, or that of no stem.
+        ConfigError: a ridge is not a number of 0 or above, or its stem does not exist.
     """
     ridges: dict[str, tuple[float, ...]] = {}
     for text in options.ridge:
@@ -112,7 +113,7 @@ def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
     """Read which members were trained on which songs.
 
     Raises:
-        ConfigError: one is not MEMBER=PATTERN, or there is no such member.
+        ConfigError: a text is not MEMBER=PATTERN, or there is no such member.
     """
     members = [member.name for member in recipe.members]
     result = []
@@ -128,7 +129,7 @@ def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def placed(song: SongGram, by: str, trained: Sequence[tuple[str, str]]) -> SongGram:
-    """The song with what it counts with, and with the members that were trained on it."""
+    """The song with its artist, if needed, and with the members that were trained on it."""
     return dataclasses.replace(
         song,
         artist=groups.artist_of(song.song, song.folder) if by == "artist" else None,
@@ -137,7 +138,7 @@ def placed(song: SongGram, by: str, trained: Sequence[tuple[str, str]]) -> SongG
 
 
 def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
-    """The recipe with one setting for each member."""
+    """The recipe with one setting for each member, by its number."""
     members = zip(recipe.members, numbers, strict=True)
     return dataclasses.replace(
         recipe,
@@ -151,11 +152,11 @@ def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
 def gain(
     fitted: Recipe, stems: Sequence[str], songs: Sequence[SongGram], again: Sequence[SongGram]
 ) -> float:
-    """Say what a further setting gains over the first, in the fitted recipe.
+    """Gain of a further setting over the first, in the fitted recipe.
 
     Args:
-        fitted: with its blends and shares.
-        stems: that the member gives.
+        fitted: recipe with fitted weights and mixture consistency.
+        stems: that the member estimates.
         songs: on which no member was trained.
         again: all songs with the other setting.
 
@@ -176,7 +177,7 @@ def gain(
 
 
 def shown(setting: Setting) -> str:
-    """A setting's fields that are not the usual ones."""
+    """The fields of a setting that differ from the defaults."""
     usual = dataclasses.asdict(Setting())
     fields = dataclasses.asdict(setting)
     del fields["gain_db"]
@@ -184,5 +185,5 @@ def shown(setting: Setting) -> str:
 
 
 def unfitted(recipe: Recipe) -> Recipe:
-    """The recipe without all that is fitted."""
+    """The recipe without its fitted tables."""
     return dataclasses.replace(recipe, blends=(), consistency={}, gates={})
