@@ -9,7 +9,7 @@ member is compared with its first: write that gain into the recipe, as ``gain_db
 import argparse
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -32,8 +32,15 @@ from demixing.training.fitting.song_gram import SongGram, audible, unseen
 from demixing.training.fitting.writing import write
 
 
+Measure = Callable[[Recipe], list[SongGram]]
+"""Separates all songs with a recipe, and returns their Gram matrices."""
+
+
 def fit(options: argparse.Namespace) -> list[str]:
-    """Fit, write the recipe if asked to, and return the lines of the report.
+    """Fit a recipe, write it if asked to, and return the lines of the report.
+
+    Args:
+        options: of the command, see :mod:`demixing.training.commands.fit`.
 
     Raises:
         ConfigError: the recipe or an option is wrong.
@@ -42,43 +49,64 @@ def fit(options: argparse.Namespace) -> list[str]:
     """
     if not 0 < options.silent < 1:
         raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
-    given = recipes.load(
-        options.recipe
-    ).required()  # weights of optional members need these members
+    given = recipes.load(options.recipe).required()  # weights need optional members as well
     methods = methods_of(options, given.track.stems)
-    trained = trained_on(options.trained_on, given)
-    plain = with_settings(unfitted(given), [0] * len(given.members))
-    known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
-
+    measure = _measure(options, given)
     threads.use()
-
-    def measured(recipe: Recipe) -> list[SongGram]:
-        demixer = Demixer(recipe)
-        songs = [of_song(song, demixer, options.cache) for song in known]
-        return [placed(song, options.by, trained) for song in songs]
-
-    fitted = plain
-    # The weights change the input of members that subtract stems, so these are run again.
-    rounds = options.rounds if any(member.subtract for member in plain.members) else 1
-    for _ in range(max(rounds, 1)):
-        songs = measured(fitted)
-        fits = Fits(plain, songs, methods)
-        fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
+    plain = with_settings(unfitted(given), [0] * len(given.members))
+    fits = _fits(plain, methods, options.rounds, measure)
+    songs = fits.all_songs
     fair = unseen(songs, [member.name for member in plain.members])
+    fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
     shared = unseen(songs, plain.undoubted)
     fitted = dataclasses.replace(fitted, consistency=consistency.fit(fitted, shared))
     fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
     if options.output:
         write(options.output, Path(options.recipe), fitted)
-    lines = report(plain, fitted, songs, fits)
+    return [*report(plain, fitted, songs, fits), *_gains(given, fitted, fair, measure)]
+
+
+def _measure(options: argparse.Namespace, given: Recipe) -> Measure:
+    """Find the songs, and prepare their measurement.
+
+    Raises:
+        ConfigError: a pattern of ``--trained-on`` is wrong.
+        EvaluationError: a folder has no songs.
+    """
+    trained = trained_on(options.trained_on, given)
+    known = [song for folder in options.data for song in find_songs(folder, given.track.name)]
+
+    def measure(recipe: Recipe) -> list[SongGram]:
+        demixer = Demixer(recipe)
+        songs = [of_song(song, demixer, options.cache) for song in known]
+        return [placed(song, options.by, trained) for song in songs]
+
+    return measure
+
+
+def _fits(plain: Recipe, methods: dict[str, Method], rounds: int, measure: Measure) -> Fits:
+    """Fit all sets of members, in rounds if a member subtracts fitted stems from its input."""
+    if not any(member.subtract for member in plain.members):
+        rounds = 1
+    fits = Fits(plain, measure(plain), methods)
+    for _ in range(rounds - 1):
+        # The weights change the input of members that subtract stems, so these are run again.
+        fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
+        fits = Fits(plain, measure(fitted), methods)
+    return fits
+
+
+def _gains(
+    given: Recipe, fitted: Recipe, fair: Sequence[SongGram], measure: Measure
+) -> Iterator[str]:
+    """Lines of the report with the gain of each further setting of a member over its first."""
     for index, member in enumerate(given.members):
         for number, setting in enumerate(member.settings[1:], 1):
             numbers = [0] * len(given.members)
             numbers[index] = number
             other = dataclasses.replace(fitted, members=with_settings(given, numbers).members)
-            gain_db = gain(fitted, list(member.outputs), fair, measured(other))
-            lines.append(row(f"gain of {member.name} with {shown(setting)}", gain_db))
-    return lines
+            gain_db = gain(fitted, list(member.outputs), fair, measure(other))
+            yield row(f"gain of {member.name} with {shown(setting)}", gain_db)
 
 
 def methods_of(options: argparse.Namespace, stems: Sequence[str]) -> dict[str, Method]:
