@@ -57,14 +57,14 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def songs(tmp_path: Path) -> list[Song]:
-    """Five clips of a second: dialog is left, effects are right, music is soft."""
+    """Five clips of half a second: dialog is left, effects are right, music is soft."""
     for number in range(5):
         rng = np.random.default_rng(number)
         folder = tmp_path / "data" / f"clip_{number}"
         folder.mkdir(parents=True)
         for stem, sides in {"dialog": [1, 0.2], "effect": [0.2, 1], "music": [0.1, 0.3]}.items():
             gain = 0.1 * rng.uniform(0.5, 2.0)
-            audio = gain * rng.standard_normal((RATE_HZ, 2)) * sides
+            audio = gain * rng.standard_normal((RATE_HZ // 2, 2)) * sides
             soundfile.write(folder / f"{stem}.wav", audio, RATE_HZ, subtype="FLOAT")
     return find_songs(tmp_path / "data", "cdx")
 

@@ -31,7 +31,6 @@ from demixing.training.fitting.report import report, row, stem_scores_db
 from demixing.training.fitting.song_gram import SongGram, audible, unseen
 from demixing.training.fitting.writing import write
 
-
 Measure = Callable[[Recipe], list[SongGram]]
 """Separates all songs with a recipe, and returns their Gram matrices."""
 
