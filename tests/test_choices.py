@@ -1,4 +1,4 @@
-"""What chooses material: it acts on picks, before anything is read."""
+"""What chooses material: it acts on excerpts, before anything is read."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -21,11 +21,11 @@ from demixing.training.augmentations.silence import Silence
 from demixing.training.data import songs
 from demixing.training.data.songs import Song
 from demixing.training.examples import Examples
-from demixing.training.sampler import Pick, Picks, Pool
+from demixing.training.sampler import Excerpt, Excerpts, Sampler
 
 RATE_HZ = 1000
 STEMS = ("dialog", "effect", "music")
-POOL = Pool(
+SAMPLER = Sampler(
     [
         Song(
             name=str(number),
@@ -44,8 +44,8 @@ CHOICES = [
 every_choice = pytest.mark.parametrize("name", CHOICES)
 
 
-def together() -> Picks:
-    return POOL.together(np.random.default_rng(3), 4000)
+def together() -> Excerpts:
+    return SAMPLER.together(np.random.default_rng(3), 4000)
 
 
 def choice(name: str, probability: float = 1.0) -> Choice:
@@ -61,48 +61,48 @@ def test_the_choices_are_known() -> None:
 @every_choice
 def test_picks_are_of_the_same_stems_and_lie_in_their_songs(name: str) -> None:
     for seed in range(20):
-        picks = choice(name).choose(np.random.default_rng(seed), together(), POOL, 4000)
+        excerpts = choice(name).choose(np.random.default_rng(seed), together(), SAMPLER, 4000)
 
-        assert list(picks) == list(STEMS)
-        for pick in (pick for some in picks.values() for pick in some):
-            assert 0 <= pick.song < len(POOL)
-            assert 0 <= pick.start <= 16 * RATE_HZ
+        assert list(excerpts) == list(STEMS)
+        for excerpt in (excerpt for some in excerpts.values() for excerpt in some):
+            assert 0 <= excerpt.song < len(SAMPLER)
+            assert 0 <= excerpt.start <= 16 * RATE_HZ
 
 
 @every_choice
 def test_the_generator_decides_alone_and_picks_are_left_alone(name: str) -> None:
-    picks = together()
+    excerpts = together()
 
     first, second = (
-        choice(name).choose(np.random.default_rng(1), picks, POOL, 4000) for _ in range(2)
+        choice(name).choose(np.random.default_rng(1), excerpts, SAMPLER, 4000) for _ in range(2)
     )
 
     assert first == second == pickle.loads(pickle.dumps(first))
-    assert first != picks
-    assert picks == together()
+    assert first != excerpts
+    assert excerpts == together()
 
 
 @every_choice
 def test_with_probability_0_nothing_is_chosen_anew(name: str) -> None:
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        assert choice(name, 0.0).choose(rng, together(), POOL, 4000) == together()
+        assert choice(name, 0.0).choose(rng, together(), SAMPLER, 4000) == together()
 
 
 def test_a_remix_takes_each_stem_from_elsewhere(rng: np.random.Generator) -> None:
-    remixed = Remix(probability=1.0).choose(rng, together(), POOL, 4000)
+    remixed = Remix(probability=1.0).choose(rng, together(), SAMPLER, 4000)
 
-    assert all(len(picks) == 1 for picks in remixed.values())
-    assert len({(pick.song, pick.start) for (pick,) in remixed.values()}) == 3
+    assert all(len(excerpts) == 1 for excerpts in remixed.values())
+    assert len({(excerpt.song, excerpt.start) for (excerpt,) in remixed.values()}) == 3
 
 
 def test_a_mixup_adds_a_place_of_the_same_stem_with_its_gain(rng: np.random.Generator) -> None:
-    picks = {**together(), "music": ()}
+    excerpts = {**together(), "music": ()}
 
-    mixed = Mixup(low_db=-20, high_db=-20, probability=1.0).choose(rng, picks, POOL, 4000)
+    mixed = Mixup(low_db=-20, high_db=-20, probability=1.0).choose(rng, excerpts, SAMPLER, 4000)
 
-    assert mixed["dialog"][:1] == picks["dialog"]
-    assert [pick.gain for pick in mixed["dialog"]] == pytest.approx([1, 0.1])
+    assert mixed["dialog"][:1] == excerpts["dialog"]
+    assert [excerpt.gain for excerpt in mixed["dialog"]] == pytest.approx([1, 0.1])
     assert mixed["music"] == (), "what is silent stays silent"
 
 
@@ -110,19 +110,19 @@ def test_a_mixup_adds_a_place_of_the_same_stem_with_its_gain(rng: np.random.Gene
 def test_silence_never_takes_all(seed: int, probability: float) -> None:
     silence = Silence(probability=probability)
 
-    left = silence.choose(np.random.default_rng(seed), together(), POOL, 4000)
+    left = silence.choose(np.random.default_rng(seed), together(), SAMPLER, 4000)
 
     assert any(left.values())
-    assert all(picks in ((), together()[stem]) for stem, picks in left.items())
+    assert all(excerpts in ((), together()[stem]) for stem, excerpts in left.items())
 
 
 @given(st.integers(1, 25_000), st.integers(0, 10_000))
 def test_what_is_picked_is_heard(samples: int, seed: int) -> None:
-    pick = POOL.pick(np.random.default_rng(seed), "music", samples)
+    excerpt = SAMPLER.excerpt(np.random.default_rng(seed), "music", samples)
 
-    assert 0 <= pick.start <= max(20 * RATE_HZ - samples, 0)
-    first, end = pick.start // RATE_HZ, -(-(pick.start + samples) // RATE_HZ)  # seconds
-    active = POOL[pick.song].active["music"]
+    assert 0 <= excerpt.start <= max(20 * RATE_HZ - samples, 0)
+    first, end = excerpt.start // RATE_HZ, -(-(excerpt.start + samples) // RATE_HZ)  # seconds
+    active = SAMPLER[excerpt.song].active["music"]
     assert any(begin < end and first < stop for begin, stop in active)
 
 
@@ -158,12 +158,12 @@ def test_examples_are_what_the_files_hold(folder: Path, tmp_path: Path) -> None:
 
     example = plain.example(2, 7)
 
-    picks = plain.picks(np.random.default_rng([0, 2, 7]))
+    excerpts = plain.excerpts(np.random.default_rng([0, 2, 7]))
     for number, stem in enumerate(STEMS):
-        (pick,) = picks[stem]
-        path = found[pick.song].stems[stem][0]
+        (excerpt,) = excerpts[stem]
+        path = found[excerpt.song].stems[stem][0]
         expected, _ = soundfile.read(
-            path, start=pick.start, frames=40_000, dtype="float32", fill_value=0
+            path, start=excerpt.start, frames=40_000, dtype="float32", fill_value=0
         )
         assert torch.equal(example[number], torch.from_numpy(expected.T))
 
@@ -202,4 +202,4 @@ def test_all_augmentations_make_the_same_examples_in_any_threads_and_workers(
 
 
 def test_a_pick_says_what_it_is() -> None:
-    assert Pick(3, 100) == Pick(song=3, start=100, gain=1.0)
+    assert Excerpt(3, 100) == Excerpt(song=3, start=100, gain=1.0)

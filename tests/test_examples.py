@@ -16,7 +16,7 @@ from demixing.training.augmentations.gain import Gain
 from demixing.training.augmentations.remix import Remix
 from demixing.training.data.songs import Song, Spans
 from demixing.training.examples import Examples, weighted
-from demixing.training.sampler import Pool
+from demixing.training.sampler import Sampler
 
 RATE_HZ = 1000
 STEMS = ("drums", "bass", "vocals")
@@ -112,7 +112,7 @@ def test_every_example_is_heard() -> None:
 
 
 def test_places_may_be_anywhere_if_one_wants_silence_too() -> None:
-    anywhere = examples(augmentations=(Remix(probability=1.0),), sounding=False)
+    anywhere = examples(augmentations=(Remix(probability=1.0),), active_only=False)
 
     assert not all(anywhere[position].any(dim=2).any(dim=1).all() for position in range(40))
 
@@ -143,9 +143,9 @@ def test_a_song_shorter_than_an_example_is_followed_by_silence() -> None:
 
 
 def test_weights_say_how_often_a_song_is_picked(rng: np.random.Generator) -> None:
-    pool = Pool(SONGS, ("vocals",), (1, 5, 3))
+    sampler = Sampler(SONGS, ("vocals",), (1, 5, 3))
 
-    picked = [pool.pick(rng, "vocals", 100).song for _ in range(400)]
+    picked = [sampler.excerpt(rng, "vocals", 100).song for _ in range(400)]
 
     assert picked.count(1) == 0
     assert picked.count(2) == pytest.approx(300, abs=30)
@@ -192,9 +192,9 @@ def test_an_augmentation_may_be_for_some_stems_only() -> None:
 
 
 def test_a_choice_may_be_for_some_stems_only(rng: np.random.Generator) -> None:
-    plain = examples(augmentations=()).picks(np.random.default_rng(1))
+    plain = examples(augmentations=()).excerpts(np.random.default_rng(1))
 
-    changed = examples(augmentations=(Only(("bass",), Remix(probability=1.0)),)).picks(
+    changed = examples(augmentations=(Only(("bass",), Remix(probability=1.0)),)).excerpts(
         np.random.default_rng(1)
     )
 
@@ -215,9 +215,9 @@ def test_examples_can_be_sent_to_another_process() -> None:
         ({"seed": -1}, "seed must be 0 or above"),
         ({"rate_hz": 44_100}, "expected songs of 44100 Hz, got 'a' of 1000"),
         ({"songs": ()}, "expected songs to train on, got none"),
-        ({"stems": ("drums", "flute")}, "at least one song in which 'flute' is heard"),
+        ({"stems": ("drums", "flute")}, "at least one song in which 'flute' is active"),
         ({"weights": (1, 2)}, "a finite weight of 0 or above for each of 3 songs"),
-        ({"weights": (0, 0, 1)}, "at least one song in which 'drums' is heard"),
+        ({"weights": (0, 0, 1)}, "at least one song in which 'drums' is active"),
         ({"augmentations": (Only(("vocal",), Gain()),)}, "no stem 'vocal' in this run; did you"),
     ],
 )

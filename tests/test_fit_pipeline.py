@@ -18,9 +18,9 @@ from demixing.evaluation.songs import Song, find_songs
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.separator import Chunking
-from demixing.training.fitting import measured, shares
+from demixing.training.fitting import consistency, measured
 from demixing.training.fitting.blending import Method, sdr_db
-from demixing.training.fitting.estimates import disputes_of, estimates, sealed
+from demixing.training.fitting.estimates import disputes_of, estimates, leak_filtered
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import edges_of, of_song, products_of
 from demixing.training.fitting.report import disputes, leak_gains, total_db
@@ -57,14 +57,14 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def songs(tmp_path: Path) -> list[Song]:
-    """Five clips of a second: dialog is left, effects are right, music is soft."""
+    """Five clips of half a second: dialog is left, effects are right, music is soft."""
     for number in range(5):
         rng = np.random.default_rng(number)
         folder = tmp_path / "data" / f"clip_{number}"
         folder.mkdir(parents=True)
         for stem, sides in {"dialog": [1, 0.2], "effect": [0.2, 1], "music": [0.1, 0.3]}.items():
             gain = 0.1 * rng.uniform(0.5, 2.0)
-            audio = gain * rng.standard_normal((RATE_HZ, 2)) * sides
+            audio = gain * rng.standard_normal((RATE_HZ // 2, 2)) * sides
             soundfile.write(folder / f"{stem}.wav", audio, RATE_HZ, subtype="FLOAT")
     return find_songs(tmp_path / "data", "cdx")
 
@@ -201,13 +201,15 @@ def test_leaks_are_taken_band_by_band_and_given_back() -> None:
     stems = {stem: {answer("a", stem): 1.0} for stem in STEMS}
     leak = Leak(of="dialog", into="music", power=0.01, returned=True)
 
-    mended = sealed(stems, [leak], song)
+    mended = leak_filtered(stems, [leak], song)
 
     assert sdr_db(song, "music", mended["music"]) > sdr_db(song, "music", stems["music"]) + 10
     assert sdr_db(song, "dialog", mended["dialog"]) > sdr_db(song, "dialog", stems["dialog"]) + 10
     # Two leaks that claim all of it share it; what is taken is never more than there is.
     greedy = [leak, dataclasses.replace(leak, power=0.5, returned=False)]
-    assert song.energies(sealed(stems, greedy, song)["music"])[0] == pytest.approx(0, abs=1e-9)
+    assert song.energies(leak_filtered(stems, greedy, song)["music"])[0] == pytest.approx(
+        0, abs=1e-9
+    )
     assert mended["effect"] == stems["effect"]
 
 
@@ -227,7 +229,7 @@ def test_a_leak_has_a_line_in_the_report_and_shares_know_of_it() -> None:
     assert label == "gain of the leak dialog -> music"
     assert float(gain) == pytest.approx(totals[0] - totals[1], abs=1e-3)
     assert float(gain) > 1
-    assert shares.fit(sealing, songs) == {}
+    assert consistency.fit(sealing, songs) == {}
 
 
 def test_a_cache_of_another_layout_is_not_read(

@@ -32,7 +32,7 @@ class Noise:
     def make(self, number: int) -> Piece:
         rng = np.random.default_rng([self.seed, number])
         stems = {stem: 0.1 * rng.standard_normal((2, 22_050)) for stem in ("drums", "bass")}
-        used = ["mma", "klettres-data"] if number % 2 else ["mma", "unheard-of"]
+        used = ["mma", "klettres-data"] if number % 2 else ["mma", "unknown"]
         return Piece(stems, {**self.identity, "packages": used})
 
 
@@ -77,16 +77,16 @@ def test_the_manifest_tells_licences_and_who_uses_what(unpacked: Path, tmp_path:
     list(corpus.render(Noise(unpacked), tmp_path / "out", 2))
     list(corpus.render(Noise(unpacked), tmp_path / "out", 4))
 
-    told = json.loads((tmp_path / "out/manifest.json").read_text())
-    assert (told["pieces"], told["duration_s"]) == (4, 2.0)
-    assert told["packages"]["klettres-data"] == {
+    manifest_ = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert (manifest_["pieces"], manifest_["duration_s"]) == (4, 2.0)
+    assert manifest_["packages"]["klettres-data"] == {
         "version": "4:1.2-3",
         "licence": "GPL-2+",
         "copyrights": "licences/klettres-data.txt",
         "songs": ["song_001", "song_003"],
     }
-    assert told["packages"]["unheard-of"]["licence"] == "see its file of copyrights"
-    assert len(told["packages"]["mma"]["songs"]) == 4
+    assert manifest_["packages"]["unknown"]["licence"] == "see its copyright file"
+    assert len(manifest_["packages"]["mma"]["songs"]) == 4
     assert (tmp_path / "out/licences/klettres-data.txt").read_text() == "all the words"
     readable = (tmp_path / "out/LICENCES.md").read_text()
     assert "| klettres-data | 4:1.2-3 | GPL-2+ | 2 |" in readable

@@ -297,23 +297,23 @@ def tracker_module() -> bytes:
     return head + bytes(rows) + b"".join(wave for wave, _ in samples.values())
 
 
-class TestModules:
+class TestTrackerSongs:
     @pytest.fixture
-    def module(self) -> Iterator[tracker.Module]:
+    def song(self) -> Iterator[tracker.TrackerSong]:
         try:
-            module = tracker.Module(tracker_module())
+            song = tracker.TrackerSong(tracker_module())
         except ConfigError:
             pytest.skip("libopenmpt is not installed")
-        yield module
-        module.close()
+        yield song
+        song.close()
 
-    def test_instruments_sum_to_the_song(self, module: tracker.Module) -> None:
-        alone = [module.play(0.5, SAMPLES, only=number) for number in (0, 1)]
+    def test_instruments_sum_to_the_song(self, song: tracker.TrackerSong) -> None:
+        alone = [song.play(0.5, SAMPLES, only=number) for number in (0, 1)]
 
-        assert module.instruments == 31
-        assert module.pitches()[:3] == [3, 1, 0]
+        assert song.instruments == 31
+        assert song.pitches()[:3] == [3, 1, 0]
         assert all(audio.any() for audio in alone)
-        np.testing.assert_allclose(sum(alone), module.play(0.5, SAMPLES), atol=1e-4)
+        np.testing.assert_allclose(sum(alone), song.play(0.5, SAMPLES), atol=1e-4)
 
     def test_what_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tracker, "LIBRARY", "libabsent.so.0")
@@ -324,14 +324,14 @@ class TestModules:
     def test_noise_is_a_drum_and_a_low_tone_a_bass(self, rng: np.random.Generator) -> None:
         clicks = np.zeros((2, SAMPLES))
         clicks[:, :: RATE_HZ // 2] = 0.5
-        heard = {
-            "noise": tracker.heard(rng.standard_normal((2, SAMPLES))),
-            "low": tracker.heard(tone(80)),
-            "high": tracker.heard(tone(800)),
-            "clicks": tracker.heard(clicks),
+        timbres = {
+            "noise": tracker.timbre_of(rng.standard_normal((2, SAMPLES))),
+            "low": tracker.timbre_of(tone(80)),
+            "high": tracker.timbre_of(tone(800)),
+            "clicks": tracker.timbre_of(clicks),
         }
 
-        assert {name: told.stem(pitches=4) for name, told in heard.items()} == {
+        assert {name: timbre.stem(pitches=4) for name, timbre in timbres.items()} == {
             "noise": "drums",
             "low": "bass",
             "high": "other",
@@ -339,7 +339,7 @@ class TestModules:
         }
 
     def test_a_short_sound_of_one_pitch_is_a_drum(self) -> None:
-        kick = tracker.Heard(low=0.95, flatness=0.001, held=0.1)
+        kick = tracker.Timbre(low=0.95, flatness=0.001, held=0.1)
 
         assert [kick.stem(pitches) for pitches in (1, 8)] == ["drums", "bass"]
 

@@ -255,21 +255,21 @@ class TestSongs:
         assert times == [p.stat().st_mtime_ns for p in (tmp_path / "steps/song_000").iterdir()]
 
     @pytest.mark.parametrize("split", packages.SPLITS)
-    def test_sources_are_told_and_belong_to_the_split(
+    def test_sources_are_listed_and_belong_to_the_split(
         self, unpacked: Path, tmp_path: Path, split: str
     ) -> None:
         (folder,) = render(unpacked, tmp_path, 1, split=split, generation=1)
 
-        told = json.loads((folder / corpus.SOURCES).read_text())
-        library, groove = told["groove"].split(":")
+        described = json.loads((folder / corpus.SOURCES).read_text())
+        library, groove = described["groove"].split(":")
         style = f"{library}/{groove.removesuffix('Sus').lower()}"
         allowed = packages.SPLITS[split]
         known = {font.source.package for font in allowed.fonts}
         known |= {singer.package for singer in allowed.singers}
-        assert told["split"] == split
+        assert described["split"] == split
         assert packages.is_held_out(style) == (split == "valid")
-        assert {"mma"} < set(told["packages"]) <= {"mma", *known}
-        assert len(told["files"]) >= 2
+        assert {"mma"} < set(described["packages"]) <= {"mma", *known}
+        assert len(described["files"]) >= 2
 
     def test_a_stem_that_is_left_out_is_digital_silence(
         self, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -326,8 +326,8 @@ class TestSecondGeneration:
             assert np.abs(np.sum([*song.stems.values()], axis=0)).max() <= 0.951
             assert set(song.sources["packages"]) <= allowed
             assert song.sources["generation"] == 2
-        told = {m.split()[0] for song in produced for m in song.sources["methods"]["drums"]}
-        assert len(told & {"font", "kit", "electronic"}) > 1
+        described = {m.split()[0] for song in produced for m in song.sources["methods"]["drums"]}
+        assert len(described & {"font", "kit", "electronic"}) > 1
 
     @pytest.mark.process
     def test_validation_has_only_its_own_sources(self, unpacked: Path) -> None:
@@ -351,18 +351,20 @@ class TestSecondGeneration:
         for stem in mdx.STEMS:
             assert np.array_equal(again.stems[stem], produced[3].stems[stem])
 
-    def test_only_the_songs_that_are_asked_for_are_of_modules(
+    def test_only_the_requested_songs_are_tracker_songs(
         self, unpacked: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(producer, "make", lambda *_: ({}, {"score": "a band's"}))
-        monkeypatch.setattr(producer, "make_of_module", lambda *_: ({}, {"score": "a module's"}))
-        maker = mdx.songs("train", 5, 3, unpacked, modules=0.25)
+        monkeypatch.setattr(
+            producer, "make_of_tracker_song", lambda *_: ({}, {"score": "a module's"})
+        )
+        maker = mdx.songs("train", 5, 3, unpacked, tracker_share=0.25)
 
         scores = [maker.make(number).sources["score"] for number in range(100)]
 
         assert 10 < scores.count("a module's") < 40
         with pytest.raises(ConfigError, match="only for training songs"):
-            mdx.songs("valid", 5, 3, unpacked, modules=0.25)
+            mdx.songs("valid", 5, 3, unpacked, tracker_share=0.25)
 
     def test_a_song_by_people_sounds_in_all_stems(
         self, unpacked: Path, rng: np.random.Generator

@@ -207,7 +207,7 @@ def test_a_copy_is_found_at_another_start_and_level(
     status, rows = found(capsys, str(tmp_path))
 
     assert status == 1
-    assert [row[:3] for row in rows] == [["twin", "one", "vocals"]]
+    assert [row[:3] for row in rows] == [["duplicate", "one", "vocals"]]
     assert "of vocals of two, +777 samples away" in rows[0][4]
 
 
@@ -239,14 +239,14 @@ def test_a_source_file_in_two_splits_leaks(
     assert not rows or rows[0][4].startswith("same.sf2 is in songs of several splits")
 
 
-def test_songs_are_heard_once(
+def test_songs_are_analysed_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stems = make(1)
     stems["bass"] = stems["bass"] + 0.3 * stems["drums"]
     write(tmp_path / "a", stems)
     first = found(capsys, str(tmp_path))
-    monkeypatch.setattr(analysis, "listen", None)
+    monkeypatch.setattr(analysis, "analyse", None)
 
     assert found(capsys, str(tmp_path)) == first
 

@@ -194,7 +194,7 @@ def test_nothing_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     heard: list[Path] = []
     decode = metadata.decoded
 
-    def noted(path: Path) -> metadata.Facts:
+    def noted(path: Path) -> metadata.FileMetadata:
         heard.append(path)
         return decode(path)
 

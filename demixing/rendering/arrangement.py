@@ -1,4 +1,4 @@
-"""A band's arrangement: random chords, played by mma in one of its grooves."""
+"""Arrangements of a band: random chords, played by mma in one of its grooves."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ PROGRESSIONS = (
     "i iv v i",
     "i i iv V",
 )
-"""Chords by the degree of the scale, a bar each; small letters are minor chords."""
+"""Chords by the degree of the scale, one per bar; lower case is minor."""
 
 DEGREES: Mapping[str, int] = {"i": 0, "ii": 2, "iii": 4, "iv": 5, "v": 7, "vi": 9, "vii": 11}
 MINOR_DEGREES: Mapping[str, int] = {**DEGREES, "iii": 3, "vi": 8, "vii": 10}
@@ -44,7 +44,7 @@ BASS_PROGRAMS = {32, 33, 34, 35, 36, 37, 38, 39, 43, 58}
 
 TIMEOUT_S = 60
 TRIES = 100
-"""Grooves drawn until one suits; about two in three have drums, bass and others."""
+"""Most grooves to try; about two in three have drums, bass and others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Chord:
     Attributes:
         root: semitones above C, 0 to 11.
         minor: whether its third is minor.
-        extension: what mma's name of the chord has besides.
+        extension: end of mma's name of the chord, such as ``7``.
     """
 
     root: int
@@ -63,7 +63,7 @@ class Chord:
 
     @property
     def name(self) -> str:
-        """As mma spells it.
+        """Name of the chord in mma's notation.
 
         >>> Chord(9, True, "7").name
         'Am7'
@@ -78,7 +78,7 @@ class Chord:
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """What the band plays.
+    """A score with its chords.
 
     Attributes:
         score: of all instruments.
@@ -96,7 +96,7 @@ class Arrangement:
 
 
 def stem_of(track: midi.Track) -> str | None:
-    """Which stem an instrument belongs to; none if it plays nothing."""
+    """The stem of an instrument; None if it plays nothing."""
     if track.channel is None:
         return None
     if track.channel == midi.DRUM_CHANNEL:
@@ -105,7 +105,7 @@ def stem_of(track: midi.Track) -> str | None:
 
 
 def draw_chords(rng: Random, bars: int) -> tuple[Chord, ...]:
-    """Choose a key and as many bars of chords: a verse and a chorus in turn."""
+    """Draw a key and chords for a number of bars: a verse and a chorus in turn."""
     minor = bool(rng.random() < 0.4)
     known = [text for text in PROGRESSIONS if text.split()[0].startswith("i") == minor]
     parts = [str(rng.choice(known)).split() for _ in range(2)]
@@ -129,18 +129,18 @@ def draw_chords(rng: Random, bars: int) -> tuple[Chord, ...]:
 def play(
     mma: str, groove: str, chords: Sequence[Chord], tempo: int, seed: int, folder: Path
 ) -> Arrangement:
-    """Let mma play chords in a groove.
+    """Play chords in a groove with mma.
 
     Args:
         mma: path of the program.
         groove: a name from its library.
         chords: one per bar.
         tempo: in beats per minute.
-        seed: of mma's own dice.
-        folder: for its files.
+        seed: of mma's random choices.
+        folder: for temporary files.
 
     Raises:
-        ConfigError: mma refuses.
+        ConfigError: mma fails.
     """
     lines = [f"RndSeed {seed}", f"Tempo {tempo}", f"Groove {groove}"]
     lines += [f"{bar} {chord.name}" for bar, chord in enumerate(chords, 1)]
@@ -161,19 +161,19 @@ def play(
 def draw(
     rng: Random, grooves: Sequence[Sequence[str]], duration_s: float, folder: Path
 ) -> tuple[str, int, Arrangement]:
-    """Choose a groove, a tempo and chords until drums, bass and others all play.
+    """Draw a groove, a tempo and chords until drums, bass and others all play.
 
     Args:
-        rng: chooses.
-        grooves: names, by file of mma's library; each file is as likely as any other.
-        duration_s: what the arrangement lasts at least.
-        folder: for files.
+        rng: source of all randomness.
+        grooves: names, by file of mma's library; all files are equally likely.
+        duration_s: least length of the arrangement.
+        folder: for temporary files.
 
     Returns:
-        Name of the groove, beats per minute, and what the band plays.
+        Name of the groove, beats per minute, and the arrangement.
 
     Raises:
-        ConfigError: mma is missing, or refuses all that it is asked.
+        ConfigError: mma is missing, or always fails.
     """
     mma = packages.tool("mma")
     refusal = ConfigError(f"expected a groove with drums, bass and others, found none in {TRIES}")
@@ -181,12 +181,12 @@ def draw(
         variants = grooves[int(rng.integers(len(grooves)))]
         groove = variants[int(rng.integers(len(variants)))]
         tempo = int(rng.integers(75, 150))
-        bars = 2 + int(duration_s * tempo / 60 / 2)  # enough even if a bar has but two beats
+        bars = 2 + int(duration_s * tempo / 60 / 2)  # enough even for two beats per bar
         chords = draw_chords(rng, bars)
         seed = int(rng.integers(1, 1 << 16))
         try:
             arrangement = play(mma, groove, chords, tempo, seed, folder)
-        except ConfigError as error:  # some grooves of the library want other chords
+        except ConfigError as error:  # some grooves need other chords
             refusal = error
             continue
         long_enough = arrangement.bar_s * bars >= duration_s

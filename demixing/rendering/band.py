@@ -1,4 +1,4 @@
-"""Instruments: fluidsynth plays a group of tracks through a soundfont."""
+"""Instruments: fluidsynth plays a group of tracks with a soundfont."""
 
 import subprocess
 from pathlib import Path
@@ -12,18 +12,18 @@ from demixing.rendering.sound import RATE_HZ, Audio
 
 TIMEOUT_S = 300
 GAIN = 0.3
-"""Low enough that nothing clips; levels are set afterwards."""
+"""Low enough to avoid clipping; levels are set afterwards."""
 
 
 def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Path) -> Audio:
-    """Play all tracks of a song, dry.
+    """Play all tracks of a song without effects, ``(2, samples)``.
 
     Args:
         fluidsynth: path of the program.
         font: a soundfont.
-        song: what to play.
-        samples: length of the result, cut or filled with silence.
-        folder: for its files.
+        song: the score.
+        samples: length of the result, cut or padded with silence.
+        folder: for temporary files.
 
     Raises:
         ConfigError: fluidsynth fails.
@@ -47,7 +47,7 @@ def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Pat
 
 
 def drum_track(track: midi.Track, bank: int, program: int) -> midi.Track:
-    """Let a drum kit play a track, in whatever bank of its soundfont the kit is."""
-    # fluidsynth looks for drums of channel 10 in bank 128 only.
+    """Play a track with a drum kit in any bank of its soundfont."""
+    # fluidsynth searches drums of channel 10 only in bank 128.
     channel = midi.DRUM_CHANNEL if bank == 128 else 0
     return track.on_program(channel, 0, program)

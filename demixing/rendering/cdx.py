@@ -1,4 +1,4 @@
-"""Clips of the CDX track: speech, effects and music as films have them."""
+"""Clips of the CDX track: speech, effects and music, as in films."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Clips:
     Attributes:
         split: a key of :data:`demixing.rendering.film.sources.SPLITS`.
         duration_s: length of every clip.
-        seed: of all that is random.
+        seed: of all random choices.
         packages: folder with one unpacked package per folder.
         stock: the recordings of the split.
     """
@@ -36,7 +36,7 @@ class Clips:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What all clips of a corpus have in common."""
+        """Values that all clips of a corpus share."""
         return {"split": self.split, "seed": self.seed, "duration_s": self.duration_s}
 
     def make(self, number: int) -> Piece:
@@ -56,7 +56,7 @@ class Clips:
 
 
 def clips(split: str, duration_s: float, seed: int, packages: Path) -> Clips:
-    """Get ready to make clips of a split.
+    """Prepare clips of a split.
 
     Raises:
         ConfigError: a package is missing.

@@ -40,11 +40,13 @@ def add(commands: "Subparsers") -> None:
         "(default: 2 for train, and 1 for valid, on which recipes were fitted)",
     )
     mdx.add_argument(
+        "--tracker-songs",
         "--modules",
+        dest="tracker_share",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="part of the songs to make of tracker modules, which needs libopenmpt "
+        help="part of the songs to make of tracker songs, which needs libopenmpt "
         "(default: %(default)s)",
     )
     _add_track(tracks, "cdx", "clip", ("train", "valid", "test"), CLIP_S)
@@ -142,4 +144,4 @@ def _maker(options: argparse.Namespace) -> "Maker":
         return cdx.clips(*what)
     from demixing.rendering import mdx
 
-    return mdx.songs(*what, generation=options.generation, modules=options.modules)
+    return mdx.songs(*what, generation=options.generation, tracker_share=options.tracker_share)

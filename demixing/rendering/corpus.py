@@ -1,8 +1,7 @@
-"""Writes a corpus: its pieces in several processes, each whole or not at all, and its licences.
+"""Writes a corpus: its pieces, in several processes and each whole or not at all, and licences.
 
-What a piece is depends on its number and its maker alone, so it does not matter how many processes
-there are, a run that was interrupted goes on, and a longer run begins with the pieces of a shorter
-one.
+A piece depends only on its number and its maker. So the number of processes does not matter, an
+interrupted run can be continued, and a longer run starts with the pieces of a shorter one.
 """
 
 import json
@@ -25,9 +24,9 @@ Format = Literal["flac", "wav"]
 
 RATE_HZ = 44_100
 SOURCES = "sources.json"
-"""Beside the stems: what they were made of, for licences and for going on."""
+"""File beside the stems that lists their sources, for licences and for continued runs."""
 FIRST_GENERATION: Mapping[str, Any] = {"generation": 1, "modules": 0.0}
-"""What the sources of old songs do not say."""
+"""Values that are missing in the sources of old songs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Piece:
 
     Attributes:
         stems: ``(2, samples)`` each, full scale at ±1; the mixture is their sum.
-        sources: for :data:`SOURCES`; holds the maker's identity, and ``packages``.
+        sources: contents of :data:`SOURCES`, with the maker's identity, and ``packages``.
     """
 
     stems: Mapping[str, NDArray[np.float64]]
@@ -44,12 +43,12 @@ class Piece:
 
 
 class Maker(Protocol):
-    """Makes the pieces of a corpus; other processes get copies of it.
+    """Makes the pieces of a corpus; it is copied to other processes.
 
     Attributes:
         kind: first word of the names of the folders.
         packages: folder with one unpacked package per folder.
-        identity: what all pieces of a corpus must have in common.
+        identity: values that all pieces of a corpus share.
     """
 
     @property
@@ -62,7 +61,7 @@ class Maker(Protocol):
     def identity(self) -> Mapping[str, Any]: ...  # noqa: D102
 
     def make(self, number: int) -> Piece:
-        """Make one piece, the same whenever and wherever it is asked for."""
+        """Make one piece, which only depends on its number."""
 
 
 def render(
@@ -70,17 +69,17 @@ def render(
 ) -> Iterator[Path]:
     """Render pieces, and yield the folder of each in order; then write the manifest.
 
-    Those that are there already are left alone, whatever their format.
+    Existing pieces are left alone, in any format.
 
     Args:
-        maker: makes them.
+        maker: of the pieces.
         output: folder of the corpus.
-        pieces: how many it shall hold.
-        jobs: processes at work; one is this process itself.
+        pieces: number of pieces in the corpus.
+        jobs: number of processes; 1 means this process.
         form: of the files, 16 bits each: WAV is read faster, FLAC takes half the space.
 
     Raises:
-        ConfigError: a package or a program is missing, or the folder holds pieces of another maker.
+        ConfigError: a package or a program is missing, or the folder has pieces of another maker.
         OutputError: the folder cannot be written.
     """
     folders = [output / f"{maker.kind}_{number:03}" for number in range(pieces)]
@@ -101,8 +100,8 @@ def render(
 def _in_parallel(
     maker: Maker, folders: list[Path], missing: list[int], jobs: int, form: Format
 ) -> Iterator[Path]:
-    """Render what is missing in several processes; yield all folders in order."""
-    # Not forked: a copy of a process whose threads hold locks may hang.
+    """Render missing pieces in several processes; yield all folders in order."""
+    # Spawned: a forked process may hang if threads hold locks.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, max(1, len(missing))), mp_context=context) as pool:
         waiting: dict[int, Future[None]] = {
@@ -125,7 +124,11 @@ def _render_one(maker: Maker, number: int, folder: Path, form: Format) -> None:
 
 
 def _check_same(folder: Path, maker: Maker) -> None:
-    """Raise unless a piece that is there is one that the maker would make."""
+    """Check that an existing piece is one of the maker.
+
+    Raises:
+        ConfigError: it is not.
+    """
     expected = dict(maker.identity)
     try:
         known = FIRST_GENERATION | json.loads((folder / SOURCES).read_text(encoding="utf-8"))
@@ -140,7 +143,7 @@ def _check_same(folder: Path, maker: Maker) -> None:
 
 
 def _rounded(audio: NDArray[np.float64]) -> NDArray[np.int16]:
-    """Round to 16 bits; left to itself, libsndfile rounds down in WAV and to the nearest in FLAC.
+    """Round to 16 bits: libsndfile rounds down in WAV, and to the nearest in FLAC.
 
     >>> _rounded(np.array([0.0, 1.0, -1.0, 0.7 / 32768])).tolist()
     [0, 32767, -32768, 1]

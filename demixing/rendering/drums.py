@@ -1,4 +1,4 @@
-"""Plays drum notes with a kit of single hits, whatever the hits come from."""
+"""Plays drum notes with a kit of single hits from any source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ ROLES: Mapping[str, tuple[int, ...]] = {
     "cowbell": (56, 67, 68),
     "shaker": (54, 69, 70, 82),
 }
-"""What plays the notes of General MIDI's drum channel."""
+"""Notes of General MIDI's drum channel, by part of a kit."""
 INSTEAD: Mapping[str, tuple[str, ...]] = {
     "rim": ("clap", "snare"),
     "clap": ("rim", "snare"),
@@ -43,17 +43,17 @@ INSTEAD: Mapping[str, tuple[str, ...]] = {
     "splash": ("crash",),
     "shaker": ("closed_hat",),
 }
-"""What plays for a part that a kit lacks, best first; nothing if it has none of them."""
+"""Replacements for parts that a kit lacks, best first."""
 NEEDED = ("kick", "snare", "closed_hat")
 CHOKE_S = 0.03
-"""An open hat dies so fast when the hat is closed."""
+"""Time in which an open hat decays when the hat is closed."""
 SPREAD_DB = 0.8
-"""No two hits of a drummer are equally loud."""
+"""Standard deviation of the level of hits: no two hits of a drummer are equally loud."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A hit, for notes of some loudness.
+    """A hit for a range of loudness.
 
     Attributes:
         audio: ``(2, samples)``.
@@ -77,14 +77,14 @@ class Kit:
     parts: Mapping[str, tuple[Layer, ...]]
 
     def part(self, key: int) -> str | None:
-        """Which part plays a note of the drum channel; none if the kit cannot."""
+        """The part that plays a note of the drum channel; None if the kit has none."""
         role = next((role for role, keys in ROLES.items() if key in keys), None)
         choices = () if role is None else (role, *INSTEAD.get(role, ()))
         return next((choice for choice in choices if choice in self.parts), None)
 
 
 def play(rng: np.random.Generator, kit: Kit, notes: Sequence[Note], samples: int) -> Audio:
-    """Play notes of the drum channel; return ``(2, samples)``."""
+    """Play notes of the drum channel, ``(2, samples)``."""
     wide = {part: float(rng.uniform(-0.6, 0.6)) for part in ROLES}
     wide |= {"kick": 0.0, "snare": 0.0}
     closed_s = [note.start_s for note in notes if kit.part(note.key) in ("closed_hat", "pedal_hat")]
@@ -106,7 +106,7 @@ def play(rng: np.random.Generator, kit: Kit, notes: Sequence[Note], samples: int
 
 
 def _hit(layers: Sequence[Layer], loudness: float) -> Audio:
-    """The hit for a loudness, as loud as that; a softer layer is already somewhat softer."""
+    """The hit for a loudness, ``(2, samples)``, scaled to it: softer layers are already softer."""
     fitting = [layer for layer in layers if layer.low <= loudness <= layer.high]
     layer = fitting[0] if fitting else min(layers, key=lambda each: abs(each.high - loudness))
     steepness = 1.5 if len(layers) == 1 else 0.6
@@ -115,13 +115,13 @@ def _hit(layers: Sequence[Layer], loudness: float) -> Audio:
 
 
 def _choked(hit: Audio, after_s: float) -> Audio:
-    """End a hit."""
+    """End a hit, ``(2, samples)``, after a time."""
     end = round((after_s + CHOKE_S) * RATE_HZ)
     return hit if end >= hit.shape[1] else faded(hit[:, :end], CHOKE_S)
 
 
 def _balanced(hit: Audio, pan: float) -> Audio:
-    """Turn one side down."""
+    """Pan a hit, ``(2, samples)``, by attenuating one channel."""
     gains = np.array([[min(1.0, 1 - pan)], [min(1.0, 1 + pan)]])
     result: Audio = hit * gains
     return result

@@ -1,4 +1,4 @@
-"""What producers do to tracks beyond a studio's everyday: distortion, doubling, ducking, glue.
+"""Further effects of producers: distortion, doubling, ducking, compression of the mixture.
 
 Audio is ``(2, samples)`` as in :mod:`demixing.rendering.sound`; silence stays silence.
 """
@@ -12,19 +12,19 @@ from scipy.signal import butter, sosfilt
 from demixing.rendering.sound import RATE_HZ, Audio, active_level_db, levelled
 
 DRIVEN_DB = -12.0
-"""Level at which a waveshaper is fed before its drive."""
+"""Input level of the waveshaper without drive."""
 
 
 def distorted(
     audio: Audio, rng: np.random.Generator, drive_db: float, cabinet: bool = True
 ) -> Audio:
-    """Drive a waveshaper, somewhat lopsided as valves are, and at will a loudspeaker behind it.
+    """Distort with an asymmetric waveshaper, like a valve, and optionally a loudspeaker cabinet.
 
     Args:
-        audio: what to distort.
-        rng: chooses the lopsidedness and the loudspeaker.
-        drive_db: how much too loud it is for the waveshaper.
-        cabinet: whether what is low and what is shrill is lost behind it.
+        audio: to distort.
+        rng: draws the asymmetry and the cabinet.
+        drive_db: gain before the waveshaper.
+        cabinet: whether low and high frequencies are removed afterwards.
     """
     bias, low_hz, high_hz = rng.uniform((0, 60, 3500), (0.4, 120, 6500))
     if not audio.any():
@@ -39,12 +39,12 @@ def distorted(
 
 
 def doubled(audio: Audio, rng: np.random.Generator, width: float = 1.0) -> Audio:
-    """Play twice: two takes of the middle, never quite in time and in tune, left and right.
+    """Double a track: two takes of the middle, slightly out of time and tune, left and right.
 
     Args:
-        audio: what to double.
-        rng: chooses how the takes differ.
-        width: 1 puts the takes at the very sides, 0 leaves them in the middle.
+        audio: to double.
+        rng: draws the differences of the takes.
+        width: 1 puts the takes at the sides, 0 in the middle.
     """
     middle = audio.mean(axis=0)
     takes = np.stack([_late(middle, rng), _late(middle, rng)])
@@ -54,7 +54,7 @@ def doubled(audio: Audio, rng: np.random.Generator, width: float = 1.0) -> Audio
 
 
 def _late(mono: Audio, rng: np.random.Generator) -> Audio:
-    """Delay by a time that wanders, so that the pitch wanders too."""
+    """Delay ``(samples,)`` by a varying time, which varies the pitch as well."""
     samples = len(mono)
     points = rng.standard_normal(samples // 2205 + 2)
     wander = gaussian_filter1d(points, rng.uniform(3, 12))
@@ -66,20 +66,20 @@ def _late(mono: Audio, rng: np.random.Generator) -> Audio:
 
 
 def ducked(audio: Audio, times_s: Sequence[float], depth_db: float, release_s: float) -> Audio:
-    """Step back at each kick and come up again, as a compressor with a side chain does."""
+    """Reduce the level at each kick and recover, like a compressor with a side chain."""
     samples = audio.shape[-1]
     last = np.full(samples, -np.inf)
     starts = [round(time_s * RATE_HZ) for time_s in times_s if 0 <= time_s * RATE_HZ < samples]
     last[starts] = starts
     since_s = (np.arange(samples) - np.maximum.accumulate(last)) / RATE_HZ
     down_db = depth_db * np.clip(1 - since_s / release_s, 0, 1) ** 2
-    gain = uniform_filter1d(10 ** (-down_db / 20), 220)  # too fast a step would click
+    gain = uniform_filter1d(10 ** (-down_db / 20), 220)  # a faster step would click
     result: Audio = audio * gain
     return result
 
 
 def trembling(audio: Audio, rng: np.random.Generator, rate_hz: float) -> Audio:
-    """Swell and fall, or go from side to side, at a rate."""
+    """Tremolo or auto-pan at a rate."""
     depth, shift = rng.uniform(0.3, 0.9), rng.choice([0.0, np.pi])
     time_s = np.arange(audio.shape[-1]) / RATE_HZ
     phase = 2 * np.pi * rate_hz * time_s + rng.uniform(0, 2 * np.pi)
@@ -88,7 +88,7 @@ def trembling(audio: Audio, rng: np.random.Generator, rate_hz: float) -> Audio:
 
 
 def glued(stems: Mapping[str, Audio], above_db: float, ratio: float) -> dict[str, Audio]:
-    """Compress the mixture: all stems get the gain that their sum asks for."""
+    """Compress the mixture: all stems get the gain of a compressor on their sum."""
     mixture = sum(stems.values(), np.zeros(()))
     power = uniform_filter1d(maximum_filter1d(np.square(mixture).max(axis=0), 882), 4410)
     threshold_db = active_level_db(mixture) + above_db

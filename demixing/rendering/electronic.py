@@ -1,4 +1,4 @@
-"""Electronic drums: every hit is computed, no two kits are alike."""
+"""Electronic drums: synthesised hits, ``(samples,)`` each; no two kits are the same."""
 
 import numpy as np
 from scipy.signal import butter, sosfilt
@@ -7,11 +7,11 @@ from demixing.rendering.drums import Kit, Layer
 from demixing.rendering.sound import RATE_HZ, Audio
 
 RINGING = 0.08
-"""Share of the kicks that ring, as an 808's."""
+"""Part of the kicks that ring, like that of an 808."""
 
 
 def draw(rng: np.random.Generator) -> Kit:
-    """Make a kit."""
+    """Draw a kit."""
     hat_hz = rng.uniform(5000, 9000)
     metal = rng.uniform(300, 800, 6)
     tone_hz, bell_hz = rng.uniform((70, 500), (120, 600))
@@ -39,9 +39,9 @@ def draw(rng: np.random.Generator) -> Kit:
 
 
 def kick(rng: np.random.Generator) -> Audio:
-    """A tone that falls fast to its pitch, at times driven, with a click.
+    """A tone that falls fast to its pitch, sometimes distorted, with a click.
 
-    Few ring: networks that heard many long ones took the sub-bass of a real song for a kick.
+    Few ring: networks that were trained with many long kicks took sub-bass for a kick.
     """
     end_hz, octaves = rng.uniform(38, 75), rng.uniform(1.5, 4.0)
     rings = rng.random() < RINGING
@@ -57,7 +57,7 @@ def kick(rng: np.random.Generator) -> Audio:
 
 
 def snare(rng: np.random.Generator) -> Audio:
-    """Two tones and a noise."""
+    """Two tones and noise."""
     decay_s, base_hz = rng.uniform(0.08, 0.35), rng.uniform(140, 260)
     noise = _band(rng, decay_s, rng.uniform(800, 2500), 14_000)
     loud = rng.uniform(0.2, 1.0)
@@ -67,7 +67,7 @@ def snare(rng: np.random.Generator) -> Audio:
 
 
 def clap(rng: np.random.Generator) -> Audio:
-    """Some bursts of noise and a tail."""
+    """A few bursts of noise and a tail."""
     noise = _band(rng, rng.uniform(0.15, 0.4), rng.uniform(700, 1200), 6000)
     result = 0.5 * noise
     for _ in range(3):
@@ -78,7 +78,7 @@ def clap(rng: np.random.Generator) -> Audio:
 
 
 def hat(rng: np.random.Generator, metal: Audio, cutoff_hz: float, decay_s: float) -> Audio:
-    """Square waves that do not fit together, and noise, without what is low."""
+    """Inharmonic square waves and noise, high-passed."""
     time_s = _time(2 * decay_s)
     squares = sum(np.sign(np.sin(2 * np.pi * hz * 8 * time_s)) for hz in metal)
     mixed = squares / 6 + rng.uniform(0.3, 1.5) * rng.standard_normal(len(time_s))
@@ -88,7 +88,7 @@ def hat(rng: np.random.Generator, metal: Audio, cutoff_hz: float, decay_s: float
 
 
 def _tone(hz: float, fall: float, decay_s: float) -> Audio:
-    """A tone that begins ``fall`` times as high."""
+    """A tone that starts at ``fall`` times its frequency."""
     time_s = _time(decay_s)
     pitch = hz * (1 + (fall - 1) * np.exp(-time_s / 0.03))
     result: Audio = np.sin(2 * np.pi * np.cumsum(pitch) / RATE_HZ) * np.exp(-4 * time_s / decay_s)
@@ -96,7 +96,7 @@ def _tone(hz: float, fall: float, decay_s: float) -> Audio:
 
 
 def _band(rng: np.random.Generator, decay_s: float, low_hz: float, high_hz: float) -> Audio:
-    """Noise between two frequencies that dies away."""
+    """Decaying noise between two frequencies."""
     time_s = _time(decay_s)
     band = butter(2, [low_hz, high_hz], "bandpass", fs=RATE_HZ, output="sos")
     noise: Audio = sosfilt(band, rng.standard_normal(len(time_s))) * np.exp(-4 * time_s / decay_s)
@@ -104,5 +104,5 @@ def _band(rng: np.random.Generator, decay_s: float, low_hz: float, high_hz: floa
 
 
 def _time(decay_s: float) -> Audio:
-    """Times of the samples of a hit, until it is 50 dB softer."""
+    """Times of the samples of a hit in seconds, until it has decayed by 50 dB."""
     return np.arange(max(64, round(1.5 * decay_s * RATE_HZ))) / RATE_HZ

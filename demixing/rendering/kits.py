@@ -1,4 +1,4 @@
-"""Drum kits of the drum machine Hydrogen: real drums, hit by hit, in layers of loudness.
+"""Drum kits of the drum machine Hydrogen: single hits of real drums, in layers of loudness.
 
 Source: the ``drumkit.xml`` of the packages hydrogen-data and hydrogen-drumkits.
 """
@@ -34,12 +34,12 @@ NAMES: Mapping[str, str] = {
     "ride": r"ride|cymbal",
     "shaker": r"tambourine|shaker|maraca|cabasa",
 }
-"""How a part is called; the first that fits."""
+"""Pattern of the name of each part; the first match counts."""
 LONGEST_S = 4.0
 
 
 def part_of(name: str) -> str | None:
-    """Which part an instrument of a kit is, by its name.
+    """The part of an instrument of a kit, by its name; None if it is unknown.
 
     >>> [part_of(name) for name in ("Pearl Kick", "Hat Closed Bs", "c4 - middle tom", "Zap 1")]
     ['kick', 'closed_hat', 'mid_tom', None]
@@ -48,7 +48,7 @@ def part_of(name: str) -> str | None:
 
 
 def files(drumkit: Path) -> dict[str, list[list[tuple[Path, float, float, float]]]]:
-    """What a kit has for each part: instruments, as layers (file, low, high, gain).
+    """Instruments of each part of a kit, each a list of layers (file, low, high, gain).
 
     Args:
         drumkit: a ``drumkit.xml``.
@@ -68,12 +68,12 @@ def files(drumkit: Path) -> dict[str, list[list[tuple[Path, float, float, float]
 
 
 def is_complete(drumkit: Path) -> bool:
-    """Whether a kit can play a beat."""
+    """Whether a kit has all needed parts."""
     return set(NEEDED) <= set(files(drumkit))
 
 
 def draw(rng: np.random.Generator, drumkit: Path) -> Kit:
-    """Read a kit; of several instruments for a part, choose one."""
+    """Read a kit; one of several instruments for a part is drawn."""
     parts = {}
     for part, instruments in sorted(files(drumkit).items()):
         chosen = instruments[int(rng.integers(len(instruments)))]
@@ -107,12 +107,12 @@ def _read(path: Path) -> Audio:
 
 
 def _named(element: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
-    """Elements of a name, in whatever namespace: kits are of many versions."""
+    """Elements of a name in any namespace, since kits have many versions."""
     return (found for found in element.iter() if found.tag.rpartition("}")[2] == name)
 
 
 def _text(element: ElementTree.Element, name: str, default: str) -> str:
-    """Text of a child, or what it means if there is none."""
+    """Text of a child, or a default."""
     for child in element:
         if child.tag.rpartition("}")[2] == name and child.text:
             return child.text

@@ -1,7 +1,7 @@
-"""Whose work a corpus is: the packages that its pieces are made of, their licences, who uses which.
+"""The manifest of a corpus: the packages in its pieces, their licences, and which piece uses which.
 
-A rendered piece is a work derived from all its sources, so a corpus that is passed on must carry
-this. Everything is told by what lies in the folder, so it is right after any number of runs.
+A rendered piece is a derived work of all its sources, so a corpus must be distributed with its
+manifest. It is computed from the files in the folder, so it is correct after any number of runs.
 """
 
 import gzip
@@ -16,7 +16,7 @@ from demixing import atomic
 from demixing.errors import OutputError
 
 SOURCES = "sources.json"
-"""What a piece was made of; beside its stems."""
+"""File beside the stems of a piece that lists its sources."""
 MANIFEST, LICENCES, TEXTS = "manifest.json", "LICENCES.md", "licences"
 
 SHORT: Mapping[str, str] = {
@@ -55,12 +55,12 @@ SHORT: Mapping[str, str] = {
     "wesnoth-1.16-data": "GPL-2+, CC BY-SA 4.0, by sound",
     "wesnoth-1.16-music": "GPL-2+, CC BY-SA 4.0, by tune",
 }
-"""Licences in short, by package; the package's own file of copyrights is what counts."""
-UNKNOWN = "see its file of copyrights"
+"""Short names of licences, by package; the package's own copyright file is authoritative."""
+UNKNOWN = "see its copyright file"
 
 
 def write(corpus: Path, kind: str, packages: Path) -> None:
-    """Write the manifest, a readable one, and copies of the packages' files of copyrights.
+    """Write the manifest as JSON and as Markdown, and copies of the copyright files of packages.
 
     Args:
         corpus: folder of the pieces.
@@ -85,20 +85,22 @@ def write(corpus: Path, kind: str, packages: Path) -> None:
         for package in sorted(used)
     }
     duration_s = sum(float(sources["duration_s"]) for sources in pieces.values())
-    facts = {"pieces": len(pieces), "duration_s": duration_s, "packages": table}
+    contents = {"pieces": len(pieces), "duration_s": duration_s, "packages": table}
     try:
         (corpus / TEXTS).mkdir(parents=True, exist_ok=True)
         for package in table:
-            if text := _text(packages, package):
-                shutil.copyfile(text, corpus / TEXTS / f"{package}.txt")
-        atomic.write_text(corpus / MANIFEST, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-        atomic.write_text(corpus / LICENCES, _readable(kind, facts))
+            if copyrights := _text(packages, package):
+                shutil.copyfile(copyrights, corpus / TEXTS / f"{package}.txt")
+        atomic.write_text(
+            corpus / MANIFEST, json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
+        )
+        atomic.write_text(corpus / LICENCES, _readable(kind, contents))
     except OSError as error:
         raise OutputError(f"cannot write to {str(corpus)!r}: {error}") from error
 
 
 def version(packages: Path, package: str) -> str | None:
-    """Version of a package as the first line of its changelog tells it; none if there is none."""
+    """Version of a package in the first line of its changelog; None if there is no changelog."""
     for root in (packages / package, Path("/")):
         for path in sorted(root.glob(f"usr/share/doc/{package}/changelog*.gz")):
             with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
@@ -108,30 +110,30 @@ def version(packages: Path, package: str) -> str | None:
 
 
 def _text(packages: Path, package: str) -> Path | None:
-    """File of copyrights of a package, if it is there."""
+    """Copyright file of a package, if it exists."""
     for root in (packages / package, Path("/")):
         if (path := root / f"usr/share/doc/{package}/copyright").is_file():
             return path
     return None
 
 
-def _readable(kind: str, facts: Mapping[str, Any]) -> str:
-    """Say the same to people."""
+def _readable(kind: str, contents: Mapping[str, Any]) -> str:
+    """The manifest as Markdown."""
     lines = [
-        "# Whose work this is",
+        "# Sources and licences",
         "",
-        f"{facts['pieces']} {kind}s, {facts['duration_s'] / 3600:.2f} h, made of sounds in these",
-        "packages of Debian. A piece is a work derived from all the packages that its",
-        f"`{SOURCES}` names. The texts in `{TEXTS}/` are what counts, the column is a help.",
+        f"{contents['pieces']} {kind}s, {contents['duration_s'] / 3600:.2f} h, from packages of",
+        f"Debian. A piece is a derived work of all packages that its `{SOURCES}` lists. The texts",
+        f"in `{TEXTS}/` are authoritative; the column is a summary.",
         "",
         f"| package | version | licence | {kind}s |",
         "|---|---|---|---|",
     ]
     lines += [
         f"| {package} | {row['version'] or 'unknown'} | {row['licence']} | {len(row[kind + 's'])} |"
-        for package, row in facts["packages"].items()
+        for package, row in contents["packages"].items()
     ]
-    return "\n".join([*lines, "", f"`{MANIFEST}` says which {kind}s use which package.", ""])
+    return "\n".join([*lines, "", f"`{MANIFEST}` lists which {kind}s use which package.", ""])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Songs of the MDX track: a band by mma and fluidsynth, and vocals out of speech.
+"""Songs of the MDX track: a band played by mma and fluidsynth, and vocals made from speech.
 
-A song depends on its number, the seed, the length and the split alone, so a run that was
-interrupted goes on, and a longer run begins with the songs of a shorter one.
+A song depends only on its number, the seed, the length and the split. So an interrupted run can be
+continued, and a longer run starts with the songs of a shorter one.
 """
 
 import tempfile
@@ -20,10 +20,10 @@ from demixing.rendering.packages import grooves as find_grooves
 from demixing.rendering.sound import RATE_HZ, Audio
 
 GENERATIONS = {"train": 2, "valid": 1}
-"""What a split usually is made by: recipes were fitted on validation songs of the first."""
+"""Default generation of a split: recipes were fitted on validation songs of the first."""
 STEMS = ("bass", "drums", "other", "vocals")
 SILENT_ONE_IN = 6
-"""One song in so many lacks vocals, drums or bass."""
+"""One in this many songs lacks vocals, drums or bass."""
 LEVELS_DB = {"bass": -20.0, "drums": -18.5, "other": -20.0, "vocals": -17.5}
 SPREAD_DB = 3.0
 PEAK = 0.95
@@ -36,11 +36,11 @@ class Songs:
     Attributes:
         split: a key of :data:`demixing.rendering.packages.SPLITS`.
         duration_s: length of every song.
-        seed: of all that is random.
+        seed: of all random choices.
         packages: folder with one unpacked package per folder.
         grooves: names of mma's grooves by file of its library.
-        generation: 1 is a plain band, 2 what :mod:`demixing.rendering.producer` makes of it.
-        modules: share of the songs that are pieces of tracker modules.
+        generation: 1 for a plain band, 2 for songs of :mod:`demixing.rendering.producer`.
+        tracker_share: part of the songs that are excerpts of tracker songs, 0 to 1.
     """
 
     split: str
@@ -49,7 +49,7 @@ class Songs:
     packages: Path
     grooves: tuple[tuple[str, ...], ...]
     generation: int
-    modules: float = 0.0
+    tracker_share: float = 0.0
 
     @property
     def kind(self) -> str:
@@ -64,23 +64,25 @@ class Songs:
             "seed": self.seed,
             "duration_s": self.duration_s,
             "generation": self.generation,
-            "modules": self.modules,
+            "modules": self.tracker_share,
         }
 
     def make(self, number: int) -> Piece:
         """Make one song."""
         if self.generation == 1:
-            stems, sources = _song(self, number)
-            return Piece(stems, asdict(sources))
+            plain, about = _song(self, number)
+            return Piece(plain, asdict(about))
         split = SPLITS[self.split]
         key = [self.seed, sorted(SPLITS).index(self.split), number, self.generation]
         rng = np.random.default_rng(key)
-        # Chosen by dice of its own, so that the other songs are the same with any share.
-        if np.random.default_rng([*key, 1]).random() < self.modules:
-            stems, told = producer.make_of_module(rng, split, self.packages, self.duration_s)
+        # A separate generator keeps the other songs the same for any share.
+        if np.random.default_rng([*key, 1]).random() < self.tracker_share:
+            stems, sources = producer.make_of_tracker_song(
+                rng, split, self.packages, self.duration_s
+            )
         else:
-            stems, told = producer.make(rng, split, self.packages, self.grooves, self.duration_s)
-        return Piece(stems, {**self.identity, **told})
+            stems, sources = producer.make(rng, split, self.packages, self.grooves, self.duration_s)
+        return Piece(stems, {**self.identity, **sources})
 
 
 def songs(
@@ -89,19 +91,21 @@ def songs(
     seed: int,
     packages: Path,
     generation: int | None = None,
-    modules: float = 0.0,
+    tracker_share: float = 0.0,
 ) -> Songs:
-    """Get ready to make songs of a split; without a generation, of the split's usual one.
+    """Prepare songs of a split; the generation is the default of the split if None.
 
     Raises:
-        ConfigError: a package is missing, or modules are asked for where there are none.
+        ConfigError: a package is missing, or the split has no tracker songs.
     """
     grooves = find_grooves(packages, SPLITS[split])
     generation = generation or GENERATIONS[split]
-    if not 0 <= modules <= 1 or (modules and (generation == 1 or not SPLITS[split].modules)):
+    if not 0 <= tracker_share <= 1 or (
+        tracker_share and (generation == 1 or not SPLITS[split].tracker_songs)
+    ):
         raise ConfigError(
-            "expected --modules from 0 to 1, and only for training songs of the second "
-            f"generation, got {modules:g} for {split} songs of generation {generation}"
+            "expected --tracker-songs from 0 to 1, and only for training songs of the second "
+            f"generation, got {tracker_share:g} for {split} songs of generation {generation}"
         )
     return Songs(
         split=split,
@@ -110,13 +114,13 @@ def songs(
         packages=packages,
         grooves=grooves,
         generation=generation,
-        modules=modules,
+        tracker_share=tracker_share,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a song was made of: the sources of its licences.
+    """Sources of a song, for its licences.
 
     Attributes:
         split: of the song.
@@ -125,8 +129,8 @@ class Sources:
         groove: of mma.
         tempo: in beats per minute.
         silent: the stem that was left out, if any.
-        packages: Debian packages that the sound comes from.
-        files: soundfonts, and clips that were sung.
+        packages: Debian packages of all sounds.
+        files: soundfonts, and clips of the singer.
     """
 
     split: str
@@ -179,7 +183,11 @@ def _band(
     samples: int,
     folder: Path,
 ) -> tuple[dict[str, Audio], list[packages.Source]]:
-    """Play drums, bass and other instruments; return them dry, and the soundfonts."""
+    """Play drums, bass and other instruments.
+
+    Returns:
+        Dry stems, ``(2, samples)``, and the soundfonts.
+    """
     fluidsynth = packages.tool("fluidsynth")
     complete = [font for font in split.fonts if font.instruments]
     chosen = {
@@ -201,7 +209,7 @@ def _band(
 
 
 def _doubled(rng: np.random.Generator, voice: Audio) -> Audio:
-    """Put the voice into the middle; at times with two late copies at the sides."""
+    """Pan a voice, ``(samples,)``, to the middle, sometimes with two late copies at the sides."""
     stereo = sound.placed(voice, float(rng.uniform(-0.1, 0.1)))
     if rng.random() < 0.4:
         for side in (-0.7, 0.7):
@@ -212,7 +220,7 @@ def _doubled(rng: np.random.Generator, voice: Audio) -> Audio:
 
 
 def _mixed(rng: np.random.Generator, stems: dict[str, Audio]) -> dict[str, Audio]:
-    """Treat stems as a studio does, and scale them so that neither they nor their sum clip."""
+    """Apply the effects of a studio to stems, and scale them so that the mixture does not clip."""
     decay_s = rng.uniform(0.3, 1.8)  # one room for all
     done = {}
     for stem in STEMS:

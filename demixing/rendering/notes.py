@@ -1,4 +1,4 @@
-"""Notes of a score in seconds, for instruments that are no soundfonts."""
+"""Notes of a score in seconds, for instruments that are not soundfonts."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from demixing.rendering import midi
 
 DEFAULT_US = 500_000
-"""Microseconds per quarter note where a score does not say."""
+"""Default tempo in microseconds per quarter note."""
 NOTE_OFF, NOTE_ON = "note_off", "note_on"
 TEMPO = "set_tempo"
 
@@ -17,10 +17,10 @@ class Note:
     """One note.
 
     Attributes:
-        start_s: when it begins.
-        key: number in MIDI: 60 is middle C.
-        length_s: until it is let go.
-        loudness: how hard it is played, above 0 and up to 1.
+        start_s: start of the note.
+        key: MIDI number: 60 is middle C.
+        length_s: length of the note.
+        loudness: velocity, above 0 and up to 1.
     """
 
     start_s: float
@@ -30,7 +30,7 @@ class Note:
 
     @property
     def hz(self) -> float:
-        """Its pitch.
+        """Frequency of the note.
 
         >>> Note(0.0, 57, 1.0, 1.0).hz
         220.0
@@ -39,7 +39,7 @@ class Note:
 
 
 class Clock:
-    """Tells when a tick is, by the changes of tempo in a score's first track."""
+    """Converts ticks to seconds, by the tempo changes in the first track of a score."""
 
     def __init__(self, score: midi.Midi) -> None:
         self._division = score.division
@@ -56,31 +56,31 @@ class Clock:
             self._tempi.append(tempo)
 
     def seconds(self, tick: int) -> float:
-        """When a tick is."""
+        """Time of a tick in seconds."""
         at = bisect_right(self._ticks, tick) - 1
         ticks = tick - self._ticks[at]
         return self._seconds[at] + ticks * self._tempi[at] / 1e6 / self._division
 
     def beat_s(self, tick: int) -> float:
-        """How long a quarter note lasts there."""
+        """Length of a quarter note at a tick in seconds."""
         return self._tempi[bisect_right(self._ticks, tick) - 1] / 1e6
 
 
 def notes(score: midi.Midi, tracks: Sequence[midi.Track]) -> list[Note]:
-    """Notes of some tracks of a score, sorted; one that never ends lasts half a second."""
+    """Notes of some tracks of a score, sorted; notes without an end last half a second."""
     clock = Clock(score)
     found: list[Note] = []
     for track in tracks:
-        sounding: dict[int, tuple[float, float]] = {}
+        active: dict[int, tuple[float, float]] = {}
         for event in track.events:
             if event.kind not in (NOTE_ON, NOTE_OFF):
                 continue
             key, velocity = event.message.note, event.message.velocity
             now_s = clock.seconds(event.tick)
-            if key in sounding:
-                start_s, loudness = sounding.pop(key)
+            if key in active:
+                start_s, loudness = active.pop(key)
                 found.append(Note(start_s, key, max(now_s - start_s, 0.01), loudness))
             if event.kind == NOTE_ON and velocity:
-                sounding[key] = (now_s, velocity / 127)
-        found += [Note(start_s, key, 0.5, loud) for key, (start_s, loud) in sounding.items()]
+                active[key] = (now_s, velocity / 127)
+        found += [Note(start_s, key, 0.5, loud) for key, (start_s, loud) in active.items()]
     return sorted(found)

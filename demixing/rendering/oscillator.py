@@ -1,6 +1,6 @@
 """A synthesiser: waves with a filter and an envelope, for basses, leads and pads.
 
-Soundfonts have no sub-bass and no wide saw-tooth chords; real electronic songs live on them.
+Soundfonts have no sub-bass and no wide saw-tooth chords, which electronic songs need.
 """
 
 import math
@@ -13,30 +13,30 @@ from demixing.rendering.notes import Note
 from demixing.rendering.sound import RATE_HZ, Audio
 
 TABLE = 2048
-"""Samples of one period."""
+"""Samples of a period in the wavetable."""
 WAVES: Mapping[str, float] = {"sine": 9.0, "triangle": 2.0, "square": 1.0, "saw": 1.0}
-"""How fast the harmonics fall: the n-th is n to that power quieter."""
+"""Decay of the harmonics: the n-th has the amplitude ``n**-x``."""
 ODD = {"square", "triangle"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """How the synthesiser is set.
+    """Settings of the synthesiser.
 
     Attributes:
         wave: a key of :data:`WAVES`.
-        octave: how much higher it plays than the score.
+        octave: transposition in octaves.
         voices: oscillators per note.
-        detune_cents: how far they are apart.
-        cutoff_hz: where the open filter begins to take harmonics away.
-        closed_hz: the same when the note is old.
-        closing_s: how fast it gets there.
+        detune_cents: detuning of the outer voices.
+        cutoff_hz: cutoff of the filter at the start of a note.
+        closed_hz: cutoff of the filter later in a note.
+        closing_s: time constant of the filter.
         attack_s: time to full loudness.
-        decay_s: time in which it falls to what it holds.
-        sustain: loudness that it holds.
-        release_s: time to die after it is let go.
-        width: how far left and right the voices are, up to 1.
-        glide_s: time that the pitch takes from the note before; 0 for polyphony.
+        decay_s: time constant of the decay to the sustain level.
+        sustain: amplitude of a held note, 0 to 1.
+        release_s: time of the decay after a note ends.
+        width: stereo width of the voices, 0 to 1.
+        glide_s: time constant of the glide from the note before; 0 for polyphony.
     """
 
     wave: str
@@ -73,7 +73,7 @@ def bass(rng: np.random.Generator) -> Patch:
 
 
 def lead(rng: np.random.Generator) -> Patch:
-    """Draw what plays melodies and chords."""
+    """Draw a patch for melodies and chords."""
     slow = rng.random() < 0.35
     return Patch(
         wave=str(rng.choice(["saw", "saw", "square", "triangle"])),
@@ -94,14 +94,14 @@ def lead(rng: np.random.Generator) -> Patch:
 def play(
     rng: np.random.Generator, patch: Patch, notes: Sequence[Note], samples: int, lowest: int = 0
 ) -> Audio:
-    """Play notes; return ``(2, samples)``.
+    """Play notes, ``(2, samples)``.
 
     Args:
-        rng: for the phases.
-        patch: how the synthesiser is set.
-        notes: in order.
+        rng: draws the phases.
+        patch: settings of the synthesiser.
+        notes: sorted by start.
         samples: length of the result.
-        lowest: key below which it plays an octave higher.
+        lowest: lower keys are played an octave higher.
     """
     result = np.zeros((2, samples))
     before = 0.0
@@ -145,7 +145,7 @@ def _voices(patch: Patch, hz: float, before_hz: float, length_s: float, phases: 
 
 
 def _table(wave: str, hz: float, cutoff_hz: float) -> Audio:
-    """One period and its first sample again, without harmonics that alias or are filtered away."""
+    """One period and its first sample again, ``(TABLE + 1,)``, filtered and without aliasing."""
     number = np.arange(1, TABLE // 2)
     level = number ** -WAVES[wave]
     level[number * hz > 18_000] = 0
@@ -159,7 +159,7 @@ def _table(wave: str, hz: float, cutoff_hz: float) -> Audio:
 
 
 def _envelope(patch: Patch, time_s: Audio, length_s: float) -> Audio:
-    """Loudness over time."""
+    """Amplitude at times in seconds, both ``(samples,)``."""
     held = patch.sustain + (1 - patch.sustain) * np.exp(-time_s / patch.decay_s)
     held *= np.minimum(time_s / patch.attack_s, 1)
     late_s = np.clip(time_s - length_s, 0, None)

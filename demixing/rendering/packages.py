@@ -1,6 +1,6 @@
-"""Where the files of Debian packages are, and what a split may take from them.
+"""The files of Debian packages, and the sources of each split.
 
-Splits are by source, never by clip: no groove file, soundfont or voice is in two of them.
+Splits are by source and not by clip: no groove file, soundfont or voice is in two splits.
 """
 
 import hashlib
@@ -13,10 +13,10 @@ from pathlib import Path
 from demixing.errors import ConfigError
 
 HELD_OUT = 5
-"""One in so many files of grooves is for validation."""
+"""One in this many groove files is for validation."""
 
 NOT_A_BODY = re.compile(r"Intro|End|Fill|Break|Metronome", re.IGNORECASE)
-"""Grooves that fill a bar or two, and are not for looping."""
+"""Grooves that fill a bar or two, and do not loop."""
 
 LIBRARY = "usr/share/mma/lib"
 FILLETS = "usr/share/games/fillets-ng/sound"
@@ -25,8 +25,8 @@ SF2 = "usr/share/sounds/sf2"
 STAMPS = "usr/share/tuxpaint/stamps"
 HYDROGEN = "usr/share/hydrogen/data/drumkits"
 HELD_OUT_KITS = ("The Black Pearl 1.0",)
-"""Kits of Hydrogen whose drums are also those of a soundfont for validation."""
-MODULES: Mapping[str, str] = {
+"""Kits of Hydrogen whose drums are also in a soundfont for validation."""
+TRACKER_SONGS: Mapping[str, str] = {
     "biniax2-data": "games/biniax2/music/*.it",
     "bomberclone-data": "games/bomberclone/music/*",
     "circuslinux-data": "games/circuslinux/data/music/*.mod",
@@ -53,21 +53,21 @@ MODULES: Mapping[str, str] = {
     "tuxtype-data": "tuxtype/sounds/*.mod",
     "vodovod": "games/vodovod/*.xm",
 }
-"""Songs of trackers below usr/share, by package."""
+"""Patterns of tracker songs below usr/share, by package."""
 KLETTRES = (
     *("ar", "de", "en", "en_GB", "fr", "he", "hu", "lt"),
     *("ml", "nb", "nds", "nl", "pt_BR", "tn", "uk"),
 )
-"""Languages, one speaker each, of whose clips a good part is long enough to be sung."""
+"""Languages, one speaker each, in which many clips are long enough to be sung."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something inside a package.
+    """Files in a package.
 
     Attributes:
-        package: its name in Debian bookworm.
-        path: of the file or folder in the package, or a pattern of files.
+        package: name of the package in Debian bookworm.
+        path: of a file or folder in the package, or a pattern of files.
     """
 
     package: str
@@ -76,10 +76,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Font:
-    """A soundfont, and the presets in it that are drum kits.
+    """A soundfont and its drum kits.
 
     Attributes:
-        source: where it is.
+        source: of the file.
         kits: bank and program of each kit.
         instruments: whether it has all instruments of General MIDI.
     """
@@ -91,17 +91,17 @@ class Font:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """All that may be heard in one split.
+    """The sources of one split.
 
     Attributes:
-        fonts: soundfonts; an instrument comes from those that have all, drums from any.
-        singers: clips of speech, one speaker or two alike each.
-        held_out: whether it has the grooves that are held out, or all the others.
-        more_singers: heard from the second generation on, like all that follows.
+        fonts: soundfonts; drums use any, and other instruments those with all instruments.
+        singers: clips of speech, each of one speaker or two similar ones.
+        held_out: whether it has the held-out grooves, or all others.
+        more_singers: used from the second generation on, like everything below.
         kits: drum kits of Hydrogen.
         strums: recordings of chords on a guitar.
         scores: MIDI files.
-        modules: songs of trackers, used only if asked for.
+        tracker_songs: used only on request.
     """
 
     fonts: tuple[Font, ...]
@@ -111,7 +111,7 @@ class Split:
     kits: tuple[Source, ...] = ()
     strums: tuple[Source, ...] = ()
     scores: tuple[Source, ...] = ()
-    modules: tuple[Source, ...] = ()
+    tracker_songs: tuple[Source, ...] = ()
 
 
 def _gm_kits(*programs: int) -> tuple[tuple[int, int], ...]:
@@ -151,7 +151,9 @@ SPLITS: Mapping[str, Split] = {
         ),
         strums=(Source("hydrogen-drumkits-effects", f"{HYDROGEN}/*Strums/*.flac"),),
         scores=(Source("openttd-openmsx", "usr/share/games/openttd/baseset/openmsx/*.mid"),),
-        modules=tuple(Source(package, f"usr/share/{files}") for package, files in MODULES.items()),
+        tracker_songs=tuple(
+            Source(package, f"usr/share/{files}") for package, files in TRACKER_SONGS.items()
+        ),
     ),
     "valid": Split(
         fonts=(
@@ -187,7 +189,7 @@ SPLITS: Mapping[str, Split] = {
 
 
 def find(packages: Path, source: Source) -> list[Path]:
-    """Files of a source: below ``packages/PACKAGE`` if it was unpacked there, else installed.
+    """Files of a source, below ``packages/PACKAGE`` or installed, sorted.
 
     Raises:
         ConfigError: there are none.
@@ -217,17 +219,17 @@ def tool(name: str) -> str:
 def is_held_out(library: str) -> bool:
     """Whether the grooves of a library file are for validation.
 
-    By file and not by groove: the grooves of a file are variants of one another.
+    The split is by file, because the grooves of a file are variants of each other.
     """
     digest = hashlib.sha256(library.encode()).digest()
     return int.from_bytes(digest[:8], "big") % HELD_OUT == 0
 
 
 def grooves(packages: Path, split: Split) -> tuple[tuple[str, ...], ...]:
-    """Names of the grooves that a split may use, as mma wants them, by file of its library.
+    """Names of the grooves of a split, in mma's notation, by file of its library.
 
     Raises:
-        ConfigError: mma's library is not there.
+        ConfigError: mma's library is missing.
     """
     files = []
     for path in find(packages, Source("mma", f"{LIBRARY}/*/*.mma")):

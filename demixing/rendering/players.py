@@ -1,4 +1,4 @@
-"""The players of a song: what each stem is played by, and how it is treated."""
+"""The players of a song: what plays each stem, and with which effects; all ``(2, samples)``."""
 
 from collections.abc import Sequence
 
@@ -25,14 +25,14 @@ DRIVEN = (29, 30)
 """Programs of General MIDI: overdriven and distorted guitar."""
 BASSES = range(32, 40)
 MELODIC = (*range(32), *range(40, 96), *range(104, 112))
-"""Programs that play tunes and chords, without basses, effects and percussion."""
+"""Programs for tunes and chords, without basses, effects and percussion."""
 LOWEST_KEY = 23
-"""An oscillator's bass is never lower: 31 Hz."""
+"""Lowest key of an oscillator's bass: 31 Hz."""
 LEVEL_DB = -20.0
 
 
 def drums(studio: Studio) -> Audio:
-    """Play the drums by a soundfont, a sampled kit or a synthesiser."""
+    """Play the drums with a soundfont, a sampled kit or a synthesiser."""
     rng, tracks = studio.rng, studio.song.group("drums")
     kinds = ["font", "kit", "electronic"]
     shares = [0.25, 0.25, 0.5] if studio.electronic else [0.4, 0.55, 0.05]
@@ -43,18 +43,18 @@ def drums(studio: Studio) -> Audio:
     else:
         font = studio.font(drums=True)
         bank, program = font.kits[int(rng.integers(len(font.kits)))]
-        studio.tell("drums", f"font {program}")
+        studio.note("drums", f"font {program}")
         audio = studio.fluidsynth(font, [band.drum_track(t, bank, program) for t in tracks])
     if studio.chance(0.12):
-        studio.tell("drums", "driven")
+        studio.note("drums", "driven")
         audio = 0.5 * audio + 0.5 * effects.distorted(audio, rng, rng.uniform(0, 12), cabinet=False)
     return audio
 
 
 def _kit(studio: Studio, kind: str, beats: Sequence[Note]) -> hits.Kit | None:
-    """Draw a kit of single hits; none if a soundfont shall play, or has to."""
+    """Draw a kit of single hits; None if a soundfont plays."""
     if kind == "electronic":
-        kit, told = electronic.draw(studio.rng), "electronic"
+        kit, description = electronic.draw(studio.rng), "electronic"
     elif kind == "kit" and studio.split.kits:
         complete = [
             (source, path)
@@ -62,19 +62,19 @@ def _kit(studio: Studio, kind: str, beats: Sequence[Note]) -> hits.Kit | None:
             if path.parent.name not in packages.HELD_OUT_KITS and kits.is_complete(path)
         ]
         source, path = complete[int(studio.rng.integers(len(complete)))]
-        kit, told = kits.draw(studio.rng, path), f"kit {path.parent.name}"
+        kit, description = kits.draw(studio.rng, path), f"kit {path.parent.name}"
     else:
         return None
     if 2 * sum(kit.part(note.key) is not None for note in beats) < len(beats):
-        return None  # congas and the like, which only soundfonts have
-    studio.tell("drums", told)
+        return None  # such as congas, which only soundfonts have
+    studio.note("drums", description)
     if kind == "kit":
         studio.use(source, path)
     return kit
 
 
 def bass(studio: Studio) -> Audio:
-    """Play the bass by a soundfont, an oscillator or both."""
+    """Play the bass with a soundfont, an oscillator or both."""
     rng, tracks = studio.rng, studio.song.group("bass")
     audio = np.zeros((2, studio.samples))
     oscillating = studio.chance(0.7 if studio.electronic else 0.15)
@@ -82,15 +82,15 @@ def bass(studio: Studio) -> Audio:
         if studio.chance(0.6):
             program = int(rng.choice(BASSES))
             tracks = [_on(track, program) for track in tracks]
-        studio.tell("bass", f"font {tracks[0].program}")
+        studio.note("bass", f"font {tracks[0].program}")
         audio = sound.levelled(studio.fluidsynth(studio.font(), tracks), LEVEL_DB)
         if studio.chance(0.25):
-            studio.tell("bass", "driven")
+            studio.note("bass", "driven")
             driven = effects.distorted(audio, rng, rng.uniform(0, 18), cabinet=studio.chance(0.5))
             audio = driven + rng.uniform(0, 1) * audio
     if oscillating:
         patch = oscillator.bass(rng)
-        studio.tell("bass", f"oscillator {patch.wave}")
+        studio.note("bass", f"oscillator {patch.wave}")
         line = notes(studio.song.score, studio.song.group("bass"))
         wave = oscillator.play(rng, patch, line, studio.samples, lowest=LOWEST_KEY)
         if studio.chance(0.3):
@@ -100,7 +100,7 @@ def bass(studio: Studio) -> Audio:
 
 
 def other(studio: Studio) -> Audio:
-    """Play all other instruments, each treated in its own way, and perhaps a strummed guitar."""
+    """Play all other instruments, each with its own effects, and perhaps a strummed guitar."""
     rng = studio.rng
     plain, result = [], np.zeros((2, studio.samples))
     tracks = studio.song.group("other")
@@ -115,7 +115,7 @@ def other(studio: Studio) -> Audio:
         else:
             result += sound.levelled(audio, LEVEL_DB + rng.uniform(-5, 5))
     if plain:
-        studio.tell("other", f"font {[track.program for track in plain]}")
+        studio.note("other", f"font {[track.program for track in plain]}")
         weight_db = 10 * np.log10(len(plain))
         result += sound.levelled(studio.fluidsynth(studio.font(), plain), LEVEL_DB + weight_db)
     if studio.split.strums and studio.chance(0.1 if studio.electronic else 0.3):
@@ -123,7 +123,7 @@ def other(studio: Studio) -> Audio:
         audio, used = strums.play(rng, strums.read_names(known), studio.song, studio.samples)
         for path in used:
             studio.use(known[path], path)
-        studio.tell("other", "strums")
+        studio.note("other", "strums")
         if studio.chance(0.3):
             audio = effects.doubled(audio, rng, rng.uniform(0.3, 1))
         result += sound.levelled(audio, LEVEL_DB + rng.uniform(-5, 4))
@@ -131,32 +131,32 @@ def other(studio: Studio) -> Audio:
 
 
 def _treated(studio: Studio, track: midi.Track) -> Audio | None:
-    """Play one track in a special way; none if it shall be played plainly with the others."""
+    """Play one track with effects; None if it is played plainly with the others."""
     rng, program = studio.rng, track.program
     if studio.chance(0.5 if studio.electronic else 0.08):
         patch = oscillator.lead(rng)
-        studio.tell("other", f"oscillator {patch.wave} for {program}")
+        studio.note("other", f"oscillator {patch.wave} for {program}")
         found = notes(studio.song.score, [track])
         audio = oscillator.play(rng, patch, found, studio.samples, lowest=40)
         return effects.trembling(audio, rng, rng.uniform(0.2, 8)) if studio.chance(0.1) else audio
     if program in GUITARS and studio.chance(0.8 if program in DRIVEN else 0.35):
-        studio.tell("other", f"driven {program}")
+        studio.note("other", f"driven {program}")
         takes = effects.distorted(
             studio.fluidsynth(studio.font(), [track]), rng, rng.uniform(3, 30)
         )
         return effects.doubled(takes, rng) if studio.chance(0.5) else takes
     if studio.chance(0.12):
-        studio.tell("other", f"doubled {program}")
+        studio.note("other", f"doubled {program}")
         takes = studio.fluidsynth(studio.font(), [track])
         return effects.doubled(takes, rng, rng.uniform(0.2, 1))
     if studio.chance(0.12):
         second = int(rng.choice(MELODIC))
-        studio.tell("other", f"layered {program} and {second}")
+        studio.note("other", f"layered {program} and {second}")
         below = studio.fluidsynth(studio.font(), [track])
         above = studio.fluidsynth(studio.font(), [_on(track, second)])
         return sound.levelled(below, LEVEL_DB) + sound.levelled(above, rng.uniform(-28, -18))
     if studio.chance(0.05):
-        studio.tell("other", f"trembling {program}")
+        studio.note("other", f"trembling {program}")
         audio = studio.fluidsynth(studio.font(), [track])
         return effects.trembling(audio, rng, rng.uniform(0.2, 8))
     return None

@@ -1,9 +1,9 @@
-"""Songs of the second generation: as diverse as real ones, which a plain band is not.
+"""Songs of the second generation, which are more diverse than a plain band.
 
-What is drawn anew for each song: who wrote it (mma or people), whether drums come from a soundfont,
-a sampled kit or a synthesiser, whether the bass is an instrument or an oscillator, which tracks are
-doubled, driven, layered or played by a synthesiser, whether a guitar is strummed, and whether the
-kick drum ducks the rest.
+For each song, these are drawn: the origin of the score (mma or people), the source of the drums (a
+soundfont, a sampled kit or a synthesiser), bass instrument or oscillator, which tracks are doubled,
+distorted, layered or played by a synthesiser, whether a guitar is strummed, and whether the kick
+drum ducks the rest.
 """
 
 import tempfile
@@ -31,18 +31,18 @@ from demixing.rendering.studio import Random, Studio
 
 STEMS = ("bass", "drums", "other", "vocals")
 SILENT_ONE_IN = 6
-"""One song in so many lacks vocals, drums or bass."""
+"""One in this many songs lacks vocals, drums or bass."""
 LEVELS_DB = {"bass": -19.5, "drums": -18.0, "other": -20.0, "vocals": -18.0}
 SPREAD_DB = 5.0
 SUB_BASS_DB = 8.0
-"""The bass of electronic songs is up to so much louder: it may be the loudest of all stems."""
+"""The bass of electronic songs is up to this much louder, and may be the loudest stem."""
 PEAK = 0.95
 WRITTEN = 0.2
-"""Share of the songs whose score people wrote."""
+"""Part of the songs whose score was written by people."""
 ELECTRONIC = 0.35
-"""Share of the songs that have more synthesisers than instruments."""
+"""Part of the songs with more synthesisers than instruments."""
 ACTORS = 0.4
-"""Share of the voices that are actors' sentences and not single words."""
+"""Part of the voices that are sentences of actors and not single words."""
 SHORTEST_S = 0.25
 KICKS = drums.ROLES["kick"]
 
@@ -53,14 +53,14 @@ def make(
     """Make a song.
 
     Args:
-        rng: draws everything.
-        split: what may be heard.
+        rng: source of all randomness.
+        split: with the sources.
         unpacked: folder with one unpacked package per folder.
         grooves: of mma, by file of its library.
         duration_s: length of the song.
 
     Returns:
-        Stems as they are written, and what they were made of.
+        Stems, ``(2, samples)``, and their sources.
 
     Raises:
         ConfigError: a package or a program is missing.
@@ -94,18 +94,18 @@ def make(
     return _finished(studio, stems, silent, name)
 
 
-def make_of_module(
+def make_of_tracker_song(
     rng: Random, split: Split, unpacked: Path, duration_s: float
 ) -> tuple[dict[str, Audio], dict[str, Any]]:
-    """Make a song of a piece of a tracker module, and sing to it; as :func:`make`."""
+    """Make a song from an excerpt of a tracker song, with vocals; see :func:`make`."""
     silent = _silent(rng)
-    known = {path: each for each in split.modules for path in packages.find(unpacked, each)}
+    known = {path: each for each in split.tracker_songs for path in packages.find(unpacked, each)}
     path, stems, song = tracker.draw(rng, list(known), duration_s)
     studio = Studio(
         rng=rng,
         split=split,
         packages=unpacked,
-        folder=Path(),  # nothing is written
+        folder=Path(),  # no files are written
         samples=round(duration_s * RATE_HZ),
         song=song,
         electronic=True,
@@ -115,7 +115,7 @@ def make_of_module(
 
 
 def _silent(rng: Random) -> str | None:
-    """Choose the stem that is left out, if any."""
+    """Draw the stem that is left out, if any."""
     if rng.integers(SILENT_ONE_IN):
         return None
     return str(rng.choice(["vocals", "drums", "bass"]))
@@ -124,11 +124,11 @@ def _silent(rng: Random) -> str | None:
 def _finished(
     studio: Studio, stems: Mapping[str, Audio], silent: str | None, name: str
 ) -> tuple[dict[str, Audio], dict[str, Any]]:
-    """Mix, and tell what the song was made of."""
-    heard = {
+    """Mix the stems, ``(2, samples)``, and list the sources of the song."""
+    audible = {
         stem: np.zeros_like(audio) if stem == silent else audio for stem, audio in stems.items()
     }
-    return mix(studio, heard), {
+    return mix(studio, audible), {
         "score": name,
         "silent": silent,
         "packages": sorted(studio.used),
@@ -138,11 +138,11 @@ def _finished(
 
 
 def sing(studio: Studio) -> Audio:
-    """Sing, at times doubled or with a second voice."""
+    """Sing, sometimes doubled or with a second voice, ``(2, samples)``."""
     rng = studio.rng
     lead = _placed(studio, _voice(studio))
     if studio.chance(0.15):
-        studio.tell("vocals", "second voice")
+        studio.note("vocals", "second voice")
         second = sound.placed(_voice(studio), float(rng.uniform(-0.8, 0.8)))
         lead = lead + rng.uniform(0.2, 0.7) * second
     return lead
@@ -151,7 +151,7 @@ def sing(studio: Studio) -> Audio:
 def _voice(studio: Studio) -> Audio:
     """One singer, ``(samples,)``."""
     split, rng = studio.split, studio.rng
-    # By package first: each of the new ones has more singers than the old, but shorter words.
+    # By package first: the new packages have more singers than the old ones, but shorter words.
     choices = [split.singers]
     if split.more_singers and not studio.chance(ACTORS):
         names = sorted({singer.package for singer in split.more_singers})
@@ -169,19 +169,19 @@ def _voice(studio: Studio) -> Audio:
 
 
 def _placed(studio: Studio, voice: Audio) -> Audio:
-    """Put a voice into the middle, plain or doubled, and at times driven."""
+    """Pan a voice, ``(samples,)``, near the middle, plain or doubled, and sometimes distorted."""
     rng = studio.rng
     stereo = sound.placed(voice, float(rng.uniform(-0.15, 0.15)))
     if studio.chance(0.35):
         stereo = stereo + rng.uniform(0.2, 0.8) * effects.doubled(stereo, rng)
     if studio.chance(0.1):
-        studio.tell("vocals", "driven")
+        studio.note("vocals", "driven")
         stereo = effects.distorted(stereo, rng, rng.uniform(0, 9), cabinet=studio.chance(0.5))
     return stereo
 
 
 def mix(studio: Studio, stems: Mapping[str, Audio]) -> dict[str, Audio]:
-    """Treat stems as a studio does, and scale them so that neither they nor their sum clip."""
+    """Apply the effects of a studio to stems, and scale them so that the mixture does not clip."""
     rng = studio.rng
     decay_s = rng.uniform(0.25, 2.2)  # one room for all
     done = {}
@@ -199,12 +199,12 @@ def mix(studio: Studio, stems: Mapping[str, Audio]) -> dict[str, Audio]:
         kicks_s = [note.start_s for note in beats if note.key in KICKS]
         depth_db, release_s = rng.uniform(2, 14), rng.uniform(0.08, 0.35)
         if kicks_s:
-            studio.tell("bass", f"ducked {depth_db:.0f} dB")
+            studio.note("bass", f"ducked {depth_db:.0f} dB")
         for stem in ("bass", "other"):
             done[stem] = effects.ducked(done[stem], kicks_s, depth_db, release_s)
     if studio.chance(0.5):
         done = effects.glued(done, rng.uniform(-2, 6), rng.uniform(1.5, 4))
-    # A driven bass is not the same above and below zero.
+    # A distorted bass has an offset.
     clean = {stem: sound.high_pass(audio, sound.HIGH_PASS_HZ) for stem, audio in done.items()}
     done = {stem: sound.faded(audio) for stem, audio in clean.items()}
     peak = max(np.abs(audio).max() for audio in (*done.values(), sum(done.values())))

@@ -1,4 +1,4 @@
-"""Arrangements that people wrote: a piece of a MIDI file, in another key and tempo.
+"""Arrangements written by people: an excerpt of a MIDI file, in another key and tempo.
 
 Source: the package openttd-openmsx.
 """
@@ -16,22 +16,22 @@ from demixing.rendering.notes import NOTE_OFF, NOTE_ON, TEMPO, Clock, Note, note
 
 TRIES = 60
 BEATS = 4
-"""In a bar: wrong for waltzes, where it only makes the singers change chords at odd times."""
+"""Beats per bar; in waltzes, singers merely change chords at odd times."""
 HIGHEST_KEY, LEAD = 52, 81
-"""A part that is mostly above this is no bass, whatever plays it; General MIDI's saw-tooth lead."""
+"""A part that is mostly above this key is not a bass; and General MIDI's saw-tooth lead."""
 SLOWEST_US = 0xFF_FFFF
 """The longest quarter note that MIDI can write, in microseconds."""
 SEMITONES = 4
-"""A piece goes up or down by at most this."""
+"""Largest transposition, up or down."""
 
 
 def draw(
     rng: np.random.Generator, files: Sequence[Path], duration_s: float
 ) -> tuple[Path, Arrangement]:
-    """Choose a file and a piece of it in which drums, bass and others all play.
+    """Draw a file and an excerpt of it in which drums, bass and others all play.
 
     Raises:
-        ConfigError: none of the files has one.
+        ConfigError: none was found.
     """
     for _ in range(TRIES):
         path = files[int(rng.integers(len(files)))]
@@ -46,16 +46,16 @@ def draw(
             continue
         bar_s = BEATS * clock.beat_s(start) / faster
         bars = int(duration_s / bar_s) + 2
-        heard = [track for track in piece.tracks[1:] if _plays(piece, track, duration_s)]
-        if {stem_of(track) for track in heard} >= {"drums", "bass", "other"}:
-            pitched = [track for track in heard if stem_of(track) != "drums"]
+        playing = [track for track in piece.tracks[1:] if _plays(piece, track, duration_s)]
+        if {stem_of(track) for track in playing} >= {"drums", "bass", "other"}:
+            pitched = [track for track in playing if stem_of(track) != "drums"]
             chords = tuple(chord_of(notes(piece, pitched), n * bar_s, bar_s) for n in range(bars))
-            return path, Arrangement(piece.only(heard), chords, bar_s)
+            return path, Arrangement(piece.only(playing), chords, bar_s)
     raise ConfigError(f"expected a score with drums, bass and others, found none in {TRIES} tries")
 
 
 def _with_low_basses(score: midi.Midi) -> midi.Midi:
-    """Give tunes that composers play on a bass to a synthesiser's lead."""
+    """Give high parts of bass instruments to a synthesiser's lead."""
     tracks = []
     for track in score.tracks:
         keys = [note.key for note in notes(score, [track])]
@@ -65,12 +65,12 @@ def _with_low_basses(score: midi.Midi) -> midi.Midi:
 
 
 def excerpt(score: midi.Midi, start: int, shift: int, faster: float) -> midi.Midi:
-    """Begin a score at a tick, with all instruments as they are set by then.
+    """Start a score at a tick, with the instruments as they are set there.
 
     Args:
-        score: all of it.
+        score: the whole score.
         start: the tick.
-        shift: semitones up; drums stay.
+        shift: transposition in semitones, not of drums.
         faster: factor of the tempo.
     """
     return midi.Midi(
@@ -80,7 +80,7 @@ def excerpt(score: midi.Midi, start: int, shift: int, faster: float) -> midi.Mid
 
 
 def _excerpt(track: midi.Track, start: int, shift: int, faster: float) -> midi.Track:
-    """Begin a track at a tick."""
+    """Start a track at a tick."""
     kept = []
     for event in track.events:
         is_note = event.kind in (NOTE_ON, NOTE_OFF)
@@ -95,13 +95,13 @@ def _excerpt(track: midi.Track, start: int, shift: int, faster: float) -> midi.T
 
 
 def _plays(score: midi.Midi, track: midi.Track, duration_s: float) -> bool:
-    """Whether a track is heard for a good part of the time."""
+    """Whether a track plays for a good part of the time."""
     found = [note.start_s for note in notes(score, [track]) if note.start_s < duration_s]
     return len(found) > duration_s / 8
 
 
 def chord_of(found: Sequence[Note], start_s: float, length_s: float) -> Chord:
-    """The triad that fits best to what is played in a time; C major if nothing is."""
+    """The best triad for the notes in a time span; C major if there are none."""
     weights = np.zeros(12)
     for note in found:
         end_s = min(note.start_s + note.length_s, start_s + length_s)

@@ -1,8 +1,8 @@
-"""Singing out of speech: the vocoder WORLD holds the vowels and gives them a melody.
+"""Makes singing from speech: the vocoder WORLD stretches the vowels and gives them a melody.
 
-Speech is taken apart into pitch, envelope and noise; voiced frames are stretched, the pitch is
-replaced by notes of the chords with vibrato and glides, and all is put together again. Speech of
-half the rate is given a treble, so that its bandwidth does not give the vocals away.
+Speech is analysed into pitch, envelope and noise. Voiced frames are stretched, the pitch is
+replaced by notes of the chords with vibrato and glides, and the result is synthesised. Speech of
+half the rate gets artificial high frequencies, so that its bandwidth does not identify vocals.
 
 Source: Morise et al., "WORLD", IEICE 2016, by the package pyworld.
 """
@@ -27,7 +27,7 @@ from demixing.resources import install_command
 FRAME_S = 0.005
 SHORTEST_S, LONGEST_S = 0.5, 6.0
 FULL_BAND_HZ = 15_000
-"""Speech that was sampled at less than twice this gets its treble from us."""
+"""Speech with a lower bandwidth gets artificial high frequencies."""
 
 LEVEL_DB = -20.0
 
@@ -36,11 +36,11 @@ def vocoder() -> ModuleType:
     """Import pyworld.
 
     Raises:
-        ConfigError: it is not installed, or what it needs is not.
+        ConfigError: it or one of its dependencies is not installed.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pkg_resources tells that it will be removed
+            warnings.simplefilter("ignore")  # pkg_resources announces its removal
             import pyworld
     except ImportError as error:
         raise ConfigError(
@@ -62,18 +62,18 @@ def draw(
     """Sing to an arrangement.
 
     Args:
-        rng: chooses clips, melody and pauses.
+        rng: draws clips, melody and pauses.
         clips: files of one speaker.
-        arrangement: gives the chords and the bars.
+        arrangement: with the chords and the length of bars.
         samples: length of the result.
-        shortest_s: what is shorter is not sung.
-        again: whether to begin again when all clips were sung, to other notes.
+        shortest_s: shorter clips are not used.
+        again: whether to reuse the clips, with other notes, once all have been sung.
 
     Returns:
-        ``(samples,)``, and the clips that were used.
+        ``(samples,)``, and the clips in use.
 
     Raises:
-        ConfigError: pyworld is missing, or no clip is good for singing.
+        ConfigError: pyworld is missing, or no clip is suitable.
     """
     world = vocoder()
     vocals = np.zeros(samples)
@@ -102,14 +102,14 @@ def draw(
 def _shuffled(
     rng: np.random.Generator, clips: Sequence[Path], used: Sequence[Path] | None
 ) -> Iterator[Path]:
-    """Go through clips in any order; again and again if something has been used."""
+    """Yield the clips in random order; repeatedly, if any has been used."""
     yield from rng.permutation(np.array(clips, dtype=object))
     while used:
         yield from rng.permutation(np.array(clips, dtype=object))
 
 
 def _read(path: Path, shortest_s: float) -> tuple[Audio, float] | None:
-    """Read a clip, without the silence around it, and the bandwidth of its source in Hz."""
+    """Read a clip, ``(samples,)``, without surrounding silence, and its bandwidth in Hz."""
     try:
         audio, rate_hz = soundfile.read(path, always_2d=True)
     except soundfile.LibsndfileError:
@@ -134,7 +134,7 @@ def _sing(
     at_s: float,
     centre: float,
 ) -> Audio:
-    """Sing one clip; ``at_s`` is where in the song it starts."""
+    """Sing one clip, ``(samples,)``, that starts at ``at_s`` in the song."""
     rough_hz, times_s = world.dio(speech, RATE_HZ, frame_period=1000 * FRAME_S)
     pitch_hz = world.stonemask(speech, rough_hz, times_s, RATE_HZ)
     envelope = world.cheaptrick(speech, pitch_hz, times_s, RATE_HZ)
@@ -155,7 +155,11 @@ def _sing(
 
 
 def stretched(voiced: NDArray[np.bool_], factor: float) -> NDArray[np.int64]:
-    """Which frame to play at each time, if voiced frames last ``factor`` times as long.
+    """Number of the frame at each time, if voiced frames last ``factor`` times as long.
+
+    Args:
+        voiced: ``(frames,)``.
+        factor: of the duration of voiced frames.
 
     >>> stretched(np.array([False, True, True, False]), 2.0).tolist()
     [0, 1, 1, 2, 2, 3]
@@ -169,9 +173,9 @@ def stretched(voiced: NDArray[np.bool_], factor: float) -> NDArray[np.int64]:
 def _melody(
     rng: np.random.Generator, arrangement: Arrangement, at_s: float, frames: int, middle: float
 ) -> Audio:
-    """Notes as MIDI numbers, one per frame: of the chord that sounds, near the last note."""
+    """Notes as MIDI numbers, ``(frames,)``: notes of the current chord near the last note."""
     notes = np.empty(frames)
-    beats = np.empty(frames)  # since the note began
+    beats = np.empty(frames)  # since the start of the note
     beat = arrangement.bar_s / 4 / FRAME_S
     last, at = middle, 0
     while at < frames:
@@ -179,7 +183,7 @@ def _melody(
         tones = [
             tone + 12 * octave for tone in arrangement.chords[bar].notes for octave in range(3, 8)
         ]
-        # Near the last note and not far from the middle of the voice, but seldom the same.
+        # Near the last note and the middle of the voice, but seldom the same note.
         away = [
             abs(tone - last) + 0.3 * abs(tone - middle) + rng.exponential(3.0) for tone in tones
         ]
@@ -198,7 +202,7 @@ def _melody(
 
 
 def _add_treble(envelope: Audio, noise: Audio, edge_hz: float) -> None:
-    """Go on above ``edge_hz`` with the power there, ever quieter and as noise, in place."""
+    """Continue spectra, ``(frames, bins)``, above ``edge_hz`` with decaying noise, in place."""
     bins = envelope.shape[1]
     hz = np.linspace(0, RATE_HZ / 2, bins)
     edge = int(np.searchsorted(hz, edge_hz))

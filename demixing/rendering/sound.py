@@ -1,4 +1,4 @@
-"""What a studio does to a track: equaliser, compressor, reverb, place, level.
+"""Effects of a studio: equaliser, compressor, reverb, panorama, level.
 
 Conventions
 -----------
@@ -18,7 +18,7 @@ Audio = NDArray[np.float64]
 
 RATE_HZ = 44_100
 HIGH_PASS_HZ = 30.0
-"""Some sources have a constant offset, which nobody hears but which scores."""
+"""Cutoff against constant offsets of sources, which are inaudible but affect scores."""
 
 
 def active_level_db(audio: Audio) -> float:
@@ -34,26 +34,26 @@ def active_level_db(audio: Audio) -> float:
 
 
 def levelled(audio: Audio, level_db: float) -> Audio:
-    """Scale to a given :func:`active_level_db`."""
+    """Scale audio to a given :func:`active_level_db`."""
     now_db = active_level_db(audio)
     gain = 10 ** ((level_db - now_db) / 20) if math.isfinite(now_db) else 0.0
     return gain * audio
 
 
 def equalised(audio: Audio, rng: np.random.Generator, *, fast: bool = False) -> Audio:
-    """Tilt the spectrum at random: two shelves and a bell, without delay.
+    """Equalise at random: two shelves and a bell with zero phase.
 
     Args:
-        audio: what to equalise.
-        rng: chooses.
-        fast: whether to round otherwise than songs of the first generation were.
+        audio: to equalise.
+        rng: draws the curve.
+        fast: whether to use a faster FFT, which rounds differently from the first generation.
     """
     samples = audio.shape[-1]
     size = samples + RATE_HZ // 4  # room to ring without wrapping around
     size = next_fast_len(size, real=True) if fast else size
     octave = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / RATE_HZ), 1.0))
     low_hz, bell_hz, high_hz = rng.uniform((80, 300, 4000), (300, 3000, 10_000))
-    low_db, bell_db, high_db = rng.uniform((-4, -4, -2), (4, 4, 8))  # records are bright
+    low_db, bell_db, high_db = rng.uniform((-4, -4, -2), (4, 4, 8))  # commercial records are bright
     gain_db = low_db / (1 + np.exp(4 * (octave - math.log2(low_hz))))
     gain_db += bell_db * np.exp(-((octave - math.log2(bell_hz)) ** 2))
     gain_db += high_db / (1 + np.exp(-4 * (octave - math.log2(high_hz))))
@@ -62,9 +62,9 @@ def equalised(audio: Audio, rng: np.random.Generator, *, fast: bool = False) -> 
 
 
 def compressed(audio: Audio, above_db: float, ratio: float) -> Audio:
-    """Turn down what is louder than its average by more than ``above_db``, both channels alike."""
+    """Compress above a threshold of ``above_db`` over the active level, both channels alike."""
     power = uniform_filter1d(maximum_filter1d(np.square(audio).max(axis=0), 441), 2205)
-    # The filter adds and subtracts, so the power of silence after a loud part may be below zero.
+    # Rounding in the running sum may make the power of silence after loud parts negative.
     level_db = 10 * np.log10(np.maximum(power, 0) + 1e-12)
     threshold_db = active_level_db(audio) + above_db
     over_db = np.maximum(level_db - threshold_db, 0)
@@ -75,22 +75,22 @@ def compressed(audio: Audio, above_db: float, ratio: float) -> Audio:
 def reverberated(
     audio: Audio, rng: np.random.Generator, decay_s: float, wet: float, *, fast: bool = False
 ) -> Audio:
-    """Add a room: noise that dies away, the treble first, and another in each channel.
+    """Add reverberation: decaying noise, faster at high frequencies, different in each channel.
 
     Args:
         audio: dry sound.
-        rng: for the noise.
-        decay_s: time in which the room gets 60 dB quieter.
-        wet: energy of the room's impulse response.
-        fast: whether to round otherwise than songs of the first generation were.
+        rng: draws the noise.
+        decay_s: time in which the reverberation decays by 60 dB.
+        wet: energy of the impulse response.
+        fast: whether to convolve faster, which rounds differently from the first generation.
     """
     samples = round(decay_s * RATE_HZ)
     time_s = np.arange(samples) / RATE_HZ
     noise = rng.standard_normal((2, samples))
     dull = uniform_filter1d(noise, 24, axis=-1) * math.sqrt(24)
-    bright = noise * 10 ** (-6 * time_s / decay_s)  # dies twice as fast
+    bright = noise * 10 ** (-6 * time_s / decay_s)  # decays twice as fast
     room = (dull + 0.5 * bright) * 10 ** (-3 * time_s / decay_s)
-    room[:, : round(rng.uniform(0.005, 0.03) * RATE_HZ)] = 0  # the way to the first wall
+    room[:, : round(rng.uniform(0.005, 0.03) * RATE_HZ)] = 0  # the distance to the first wall
     room *= wet / math.sqrt(np.square(room).sum(axis=-1).mean())
     convolved = (oaconvolve if fast else fftconvolve)(audio, room, axes=-1)
     result: Audio = audio + convolved[:, : audio.shape[-1]]
@@ -98,7 +98,7 @@ def reverberated(
 
 
 def high_pass(audio: Audio, cutoff_hz: float) -> Audio:
-    """Remove what is below half the cutoff and keep what is above the cutoff.
+    """Remove frequencies below half the cutoff, and keep those above the cutoff.
 
     >>> tone, middle = np.sin(np.arange(RATE_HZ) / 16), slice(10_000, -10_000)
     >>> bool(np.allclose(high_pass(tone + 0.3, 30.0)[middle], tone[middle], atol=1e-3))
@@ -109,7 +109,7 @@ def high_pass(audio: Audio, cutoff_hz: float) -> Audio:
 
 
 def low_pass(audio: Audio, cutoff_hz: float) -> Audio:
-    """Keep what is below the cutoff and remove what is a tenth of an octave above it.
+    """Keep frequencies below the cutoff, and remove those a tenth of an octave above it.
 
     >>> tone, middle = np.sin(np.arange(RATE_HZ) / 16), slice(10_000, -10_000)
     >>> noise = 0.3 * np.sin(np.arange(RATE_HZ) / 2)
@@ -120,7 +120,7 @@ def low_pass(audio: Audio, cutoff_hz: float) -> Audio:
 
 
 def _filtered(audio: Audio, slope: Callable[[NDArray[np.floating]], NDArray[np.floating]]) -> Audio:
-    """Filter without delay; the gain is 0 where the slope is below 0, and 1 where it is above 1."""
+    """Filter with zero phase; the gain is 0 where ``slope`` (of Hz) is below 0, 1 where above 1."""
     samples = audio.shape[-1]
     size = samples + RATE_HZ // 4  # room for the filter to ring without wrapping around
     hz = np.fft.rfftfreq(size, 1 / RATE_HZ)
@@ -130,13 +130,13 @@ def _filtered(audio: Audio, slope: Callable[[NDArray[np.floating]], NDArray[np.f
 
 
 def placed(mono: Audio, pan: float) -> Audio:
-    """Put ``(samples,)`` between left (-1) and right (1) with constant power."""
+    """Pan ``(samples,)`` between left (-1) and right (1) with constant power, ``(2, samples)``."""
     angle = (pan + 1) * math.pi / 4
     return np.stack([math.cos(angle) * mono, math.sin(angle) * mono])
 
 
 def faded(audio: Audio, fade_s: float = 0.02) -> Audio:
-    """Fade in and out."""
+    """Fade the ends of ``(..., samples)`` in and out."""
     samples = min(round(fade_s * RATE_HZ), audio.shape[-1])
     ramp = np.sin(np.pi / 2 * (np.arange(samples) + 0.5) / samples)
     result = audio.copy()

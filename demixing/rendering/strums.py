@@ -1,4 +1,4 @@
-"""A real guitar: recorded strums, chord by chord, put into a rhythm.
+"""A real guitar: recorded strums of chords, played in a rhythm.
 
 Source: the kit belofilms_GuitarStrums of the package hydrogen-drumkits-effects.
 """
@@ -27,7 +27,7 @@ PATTERNS = (
     "--D---D-",
     "D--D--D-",
 )
-"""Eight to the bar: down, up, or let it ring."""
+"""Eight strokes per bar: down, up, or let it ring."""
 LEVEL_DB = -20.0
 
 
@@ -49,7 +49,7 @@ class Strum:
 
 
 def read_names(paths: Iterable[Path]) -> list[Strum]:
-    """Which chords the files hold; what is no triad is left out."""
+    """The chords in files, by their names; files without a triad are left out."""
     strums = []
     for path in paths:
         if found := NAME.match(path.stem):
@@ -62,7 +62,7 @@ def read_names(paths: Iterable[Path]) -> list[Strum]:
 def play(
     rng: np.random.Generator, strums: Sequence[Strum], arrangement: Arrangement, samples: int
 ) -> tuple[Audio, list[Path]]:
-    """Play the chords of an arrangement; return ``(2, samples)``, and the files."""
+    """Play the chords of an arrangement; returns ``(2, samples)``, and the files in use."""
     pattern = str(rng.choice(PATTERNS))
     eighth_s = arrangement.bar_s / 8
     strokes = [place for place, stroke in enumerate(pattern) if stroke != "-"]
@@ -84,7 +84,7 @@ def play(
 def _nearest(
     rng: np.random.Generator, strums: Sequence[Strum], chord: Chord, *, upward: bool
 ) -> tuple[Strum, int]:
-    """A recording of the chord, or of the nearest, and how many semitones it has to go up."""
+    """A recording of the chord or of the nearest one, and its transposition in semitones."""
 
     def shift(strum: Strum) -> int:
         return (chord.root - strum.root + 6) % 12 - 6
@@ -97,7 +97,7 @@ def _nearest(
 
 
 def _read(path: Path, shift: int) -> Audio:
-    """Read a strum as ``(2, samples)``, some semitones higher, at an even level."""
+    """Read a strum as ``(2, samples)``, transposed by semitones, at a fixed level."""
     audio, rate_hz = soundfile.read(path, always_2d=True)
     stereo = np.broadcast_to(audio[:, :2], (len(audio), 2))
     moved = soxr.resample(stereo, rate_hz * 2 ** (shift / 12), RATE_HZ, quality="HQ").T

@@ -1,4 +1,4 @@
-"""What the players of one song share: the dice, the score, the packages, the books."""
+"""The context that all players of a song share: randomness, score, packages and notes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,18 +16,19 @@ Random = np.random.Generator
 
 @dataclass(slots=True)
 class Studio:
-    """What all players of one song share.
+    """The context of a song.
 
     Attributes:
-        rng: draws everything.
-        split: what may be heard.
+        rng: source of all randomness.
+        split: with the sources.
         packages: folder with one unpacked package per folder.
-        folder: for files.
+        folder: for temporary files.
         samples: length of the song.
-        song: what is played.
-        electronic: whether it is more synthesisers than instruments.
-        used: sources of the sound, by name of the package.
-        methods: how each stem was made, for people.
+        song: its arrangement.
+        electronic: whether it has more synthesisers than instruments.
+        used: names of the packages in use.
+        files: names of the files in use.
+        methods: how each stem was made, in words.
     """
 
     rng: Random
@@ -42,10 +43,10 @@ class Studio:
     methods: dict[str, list[str]] = field(default_factory=dict)
 
     def chance(self, share: float) -> bool:
-        """Toss a coin."""
+        """True with a probability of ``share``."""
         return bool(self.rng.random() < share)
 
-    def tell(self, stem: str, method: str) -> None:
+    def note(self, stem: str, method: str) -> None:
         """Note how a stem was made."""
         self.methods.setdefault(stem, []).append(method)
 
@@ -54,19 +55,19 @@ class Studio:
         return [(s, path) for s in sources for path in packages.find(self.packages, s)]
 
     def fluidsynth(self, font: Font, tracks: list[midi.Track]) -> Audio:
-        """Let a soundfont play."""
+        """Play tracks with a soundfont, ``(2, samples)``."""
         self.use(font.source, Path(font.source.path))
         path = packages.find(self.packages, font.source)[0]
         score = self.song.score.only(tracks)
         return band.play(packages.tool("fluidsynth"), path, score, self.samples, self.folder)
 
     def font(self, *, drums: bool = False) -> Font:
-        """Choose a soundfont."""
+        """Draw a soundfont."""
         fonts = [font for font in self.split.fonts if font.instruments or drums]
         return fonts[int(self.rng.integers(len(fonts)))]
 
     def use(self, source: Source, path: Path) -> None:
-        """Note a source."""
+        """Note that a file of a source is used."""
         self.used.add(source.package)
         name = f"{path.parent.name}/{path.name}"
         if name not in self.files:

@@ -1,7 +1,8 @@
-"""Songs of tracker modules: every instrument can be heard alone, so stems are exact.
+"""Tracker songs: every instrument can be played alone, so stems are exact.
 
-Nobody says which instrument is a drum: composers put greetings where names belong. So it is told by
-what is heard and by how many notes it has: a drum is struck at one pitch or two, or is noise.
+The names of instruments do not say which is a drum: composers use them for greetings. So an
+instrument is classified by its sound and its number of notes: a drum has one pitch or two, or is
+noise.
 
 Source: libopenmpt's C interface, with its extension "interactive", which mutes instruments.
 """
@@ -21,34 +22,34 @@ from demixing.rendering.sound import RATE_HZ, Audio, active_level_db
 
 LIBRARY = "libopenmpt.so.0"
 MUTE = 12
-"""Place of ``set_instrument_mute_status`` among the sixteen functions of the extension."""
+"""Index of ``set_instrument_mute_status`` among the sixteen functions of the extension."""
 FUNCTIONS = 16
 TRIES = 40
 BAR_S = 2.0
 BEFORE_S = 10.0
-"""So much earlier a module is started, since notes may have begun before a piece of it."""
+"""Playback starts this much before an excerpt, since notes may begin before it."""
 FRAME = 4096
 BASS_HZ = 250.0
-"""A bass has most of its power below."""
+"""A bass has most of its power below this frequency."""
 LOW = 0.8
-"""Share of its power that a bass has below :data:`BASS_HZ`."""
+"""Least share of the power of a bass that is below :data:`BASS_HZ`."""
 NOISY = 0.2
-"""Noise has a flatter spectrum than this: geometric over arithmetic mean."""
+"""Least flatness of noise: geometric over arithmetic mean of the spectrum."""
 FEW, LONG = 2, 0.6
-"""A drum has so few notes, unless it sounds for so much of the time, as a pad does."""
+"""Most notes of a drum, unless it sounds for this part of the time, like a pad."""
 NOTE, INSTRUMENT = 0, 1
 LAST_NOTE = 120
-"""Columns of a pattern; what is higher cuts a note off."""
+"""Columns of a pattern, and the highest note; higher values stop a note."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What can be told of an instrument by hearing it.
+class Timbre:
+    """Measurements of the sound of an instrument.
 
     Attributes:
-        low: share of its power below :data:`BASS_HZ`.
-        flatness: of its spectrum, 0 is a tone and 1 is noise.
-        held: share of the time between its onsets in which it sounds.
+        low: share of the power below :data:`BASS_HZ`.
+        flatness: of the spectrum: 0 for a tone, 1 for noise.
+        held: part of the time between onsets in which it sounds.
     """
 
     low: float
@@ -56,7 +57,7 @@ class Heard:
     held: float
 
     def stem(self, pitches: int) -> str:
-        """Which stem it belongs to, if it plays so many different notes."""
+        """The stem of an instrument that plays this number of different notes."""
         if self.flatness > NOISY or (pitches <= FEW and self.held < LONG):
             return "drums"
         return "bass" if self.low > LOW else "other"
@@ -72,8 +73,8 @@ def library() -> ctypes.CDLL:
         return ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise ConfigError(
-            f"expected {LIBRARY} to play tracker modules, but {error}; "
-            "install it with `apt-get install libopenmpt0`, or leave --modules out"
+            f"expected {LIBRARY} to play tracker songs, but {error}; "
+            "install it with `apt-get install libopenmpt0`, or leave --tracker-songs out"
         ) from error
 
 
@@ -94,18 +95,18 @@ SIGNATURES: Mapping[str, tuple[Any, ...]] = {
     "set_repeat_count": (ctypes.c_int, _MODULE, _COUNT),
     "read_float_stereo": (ctypes.c_size_t, _MODULE, _COUNT, ctypes.c_size_t, *[_ADDRESS] * 2),
 }
-"""What the functions return and take; their names begin with ``openmpt_module_``."""
+"""Types of results and arguments of the functions; their names begin with ``openmpt_module_``."""
 
 
-class Module:
-    """An open module; close it."""
+class TrackerSong:
+    """An open tracker song, which must be closed."""
 
     def __init__(self, data: bytes) -> None:
-        """Open a module.
+        """Open a tracker song.
 
         Raises:
             ConfigError: libopenmpt is missing.
-            ValueError: it is no module.
+            ValueError: it is not a tracker song.
         """
         self._library = library()
         for name, (result, *arguments) in SIGNATURES.items():
@@ -114,7 +115,7 @@ class Module:
         self._data = data
         self._whole = self._call("ext_create_from_memory", data, len(data), *[None] * 7)
         if not self._whole:
-            raise ValueError("expected a tracker module")
+            raise ValueError("expected a tracker song")
         self._module = self._call("ext_get_module", self._whole)
         table = (ctypes.c_void_p * FUNCTIONS)()
         self._call("ext_get_interface", self._whole, b"interactive", table, ctypes.sizeof(table))
@@ -126,23 +127,23 @@ class Module:
         return getattr(self._library, f"openmpt_module_{name}")(*arguments)  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Free the module."""
+        """Free the memory."""
         self._call("ext_destroy", self._whole)
 
     @property
     def instruments(self) -> int:
-        """How many it has; samples, in old formats."""
+        """Number of instruments; of samples in old formats."""
         return self._call("get_num_instruments", self._module) or self._call(
             "get_num_samples", self._module
         )
 
     @property
     def duration_s(self) -> float:
-        """Until it begins again."""
+        """Length of the song in seconds."""
         return self._call("get_duration_seconds", self._module)
 
     def pitches(self) -> list[int]:
-        """How many different notes each instrument has in the patterns."""
+        """Number of different notes of each instrument in the patterns."""
         found: list[set[int]] = [set() for _ in range(self.instruments)]
         channels = self._call("get_num_channels", self._module)
         for pattern in range(self._call("get_num_patterns", self._module)):
@@ -156,7 +157,7 @@ class Module:
         return [len(notes) for notes in found]
 
     def play(self, start_s: float, samples: int, only: int | None = None) -> Audio:
-        """Play ``(2, samples)`` from a time on: one instrument, or all."""
+        """Play from a time on, one instrument or all, ``(2, samples)``."""
         for number in range(self.instruments):
             self._mute(self._whole, number, int(only not in (None, number)))
         before_s = min(start_s, BEFORE_S)
@@ -183,37 +184,40 @@ class Module:
 def draw(
     rng: np.random.Generator, files: Sequence[Path], duration_s: float
 ) -> tuple[Path, dict[str, Audio], Arrangement]:
-    """Choose a piece of a module in which drums, bass and others are all heard.
+    """Draw an excerpt of a tracker song in which drums, bass and others all play.
 
     Returns:
-        The file, stems without vocals, and chords for a singer; the score is empty.
+        The file, stems without vocals, ``(2, samples)``, and chords for a singer; the score is
+        empty.
 
     Raises:
-        ConfigError: there is none, or libopenmpt is missing.
+        ConfigError: none was found, or libopenmpt is missing.
     """
     samples = round(duration_s * RATE_HZ)
     for _ in range(TRIES):
         path = files[int(rng.integers(len(files)))]
-        module = Module(path.read_bytes())
+        song = TrackerSong(path.read_bytes())
         try:
-            start_s = float(rng.uniform(0, max(module.duration_s - duration_s, 0)))
-            pitches = module.pitches()
+            start_s = float(rng.uniform(0, max(song.duration_s - duration_s, 0)))
+            pitches = song.pitches()
             stems = {stem: np.zeros((2, samples)) for stem in ("drums", "bass", "other")}
-            for number in range(module.instruments):
-                audio = module.play(start_s, samples, only=number)
+            for number in range(song.instruments):
+                audio = song.play(start_s, samples, only=number)
                 if np.abs(audio).max(initial=0) > 1e-4:
-                    stems[heard(audio).stem(pitches[number])] += audio
+                    stems[timbre_of(audio).stem(pitches[number])] += audio
         finally:
-            module.close()
+            song.close()
         if all(active_level_db(audio) > -50 for audio in stems.values()):
             chords = chords_of(stems["other"] + stems["bass"])
             score = midi.Midi(1, (midi.Track(()),))
             return path, stems, Arrangement(score, chords, BAR_S)
-    raise ConfigError(f"expected a module with drums, bass and others, found none in {TRIES} tries")
+    raise ConfigError(
+        f"expected a tracker song with drums, bass and others, found none in {TRIES} tries"
+    )
 
 
-def heard(audio: Audio) -> Heard:
-    """Listen to an instrument, ``(2, samples)``, that is not silent."""
+def timbre_of(audio: Audio) -> Timbre:
+    """Measure an instrument, ``(2, samples)``, that is not silent."""
     mono = audio.mean(axis=0) if np.abs(audio.mean(axis=0)).max() > 1e-5 else audio[0]
     count = len(mono) // FRAME
     frames = mono[: count * FRAME].reshape(count, FRAME)
@@ -223,7 +227,7 @@ def heard(audio: Audio) -> Heard:
     mean = power[loud].mean(axis=0) + 1e-12
     band = mean[1 : round(8000 * FRAME / RATE_HZ)]
     rises = np.flatnonzero(level[1:] > 2 * level[:-1]).size + 1
-    return Heard(
+    return Timbre(
         low=float(mean[: round(BASS_HZ * FRAME / RATE_HZ)].sum() / mean.sum()),
         flatness=float(np.exp(np.log(band).mean()) / band.mean()),
         held=float((loud.sum() - rises) / max(count - rises, 1)),
@@ -231,7 +235,7 @@ def heard(audio: Audio) -> Heard:
 
 
 def chords_of(audio: Audio) -> tuple[Chord, ...]:
-    """The triad that fits best to each bar of :data:`BAR_S`."""
+    """The best triad for each bar of :data:`BAR_S` of ``(2, samples)``."""
     bar = round(BAR_S * RATE_HZ)
     hz = np.fft.rfftfreq(bar, 1 / RATE_HZ)
     tonal = (hz > 60) & (hz < 1500)

@@ -1,8 +1,8 @@
-"""The augmentations of a run that names none, and how a run's own are built.
+"""The standard chain of augmentations, and how a run's own chain is built.
 
-A chain is a list of tables, as a run's file has them: ``name`` of the augmentation, and options.
-Material is chosen first. Then what belongs to a stem, in the order of a studio: the tape,
-equaliser, compressor, room, panorama, level. Last what happens to a finished mixture.
+A chain is a list of tables, as in a run file: ``name`` of the augmentation, and options. Choices of
+material come first. Then the effects on single stems, in the order of a studio: tape, equaliser,
+compressor, room, panorama, level. Last come the effects on the mixture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from demixing.training import augmentations
 from demixing.training.augmentations import Augmentation, Choice, Only
 
 STANDARD: tuple[Mapping[str, Any], ...] = (
-    # A quarter of the examples stay songs, whose stems keep time and key with each other.
+    # A quarter of the examples stay songs, whose stems share tempo and key.
     {"name": "remix", "probability": 0.75},
     {"name": "mixup", "probability": 0.1},
     {"name": "silence", "probability": 0.05},
@@ -29,8 +29,8 @@ STANDARD: tuple[Mapping[str, Any], ...] = (
     {"name": "clip", "probability": 0.03},
     {"name": "low_pass", "probability": 0.1},
 )
-"""Recipes agree on remix, gain, channels and polarity. The others are for what the material lacks
-and act on a minority each, so that most of what is heard is as it was recorded.
+"""Published recipes agree on remix, gain, channels and polarity. The others add what the material
+lacks. Each acts on a minority of the examples, so that most of the material is as recorded.
 """
 
 
@@ -41,7 +41,7 @@ def build(tables: Sequence[Mapping[str, Any]]) -> tuple[Augmentation | Choice | 
         tables: each with ``name`` and options of :func:`demixing.training.augmentations.build`.
 
     Raises:
-        ConfigError: a table has no name, or an augmentation refuses its options.
+        ConfigError: a table has no name, or an option is invalid.
     """
     built = []
     for position, table in enumerate(tables, 1):

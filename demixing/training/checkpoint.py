@@ -1,7 +1,7 @@
-"""All that a run needs to go on as if it had never stopped, in one file that is whole or absent.
+"""Checkpoints: the complete state of a run, in one file that is whole or absent.
 
-Examples follow from their numbers (:mod:`demixing.training.examples`), so the number of steps is
-the state of the sampler too.
+A run resumes from its checkpoint as if it had never stopped. Examples follow from their positions
+(:mod:`demixing.training.examples`), so the number of steps is the state of the sampler as well.
 """
 
 import dataclasses
@@ -22,19 +22,19 @@ from demixing.training.ema import Average
 STATE = "state.pt"
 
 MAY_CHANGE = {"steps", "workers", "save_every_steps", "validation", "summary"}
-"""Options of a run that may differ when it goes on: they do not change what was computed."""
+"""Options that may change when a run resumes: they do not affect what was computed."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
-        step: steps that were done.
-        best_db: best score of a validation; None before the first.
-        best_step: when that was.
-        worse: validations since then.
-        skipped: steps in a row whose loss or gradient was not finite.
+        step: number of completed steps.
+        best_db: best score of a validation in dB; None before the first validation.
+        best_step: step of the best score.
+        worse: number of validations since then.
+        skipped: number of latest steps in a row without a finite loss and gradient.
     """
 
     step: int = 0
@@ -45,10 +45,10 @@ class Progress:
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
-    """Write a file with torch, so that it appears whole or not at all, even if power fails.
+    """Write a file with torch; it appears whole or not at all, even after a power failure.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
         with atomic.file(path, durable=True) as unfinished, unfinished.open("wb") as file:
@@ -65,7 +65,7 @@ def save(
     average: Average[ChunkGeometry],
     optimiser: torch.optim.Optimizer,
 ) -> None:
-    """Save a run.
+    """Write a checkpoint.
 
     Raises:
         OutputError: the file cannot be written.
@@ -90,17 +90,17 @@ def resume(
     average: Average[ChunkGeometry],
     optimiser: torch.optim.Optimizer,
 ) -> Progress:
-    """Go on where a run was saved.
+    """Load a checkpoint.
 
     Args:
         path: of the file.
-        run: as it is now; what may not change is compared.
-        network: filled in place, like the two that follow.
-        average: of its weights.
-        optimiser: of its weights.
+        run: present options; those that must not change are compared.
+        network: gets the stored weights.
+        average: gets the stored average.
+        optimiser: gets the stored state.
 
     Raises:
-        ConfigError: the file is of another run, or damaged.
+        ConfigError: the file belongs to another run, or is damaged.
     """
     try:
         found = contents(path)
@@ -115,15 +115,15 @@ def resume(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"expected the state of this run in {str(path)!r}, but: {error}; "
-            "remove the folder to begin anew"
+            "remove the folder to start again"
         ) from error
 
 
 def contents(path: Path) -> Any:
-    """Read what :func:`write` has written; nothing in it is run.
+    """Read a file of :func:`write`, without executing anything in it.
 
     Raises:
-        ConfigError: it is not there, or damaged.
+        ConfigError: the file is missing or damaged.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -134,14 +134,14 @@ def contents(path: Path) -> Any:
 
 
 def seed_all(seed: int) -> None:
-    """Seed what networks draw from; examples have generators of their own."""
+    """Seed the generators of networks; examples have their own generators."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
 
 
 def _check_same(then: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    """Raise unless two runs compute the same.
+    """Check that two runs compute the same.
 
     Raises:
         ConfigError: they do not.
@@ -155,7 +155,7 @@ def _check_same(then: dict[str, Any], now: dict[str, Any], path: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, tables as dicts, as they come back from the file.
+    """Convert tuples to lists, as they are read from a file.
 
     >>> _plain({"a": (1, {"b": ()})})
     {'a': [1, {'b': []}]}

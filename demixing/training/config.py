@@ -1,4 +1,4 @@
-"""What a run is: one TOML file, which names only what it changes.
+"""Options of a run: a TOML file that names only what differs from the defaults.
 
     [network]
     name = "shared_unet"
@@ -6,7 +6,7 @@
     [optimiser]
     learning_rate = 3e-4
 
-Every table is a frozen dataclass here, with its defaults; an unknown key is an error.
+Each table is a frozen dataclass with the defaults. An unknown key is an error.
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ DECAYS = ("constant", "cosine", "linear")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """What is trained.
+    """The network to train.
 
     Attributes:
         name: of a module in ``demixing/networks/trainable/``.
         options: of its ``build``.
-        start: weights to begin with: a name in the catalogue of weights, or a ``.safetensors``
-            file of an earlier run; random ones if empty.
+        start: weights to start from: a name in the catalogue of weights, or a ``.safetensors``
+            file of an earlier run; random if empty.
     """
 
     name: str = "shared_unet"
@@ -47,14 +47,14 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """What is heard.
+    """The songs for training and validation.
 
     Attributes:
         train: folders of songs.
-        shares: how often each of them is drawn from; all songs alike if empty.
-        valid: folders of songs for validation, which nothing is learned from.
-        valid_songs: of each of these folders, the first so many; all if 0.
-        examples_per_epoch: an epoch has no other meaning than for the random numbers.
+        shares: how often each folder is drawn; if empty, every second is equally likely.
+        valid: folders of songs for validation.
+        valid_songs: number of songs in each of these folders, the first ones; all if 0.
+        examples_per_epoch: length of an epoch, which only matters for the random numbers.
     """
 
     train: tuple[str, ...] = ()
@@ -66,18 +66,18 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimiser:
-    """How weights change.
+    """The optimiser and its learning rate.
 
     Attributes:
         kind: one of :data:`KINDS`.
-        amsgrad: keep the largest second moment.
-        learning_rate: at its highest.
-        betas: of the moments.
-        weight_decay: of AdamW, or added to the gradient with Adam.
-        warm_up_steps: in which the rate rises linearly.
-        decay: how the rate falls after that: one of :data:`DECAYS`.
-        last: part of the rate that is left at the last step.
-        clip_norm: of all gradients together; no limit if 0.
+        amsgrad: use the largest second moment so far.
+        learning_rate: the highest one.
+        betas: decay of the first and the second moment.
+        weight_decay: decoupled for AdamW, added to the gradient for Adam.
+        warm_up_steps: number of steps in which the rate rises linearly.
+        decay: shape of the decay of the rate after that: one of :data:`DECAYS`.
+        last: rate of the last step, relative to the highest.
+        clip_norm: largest norm of the gradient of all weights; no limit if 0.
     """
 
     kind: str = "adamw"
@@ -104,11 +104,11 @@ class Optimiser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """When songs are scored.
+    """When songs are validated.
 
     Attributes:
-        every_steps: between two validations.
-        patience: validations without a better score after which a run ends; none if 0.
+        every_steps: number of steps between two validations.
+        patience: a run ends after this many validations without a better score; never if 0.
     """
 
     every_steps: int = 500
@@ -117,28 +117,28 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run.
+    """All options of a run.
 
     Attributes:
-        summary: what it is for, in one line.
-        stems: that are learned.
+        summary: purpose of the run, in one line.
+        stems: names of the stems to learn.
         sample_rate_hz: of the songs.
         samples: length of an example.
         seed: of the examples and of random weights.
         batch: examples per step, over all processes together.
-        steps: after which the run ends.
+        steps: number of steps.
         workers: processes that prepare examples, for each device.
-        precision: of the products: one of :data:`PRECISIONS`.
-        domain: in which answers are compared with stems: one of :data:`DOMAINS`.
-        ema_decay: of the average of the weights, which is what is validated and exported.
-        save_every_steps: between two saves of all that a run needs to go on.
+        precision: of matrix products: one of :data:`PRECISIONS`.
+        domain: in which estimates are compared with stems: one of :data:`DOMAINS`.
+        ema_decay: of the average of the weights, which is validated and exported.
+        save_every_steps: number of steps between two checkpoints.
         network: see :class:`Network`.
         data: see :class:`Data`.
         optimiser: see :class:`Optimiser`.
         validation: see :class:`Validation`.
         loss: ``name`` and ``options`` of a module in ``demixing/training/losses/``.
         augmentations: of each, ``name`` of a module in ``demixing/training/augmentations/`` and
-            options of it, in the order in which they act.
+            its options, in the order in which they act.
     """
 
     summary: str = ""
@@ -171,14 +171,14 @@ class Run:
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Run:
-    """Read a run.
+    """Read the options of a run.
 
     Args:
         path: of the TOML file.
-        settings: changes, ``a.b=value`` each, the values as in TOML; texts need no quotes.
+        settings: changes, ``a.b=value`` each, with values as in TOML; texts need no quotes.
 
     Raises:
-        ConfigError: the file cannot be read, or has what a run does not know.
+        ConfigError: the file cannot be read, or an option is unknown or invalid.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -187,18 +187,18 @@ def load(path: Path, settings: Sequence[str] = ()) -> Run:
     run = updated(Run(), table)
     for setting in settings:
         run = updated(run, _table_of(setting))
-    _check(bool(run.stems), "stems must name what is learned", run.stems)
+    _check(bool(run.stems), "stems must name the stems to learn", run.stems)
     _check(bool(run.data.train), "data.train must name folders of songs", run.data.train)
     return run
 
 
 def updated(table: Table, changes: Mapping[str, Any], within: str = "") -> Table:
-    """Copy a table with changes.
+    """Copy a table, with changes.
 
     Args:
         table: a dataclass of this module.
         changes: values by key, tables within tables.
-        within: where the table stands, for messages.
+        within: prefix of the keys, for messages.
 
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type.
@@ -224,12 +224,16 @@ def updated(table: Table, changes: Mapping[str, Any], within: str = "") -> Table
 
 
 def as_table(run: Run) -> dict[str, Any]:
-    """All options of a run as plain values, for files."""
+    """All options of a run as plain values, for checkpoints."""
     return dataclasses.asdict(run)
 
 
 def _converted(name: str, old: object, value: Any) -> Any:
-    """Check a value against the default's type."""
+    """Check that a value has the type of the default, and convert it.
+
+    Raises:
+        ConfigError: it has another type.
+    """
     if isinstance(old, tuple):
         value = [value] if isinstance(value, str) else value
         _check(isinstance(value, list | tuple), f"{name} must be a list", value)
@@ -243,6 +247,9 @@ def _converted(name: str, old: object, value: Any) -> Any:
 
 def _table_of(setting: str) -> dict[str, Any]:
     """Parse ``a.b=value``.
+
+    Raises:
+        ConfigError: it has another form.
 
     >>> _table_of("data.valid=x")
     {'data': {'valid': 'x'}}
@@ -260,16 +267,16 @@ def _table_of(setting: str) -> dict[str, Any]:
 
 
 def _quoted(text: str) -> str:
-    """A text as TOML writes it."""
+    """A text in the notation of TOML."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _check(fine: bool, expected: str, got: object) -> None:
-    """Raise unless a value is fine.
+    """Report a wrong value.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: ``fine`` is false.
     """
     if not fine:
         raise ConfigError(f"{expected}, got {got!r}")

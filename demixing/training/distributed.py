@@ -1,4 +1,4 @@
-"""The processes that share a run: one, or as many as torchrun has started."""
+"""Distributed training: a run on one process, or on all that torchrun has started."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ from demixing import threads
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """The processes that share a run.
+class Processes:
+    """The processes of a run, as one of them sees them.
 
     Attributes:
-        rank: of this one.
-        size: how many there are.
-        device: of this one.
+        rank: number of this process, from 0 on.
+        size: number of processes.
+        device: on which this process trains.
     """
 
     rank: int
@@ -27,13 +27,17 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes what there is to write."""
+        """Whether this process is the one that prints and writes files."""
         return self.rank == 0
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[World]:
-    """Join the processes that torchrun has started, if it has."""
+def joined() -> Iterator[Processes]:
+    """Join the other processes, if torchrun has started any, until the block ends.
+
+    Yields:
+        The processes of the run.
+    """
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
@@ -42,20 +46,20 @@ def joined() -> Iterator[World]:
     elif size == 1:
         threads.use()
     if size == 1:
-        yield World(0, 1, device)
+        yield Processes(0, 1, device)
         return
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield World(distributed.get_rank(), size, device)
-        distributed.barrier()  # who leaves first would take the others' connections away
+        yield Processes(distributed.get_rank(), size, device)
+        distributed.barrier()  # the first to leave would close the connections of the others
     finally:
         distributed.destroy_process_group()
 
 
-def anywhere(ended: bool, world: World) -> bool:
-    """Let all processes know what the first one knows."""
-    if world.size == 1:
+def anywhere(ended: bool, processes: Processes) -> bool:
+    """Whether ``ended`` is true in any process; all processes must call it."""
+    if processes.size == 1:
         return ended
-    flag = torch.tensor(int(ended), device=world.device)
+    flag = torch.tensor(int(ended), device=processes.device)
     distributed.all_reduce(flag)
     return bool(flag)

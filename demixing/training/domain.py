@@ -1,4 +1,4 @@
-"""In what a network's answers are compared with the truth, and its loss is computed."""
+"""The domain in which estimates are compared with stems: waveforms, magnitudes, projections."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,10 @@ from demixing.training.config import DOMAINS, MAGNITUDES, PROJECTIONS, WAVEFORMS
 
 
 class Waveforms(nn.Module):
-    """Answers and stems as they are heard; every network can do it.
+    """Compares waveforms, which every network estimates.
 
     Args:
-        network: gives waveforms.
+        network: estimates stems from mixtures.
     """
 
     def __init__(self, network: ChunkGeometry) -> None:
@@ -22,44 +22,44 @@ class Waveforms(nn.Module):
         self.network = network
 
     def forward(self, mixtures: Tensor) -> Tensor:
-        """Map ``(batch, 2, samples)`` to answers ``(batch, stems, 2, samples)``."""
+        """Map mixtures, ``(batch, 2, samples)``, to estimates, ``(batch, stems, 2, samples)``."""
         return self.network(mixtures)  # type: ignore[no-any-return]
 
     def truth(self, stems: Tensor) -> Tensor:
-        """Map stems, ``(batch, stems, 2, samples)``, to what answers are compared with."""
+        """Map stems, ``(batch, stems, 2, samples)``, to the targets of the estimates."""
         return stems
 
 
 class Magnitudes(Waveforms):
-    """Magnitudes on the network's own grid, which saves going back to waveforms and forth again.
+    """Compares magnitudes on the network's own grid, which saves the inverse transform.
 
-    The network has ``magnitudes(mixtures)``, its answers, and ``heard(audio)``, magnitudes of any
-    audio ``(..., 2, samples)`` on the same grid, ``(..., 2, frames * bins)`` both. So a loss for
-    waveforms compares them as it would samples, with frames as time.
+    The network has ``magnitudes(mixtures)``, its estimates, and ``heard(audio)``, the magnitudes of
+    audio ``(..., 2, samples)`` on the same grid; both are ``(..., 2, frames * bins)``. So a loss
+    for waveforms compares them as if they were samples.
     """
 
     def forward(self, mixtures: Tensor) -> Tensor:
-        """Map ``(batch, 2, samples)`` to answers ``(batch, stems, 2, frames * bins)``."""
+        """Map mixtures, ``(batch, 2, samples)``, to ``(batch, stems, 2, frames * bins)``."""
         return self.network.magnitudes(mixtures)  # type: ignore[no-any-return, operator]
 
     @torch.no_grad()
     def truth(self, stems: Tensor) -> Tensor:
-        """Map stems, ``(batch, stems, 2, samples)``, to what answers are compared with."""
+        """Map stems, ``(batch, stems, 2, samples)``, to the targets of the estimates."""
         return self.network.heard(stems)  # type: ignore[no-any-return, operator]
 
 
 class Projections(Magnitudes):
-    """The same, but stems are seen as a mask can give them: with the mixture's phase.
+    """Compares magnitudes with stems projected on the mixture's phase, as a mask can reach them.
 
-    The magnitude of a stem that is weak in a bin is more than the best mask gives, because the
-    mixture's phase there is that of another stem. The network has ``projected(stems)``.
+    Where a stem is weak, the mixture has the phase of another stem, and the stem's magnitude is
+    more than the best mask gives. The network has ``projected(stems)``.
     Source: Erdogan, Hershey, Watanabe, Le Roux, "Phase-sensitive and recognition-boosted speech
     separation using deep recurrent neural networks", ICASSP 2015.
     """
 
     @torch.no_grad()
     def truth(self, stems: Tensor) -> Tensor:
-        """Map stems, ``(batch, stems, 2, samples)``, to what answers are compared with."""
+        """Map stems, ``(batch, stems, 2, samples)``, to the targets of the estimates."""
         return self.network.projected(stems)  # type: ignore[no-any-return, operator]
 
 
@@ -72,14 +72,14 @@ assert tuple(KINDS) == DOMAINS
 
 
 def of(network: ChunkGeometry, domain: str) -> Waveforms:
-    """Let a network answer in a domain.
+    """Wrap a network so that it is compared in a domain.
 
     Args:
-        network: that is trained.
+        network: to train.
         domain: one of :data:`demixing.training.config.DOMAINS`.
 
     Raises:
-        ConfigError: the network has no answers in it.
+        ConfigError: the network has no estimates in that domain.
     """
     if domain != WAVEFORMS and not hasattr(network, "magnitudes"):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""The moving average of a network's weights, which is smoother than its last state."""
+"""Exponential moving average of a network's weights, which is smoother than the last state."""
 
 import copy
 from typing import Generic, TypeVar
@@ -10,15 +10,18 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Average(Generic[Network]):
-    """Follow a network at a distance.
+    """Averages the weights of a network during training.
 
-    The average begins fast, or the random weights of the start would stay in it for long: after
-    n steps its decay is at most ``(1 + n) / (10 + n)``. Source: TensorFlow's documentation of
+    After n steps the decay is at most ``(1 + n) / (10 + n)``. Otherwise the random weights of the
+    start would stay in the average for long. Source: TensorFlow's documentation of
     ExponentialMovingAverage.
 
     Args:
-        network: to follow.
-        decay: how much of the average each step keeps.
+        network: to average; it is copied.
+        decay: part of the average that each step keeps, 0 to 1.
+
+    Attributes:
+        network: a copy with the averaged weights, in evaluation mode.
     """
 
     def __init__(self, network: Network, decay: float) -> None:
@@ -28,7 +31,12 @@ class Average(Generic[Network]):
 
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
-        """Take a step towards a network; counters and statistics are copied."""
+        """Update the average with the weights of a network; its buffers are copied.
+
+        Args:
+            network: after the step.
+            step: number of the step.
+        """
         decay = min(self._decay, (1 + step) / (10 + step))
         new = dict(network.named_parameters())
         for name, parameter in self.network.named_parameters():

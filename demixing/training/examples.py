@@ -1,12 +1,12 @@
-"""One training example for each (seed, epoch, index), whoever makes it and in whatever order.
+"""Training examples, each a function of (seed, epoch, index) and nothing else.
 
-    picks     = a place in a song, then each choice (remix, mixup, silence) changes them
-    stems     = what is read there, ``(stems, 2, samples)``
+    excerpts  = a place in a song, then changed by each choice (remix, mixup, silence)
+    stems     = the excerpts, read and summed, ``(stems, 2, samples)``
     stems     = each augmentation: ``apply(stems, draw(rng, ...))``
 
-Nothing is drawn from a global generator and nothing is remembered from one example to the next, so
-any number of DataLoader workers makes the same examples, and a run that is resumed goes on with
-those it would have had: a position in training is all that it needs to know.
+No global generator is used and no state is kept between examples. So any number of DataLoader
+workers makes the same examples in any order, and a run resumes with the examples that it would have
+had: a position in the training is all that it needs to store.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
 from demixing.training.augmentations import Augmentation, Choice, Longer, Only
 from demixing.training.data.songs import Song, read
-from demixing.training.sampler import Picks, Pool
+from demixing.training.sampler import Excerpts, Sampler
 
 Read = Callable[[Song, str, int, int], Tensor]
 """Reads (song, stem, start, samples) as float32 ``(2, samples)``; see :mod:`.data.songs`."""
@@ -34,25 +34,25 @@ Read = Callable[[Song, str, int, int], Tensor]
 class Examples(Dataset[Tensor]):
     """Examples of a run, as a map from positions.
 
-    Position ``p`` is example ``p % examples_per_epoch`` of epoch ``p // examples_per_epoch``, and
-    positions go on as long as training does. A ``range`` is all the sampler that is needed::
+    Position ``p`` is example ``p % examples_per_epoch`` of epoch ``p // examples_per_epoch``.
+    Positions continue throughout the training, so a ``range`` can be the sampler::
 
         DataLoader(examples, batch_size=8, sampler=range(done, done + 8000), num_workers=2)
 
-    Of several processes each takes ``range(done + rank, end, ranks)``: with a batch of ``b``, the
-    batches that they have at the same time are together one of ``b * ranks`` of a single process.
+    Each of several processes takes ``range(done + rank, end, ranks)``: with a batch of ``b``, their
+    simultaneous batches are together one batch of ``b * ranks`` of a single process.
 
     Attributes:
-        songs: what there is, from :func:`demixing.training.data.songs.index`.
+        songs: from :func:`demixing.training.data.songs.index`.
         stems: names, in the order of the first axis of an example.
         samples: length of an example.
         rate_hz: sample rate of all songs.
-        seed: another one, other examples.
-        examples_per_epoch: how many have the same epoch.
-        augmentations: built objects. All choices come first, in their order, then the others.
-        weights: how often each song is picked, relative to the others; see :func:`weighted`.
-        sounding: examples begin so that at least one stem is heard.
-        read: reads a place of a stem.
+        seed: of all examples.
+        examples_per_epoch: number of examples in an epoch.
+        augmentations: built objects. Choices act first, in their order, then augmentations.
+        weights: how often each song is drawn, relative to the others; see :func:`weighted`.
+        active_only: in each excerpt of a song, at least one stem is active.
+        read: reads an excerpt of a stem.
     """
 
     songs: Sequence[Song]
@@ -63,7 +63,7 @@ class Examples(Dataset[Tensor]):
     examples_per_epoch: int = 1000
     augmentations: tuple[Augmentation | Choice | Only, ...] = ()
     weights: Sequence[float] | None = None
-    sounding: bool = True
+    active_only: bool = True
     read: Read = read
 
     def __post_init__(self) -> None:
@@ -83,19 +83,19 @@ class Examples(Dataset[Tensor]):
                 if stem not in self.stems:
                     known = did_you_mean(stem, list(self.stems))
                     raise ConfigError(f"only: no stem {stem!r} in this run{known}")
-        _ = self._pool  # what is wrong with the songs is said now, not in a worker
+        _ = self._sampler  # raises now, and not in a worker, if the songs are invalid
 
     @cached_property
-    def _pool(self) -> Pool:
-        """What choices pick from."""
-        return Pool(self.songs, self.stems, self.weights, sounding=self.sounding)
+    def _sampler(self) -> Sampler:
+        """Sampler for the choices."""
+        return Sampler(self.songs, self.stems, self.weights, active_only=self.active_only)
 
     def __len__(self) -> int:
-        """Examples in an epoch; positions beyond it belong to the next epochs."""
+        """Number of examples in an epoch; later positions belong to the next epochs."""
         return self.examples_per_epoch
 
     def __getitem__(self, position: int) -> Tensor:
-        """Make the example at a position of the whole training."""
+        """Make the example at a position of the training, ``(stems, 2, samples)``."""
         return self.example(*divmod(position, self.examples_per_epoch))
 
     def example(self, epoch: int, index: int) -> Tensor:
@@ -110,30 +110,30 @@ class Examples(Dataset[Tensor]):
         """
         rng = np.random.default_rng([self.seed, epoch, index])
         with _one_thread():
-            picks = self.picks(rng)
-            stems = torch.stack([self._sum(picks, stem) for stem in self.stems])
+            excerpts = self.excerpts(rng)
+            stems = torch.stack([self._sum(excerpts, stem) for stem in self.stems])
             for numbers, augmentation in self._augmentations:
                 stems = _changed(stems, numbers, augmentation, rng, self.rate_hz)
             return stems[..., : self.samples].contiguous()
 
-    def picks(self, rng: np.random.Generator) -> Picks:
-        """Choose what will be read: a place for all stems, then what the choices make of it."""
-        picks = self._pool.together(rng, self._needed)
+    def excerpts(self, rng: np.random.Generator) -> Excerpts:
+        """Draw the excerpts to read: the same place for all stems, then changed by the choices."""
+        excerpts = self._sampler.together(rng, self._needed)
         for stems, choice in self._choices:
-            some = {stem: picks[stem] for stem in stems}
-            picks = {**picks, **choice.choose(rng, some, self._pool, self._needed)}
-        return picks
+            some = {stem: excerpts[stem] for stem in stems}
+            excerpts = {**excerpts, **choice.choose(rng, some, self._sampler, self._needed)}
+        return excerpts
 
-    # Which kind each one is, is asked once: Python takes its time to compare with a Protocol.
+    # Cached, because it takes Python long to check whether an object follows a Protocol.
 
     @cached_property
     def _choices(self) -> list[tuple[tuple[str, ...], Choice]]:
-        """Choices and the stems that they act on."""
+        """Choices and the names of the stems on which they act."""
         return [(stems, inner) for stems, inner in self._inner if isinstance(inner, Choice)]
 
     @cached_property
     def _augmentations(self) -> list[tuple[list[int], Augmentation]]:
-        """Augmentations and the numbers of the stems that they act on."""
+        """Augmentations and the numbers of the stems on which they act."""
         return [
             ([self.stems.index(stem) for stem in stems], inner)
             for stems, inner in self._inner
@@ -142,7 +142,7 @@ class Examples(Dataset[Tensor]):
 
     @cached_property
     def _needed(self) -> int:
-        """How many samples are read, so that enough is left after all augmentations."""
+        """Number of samples to read, so that enough are valid after all augmentations."""
         samples = self.samples
         for _, augmentation in reversed(self._augmentations):
             if isinstance(augmentation, Longer):
@@ -151,18 +151,18 @@ class Examples(Dataset[Tensor]):
 
     @property
     def _inner(self) -> list[tuple[tuple[str, ...], Augmentation | Choice]]:
-        """All that is done, and the stems that it is done to."""
+        """All choices and augmentations, with the names of the stems on which they act."""
         return [
             (one.stems, one.inner) if isinstance(one, Only) else (self.stems, one)
             for one in self.augmentations
         ]
 
-    def _sum(self, picks: Picks, stem: str) -> Tensor:
-        """Read all picks of a stem and add them up."""
+    def _sum(self, excerpts: Excerpts, stem: str) -> Tensor:
+        """Read and sum all excerpts of a stem, ``(2, samples)``."""
         total: Tensor | None = None
-        for pick in picks[stem]:
-            piece = self.read(self.songs[pick.song], stem, pick.start, self._needed)
-            piece = piece if pick.gain == 1 else piece * pick.gain
+        for excerpt in excerpts[stem]:
+            piece = self.read(self.songs[excerpt.song], stem, excerpt.start, self._needed)
+            piece = piece if excerpt.gain == 1 else piece * excerpt.gain
             total = piece if total is None else total + piece
         return torch.zeros(2, self._needed) if total is None else total
 
@@ -170,12 +170,12 @@ class Examples(Dataset[Tensor]):
 def weighted(
     groups: Iterable[tuple[float, Sequence[Song]]],
 ) -> tuple[tuple[Song, ...], tuple[float, ...]]:
-    """Join groups of songs so that each group has its share of all picks.
+    """Join groups of songs so that each group has its share of all excerpts.
 
-    Within a group, a second of one song is as likely as a second of any other.
+    Within a group, every second of every song is equally likely.
 
     Args:
-        groups: shares, which need not sum to 1, and the songs of each.
+        groups: share and songs of each group; shares need not sum to 1.
 
     Returns:
         All songs, and their weights.
@@ -191,7 +191,7 @@ def weighted(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute in one thread, as a worker does: sums in parts would differ in their last bits."""
+    """Use one thread, as workers do: sums over several threads differ in their last bits."""
     before = torch.get_num_threads()
     if before > 1:
         torch.set_num_threads(1)
@@ -209,7 +209,7 @@ def _changed(
     rng: np.random.Generator,
     rate_hz: int,
 ) -> Tensor:
-    """Let one augmentation act on the stems with these numbers."""
+    """Apply an augmentation to some of the stems, by their numbers, ``(stems, 2, samples)``."""
     drawn: Any = augmentation.draw(rng, len(numbers), stems.shape[-1], rate_hz)
     if numbers == list(range(len(stems))):
         return augmentation.apply(stems, drawn)

@@ -1,7 +1,7 @@
-"""Long signals through short filters: convolution block by block, in float32.
+"""Filters of long signals: design, and convolution block by block in float32.
 
-An FFT of a whole example does not fit into a processor's cache: there and back, 12 s of stereo take
-two to three times as long as in blocks.
+An FFT of a whole example does not fit into the cache of a processor: for 12 s of stereo, it takes
+two to three times as long as blocks.
 """
 
 import math
@@ -14,19 +14,19 @@ from torch import Tensor
 
 SMALLEST = 1 << 12
 LARGEST = 1 << 20
-"""Samples of a block."""
+"""Limits of the length of a block in samples."""
 
 
 def convolve(audio: Tensor, impulse: Tensor, delay: int = 0) -> Tensor:
-    """Convolve along the last axis; by overlap-save.
+    """Convolve along the last axis, by overlap-save.
 
     Args:
         audio: ``(..., samples)``.
         impulse: ``(taps,)``, or ``(..., taps)`` with one for each channel.
-        delay: samples that are cut off in front: ``taps // 2`` for a filter symmetric about that.
+        delay: number of samples to drop at the start: ``taps // 2`` for a symmetric filter.
 
     Returns:
-        The shape of ``audio``: what a filter that began in silence has given by then.
+        The shape of ``audio``; silence precedes the input.
 
     >>> audio = torch.randn(2, 10_000)
     >>> echo = torch.zeros(301)
@@ -49,11 +49,11 @@ def convolve(audio: Tensor, impulse: Tensor, delay: int = 0) -> Tensor:
 
 
 def zero_phase(gain: NDArray[np.float64], taps: int) -> Tensor:
-    """Make the filter that has these gains and delays all frequencies by half its length.
+    """Design a symmetric filter from its gains.
 
     Args:
-        gain: linear, at equally spaced frequencies from 0 to half the sample rate; many more than
-            ``taps``.
+        gain: linear gains at equally spaced frequencies from 0 to half the sample rate, many more
+            than ``taps``.
         taps: length of the filter, odd.
 
     Returns:
@@ -64,10 +64,10 @@ def zero_phase(gain: NDArray[np.float64], taps: int) -> Tensor:
 
 
 def low_pass(cutoff_hz: float, rate_hz: int, taps: int) -> Tensor:
-    """Make a steep low-pass, ``(taps,)``, symmetric about ``taps // 2``.
+    """Design a steep low-pass, ``(taps,)``, symmetric about ``taps // 2``.
 
-    A sinc under a Blackman window: half at the cutoff, and 74 dB down from ``2.75 / taps`` of the
-    sample rate above it.
+    It is a sinc with a Blackman window: its gain is one half at the cutoff, and below -74 dB from
+    ``2.75 / taps`` of the sample rate above the cutoff.
     """
     place = np.arange(taps) - taps // 2
     edge = 2 * cutoff_hz / rate_hz
@@ -76,13 +76,13 @@ def low_pass(cutoff_hz: float, rate_hz: int, taps: int) -> Tensor:
 
 
 def _block(samples: int, taps: int) -> int:
-    """Choose the block, a power of two, that costs least for each sample that it gives."""
+    """Length of a block, a power of two, that costs least for each valid sample."""
     shortest = max(SMALLEST, 1 << (2 * taps - 1).bit_length() - 1)
     longest = max(shortest, 1 << (samples + taps - 1).bit_length())
     sizes = [shortest]
     while sizes[-1] < min(longest, LARGEST):
         sizes.append(2 * sizes[-1])
-    # Beyond the cache, an FFT costs more than its operations; the third root fits what we measured.
+    # Beyond the cache, an FFT costs more than its operations; the cube root fits measurements.
     return min(
         sizes,
         key=lambda size: (

@@ -1,4 +1,4 @@
-"""What a run says of itself: one line of JSON per event, and TensorBoard's files if it is there."""
+"""The log of a run: one line of JSON per event, and TensorBoard's files if it is installed."""
 
 import json
 import logging
@@ -12,15 +12,18 @@ from demixing.errors import OutputError
 
 logger = logging.getLogger(__name__)
 
-JOURNAL = "journal.jsonl"
+LOG = "log.jsonl"
+
+OLD_LOG = "journal.jsonl"
+"""Name of the log in folders of the version before; read for one version."""
 
 
-class Journal:
-    """Append events to a run's folder.
+class RunLog:
+    """Appends events to the log in a run's folder.
 
     Args:
         folder: of the run.
-        step: that the run goes on from; what the journal has of later steps is removed, because it
+        step: after which the run resumes. Events of later steps are removed, because these steps
             will be computed again.
 
     Raises:
@@ -28,9 +31,9 @@ class Journal:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        path = folder / JOURNAL
+        path = folder / LOG
         try:
-            kept = [event for event in read(path) if event["step"] <= step]
+            kept = [event for event in events(folder) if event["step"] <= step]
             atomic.write_text(path, "".join(map(_line, kept)))
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
@@ -41,8 +44,8 @@ class Journal:
         """Append one event.
 
         Args:
-            kind: ``step``, ``validation``, or another word.
-            step: of the run.
+            kind: ``step``, ``validation`` or another word.
+            step: number of the step.
             values: numbers and texts, and tables of them.
         """
         self._file.write(_line({"kind": kind, "step": step, **values}))
@@ -53,31 +56,32 @@ class Journal:
                     self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Close the files."""
         self._file.close()
         if self._board is not None:
             self._board.close()
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Read all whole lines of a journal; the last may have been cut off."""
-    events = []
+def events(folder: Path) -> list[dict[str, Any]]:
+    """Read the log of a run up to the first line that is cut off; empty if there is no log."""
+    path = folder / LOG if (folder / LOG).is_file() else folder / OLD_LOG
+    found = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                events.append(json.loads(line))
+                found.append(json.loads(line))
             except ValueError:
                 break
-    return events
+    return found
 
 
 def _line(event: dict[str, Any]) -> str:
-    """One event as a line; what is not finite is null, because JSON has no word for it."""
+    """An event as a line of JSON; numbers that are not finite become null."""
     return json.dumps(_finite(event), allow_nan=False) + "\n"
 
 
 def _finite(value: Any) -> Any:
-    """Replace numbers that are not finite."""
+    """Replace numbers that are not finite by None."""
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,15 +1,17 @@
-"""The loop: examples, a step, the average; now and then scores and a save.
+"""The training loop: examples, steps, the average of the weights, validations and checkpoints.
 
-All that is random follows from the seed and the number of the step, so a run that was killed goes
-on as if nothing had been. Several processes (``torchrun``) share each batch, and give what one
-process would with all of it, as long as no layer of the network hears the batch as a whole.
+All randomness follows from the seed and the number of the step, so a run that was killed resumes
+as if it had never stopped. Several processes (``torchrun``) share each batch. They compute what one
+process would compute with the whole batch, unless a layer of the network depends on the batch, as
+batch normalisation does.
 """
 
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -19,88 +21,152 @@ from demixing.errors import ConfigError, OutputError
 from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training import checkpoint, domain, losses, setup, validation
 from demixing.training.config import Run
-from demixing.training.data import songs
-from demixing.training.distributed import World, anywhere
+from demixing.training.distributed import Processes, anywhere
 from demixing.training.ema import Average
-from demixing.training.log import Journal
+from demixing.training.log import RunLog
 from demixing.training.optimiser import learning_rate, optimiser_of
 
 logger = logging.getLogger(__name__)
 
 BEST = "best.pt"
-"""Weights of the average with the best score so far."""
+"""File of the averaged weights with the best score so far."""
 
 BAD_BATCH = "bad_batch_{step}.pt"
 
 MOST_BAD_STEPS = 3
-"""Steps in a row without a finite loss after which a run ends."""
+"""A run ends after this many steps in a row without a finite loss."""
 
 
-def train(run: Run, folder: Path, world: World) -> Iterator[str]:
-    """Train until the last step, and yield lines that say how it goes.
+def train(run: Run, folder: Path, processes: Processes) -> Iterator[str]:
+    """Train until the last step, and yield lines that report progress.
 
     Args:
-        run: what to do.
-        folder: of the run; if it holds the state of this run, that is gone on with.
-        world: the processes.
+        run: the options of the run.
+        folder: of the run; if it contains a checkpoint of this run, training resumes from it.
+        processes: that train together.
 
     Raises:
-        ConfigError: something in the run is not as it should be, or the folder is of another run.
-        OutputError: the folder cannot be written, or losses are not finite any more.
+        ConfigError: an option of the run is invalid, or the folder belongs to another run.
+        OutputError: the folder cannot be written, or the losses are no longer finite.
     """
-    if run.batch % world.size:
+    if run.batch % processes.size:
         raise ConfigError(
-            f"batch must be a multiple of the {world.size} processes, got {run.batch}"
+            f"batch must be a multiple of the {processes.size} processes, got {run.batch}"
         )
-    examples = setup.examples(run)
-    valid = setup.valid_songs(run)
-    checkpoint.seed_all(run.seed)
-    network = setup.built(run).to(world.device)
-    average = Average(network, run.ema_decay)
-    optimiser = optimiser_of(network, run.optimiser)
-    progress = checkpoint.Progress()
-    state = folder / checkpoint.STATE
+    training = _Training(run, folder, processes)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(folder)!r}: {error}") from error
-    if state.exists():
-        progress = checkpoint.resume(state, run, network, average, optimiser)
-        yield f"going on after step {progress.step} of {run.steps}"
-    step = _Step(run, network, optimiser, world)
-    journal = Journal(folder, progress.step) if world.first else None
-    batches = iter(setup.loader(examples, run, progress.step, world))
-    try:
+        yield from training.resume()
+        yield from training.steps()
+    finally:
+        training.close()
+
+
+class _Training:
+    """A run in progress; see :func:`train` for the arguments and errors."""
+
+    def __init__(self, run: Run, folder: Path, processes: Processes) -> None:
+        self._run, self._folder, self._processes = run, folder, processes
+        self._examples = setup.examples(run)
+        self._valid = setup.valid_songs(run)
+        checkpoint.seed_all(run.seed)
+        self._network = setup.built(run).to(processes.device)
+        self._average = Average(self._network, run.ema_decay)
+        self._optimiser = optimiser_of(self._network, run.optimiser)
+        self._progress = checkpoint.Progress()
+        self._log: RunLog | None = None
+
+    def resume(self) -> Iterator[str]:
+        """Load the checkpoint, if there is one, and open the log."""
+        run, path = self._run, self._folder / checkpoint.STATE
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {str(self._folder)!r}: {error}") from error
+        if path.exists():
+            self._progress = checkpoint.resume(
+                path, run, self._network, self._average, self._optimiser
+            )
+            yield f"resuming after step {self._progress.step} of {run.steps}"
+        self._log = RunLog(self._folder, self._progress.step) if self._processes.first else None
+
+    def steps(self) -> Iterator[str]:
+        """Train until the last step, or until the scores stop rising."""
+        run, progress = self._run, self._progress
+        step = _Step(run, self._network, self._optimiser, self._processes)
+        batches = iter(setup.loader(self._examples, run, progress.step, self._processes))
         waited = _Waited()
         while progress.step < run.steps:
             with waited:
                 stems = next(batches)
             values = step(stems, progress.step)
             progress.step += 1
-            if not _sentinel(values, stems, progress, folder, world):
-                average.update(network, progress.step)
-            if journal is not None:
-                journal.write("step", progress.step, **values, busy=waited.busy())
-            done = progress.step == run.steps
+            if not _skipped(values, stems, progress, self._folder, self._processes):
+                self._average.update(self._network, progress.step)
+            self._write("step", **values, busy=waited.busy())
             ended = False
-            if valid and (done or progress.step % run.validation.every_steps == 0):
-                if world.first:
-                    yield _validate(run, average, valid, progress, folder, journal)
-                ended = anywhere(0 < run.validation.patience <= progress.worse, world)
+            if self._valid and self._due(run.validation.every_steps):
+                if self._processes.first:
+                    yield self._validate()
+                ended = anywhere(0 < run.validation.patience <= progress.worse, self._processes)
                 waited = _Waited()
-            if world.first and (done or ended or progress.step % run.save_every_steps == 0):
-                checkpoint.save(state, run, progress, network, average, optimiser)
+            if self._processes.first and (ended or self._due(run.save_every_steps)):
+                self._save()
                 yield f"step {progress.step}: loss {values['loss']:.5f}"
             if ended:
                 yield f"no better score since step {progress.best_step}: ended"
                 break
-    finally:
-        if journal is not None:
-            journal.close()
+
+    def _due(self, every_steps: int) -> bool:
+        """Whether something is due that happens at regular steps and at the last one."""
+        step = self._progress.step
+        return step == self._run.steps or step % every_steps == 0
+
+    def _save(self) -> None:
+        """Write a checkpoint."""
+        checkpoint.save(
+            self._folder / checkpoint.STATE,
+            self._run,
+            self._progress,
+            self._network,
+            self._average,
+            self._optimiser,
+        )
+
+    def _validate(self) -> str:
+        """Score the average, and keep it if it is the best so far."""
+        began, progress = time.perf_counter(), self._progress
+        scores = validation.score(self._average.network, self._valid, self._run.stems)
+        mean_db = scores.mean()
+        if progress.best_db is None or mean_db > progress.best_db:
+            progress.best_db, progress.best_step, progress.worse = mean_db, progress.step, 0
+            best = {
+                "step": progress.step,
+                "network": self._average.network.state_dict(),
+                "scores": scores.songs,
+                "stems": scores.stems(),
+            }
+            checkpoint.write(self._folder / BEST, best)
+        else:
+            progress.worse += 1
+        stems = {name: round(value, 3) for name, value in scores.stems().items()}
+        seconds = round(time.perf_counter() - began, 1)
+        self._write("validation", mean=mean_db, stems=stems, songs=scores.songs, seconds=seconds)
+        listed = ", ".join(f"{name} {value:.2f}" for name, value in stems.items())
+        return f"step {progress.step}: validation {mean_db:.3f} dB ({listed})"
+
+    def _write(self, kind: str, **values: Any) -> None:
+        """Write an event to the log, in the first process."""
+        if self._log is not None:
+            self._log.write(kind, self._progress.step, **values)
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()
 
 
 class _Waited:
-    """Measures which part of the time is spent waiting for examples."""
+    """Measures the part of the time that is spent waiting for examples."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -113,7 +179,7 @@ class _Waited:
         self._waited_s += time.perf_counter() - self._asked
 
     def busy(self) -> float:
-        """The part of the time in which the device had something to do."""
+        """Part of the time, 0 to 1, in which the loop did not wait for examples."""
         return round(1 - self._waited_s / (time.perf_counter() - self._began), 4)
 
 
@@ -121,36 +187,41 @@ class _Step:
     """One step of the optimiser.
 
     Args:
-        run: says how.
-        network: whose weights change.
-        optimiser: that changes them.
-        world: the processes.
+        run: the options of the run.
+        network: whose weights are trained.
+        optimiser: of these weights.
+        processes: that train together.
     """
 
     def __init__(
-        self, run: Run, network: ChunkGeometry, optimiser: torch.optim.Optimizer, world: World
+        self,
+        run: Run,
+        network: ChunkGeometry,
+        optimiser: torch.optim.Optimizer,
+        processes: Processes,
     ) -> None:
-        self._run, self._optimiser, self._world = run, optimiser, world
+        self._run, self._optimiser, self._processes = run, optimiser, processes
         self._network = network
         self._domain = domain.of(network, run.domain)
         self._shared: nn.Module = self._domain
-        if world.size > 1:
-            # Some networks have layers that nothing hears, as Spleeter's last normalisation.
+        if processes.size > 1:
+            # Some networks have layers without an effect, such as Spleeter's last normalisation.
             self._shared = DistributedDataParallel(self._domain, find_unused_parameters=True)
         self._loss = losses.from_table(run.loss)
 
     def __call__(self, stems: Tensor, done: int) -> dict[str, float]:
-        """Change the weights by one batch.
+        """Train on one batch.
 
         Args:
             stems: ``(batch, stems, 2, samples)``.
-            done: steps that were done before.
+            done: number of steps before this one.
 
         Returns:
-            Numbers for the journal. If one of loss and gradient is not finite, nothing changed.
+            Values for the log: loss, norm of the gradient, learning rate and seconds. If the loss
+            or the gradient is not finite, the weights are unchanged.
         """
         began = time.perf_counter()
-        optimiser, device = self._optimiser, self._world.device
+        optimiser, device = self._optimiser, self._processes.device
         rate = learning_rate(self._run.optimiser, done, self._run.steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -176,31 +247,33 @@ class _Step:
 
     def _mean(self, value: float) -> float:
         """Mean over the processes."""
-        if self._world.size == 1:
+        if self._processes.size == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=self._world.device)
+        total = torch.tensor(value, dtype=torch.float64, device=self._processes.device)
         distributed.all_reduce(total)
-        return float(total) / self._world.size
+        return float(total) / self._processes.size
 
 
-def _sentinel(
+def _skipped(
     values: dict[str, float],
     stems: Tensor,
     progress: checkpoint.Progress,
     folder: Path,
-    world: World,
+    processes: Processes,
 ) -> bool:
-    """Whether a step was skipped; its batch is kept, so that the cause can be found.
+    """Whether a step was skipped because its loss or gradient was not finite.
+
+    The batch of such a step, ``stems``, is written to the folder, so that the cause can be found.
 
     Raises:
-        OutputError: that happened too often in a row.
+        OutputError: too many steps in a row were skipped.
     """
     if math.isfinite(values["loss"]) and math.isfinite(values["gradient"]):
         progress.skipped = 0
         return False
     progress.skipped += 1
     path = folder / BAD_BATCH.format(step=progress.step)
-    if world.first:
+    if processes.first:
         checkpoint.write(path, {"stems": stems, "values": values})
         logger.warning("step %d was skipped, its batch is in %s", progress.step, path)
     if progress.skipped >= MOST_BAD_STEPS:
@@ -209,43 +282,3 @@ def _sentinel(
             f"{str(folder)!r}; lower optimiser.learning_rate, or look for NaN in the songs"
         )
     return True
-
-
-def _validate(
-    run: Run,
-    average: Average[ChunkGeometry],
-    valid: Sequence[songs.Song],
-    progress: checkpoint.Progress,
-    folder: Path,
-    journal: Journal | None,
-) -> str:
-    """Score the average, and keep it if it is the best so far."""
-    began = time.perf_counter()
-    scores = validation.score(average.network, valid, run.stems)
-    mean_db = scores.mean()
-    if progress.best_db is None or mean_db > progress.best_db:
-        progress.best_db, progress.best_step, progress.worse = mean_db, progress.step, 0
-        checkpoint.write(
-            folder / BEST,
-            {
-                "step": progress.step,
-                "network": average.network.state_dict(),
-                "scores": scores.songs,
-                "stems": scores.stems(),
-            },
-        )
-    else:
-        progress.worse += 1
-    stems = {name: round(value, 3) for name, value in scores.stems().items()}
-    if journal is not None:
-        seconds = round(time.perf_counter() - began, 1)
-        journal.write(
-            "validation",
-            progress.step,
-            mean=mean_db,
-            stems=stems,
-            songs=scores.songs,
-            seconds=seconds,
-        )
-    said = ", ".join(f"{name} {value:.2f}" for name, value in stems.items())
-    return f"step {progress.step}: validation {mean_db:.3f} dB ({said})"

@@ -1,4 +1,4 @@
-"""How weights change: the optimiser of a network, and its rate at every step."""
+"""The optimiser of a network, and its learning rate at every step."""
 
 import math
 
@@ -9,7 +9,7 @@ from demixing.training.config import Optimiser
 
 
 def learning_rate(optimiser: Optimiser, done: int, steps: int) -> float:
-    """The rate of the step after ``done`` of ``steps``.
+    """The learning rate of the step after ``done`` of ``steps`` steps.
 
     >>> how = Optimiser(learning_rate=1.0, warm_up_steps=2, decay="linear", last=0.0)
     >>> [learning_rate(how, done, 6) for done in range(6)]
@@ -27,7 +27,7 @@ def learning_rate(optimiser: Optimiser, done: int, steps: int) -> float:
 
 
 def optimiser_of(network: nn.Module, how: Optimiser) -> torch.optim.Optimizer:
-    """Build the optimiser of a network; norms and biases do not decay."""
+    """Build the optimiser of a network; norms and biases have no weight decay."""
     matrices = [one for one in network.parameters() if one.requires_grad and one.dim() > 1]
     others = [one for one in network.parameters() if one.requires_grad and one.dim() <= 1]
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[how.kind]

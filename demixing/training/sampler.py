@@ -1,8 +1,8 @@
-"""What an example will be made of, before anything of it is read.
+"""Samples excerpts of songs for training examples; no audio is read here.
 
-A :class:`Pick` is a place in a song; the stems of an example are sums of picks. Whoever chooses
-other material (songs remixed, a second voice, a stem left out) changes picks, which costs nothing,
-and only what is left in the end is read.
+An :class:`Excerpt` is a place in a song, and each stem of an example is a sum of excerpts. Choices
+of material (remix, mixup, silence) change excerpts, which costs nothing, and only the final ones
+are read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from demixing.training.data.songs import Song, Spans
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class Excerpt:
     """A place in a song.
 
     Attributes:
@@ -35,21 +35,21 @@ class Pick:
     gain: float = 1.0
 
 
-Picks = Mapping[str, tuple[Pick, ...]]
-"""For each stem the picks that are summed; none is silence."""
+Excerpts = Mapping[str, tuple[Excerpt, ...]]
+"""The excerpts that are summed, by stem; a stem without any is silent."""
 
 
-class Pool(Sequence[Song]):
-    """Songs to pick from; some may come more often than others.
+class Sampler(Sequence[Song]):
+    """Draws excerpts of songs by weight.
 
     Args:
         songs: of one rate, usually from :func:`demixing.training.data.songs.index`.
-        stems: what is picked.
-        weights: how often each song is picked, relative to the others; equally often by default.
-        sounding: pick only places where the stem is heard. Otherwise anywhere.
+        stems: names of the stems to draw.
+        weights: how often each song is drawn, relative to the others; equally often by default.
+        active_only: draw only places where the stem is active. Otherwise draw any place.
 
     Raises:
-        ConfigError: there is no song, none has one of the stems, or the weights are no weights.
+        ConfigError: there are no songs, a stem is in none of them, or the weights are invalid.
     """
 
     def __init__(
@@ -58,53 +58,60 @@ class Pool(Sequence[Song]):
         stems: Sequence[str],
         weights: Sequence[float] | None = None,
         *,
-        sounding: bool = True,
+        active_only: bool = True,
     ) -> None:
         self._songs = tuple(songs)
-        self._sounding = sounding
+        self._active_only = active_only
         self._weights = _checked(weights, len(self._songs))
         self._having: dict[str, _Draw] = {}
         for stem in stems:
             having = [number for number, song in enumerate(self._songs) if self._has(song, stem)]
             if not any(self._weights[number] for number in having):
                 raise ConfigError(
-                    f"expected at least one song in which {stem!r} is heard, got none among "
+                    f"expected at least one song in which {stem!r} is active, got none among "
                     f"{len(self._songs)}; add a folder that has it, or train without this stem"
                 )
             self._having[stem] = _Draw(having, [self._weights[number] for number in having])
-        heard = sorted({number for draw in self._having.values() for number in draw.numbers})
-        self._any = _Draw(heard, [self._weights[number] for number in heard])
+        drawn = sorted({number for draw in self._having.values() for number in draw.numbers})
+        self._any = _Draw(drawn, [self._weights[number] for number in drawn])
 
-    def pick(self, rng: np.random.Generator, stem: str, samples: int, gain: float = 1.0) -> Pick:
-        """Choose a place for one stem: by weight among the songs that have it, then anywhere.
+    def excerpt(
+        self, rng: np.random.Generator, stem: str, samples: int, gain: float = 1.0
+    ) -> Excerpt:
+        """Draw an excerpt of one stem: first a song by weight, then a place in it.
 
         Args:
-            rng: all randomness.
-            stem: that must be heard there.
-            samples: how much will be read.
-            gain: linear factor of the pick.
+            rng: source of all randomness.
+            stem: the stem; it is active in the excerpt if only active places are drawn.
+            samples: length of the excerpt.
+            gain: linear factor of the excerpt.
         """
         number = self._having[stem].draw(rng)
-        return Pick(number, self._start(rng, number, stem, samples), gain)
+        return Excerpt(number, self._start(rng, number, stem, samples), gain)
 
-    def together(self, rng: np.random.Generator, samples: int) -> Picks:
-        """Choose one place for all stems, as they are in a song; at least one is heard there."""
+    def together(self, rng: np.random.Generator, samples: int) -> Excerpts:
+        """Draw the same place for all stems of a song; at least one stem is active there.
+
+        Args:
+            rng: source of all randomness.
+            samples: length of the excerpts.
+        """
         number = self._any.draw(rng)
         song = self._songs[number]
-        heard = [stem for stem in self._having if self._has(song, stem)]
-        stem = heard[rng.integers(len(heard))]
-        pick = Pick(number, self._start(rng, number, stem, samples))
-        return {stem: (pick,) if stem in song.stems else () for stem in self._having}
+        having = [stem for stem in self._having if self._has(song, stem)]
+        stem = having[rng.integers(len(having))]
+        excerpt = Excerpt(number, self._start(rng, number, stem, samples))
+        return {stem: (excerpt,) if stem in song.stems else () for stem in self._having}
 
     def _has(self, song: Song, stem: str) -> bool:
-        """Whether a stem can be picked from a song."""
-        return bool(song.stems.get(stem)) and (not self._sounding or bool(song.active.get(stem)))
+        """Whether a stem can be drawn from a song."""
+        return bool(song.stems.get(stem)) and (not self._active_only or bool(song.active.get(stem)))
 
     def _start(self, rng: np.random.Generator, number: int, stem: str, samples: int) -> int:
-        """Choose a start in a song so that an active second is heard, whole if that fits."""
+        """Draw a start such that an active second is in the excerpt, whole if it fits."""
         song = self._songs[number]
         last = max(song.samples - samples, 0)
-        if not self._sounding:
+        if not self._active_only:
             return int(rng.integers(last + 1))
         begin = _second(rng, song.active[stem]) * song.rate_hz
         other = begin + song.rate_hz - samples
@@ -123,7 +130,7 @@ class Pool(Sequence[Song]):
 
 
 class _Draw:
-    """Draws from numbers by weight; binary search, since there may be many songs."""
+    """Draws numbers by weight, by binary search, since there may be many songs."""
 
     def __init__(self, numbers: Sequence[int], weights: Sequence[float]) -> None:
         kept = [(n, w) for n, w in zip(numbers, weights, strict=True) if w]
@@ -131,13 +138,13 @@ class _Draw:
         self._sums = list(itertools.accumulate(weight for _, weight in kept))
 
     def draw(self, rng: np.random.Generator) -> int:
-        """Choose one of the numbers."""
+        """Draw one of the numbers."""
         place = bisect.bisect_right(self._sums, rng.random() * self._sums[-1])
         return self.numbers[min(place, len(self.numbers) - 1)]  # a product may round up
 
 
 def _second(rng: np.random.Generator, spans: Spans) -> int:
-    """Choose one of the seconds in spans; each is equally likely."""
+    """Draw one of the seconds in spans; each is equally likely."""
     left = int(rng.integers(sum(end - begin for begin, end in spans)))
     for begin, end in spans:
         if left < end - begin:
@@ -147,7 +154,11 @@ def _second(rng: np.random.Generator, spans: Spans) -> int:
 
 
 def _checked(weights: Sequence[float] | None, songs: int) -> list[float]:
-    """Return the weights of all songs as floats."""
+    """The weights of all songs as floats.
+
+    Raises:
+        ConfigError: there are no songs, or the weights are invalid.
+    """
     if not songs:
         raise ConfigError("expected songs to train on, got none; check the folders of the run")
     given = [1.0] * songs if weights is None else [float(weight) for weight in weights]

@@ -1,4 +1,4 @@
-"""What a run's file names, put together: its network, its songs, its batches."""
+"""Builds what a run needs from its options: network, songs, examples and batches."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,26 +12,26 @@ from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training import chain, checkpoint
 from demixing.training.config import Run, updated
 from demixing.training.data import songs
-from demixing.training.distributed import World
+from demixing.training.distributed import Processes
 from demixing.training.examples import Examples, weighted
 from demixing.weights import checkpoints, readers
 
 
 def run_of(folder: Path) -> Run:
-    """The run that a folder is of.
+    """The options of the run in a folder.
 
     Raises:
-        ConfigError: it is of none.
+        ConfigError: there is no checkpoint, or it is damaged.
     """
     return updated(Run(), checkpoint.contents(folder / checkpoint.STATE)["run"])
 
 
 def built(run: Run) -> ChunkGeometry:
-    """Build the network of a run, with the weights that it starts from.
+    """Build the network of a run, with the weights from which it starts.
 
     Raises:
-        ConfigError: there is no such network, or it has no such option.
-        CheckpointError: the weights are missing, or of another network.
+        ConfigError: there is no such network, or an option is invalid.
+        CheckpointError: the weights are missing, or belong to another network.
     """
     how = run.network
     try:
@@ -50,10 +50,10 @@ def built(run: Run) -> ChunkGeometry:
 
 
 def examples(run: Run) -> Examples:
-    """Index the songs of a run and say what becomes of them.
+    """Index the songs of a run, and build its examples.
 
     Raises:
-        ConfigError: there are none, or an augmentation is not as it should be.
+        ConfigError: there are no songs, or an option is invalid.
     """
     found = [songs.index([Path(folder)], run.stems, split="train") for folder in run.data.train]
     shares = run.data.shares or tuple(float(sum(one.samples for one in group)) for group in found)
@@ -76,7 +76,11 @@ def examples(run: Run) -> Examples:
 
 
 def valid_songs(run: Run) -> list[songs.Song]:
-    """Index the songs for validation."""
+    """Index the songs for validation.
+
+    Raises:
+        ConfigError: a folder has none.
+    """
     limit = run.data.valid_songs or None
     return [
         song
@@ -86,7 +90,7 @@ def valid_songs(run: Run) -> list[songs.Song]:
 
 
 class _Batches(Sampler[list[int]]):
-    """Positions of one process's part of each batch, from a step on."""
+    """Positions of the examples of one process in each batch, from a step on."""
 
     def __init__(self, batch: int, done: int, steps: int, offset: int, share: int) -> None:
         self._batch, self._steps = batch, range(done, steps)
@@ -100,13 +104,13 @@ class _Batches(Sampler[list[int]]):
         return len(self._steps)
 
 
-def loader(source: Examples, run: Run, done: int, world: World) -> Any:
-    """Batches of this process, from a step on."""
-    share = run.batch // world.size
+def loader(source: Examples, run: Run, done: int, processes: Processes) -> Any:
+    """Batches of this process, ``(batch, stems, 2, samples)``, after ``done`` steps."""
+    share = run.batch // processes.size
     return DataLoader(
         source,
-        batch_sampler=_Batches(run.batch, done, run.steps, world.rank * share, share),
+        batch_sampler=_Batches(run.batch, done, run.steps, processes.rank * share, share),
         num_workers=run.workers,
-        pin_memory=world.device.type == "cuda",
+        pin_memory=processes.device.type == "cuda",
         prefetch_factor=4 if run.workers else None,
     )

@@ -1,4 +1,4 @@
-"""Scores of whole songs, by the separator and the metric that count in the end."""
+"""Scores of whole songs, by the same separator and metric as in an evaluation."""
 
 import math
 from collections.abc import Sequence
@@ -17,22 +17,23 @@ from demixing.training.data.songs import Song, read
 from demixing.training.fitting.song_gram import SILENT_DB
 
 BLOCK_S = 10
+"""Length of the blocks in which songs are read, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """SDR in dB of songs that were held out.
+    """SDR in dB of the songs for validation.
 
     Attributes:
-        songs: by name of the song's folder and the song, by stem; silent stems are left out.
-        folders: where each song lies.
+        songs: by folder and name of the song, then by stem; without silent stems.
+        folders: path of the folder of each song.
     """
 
     songs: dict[str, dict[str, float]]
     folders: dict[str, str]
 
     def stems(self) -> dict[str, float]:
-        """Mean over folders of the mean over their songs, by stem."""
+        """Mean SDR in dB over folders of the mean over their songs, by stem."""
         return {
             stem: _mean_of_folders(
                 [
@@ -45,7 +46,7 @@ class Scores:
         }
 
     def mean(self) -> float:
-        """Mean over stems."""
+        """Mean SDR in dB over stems; -inf without songs."""
         return float(np.mean(list(self.stems().values()))) if self.songs else -math.inf
 
 
@@ -55,10 +56,13 @@ def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -
 
     Args:
         network: in evaluation mode, on any device.
-        songs: with their stems; the mixture is their sum.
-        stems: that the network gives, in its order.
+        songs: with their stems; the mixture is the sum of the stems.
+        stems: of the network, in its order.
+
+    Raises:
+        SongError: a file cannot be read.
     """
-    separator = trained.of_network(_Elsewhere(network), stems)
+    separator = trained.of_network(_OnDevice(network), stems)
     scores: dict[str, dict[str, float]] = {}
     for song in songs:
         meters, energies = [Meter() for _ in stems], np.zeros(len(stems))
@@ -73,14 +77,14 @@ def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -
                 energies += truth.double().square().sum(dim=(1, 2)).numpy()
                 mixed += float(truth.sum(dim=0).double().square().sum())
                 waiting.append(truth)
-                answer = overlap.push(truth.sum(dim=0)[None])[0]
+                estimate = overlap.push(truth.sum(dim=0)[None])[0]
             else:
-                answer = overlap.finish()[0]
+                estimate = overlap.finish()[0]
             truth = torch.cat(waiting, dim=-1)
             for index, meter in enumerate(meters):
-                now = truth[index, :, : answer.shape[-1]].T.double().numpy()
-                meter.update(now, answer[index].T.double().numpy())
-            waiting = [truth[..., answer.shape[-1] :]]
+                now = truth[index, :, : estimate.shape[-1]].T.double().numpy()
+                meter.update(now, estimate[index].T.double().numpy())
+            waiting = [truth[..., estimate.shape[-1] :]]
         limit = 10 ** (SILENT_DB / 10) * mixed
         scores[_name(song)] = {
             stem: meter.value_db
@@ -90,8 +94,8 @@ def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -
     return Scores(scores, {_name(song): _folder(song) for song in songs})
 
 
-class _Elsewhere(ChunkGeometry):
-    """A network on another device, with tensors here."""
+class _OnDevice(ChunkGeometry):
+    """A network on another device whose input and output are on the CPU."""
 
     def __init__(self, network: ChunkGeometry) -> None:
         super().__init__()
@@ -104,24 +108,24 @@ class _Elsewhere(ChunkGeometry):
         self.context, self.step, self.shorter = network.context, network.step, network.shorter
 
     def forward(self, mixture: Tensor) -> Tensor:
-        """See the network."""
+        """Map mixtures, ``(batch, 2, samples)``, to ``(batch, stems, 2, samples)``."""
         device = next((one.device for one in self.network.parameters()), mixture.device)
         return self.network(mixture.to(device)).float().cpu()  # type: ignore[no-any-return]
 
 
 def _mean_of_folders(values: Sequence[tuple[str, float]]) -> float:
-    """Let all folders count alike, and all songs of a folder."""
+    """Mean over folders of the mean over the songs of a folder."""
     folders = sorted({folder for folder, _ in values})
     means = [np.mean([value for one, value in values if one == folder]) for folder in folders]
     return float(np.mean(means))
 
 
 def _folder(song: Song) -> str:
-    """The folder that a song's folder lies in."""
+    """Path of the folder that contains the song's folder."""
     paths = [path for files in song.stems.values() for path in files]
     return str(paths[0].parent.parent) if paths else ""
 
 
 def _name(song: Song) -> str:
-    """A song's name and that of the folder it lies in."""
+    """Name of the folder and name of the song."""
     return f"{Path(_folder(song)).name}/{song.name}"

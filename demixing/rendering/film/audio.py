@@ -1,4 +1,4 @@
-"""What makes film sound of recordings: levels, fades, places, bands.
+"""Processing of recordings for film sound: levels, fades, panorama, filters.
 
 Conventions
 -----------
@@ -22,15 +22,15 @@ Audio = NDArray[np.float64]
 RATE_HZ = 44_100
 STEMS = ("dialog", "effect", "music")
 FADE_S = 0.01
-"""On both ends of every piece; shorter than a plosive, long enough not to click."""
+"""Fade at both ends of every piece: shorter than a plosive, long enough to avoid clicks."""
 OVERLAP_S = 0.4
 """Cross-fade between the takes of a bed."""
 BLEED = 0.5
-"""How much of one channel's bed is in the other; without any, low rumble sounds out of phase."""
+"""Crosstalk between the channels of a bed, without which low rumble sounds out of phase."""
 
 
 def resampled(audio: Audio, rate_hz: int) -> Audio:
-    """Turn a recording ``(samples, channels)`` into ``(channels, samples)`` at :data:`RATE_HZ`."""
+    """Resample ``(samples, channels)`` to ``(channels, samples)`` at :data:`RATE_HZ`."""
     converted: Audio = soxr.resample(audio, rate_hz, RATE_HZ, quality="VHQ").T
     return high_pass(converted, HIGH_PASS_HZ)
 
@@ -49,7 +49,7 @@ def active_level_db(audio: Audio) -> float:
 
 
 def at_level(audio: Audio, level_db: float) -> Audio:
-    """Scale to an :func:`active_level_db`; silence stays silence."""
+    """Scale audio to an :func:`active_level_db`; silence stays silence."""
     if not audio.any():
         return audio
     scaled: Audio = audio * 10 ** ((level_db - active_level_db(audio)) / 20)
@@ -57,7 +57,7 @@ def at_level(audio: Audio, level_db: float) -> Audio:
 
 
 def faded(audio: Audio, fade_s: float) -> Audio:
-    """Fade in and out; two such fades that overlap have constant power.
+    """Fade ``(..., samples)`` in and out; overlapping fades have constant power.
 
     >>> ends = faded(np.ones(RATE_HZ), 0.01) ** 2
     >>> bool(np.allclose(ends[:441] + ends[-441:], 1))
@@ -72,7 +72,7 @@ def faded(audio: Audio, fade_s: float) -> Audio:
 
 
 def panned(piece: Audio, pan: float) -> Audio:
-    """Place a piece between the left, -1, and the right, 1, with constant power.
+    """Pan ``(samples,)`` between left, -1, and right, 1, with constant power, ``(2, samples)``.
 
     >>> panned(np.ones(1), 0.0).round(6).tolist()
     [[1.0], [1.0]]
@@ -84,7 +84,7 @@ def panned(piece: Audio, pan: float) -> Audio:
 
 
 def chained(pieces: Sequence[Audio], samples: int) -> Audio:
-    """Repeat pieces in turn, cross-faded, until they fill ``(samples,)``."""
+    """Repeat pieces, ``(samples,)`` each, in turn, cross-faded, to fill ``(samples,)``."""
     pieces = [faded(piece, OVERLAP_S) for piece in pieces]
     overlap = round(OVERLAP_S * RATE_HZ)
     channel = np.zeros(samples + 2 * overlap + max(map(len, pieces)))
@@ -98,7 +98,7 @@ def chained(pieces: Sequence[Audio], samples: int) -> Audio:
 
 
 def widened(left: Audio, right: Audio) -> Audio:
-    """Make a stem of two channels that have nothing in common, each heard in the other too."""
+    """Make a stem, ``(2, samples)``, from two unrelated channels, with crosstalk."""
     bleed = np.array([[1, BLEED], [BLEED, 1]]) / math.hypot(1, BLEED)
     stem: Audio = bleed @ np.stack([left, right])
     return stem

@@ -1,4 +1,4 @@
-"""Draws clips of film sound: who speaks when, what is heard behind, how loud and how wide.
+"""Draws clips of film sound: lines of speech, ambience, events and music, at random levels.
 
 Levels and losses follow what is known of the challenge's film sound: dialog is loudest, music
 softest, and a stem may be silent for a whole clip.
@@ -20,38 +20,38 @@ from demixing.rendering.film.sources import Source
 LEVELS_DB = {"dialog": -20.0, "effect": -24.0, "music": -27.0}
 """Active level of each stem, on average."""
 SPREAD_DB = 4.0
-"""Each level lies anywhere so far from its average."""
+"""Largest deviation of a level from its average."""
 SILENT_EVERY = 8
-"""One of so many clips lacks a stem; each stem in its turn."""
+"""One of this many clips lacks a stem; each stem in turn."""
 PEAK_LIMIT = 0.98
 BED_S = 4.0
 """Recordings of effects from this length on are ambience, shorter ones single events."""
 BED_TAKE_S = (4.0, 10.0)
-"""Length of what is cut out of a bed."""
+"""Range of the length of a take from a bed."""
 EVENTS_PER_S = (0.15, 0.5)
 EVENT_DB = (-6.0, 5.0)
 """Level of an event over that of the bed."""
 LINES_PER_PHRASE = (1, 4)
 BREATH_S = (0.1, 0.4)
-"""Between the lines of a phrase."""
+"""Pause between the lines of a phrase."""
 PAUSE_S = (0.5, 2.5)
-"""Between phrases."""
+"""Pause between phrases."""
 SILENCE_DB = -40.0
-"""So far below the loudest block, the ends of a recording are silence and are cut off."""
+"""Ends of a recording that are this far below the loudest block are cut off."""
 ROOM_S = (0.1, 0.4)
-"""Time in which a room's reverberation falls by 20 dB."""
+"""Time in which the reverberation decays by 20 dB."""
 ROOM_DB = (-20.0, -8.0)
-"""Level of the reverberation beside the direct sound."""
+"""Level of the reverberation relative to the direct sound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Stems, and what they were made of.
+    """Stems and their sources.
 
     Attributes:
         audio: ``(2, samples)``, or ``(3, 2, samples)`` in the order of :data:`STEMS`.
         lowest_hz: the lowest rate of the recordings.
-        recordings: which were used, in order.
+        recordings: in use, in order.
     """
 
     audio: Audio
@@ -60,12 +60,12 @@ class Drawn:
 
 
 Shelf = tuple[tuple[Recording, ...], ...]
-"""Recordings by source, or by what else they are drawn by: each part is drawn equally often."""
+"""Groups of recordings, such as sources; all groups are drawn equally often."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The recordings of one split, sorted into what a clip needs.
+    """The recordings of one split, sorted by their use.
 
     Attributes:
         voices: speech, per source and folder: a folder has one voice or one conversation.
@@ -107,13 +107,13 @@ def draw_clip(stock: Stock, clip_s: float, seed: int, index: int) -> Drawn:
     """Draw the stems of one clip.
 
     Args:
-        stock: what it is made of.
-        clip_s: how long it is.
-        seed: of the whole set of clips.
-        index: of the clip in the set.
+        stock: with the recordings.
+        clip_s: length of the clip.
+        seed: of all clips.
+        index: number of the clip.
 
     Returns:
-        All three stems; the recordings of one that is silent are not told.
+        All three stems; recordings of a silent stem are not listed.
     """
     rng = np.random.default_rng([seed, index])
     samples = round(clip_s * RATE_HZ)
@@ -170,11 +170,11 @@ def draw_dialog(voices: tuple[Shelf, ...], samples: int, rng: np.random.Generato
 
 
 def draw_effect(beds: Shelf, events: Shelf, samples: int, rng: np.random.Generator) -> Drawn:
-    """Put single events before an ambience that is as wide as chance makes it."""
+    """Draw single events in front of an ambience, ``(2, samples)``."""
     bed = _pick(beds, rng)
     length_s = bed.duration_s()
     sides = []
-    for _ in range(2):  # takes of one recording: what is left and what is right are of one place
+    for _ in range(2):  # takes of one recording, so that left and right are of one place
         takes = []
         for _ in range(3):
             take_s = min(rng.uniform(*BED_TAKE_S), length_s)
@@ -198,7 +198,7 @@ def draw_effect(beds: Shelf, events: Shelf, samples: int, rng: np.random.Generat
 
 
 def draw_music(music: Shelf, samples: int, rng: np.random.Generator) -> Drawn:
-    """Cut a piece out of a tune, or repeat the tune if it is shorter than the clip."""
+    """Cut an excerpt from a tune, ``(2, samples)``, or repeat a tune shorter than the clip."""
     tune = _pick(music, rng)
     clip_s, length_s = samples / RATE_HZ, tune.duration_s()
     begin_s = rng.uniform(0, max(length_s - clip_s, 0))
@@ -206,14 +206,14 @@ def draw_music(music: Shelf, samples: int, rng: np.random.Generator) -> Drawn:
     cut = film_audio.resampled(part, rate_hz)
     stereo = np.broadcast_to(cut, (2, cut.shape[1])) if len(cut) == 1 else cut[:2]
     stem: Audio = np.tile(stereo, -(-samples // stereo.shape[1]))[:, :samples]
-    # Where a tune begins or pauses there may be nothing but noise: never blow that up.
+    # A tune may have nothing but noise at its start or in a pause, which must not be amplified.
     if film_audio.active_level_db(stem) > -60:
         return Drawn(stem, rate_hz, (tune,))
     return draw_music(music, samples, rng)
 
 
 def reverberated(stem: Audio, rng: np.random.Generator) -> Audio:
-    """Add the sound of a room: noise that dies away, other noise in each channel."""
+    """Add reverberation to ``(2, samples)``: decaying noise, different in each channel."""
     seconds, level_db = rng.uniform(*ROOM_S), rng.uniform(*ROOM_DB)
     tail = np.arange(_samples(2 * seconds)) / RATE_HZ
     noise = rng.standard_normal((2, len(tail))) * 10 ** (-tail / seconds)
@@ -225,7 +225,7 @@ def reverberated(stem: Audio, rng: np.random.Generator) -> Audio:
 
 
 def _shuffled(folders: Shelf, rng: np.random.Generator) -> Iterator[Recording]:
-    """Go through the folders of a source in any order, and through each in any order."""
+    """Yield all recordings repeatedly, with folders and their contents in random order."""
     while True:
         for folder in rng.permutation(len(folders)):
             for line in rng.permutation(len(folders[folder])):
@@ -233,15 +233,15 @@ def _shuffled(folders: Shelf, rng: np.random.Generator) -> Iterator[Recording]:
 
 
 def _pick(shelf: Shelf, rng: np.random.Generator) -> Recording:
-    """Draw a source, then one of its recordings: small sources count as much as large ones."""
+    """Draw a source, then one of its recordings, so that small sources count as much as large."""
     part = shelf[rng.integers(len(shelf))]
     return part[rng.integers(len(part))]
 
 
 def _mono(recording: Recording, rng: np.random.Generator, *, spread_db: float) -> tuple[Audio, int]:
-    """Read a recording as a piece at a level of about 0 dB, without silence at its ends.
+    """Read a recording, ``(samples,)``, at about 0 dB, without silence at its ends, and its rate.
 
-    Some files of games hold no sample at all, and so does their piece.
+    Some files of games are empty, and so is their piece.
     """
     audio, rate_hz = recording.read()
     if not len(audio):
@@ -251,7 +251,7 @@ def _mono(recording: Recording, rng: np.random.Generator, *, spread_db: float) -
 
 
 def trimmed(piece: Audio) -> Audio:
-    """Cut silence off both ends and fade what is left.
+    """Cut silence off both ends of ``(samples,)`` and fade the rest.
 
     >>> tone = np.sin(np.arange(RATE_HZ))
     >>> round(len(trimmed(np.concatenate([0 * tone, tone, 0 * tone]))) / RATE_HZ, 1)
@@ -267,5 +267,5 @@ def trimmed(piece: Audio) -> Audio:
 
 
 def _samples(seconds: float) -> int:
-    """Seconds as samples."""
+    """Convert seconds to samples."""
     return round(seconds * RATE_HZ)

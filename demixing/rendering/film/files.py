@@ -1,4 +1,4 @@
-"""Reads the recordings that games keep: in folders, in archives, in catalogues."""
+"""Reads the recordings of games, in folders, archives and catalogues."""
 
 import io
 import math
@@ -18,12 +18,12 @@ G722_BYTES_PER_S = 8000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Recording:
-    """Where one recording lies.
+    """The location of a recording.
 
     Attributes:
-        path: a file of audio, or one that holds many: ``.pk3`` (a zip) or ``.cat`` (OpenTTD's).
-        member: name, or number, in a file that holds many.
-        package: that it comes from.
+        path: an audio file, or an archive: ``.pk3`` (a zip) or ``.cat`` (OpenTTD's).
+        member: name or number in an archive.
+        package: name of its package.
     """
 
     path: Path
@@ -32,11 +32,11 @@ class Recording:
 
     @property
     def folder(self) -> Path:
-        """What it lies in: recordings of one folder have a voice or a place in common."""
+        """Its folder: recordings of one folder share a voice or a place."""
         return (self.path / self.member).parent
 
     def duration_s(self) -> float:
-        """Length, from the header alone."""
+        """Length in seconds, from the header."""
         if self.path.suffix == ".g722":
             return self.path.stat().st_size / G722_BYTES_PER_S
         return float(soundfile.info(self._file()).duration)
@@ -54,7 +54,7 @@ class Recording:
             return file.read(stop - start, always_2d=True), file.samplerate
 
     def _file(self) -> Path | io.BytesIO:
-        """What soundfile can open."""
+        """The recording in a form that soundfile can open."""
         if self.path.suffix == ".pk3":
             with zipfile.ZipFile(self.path) as archive:
                 return io.BytesIO(archive.read(self.member))
@@ -64,28 +64,28 @@ class Recording:
 
 
 def wav_of_catalogue(path: Path, number: int) -> io.BytesIO:
-    """Cut one WAV file out of an OpenTTD sound catalogue.
+    """Extract a WAV file from an OpenTTD sound catalogue.
 
     The catalogue starts with an offset and a size per sound. At the offset are the length of the
     sound's name in one byte, the name and a WAV file.
     """
     catalogue = path.read_bytes()
     offset, _ = struct.unpack_from("<II", catalogue, 8 * number)
-    offset &= 0x7FFF_FFFF  # the top bit tells that names are present
+    offset &= 0x7FFF_FFFF  # the top bit marks the presence of names
     start = offset + 1 + catalogue[offset]
     wav_bytes = 8 + struct.unpack_from("<I", catalogue, start + 4)[0]
     return io.BytesIO(catalogue[start : start + wav_bytes])
 
 
 def count_of_catalogue(path: Path) -> int:
-    """How many sounds an OpenTTD sound catalogue holds: the first lies behind the table."""
+    """Number of sounds in an OpenTTD sound catalogue: the first comes after the table."""
     with path.open("rb") as file:
         (offset,) = struct.unpack("<I", file.read(4))
     return int(offset & 0x7FFF_FFFF) // 8
 
 
 def read_g722(path: Path) -> tuple[Audio, int]:
-    """Decode mono G.722, which libsndfile cannot, as ``(samples, 1)``, and its rate."""
+    """Decode mono G.722, which libsndfile does not support: ``(samples, 1)``, and its rate."""
     with av.open(str(path), format="g722") as file:
         blocks = [frame.to_ndarray().reshape(-1, 1) for frame in file.decode(audio=0)]
         audio: Audio = np.concatenate(blocks).astype(np.float64) / 2**15
@@ -93,7 +93,7 @@ def read_g722(path: Path) -> tuple[Audio, int]:
 
 
 def find(folder: Path, pattern: str) -> list[Recording]:
-    """Find recordings, in the folder's files and in those of them that hold many; sorted."""
+    """Find recordings in the files of a folder, archives included; sorted."""
     found: list[Recording] = []
     for path in sorted(folder.glob(pattern)):
         if path.suffix == ".pk3":

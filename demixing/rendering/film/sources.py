@@ -1,8 +1,7 @@
-"""Which recordings film sound is made of: three splits that have no source in common.
+"""The recordings for film sound: three splits that have no source in common.
 
-A source never lies in two splits, so that a score on one says nothing about what a network has
-learned of another by heart. All are Debian bookworm's packages; the samples of the project are
-of the test split.
+So scores on one split do not measure what a network has memorised of another. All sources are
+packages of Debian bookworm. The samples of the project belong to the test split.
 """
 
 import re
@@ -22,7 +21,7 @@ class Source:
     """Recordings of one kind in one package.
 
     Attributes:
-        package: name of the package, and of the folder that it was unpacked into.
+        package: name of the package, and of the folder with its files.
         files: pattern of the files in it.
         without: regular expression of the paths to leave out, from the package on.
     """
@@ -39,7 +38,7 @@ class Source:
         """
         folder = unpacked / self.package
         if not folder.is_dir():
-            folder = Path("/")  # perhaps it is installed
+            folder = Path("/")  # it may be installed
         left_out = re.compile(self.without)
         found = [
             replace(recording, package=self.package)
@@ -63,7 +62,7 @@ def _stamps(languages: Iterable[str]) -> tuple[Source, ...]:
     return tuple(Source(package, f"{STAMPS}/**/*_desc_{name}.ogg") for name in languages)
 
 
-# Words, voices and tunes are no effects.
+# Words, voices and tunes are not effects.
 _VOICES = "voice|npcs|male_|warcry|player/|civilians|soldiers|aliens|feedback|announcer|items/cl_"
 _UNITS = "music|_(ack|select|die|attack)|indiattack|" + _VOICES
 _THINGS = r"_desc|_[a-z]{2}(_[A-Za-z]+)?\.ogg$|symbols/|music/|people/"

@@ -1,13 +1,13 @@
-"""Ways of making more of the material while training, one plug-in each.
+"""Augmentations of the training material, one plug-in each.
 
-There are two kinds. An :class:`Augmentation` changes the waveforms of the stems; the mixture is
-always their sum, made last, so the two agree whatever was done. A :class:`Choice` changes what is
-read: it acts on picks. With both, drawing is apart from doing: all randomness comes from the
-generator that is passed in, and what was drawn can be pickled, compared and applied again.
+There are two kinds. An :class:`Augmentation` changes the waveforms of the stems. The mixture is
+their sum, computed last, so both always agree. A :class:`Choice` changes the excerpts that are
+read. In both, drawing is separate from applying: all randomness comes from the given generator, and
+drawn values can be pickled, compared and applied again.
 
-A module ends in ``build``, its frozen dataclass. Each has a ``probability``: that it acts, on each
-stem for itself unless its docstring says that it acts on all stems alike. :func:`build` also takes
-``only``, the names of the stems that an augmentation may touch.
+A module ends in ``build``, its frozen dataclass. Each has a ``probability`` of acting on a stem, or
+on an example if its docstring says that it acts on all stems alike. :func:`build` also takes
+``only``, the names of the stems on which an augmentation may act.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to
     import numpy as np
     from torch import Tensor
 
-    from demixing.training.sampler import Picks, Pool
+    from demixing.training.sampler import Excerpts, Sampler
 
 
 @runtime_checkable
@@ -33,66 +33,68 @@ class Augmentation(Protocol):
     """Changes waveforms."""
 
     def draw(self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int) -> Any:
-        """Choose what will be done; all randomness is here.
+        """Draw the parameters; all randomness is here.
 
         Args:
             rng: of this example.
-            stems: how many there are.
-            samples: how long they are.
-            rate_hz: their sample rate.
+            stems: number of stems.
+            samples: length of the stems.
+            rate_hz: sample rate of the stems.
 
         Returns:
             Plain values that can be pickled and compared.
         """
 
     def apply(self, stems: Tensor, drawn: Any) -> Tensor:
-        """Do what was drawn; the same input gives the same output.
+        """Apply drawn parameters; the same input gives the same output.
 
         Args:
             stems: float32, ``(stems, 2, samples)``. Not modified.
             drawn: from :meth:`draw`.
 
         Returns:
-            The same shape; a silent stem stays silent.
+            The same shape; silent stems stay silent.
         """
 
 
 @runtime_checkable
 class Choice(Protocol):
-    """Changes what is read."""
+    """Changes the excerpts that are read."""
 
-    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
-        """Choose other material, or more, or less.
+    def choose(
+        self, rng: np.random.Generator, excerpts: Excerpts, sampler: Sampler, samples: int
+    ) -> Excerpts:
+        """Choose other, more or fewer excerpts.
 
         Args:
             rng: of this example.
-            picks: what would be read. Not modified.
-            songs: what there is.
-            samples: how many are read at each pick.
+            excerpts: by stem. Not modified.
+            sampler: of all songs.
+            samples: length of each excerpt.
 
         Returns:
-            Picks of the same stems.
+            Excerpts for the same stems.
         """
 
 
 @runtime_checkable
 class Longer(Protocol):
-    """An :class:`Augmentation` that may use up more samples than it gives, as speeding up does."""
+    """An :class:`Augmentation` that may return fewer valid samples than it reads, as speed does."""
 
     def needs(self, samples: int) -> int:
-        """How many samples it must be given so that the first ``samples`` of its answer are good.
+        """Number of input samples for which at least the first ``samples`` results are valid.
 
-        What follows them may be silence.
+        Silence may follow them.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """An augmentation or a choice that may touch only some stems.
+    """An augmentation or a choice that may act only on some stems.
 
     Attributes:
-        stems: their names.
-        inner: does the work.
+        stems: names of these stems.
+        inner: the augmentation or choice.
     """
 
     stems: tuple[str, ...]
@@ -108,10 +110,10 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Augmentation |
 
     Args:
         name: a key from :func:`names`.
-        options: fields of its dataclass, usually from a run's file, and ``only``.
+        options: fields of its dataclass, usually from a run file, and ``only``.
 
     Raises:
-        ConfigError: no augmentation has that name, or it refuses an option.
+        ConfigError: no augmentation has that name, or an option is invalid.
 
     >>> build("gain", {"low_db": -3})
     Gain(low_db=-3.0, high_db=6.0, probability=1.0)

@@ -1,8 +1,8 @@
-"""Overdriven mixtures: what is too loud for full scale is flattened, in a hurry or on purpose.
+"""Clips mixtures or stems at a limit below their peak, hard or soft.
 
-The mixture that a network hears is always the sum of its stems, so the damage of the mixture is
-shared out: where it is turned down, every stem is turned down as much. Or each stem is overdriven
-for itself, as a distorted guitar or a voice that was recorded too loud.
+The mixture must stay the sum of its stems. So clipping of the mixture becomes a gain that changes
+with time, and every stem is multiplied by it. Or each stem is clipped separately, like a distorted
+guitar or a voice that was recorded too loud.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some, linear
+from demixing.training.augmentation_helpers import (
+    check_probability,
+    check_range,
+    each,
+    for_some,
+    linear,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What is drawn.
+    """Drawn parameters.
 
     Attributes:
-        under_db: how far the limit lies below the peak.
-        soft: rounded off, as by tape, instead of cut.
+        under_db: distance of the limit below the peak.
+        soft: whether to saturate softly, like tape, instead of cutting.
     """
 
     under_db: float
@@ -29,13 +35,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """Clip the mixture, or every stem for itself.
+    """Clip the mixture, or every stem separately.
 
     Attributes:
-        low_db: the limit is at least this below the peak.
-        high_db: and at most this.
-        soft: part of all cases that are rounded off.
-        each_stem: clip stems for themselves. Otherwise it acts on all stems alike.
+        low_db: least distance of the limit below the peak.
+        high_db: greatest distance.
+        soft: part of all cases that saturate softly, 0 to 1.
+        each_stem: clip each stem separately. Otherwise it acts on all stems alike.
         probability: of acting on an example, or on a stem.
     """
 
@@ -54,7 +60,7 @@ class Clip:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[Limit | None, ...]:
-        """Choose a limit for the mixture, or one for each stem."""
+        """Draw a limit for the mixture, or one for each stem."""
         return for_some(
             rng,
             stems if self.each_stem else 1,
@@ -65,20 +71,20 @@ class Clip:
     def apply(self, stems: Tensor, drawn: tuple[Limit | None, ...]) -> Tensor:
         """See :class:`demixing.training.augmentations.Augmentation`."""
         if self.each_stem:
-            return each(stems, drawn, lambda stem, limit: stem * turned_down(stem, limit))
+            return each(stems, drawn, lambda stem, limit: stem * limiting_gain(stem, limit))
         limit = drawn[0]
-        return stems if limit is None else stems * turned_down(stems.sum(dim=0), limit)
+        return stems if limit is None else stems * limiting_gain(stems.sum(dim=0), limit)
 
 
-def turned_down(sound: Tensor, limit: Limit) -> Tensor:
-    """By how much each sample of a sound is turned down to stay within a limit.
+def limiting_gain(sound: Tensor, limit: Limit) -> Tensor:
+    """Gain of each sample with which a sound stays within a limit.
 
     Args:
         sound: ``(2, samples)``.
-        limit: relative to its peak.
+        limit: relative to the peak of the sound.
 
     Returns:
-        Factors, above 0 and at most 1, same shape.
+        Factors above 0 and at most 1, ``(2, samples)``.
     """
     level = sound.abs() / (sound.abs().max() * linear(-limit.under_db)).clamp(min=1e-12)
     if not limit.soft:

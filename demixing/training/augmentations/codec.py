@@ -1,8 +1,8 @@
-"""Stems that went through MP3 or AAC: no highs, smeared transients, holes in the spectrum.
+"""Encodes and decodes stems as MP3 or AAC: no highs, smeared transients, holes in the spectrum.
 
-The mixture is the sum of its stems, so each stem is encoded for itself, at its own bit rate. The
-wheels of PyAV bring FFmpeg's encoders; one takes longer than all other augmentations together, so
-let it act rarely.
+The mixture is the sum of its stems, so each stem is encoded separately, at its own bit rate. PyAV's
+wheels include FFmpeg's encoders. Encoding takes longer than all other augmentations together, so
+its probability should be low.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
 
 ENCODERS = {"mp3": "libmp3lame", "aac": "aac"}
 DECODERS = {"mp3": "mp3float", "aac": "aac"}
 DELAY = {"mp3": 0, "aac": 1024}
-"""Samples that come out before the first that went in. LAME's own delay is dropped by the decoder,
-which is told of it. tests/test_augmentations.py measures both."""
+"""Delay in samples. The decoder removes LAME's delay, which is in the header of the stream.
+tests/test_augmentations.py measures both."""
 RATES_HZ = (32_000, 44_100, 48_000)
 KBIT_S = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 """Bit rates of MP3."""
 PEAK = 0.9
-"""Level that encoders are given; they may clip above 1."""
+"""Peak of the encoder's input; encoders may clip above 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """What is drawn for a stem.
+    """Drawn parameters of a stem.
 
     Attributes:
         codec: ``mp3`` or ``aac``.
@@ -50,7 +50,7 @@ class Codec:
     Attributes:
         low_kbit_s: lowest bit rate.
         high_kbit_s: highest; one of those that MP3 has.
-        codecs: which are used, equally often.
+        codecs: that are used, all equally often.
         probability: of acting on a stem.
     """
 
@@ -74,19 +74,19 @@ class Codec:
             _check_there(codec)
 
     def _rates(self) -> list[int]:
-        """Bit rates in the range."""
+        """Bit rates of MP3 in the range, in kbit/s."""
         return [rate for rate in KBIT_S if self.low_kbit_s <= rate <= self.high_kbit_s]
 
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[Coding | None, ...]:
-        """Choose a codec and a bit rate for each stem.
+        """Draw a codec and a bit rate for each stem.
 
         Raises:
-            ValueError: the codecs do not know this sample rate.
+            ValueError: the codecs do not support this sample rate.
         """
         if rate_hz not in RATES_HZ:
-            raise ValueError(f"codecs know sample rates of {RATES_HZ} Hz, got {rate_hz}")
+            raise ValueError(f"codecs support sample rates of {RATES_HZ} Hz, got {rate_hz}")
         rates = self._rates()
         return for_some(
             rng,
@@ -105,8 +105,12 @@ class Codec:
 
 
 def _check_there(codec: str) -> None:
-    """Raise unless this build of FFmpeg has the encoder and the decoder."""
-    import av  # takes a while to import, and is needed by nobody else
+    """Check that this build of FFmpeg has the encoder and the decoder.
+
+    Raises:
+        ValueError: it lacks one.
+    """
+    import av  # slow to import, and not needed elsewhere
 
     try:
         av.Codec(ENCODERS[codec], "w")
@@ -116,18 +120,18 @@ def _check_there(codec: str) -> None:
 
 
 def _coded(stem: Tensor, coding: Coding) -> Tensor:
-    """Encode and decode one stem, ``(2, samples)``; nothing is delayed."""
+    """Encode and decode one stem, ``(2, samples)``, without delay."""
     samples = stem.shape[-1]
     factor = PEAK / float(stem.abs().max())
     pieces = _pieces((stem * factor).numpy(), coding)
-    heard = np.concatenate(pieces, axis=1)[:, DELAY[coding.codec] :][:, :samples]
+    decoded = np.concatenate(pieces, axis=1)[:, DELAY[coding.codec] :][:, :samples]
     result = torch.zeros_like(stem)
-    result[:, : heard.shape[1]] = torch.from_numpy(heard) / factor
+    result[:, : decoded.shape[1]] = torch.from_numpy(decoded) / factor
     return result
 
 
 def _pieces(audio: NDArray[np.float32], coding: Coding) -> list[NDArray[np.float32]]:
-    """Frames as they come out of the decoder, each ``(2, samples)``."""
+    """Encode ``(2, samples)`` and return the decoded frames, ``(2, samples)`` each."""
     import av
 
     encoder: Any = av.CodecContext.create(ENCODERS[coding.codec], "w")
@@ -138,7 +142,7 @@ def _pieces(audio: NDArray[np.float32], coding: Coding) -> list[NDArray[np.float
     if encoder.extradata:
         decoder.extradata = encoder.extradata
     size = encoder.frame_size
-    # Two frames more than needed, so that the end is out before the encoder is done.
+    # Two more frames than needed, to flush the end of the audio out of the encoder.
     audio = np.pad(audio, ((0, 0), (0, -audio.shape[1] % size + 2 * size)))
     pieces: list[NDArray[np.float32]] = []
     for start in [*range(0, audio.shape[1], size), None]:

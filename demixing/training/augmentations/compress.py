@@ -1,6 +1,6 @@
-"""Each stem through a compressor: loud parts are turned down, so what was soft comes forward.
+"""Compresses the dynamics of each stem: loud parts become softer relative to soft ones.
 
-Most of what is released was compressed, and most of what is rendered was not.
+Most released music was compressed, and most rendered music was not.
 """
 
 import math
@@ -11,22 +11,22 @@ import torch
 from scipy.signal import lfilter
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
 
 STEP_S = 0.005
-"""The level is measured, and the gain set, this often; between, the gain goes straight."""
+"""Interval at which level and gain are computed; between, the gain is interpolated."""
 QUIET = 1e-10
-"""Power of what is too soft to be told from silence."""
+"""Power below which sound counts as silence, relative to the mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is drawn for a stem.
+    """Drawn parameters of a stem.
 
     Attributes:
-        threshold_db: level, relative to the mean power of the stem, from which it is turned down.
-        ratio: dB of level for a dB of what comes out, above the threshold.
-        release_s: time in which the gain comes back by two thirds.
+        threshold_db: level, relative to the mean power of the stem, above which gain is reduced.
+        ratio: dB of input level per dB of output level, above the threshold.
+        release_s: time constant of the recovery of the gain.
         rate_hz: sample rate of the stem.
     """
 
@@ -38,12 +38,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compress:
-    """Reduce the dynamics of every stem; its power stays what it was.
+    """Reduce the dynamics of every stem and keep its power.
 
     Attributes:
         low_db: lowest threshold, relative to the mean power.
         high_db: highest.
-        most_ratio: largest ratio; all from 1 are drawn, each octave equally likely.
+        most_ratio: largest ratio; the smallest is 1, and each octave is equally likely.
         low_s: shortest release.
         high_s: longest.
         probability: of acting on a stem.
@@ -66,7 +66,7 @@ class Compress:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[Setting | None, ...]:
-        """Choose how each stem's compressor is set."""
+        """Draw the settings of each stem's compressor."""
         return for_some(
             rng,
             stems,
@@ -85,7 +85,7 @@ class Compress:
 
 
 def _compressed(stem: Tensor, setting: Setting) -> Tensor:
-    """Compress one stem, ``(2, samples)``; both channels alike, so the image stays."""
+    """Compress one stem, ``(2, samples)``; both channels alike, which keeps the stereo image."""
     samples = stem.shape[-1]
     step = max(int(STEP_S * setting.rate_hz), 1)
     power = stem.square().mean(dim=0)
@@ -94,7 +94,7 @@ def _compressed(stem: Tensor, setting: Setting) -> Tensor:
     mean = float(power.mean())
     level_db = 10 * np.log10(levels.mean(dim=1).numpy() / mean + QUIET)
     over_db = np.maximum(level_db - setting.threshold_db, 0)
-    # Turned down at once, since the blocks are short, and back with the release.
+    # Instant attack, since the blocks are short, and exponential release.
     keep = math.exp(-step / (setting.release_s * setting.rate_hz))
     smooth_db = np.maximum(over_db, lfilter([1 - keep], [1, -keep], over_db))
     gain = 10 ** (-smooth_db * (1 - 1 / setting.ratio) / 20)

@@ -1,7 +1,7 @@
-"""Each stem through an equaliser of its own: no instrument and no microphone is always the same.
+"""Equalises each stem differently: no two instruments or microphones are the same.
 
-The curve is a sum of bumps, smooth over octaves, as mixing engineers turn them. The filter delays
-nothing: transients stay where they are, and the stems stay together.
+The curve is a sum of bells that are smooth over octaves, as in mixing. The filter has zero phase,
+so transients stay in place, and stems stay aligned.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from demixing.training.augmentation_helpers import (
+    check_probability,
+    check_range,
+    each,
+    for_some,
+    log_uniform,
+)
 from demixing.training.filtering import convolve, zero_phase
-from demixing.training.stemwise import check_probability, check_range, each, for_some, log_uniform
 
 TAPS = 2047
-"""At 44.1 kHz the filter tells frequencies apart that differ by about 40 Hz."""
+"""Length of the filter; it resolves about 40 Hz at 44.1 kHz."""
 POINTS = 4097
-"""Frequencies at which the curve is computed."""
+"""Number of frequencies at which the curve is computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +30,9 @@ class Bump:
     """One bell of a curve.
 
     Attributes:
-        centre_hz: where it is highest.
-        gain_db: there.
-        width_octaves: distance from the centre at which its gain in dB has fallen to 60 %.
+        centre_hz: its centre.
+        gain_db: gain at the centre.
+        width_octaves: distance from the centre at which its gain in dB is 61 %.
     """
 
     centre_hz: float
@@ -36,10 +42,10 @@ class Bump:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What is drawn for a stem.
+    """Drawn parameters of a stem.
 
     Attributes:
-        bumps: whose gains in dB are summed.
+        bumps: bells whose gains in dB are summed.
         rate_hz: sample rate of the stem.
     """
 
@@ -47,7 +53,7 @@ class Curve:
     rate_hz: int
 
     def gain_db(self, hz: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Gains at some frequencies."""
+        """Gains in dB at frequencies in Hz, both ``(frequencies,)``."""
         octaves = np.log2(np.maximum(hz, 1.0))
         total = np.zeros_like(octaves)
         for bump in self.bumps:
@@ -61,10 +67,10 @@ class Equaliser:
     """Filter every stem with a random smooth curve.
 
     Attributes:
-        bumps: how many a curve has.
-        most_db: gain of a bump is up to this, up or down.
+        bumps: number of bells in a curve.
+        most_db: largest magnitude of the gain of a bell.
         low_hz: lowest centre.
-        high_hz: highest centre; each octave between is equally likely.
+        high_hz: highest centre; each octave in between is equally likely.
         probability: of acting on a stem.
     """
 
@@ -85,7 +91,7 @@ class Equaliser:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[Curve | None, ...]:
-        """Choose a curve for each stem."""
+        """Draw a curve for each stem."""
 
         def bump() -> Bump:
             return Bump(

@@ -1,11 +1,11 @@
-"""A stem upside down: it sounds the same alone, but meets the others otherwise."""
+"""Inverts the polarity of a stem: it sounds the same, but sums differently with the others."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, for_some, scaled
+from demixing.training.augmentation_helpers import check_probability, for_some, scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class FlipPolarity:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[bool | None, ...]:
-        """Choose which stems are turned over."""
+        """Draw which stems are inverted."""
         return for_some(rng, stems, self.probability, lambda: True)
 
     def apply(self, stems: Tensor, drawn: tuple[bool | None, ...]) -> Tensor:

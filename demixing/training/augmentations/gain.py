@@ -1,11 +1,17 @@
-"""Each stem louder or softer by a random gain, so that no balance of a mix is taken for granted."""
+"""Makes each stem louder or softer, so that networks do not rely on a balance of the mix."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, for_some, linear, scaled
+from demixing.training.augmentation_helpers import (
+    check_probability,
+    check_range,
+    for_some,
+    linear,
+    scaled,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +20,7 @@ class Gain:
 
     Attributes:
         low_db: lowest gain.
-        high_db: highest gain; all between are equally likely.
+        high_db: highest gain; all values in between are equally likely.
         probability: of acting on a stem.
     """
 
@@ -29,7 +35,7 @@ class Gain:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[float | None, ...]:
-        """Choose a gain for each stem, in dB."""
+        """Draw a gain for each stem, in dB."""
         return for_some(
             rng, stems, self.probability, lambda: rng.uniform(self.low_db, self.high_db)
         )

@@ -1,8 +1,8 @@
-"""All stems end at one frequency, as they do in a song that once was compressed.
+"""Cuts all stems off at one frequency, as in a song that was compressed with losses.
 
-Where material comes from several sources, one stem often has nothing above 16 kHz and another has;
-a network then learns the source instead of the sound. Songs to be separated come with any bandwidth
-too. So all stems of some examples are cut off at the same frequency.
+If the material comes from several sources, one stem often has nothing above 16 kHz and another
+does. A network then learns the source instead of the sound. Songs to be separated have various
+bandwidths as well. So all stems of some examples are cut off at the same frequency.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from demixing.training.augmentation_helpers import check_probability, check_range, each, log_uniform
 from demixing.training.filtering import convolve, low_pass
-from demixing.training.stemwise import check_probability, check_range, each, log_uniform
 
 TAPS = 511
-"""At 44.1 kHz the cut takes 240 Hz, about as steep as that of an encoder."""
+"""Length of the filter. Its transition takes 240 Hz at 44.1 kHz, about that of an encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is drawn for an example.
+    """Drawn parameters of an example.
 
     Attributes:
-        cutoff_hz: where all stems have half their amplitude.
+        cutoff_hz: frequency at which the amplitude is halved.
         rate_hz: sample rate of the stems.
     """
 
@@ -36,8 +36,8 @@ class LowPass:
 
     Attributes:
         low_hz: lowest cutoff; MP3 at 64 kbit/s ends at about 11 kHz.
-        high_hz: highest; each octave between is equally likely. Above half the sample rate nothing
-            is done.
+        high_hz: highest; each octave in between is equally likely. A cutoff above half the sample
+            rate has no effect.
         probability: of acting on an example.
     """
 
@@ -50,7 +50,7 @@ class LowPass:
         check_probability(self.probability)
 
     def draw(self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int) -> Cut | None:
-        """Choose the cutoff."""
+        """Draw the cutoff."""
         if rng.random() >= self.probability:
             return None
         cutoff_hz = log_uniform(rng, self.low_hz, self.high_hz)

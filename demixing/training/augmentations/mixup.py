@@ -1,4 +1,4 @@
-"""Two places of the same stem at once: two guitars, two speakers, and twice as many sounds.
+"""Sums two excerpts of the same stem: two guitars, two speakers, and twice as many sounds.
 
 ByteSep's recipe sums two segments of each source in every example.
 """
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demixing.training.sampler import Picks, Pool
-from demixing.training.stemwise import check_probability, check_range, linear
+from demixing.training.augmentation_helpers import check_probability, check_range, linear
+from demixing.training.sampler import Excerpts, Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixup:
-    """Add another place of the same stem, from any song, to a stem that is heard.
+    """Add another excerpt of the same stem, from any song, to a stem that is not silent.
 
     Attributes:
-        low_db: lowest gain of what is added.
+        low_db: lowest gain of the added excerpt.
         high_db: highest.
         probability: of acting on a stem.
     """
@@ -29,13 +29,15 @@ class Mixup:
         check_range(self.low_db, self.high_db, "_db", -60, 20)
         check_probability(self.probability)
 
-    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
+    def choose(
+        self, rng: np.random.Generator, excerpts: Excerpts, sampler: Sampler, samples: int
+    ) -> Excerpts:
         """See :class:`demixing.training.augmentations.Choice`."""
-        more = dict(picks)
-        for stem, there in picks.items():
+        more = dict(excerpts)
+        for stem, there in excerpts.items():
             if there and rng.random() < self.probability:
                 gain = linear(rng.uniform(self.low_db, self.high_db))
-                more[stem] = (*there, songs.pick(rng, stem, samples, gain))
+                more[stem] = (*there, sampler.excerpt(rng, stem, samples, gain))
         return more
 
 

@@ -1,11 +1,11 @@
-"""Each stem moved to the left or to the right by a level difference."""
+"""Moves each stem to the left or to the right by a level difference."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, for_some, linear, scaled
+from demixing.training.augmentation_helpers import check_probability, for_some, linear, scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +13,7 @@ class Pan:
     """Make the channels of every stem differ in level.
 
     Attributes:
-        most_db: one channel is up to this softer than the other was; the louder one stays as it is.
+        most_db: largest attenuation of one channel; the other channel is unchanged.
         probability: of acting on a stem.
     """
 
@@ -28,7 +28,7 @@ class Pan:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[float | None, ...]:
-        """Choose how much louder the right channel of each stem becomes, in dB."""
+        """Draw by how much the right channel of each stem becomes louder than the left, in dB."""
         return for_some(
             rng, stems, self.probability, lambda: rng.uniform(-self.most_db, self.most_db)
         )

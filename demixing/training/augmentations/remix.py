@@ -1,20 +1,20 @@
-"""Stems of different songs together: the number of mixtures grows with a power of the songs.
+"""Mixes stems of different songs: the number of mixtures grows as a power of that of songs.
 
-What ByteSep's recipe does for every example. Real songs teach what random ones cannot, that stems
-keep time and key with each other; so part of the examples may stay as they are.
+ByteSep's recipe remixes every example. But real songs have stems that share tempo and key, which
+random mixtures do not teach. So part of the examples can stay unmixed.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from demixing.training.sampler import Picks, Pool
-from demixing.training.stemwise import check_probability
+from demixing.training.augmentation_helpers import check_probability
+from demixing.training.sampler import Excerpts, Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remix:
-    """Take every stem from a song and a place of its own.
+    """Take each stem from another song and place.
 
     Acts on all stems alike: an example is remixed or it is not.
 
@@ -27,11 +27,13 @@ class Remix:
     def __post_init__(self) -> None:
         check_probability(self.probability)
 
-    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
+    def choose(
+        self, rng: np.random.Generator, excerpts: Excerpts, sampler: Sampler, samples: int
+    ) -> Excerpts:
         """See :class:`demixing.training.augmentations.Choice`."""
         if rng.random() >= self.probability:
-            return picks
-        return {stem: (songs.pick(rng, stem, samples),) for stem in picks}
+            return excerpts
+        return {stem: (sampler.excerpt(rng, stem, samples),) for stem in excerpts}
 
 
 build = Remix

@@ -1,8 +1,8 @@
-"""Each stem in a room of its own, made of noise that dies away.
+"""Adds the reverberation of a random room to each stem: noise that decays exponentially.
 
-Dry material (one-shots, speech, rendered instruments) lacks what all recordings have. The sound of
-a room that is dense enough cannot be told from noise with its decay, so no recorded rooms are
-needed. Left and right have different noise: what was mono becomes wide, as in a room.
+Dry material (one-shots, speech, rendered instruments) lacks the reverberation of recordings. Dense
+reverberation sounds like noise with the same decay, so recorded rooms are not needed. The channels
+have different noise, so mono stems become wide, as in a room.
 """
 
 import math
@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.filtering import convolve
-from demixing.training.stemwise import (
+from demixing.training.augmentation_helpers import (
     check_probability,
     check_range,
     each,
@@ -21,20 +20,21 @@ from demixing.training.stemwise import (
     linear,
     log_uniform,
 )
+from demixing.training.filtering import convolve
 
 DAMPING = 0.7
-"""Air and walls take the highs: each sample of the noise gets so much of the one before it."""
+"""Coefficient of the low-pass of the noise: air and walls absorb high frequencies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is drawn for a stem.
+    """Drawn parameters of a stem.
 
     Attributes:
         seed: of the noise.
-        decay_s: time in which the sound falls by 60 dB.
-        delay_s: between the direct sound and the first of the room.
-        wet_db: energy of the room's answer relative to the direct sound.
+        decay_s: time in which the reverberation decays by 60 dB.
+        delay_s: time between the direct sound and the reverberation.
+        wet_db: energy of the reverberation relative to the direct sound.
         rate_hz: sample rate of the stem.
     """
 
@@ -45,26 +45,26 @@ class Room:
     rate_hz: int
 
     def impulse(self) -> Tensor:
-        """The room's answer without the direct sound, ``(2, taps)``."""
+        """Impulse response of the room without the direct sound, ``(2, taps)``."""
         taps = max(int(self.decay_s * self.rate_hz), 1)
         noise = np.random.default_rng(self.seed).standard_normal((2, taps), dtype=np.float32)
         noise[:, 1:] += DAMPING * noise[:, :-1]
         noise *= np.exp(np.arange(taps, dtype=np.float32) * (-3 * math.log(10) / taps))
         noise *= linear(self.wet_db) / np.sqrt(np.square(noise).sum(axis=1, keepdims=True))
-        answer = torch.from_numpy(noise)
-        return torch.nn.functional.pad(answer, (int(self.delay_s * self.rate_hz), 0))
+        response = torch.from_numpy(noise)
+        return torch.nn.functional.pad(response, (int(self.delay_s * self.rate_hz), 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reverb:
-    """Add the sound of a random room to every stem.
+    """Add the reverberation of a random room to every stem.
 
     Attributes:
         low_s: shortest decay by 60 dB.
-        high_s: longest; each doubling between is equally likely.
-        low_db: softest answer, relative to the direct sound.
-        high_db: loudest.
-        most_delay_s: longest delay of the answer.
+        high_s: longest decay; each octave in between is equally likely.
+        low_db: softest reverberation, relative to the direct sound.
+        high_db: loudest reverberation.
+        most_delay_s: longest delay of the reverberation.
         probability: of acting on a stem.
     """
 
@@ -85,7 +85,7 @@ class Reverb:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[Room | None, ...]:
-        """Choose a room for each stem."""
+        """Draw a room for each stem."""
         return for_some(
             rng,
             stems,

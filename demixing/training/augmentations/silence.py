@@ -1,11 +1,11 @@
-"""A stem that is not there: songs without drums exist, and a network must then answer nothing."""
+"""Leaves stems out: songs without drums exist, and the estimate must then be silent."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from demixing.training.sampler import Picks, Pool
-from demixing.training.stemwise import check_probability
+from demixing.training.augmentation_helpers import check_probability
+from demixing.training.sampler import Excerpts, Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,15 @@ class Silence:
     def __post_init__(self) -> None:
         check_probability(self.probability)
 
-    def choose(self, rng: np.random.Generator, picks: Picks, songs: Pool, samples: int) -> Picks:
+    def choose(
+        self, rng: np.random.Generator, excerpts: Excerpts, sampler: Sampler, samples: int
+    ) -> Excerpts:
         """See :class:`demixing.training.augmentations.Choice`."""
-        there = [stem for stem, chosen in picks.items() if chosen]
+        there = [stem for stem, chosen in excerpts.items() if chosen]
         out = [stem for stem in there if rng.random() < self.probability]
         if out and len(out) == len(there):
             out.pop(int(rng.integers(len(out))))
-        return {stem: () if stem in out else chosen for stem, chosen in picks.items()}
+        return {stem: () if stem in out else chosen for stem, chosen in excerpts.items()}
 
 
 build = Silence

@@ -1,8 +1,7 @@
-"""Stems faster and higher or slower and lower, as a tape: pitch and tempo for the price of one.
+"""Plays stems faster and higher, or slower and lower, like a tape.
 
-It is a change of sample rate and leaves no traces, unlike
-:mod:`demixing.training.augmentations.stretch`, which changes pitch and tempo apart and costs
-several times as much.
+It is a change of sample rate without artefacts. :mod:`demixing.training.augmentations.stretch`
+changes pitch and tempo independently, has artefacts, and takes several times as long.
 """
 
 import math
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +23,8 @@ class Speed:
     Attributes:
         low_semitones: lowest change of pitch; 12 semitones are a factor of 2.
         high_semitones: highest.
-        together: all stems of an example are changed alike, as a song would be, and ``probability``
-            is that of changing the example.
+        together: change all stems of an example alike, as a whole song; ``probability`` is then
+            that of acting on an example.
         probability: of acting on a stem.
     """
 
@@ -45,7 +44,7 @@ class Speed:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[float | None, ...]:
-        """Choose the speed of each stem, relative to what it was."""
+        """Draw the speed of each stem, as a factor."""
         drawn = for_some(
             rng,
             1 if self.together else stems,
@@ -55,19 +54,22 @@ class Speed:
         return drawn * stems if self.together else drawn
 
     def apply(self, stems: Tensor, drawn: tuple[float | None, ...]) -> Tensor:
-        """See :class:`~demixing.training.augmentations.Augmentation`; silence fills up the rest."""
+        """See :class:`~demixing.training.augmentations.Augmentation`; silence fills the rest."""
         return each(stems, drawn, faster)
 
 
 def faster(stem: Tensor, speed: float) -> Tensor:
-    """Play a stem faster or slower, and keep its length by cutting or by silence.
+    """Play a stem faster or slower, and keep its length by cutting or padding.
 
     Args:
         stem: ``(2, samples)``.
         speed: above 1 is faster and higher.
+
+    Returns:
+        ``(2, samples)``.
     """
     samples = stem.shape[-1]
-    used = min(samples, math.ceil(samples * speed) + 64)  # slower: the rest would be cut off
+    used = min(samples, math.ceil(samples * speed) + 64)  # the rest is not needed for slower stems
     frames = np.ascontiguousarray(stem[:, :used].numpy().T)
     done = torch.from_numpy(soxr.resample(frames, speed, 1.0)).T[:, :samples]
     return F.pad(done, (0, samples - done.shape[-1]))

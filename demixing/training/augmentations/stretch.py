@@ -1,14 +1,14 @@
-"""Pitch and tempo of all stems changed apart, by a phase vocoder.
+"""Changes pitch and tempo of all stems independently, with a phase vocoder.
 
-The spectrogram is read at another pace than it was made; each bin's phase goes on at the pace at
-which it went there. Then a change of sample rate turns tempo into pitch. Both channels are turned
-by the same phase, so the stereo image stays, and the bins around a peak are turned like the peak,
-so that they still add up to one tone. Transients are smeared, so use it sparingly: the cheap way,
-for most examples, is :mod:`demixing.training.augmentations.speed`.
+The frames of the spectrogram are interpolated at another pace, and the phase of each bin advances
+as it did in the original. Then a change of sample rate turns tempo into pitch. Both channels are
+rotated by the same phase, which keeps the stereo image, and the bins around a peak are rotated like
+the peak, so that they still sum to one tone. Transients are smeared, so its probability should be
+low: for most examples, :mod:`demixing.training.augmentations.speed` is cheaper.
 
 Sources: Flanagan and Golden, "Phase vocoder", Bell System Technical Journal 45, 1966; Laroche and
 Dolson, "Improved phase vocoder time-scale modification of audio", IEEE Transactions on Speech and
-Audio Processing 7, 1999. Unlike theirs, phases of peaks run on freely: no loop over frames.
+Audio Processing 7, 1999. Unlike theirs, the phases of peaks are not reset, which avoids a loop.
 """
 
 import math
@@ -20,17 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demixing.networks.stft import istft, stft
+from demixing.training.augmentation_helpers import check_probability, check_range, each
 from demixing.training.augmentations.speed import faster
-from demixing.training.stemwise import check_probability, check_range, each
 
 FRAME, HOP = 2048, 512
 PEAK = 5
-"""A peak is the loudest of so many bins."""
+"""A peak is the loudest of this many bins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is drawn for an example.
+    """Drawn parameters of an example.
 
     Attributes:
         tempo: above 1 is faster.
@@ -43,13 +43,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Change pitch and tempo. Acts on all stems alike, so that they still keep time and key.
+    """Change pitch and tempo. Acts on all stems alike, so that they still match in both.
 
     Attributes:
         low_semitones: lowest change of pitch.
         high_semitones: highest.
-        low_tempo: slowest, relative to the tempo that it has.
-        high_tempo: fastest.
+        low_tempo: slowest tempo, relative to the original.
+        high_tempo: fastest tempo.
         probability: of acting on an example.
     """
 
@@ -71,14 +71,14 @@ class Stretch:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> Change | None:
-        """Choose tempo and pitch."""
+        """Draw tempo and pitch."""
         if rng.random() >= self.probability:
             return None
         semitones = rng.uniform(self.low_semitones, self.high_semitones)
         return Change(rng.uniform(self.low_tempo, self.high_tempo), float(2 ** (semitones / 12)))
 
     def apply(self, stems: Tensor, drawn: Change | None) -> Tensor:
-        """See :class:`~demixing.training.augmentations.Augmentation`; silence fills up the rest."""
+        """See :class:`~demixing.training.augmentations.Augmentation`; silence fills the rest."""
         return each(stems, [drawn] * len(stems), _changed)
 
 
@@ -106,12 +106,12 @@ def stretched(stem: Tensor, factor: float) -> Tensor:
     places = torch.arange(math.ceil(frames * factor)) / factor
     before = places.long().clamp(max=frames - 1)
     after = (before + 1).clamp(max=frames - 1)
-    # The louder channel leads: a sum would vanish where the channels are opposed.
+    # Phases follow the louder channel: a sum would vanish where the channels are opposed.
     leader = spectrum[int(spectrum.abs().square().sum(dim=(1, 2)).argmax())]
     angle = leader.angle()
     pace = angle[:, after] - angle[:, before]
-    # From frame to frame in the new time, phases go on as they did here: a running sum in double,
-    # since float32 would lose the phase in a few hundred turns.
+    # From frame to frame in the new time, phases advance as in the original: a running sum in
+    # double precision, since float32 would lose the phase after a few hundred turns.
     phase = torch.cumsum(pace.double(), dim=1).roll(1, dims=1)
     phase[:, 0] = 0
     turn = (phase + angle[:, :1] - angle[:, before]).float()
@@ -123,7 +123,7 @@ def stretched(stem: Tensor, factor: float) -> Tensor:
 
 
 def nearest_peak(magnitudes: Tensor) -> Tensor:
-    """For each bin of each frame the closest bin that is louder than its neighbours.
+    """For each bin of each frame, the closest bin that is louder than its neighbours.
 
     Args:
         magnitudes: ``(bins, frames)``.

@@ -1,4 +1,4 @@
-"""Left and right change places: a violin on the left is as much a violin on the right."""
+"""Swaps left and right: a violin on the left might as well be on the right."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, for_some
+from demixing.training.augmentation_helpers import check_probability, for_some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class SwapChannels:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[bool | None, ...]:
-        """Choose which stems are swapped."""
+        """Draw which stems are swapped."""
         return for_some(rng, stems, self.probability, lambda: True)
 
     def apply(self, stems: Tensor, drawn: tuple[bool | None, ...]) -> Tensor:

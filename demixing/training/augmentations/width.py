@@ -1,8 +1,8 @@
-"""Stereo stems narrower or wider; mono ones, as speech is, get a width at all.
+"""Makes stereo stems narrower or wider, and mono stems, such as speech, stereo.
 
-A stem is its middle, (left + right) / 2, and its side, (left - right) / 2. Only the side is
-changed, so what a mono loudspeaker plays stays the same. Speech corpora are mono: a network that
-was trained on them alone takes "exactly in the middle" for a property of speech.
+A stem is its middle, (left + right) / 2, and its side, (left - right) / 2. Only the side changes,
+so playback in mono stays the same. Speech corpora are mono: a network that is trained on them alone
+learns "exactly in the middle" as a property of speech.
 """
 
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.stemwise import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
 
 MONO = 1e-6
-"""Energy of the side relative to the middle, below which a stem is mono."""
+"""A stem is mono if the energy of its side, relative to the middle, is below this."""
 ECHOES = 16
 LONGEST_S = 0.02
-"""Echoes that make a side out of a middle: too early to be heard as such, sparse so that they cost
-little."""
+"""Number and longest delay of the echoes that make a side from a middle. They are too early to be
+audible as echoes, and few, so they cost little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What is drawn for a stem.
+    """Drawn parameters of a stem.
 
     Attributes:
-        factor: of the side, if there is one.
-        spread: amplitude of the side relative to the middle, if there was none.
-        seed: of the echoes that it is made of.
+        factor: of the side of a stereo stem.
+        spread: amplitude of the side of a mono stem, relative to the middle.
+        seed: of the echoes of a mono stem.
         rate_hz: sample rate of the stem.
     """
 
@@ -38,7 +38,10 @@ class Image:
     rate_hz: int
 
     def side(self, middle: Tensor) -> Tensor:
-        """Make a side of a mono stem: echoes with random signs, together as strong as it is."""
+        """Make a side from the middle of a mono stem, both ``(samples,)``.
+
+        It consists of echoes with random signs, and has about the same energy.
+        """
         rng = np.random.default_rng(self.seed)
         side: Tensor = torch.zeros_like(middle)
         for _ in range(ECHOES):
@@ -57,7 +60,7 @@ class Width:
     Attributes:
         low: smallest factor of the side of a stereo stem; 0 makes it mono.
         high: largest.
-        spread: most that a mono stem gets of a side, relative to its middle; 0 leaves it mono.
+        spread: largest amplitude of the side of a mono stem, relative to its middle; 0: stay mono.
         probability: of acting on a stem.
     """
 
@@ -75,7 +78,7 @@ class Width:
     def draw(
         self, rng: np.random.Generator, stems: int, samples: int, rate_hz: int
     ) -> tuple[Image | None, ...]:
-        """Choose how wide each stem is to be."""
+        """Draw the width of each stem."""
         return for_some(
             rng,
             stems,

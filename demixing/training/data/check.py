@@ -1,8 +1,8 @@
-"""Look for faults in data sets before training on them.
+"""Looks for faults in data sets before training on them.
 
 Several folders, or a folder with splits, are also searched for audio that is in more than one
-split. The analysis of each song is stored beside the data, or in a cache, so that a second check
-takes no time.
+split. The analysis of each song is stored beside the data, or in a cache, so the next check is
+fast.
 """
 
 import dataclasses
@@ -20,31 +20,31 @@ from demixing.errors import ConfigError, OutputError
 from demixing.files import cause
 from demixing.training.data import layouts, metadata
 from demixing.training.data.checks import analysis, duplicates, labels
-from demixing.training.data.checks.analysis import Listened
+from demixing.training.data.checks.analysis import SongAnalysis
 from demixing.training.data.checks.findings import Finding, of_song
 from demixing.training.data.checks.kinds import KINDS
 from demixing.training.data.layouts import CDX_STEMS, MDX_STEMS, Found
 
 NAME = ".songs-check.json"
 GROUP = 32
-"""Songs after which what was heard is kept."""
+"""Number of songs after which the analyses are stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """One folder.
+    """A data set whose songs are analysed.
 
     Attributes:
-        root: where it is.
-        layout: of it.
+        root: its folder.
+        layout: of its files.
         stems: that its songs should have.
-        songs: as found, with what they hold.
+        songs: with their analyses.
     """
 
     root: Path
     layout: str
     stems: tuple[str, ...]
-    songs: list[tuple[Found, Listened]]
+    songs: list[tuple[Found, SongAnalysis]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Report:
 
     @property
     def faults(self) -> list[Finding]:
-        """The findings that are no notes."""
+        """The findings that are not notes."""
         return [finding for finding in self.findings if finding.fault]
 
     def lines(self, *, notes: bool) -> Iterator[str]:
-        """Lines of the table, tab-separated, and of the summary; with notes if wanted."""
+        """The table, tab-separated, and the summary; notes are only listed if wanted."""
         yield "kind\tsong\tstem\tvalue\ttext"
         for finding in self.findings if notes else self.faults:
             kind = finding.kind if finding.fault else f"({finding.kind})"
@@ -106,12 +106,12 @@ def check(
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"expected --jobs of at least 1, got {jobs}")
-    checked = [hear(folder.absolute(), layout, stems, cache, jobs) for folder in folders]
+    checked = [analyse(folder.absolute(), layout, stems, cache, jobs) for folder in folders]
     return Report(checked, judge(checked, rate_hz))
 
 
 def printable(text: str) -> str:
-    r"""A cell of the table: names of files may hold anything.
+    r"""A cell of the table; names of files may contain any character.
 
     >>> print(printable("a\tb\udcff"))
     a b\udcff
@@ -119,36 +119,36 @@ def printable(text: str) -> str:
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
-def hear(
+def analyse(
     root: Path, layout: str | None, stems: Sequence[str], cache: Path | None, jobs: int | None
 ) -> Checked:
-    """Hear all songs of a folder that were not heard before.
+    """Analyse all songs of a folder that are not in the cache.
 
     Raises:
-        ConfigError: it holds no songs.
+        ConfigError: the folder contains no songs.
     """
     layout, found = layouts.find(root, layout, stems)
     place = metadata.place_of(root, cache, NAME)
     known = metadata.load_entries(place, analysis.VERSION)
     entries: dict[str, Any] = {}
-    heard: dict[str, Listened] = {}
+    analysed: dict[str, SongAnalysis] = {}
     for song in found:
         entry = known.get(song.name)
         try:
             if entry and entry["files"] == _identity(song):
-                heard[song.name] = Listened.of_json(entry["heard"])
+                analysed[song.name] = SongAnalysis.of_json(entry["analysis"])
                 entries[song.name] = entry
         except (KeyError, TypeError, AttributeError):
             continue
-    unknown = [song for song in found if song.name not in heard]
+    unknown = [song for song in found if song.name not in analysed]
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
         for start in range(0, len(unknown), GROUP):
             if sys.stderr.isatty():
-                sys.stderr.write(f"\r{start} of {len(unknown)} songs heard")
+                sys.stderr.write(f"\r{start} of {len(unknown)} songs analysed")
             group = unknown[start : start + GROUP]
-            for song, result in zip(group, pool.map(analysis.listen, group), strict=True):
-                heard[song.name] = result
-                entry = {"files": _identity(song), "heard": dataclasses.asdict(result)}
+            for song, result in zip(group, pool.map(analysis.analyse, group), strict=True):
+                analysed[song.name] = result
+                entry = {"files": _identity(song), "analysis": dataclasses.asdict(result)}
                 entries[song.name] = entry
             metadata.save_entries(place, analysis.VERSION, entries)
     if unknown and sys.stderr.isatty():
@@ -157,12 +157,12 @@ def hear(
         root=root,
         layout=layout,
         stems=tuple(stems) or expected(found),
-        songs=[(song, heard[song.name]) for song in found],
+        songs=[(song, analysed[song.name]) for song in found],
     )
 
 
 def _identity(song: Found) -> list[list[Any]]:
-    """Names, sizes and times of a song's files, as JSON gives them back."""
+    """Names, sizes and times of a song's files, in types that JSON preserves."""
     result: list[list[Any]] = []
     for path in song.files:
         try:
@@ -175,19 +175,24 @@ def _identity(song: Found) -> list[list[Any]]:
 
 
 def expected(found: Sequence[Found]) -> tuple[str, ...]:
-    """The stems of the track that most of the songs' stems belong to."""
+    """The stems of the track to which most stems of the songs belong."""
     counts = Counter(stem for song in found for stem in song.stems)
     return max((MDX_STEMS, CDX_STEMS), key=lambda stems: sum(counts[stem] for stem in stems))
 
 
 def judge(folders: Sequence[Checked], rate_hz: int | None) -> list[Finding]:
-    """All findings, in the order of kinds as they are explained, then of songs."""
+    """All findings, sorted by kind, in the order of :data:`KINDS`, then by song.
+
+    Args:
+        folders: the analysed data sets.
+        rate_hz: that all files should have; the most common one if None.
+    """
     rates = Counter(
-        facts_.rate_hz
+        file.rate_hz
         for folder in folders
-        for _, heard in folder.songs
-        for facts_ in heard.files.values()
-        if facts_.samples
+        for _, analysed in folder.songs
+        for file in analysed.files.values()
+        if file.samples
     )
     rate_hz = rate_hz or (rates.most_common(1)[0][0] if rates else 0)
     findings: list[Finding] = []
@@ -196,12 +201,12 @@ def judge(folders: Sequence[Checked], rate_hz: int | None) -> list[Finding]:
     for folder in folders:
         names = {song.name: _name(song, folder, folders) for song, _ in folder.songs}
         rows: dict[labels.Stem, Sequence[Sequence[float]]] = {}
-        for song, heard in folder.songs:
-            findings += of_song(song, heard, folder.stems, rate_hz, names[song.name])
-            for stem, fingerprint in heard.prints.items():
+        for song, analysed in folder.songs:
+            findings += of_song(song, analysed, folder.stems, rate_hz, names[song.name])
+            for stem, fingerprint in analysed.prints.items():
                 prints[len(places), stem] = fingerprint
             places.append(_place(song, folder, names[song.name]))
-            rows |= {(names[song.name], stem): found for stem, found in heard.features.items()}
+            rows |= {(names[song.name], stem): found for stem, found in analysed.features.items()}
         findings += [_mislabelled(suspicion) for suspicion in labels.suspicions(rows)]
     findings += duplicates.find(places, prints)
     order = list(KINDS)
@@ -209,7 +214,7 @@ def judge(folders: Sequence[Checked], rate_hz: int | None) -> list[Finding]:
 
 
 def _name(song: Found, folder: Checked, folders: Sequence[Checked]) -> str:
-    """A song's name, with its folder's if that is needed."""
+    """Name of a song in the findings, with its folder if there are several."""
     if len(folders) == 1:
         return song.name
     twice = sum(other.root.name == folder.root.name for other in folders) > 1
@@ -217,7 +222,7 @@ def _name(song: Found, folder: Checked, folders: Sequence[Checked]) -> str:
 
 
 def _place(song: Found, folder: Checked, name: str) -> duplicates.Place:
-    """What matters of a song for what leaks."""
+    """What the search for duplicates and leaks needs to know of a song."""
     split, files = duplicates.sources_of(song.folder) or ("", None)
     own = song.name.rpartition("/")[2]
     return duplicates.Place(
@@ -236,7 +241,7 @@ def _mislabelled(suspicion: labels.Suspicion) -> Finding:
 
 
 def summary(folders: Sequence[Checked], findings: Sequence[Finding]) -> Iterator[str]:
-    """Last lines: what was looked at, and how much was found."""
+    """The last lines: what was checked, and the number of findings of each kind."""
     for folder in folders:
         stems = sum(len(song.stems) for song, _ in folder.songs)
         yield f"# {folder.root}: layout {folder.layout}, {len(folder.songs)} songs, {stems} stems"
@@ -247,10 +252,10 @@ def summary(folders: Sequence[Checked], findings: Sequence[Finding]) -> Iterator
 
 
 def _write(path: Path, folders: Sequence[Checked], findings: Sequence[Finding]) -> None:
-    """Write all that is known, but not what only we can read.
+    """Write all results as JSON, without fingerprints and features.
 
     Raises:
-        OutputError: that fails.
+        OutputError: the file cannot be written.
     """
     contents = {
         "folders": [
@@ -262,15 +267,15 @@ def _write(path: Path, folders: Sequence[Checked], findings: Sequence[Finding]) 
                     song.name: {
                         "split": song.split,
                         "kind": song.kind,
-                        "mixture_power": heard.mixture_power,
-                        "error_power": heard.error_power,
-                        "files": {k: dataclasses.asdict(v) for k, v in heard.files.items()},
+                        "mixture_power": analysed.mixture_power,
+                        "error_power": analysed.error_power,
+                        "files": {k: dataclasses.asdict(v) for k, v in analysed.files.items()},
                         "leaks": {
                             stem: [dataclasses.asdict(leak) for leak in leaks]
-                            for stem, leaks in heard.leaks.items()
+                            for stem, leaks in analysed.leaks.items()
                         },
                     }
-                    for song, heard in folder.songs
+                    for song, analysed in folder.songs
                 },
             }
             for folder in folders

@@ -1,8 +1,8 @@
-"""Copy a corpus and spoil the labels or the separation of some songs, to try robust losses on.
+"""Copies a corpus and corrupts the labels or the separation of some songs, to try robust losses.
 
-Label noise: two stems of a song change their names. Bleeding: every stem of a song gets some of the
-others, as microphones in one room do. What is not spoilt is linked and takes no space; mixtures
-stay as they are. ``OUT/corruption.json`` tells what was done to which song.
+Label noise: two stems of a song swap names. Bleeding: each stem of a song gets some of the others,
+as microphones in one room do. Uncorrupted files are links and take no space, and mixtures stay
+unchanged. ``OUT/corruption.json`` lists the changes.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from demixing.training.data import layouts
 KINDS = ("labelnoise", "bleeding")
 REPORT = "corruption.json"
 BLEED_DB = (-26.0, -10.0)
-"""Level of what bleeds, below its own stem."""
+"""Range of the gain of a stem that bleeds into another."""
 BLEEDS = 0.7
-"""Share of the pairs of stems in a spoilt song of which one bleeds into the other."""
+"""Part of the ordered pairs of stems of a corrupted song in which one bleeds into the other."""
 BLOCK = 1 << 19
-"""Samples at a time, so that a long song needs no more memory than a short one."""
+"""Samples that are mixed at a time, so that memory does not depend on the length of a song."""
 
 
 @dataclass(frozen=True, slots=True)
 class Song:
-    """A folder with stems.
+    """A song of the corpus.
 
     Attributes:
         folder: its path below the corpus.
@@ -78,8 +78,8 @@ def corrupt(
                 _link_all(corpus / song.folder, target)
                 continue
             rng = np.random.default_rng([seed, number])
-            spoil = _swap if kind == "labelnoise" else _bleed
-            done[song.folder.as_posix()] = spoil(rng, song, corpus, target)
+            corrupted = _swap if kind == "labelnoise" else _bleed
+            done[song.folder.as_posix()] = corrupted(rng, song, corpus, target)
             yield f"{target}: {json.dumps(done[song.folder.as_posix()])}"
         for path in sorted(corpus.iterdir()):
             if path.is_file():
@@ -128,7 +128,7 @@ def _only(paths: Sequence[Path]) -> Path:
 
 
 def choose(count: int, share: float, seed: int) -> set[int]:
-    """Choose songs.
+    """Choose which of ``count`` songs are corrupted, by their numbers.
 
     >>> len(choose(10, 0.2, seed=1))
     2
@@ -148,11 +148,11 @@ def _swap(rng: np.random.Generator, song: Song, corpus: Path, target: Path) -> d
 
 
 def _bleed(rng: np.random.Generator, song: Song, corpus: Path, target: Path) -> dict[str, Any]:
-    """Let every stem hear some of the others."""
+    """Let each stem bleed into some of the others."""
     names = list(song.stems)
     level_db = rng.uniform(*BLEED_DB, size=(len(names), len(names)))
-    heard = rng.random((len(names), len(names))) < BLEEDS
-    gains = np.where(heard, 10 ** (level_db / 20), 0.0)
+    bleeds = rng.random((len(names), len(names))) < BLEEDS
+    gains = np.where(bleeds, 10 ** (level_db / 20), 0.0)
     np.fill_diagonal(gains, 1.0)
     _link_all(corpus / song.folder, target, without=song.stems.values())
     _mix(list(song.stems.values()), gains, target)
@@ -161,13 +161,18 @@ def _bleed(rng: np.random.Generator, song: Song, corpus: Path, target: Path) -> 
             f"{names[of]} in {names[into]}": round(float(level_db[into, of]), 1)
             for into in range(len(names))
             for of in range(len(names))
-            if into != of and heard[into, of]
+            if into != of and bleeds[into, of]
         }
     }
 
 
 def _mix(paths: Sequence[Path], gains: np.ndarray[Any, np.dtype[np.float64]], target: Path) -> None:
-    """Write stems that are sums of stems: row by row of ``gains``, ``(stems, stems)``.
+    """Write weighted sums of stems.
+
+    Args:
+        paths: files of the stems.
+        gains: of each stem in each result, ``(results, stems)``.
+        target: folder of the results, which have the names of the stems.
 
     Raises:
         ConfigError: the stems differ in length, rate or channels.
@@ -191,11 +196,11 @@ def _mix(paths: Sequence[Path], gains: np.ndarray[Any, np.dtype[np.float64]], ta
         for _ in range(0, files[0].frames, BLOCK):
             block = np.stack([file.read(BLOCK, always_2d=True) for file in files])
             for file, audio in zip(written, np.tensordot(gains, block, axes=1), strict=True):
-                file.write(audio)  # too loud a sum is clipped
+                file.write(audio)  # clips sums above full scale
 
 
 def _link_all(folder: Path, target: Path, without: Any = ()) -> None:
-    """Link the files of a folder."""
+    """Link the files of a folder, except some."""
     target.mkdir(parents=True, exist_ok=True)
     left_out = set(without)
     for path in sorted(folder.iterdir()):

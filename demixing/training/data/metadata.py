@@ -1,8 +1,8 @@
-"""What is known of audio files after they were heard once, kept in a JSON file.
+"""Metadata of audio files: rate, length and levels, cached in a JSON file.
 
-The file is a cache: it is written beside the data, or in a folder that is named, and made again if
-it is missing, damaged or of another version. An entry counts as long as its file has the same path,
-size and time of change.
+The cache is written beside the data, or into a given folder, and rebuilt if it is missing, damaged
+or of another version. An entry is valid while its file has the same path, size and modification
+time.
 """
 
 import hashlib
@@ -28,25 +28,25 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 NAME = ".songs-index.json"
 FLOOR_DB = -120
-"""Level of silence, and of anything below it."""
+"""Lowest level; silence has it."""
 BLOCK_S = 8
-"""Seconds that are decoded at a time."""
+"""Length of the blocks in which files are decoded, in seconds."""
 GROUP = 256
-"""Files after which what was found out is kept: whoever is interrupted does not begin anew."""
+"""Number of files after which the cache is written, so that an interrupted run loses little."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """One audio file.
+class FileMetadata:
+    """Metadata of one audio file.
 
     Attributes:
-        size_bytes: with ``mtime_ns``, what tells versions of the file apart.
-        mtime_ns: time of its last change.
+        size_bytes: size of the file.
+        mtime_ns: modification time of the file.
         rate_hz: sample rate.
-        channels: of the file.
-        samples: per channel, as many as could be decoded.
-        levels_db: of each second that the file has or begins, the mean power over samples and
-            channels, rounded; :data:`FLOOR_DB` at least.
+        channels: number of channels.
+        samples: decoded samples per channel.
+        levels_db: mean power over samples and channels of each second, the last of which may be
+            partial; rounded, and at least :data:`FLOOR_DB`.
     """
 
     size_bytes: int
@@ -59,42 +59,42 @@ class Facts:
 
 def of_files(
     paths: Iterable[Path], root: Path, cache: Path | None = None, jobs: int | None = None
-) -> dict[Path, Facts]:
-    """Facts of files, decoded only if they are not known yet.
+) -> dict[Path, FileMetadata]:
+    """Metadata of files; only files that are not in the cache are decoded.
 
     Args:
         paths: of audio files below ``root``.
-        root: a data set's folder.
-        cache: folder for what is found out; by default it is kept in ``root``, and where that
-            cannot be written to, a warning is logged and it is not kept.
-        jobs: threads that decode; by default as many as there are processors.
+        root: folder of the data set.
+        cache: folder for the cache; by default it is in ``root``. If it cannot be written, a
+            warning is logged.
+        jobs: number of threads; by default the number of processors.
 
     Raises:
-        SongError: a file is damaged or no audio.
+        SongError: a file is damaged or is not audio.
     """
     place = place_of(root, cache)
     known = load(place)
-    found: dict[Path, Facts] = {}
+    found: dict[Path, FileMetadata] = {}
     unknown: list[Path] = []
     for path in dict.fromkeys(paths):
-        facts = known.get(_key(path, root))
-        if facts and (facts.size_bytes, facts.mtime_ns) == _identity(path):
-            found[path] = facts
+        file = known.get(_key(path, root))
+        if file and (file.size_bytes, file.mtime_ns) == _identity(path):
+            found[path] = file
         else:
             unknown.append(path)
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
         for start in range(0, len(unknown), GROUP):
             group = unknown[start : start + GROUP]
             found |= dict(zip(group, pool.map(decoded, group), strict=True))
-            save(place, known | {_key(path, root): facts for path, facts in found.items()})
+            save(place, known | {_key(path, root): file for path, file in found.items()})
     return found
 
 
-def decoded(path: Path) -> Facts:
+def decoded(path: Path) -> FileMetadata:
     """Decode a whole file, a block at a time.
 
     Raises:
-        SongError: it is damaged or no audio.
+        SongError: the file is damaged or is not audio.
     """
     size_bytes, mtime_ns = _identity(path)
     levels: list[int] = []
@@ -113,13 +113,15 @@ def decoded(path: Path) -> Facts:
                 starts = np.arange(0, len(audio), file.samplerate)
                 counts = np.diff(np.append(starts, len(audio)))
                 levels += [level_db(mean) for mean in np.add.reduceat(power, starts) / counts]
-            return Facts(size_bytes, mtime_ns, file.samplerate, file.channels, samples, (*levels,))
+            return FileMetadata(
+                size_bytes, mtime_ns, file.samplerate, file.channels, samples, (*levels,)
+            )
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
 
 
 def level_db(power: float) -> int:
-    """Mean power in whole decibels; a power that is no number counts as the loudest there is.
+    """Mean power, full scale at 1, in whole decibels; NaN and infinity count as 0 dB.
 
     >>> level_db(0.01), level_db(0.0)
     (-20, -120)
@@ -130,32 +132,32 @@ def level_db(power: float) -> int:
 
 
 def place_of(root: Path, cache: Path | None, name: str = NAME) -> Path:
-    """Where a cache is kept: beside the data, or in a folder under a name made of the path."""
+    """Path of the cache: in ``root``, or in ``cache`` under a name made from the path of root."""
     if cache is None:
         return root / name
     digest = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:12]
     return cache / f"{root.name or 'root'}-{digest}{name}"
 
 
-def load(place: Path) -> dict[str, Facts]:
-    """What an earlier run found out; nothing if that is missing, damaged or old."""
+def load(place: Path) -> dict[str, FileMetadata]:
+    """Read the cache; empty if it is missing, damaged or of another version."""
     entries = load_entries(place, VERSION)
     try:
         return {
-            key: Facts(**{**entry, "levels_db": tuple(map(int, entry["levels_db"]))})
+            key: FileMetadata(**{**entry, "levels_db": tuple(map(int, entry["levels_db"]))})
             for key, entry in entries.items()
         }
     except (KeyError, TypeError, ValueError):
         return {}
 
 
-def save(place: Path, known: Mapping[str, Facts]) -> None:
-    """Keep what is known, all of it or nothing."""
-    save_entries(place, VERSION, {key: asdict(facts) for key, facts in known.items()})
+def save(place: Path, known: Mapping[str, FileMetadata]) -> None:
+    """Write the cache, whole or not at all."""
+    save_entries(place, VERSION, {key: asdict(file) for key, file in known.items()})
 
 
 def load_entries(place: Path, version: int) -> dict[str, Any]:
-    """The entries of a JSON cache; none if it is missing, damaged or of another version."""
+    """Entries of a JSON cache; empty if it is missing, damaged or of another version."""
     try:
         contents = json.loads(place.read_text(encoding="utf-8"))
         if contents["version"] == version and isinstance(contents["files"], dict):
@@ -173,7 +175,7 @@ def save_entries(place: Path, version: int, entries: Mapping[str, Any]) -> None:
         atomic.write_text(place, text)
     except OSError as error:
         logger.warning(
-            "%s cannot be written (%s): songs are heard again next time; name a cache folder",
+            "%s cannot be written (%s): songs are analysed again next time; name a cache folder",
             place,
             error.strerror,
         )
@@ -187,7 +189,7 @@ def _identity(path: Path) -> tuple[int, int]:
     """Size and time of a file.
 
     Raises:
-        SongError: there is none.
+        SongError: the file does not exist.
     """
     try:
         status = path.stat()

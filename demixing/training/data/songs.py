@@ -1,8 +1,8 @@
 """Songs with known stems: an index of folders, and any part of any stem.
 
-Indexing decodes each file once and keeps what it found (:mod:`demixing.training.data.metadata`).
-Reading opens a file for every part and keeps nothing, so it can be done by any number of processes
-in any order; a whole song is never in memory.
+Indexing decodes each file once and caches its metadata (:mod:`demixing.training.data.metadata`).
+Reading opens a file for every part and keeps no state, so any number of processes can read in any
+order. A whole song is never in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ from torch import Tensor
 from demixing.errors import ConfigError, SongError
 from demixing.training.data import layouts, metadata, wav
 from demixing.training.data.layouts import Found
-from demixing.training.data.metadata import Facts
+from demixing.training.data.metadata import FileMetadata
 
 ACTIVE_DB = -60
-"""Level above which a second is not silent: noise and reverberation of recordings lie below."""
+"""Level above which a second is active: noise and reverberation of recordings are below."""
 
 Spans = tuple[tuple[int, int], ...]
-"""Whole seconds, as first and one past the last: ``((0, 3), (7, 8))`` is 0, 1, 2 and 7."""
+"""Ranges of whole seconds, ends excluded: ``((0, 3), (7, 8))`` is 0, 1, 2 and 7."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +30,14 @@ class Song:
     """A song whose stems are known.
 
     Attributes:
-        name: path of its folder below the data set's, with ``/``.
-        stems: by name, the files whose sum is the stem; none for a stem that is silent.
-        samples: length of the longest stem; shorter ones end with silence.
-        rate_hz: of all files.
-        active: by stem, the seconds in which it is not silent; the last may be a part of one.
-        loudness_db: by stem, mean power of the active seconds; -120 if there is none. Where a stem
-            has several files, their powers are added, as if they had nothing in common.
-        kind: ``labelnoise`` or ``bleeding`` where the data set says that the song is corrupted.
+        name: path of its folder below the folder of the data set, with ``/``.
+        stems: by name, the files whose sum is the stem; none for a silent stem.
+        samples: length of the longest stem; silence follows shorter ones.
+        rate_hz: sample rate of all files.
+        active: by stem, the seconds in which it is not silent; the last may be partial.
+        loudness_db: by stem, mean power of the active seconds in dB; -120 if there are none. The
+            powers of several files are added, as if they were uncorrelated.
+        kind: ``labelnoise`` or ``bleeding`` if the data set marks the song as corrupted.
     """
 
     name: str
@@ -63,21 +63,21 @@ def index(
     """List the songs of data sets, in the order of folders and names.
 
     Args:
-        folders: data sets, or splits of some.
-        stems: that are wanted; songs that have none of them are left out.
+        folders: of data sets or of their splits.
+        stems: names of the stems; songs that have none of them are left out.
         layout: a key of :func:`demixing.training.data.layouts.names`; by default it is detected.
-        split: ``train``, ``valid`` or ``test``: leave out the songs of the others. Songs of folders
-            without splits are in all of them.
-        rate_hz: refuse songs of another rate.
+        split: ``train``, ``valid`` or ``test``: leave out the songs of other splits. Songs of
+            folders without splits belong to all splits.
+        rate_hz: refuse songs of another sample rate.
         incomplete: what to do with a song that lacks a stem: ``silent``, ``skip`` or ``refuse``.
-        cache: folder for what is found out about the files; see
-            :func:`demixing.training.data.metadata.of_files`.
-        jobs: threads that decode what is new.
+        cache: folder for the metadata; see :func:`demixing.training.data.metadata.of_files`.
+        jobs: number of threads that decode files.
 
     Raises:
-        ConfigError: a folder holds no songs; it has several splits and none is named; a song is
+        ConfigError: a folder has no songs, or has several splits and none is given; or a song is
             incomplete and that is refused.
-        SongError: a file is damaged, or has another rate.
+        SongError: a file is damaged, or has another sample rate.
+        ValueError: ``incomplete`` has another value.
     """
     if incomplete not in ("silent", "skip", "refuse"):
         raise ValueError(f"expected silent, skip or refuse, got {incomplete!r}")
@@ -96,9 +96,9 @@ def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
 
     Args:
         song: from :func:`index`.
-        stem: one of its stems; one that it lacks is silent.
+        stem: name of the stem; silence if the song lacks it.
         start: first sample.
-        samples: how many; there is silence beyond the end.
+        samples: number of samples; silence follows the end of the song.
 
     Returns:
         float32, ``(2, samples)``; mono is in both channels.
@@ -106,6 +106,7 @@ def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
     Raises:
         SongError: a file cannot be read, or has another rate than the song or more than two
             channels.
+        ValueError: ``start`` or ``samples`` is below 0.
     """
     if start < 0 or samples < 0:
         raise ValueError(f"need start and samples of at least 0, got {start} and {samples}")
@@ -120,7 +121,7 @@ def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
             )
         part = torch.from_numpy(wav.part(path, start, samples).T)
         if total is None and part.shape == (2, samples):
-            total = part  # most often there is one file, and it is long enough: nothing is copied
+            total = part  # the usual case, one file that is long enough, needs no copy
         elif part.numel():
             total = torch.zeros(2, samples) if total is None else total
             total[:, : part.shape[1]] += part
@@ -130,7 +131,11 @@ def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
 def _wanted(
     root: Path, found: Sequence[Found], stems: Sequence[str], split: str | None, incomplete: str
 ) -> list[Found]:
-    """Songs of a split that have the stems."""
+    """Songs of a split that have the stems.
+
+    Raises:
+        ConfigError: see :func:`index`.
+    """
     splits = sorted({song.split for song in found if song.split})
     if split is None and len(splits) > 1:
         raise ConfigError(
@@ -161,9 +166,13 @@ def _wanted(
 
 
 def _song(
-    found: Found, stems: Sequence[str], known: Mapping[Path, Facts], rate_hz: int | None
+    found: Found, stems: Sequence[str], known: Mapping[Path, FileMetadata], rate_hz: int | None
 ) -> Song:
-    """Put together what is known of a song's files."""
+    """Build a song from the metadata of its files.
+
+    Raises:
+        SongError: a file has another rate than the others.
+    """
     files = {stem: found.stems[stem] for stem in stems if stem in found.stems}
     paths = [path for stem in files for path in files[stem]]
     expected = rate_hz or known[paths[0]].rate_hz
@@ -183,7 +192,10 @@ def _song(
 
 
 def active_spans(levels_db: Sequence[Sequence[int]]) -> Spans:
-    """Seconds in which at least one of several files is not silent.
+    """Seconds in which at least one of several files is active.
+
+    Args:
+        levels_db: of each second of each file, ``(files, seconds)``; files may differ in length.
 
     >>> active_spans([[-20, -20, -90, -30], [-90, -90]])
     ((0, 2), (3, 4))
@@ -199,7 +211,11 @@ def active_spans(levels_db: Sequence[Sequence[int]]) -> Spans:
 
 
 def loudness_db(levels_db: Sequence[Sequence[int]]) -> float:
-    """Mean power of the seconds in which several files together are not silent."""
+    """Mean power in dB of the seconds in which at least one of several files is active.
+
+    Args:
+        levels_db: of each second of each file, ``(files, seconds)``; files may differ in length.
+    """
     seconds = [second for begin, end in active_spans(levels_db) for second in range(begin, end)]
     if not seconds:
         return float(metadata.FLOOR_DB)

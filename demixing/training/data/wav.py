@@ -1,7 +1,8 @@
-"""Any part of an audio file, at once: PCM WAV mapped into memory, everything else by seeking.
+"""Fast access to any part of an audio file: PCM WAV is memory-mapped, other formats are sought.
 
-Mapped, a part costs what it is long: no decoder is set up, and the system keeps what was read. Only
-the header is parsed here, by the chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech 3306).
+Reading a part of a mapped file costs time in proportion to its length, without a decoder, and the
+system caches it. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech
+3306).
 """
 
 import functools
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from demixing.files import READ_ERRORS, unreadable
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-"""Tags of a ``fmt`` chunk; an extensible one has the tag in the first bytes of its sub-format."""
+"""Tags of a ``fmt`` chunk. An extensible one has the tag in the first bytes of its sub-format."""
 
 DTYPES = {(PCM, 16): "<i2", (PCM, 24): "u1", (PCM, 32): "<i4", (FLOAT, 32): "<f4"}
-"""What is mapped; 24 bits as single bytes. Other encodings are left to libsndfile."""
+"""Types of mapped data; 24 bits are single bytes. libsndfile reads other encodings."""
 
 MOST_HEADERS = 1 << 14
-"""Files whose headers are remembered: more than MUSDB18-HQ, MDX'23 and DnR have together."""
+"""Number of cached headers: more than MUSDB18-HQ, MDX'23 and DnR have files in total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ class Header:
 
     Attributes:
         rate_hz: sample rate.
-        channels: of the file.
+        channels: number of channels.
         samples: per channel.
-        offset_bytes: of the first sample; -1 where the file cannot be mapped.
-        bits: of a sample.
-        dtype: of what is mapped.
+        offset_bytes: position of the first sample; -1 if the file cannot be mapped.
+        bits: per sample.
+        dtype: of the mapped data.
     """
 
     rate_hz: int
@@ -49,10 +50,10 @@ class Header:
 
 
 def header(path: Path) -> Header:
-    """What a file says of itself; parsed again only if the file has changed.
+    """Read the header of a file; cached until the file changes.
 
     Raises:
-        SongError: it is missing, empty or no audio.
+        SongError: the file is missing, empty or not audio.
     """
     try:
         status = path.stat()
@@ -63,7 +64,7 @@ def header(path: Path) -> Header:
 
 @functools.lru_cache(maxsize=MOST_HEADERS)
 def _header(path: Path, size_bytes: int, mtime_ns: int) -> Header:
-    """As :func:`header`; the file's size and time are there to tell its versions apart."""
+    """As :func:`header`; size and time of the file are part of the key of the cache."""
     del mtime_ns
     try:
         with path.open("rb") as file:
@@ -76,7 +77,12 @@ def _header(path: Path, size_bytes: int, mtime_ns: int) -> Header:
 
 
 def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
-    """Read from ``start`` on, at most as many samples as there are.
+    """Read a part of a file.
+
+    Args:
+        path: of the file.
+        start: first sample.
+        samples: number of samples.
 
     Returns:
         ``(samples, channels)``, full scale at ±1; shorter at the end of the file.
@@ -100,14 +106,14 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
 
 
 def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
-    """Map a part of a PCM file and convert it as libsndfile does."""
+    """Map a part of a PCM file and convert it as libsndfile does, ``(samples, channels)``."""
     frame_bytes = layout.channels * layout.bits // 8
     items = samples * frame_bytes // np.dtype(layout.dtype).itemsize
     try:
         raw = np.memmap(
             path, layout.dtype, "r", layout.offset_bytes + start * frame_bytes, shape=(items,)
         )
-    except (OSError, ValueError) as error:  # it was cut off since its header was read
+    except (OSError, ValueError) as error:  # the file was truncated after its header was read
         raise unreadable(path, error) from error
     scale = np.float32(2.0 ** (1 - layout.bits))
     mapped: NDArray[Any] = raw
@@ -117,14 +123,14 @@ def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.
         scale, mapped = np.float32(2**-31), wide.view("<i4")
     elif layout.dtype == "<f4":
         scale = np.float32(1)
-    # In memory channel after channel, as what comes next wants it: converted in a single pass.
+    # Channel after channel in memory, as tensors have it, so one pass converts and transposes.
     values = np.empty((layout.channels, samples), np.float32)
     np.multiply(mapped.reshape(samples, layout.channels).T, scale, out=values, casting="unsafe")
     return values.T
 
 
 def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:
-    """The header of a PCM WAV; None for anything else, and for what is not well-formed."""
+    """The header of a PCM WAV file; None for other and for malformed files."""
     start = file.read(12)
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
         return None
@@ -152,7 +158,7 @@ def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:
 def _placed(
     form: tuple[int, int, int, int, int] | None, offset_bytes: int, data_bytes: int
 ) -> Header | None:
-    """A header for data of a known place and form, if it can be mapped."""
+    """The header for data at a known position; None if it cannot be mapped."""
     if form is None:
         return None
     tag, channels, rate_hz, block, bits = form

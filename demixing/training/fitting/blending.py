@@ -1,9 +1,9 @@
-"""Weights of a blend in closed form, for the highest mean of dB over songs.
+"""Ensemble weights in closed form, for the highest mean SDR over songs.
 
-For one song the weights that leave the least energy of error solve a linear system. Over many
-songs, the mean of their SDR is what the board scores, so each song's error is weighed by the
-inverse of what is left of it, and solved again, round by round. A ridge draws the weights to a
-prior, as a rule the plain mean, where the songs say too little.
+For one song, the weights with the least energy of the error solve a linear system. The leaderboard
+scores the mean SDR over many songs, so each song is weighted by the inverse of its error, and the
+system is solved again until the weights converge. A ridge pulls the weights towards a prior,
+usually the plain mean, where the songs say too little.
 """
 
 import math
@@ -21,10 +21,10 @@ from demixing.training.fitting.song_gram import MIXTURE, SongGram
 
 ROUNDS = 30
 FLOOR = 0.1
-"""Of the true stem's energy, added to each song's error: or the one song that is separated best
-would decide the weights alone."""
+"""Part of the true stem's energy that is added to each song's error. Otherwise the song that is
+separated best would decide the weights alone."""
 FOLDS = 5
-"""Into which songs are parted to choose a ridge."""
+"""Number of folds in the choice of a ridge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,12 @@ class Method:
     """How weights are fitted.
 
     Attributes:
-        ridges: of the mean energy of the answers, added for each unit that a weight is away from
-            the prior; the one that serves songs left out best is taken.
+        ridges: candidates for the ridge, relative to the mean energy of the estimates; the one
+            with the best scores on songs left out is used.
         mixture: whether the mixture itself may have a weight.
-        non_negative: whether weights below zero are refused.
-        mean_of_db: whether songs are weighed for the mean of their dB; else the loudest errors
-            count most.
+        non_negative: whether weights below zero are excluded.
+        mean_of_db: whether songs are weighted for the mean of their SDR in dB; otherwise the
+            loudest errors count most.
     """
 
     ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -47,36 +47,36 @@ class Method:
 
 
 def sdr_db(song: SongGram, stem: str, estimate: Combination) -> float:
-    """Official SDR of a weighted sum of signals, without the rounding to 16 bits."""
+    """Official SDR in dB of a weighted sum of signals, without the rounding to 16 bits."""
     error = song.energy({**estimate, stem: estimate.get(stem, 0.0) - 1.0})
     return 10 * math.log10((song.energy({stem: 1.0}) + DELTA) / (error + DELTA))
 
 
 def mean_db(songs: Sequence[SongGram], stem: str, estimate: Combination) -> float:
-    """Mean of :func:`sdr_db` over songs as :func:`shares_of` counts them; NaN without songs."""
+    """Mean of :func:`sdr_db` over songs, weighted by :func:`shares_of`; NaN without songs."""
     return mean_of(songs, [sdr_db(song, stem, estimate) for song in songs])
 
 
 def mean_of(songs: Sequence[SongGram], values_db: Sequence[float]) -> float:
-    """Mean of each song's value as :func:`shares_of` counts them; NaN without songs."""
+    """Mean of the values of songs, weighted by :func:`shares_of`; NaN without songs."""
     return float(shares_of(songs) @ np.array(values_db)) if songs else math.nan
 
 
 def plain_mean(answers: Sequence[str]) -> dict[str, float]:
-    """The blend without any fitting."""
+    """Equal weights with the sum 1, by name."""
     return dict.fromkeys(answers, 1 / len(answers))
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The least squares of some songs.
+    """The least-squares problem of some songs.
 
     Attributes:
         songs: at least one.
-        names: of the signals that have a weight.
-        prior: of the weights, ``(names,)``.
-        grams: products of the signals, ``(songs, names, names)``.
-        crosses: products with the true stem, ``(songs, names)``.
+        names: of the signals that get a weight.
+        prior: weights towards which the ridge pulls, ``(names,)``.
+        grams: inner products of the signals, ``(songs, names, names)``.
+        crosses: inner products of the signals with the true stem, ``(songs, names)``.
         energies: of the true stem, ``(songs,)``.
     """
 
@@ -88,7 +88,7 @@ class Problem:
     energies: NDArray[np.float64]
 
     def of(self, numbers: Sequence[int]) -> "Problem":
-        """The least squares of some of the songs."""
+        """The problem of some of the songs, by their numbers."""
         return Problem(
             tuple(self.songs[number] for number in numbers),
             self.names,
@@ -99,17 +99,17 @@ class Problem:
         )
 
     def errors(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Energy of the error in each song, ``(songs,)``."""
+        """Energy of the error in each song, ``(songs,)``, for weights ``(names,)``."""
         errors = self.energies - 2 * self.crosses @ weights + self.grams @ weights @ weights
         return np.asarray(errors.clip(min=0.0))
 
     def scores_db(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """SDR in each song, ``(songs,)``."""
+        """SDR in dB in each song, ``(songs,)``, for weights ``(names,)``."""
         scores = 10 * np.log10((self.energies + DELTA) / (self.errors(weights) + DELTA))
         return np.asarray(scores)
 
     def solved(self, method: Method, ridge: float) -> NDArray[np.float64]:
-        """Weights with one ridge, ``(names,)``: see :class:`Method`."""
+        """Solve with one ridge, see :class:`Method`; returns weights, ``(names,)``."""
         shares = shares_of(self.songs)
         weights = self.prior
         for _ in range(ROUNDS if method.mean_of_db else 1):
@@ -127,10 +127,10 @@ class Problem:
         return weights
 
     def best_ridge(self, method: Method) -> float:
-        """Choose the ridge by the scores of folds that are left out.
+        """Choose a ridge by the scores of folds that are left out.
 
-        Of those that are not surely worse than the best, it is the largest: a few songs differ
-        more by chance than by what suits them.
+        It is the largest of those that are not significantly worse than the best, because scores
+        of a few songs differ by chance.
         """
         together = [own for own, _ in without_each(self.songs)]
         if len(method.ridges) == 1 or len(together) < FOLDS:
@@ -151,7 +151,7 @@ class Problem:
         )
 
     def fit(self, method: Method) -> dict[str, float]:
-        """Solve with the best ridge; weights by the names of the signals."""
+        """Solve with the best ridge; returns the weights by name of the signal."""
         weights = self.solved(method, self.best_ridge(method))
         return dict(zip(self.names, map(float, weights), strict=True))
 
@@ -163,14 +163,14 @@ def problem(
     method: Method,
     prior: Mapping[str, float] | None = None,
 ) -> Problem:
-    """State the least squares for a stem.
+    """Build the least-squares problem of a stem.
 
     Args:
         songs: in which the stem is not silent, at least one.
-        stem: what the blend shall be.
-        answers: names of signals.
-        method: how it will be solved.
-        prior: weights of the answers; None: the plain mean.
+        stem: name of the true stem.
+        answers: names of the estimates.
+        method: with which it will be solved.
+        prior: weights of the estimates; the plain mean if None.
     """
     names = (*answers, *([MIXTURE] if method.mixture else []))
     known = plain_mean(answers) if prior is None else prior
@@ -191,9 +191,9 @@ def fit(
     method: Method,
     prior: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Solve for the weights of ``answers``, and of the mixture, with the best ridge.
+    """Solve for the weights of estimates, and of the mixture, with the best ridge.
 
-    Args and errors: as for :func:`problem`.
+    See :func:`problem` for the arguments.
 
     Returns:
         Weights by the names of the signals.
@@ -204,7 +204,15 @@ def fit(
 def solve(
     gram: NDArray[np.float64], cross: NDArray[np.float64], non_negative: bool
 ) -> NDArray[np.float64]:
-    """Minimise ``w G w - 2 w c``, for positive definite G.
+    """Minimise ``w G w - 2 w c``.
+
+    Args:
+        gram: G, positive definite, ``(names, names)``.
+        cross: c, ``(names,)``.
+        non_negative: whether weights below zero are excluded.
+
+    Returns:
+        w, ``(names,)``.
 
     >>> solve(np.eye(2), np.array([1.0, -1.0]), non_negative=True).tolist()
     [1.0, 0.0]

@@ -1,9 +1,8 @@
-"""What a recipe makes of a song, as weighted sums of the song's signals.
+"""The output of a recipe for a song, as weighted sums of the song's signals.
 
-The order is that of :mod:`demixing.engine.pipeline`: blends of the members that are never doubted;
-the residual, or shares in what all stems leave of the mixture; leaks; then doubted members, which
-count by their trust. Gates are not part of it. Trust and leaks depend on energies, so all this is
-of one song.
+The order is that of :mod:`demixing.engine.pipeline`: the weighted members that are never doubted;
+the residual, or mixture consistency; the leakage filter; then doubted members, weighted by their
+trust. Gates are not included. Trust and leaks depend on energies, so they differ from song to song.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,17 +22,17 @@ Stems = Mapping[str, Combination]
 
 
 def estimates(recipe: Recipe, song: SongGram) -> dict[str, Combination]:
-    """All stems, but for gates."""
+    """All stems, before gates."""
     return _judged(recipe, song)[0]
 
 
 def disputes_of(recipe: Recipe, song: SongGram) -> dict[str, float]:
-    """Which part of a song's energy each member that may be doubted disputes, by its name."""
+    """Part of a song's energy that each doubtable member disputes, 0 or above, by its name."""
     return _judged(recipe, song)[1]
 
 
 def _judged(recipe: Recipe, song: SongGram) -> tuple[dict[str, Combination], dict[str, float]]:
-    """All stems, and what each doubted member disputes."""
+    """All stems, and the part of the energy that each doubtable member disputes."""
     stems = finished(recipe, unshared(recipe), song)
     parts = {}
     for member in recipe.members:
@@ -48,16 +47,16 @@ def disputed(member: Member, song: SongGram, rest: Combination) -> float:
 
     Args:
         member: with a doubt.
-        song: whose answers are compared.
-        rest: what the others make of the stem that is compared.
+        song: with the estimates of the members.
+        rest: estimate of the compared stem by the other members.
     """
     assert member.doubt is not None
-    mine = {answer(member.name, member.doubt.stem): 1.0}
-    return song.energy(added(rest, mine, -1.0)) / max(song.energy({MIXTURE: 1.0}), TINY)
+    own = {answer(member.name, member.doubt.stem): 1.0}
+    return song.energy(added(rest, own, -1.0)) / max(song.energy({MIXTURE: 1.0}), TINY)
 
 
 def unshared(recipe: Recipe) -> dict[str, Combination]:
-    """All stems before shares and leaks, by the members that are never doubted."""
+    """All stems of the members that are never doubted, before mixture consistency and leaks."""
     stems: dict[str, Combination] = {}
     for stem in recipe.track.stems:
         givers = [name for name in recipe.givers(stem) if name in recipe.undoubted]
@@ -71,12 +70,14 @@ def unshared(recipe: Recipe) -> dict[str, Combination]:
 
 
 def finished(recipe: Recipe, stems: Stems, song: SongGram) -> dict[str, Combination]:
-    """Stems with the recipe's shares, and without its leaks."""
-    return sealed(shared(stems, recipe.consistency, passed(recipe, song)), recipe.leaks, song)
+    """Stems after mixture consistency and the leakage filter."""
+    return leak_filtered(
+        shared(stems, recipe.consistency, passed(recipe, song)), recipe.leaks, song
+    )
 
 
 def _with(recipe: Recipe, member: Member, stems: Stems, song: SongGram) -> dict[str, Combination]:
-    """The stems of a doubted member, after its answer: see :mod:`demixing.ensemble.blend`."""
+    """The stems of a doubted member, once it is added: see :mod:`demixing.ensemble.blend`."""
     before = {one.name for one in recipe.members[: recipe.members.index(member)]}
     assert member.doubt is not None
     trust = trust_of(recipe, member, song, stems[member.doubt.stem])
@@ -95,21 +96,22 @@ def _with(recipe: Recipe, member: Member, stems: Stems, song: SongGram) -> dict[
 
 
 def of_blend(blend: Blend) -> dict[str, float]:
-    """A blend as weights of signals."""
+    """Ensemble weights by names of signals."""
     weights = {answer(name, blend.stem): weight for name, weight in blend.weights.items()}
     return {**weights, MIXTURE: blend.mixture}
 
 
 def doubted(recipe: Recipe, names: Sequence[str]) -> Member | None:
-    """The one of the members of these names that may be doubted: the last, if any."""
+    """The last of the members of these names that may be doubted; None if there is none."""
     found = [one for one in recipe.members if one.name in names and one.doubt]
     return found[-1] if found else None
 
 
 def compared(recipe: Recipe, member: Member) -> tuple[str, ...]:
-    """Names of those with whom a doubted member is compared; none if it is always believed.
+    """Names of the members with which a doubtable member is compared; empty if it is trusted.
 
-    It is believed where one of its stems is given by no other: nothing could stand in.
+    It is always trusted if no other member estimates one of its stems, since nothing could replace
+    it.
     """
     if member.doubt is None:
         return ()
@@ -121,15 +123,15 @@ def compared(recipe: Recipe, member: Member) -> tuple[str, ...]:
 
 
 def trust_of(recipe: Recipe, member: Member, song: SongGram, rest: Combination) -> float:
-    """How much a doubted member counts in a song, from 0 to 1, by the energies of the whole song.
+    """Trust in a doubtable member, 0 to 1, from the energies of the whole song.
 
-    The pipeline decides every ten seconds by the song so far, so at the end of a song it agrees.
+    The pipeline decides every ten seconds from the song so far, so both agree at the end of a song.
 
     Args:
         recipe: with the member.
         member: with a doubt.
-        song: whose answers are compared.
-        rest: what those make of the stem with whom it is compared.
+        song: with the estimates of the members.
+        rest: estimate of the compared stem by the other members.
     """
     if not compared(recipe, member) or member.doubt is None:
         return 1.0
@@ -137,7 +139,7 @@ def trust_of(recipe: Recipe, member: Member, song: SongGram, rest: Combination) 
 
 
 def added(one: Combination, other: Combination, factor: float = 1.0) -> Combination:
-    """Add weighted sums, one of them times a factor."""
+    """Add a weighted sum, multiplied by a factor, to another."""
     result = dict(one)
     for name, weight in other.items():
         result[name] = result.get(name, 0.0) + factor * weight
@@ -145,14 +147,14 @@ def added(one: Combination, other: Combination, factor: float = 1.0) -> Combinat
 
 
 def mixed(whole: Combination, rest: Combination, trust: float) -> Combination:
-    """So much of the whole as it is trusted, and the rest for what is missing."""
+    """Interpolate from ``rest``, at trust 0, to ``whole``, at trust 1."""
     if trust >= 1:
         return whole
     return added({name: trust * weight for name, weight in whole.items()}, rest, 1 - trust)
 
 
 def left_of(stems: Stems) -> Combination:
-    """What all stems leave of the mixture."""
+    """The mixture minus all stems."""
     left: Combination = {MIXTURE: 1.0}
     for own in stems.values():
         left = added(left, own, -1.0)
@@ -160,7 +162,7 @@ def left_of(stems: Stems) -> Combination:
 
 
 def passed(recipe: Recipe, song: SongGram) -> NDArray[np.float64] | float:
-    """How much of what is left is shared, in each band, ``(bands,)``, or in all."""
+    """Part of the difference between mixture and stems that is shared, ``(bands,)`` or a number."""
     if not recipe.consistency_above_hz:
         return 1.0
     bins = 2**12 + 1
@@ -172,12 +174,12 @@ def passed(recipe: Recipe, song: SongGram) -> NDArray[np.float64] | float:
 def shared(
     stems: Stems, consistency: Mapping[str, float], part: NDArray[np.float64] | float
 ) -> dict[str, Combination]:
-    """Stems with their shares in what all leave of the mixture.
+    """Apply mixture consistency: add shares of the difference between mixture and stems.
 
     Args:
-        stems: all of the track.
-        consistency: their shares.
-        part: of what is left that is shared, in each band, ``(bands,)``, or in all.
+        stems: all stems of the track.
+        consistency: shares of the stems.
+        part: part of the difference that is shared, ``(bands,)`` or a number.
     """
     if not consistency:
         return dict(stems)
@@ -185,8 +187,8 @@ def shared(
     return {stem: added(own, left, consistency.get(stem, 0.0)) for stem, own in stems.items()}
 
 
-def sealed(stems: Stems, leaks: Sequence[Leak], song: SongGram) -> dict[str, Combination]:
-    """Stems without their leaks, for a whole song: see :mod:`demixing.engine.leakage_filter`."""
+def leak_filtered(stems: Stems, leaks: Sequence[Leak], song: SongGram) -> dict[str, Combination]:
+    """Apply the leakage filter to a whole song: see :mod:`demixing.engine.leakage_filter`."""
     powers = {
         stem: song.energies(stems[stem])
         for stem in dict.fromkeys(stem for leak in leaks for stem in (leak.of, leak.into))

@@ -1,16 +1,15 @@
-"""Fit a recipe's blends, shares and gates to songs whose stems are known, and say what it gains.
+"""Fits a recipe's ensemble weights, mixture consistency and gates to songs with known stems.
 
-For each stem and each set of members that may answer for it, weights are solved for in closed
-form; their scores are those of songs that were left out, each in its turn. Members that may be
-doubted follow in a second stage. Members that subtract stems from the mixture are asked again with
-the fitted blend. Last, each further setting of a member is compared with its first: write that
-gain into the recipe, as ``gain_db``.
+For each stem and each set of its members, the weights are solved for in closed form, and scored on
+songs that were left out in turn. Doubtable members follow in a second stage. Members that subtract
+stems from the mixture are run again with the fitted weights. Finally, each further setting of a
+member is compared with its first: write that gain into the recipe, as ``gain_db``.
 """
 
 import argparse
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from demixing.evaluation.songs import find_songs
 from demixing.plugins import did_you_mean
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
-from demixing.training.fitting import gates, groups, shares
+from demixing.training.fitting import consistency, gates, groups
 from demixing.training.fitting.blending import Method, mean_of
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import of_song
@@ -32,9 +31,15 @@ from demixing.training.fitting.report import report, row, stem_scores_db
 from demixing.training.fitting.song_gram import SongGram, audible, unseen
 from demixing.training.fitting.writing import write
 
+Measure = Callable[[Recipe], list[SongGram]]
+"""Separates all songs with a recipe, and returns their Gram matrices."""
+
 
 def fit(options: argparse.Namespace) -> list[str]:
-    """Fit, write the recipe if asked to, and return the lines of the report.
+    """Fit a recipe, write it if asked to, and return the lines of the report.
+
+    Args:
+        options: of the command, see :mod:`demixing.training.commands.fit`.
 
     Raises:
         ConfigError: the recipe or an option is wrong.
@@ -43,48 +48,71 @@ def fit(options: argparse.Namespace) -> list[str]:
     """
     if not 0 < options.silent < 1:
         raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
-    given = reading.load(options.recipe).required()  # blends with optional members need them, too
+    given = reading.load(options.recipe).required()  # weights need optional members as well
     methods = methods_of(options, given.track.stems)
-    trained = trained_on(options.trained_on, given)
-    plain = with_settings(unfitted(given), [0] * len(given.members))
-    known = [song for folder in options.data for song in find_songs(folder, plain.track.name)]
-
+    measure = _measure(options, given)
     threads.use()
+    plain = with_settings(unfitted(given), [0] * len(given.members))
+    fits = _fits(plain, methods, options.rounds, measure)
+    songs = fits.all_songs
+    fair = unseen(songs, [member.name for member in plain.members])
+    fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
+    shared = unseen(songs, plain.undoubted)
+    fitted = dataclasses.replace(fitted, consistency=consistency.fit(fitted, shared))
+    fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
+    if options.output:
+        write(options.output, Path(options.recipe), fitted)
+    return [*report(plain, fitted, songs, fits), *_gains(given, fitted, fair, measure)]
 
-    def measured(recipe: Recipe) -> list[SongGram]:
+
+def _measure(options: argparse.Namespace, given: Recipe) -> Measure:
+    """Find the songs, and prepare their measurement.
+
+    Raises:
+        ConfigError: a pattern of ``--trained-on`` is wrong.
+        EvaluationError: a folder has no songs.
+    """
+    trained = trained_on(options.trained_on, given)
+    known = [song for folder in options.data for song in find_songs(folder, given.track.name)]
+
+    def measure(recipe: Recipe) -> list[SongGram]:
         demixer = Demixer(recipe)
         songs = [of_song(song, demixer, options.cache) for song in known]
         return [placed(song, options.by, trained) for song in songs]
 
-    fitted = plain
-    # The blends change the input of members that subtract stems, so these are asked again.
-    rounds = options.rounds if any(member.subtract for member in plain.members) else 1
-    for _ in range(max(rounds, 1)):
-        songs = measured(fitted)
-        fits = Fits(plain, songs, methods)
+    return measure
+
+
+def _fits(plain: Recipe, methods: dict[str, Method], rounds: int, measure: Measure) -> Fits:
+    """Fit all sets of members, in rounds if a member subtracts fitted stems from its input."""
+    if not any(member.subtract for member in plain.members):
+        rounds = 1
+    fits = Fits(plain, measure(plain), methods)
+    for _ in range(rounds - 1):
+        # The weights change the input of members that subtract stems, so these are run again.
         fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
-    fair = unseen(songs, [member.name for member in plain.members])
-    shared = unseen(songs, plain.undoubted)
-    fitted = dataclasses.replace(fitted, consistency=shares.fit(fitted, shared))
-    fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
-    if options.output:
-        write(options.output, Path(options.recipe), fitted)
-    lines = report(plain, fitted, songs, fits)
+        fits = Fits(plain, measure(fitted), methods)
+    return fits
+
+
+def _gains(
+    given: Recipe, fitted: Recipe, fair: Sequence[SongGram], measure: Measure
+) -> Iterator[str]:
+    """Lines of the report with the gain of each further setting of a member over its first."""
     for index, member in enumerate(given.members):
         for number, setting in enumerate(member.settings[1:], 1):
             numbers = [0] * len(given.members)
             numbers[index] = number
             other = dataclasses.replace(fitted, members=with_settings(given, numbers).members)
-            gain_db = gain(fitted, list(member.outputs), fair, measured(other))
-            lines.append(row(f"gain of {member.name} with {shown(setting)}", gain_db))
-    return lines
+            gain_db = gain(fitted, list(member.outputs), fair, measure(other))
+            yield row(f"gain of {member.name} with {shown(setting)}", gain_db)
 
 
 def methods_of(options: argparse.Namespace, stems: Sequence[str]) -> dict[str, Method]:
-    """How the weights of each stem are fitted.
+    """The method of each stem.
 
     Raises:
-        ConfigError: a ridge is no number of 0 or above, or that of no stem.
+        ConfigError: a ridge is not a number of 0 or above, or its stem does not exist.
     """
     ridges: dict[str, tuple[float, ...]] = {}
     for text in options.ridge:
@@ -112,7 +140,7 @@ def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
     """Read which members were trained on which songs.
 
     Raises:
-        ConfigError: one is not MEMBER=PATTERN, or there is no such member.
+        ConfigError: a text is not MEMBER=PATTERN, or there is no such member.
     """
     members = [member.name for member in recipe.members]
     result = []
@@ -128,7 +156,7 @@ def trained_on(texts: Sequence[str], recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def placed(song: SongGram, by: str, trained: Sequence[tuple[str, str]]) -> SongGram:
-    """The song with what it counts with, and with the members that were trained on it."""
+    """The song with its artist, if needed, and with the members that were trained on it."""
     return dataclasses.replace(
         song,
         artist=groups.artist_of(song.song, song.folder) if by == "artist" else None,
@@ -137,7 +165,7 @@ def placed(song: SongGram, by: str, trained: Sequence[tuple[str, str]]) -> SongG
 
 
 def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
-    """The recipe with one setting for each member."""
+    """The recipe with one setting for each member, by its number."""
     members = zip(recipe.members, numbers, strict=True)
     return dataclasses.replace(
         recipe,
@@ -151,11 +179,11 @@ def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
 def gain(
     fitted: Recipe, stems: Sequence[str], songs: Sequence[SongGram], again: Sequence[SongGram]
 ) -> float:
-    """Say what a further setting gains over the first, in the fitted recipe.
+    """Gain of a further setting over the first, in the fitted recipe.
 
     Args:
-        fitted: with its blends and shares.
-        stems: that the member gives.
+        fitted: recipe with fitted weights and mixture consistency.
+        stems: that the member estimates.
         songs: on which no member was trained.
         again: all songs with the other setting.
 
@@ -176,7 +204,7 @@ def gain(
 
 
 def shown(setting: Setting) -> str:
-    """A setting's fields that are not the usual ones."""
+    """The fields of a setting that differ from the defaults."""
     usual = dataclasses.asdict(Setting())
     fields = dataclasses.asdict(setting)
     del fields["gain_db"]
@@ -184,5 +212,5 @@ def shown(setting: Setting) -> str:
 
 
 def unfitted(recipe: Recipe) -> Recipe:
-    """The recipe without all that is fitted."""
+    """The recipe without its fitted tables."""
     return dataclasses.replace(recipe, blends=(), consistency={}, gates={})

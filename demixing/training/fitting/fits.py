@@ -1,4 +1,4 @@
-"""Fitted blends of every set of members, and what they score on songs left out."""
+"""Fitted ensemble weights of every set of members, and their scores on songs left out."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,26 +15,26 @@ from demixing.training.fitting.groups import shares_of
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer, audible, unseen
 
 LEAST = 3
-"""Songs with a stem, below which nothing is fitted for it."""
+"""Least number of songs with a stem for a fit."""
 MOST_GIVERS = 6
-"""Members for one stem that are never doubted, above which their subsets are too many to list."""
+"""Most members of a stem that are never doubted; more would have too many subsets."""
 SMALL = 0.005
-"""A weight nearer to zero is not worth to be written, where the sum stays within as much."""
+"""Weights below this become zero if their sum is below it as well."""
 
 REST = "rest"
-"""The signal that is the blend of all but the doubted member."""
+"""Name of the signal that is the weighted sum of all members but the doubted one."""
 
 
 class Fits:
-    """Fits each blend once, on all songs or without a fold of them.
+    """Fits the weights of sets of members, each once, on all songs or without one fold.
 
-    A member counts in no song on which it was trained: neither in a fit nor in a score of a set
-    that includes it.
+    Songs on which a member was trained are not used for sets that contain it, neither in fits nor
+    in scores.
 
     Args:
-        recipe: whose members give the answers.
-        songs: all of them.
-        methods: by stem.
+        recipe: with the members.
+        songs: all songs.
+        methods: of the fits, by stem.
 
     Attributes:
         recipe: as given.
@@ -52,10 +52,10 @@ class Fits:
         self._scores: dict[tuple[str, frozenset[str]], dict[str, float]] = {}
 
     def check(self) -> None:
-        """Raise unless all blends can be fitted.
+        """Check that all weights can be fitted.
 
         Raises:
-            ConfigError: a stem has too many givers, or too few songs have it.
+            ConfigError: a stem has too many members, or is in too few songs.
         """
         for stem in self.recipe.track.stems:
             givers = self.recipe.givers(stem)
@@ -79,7 +79,7 @@ class Fits:
         return unseen(self._songs[stem], names)
 
     def blends(self) -> list[Blend]:
-        """Blends of all stems and all sets of members that give them, with their scores."""
+        """Fitted weights of all stems and all sets of their members, with scores."""
         self.check()
         return [
             dataclasses.replace(self.blend(stem, names), sdr_db=self.sdr_db(stem, names))
@@ -88,7 +88,7 @@ class Fits:
         ]
 
     def blend(self, stem: str, names: Sequence[str], without: str | None = None) -> Blend:
-        """The blend of exactly these members, fitted without one fold of songs, or none."""
+        """Weights of exactly these members, fitted without one fold of songs, or on all."""
         key = stem, frozenset(names), without
         if key not in self._blends:
             member = doubted(self.recipe, names)
@@ -111,35 +111,35 @@ class Fits:
     def _second(
         self, stem: str, member: Member, names: Sequence[str], without: str | None
     ) -> Blend:
-        """Fit the weights of a doubted member and of the blend of all others.
+        """Fit the weights of a doubted member and of the weighted sum of all others.
 
-        The pipeline adds the member's answer to what the others have made, so these two are all
-        the weights there are, and those of the others stay in proportion to their own blend. The
-        prior is the member alone. Where it is not quite trusted, the others' blend fills in what
-        is missing: so that part of the estimate is given, and the song counts by its trust.
+        The pipeline adds the member's estimate to that of the others, so only these two weights
+        are free, and the weights of the others keep their proportions. The prior is the member
+        alone. Where it is not fully trusted, the others replace the missing part: that part of the
+        estimate is fixed, and the song is weighted by the trust.
         """
         others = [name for name in names if name != member.name]
-        mine = answer(member.name, stem)
+        own = answer(member.name, stem)
         rest = self.blend(stem, others, without) if others else None
         songs = []
         for song in self.songs(stem, names):
             trust = self._trust(member, song, without) if rest else 1.0
             if song.fold == without or trust <= 0:
                 continue
-            parts: dict[str, Combination] = {mine: {mine: trust}, stem: {stem: 1.0}}
+            parts: dict[str, Combination] = {own: {own: trust}, stem: {stem: 1.0}}
             if rest:
                 blend = of_blend(rest)
                 parts[REST] = {name: trust * weight for name, weight in blend.items()}
                 given = {name: (trust - 1) * weight for name, weight in blend.items()}
                 parts[stem] = {stem: 1.0, **given}
             songs.append(dataclasses.replace(song.combined(parts), weight=trust))
-        prior = {mine: 1.0, **({REST: 0.0} if rest else {})}
+        prior = {own: 1.0, **({REST: 0.0} if rest else {})}
         weights = prior
         if songs:
-            # The mixture's weight is in the others' blend already.
+            # The weights of the others include that of the mixture already.
             method = dataclasses.replace(self._methods[stem], mixture=False)
             weights = fit(songs, stem, list(prior), method, prior)
-        kept = {member.name: weights[mine]}
+        kept = {member.name: weights[own]}
         if rest is None:
             return Blend(stem=stem, weights=kept)
         scale = weights[REST]
@@ -149,7 +149,7 @@ class Fits:
         )
 
     def _trust(self, member: Member, song: SongGram, without: str | None) -> float:
-        """How much a doubted member counts in a song, beside blends that were fitted so."""
+        """Trust in a doubted member in a song, 0 to 1, with weights fitted without a fold."""
         names = compared(self.recipe, member)
         assert member.doubt is not None
         if not names:
@@ -160,7 +160,7 @@ class Fits:
     def _estimate(
         self, stem: str, names: Sequence[str], song: SongGram, without: str | None
     ) -> Combination:
-        """What the members make of a song: the others' blend where the doubted is not trusted."""
+        """Estimate of a stem; the other members replace a doubted one where it is not trusted."""
         whole = of_blend(self.blend(stem, names, without))
         member = doubted(self.recipe, names)
         others = [name for name in names if member and name != member.name]
@@ -170,10 +170,10 @@ class Fits:
         return mixed(whole, of_blend(self.blend(stem, others, without)), trust)
 
     def scores_db(self, stem: str, names: Sequence[str]) -> dict[str, float]:
-        """SDR of each song by the blend that the songs of all other folds ask for.
+        """SDR in dB of each song, with the weights fitted to the songs of all other folds.
 
         Returns:
-            By the path of the song, for those on which none of the members was trained.
+            By path of the song, without songs on which a member was trained.
         """
         key = stem, frozenset(names)
         if key not in self._scores:
@@ -184,22 +184,22 @@ class Fits:
         return self._scores[key]
 
     def sdr_db(self, stem: str, names: Sequence[str]) -> float:
-        """Score a set of members on songs left out, so that all sets can be compared.
+        """Score a set of members on songs left out, in dB, such that all sets are comparable.
 
         If no member of the set was trained on any of the songs, it is the mean score of all songs.
-        A member that was trained on some cannot be judged there, and the other songs may be
-        harder or easier. So the set scores what the set without the member scores, plus the mean
-        gain over that set on the songs on which both can be judged. Each song counts there as it
-        does among all songs: an artist with one song left does not count in full.
+        A member that was trained on some songs cannot be judged on these, and the other songs may
+        be harder or easier. So the score is that of the set without the member, plus the mean gain
+        over that set on the songs on which both can be judged. Each song has the same weight there
+        as among all songs: an artist with one song left does not count in full.
 
-        If the member is the whole set, it is compared with the blend of all other givers that
-        were trained on none of the songs: with the rest of them, too few songs might be left. If
-        there are none, its score is the mean of its own songs. Of several such members in a set,
-        the first of the recipe is removed first: a doubted one comes last and counts most, so it
-        is judged on all of its own songs.
+        If the member is the whole set, it is compared with all other members of the stem that were
+        trained on none of the songs: with other members, too few songs might be left. If there are
+        none, its score is the mean of its own songs. Of several such members in a set, the first
+        of the recipe is removed first: a doubted one comes last and counts most, so it is judged
+        on all of its own songs.
 
         Raises:
-            ConfigError: no song is left to compare on.
+            ConfigError: no song is left for the comparison.
         """
         scores = self.scores_db(stem, names)
         trained = [name for name in names if self._was_trained(stem, name)]
@@ -219,8 +219,8 @@ class Fits:
                 "trained, got none; name more --data"
             )
         gains_db = np.array([scores[song.path] - before[song.path] for song in both])
-        everyone = self.songs(stem)
-        shares = dict(zip([song.path for song in everyone], shares_of(everyone), strict=True))
+        all_songs = self.songs(stem)
+        shares = dict(zip([song.path for song in all_songs], shares_of(all_songs), strict=True))
         counts = np.array([shares[song.path] for song in both])
         return self.sdr_db(stem, rest) + float(counts @ gains_db / counts.sum())
 
@@ -229,7 +229,7 @@ class Fits:
         return any(name in song.seen_by for song in self._songs[stem])
 
     def whole(self, without: str | None) -> list[Blend]:
-        """The blends that count if all members answer, and those of all but the doubted."""
+        """Weights for all members of each stem, and for all but the doubted member."""
         result = []
         for stem in self.recipe.track.stems:
             givers = self.recipe.givers(stem)
@@ -244,7 +244,7 @@ class Fits:
 
 
 def tidy(weights: Mapping[str, float]) -> dict[str, float]:
-    """Make small weights zero, unless all of them together are not small.
+    """Set small weights to zero, unless their sum is not small.
 
     >>> tidy({"a": 0.9, "b": 0.003, "c": -0.004})
     {'a': 0.9, 'b': 0.0, 'c': 0.0}

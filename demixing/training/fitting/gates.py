@@ -1,4 +1,4 @@
-"""Fit when a stem is silenced: a logistic curve over its level below the mixture."""
+"""Fits the gates that silence stems: a logistic curve over the level relative to the mixture."""
 
 import math
 from collections.abc import Sequence
@@ -16,24 +16,27 @@ from demixing.training.fitting.groups import without_each
 from demixing.training.fitting.song_gram import MIXTURE, SongGram
 
 LEAST = 2
-"""Songs with a silent stem, below which no gate is fitted for it."""
+"""Least number of songs with a silent stem, and of songs without, for a fit."""
 
 WORTH_DB = 0.001
-"""A gate that gains less, in the mean over all songs, is not worth its risk."""
+"""Least mean gain over all songs; below it, a gate is not used."""
 
 RIDGE = 0.05
-"""Keeps the curve from becoming a step where the classes do not overlap."""
+"""Ridge of the regression, which bounds the slope if the classes do not overlap."""
 
 
 def fit(recipe: Recipe, songs: Sequence[SongGram], prior: float) -> dict[str, Gate]:
-    """Fit a gate for each stem where it gains on songs left out.
+    """Fit a gate for each stem for which it gains on songs left out.
 
     Args:
-        recipe: with its blends and shares.
-        songs: all of them; for each stem those count in which it is known. It must be silent in
+        recipe: with fitted weights and mixture consistency.
+        songs: all songs; for each stem, those in which it is known are used. It must be silent in
             some and not in others.
-        prior: part of all songs in which a stem is silent. Songs to fit on have more of them, or
-            there would be nothing to learn from, so both kinds are weighed.
+        prior: part of all songs in which a stem is silent, 0 to 1. It is higher in the songs for a
+            fit, so both kinds of songs are weighted.
+
+    Returns:
+        Gates by stem.
     """
     result = {}
     made = [estimates(recipe, song) for song in songs]
@@ -58,7 +61,13 @@ def fit(recipe: Recipe, songs: Sequence[SongGram], prior: float) -> dict[str, Ga
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A stem of a song: its estimate's and the mixture's energy, whether it is silent, its SDR."""
+    """A stem of a song.
+
+    Attributes:
+        energies: of the estimate and of the mixture.
+        silent: whether the true stem is silent.
+        sdr_db: SDR of the estimate.
+    """
 
     energies: tuple[float, float]
     silent: bool
@@ -76,15 +85,15 @@ def _example(song: SongGram, stem: str, own: Combination) -> Example:
 
 
 def of_examples(examples: Sequence[Example], prior: float) -> Gate | None:
-    """Fit one gate; None if there is nothing to go by."""
+    """Fit one gate; None if there are too few examples, or silent estimates are not quieter."""
     silent = np.array([one.silent for one in examples])
     if silent.sum() < LEAST or (~silent).sum() < LEAST:
         return None
     levels_db = np.array([one.level_db for one in examples])
     slope, offset = logistic(levels_db, silent)
-    if slope >= 0:  # the silent ones are not quieter
+    if slope >= 0:  # silent stems are not quieter
         return None
-    # The odds among the examples are not those among all songs.
+    # The odds among the examples differ from those among all songs.
     offset += math.log(prior / (1 - prior)) - math.log(silent.sum() / (~silent).sum())
     quiet = np.flatnonzero(~silent)
     quiet = quiet[levels_db[quiet].argsort()][: max(len(quiet) // 4, 1)]
@@ -94,6 +103,13 @@ def of_examples(examples: Sequence[Example], prior: float) -> Gate | None:
 
 def logistic(x: NDArray[np.float64], yes: NDArray[np.bool_]) -> tuple[float, float]:
     """Fit ``P(yes) = 1 / (1 + exp(-(slope x + offset)))`` by Newton's method.
+
+    Args:
+        x: ``(examples,)``.
+        yes: ``(examples,)``.
+
+    Returns:
+        Slope and offset.
 
     >>> levels_db = np.array([-50.0, -40, -42, -20, -10, -43])
     >>> slope, offset = logistic(levels_db, np.array([1, 1, 0, 0, 0, 1]) > 0)

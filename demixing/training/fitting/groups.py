@@ -1,8 +1,9 @@
-"""Which songs count together, and which are left out together.
+"""Groups songs: which are weighted together, and which are left out together.
 
-Songs of one artist share players, instruments, a room and an engineer: weights that were fitted to
-one of them are not new to the next. So with ``--by artist`` they are left out together, and all
-artists count alike. With ``--by song`` each song is left out alone, and all folders count alike.
+Songs of one artist share players, instruments, a room and an engineer: for weights that were fitted
+to one of them, the others are not new. So with ``--by artist`` they are left out together, and all
+artists have equal weight. With ``--by song`` each song is left out alone, and all folders have
+equal weight.
 """
 
 from collections import Counter
@@ -16,11 +17,11 @@ from demixing.training.fitting.song_gram import SongGram
 
 
 def artist_of(song: str, folder: str) -> str:
-    """Tell a song's artist from its name; a song whose name tells none belongs to its folder.
+    """The artist in the name of a song; if there is none, the folder counts as the artist.
 
     Args:
-        song: its name.
-        folder: path of the folder that holds it.
+        song: name of the song.
+        folder: path of its folder.
 
     >>> artist_of("A Band - A Song", "data"), artist_of("ABand_ASong", "data")
     ('A Band', 'ABand')
@@ -35,9 +36,9 @@ def artist_of(song: str, folder: str) -> str:
 
 
 def shares_of(songs: Sequence[SongGram]) -> NDArray[np.float64]:
-    """How much each song counts: all groups alike, all songs of a group alike, times their weight.
+    """Weight of each song in means: equal for all groups, and within a group by ``weight``.
 
-    A few real songs would otherwise be lost among many rendered ones.
+    Otherwise a few real songs would hardly count among many rendered ones.
 
     Returns:
         ``(songs,)``, with a sum of 1 unless no song has a weight.
@@ -49,7 +50,7 @@ def shares_of(songs: Sequence[SongGram]) -> NDArray[np.float64]:
 
 
 def folds_of(songs: Sequence[SongGram]) -> list[str]:
-    """Names of all that is left out together, in the order of the songs."""
+    """Names of the folds, in the order of the songs."""
     return list(dict.fromkeys(song.fold for song in songs))
 
 
@@ -66,8 +67,8 @@ def surely(
     """Whether a mean gain is larger than its standard error, with folds as the independent units.
 
     Args:
-        gains_db: of each song.
-        counts: how much each counts, with a sum of 1.
+        gains_db: of each song, ``(songs,)``.
+        counts: weight of each song, with the sum 1, ``(songs,)``.
         folds: of each song.
 
     >>> halves, alone, together = np.ones(2) / 2, ["a", "b"], ["a", "a"]

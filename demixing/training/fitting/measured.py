@@ -1,4 +1,4 @@
-"""Separates songs and sums the products of their signals, or finds these in a cache."""
+"""Separates songs and computes their Gram matrices, or reads these from a cache."""
 
 import dataclasses
 import hashlib
@@ -23,23 +23,23 @@ from demixing.training.fitting import truth
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
 
 LAYOUT = f"products in {BANDS} bands, and the rate"
-"""Of a cached file. Another layout has another key, so old files are not found."""
+"""Layout of a cached file. It is part of the key, so files of another layout are not found."""
 
 FINE = 2**15
-"""Bins on which the edges of bands are found: closer than a hertz."""
+"""Number of bins on which the edges of bands are found, to less than a hertz."""
 
 
 def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
-    """Separate a song and sum the products, or find them in a cache.
+    """Separate a song and compute its Gram matrix, or read it from a cache.
 
     Args:
         song: its mixture is the sum of its stems; see :func:`demixing.training.fitting.truth.known`
             for stems without a file.
         demixer: of the recipe.
-        cache: folder in which sums are kept.
+        cache: folder of the cache; None: no cache.
 
     Raises:
-        EvaluationError: the song has no stems, or one is damaged or unlike the others.
+        EvaluationError: the song has no stems, or one is damaged or has another format.
     """
     recipe = demixer.recipe
     folder = str(song.folder.parent)
@@ -68,7 +68,7 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
 
 
 def _key(song: Song, recipe: Recipe) -> str:
-    """Hash what the answers depend on: the audio's place, size and time, and each input."""
+    """Key of the cache: a hash of path, size and time of the audio, and of each member's input."""
     subtracted = {stem for member in recipe.members for stem in member.subtract}
     used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
     files = [
@@ -81,14 +81,14 @@ def _key(song: Song, recipe: Recipe) -> str:
 
 
 def _asked(member: Member, subtracted: set[str]) -> Member:
-    """A member without what changes no answer: gains, and a doubt if its stems stay in."""
+    """A member without the fields that do not affect its estimate: gains, and perhaps its doubt."""
     settings = tuple(dataclasses.replace(one, gain_db=0.0) for one in member.settings)
     doubt = member.doubt if subtracted.intersection(member.outputs) else None
     return dataclasses.replace(member, settings=settings, doubt=doubt)
 
 
 def _measured(song: Song, demixer: Demixer) -> SongGram:
-    """Stream a song through the recipe, keep the answers, and sum their products."""
+    """Stream a song through the recipe, and compute the Gram matrix of all estimates."""
     stems = demixer.recipe.track.stems
     known = truth.known(song, stems)
     layout = probe(next(iter(song.stems.values())))
@@ -124,23 +124,23 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
 def products_of(
     signals: dict[str, NDArray[np.float32]], sample_rate_hz: int
 ) -> NDArray[np.float64]:
-    """Sum the products of all signals, band by band: by Parseval's theorem nothing is lost.
+    """Gram matrix of all signals, band by band; by Parseval's theorem, it is that of the samples.
 
     Args:
-        signals: ``(channels, samples)`` each, by names; is emptied on the way, since a spectrum
-            takes as much memory as its signal.
-        sample_rate_hz: of all.
+        signals: ``(channels, samples)`` each, by name. The dict is emptied, because spectra take
+            as much memory as signals.
+        sample_rate_hz: of all signals.
 
     Returns:
-        ``(bands, signals, signals)``: rectangular bands, each of the frequencies that weigh most
-        in the band of the same number in :func:`demixing.engine.leakage_filter.in_bands`.
+        ``(bands, signals, signals)``. Bands are rectangular, and have the frequencies with the
+        largest weight in that band of :func:`demixing.engine.leakage_filter.in_bands`.
     """
     samples = next(iter(signals.values())).shape[-1]
     length = fft.next_fast_len(samples, real=True)
     spectra = []
     for name in list(signals):
         spectrum = fft.rfft(signals.pop(name).astype(np.float64), length)
-        # A bin stands for a pair of frequencies, except the first and, of even lengths, the last.
+        # A bin counts for two frequencies, except the first and, for even lengths, the last.
         spectrum[:, 0] *= np.sqrt(0.5)
         if length % 2 == 0:
             spectrum[:, -1] *= np.sqrt(0.5)

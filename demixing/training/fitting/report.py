@@ -1,4 +1,4 @@
-"""Says what single members, their mean and the fitted recipe score, and what leaks gain."""
+"""The report of a fit: scores of members, of their mean and of the recipe, and gains of leaks."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import numpy as np
 
 from demixing.ensemble.blend import Blend
 from demixing.recipes.recipe import Recipe
-from demixing.training.fitting import shares
+from demixing.training.fitting import consistency
 from demixing.training.fitting.blending import mean_db, mean_of, plain_mean, sdr_db
 from demixing.training.fitting.estimates import disputes_of, estimates
 from demixing.training.fitting.fits import Fits
@@ -17,16 +17,16 @@ from demixing.training.fitting.groups import folds_of
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer, audible, unseen
 
 MOST_DISPUTED = 3
-"""Songs that are named even if the member is trusted there, to show how far they are from it."""
+"""Number of songs that are listed even if the member is trusted there, for comparison."""
 
 
 def report(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits) -> list[str]:
-    """Say per stem, then for the whole recipe, what fitting gains.
+    """List what fitting gains, for each stem and for the whole recipe.
 
     Args:
-        plain: before it was fitted.
-        fitted: after it.
-        songs: all of them.
+        plain: the recipe before fitting.
+        fitted: the recipe after fitting.
+        songs: all songs.
         fits: of ``plain``.
     """
     by = "artists" if songs[0].artist else "folders"
@@ -36,8 +36,8 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits)
     lines = [
         f"# recipe {plain.name}, {len(songs)} songs",
         "SDR in dB: global, delta 1e-7, mean over the songs in which the stem is not silent, then",
-        f"over the {by}, which count alike;",
-        f"fitted blends are scored on each song with the weights that the other {others} ask for.",
+        f"over the {by}, with equal weight;",
+        f"fitted weights are scored on each song as fitted to the other {others}.",
     ]
     seen = Counter(name for song in songs for name in sorted(song.seen_by))
     lines += [
@@ -61,10 +61,10 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits)
 
 
 def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
-    """What members and blends score for one stem."""
+    """Scores of members and of fitted weights for one stem."""
     lines = []
     givers = plain.givers(stem)
-    everyone = [answer(name, stem) for name in givers]
+    signals = [answer(name, stem) for name in givers]
     having = fits.songs(stem, givers)
     judged = {name: fits.songs(stem, [name]) for name in givers}
     singles = {name: mean_db(judged[name], stem, {answer(name, stem): 1.0}) for name in givers}
@@ -72,7 +72,7 @@ def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
         part = len(judged[name])
         where = f", {part} songs" if part < len(fits.songs(stem)) else ""
         lines.append(row(f"{name} alone, as it is{where}", score))
-    mean = mean_db(having, stem, plain_mean(everyone))
+    mean = mean_db(having, stem, plain_mean(signals))
     if len(givers) > 1:
         lines.append(row("plain mean of all", mean))
     lines += [
@@ -80,19 +80,19 @@ def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
         for blend in fitted.blends
         if blend.stem == stem
     ]
-    best = max(mean_db(having, stem, {one: 1.0}) for one in everyone)
+    best = max(mean_db(having, stem, {one: 1.0}) for one in signals)
     left_out = mean_of(having, list(fits.scores_db(stem, givers).values()))
     for label, base in (("best single", best), ("plain mean", mean)):
         lines.append(row(f"gain over the {label}, songs left out", left_out - base))
     if stem in fitted.consistency:
-        lines.append(f"share in what is left of the mixture: {fitted.consistency[stem]:.3f}")
+        lines.append(f"share in the mixture consistency: {fitted.consistency[stem]:.3f}")
     if stem in fitted.gates:
         lines.append(f"gate: {fitted.gates[stem]}")
     return lines
 
 
 def _of_recipe(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits) -> list[str]:
-    """What the whole recipe scores on songs on which no member was trained."""
+    """Scores of the whole recipe on songs on which no member was trained."""
     before, now = (total_db(dict.fromkeys(folds_of(songs), one), songs) for one in (plain, fitted))
     new = total_db(left_out(plain, songs, fits), songs)
     return [
@@ -108,23 +108,23 @@ def _each(songs: Sequence[SongGram]) -> str:
 
 
 def left_out(recipe: Recipe, songs: Sequence[SongGram], fits: Fits) -> dict[str, Recipe]:
-    """The recipe as it is fitted without each fold; subsets that are not needed do not matter."""
+    """The recipe fitted without each fold, by fold; only the sets of members that are needed."""
     result = {}
     shared = unseen(fits.all_songs, recipe.undoubted)
     for fold in folds_of(songs):
         fitted = dataclasses.replace(recipe, blends=tuple(fits.whole(fold)))
         others = [song for song in shared if song.fold != fold]
-        result[fold] = dataclasses.replace(fitted, consistency=shares.fit(fitted, others))
+        result[fold] = dataclasses.replace(fitted, consistency=consistency.fit(fitted, others))
     return result
 
 
 def stem_scores_db(recipe: Recipe, songs: Sequence[SongGram], stem: str) -> list[float]:
-    """SDR of a stem of the whole recipe in each song."""
+    """SDR in dB of a stem of the whole recipe in each song."""
     return [sdr_db(song, stem, estimates(recipe, song)[stem]) for song in songs]
 
 
 def total_db(fitted: Mapping[str, Recipe], songs: Sequence[SongGram]) -> float:
-    """Mean over stems of the mean over songs that have them.
+    """Mean SDR in dB over stems of the mean over songs that have them.
 
     Args:
         fitted: the recipe for the songs of each fold.
@@ -144,7 +144,7 @@ def total_db(fitted: Mapping[str, Recipe], songs: Sequence[SongGram]) -> float:
 
 
 def leak_gains(fitted: Recipe, songs: Sequence[SongGram]) -> list[str]:
-    """Say what each leak of the recipe gains in the mean over stems, with it minus without."""
+    """Mean gain over stems of each leak of the recipe: with it minus without it."""
     lines = []
     folds = folds_of(songs)
     whole = total_db(dict.fromkeys(folds, fitted), songs)
@@ -157,7 +157,7 @@ def leak_gains(fitted: Recipe, songs: Sequence[SongGram]) -> list[str]:
 
 
 def disputes(fitted: Recipe, songs: Sequence[SongGram]) -> list[str]:
-    """Say of members that may be doubted which songs they dispute most, and who is trusted less."""
+    """For each doubtable member, songs that it disputes most, or where its trust is below 1."""
     lines = []
     for member in fitted.members:
         if member.doubt is None:
@@ -179,6 +179,6 @@ def row(label: str, value: float) -> str:
 
 
 def described(blend: Blend) -> str:
-    """The weights of a blend, for people."""
+    """Ensemble weights in words."""
     parts = [f"{weight:z.3f} {name}" for name, weight in blend.weights.items()]
     return " + ".join([*parts, f"{blend.mixture:z.3f} mixture"])

@@ -1,4 +1,4 @@
-"""Which stems of a song are known, if not all of them have a file."""
+"""Which stems of a song are known if some have no file."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,19 @@ from demixing.errors import EvaluationError
 from demixing.evaluation.songs import Song
 
 REST = "other"
-"""The stem that holds whatever the others do not, in tracks that have one."""
+"""The stem with everything that is in no other stem, in tracks that have one."""
 
 
 def known(song: Song, stems: Sequence[str]) -> tuple[str, ...]:
-    """Stems of a track whose sound in this song is known.
+    """Stems of a track that are known in this song.
 
-    A stem without a file is silent, as the vocals of an instrumental are. But in a song of two
-    stems, one of them :data:`REST`, that one is the accompaniment: the first is known, and of the
-    accompaniment's parts nothing is, not even whether they sound.
+    A stem without a file is silent, like the vocals of an instrumental. But if a song has only two
+    stems and one of them is :data:`REST`, that one is the whole accompaniment: only the other stem
+    is known, and nothing about the parts of the accompaniment.
 
     Args:
         song: with its files by stem.
-        stems: of the track.
+        stems: names of the stems of the track.
 
     Raises:
         EvaluationError: the song has no stems at all.

@@ -1,4 +1,4 @@
-"""Writes a fitted recipe: its own text, and below it the tables that were fitted."""
+"""Writes a fitted recipe: its own text, followed by the fitted tables."""
 
 import dataclasses
 from pathlib import Path
@@ -14,15 +14,15 @@ OLD_MARK = "# Fitted by `python -m training fit`; what follows is written anew e
 
 
 def write(path: Path, source: Path, fitted: Recipe) -> None:
-    """Write the recipe's own text and the fitted tables below it.
+    """Write the recipe's own text, followed by the fitted tables.
 
     Args:
         path: of the new file.
-        source: of the recipe, or its name; all above :data:`MARK` is kept.
-        fitted: has the tables.
+        source: file or name of the recipe; all above :data:`MARK` is kept.
+        fitted: recipe with the fitted tables.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     named = reading.FOLDER / f"{source}.toml"
     text = (named if named.is_file() else source).read_text(encoding="utf-8")

@@ -1,8 +1,7 @@
-"""Ways of saying how wrong an estimate is, one plug-in each.
+"""Losses, one plug-in each.
 
-A loss answers for every example and stem by itself, and on demand for every block of time, so that
-whoever trains may take the mean, and :mod:`demixing.training.losses.quantile` may leave some of
-them out. In a run file:
+A loss has a value for each example and stem, and on demand for each block of time. Training takes
+the mean, and :mod:`demixing.training.losses.quantile` leaves some of the values out. In a run file:
 
     [loss]
     name = "sum"
@@ -32,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 class Loss(Protocol):
-    """Compares estimates with stems; the worse, the higher.
+    """Compares estimates with stems; higher is worse.
 
-    All of it is computed in float32 at least, whatever the type of the estimate and under
-    autocast. A silent stem has a finite value and a finite gradient. A loss has no state; one that
-    changes while a network is trained has a method ``at``, see :func:`at`.
+    It is computed in float32 or float64, even under autocast and for estimates of another type. A
+    silent stem has a finite value and a finite gradient. A loss has no state; one that changes
+    during training has a method ``at``, see :func:`at`.
     """
 
     def __call__(self, estimate: Tensor, stems: Tensor) -> Tensor:
@@ -44,22 +43,27 @@ class Loss(Protocol):
 
         Args:
             estimate: ``(batch, stems, 2, samples)``.
-            stems: the same; all stems of an example, so that their sum is its mixture.
+            stems: the same shape; all stems of an example, so that their sum is the mixture.
 
         Returns:
             ``(batch, stems)``.
         """
 
     def blocks(self, estimate: Tensor, stems: Tensor, count: int) -> Tensor:
-        """Compare block by block of time; ``count`` blocks, alike in length to a sample or frame.
+        """Compare within blocks of time, whose lengths differ by at most one sample or frame.
+
+        Args:
+            estimate: ``(batch, stems, 2, samples)``.
+            stems: the same shape.
+            count: number of blocks.
 
         Returns:
-            ``(batch, stems, count)``. If the blocks are exactly alike in length and the loss is a
-            mean over time, the mean over the blocks is what :meth:`__call__` gives. Ratios, such as
-            the SDR, are here the ratio within each block.
+            ``(batch, stems, count)``. If all blocks have the same length and the loss is a mean
+            over time, the mean over the blocks is the value of :meth:`__call__`. Ratios, such as
+            the SDR, are taken within each block.
 
         Raises:
-            ValueError: there are less samples, or frames, than blocks.
+            ValueError: there are fewer samples, or frames, than blocks.
         """
 
 
@@ -82,7 +86,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Loss:
         options: keyword arguments of the module's ``build``, usually from a run file.
 
     Raises:
-        ConfigError: no loss has that name, or it refuses an option.
+        ConfigError: no loss has that name, or an option is invalid.
     """
     if name in OLD_NAMES:
         name, options = _renamed(name, options or {})
@@ -100,10 +104,10 @@ def _renamed(name: str, options: Mapping[str, Any]) -> tuple[str, Mapping[str, A
 
 
 def from_table(table: Mapping[str, Any]) -> Loss:
-    """Build the loss that a table of a run file describes by ``name`` and ``options``.
+    """Build a loss from a table of a run file with ``name`` and ``options``.
 
     Raises:
-        ConfigError: it has another key or no name, or see :func:`build`.
+        ConfigError: the table has another key or no name, or see :func:`build`.
     """
     if not isinstance(table, Mapping):
         raise ConfigError(f"a loss is a table with name and options, got {table!r}")
@@ -117,9 +121,9 @@ def from_table(table: Mapping[str, Any]) -> Loss:
 
 
 def at(loss: Loss, step: int) -> Loss:
-    """The loss that counts at a step of the training, from 0 on.
+    """The loss at a step of the training, from 0 on.
 
-    Those that change have a method ``at`` that returns it; the others are always the same.
+    Losses that change have a method ``at`` that returns it; all others stay the same.
     """
     changed = getattr(loss, "at", None)
     return loss if changed is None else cast("Loss", changed(step))

@@ -1,8 +1,8 @@
 """Absolute errors of compressed magnitudes, and of real and imaginary parts compressed with them.
 
-With power 0.3 a bin that is 60 dB quieter still counts an eighth as much, which is closer to how
-loud it sounds. The sum of three means, as in the configurations of bytesep and of the 2023
-continuation of it.
+With power 0.3, a bin that is 60 dB quieter still counts an eighth as much, which is closer to its
+loudness. It is the sum of three means, as in the configurations of ByteSep and of its continuation
+of 2023.
 
 Source: Ephrat et al., "Looking to listen at the cocktail party", SIGGRAPH 2018 (power 0.3); Braun,
 Tashev, "A consolidated view of loss functions for supervised deep learning-based speech
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from demixing.training.measures import MeanOverTime, frames_checked, spectrum
+from demixing.training.loss_helpers import MeanOverTime, frames_checked, spectrum
 
 QUIET = 1e-8
-"""Least power of a bin: the slope of a root has no bound at 0."""
+"""Least power of a bin: the slope of a root is unbounded at 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompressedErrors:
-    """Errors of magnitudes, real and imaginary parts, added up, ``(b, s, frames)``."""
+    """Sum of the errors of magnitudes, real and imaginary parts, ``(batch, stems, frames)``."""
 
     frame: int
     hop: int
@@ -35,7 +35,7 @@ class CompressedErrors:
         return errors.mean(dim=(2, 3))
 
     def _compressed(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Magnitudes, real and imaginary parts, ``(b, s, 2, bins, frames)`` each."""
+        """Compressed magnitudes, real and imaginary parts, ``(batch, stems, 2, bins, frames)``."""
         values = spectrum(audio, self.frame, self.hop)
         energy = (values.real.square() + values.imag.square()).clamp(min=QUIET)
         factor = energy ** ((self.power - 1) / 2)
@@ -47,11 +47,11 @@ def build(frame: int = 2048, hop: int = 441, power: float = 0.3) -> MeanOverTime
 
     Args:
         frame: length of the window in samples.
-        hop: distance of two frames in samples.
-        power: to which magnitudes are raised, above 0 and at most 1.
+        hop: distance between frames in samples.
+        power: exponent of the magnitudes, above 0 and at most 1.
 
     Raises:
-        ValueError: an option is not as it should be.
+        ValueError: an option is invalid.
     """
     frames_checked(frame, hop)
     if not 0 < power <= 1:

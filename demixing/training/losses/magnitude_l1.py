@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from demixing.training.measures import MeanOverTime, frames_checked, spectrum
+from demixing.training.loss_helpers import MeanOverTime, frames_checked, spectrum
 
 
 @dataclass(frozen=True, slots=True)
 class MagnitudeErrors:
-    """Absolute errors of magnitudes, ``(b, s, frames)``."""
+    """Absolute errors of magnitudes, ``(batch, stems, frames)``."""
 
     frame: int
     hop: int
@@ -21,14 +21,14 @@ class MagnitudeErrors:
 
 
 def build(frame: int = 2048, hop: int = 441) -> MeanOverTime:
-    """Build the loss. Magnitudes are not normalised: those of noise grow as the root of frame.
+    """Build the loss. Magnitudes are not normalised: for noise, they grow as the root of ``frame``.
 
     Args:
         frame: length of the window in samples.
-        hop: distance of two frames in samples.
+        hop: distance between frames in samples.
 
     Raises:
-        ValueError: they do not fit together.
+        ValueError: frame and hop are invalid.
     """
     frames_checked(frame, hop)
     return MeanOverTime(MagnitudeErrors(frame, hop))

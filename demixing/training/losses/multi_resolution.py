@@ -1,10 +1,10 @@
 """Absolute errors of magnitudes in several resolutions, and of their logarithms on demand.
 
-Magnitudes are divided by the root of the window's energy, so that noise has the same ones in
-every resolution, those of its own level, and the weights of resolutions mean something.
+Magnitudes are divided by the root of the window's energy. So noise has the same magnitudes, those
+of its level, in every resolution, and the resolutions are weighted equally.
 
 Source of the idea: Yamamoto, Song, Kim, "Parallel WaveGAN", ICASSP 2020; theirs also divides by the
-norm of the reference, which a silent stem has not.
+norm of the reference, which is 0 for silent stems.
 """
 
 import math
@@ -13,22 +13,22 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from demixing.training.loss_helpers import MeanOverTime, frames_checked, spectrum
 from demixing.training.losses.sum import Sum
-from demixing.training.measures import MeanOverTime, frames_checked, spectrum
 
 FRAMES = (512, 1024, 2048, 4096)
 FLOOR = 1e-3
-"""Added to magnitudes before the logarithm: what is 60 dB below full scale is as good as silent."""
+"""Added to magnitudes before the logarithm: 60 dB below full scale counts as silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Errors in one resolution, ``(b, s, frames)``.
+    """Errors in one resolution, ``(batch, stems, frames)``.
 
     Attributes:
         frame: length of the window in samples.
-        hop: distance of two frames in samples.
-        log: weight of the errors of logarithms, of base e.
+        hop: distance between frames in samples.
+        log: weight of the errors of natural logarithms.
     """
 
     frame: int
@@ -44,7 +44,7 @@ class Resolution:
         return errors.mean(dim=(2, 3))
 
     def _magnitudes(self, audio: Tensor) -> Tensor:
-        """Magnitudes ``(b, s, 2, bins, frames)``; the energy of a Hann window is 3/8 of it."""
+        """Magnitudes, ``(batch, stems, 2, bins, frames)``; a Hann window has energy 3/8 frame."""
         return spectrum(audio, self.frame, self.hop).abs() / math.sqrt(3 / 8 * self.frame)
 
 
@@ -55,11 +55,11 @@ def build(
 
     Args:
         frames: lengths of the windows in samples.
-        hops: distances of two frames in samples; by default a quarter of a frame.
-        log: weight of the errors of logarithms.
+        hops: distances between frames in samples; by default a quarter of a frame.
+        log: weight of the errors of natural logarithms.
 
     Raises:
-        ValueError: frames and hops do not fit together, or the weight is negative.
+        ValueError: frames and hops do not match, or the weight is negative.
     """
     hops = [frame // 4 for frame in frames] if hops is None else hops
     if not frames or len(frames) != len(hops):

@@ -1,12 +1,13 @@
-"""Leaves out what another loss finds worst: for stems with label noise or bleeding.
+"""Leaves out the highest values of another loss: for stems with label noise or bleeding.
 
-What a network cannot learn from the other examples is likely wrong in the data. For each stem,
-values of a batch at or above a quantile of them count nothing, and the others as much more. With
-``blocks = 1`` those are values of whole examples, for stems that are labelled wrongly (board A of
-MDX'23); with more blocks they are of pieces of time, for bleeding, heard here and there (board B).
+What a network cannot learn from the other examples is probably wrong in the data. For each stem,
+the values of a batch at or above a quantile get the weight 0, and the others correspondingly more.
+With ``blocks = 1`` these are values of whole examples, for stems with wrong labels (board A of
+MDX'23). With more blocks they are values of blocks of time, for bleeding, which comes and goes
+(board B).
 
-Both boards were won in this way, A by CCOM, B by KUIELab, who masked squared errors: for A whole
-examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
+Both boards were won in this way, A by CCOM, and B by KUIELab, who masked squared errors: for A
+whole examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
 
 Source: Kim, Lee, Jung, "Sound Demixing Challenge 2023 music demixing track technical report:
 TFC-TDF-UNet v3", arXiv:2306.09382, and their code for both boards (settings); Kang, Hashimoto,
@@ -31,18 +32,18 @@ WITHIN = ("batch", "example")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantile:
-    """A loss that leaves some of another one out; see :class:`demixing.training.losses.Loss`.
+    """The lower values of another loss; see :class:`demixing.training.losses.Loss`.
 
-    Values are scaled so that their mean is that of what is left, for each stem. If several
-    processes train together, the batch is that of all of them, and each has its part of the mean.
+    Values are scaled so that the mean over all values is the mean of the kept ones, for each stem.
+    If several processes train together, the quantile is that of the batch of all of them.
 
     Attributes:
-        loss: finds what is worst.
-        quantile: part of the values that count, above 0 and below 1.
-        count: blocks of time of each example.
-        within: "batch": a stem's values of all examples have one quantile; "example": those of each
-            example have their own.
-        after_steps: steps of the training before which nothing is left out.
+        loss: the other loss.
+        quantile: part of the values that are kept, above 0 and below 1.
+        count: blocks of time in each example.
+        within: "batch": one quantile for the values of a stem in all examples; "example": one for
+            each example.
+        after_steps: number of steps at the start of the training in which all values count.
     """
 
     loss: Loss
@@ -59,19 +60,19 @@ class Quantile:
             weights = kept(found, self.quantile)
             weights = weights / weights.mean(dim=2, keepdim=True)
         else:
-            everyone, first = gathered(found)
-            weights = kept(everyone.transpose(0, 1).flatten(1), self.quantile)
+            all_values, first = gathered(found)
+            weights = kept(all_values.transpose(0, 1).flatten(1), self.quantile)
             weights = weights / weights.mean(dim=1, keepdim=True)
-            weights = weights.unflatten(1, (len(everyone), -1)).transpose(0, 1)  # type: ignore[no-untyped-call]
+            weights = weights.unflatten(1, (len(all_values), -1)).transpose(0, 1)  # type: ignore[no-untyped-call]
             weights = weights[first : first + len(found)]
-        # A product and no choice, so that a NaN that is left out is still seen by whoever looks.
+        # A product instead of a selection, so that a NaN that is left out is still detected.
         return (values * weights).mean(dim=2)
 
     def blocks(self, estimate: Tensor, stems: Tensor, count: int) -> Tensor:
-        """Refuse: what was left out once has no value that another mask could judge.
+        """Refuse more than one block: values that are left out cannot be masked once more.
 
         Raises:
-            ValueError: always, but for the one block that is the whole.
+            ValueError: ``count`` is not 1.
         """
         if count != 1:
             raise ValueError("a quantile loss has no blocks of time; put the other loss inside it")
@@ -84,9 +85,9 @@ class Quantile:
 
 
 def kept(values: Tensor, quantile: float) -> Tensor:
-    """Say which values are below a quantile of their row, the last axis; 1 if so and else 0.
+    """Mask of the values, ``(..., values)``, below a quantile of their row: 1 is kept, 0 is not.
 
-    Where none is, because many are alike, those at the quantile are kept.
+    If no value is below it, because many are equal, those at the quantile are kept.
 
     >>> kept(torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0, 0.0, 0.0, 0.0, 0.0, 6.0]]), 0.4)
     tensor([[1., 1., 0., 0., 0., 0.],
@@ -99,13 +100,13 @@ def kept(values: Tensor, quantile: float) -> Tensor:
 
 
 def gathered(values: Tensor) -> tuple[Tensor, int]:
-    """Put the values of all processes that train together in one batch.
+    """Join the values of all processes that train together.
 
     Args:
-        values: ``(batch, ...)`` of this process, as large as those of the others.
+        values: ``(batch, ...)`` of this process; all processes have the same shape.
 
     Returns:
-        ``(processes * batch, ...)``, and where this one's begin.
+        ``(processes * batch, ...)``, and the position of the first value of this process.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return values, 0
@@ -126,13 +127,13 @@ def build(
     Args:
         loss: table with ``name`` and ``options`` of the other loss.
         quantile: see :class:`Quantile`.
-        blocks: of time, of each example.
+        blocks: blocks of time in each example.
         within: see :class:`Quantile`.
         after_steps: see :class:`Quantile`.
 
     Raises:
-        ConfigError: ``loss`` is no table of a loss.
-        ValueError: another option is not as it should be.
+        ConfigError: ``loss`` is not the table of a loss.
+        ValueError: another option is invalid.
     """
     if not 0 < quantile < 1:
         raise ValueError(f"quantile must be above 0 and below 1, got {quantile}")

@@ -1,15 +1,14 @@
-"""The boards' SDR, negative: energy of the error over that of the stem, in dB.
+"""The negative SDR of the leaderboards: energy of the error over that of the stem, in dB.
 
     10 log10((error + 1e-7) / (stem + quiet * mixture + 1e-7) + soft)
 
-Without ``quiet`` and ``soft`` it is what the boards score, of one example in place of a song.
-``soft`` bounds it where an estimate is good, so that easy examples do not take all the gradient.
-``quiet`` defines it for stems that are silent or nearly so, which are measured against their
-mixture: 0 dB where the error is as far below the mixture as ``quiet`` says.
+Without ``quiet`` and ``soft`` it is the leaderboards' score, of an example instead of a song.
+``soft`` bounds it for good estimates, so that easy examples do not dominate the gradient. ``quiet``
+defines it for stems that are silent or nearly silent, which are compared with the mixture: it is
+0 dB if the error is below the mixture by the level ``quiet``.
 
 Source: :mod:`demixing.evaluation.metrics.sdr`; the soft threshold: Wisdom et al., "What's all the
-    fuss about
-free universal sound separation data?", ICASSP 2021.
+fuss about free universal sound separation data?", ICASSP 2021.
 """
 
 import math
@@ -17,10 +16,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from demixing.training.measures import exact, pooled
+from demixing.training.loss_helpers import exact, pooled
 
 DELTA = 1e-7
-"""Added to both energies by the boards."""
+"""Added to both energies, as on the leaderboards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,8 @@ class NegativeSdr:
     """See the module and :class:`demixing.training.losses.Loss`.
 
     Attributes:
-        soft: energy of an error that nobody hears, in parts of the stem's.
-        quiet: in parts of the mixture's energy.
+        soft: energy of a negligible error, relative to that of the stem.
+        quiet: part of the energy of the mixture that is added to that of the stem.
     """
 
     soft: float
@@ -49,7 +48,15 @@ class NegativeSdr:
 
 
 def energies(audio: Tensor, count: int) -> Tensor:
-    """Energies of blocks over both channels, ``(b, s, 2, samples)`` to ``(b, s, count)``."""
+    """Energies of blocks over both channels.
+
+    Args:
+        audio: ``(batch, stems, 2, samples)``.
+        count: number of blocks.
+
+    Returns:
+        ``(batch, stems, count)``.
+    """
     return pooled(audio.square().sum(dim=2), count) * (audio.shape[-1] / count)
 
 
@@ -57,12 +64,12 @@ def build(best_db: float = 30.0, quiet_db: float = -30.0) -> NegativeSdr:
     """Build the loss.
 
     Args:
-        best_db: SDR that counts as perfect; ``inf`` for the boards' own.
-        quiet_db: level below its mixture at which a stem counts as silent, 0 or less; ``-inf`` for
-            the boards' own.
+        best_db: SDR that counts as perfect; ``inf`` as on the leaderboards.
+        quiet_db: level relative to the mixture at which a stem counts as silent, 0 or less;
+            ``-inf`` as on the leaderboards.
 
     Raises:
-        ValueError: a level is none.
+        ValueError: a level is out of range.
     """
     if math.isnan(best_db) or best_db <= 0:
         raise ValueError(f"best_db must be above 0, got {best_db}")

@@ -1,17 +1,18 @@
-"""Scale-invariant signal-to-noise ratio, negative, in dB, of each channel.
+"""Negative scale-invariant signal-to-noise ratio of each channel, in dB.
 
-What of an estimate is the stem times some factor is signal, and the rest is noise; so the level of
-an estimate is not learnt, and the boards' SDR punishes that. A silent stem has nothing to
-compare with: its value is 0, and nothing is learnt from it.
+The projection of an estimate on its stem is signal, and the rest is noise. So networks do not learn
+the level of a stem, which the leaderboards' SDR penalises. A silent stem has the value 0, and no
+gradient.
 
-Source: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; channels
-are compared one by one and their means are removed, as in the configurations that we continue.
+Source: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019. Channels
+are compared one by one and their means are removed, as in the configurations on which ours are
+based.
 """
 
 import torch
 from torch import Tensor
 
-from demixing.training.measures import exact
+from demixing.training.loss_helpers import exact
 
 EPSILON = 1e-8
 """Added to energies."""
@@ -35,7 +36,7 @@ class NegativeSiSnr:
 
 
 def _value(estimate: Tensor, stems: Tensor) -> Tensor:
-    """The loss of ``(b, s, 2, samples)``."""
+    """The loss of estimate and stems, ``(batch, stems, 2, samples)``, as ``(batch, stems)``."""
     silent = ~stems.any(dim=-1)
     estimate, stems = (audio - audio.mean(dim=-1, keepdim=True) for audio in (estimate, stems))
     along = (estimate * stems).sum(dim=-1, keepdim=True)

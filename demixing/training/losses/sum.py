@@ -1,4 +1,4 @@
-"""Several losses with a weight each, given as tables of a run file."""
+"""Weighted sum of losses, given as tables of a run file."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def build(terms: Sequence[Mapping[str, Any]]) -> Sum:
     """Build the loss.
 
     Args:
-        terms: tables with ``name``, ``options`` and ``weight``; the latter is 1 by default.
+        terms: tables with ``name``, ``options`` and ``weight``, which is 1 by default.
 
     Raises:
-        ConfigError: a table is not one of a loss.
-        ValueError: there is none, or a weight is not above 0.
+        ConfigError: a table is not that of a loss.
+        ValueError: there are no terms, or a weight is not above 0.
     """
     if not isinstance(terms, list | tuple) or not terms:
         raise ValueError(f"terms must be a list of at least one table, got {terms!r}")
@@ -63,7 +63,12 @@ def build(terms: Sequence[Mapping[str, Any]]) -> Sum:
 
 
 def _weighted(term: object) -> tuple[float, Loss]:
-    """The weight and the loss of a table."""
+    """The weight and the loss of a table.
+
+    Raises:
+        ConfigError: it is not the table of a loss.
+        ValueError: the weight is not above 0.
+    """
     if not isinstance(term, Mapping):
         raise ConfigError(f"a loss is a table with name and options, got {term!r}")
     weight = term.get("weight", 1.0)

@@ -1,12 +1,12 @@
-"""Mean absolute error of the waveform: what ByteSep and Demucs were trained with."""
+"""Mean absolute error of the waveform, as for ByteSep and Demucs."""
 
 from torch import Tensor
 
-from demixing.training.measures import MeanOverTime
+from demixing.training.loss_helpers import MeanOverTime
 
 
 def errors(estimate: Tensor, stems: Tensor) -> Tensor:
-    """Absolute errors, ``(b, s, samples)``."""
+    """Absolute errors of ``(batch, stems, 2, samples)``, as ``(batch, stems, samples)``."""
     return (estimate - stems).abs().mean(dim=2)
 
 

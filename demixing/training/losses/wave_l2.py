@@ -1,12 +1,12 @@
-"""Mean squared error of the waveform: what KUIELab's nets of 2023 were trained with."""
+"""Mean squared error of the waveform, as for KUIELab's networks of 2023."""
 
 from torch import Tensor
 
-from demixing.training.measures import MeanOverTime
+from demixing.training.loss_helpers import MeanOverTime
 
 
 def errors(estimate: Tensor, stems: Tensor) -> Tensor:
-    """Squared errors, ``(b, s, samples)``."""
+    """Squared errors of ``(batch, stems, 2, samples)``, as ``(batch, stems, samples)``."""
     return (estimate - stems).square().mean(dim=2)
 
 

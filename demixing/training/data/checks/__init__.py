@@ -1,11 +1,11 @@
-"""What `python -m training check` looks at: a song is heard once, block by block, and then judged.
+"""The checks of `demixing check`: each song is analysed once, block by block, and then judged.
 
-listening      one song: all its files side by side, a few seconds at a time
+analysis       one song: all its files side by side, a few seconds at a time
   samples        per file: clipping, NaN, offset, mono
-  spectra        frames of a stem, and what a stem sounds like in numbers
+  spectra        frames of a stem, and features of its sound
   bleeding       how much of a stem's quiet places follows another stem
-  fingerprints   the distances between peaks, which any copy shares
-findings       what one song tells: missing, short, silent, clipped, sum, bleeding
+  fingerprints   the distances between peaks, which all copies share
+findings       faults of one song: missing, short, silent, clipped, sum, bleeding
 labels         stems that sound like another class of the data set
-twins          the same audio twice, and leaks between splits
+duplicates     the same audio twice, and leaks between splits
 """

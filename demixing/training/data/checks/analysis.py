@@ -1,7 +1,7 @@
-"""Hears one song from start to end, all its files side by side, and keeps what is needed to judge.
+"""Analyses one song from start to end, all its files side by side.
 
-A few seconds are in memory at a time. What is kept of a song is small, and cached as JSON as long
-as no file of it changes (:mod:`demixing.training.data.metadata` explains the cache).
+Only a few seconds are in memory at a time. The analysis is small, and cached as JSON until a file
+of the song changes (:mod:`demixing.training.data.metadata` explains the cache).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,30 +21,30 @@ from demixing.training.data.layouts import Found
 
 VERSION = 1
 BLOCK_S = 4
-"""Long enough for a few syllables or beats, short enough for quiet places."""
+"""Long enough for a few syllables or beats, short enough to separate quiet places."""
 LEAST_S = 2
-"""A shorter rest of a song is not described."""
-HEARD_DB = -50
-"""A stem is described where it is louder than that."""
+"""Features of shorter blocks, at the end of a song, are not measured."""
+ACTIVE_DB = -50
+"""Features of a stem are measured in blocks that are louder than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What one file holds.
+class FileAnalysis:
+    """Measurements of one file.
 
     Attributes:
-        stem: that it is a part of; ``mixture``, too.
-        samples: per channel; 0 where it could not be read.
+        stem: to which it belongs, or ``mixture``.
+        samples: per channel; 0 if the file could not be read.
         rate_hz: sample rate.
         channels: of the file.
-        peak: largest magnitude.
+        peak: largest magnitude, full scale at 1.
         power: mean square over samples and channels.
         bad: samples that are NaN or infinite.
         clipped: samples in flat tops near full scale.
         offset: the largest mean of a channel.
-        mono: one channel, or two that are the same.
-        dead: one channel is silent, another is not.
-        error: why it could not be read.
+        mono: whether there is one channel, or both are the same.
+        dead: whether one channel is silent and another is not.
+        error: why the file could not be read; empty if it could.
     """
 
     stem: str
@@ -62,19 +62,19 @@ class Heard:
 
 
 @dataclass(slots=True, kw_only=True)
-class Listened:
-    """What one song holds.
+class SongAnalysis:
+    """Measurements of one song.
 
     Attributes:
-        files: by name below the song's folder.
+        files: by path below the song's folder.
         error_power: mean square of the mixture minus the sum of the stems; None without a mixture.
         mixture_power: mean square of the mixture.
-        prints: by stem, its fingerprint.
-        features: by stem, a row for each block in which it is heard.
-        leaks: by stem, what its quiet places say about each other stem.
+        prints: fingerprints by stem: (place, distance, distance) in samples for each peak.
+        features: by stem, ``(blocks, features)`` of the blocks in which the stem is active.
+        leaks: by stem, evidence for each other stem in its quiet places.
     """
 
-    files: dict[str, Heard] = field(default_factory=dict)
+    files: dict[str, FileAnalysis] = field(default_factory=dict)
     error_power: float | None = None
     mixture_power: float = 0.0
     prints: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
@@ -82,16 +82,16 @@ class Listened:
     leaks: dict[str, list[Leak]] = field(default_factory=dict)
 
     @classmethod
-    def of_json(cls, entry: Mapping[str, Any]) -> "Listened":
+    def of_json(cls, entry: Mapping[str, Any]) -> "SongAnalysis":
         """Undo :func:`dataclasses.asdict`."""
-        files = {name: Heard(**facts) for name, facts in entry["files"].items()}
+        files = {name: FileAnalysis(**file) for name, file in entry["files"].items()}
         leaks = {stem: [Leak(**leak) for leak in found] for stem, found in entry["leaks"].items()}
         return cls(**{**entry, "files": files, "leaks": leaks})
 
 
-def listen(song: Found) -> Listened:
-    """Hear a song; files that cannot be read are noted and taken for silence."""
-    result = Listened()
+def analyse(song: Found) -> SongAnalysis:
+    """Analyse a song; a file that cannot be read is recorded as such, and counts as silence."""
+    result = SongAnalysis()
     layouts: dict[Path, wav.Header] = {}
     for stem, paths in _files(song).items():
         for path in paths:
@@ -102,10 +102,10 @@ def listen(song: Found) -> Listened:
                 fault = str(error)
             if fault:
                 layouts.pop(path, None)
-                result.files[_key(path, song)] = Heard(stem=stem, error=fault)
+                result.files[_key(path, song)] = FileAnalysis(stem=stem, error=fault)
     rates = {layout.rate_hz for layout in layouts.values()}
     if rates:
-        _hear(song, layouts, sorted(rates)[0], len(rates) == 1, result)
+        _analyse(song, layouts, sorted(rates)[0], len(rates) == 1, result)
     return result
 
 
@@ -117,14 +117,14 @@ def _key(path: Path, song: Found) -> str:
     return path.relative_to(song.folder).as_posix()
 
 
-def _hear(
+def _analyse(
     song: Found,
     layouts: Mapping[Path, wav.Header],
     rate_hz: int,
     alike: bool,
-    result: Listened,
+    result: SongAnalysis,
 ) -> None:
-    """Go through all files at once, and compare stems if they have one rate."""
+    """Read all files side by side; compare the stems if all have the same rate (``alike``)."""
     meters = {path: Meter(layout.channels) for path, layout in layouts.items()}
     peaks = {stem: fingerprints.Peaks() for stem in song.stems}
     block = BLOCK_S * rate_hz
@@ -149,7 +149,9 @@ def _hear(
                 cells += _compare([*song.stems], sums, rate_hz, result)
     for path, meter in meters.items():
         stem = next(stem for stem, paths in _files(song).items() if path in paths)
-        result.files[_key(path, song)] = _heard(stem, layouts[path], meter, broken.get(path, ""))
+        result.files[_key(path, song)] = _file_analysis(
+            stem, layouts[path], meter, broken.get(path, "")
+        )
     for number, (stem, found) in enumerate(peaks.items()):
         result.prints[stem] = found.pairs(rate_hz)
         result.leaks[stem] = bleeding.leaks(cells, number, [*peaks])
@@ -163,7 +165,7 @@ def _hear(
 def _part(
     path: Path, start: int, length: int, meter: Meter, broken: dict[Path, str]
 ) -> NDArray[np.float32]:
-    """Read and measure a part of a file; nothing if that fails."""
+    """Read and measure a part of a file, ``(samples, channels)``; empty if that fails."""
     try:
         return meter.add(wav.part(path, start, length))
     except SongError as error:
@@ -174,7 +176,13 @@ def _part(
 def _joined(
     sides: Sequence[NDArray[np.float32]], length: int, *, halves: bool
 ) -> NDArray[np.float32]:
-    """Sum of parts, ``(2, length)``; or a left and a right half."""
+    """Sum files to ``(2, length)``, or join a left and a right channel if they are ``halves``.
+
+    Args:
+        sides: ``(samples, channels)`` each; silence follows shorter ones.
+        length: in samples.
+        halves: whether the two files are the two channels.
+    """
     result = np.zeros((2, length), np.float32)
     for side, audio in enumerate(sides):
         if halves:
@@ -185,23 +193,36 @@ def _joined(
 
 
 def _compare(
-    stems: Sequence[str], sums: Mapping[str, NDArray[np.float32]], rate_hz: int, result: Listened
+    stems: Sequence[str],
+    sums: Mapping[str, NDArray[np.float32]],
+    rate_hz: int,
+    result: SongAnalysis,
 ) -> list[Cell]:
-    """Describe the stems in one block, and return what of one is in another."""
+    """Measure the features of the stems in one block, and compare the stems.
+
+    Args:
+        stems: names.
+        sums: audio of each stem, ``(2, samples)``.
+        rate_hz: of the audio.
+        result: gets the features.
+
+    Returns:
+        The quiet places of the block.
+    """
     length = spectra.frame_length(rate_hz)
     both = spectra.frames(np.stack([sums[stem] for stem in stems]), length)
     for number, stem in enumerate(stems):
         power = float(np.square(sums[stem]).mean())
-        if 10 * np.log10(power + 1e-12) > HEARD_DB:
+        if 10 * np.log10(power + 1e-12) > ACTIVE_DB:
             middle = both[number].mean(axis=0)
             row = spectra.features(middle, rate_hz)
             result.features.setdefault(stem, []).append([round(float(x), 3) for x in row])
     return bleeding.cells(both, rate_hz)
 
 
-def _heard(stem: str, layout: wav.Header, meter: Meter, error: str) -> Heard:
-    """What a file's meter says."""
-    return Heard(
+def _file_analysis(stem: str, layout: wav.Header, meter: Meter, error: str) -> FileAnalysis:
+    """Measurements of one file from its meter."""
+    return FileAnalysis(
         stem=stem,
         samples=meter.samples,
         rate_hz=layout.rate_hz,

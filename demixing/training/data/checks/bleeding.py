@@ -1,15 +1,15 @@
-"""How much of a stem's quiet places is another stem of its song.
+"""Measures how much of a stem's quiet places comes from another stem of its song.
 
-A song is looked at in cells of a few seconds by half an octave. In a cell where a stem is at least
-:data:`QUIET_DB` softer than another, its spectra are written as a combination of those of all other
-stems, one complex factor for each of them and each frequency, by least squares over one half of the
-frames. What the same factors explain of its power in the other half is the cell's share: near 0
-where the stem has a sound of its own or none, near 1 where it is a linear copy of others, whatever
-equaliser it went through. Envelopes that only move together explain nothing, because phases must
-agree, and agree again later. Steady sounds of one pitch do that by chance: so the same is done once
-more with the others delayed, and only what is more counts.
+A song is divided into cells of a few seconds by half an octave. In a cell where a stem is at least
+:data:`QUIET_DB` softer than another, its spectrum is predicted from those of all other stems, with
+one complex factor per stem and frequency, fitted by least squares to one half of the frames. The
+cell's share is the part of the stem's power in the other half that these factors predict. It is
+near 0 where the stem has a sound of its own, or none, and near 1 where it is a linear copy of other
+stems, through any equaliser. Envelopes that merely move together predict nothing, because the
+phases must agree in both halves. Those of steady tones do so by chance. So the prediction is
+repeated with the other stems delayed, and only the excess counts.
 
-Where a stem bleeds, a good part of its quiet places has a high share, with one and the same gain.
+Where a stem bleeds, many of its quiet places have a high share, all with the same gain.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 QUIET_DB = 10
-"""So much softer than another stem is a quiet place. Bleeding of -20 dB then has half the cells."""
+"""A stem is quiet if it is this much softer than another; half the cells at -20 dB of bleeding."""
 SILENT_DB = -90
-"""A cell below is taken for silence, so nothing bleeds: 16 bits cannot say much there."""
+"""A softer cell counts as silent, so nothing bleeds: 16 bits do not resolve it."""
 AUDIBLE_DB = -60
-"""Another stem must have at least that in a cell, else nobody knows."""
+"""Another stem must be at least this loud in a cell, otherwise the cell says nothing."""
 INDEPENDENT = 40
-"""Frames of half a cell that say something new: neighbours overlap, and sounds last."""
+"""Independent frames in half a cell: neighbouring frames overlap, and sounds last."""
 BAND_EDGES_HZ = tuple(round(100 * 2 ** (step / 2)) for step in range(15))
 """Half octaves from 100 Hz to 12.8 kHz."""
 
@@ -35,10 +35,10 @@ class Cell:
     """A quiet place of a stem.
 
     Attributes:
-        stem: which, by number.
-        source: the stem that explains most of it.
-        share: part of the power that others explain, 0 to 1.
-        gain_db: of the source, in the stem.
+        stem: number of the stem.
+        source: number of the stem that predicts most of it.
+        share: part of its power that other stems predict, 0 to 1.
+        gain_db: gain of the source in the stem.
     """
 
     stem: int
@@ -49,14 +49,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What the quiet places of a stem say about one other stem.
+    """Evidence in the quiet places of a stem that one other stem leaks into it.
 
     Attributes:
-        source: the other stem.
-        places: how many cells it explains better than the rest.
-        share: what it explains in the best quarter of them, at least.
-        gain_db: of the source in the stem: median of that quarter.
-        spread_db: of that gain, between its quartiles.
+        source: name of the other stem.
+        places: number of cells in which it predicts more than the rest.
+        share: third quartile of the shares of these cells, 0 to 1.
+        gain_db: gain of the source in the stem: median over the best quarter of the cells.
+        spread_db: interquartile range of that gain.
     """
 
     source: str
@@ -67,7 +67,7 @@ class Leak:
 
 
 def leaks(found: Sequence[Cell], stem: int, names: Sequence[str]) -> list[Leak]:
-    """Sum up the cells of a stem, by source; the highest share first."""
+    """Summarise the cells of a stem, by source; the highest share first."""
     result = []
     for source in range(len(names)):
         of_pair = [cell for cell in found if (cell.stem, cell.source) == (stem, source)]
@@ -83,7 +83,7 @@ def leaks(found: Sequence[Cell], stem: int, names: Sequence[str]) -> list[Leak]:
 
 
 def cells(spectra: NDArray[np.complex64], rate_hz: int) -> list[Cell]:
-    """Quiet places of all stems in a few seconds of a song.
+    """Find the quiet places of all stems in a few seconds of a song.
 
     Args:
         spectra: ``(stems, channels, frames, bins)``.
@@ -129,9 +129,17 @@ def cells(spectra: NDArray[np.complex64], rate_hz: int) -> list[Cell]:
 
 
 def _cross(one: NDArray[np.complex64], two: NDArray[np.complex64]) -> NDArray[np.complex128]:
-    """Mean over channels and frames of the products of two stems, ``(bins, stems, stems)``."""
+    """Mean over channels and frames of the products of two stems.
+
+    Args:
+        one: spectra, ``(stems, channels, frames, bins)``.
+        two: the same, conjugated in the products.
+
+    Returns:
+        ``(bins, stems, stems)``.
+    """
     stems, channels, frames, bins = one.shape
-    # Channels are frames more, and not summed: what is out of phase between them would vanish.
+    # Channels count as further frames. In a sum, sounds out of phase between them would vanish.
     left = one.transpose(3, 0, 1, 2).reshape(bins, stems, -1)
     right = two.conj().transpose(3, 1, 2, 0).reshape(bins, -1, stems)
     result: NDArray[np.complex128] = (left @ right).astype(np.complex128) / (channels * frames)
@@ -145,14 +153,14 @@ def explained(
     others: list[int],
     starts: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """The share of a stem's power that others explain, with factors from other frames.
+    """The share of a stem's power that others predict, with factors fitted to other frames.
 
     Args:
         crosses: cross spectra of two halves, each ``(bins, stems, stems)``.
-        outer: those of the stem with all stems, each ``(bins, stems)``.
-        stem: which to explain.
-        others: by which.
-        starts: first bins of bands.
+        outer: cross spectra of the stem with all stems, each ``(bins, stems)``.
+        stem: number of the stem.
+        others: numbers of the other stems.
+        starts: first bin of each band, ``(bands,)``.
 
     Returns:
         ``(bands,)``, from 0 to 1.
@@ -172,7 +180,17 @@ def explained(
 def loudest_parts(
     cross: NDArray[np.complex128], stem: int, others: list[int], starts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """By band: which other stem explains most of a stem, and with which gain in dB."""
+    """For each band, the other stem that predicts most of a stem.
+
+    Args:
+        cross: cross spectra, ``(bins, stems, stems)``.
+        stem: number of the stem.
+        others: numbers of the other stems.
+        starts: first bin of each band, ``(bands,)``.
+
+    Returns:
+        Number of the other stem, and its gain in dB, both ``(bands,)``.
+    """
     factors = _factors(cross, cross[:, stem], stem, others)
     levels = np.einsum("fii->if", cross).real[others]
     parts = np.add.reduceat(np.square(np.abs(factors.T)) * levels, starts, axis=1)
@@ -186,9 +204,19 @@ def loudest_parts(
 def _factors(
     cross: NDArray[np.complex128], outer: NDArray[np.complex128], stem: int, others: list[int]
 ) -> NDArray[np.complex128]:
-    """Least-squares factors of other stems, ``(bins, others)``, most likely below 1."""
-    # What is expected of factors of a mean square of 1 before anything is seen (ridge regression):
-    # it keeps those of stems small that are too soft here to tell.
+    """Least-squares factors of other stems, with a prior towards small ones.
+
+    Args:
+        cross: cross spectra, ``(bins, stems, stems)``.
+        outer: cross spectra of the stem with all stems, ``(bins, stems)``.
+        stem: number of the stem.
+        others: numbers of the other stems.
+
+    Returns:
+        ``(bins, others)``.
+    """
+    # Ridge regression with a prior mean square of 1 for the factors. It keeps the factors of stems
+    # small that are too soft here to be estimated.
     doubt = cross[:, stem, stem].real / INDEPENDENT + 1e-14
     inner = cross[:, others][:, :, others] + doubt[:, None, None] * np.eye(len(others))
     # The outer products are the factors times the inner ones, which are Hermitian.

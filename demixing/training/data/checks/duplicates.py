@@ -1,4 +1,4 @@
-"""The same audio twice, and what leaks from one split into another."""
+"""Finds audio that occurs twice, and leaks from one split into another."""
 
 import json
 import re
@@ -10,28 +10,28 @@ from pathlib import Path
 from demixing.training.data.checks.findings import Finding
 
 SAME_SHARE = 0.5
-"""Part of the shorter fingerprint that must be in the other."""
+"""Least part of the shorter fingerprint that is also in the other."""
 PART_SHARE = 0.1
-"""The same where two splits have a passage in common: whoever heard it knows it."""
+"""The same for songs of two splits: a common passage is a leak."""
 LEAST_VOTES = 4
-"""Pairs of distances that must agree on one delay: chance gives one or two."""
+"""Least number of pairs of distances that agree on one delay: chance gives one or two."""
 COMMON = 64
-"""A pair of distances that more stems have is a rhythm of a machine, and says nothing."""
+"""Pairs of distances that are in more stems are ignored: they are rhythms of machines."""
 NUMBERED = re.compile(r"([a-z]+[ _-]?)?\d+", re.IGNORECASE)
-"""What is no name of a song, but its place in a list: ``song_007``, ``1234``."""
+"""A number in a list and not the name of a song: ``song_007``, ``1234``."""
 SOURCES = "sources.json"
-"""Beside the stems of a rendered song: what it was made of."""
+"""File beside the stems of a rendered song that lists its sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A song, as far as splits matter.
+    """Name, split and sources of a song.
 
     Attributes:
         name: in the findings.
-        own: without its folder's name.
-        split: of which it is a part; the folder's name if nothing else is known.
-        sources: files that it was made of; None if nobody says.
+        own: the name without its folder.
+        split: to which it belongs; the name of the folder if nothing else is known.
+        sources: files from which it was rendered; None if unknown.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Place:
 
 
 def sources_of(folder: Path) -> tuple[str, tuple[str, ...]] | None:
-    """Split and source files of a rendered song, if it says so."""
+    """Split and source files of a rendered song; None if there is no valid list."""
     try:
         contents = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
         files = contents.get("files", [])
@@ -55,11 +55,12 @@ def sources_of(folder: Path) -> tuple[str, tuple[str, ...]] | None:
 def find(
     places: Sequence[Place], prints: Mapping[tuple[int, str], Sequence[Sequence[int]]]
 ) -> list[Finding]:
-    """Find all of it.
+    """Find duplicates, leaks, and names and sources that several splits share.
 
     Args:
         places: the songs.
-        prints: fingerprints by number of the song and stem.
+        prints: fingerprints by number of the song and name of the stem, each a list of
+            (place, distance, distance) in samples.
     """
     return [*_same_audio(places, prints), *_same_sources(places), *_same_names(places)]
 
@@ -67,10 +68,11 @@ def find(
 def matches(
     prints: Mapping[tuple[int, str], Sequence[Sequence[int]]],
 ) -> dict[tuple[tuple[int, str], tuple[int, str]], tuple[int, int]]:
-    """Votes and delay of all pairs of stems that have something in common.
+    """Compare the fingerprints of all pairs of stems.
 
     Returns:
-        By pair: how many pairs of distances agree on the best delay, and that delay in samples.
+        By pair of stems: the number of pairs of distances that agree on the best delay, and that
+        delay in samples; only pairs that have any in common.
     """
     table: dict[tuple[int, int], list[tuple[tuple[int, str], int]]] = defaultdict(list)
     for key, found in prints.items():
@@ -104,7 +106,7 @@ def _same_audio(
         where = f" from {second.split} into {first.split}" if leaks else ""
         shifted = f", {delay:+d} samples away" if delay else ""
         yield Finding(
-            kind="leak" if leaks else "twin",
+            kind="leak" if leaks else "duplicate",
             song=first.name,
             stem=one[1],
             value=share,

@@ -1,44 +1,44 @@
-"""What one song tells by itself: files and stems that are not as they should be.
+"""Findings about single songs: faulty files and stems.
 
-A *fault* is what a network should not be trained on unseen; a *note* is what may be meant, such as
-a stem that is silent. Each finding has a kind, and a number that the kind explains.
+A *fault* should be looked at before a network is trained on the song. A *note* may be intended,
+such as a silent stem. Each finding has a kind and a number, whose meaning depends on the kind.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from demixing.training.data.checks.analysis import Heard, Listened
+from demixing.training.data.checks.analysis import FileAnalysis, SongAnalysis
 from demixing.training.data.layouts import Found
 
 SILENT_DB = -80
 CLIPPED_SHARE = 1e-5
-"""Part of all samples; below, clipping is a note: a click or two."""
+"""Part of all samples. Clipping below this is a note: a click or two."""
 OFFSET, OFFSET_SHARE = 2e-3, 0.02
-"""An offset, full scale at 1, and as part of the level: loud bass has a mean, too."""
+"""An offset at full scale 1, and relative to the level, since loud bass has a mean as well."""
 SUM_DB = 40
-"""Stems and mixtures of 16 bits sum to 60 dB and more unless the mixture is clipped."""
+"""Stems of 16 bits match their mixture to 60 dB or more, unless the mixture is clipped."""
 LEAK_SHARE = 0.03
-"""Twice what stems of rendered songs show that have nothing of each other."""
+"""Twice the share that unrelated stems of rendered songs show."""
 LEAK_PLACES = 5
-"""Quiet places, below which there is nothing to judge."""
+"""Least number of quiet places for a judgement."""
 LEAK_SPREAD_DB = 1.5
-"""Bleeding has one gain; what is alike by chance has any."""
+"""Bleeding has one gain; chance similarities have various."""
 LEAK_GAIN_DB = 1.0
-"""What is louder in a stem than in its source comes from the stem itself."""
+"""A sound that is louder in a stem than in its source comes from the stem itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something to look at.
+    """A fault or a note.
 
     Attributes:
         kind: a key of :data:`demixing.training.data.checks.kinds.KINDS`.
-        song: its name, with its folder's where there are several.
-        stem: name of a stem or ``mixture``; empty if the song is meant.
-        value: the kind's number.
-        text: the same in words.
-        fault: whether it is a fault, and not a note.
+        song: name of the song, with its folder if there are several.
+        stem: name of the stem or ``mixture``; empty if it concerns the whole song.
+        value: its number; the kind defines meaning and unit.
+        text: the finding in words.
+        fault: True for a fault, False for a note.
     """
 
     kind: str
@@ -50,16 +50,16 @@ class Finding:
 
 
 def of_song(
-    song: Found, heard: Listened, stems: Sequence[str], rate_hz: int, name: str
+    song: Found, analysis: SongAnalysis, stems: Sequence[str], rate_hz: int, name: str
 ) -> list[Finding]:
     """Judge one song.
 
     Args:
-        song: where its files are.
-        heard: what they hold.
-        stems: that it should have.
-        rate_hz: that it should have.
-        name: that it has in the findings.
+        song: with its files.
+        analysis: of the song.
+        stems: that the song should have.
+        rate_hz: sample rate that its files should have.
+        name: of the song in the findings.
     """
     found = [
         Finding(kind="missing", song=name, stem=stem, text="no file")
@@ -69,58 +69,58 @@ def of_song(
     found += [
         Finding(kind="ignored", song=name, text=path.name, fault=False) for path in song.ignored
     ]
-    longest = max((facts.samples for facts in heard.files.values()), default=0)
-    for file, facts in heard.files.items():
-        found += _of_file(file, facts, name, longest, rate_hz)
-    found += _silent(song, heard, name)
-    if heard.error_power is not None and heard.mixture_power > 0:
-        sdr_db = 10 * math.log10(heard.mixture_power / max(heard.error_power, 1e-20))
+    longest = max((file.samples for file in analysis.files.values()), default=0)
+    for path, file in analysis.files.items():
+        found += _of_file(path, file, name, longest, rate_hz)
+    found += _silent(song, analysis, name)
+    if analysis.error_power is not None and analysis.mixture_power > 0:
+        sdr_db = 10 * math.log10(analysis.mixture_power / max(analysis.error_power, 1e-20))
         if sdr_db < SUM_DB:
             text = f"the sum of the stems is {sdr_db:.1f} dB from the mixture"
             found.append(
                 Finding(kind="sum", song=name, stem="mixture", value=round(sdr_db, 1), text=text)
             )
-    return found + list(_bleeding(heard, name))
+    return found + list(_bleeding(analysis, name))
 
 
-def _of_file(file: str, facts: Heard, name: str, longest: int, rate_hz: int) -> Iterator[Finding]:
-    """What one file tells."""
+def _of_file(
+    path: str, file: FileAnalysis, name: str, longest: int, rate_hz: int
+) -> Iterator[Finding]:
+    """Findings about one file."""
 
     def finding(kind: str, value: float, text: str, fault: bool = True) -> Finding:
         return Finding(
-            kind=kind, song=name, stem=facts.stem, value=value, text=f"{file}: {text}", fault=fault
+            kind=kind, song=name, stem=file.stem, value=value, text=f"{path}: {text}", fault=fault
         )
 
-    if facts.error:
-        yield finding("unreadable", 0, facts.error)
-    if not facts.samples:
+    if file.error:
+        yield finding("unreadable", 0, file.error)
+    if not file.samples:
         return
-    if facts.rate_hz != rate_hz:
-        yield finding("rate", facts.rate_hz, f"{facts.rate_hz} Hz where {rate_hz} Hz are expected")
-    elif facts.samples < longest:
-        lacking_s = round((longest - facts.samples) / rate_hz, 4)
+    if file.rate_hz != rate_hz:
+        yield finding("rate", file.rate_hz, f"{file.rate_hz} Hz where {rate_hz} Hz are expected")
+    elif file.samples < longest:
+        lacking_s = round((longest - file.samples) / rate_hz, 4)
         yield finding("short", lacking_s, f"{lacking_s} s shorter than the longest file")
-    if facts.bad:
-        yield finding("nan", facts.bad, f"{facts.bad} samples are no number")
-    if facts.clipped:
-        much = facts.clipped > CLIPPED_SHARE * facts.samples
-        yield finding(
-            "clipped", facts.clipped, f"{facts.clipped} samples at {facts.peak:.3f}", much
-        )
-    if facts.offset > max(OFFSET, OFFSET_SHARE * math.sqrt(facts.power)):
-        yield finding("offset", facts.offset, f"mean of {facts.offset:.4f}")
-    if facts.dead:
+    if file.bad:
+        yield finding("nan", file.bad, f"{file.bad} samples are NaN or infinite")
+    if file.clipped:
+        much = file.clipped > CLIPPED_SHARE * file.samples
+        yield finding("clipped", file.clipped, f"{file.clipped} samples at {file.peak:.3f}", much)
+    if file.offset > max(OFFSET, OFFSET_SHARE * math.sqrt(file.power)):
+        yield finding("offset", file.offset, f"mean of {file.offset:.4f}")
+    if file.dead:
         yield finding("dead", 0, "one channel is silent")
-    if facts.mono:
-        yield finding("mono", facts.channels, f"mono in {facts.channels} channels", fault=False)
+    if file.mono:
+        yield finding("mono", file.channels, f"mono in {file.channels} channels", fault=False)
 
 
-def _silent(song: Found, heard: Listened, name: str) -> Iterator[Finding]:
-    """Stems that are silent; a fault if all are."""
+def _silent(song: Found, analysis: SongAnalysis, name: str) -> Iterator[Finding]:
+    """Silent stems; a fault if all stems are silent."""
     powers = {
-        stem: sum(facts.power for facts in heard.files.values() if facts.stem == stem)
+        stem: sum(file.power for file in analysis.files.values() if file.stem == stem)
         for stem in song.stems
-        if not any(facts.error for facts in heard.files.values() if facts.stem == stem)
+        if not any(file.error for file in analysis.files.values() if file.stem == stem)
     }
     levels_db = {stem: 10 * math.log10(power + 1e-12) for stem, power in powers.items()}
     silent = [stem for stem, level_db in levels_db.items() if level_db < SILENT_DB]
@@ -135,9 +135,9 @@ def _silent(song: Found, heard: Listened, name: str) -> Iterator[Finding]:
         )
 
 
-def _bleeding(heard: Listened, name: str) -> Iterator[Finding]:
-    """Stems whose quiet places are copies of others."""
-    for stem, leaks in heard.leaks.items():
+def _bleeding(analysis: SongAnalysis, name: str) -> Iterator[Finding]:
+    """Stems whose quiet places are copies of other stems."""
+    for stem, leaks in analysis.leaks.items():
         for leak in leaks:
             if leak.share < LEAK_SHARE or leak.places < LEAK_PLACES:
                 continue
@@ -149,7 +149,7 @@ def _bleeding(heard: Listened, name: str) -> Iterator[Finding]:
                 song=name,
                 stem=stem,
                 value=leak.share,
-                text=f"{leak.share:.0%} of what is heard in the best quarter of {leak.places} "
+                text=f"{leak.share:.0%} of the sound in the best quarter of {leak.places} "
                 f"quiet places is {leak.source} at {leak.gain_db:+.1f} dB "
                 f"(within {leak.spread_db:.1f} dB): {both}",
             )

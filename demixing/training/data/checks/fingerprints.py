@@ -1,24 +1,25 @@
-"""A fingerprint that any copy of a recording shares, wherever it starts and however loud it is.
+"""Fingerprints that all copies of a recording share, with any start and at any level.
 
-Marked are samples whose magnitude is the largest within a quarter of a second on both sides. The
-distances from one mark to the next two, in samples, are a pair of numbers that hardly ever comes
-twice by chance. Louder, softer, inverted, delayed or cut copies have the same pairs, and so has a
-copy in other bits; equalisation, lossy codecs and other rates change them, and are not found.
+A mark is a sample whose magnitude is the largest within a quarter of a second on both sides. The
+distances from one mark to the next two, in samples, are a pair of numbers that hardly ever occurs
+twice by chance. Louder, softer, inverted, delayed or cut copies have the same pairs, and so have
+copies with another bit depth. Equalisation, lossy codecs and resampling change them, so such copies
+are not found.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 STEP = 256
-"""Samples of which only the peak is remembered."""
+"""Number of samples of which only the peak is kept."""
 REACH_S = 0.25
-"""A mark is the largest sample so far on both sides."""
+"""A mark is the largest sample within this time on both sides."""
 QUIET = 1e-3
-"""Peaks below -60 dB are no marks: they may be dither."""
+"""Peaks below -60 dB are not marks, since they may be dither."""
 
 
 class Peaks:
-    """The largest sample of every :data:`STEP`, as a song goes by; 12 bytes each."""
+    """Collects the largest sample of every :data:`STEP` samples of a song, 12 bytes each."""
 
     def __init__(self) -> None:
         self._rest = np.zeros(0, np.float32)
@@ -27,7 +28,7 @@ class Peaks:
         self._places: list[NDArray[np.int64]] = []
 
     def add(self, mono: NDArray[np.float32]) -> None:
-        """Take in the next samples, ``(samples,)``."""
+        """Add the next samples, ``(samples,)``."""
         joined = np.concatenate((self._rest, np.abs(mono)))
         whole = len(joined) // STEP
         table = joined[: whole * STEP].reshape(whole, STEP)
@@ -38,7 +39,7 @@ class Peaks:
         self._start += whole * STEP
 
     def pairs(self, rate_hz: int) -> list[tuple[int, int, int]]:
-        """The fingerprint: of every mark but the last two, its place and the two distances."""
+        """The fingerprint: place and two distances of every mark but the last two, in samples."""
         if not self._values:
             return []
         values, places = np.concatenate(self._values), np.concatenate(self._places)
@@ -49,9 +50,12 @@ def marks(values: NDArray[np.float32], places: NDArray[np.int64], reach: int) ->
     """Places whose value is the largest within ``reach`` on both sides.
 
     Args:
-        values: peaks, ``(peaks,)``.
-        places: their places, ascending.
-        reach: samples.
+        values: magnitudes of peaks, ``(peaks,)``.
+        places: their places in samples, ascending, ``(peaks,)``.
+        reach: in samples.
+
+    Returns:
+        Places of the marks in samples, ``(marks,)``.
     """
     found = []
     place = 0
@@ -61,14 +65,14 @@ def marks(values: NDArray[np.float32], places: NDArray[np.int64], reach: int) ->
         window = values[first[place] : order[place]]
         if values[place] >= QUIET and values[place] == window.max():
             found.append(places[place])
-            place = int(order[place])  # nothing within reach can be one
+            place = int(order[place])  # nothing within reach can be a mark
         else:
             place += 1
     return np.array(found, np.int64)
 
 
 def of_marks(found: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """Place and distances to the next two.
+    """Place of each mark, ``(marks,)`` in samples, and distances to the next two.
 
     >>> of_marks(np.array([10, 30, 35, 100]))
     [(10, 20, 5), (30, 5, 65)]

@@ -1,10 +1,10 @@
-"""Which stems sound like another class: what a file is called against what it is.
+"""Finds stems that sound like another class than their name says.
 
-Every few seconds of a stem are a row of numbers (:mod:`demixing.training.data.checks.spectra`). A
-logistic regression on them and on their squares learns from nine tenths of the songs how the
-classes of this very data set sound, and judges the others. A stem is suspicious if its rows are, in
-the mean, likelier as another class by a margin that is rare for its own class. Then the classes are
-learnt again without the suspicious stems, because wrong labels blur what they are compared with.
+Every few seconds of a stem give a row of features (:mod:`demixing.training.data.checks.spectra`).
+A logistic regression on the features and their squares learns from nine tenths of the songs how the
+classes of this data set sound, and judges the remaining songs. A stem is suspicious if its rows
+are, on average, more likely as another class by a margin that is rare for its own class. The
+regression is then repeated without the suspicious stems, because wrong labels blur the classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from demixing.training.data.checks.spectra import FEATURES
 
 LEAST_SONGS = 8
-"""Songs of a class, below which nobody knows what is usual."""
+"""Least number of songs of a class; with fewer, the usual sound is unknown."""
 LEAST_ROWS, MOST_ROWS = 2, 12
-"""A stem that is heard for less is not judged; of one that is heard for more, an even choice is."""
+"""A stem with fewer rows is not judged; of one with more, evenly spaced rows are."""
 FOLDS = 10
 ROUNDS = 3
 LEAST_MARGIN = 1.0
@@ -27,12 +27,12 @@ LEAST_MARGIN = 1.0
 LEAST_Z = 3.0
 """Robust standard deviations from the median margin of the class."""
 TAMED = 4.0
-"""Rows count as at most so many robust deviations from the median: one click says little."""
+"""Features are clipped to this many robust deviations from the median, because of clicks."""
 DECAY = 0.01
 """Weight of the squared weights, against a mean loss per row of at most ln(classes)."""
 
 Stem = tuple[str, str]
-"""A song's name and a stem's."""
+"""Name of a song and name of a stem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Suspicion:
     """A stem that sounds like another class.
 
     Attributes:
-        song: its name.
-        stem: what the file is called.
+        song: name of the song.
+        stem: name of the stem, which is its class.
         like: the class that it sounds like.
-        margin: mean log-likelihood of its rows as that class, less that as its own; in nats.
-        z: how rare that is in its class, in robust standard deviations.
-        because: the feature that counts most, and where the class usually has it.
+        margin: mean log-likelihood of its rows as that class, minus that as its own, in nats.
+        z: deviation of the margin from those of its class, in robust standard deviations.
+        because: the feature that contributes most, and its deviation from the class.
     """
 
     song: str
@@ -61,12 +61,12 @@ class _Table:
     """Rows of all stems, one below the other.
 
     Attributes:
-        stems: who is judged.
-        rows: in robust deviations of the data set, ``(rows, features)``.
-        stem: to which each row belongs, ``(rows,)``.
-        label: class of each stem, ``(stems,)``.
-        fold: of each stem, ``(stems,)``; the stems of a song are in the same.
-        classes: their names.
+        stems: that are judged.
+        rows: features in robust deviations of the data set, ``(rows, features)``.
+        stem: number of the stem of each row, ``(rows,)``.
+        label: number of the class of each stem, ``(stems,)``.
+        fold: of each stem, ``(stems,)``; all stems of a song are in the same fold.
+        classes: names.
     """
 
     stems: list[Stem]
@@ -77,7 +77,7 @@ class _Table:
     classes: list[str]
 
     def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean over the rows of each stem, ``(stems, columns)``."""
+        """Mean of ``(rows, columns)`` over the rows of each stem, ``(stems, columns)``."""
         starts = np.searchsorted(self.stem, np.arange(len(self.stems)))
         counts = np.bincount(self.stem, minlength=len(self.stems))
         return np.add.reduceat(values, starts, axis=0) / counts[:, None]
@@ -87,10 +87,10 @@ def suspicions(rows: Mapping[Stem, Sequence[Sequence[float]]]) -> list[Suspicion
     """Judge all stems of a data set.
 
     Args:
-        rows: of each stem of each song, ``(blocks, features)``.
+        rows: features of each stem of each song, ``(blocks, features)``.
 
     Returns:
-        The suspicious ones, the clearest first. None if fewer than two classes have
+        The suspicious stems, the clearest first; empty if fewer than two classes have
         :data:`LEAST_SONGS` songs.
     """
     table = _table(rows)
@@ -122,7 +122,7 @@ def suspicions(rows: Mapping[Stem, Sequence[Sequence[float]]]) -> list[Suspicion
 
 
 def _table(rows: Mapping[Stem, Sequence[Sequence[float]]]) -> _Table | None:
-    """Put rows below each other; nothing if there are too few songs."""
+    """Join the rows of all stems; None if there are too few songs."""
     enough = {key: found for key, found in sorted(rows.items()) if len(found) >= LEAST_ROWS}
     counts: dict[str, int] = {}
     for _, stem in enough:
@@ -147,7 +147,7 @@ def _table(rows: Mapping[Stem, Sequence[Sequence[float]]]) -> _Table | None:
 
 
 def _thinned(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most :data:`MOST_ROWS`, evenly."""
+    """At most :data:`MOST_ROWS` evenly spaced rows of ``(rows, features)``."""
     kept = np.unique(np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(int))
     thinned: NDArray[np.float64] = rows[kept]
     return thinned
@@ -156,18 +156,24 @@ def _thinned(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _judged(
     table: _Table, believed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Learn from the stems whose labels are believed, and judge all, each by other songs.
+    """Learn from the stems whose labels are believed, and judge each stem by other songs.
+
+    Args:
+        table: of all stems.
+        believed: whether a label is believed, ``(stems,)``.
 
     Returns:
-        Mean log-likelihood of each stem as each class, ``(stems, classes)``; and what each feature
-        adds to that of each class over the stem's own, ``(stems, features, classes)``.
+        Mean log-likelihood of each stem as each class, ``(stems, classes)``; and the contribution
+        of each feature to the difference between each class and the stem's own,
+        ``(stems, features, classes)``.
     """
     count = len(table.classes)
     inputs = np.concatenate(
         [np.ones((len(table.rows), 1)), table.rows, (np.square(table.rows) - 1) / 3], axis=1
     )
     labels = table.label[table.stem]
-    # Rows of a long stem are alike: it counts more than a short one, but not as much more.
+    # Rows of one stem are alike, so a long stem counts more than a short one, but less than
+    # proportionally.
     weight = (believed / np.sqrt(np.bincount(table.stem)))[table.stem]
     weight = weight / np.bincount(labels, weight, count)[labels] / count
     scores = np.zeros((len(table.stems), count))
@@ -194,7 +200,17 @@ def _fit(
     weight: NDArray[np.float64],
     start: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Factors of a multinomial logistic regression, ``(inputs, classes)``."""
+    """Fit a multinomial logistic regression.
+
+    Args:
+        inputs: ``(rows, inputs)``.
+        labels: number of the class of each row, ``(rows,)``.
+        weight: of each row, ``(rows,)``.
+        start: factors to start from, ``(inputs, classes)``.
+
+    Returns:
+        Factors, ``(inputs, classes)``.
+    """
     wanted = np.eye(start.shape[1])[labels]
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -219,7 +235,7 @@ def _log_softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rarity(margin: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Robust standard deviations of each margin from those of its class."""
+    """Robust standard deviations of each margin, ``(stems,)``, from those of its class."""
     result = np.zeros(len(margin))
     for number in np.unique(label):
         values = margin[label == number]
@@ -230,12 +246,12 @@ def _rarity(margin: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np
 
 
 def _because(table: _Table, number: int, parts: NDArray[np.float64]) -> str:
-    """The feature that speaks loudest for another class, in words."""
+    """The feature that contributes most to another class, ``parts`` ``(features,)``, in words."""
     feature = int(parts.argmax())
     means = table.mean(table.rows)[:, feature]
     usual = means[table.label == table.label[number]]
     centre = np.median(usual)
     spread = 1.4826 * np.median(np.abs(usual - centre)) + 0.1
     deviation = (means[number] - centre) / spread
-    name, told = list(FEATURES.items())[feature]
-    return f"{name} ({told}) is {deviation:+.1f} deviations from its class"
+    name, described = list(FEATURES.items())[feature]
+    return f"{name} ({described}) is {deviation:+.1f} deviations from its class"

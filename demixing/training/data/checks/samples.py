@@ -1,4 +1,4 @@
-"""Looks at the samples of one file: clipping, what is no number, offset, channels alike."""
+"""Measures the samples of one file: clipping, NaN, offset, and whether the channels are equal."""
 
 from dataclasses import dataclass, field
 
@@ -6,23 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR_FULL_SCALE = 0.98
-"""Where a flat top counts as clipping: limiters leave a tenth of a decibel or two."""
+"""Level from which a flat top counts as clipping: limiters leave a tenth of a decibel or two."""
 FLAT = 3
-"""Successive equal samples that are a flat top; two are a common accident."""
+"""Least length of a flat top in equal samples; two occur by chance."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """Adds up blocks of a file.
+    """Sums over the blocks of a file.
 
     Attributes:
-        samples: heard so far, per channel.
+        channels: of the file.
+        samples: read so far, per channel.
         bad: samples that are NaN or infinite, in any channel.
         clipped: samples in flat tops.
-        peak: largest magnitude.
-        alike: whether all channels have been the same.
-        total: sum over samples, by channel.
-        energy: sum of squares, by channel.
+        peak: largest magnitude, full scale at 1.
+        alike: whether all channels have been equal so far.
+        total: sum over samples, ``(channels,)``.
+        energy: sum of squares, ``(channels,)``.
     """
 
     channels: int
@@ -39,7 +40,7 @@ class Meter:
         self.energy = np.zeros(self.channels)
 
     def add(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take in a block, ``(samples, channels)``, and return it with 0 for what is no number."""
+        """Add a block, ``(samples, channels)``, and return it with 0 for NaN and infinity."""
         if not len(audio):
             return audio
         finite = np.isfinite(audio)
@@ -68,7 +69,7 @@ class Meter:
 
 
 def flat_tops(channel: NDArray[np.float32]) -> int:
-    """Samples near full scale that stand in a row of equal ones, ``(samples,)``.
+    """Count the samples of a channel, ``(samples,)``, that are in flat tops near full scale.
 
     >>> flat_tops(np.array([0.5, 1, 1, 1, 0.5, 0.5, 0.5, -1, -1, 0], np.float32))
     3

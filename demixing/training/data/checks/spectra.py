@@ -1,4 +1,4 @@
-"""Frames of a stem, and what a few seconds of it sound like, in numbers that can be explained."""
+"""Spectra of a stem, and interpretable features of a few seconds of its sound."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ import scipy.fft
 from numpy.typing import NDArray
 
 FRAME_S = 0.0464
-"""2048 samples at 44.1 kHz; at other rates the power of two that is nearest."""
+"""2048 samples at 44.1 kHz; the nearest power of two at other rates."""
 OCTAVES_HZ = (60, 125, 250, 500, 1000, 2000, 4000, 8000)
-"""Lower edges of octaves; the first begins at 0 and the last has no end."""
+"""Lower edges of octaves. The first octave begins at 0 Hz, and the last has no upper edge."""
 PITCH_HZ = (45, 900)
 FLOOR = 1e-10
 
@@ -17,14 +17,14 @@ FEATURES: Mapping[str, str] = {
     **{f"octave_{edge}_db": f"share of the octave at {edge} Hz, in dB" for edge in OCTAVES_HZ},
     "centroid": "centre of the spectrum, in octaves",
     "flatness_db": "noise rather than tones, in dB",
-    "percussiveness_db": "how much louder a frame is than the one before, where it is louder",
-    "pitched": "part of a frame that repeats itself with one period",
+    "percussiveness_db": "mean rise of the bands from frame to frame, in dB",
+    "pitched": "part of a frame that is periodic",
     "pitch": "that period's frequency, in octaves",
-    "pitch_moves": "how much that changes from frame to frame, in octaves",
+    "pitch_moves": "change of that from frame to frame, in octaves",
     "crest_db": "loudest frames over the mean",
-    "syllables_db": "fluctuations of 3 to 8 Hz among all, in dB",
+    "syllables_db": "share of fluctuations from 3 to 8 Hz, in dB",
 }
-"""What :func:`features` measures, in its order."""
+"""Name and meaning of the features, in the order of :func:`features`."""
 
 
 def frame_length(rate_hz: int) -> int:
@@ -37,11 +37,11 @@ def frame_length(rate_hz: int) -> int:
 
 
 def frames(mono: NDArray[np.float32], length: int) -> NDArray[np.complex64]:
-    """Spectra of half-overlapping frames, whose squares sum over bins to the mean square.
+    """Spectra of half-overlapping frames; their squares sum over bins to the mean square.
 
     Args:
         mono: ``(..., samples)``.
-        length: of a frame.
+        length: of a frame in samples.
 
     Returns:
         ``(..., frames, length / 2 + 1)``.
@@ -54,7 +54,7 @@ def frames(mono: NDArray[np.float32], length: int) -> NDArray[np.complex64]:
 
 
 def features(spectra: NDArray[np.complex64], rate_hz: int) -> NDArray[np.float64]:
-    """Describe a few seconds of one stem.
+    """Measure the features of a few seconds of one stem.
 
     Args:
         spectra: ``(frames, bins)`` from :func:`frames`; not silent.
@@ -70,9 +70,9 @@ def features(spectra: NDArray[np.complex64], rate_hz: int) -> NDArray[np.float64
     edges = np.searchsorted(hz, (0, *OCTAVES_HZ[1:]))
     edges = np.minimum(edges, len(hz) - 1)
     octaves = 10 * np.log10(np.add.reduceat(mean, edges) / mean.sum() + 1e-9)
-    heard = hz > 30
-    log_hz = np.log2(hz[heard])
-    centroid = (mean[heard] * log_hz).sum() / mean[heard].sum()
+    audible = hz > 30
+    log_hz = np.log2(hz[audible])
+    centroid = (mean[audible] * log_hz).sum() / mean[audible].sum()
     tonal = (hz > 100) & (hz < 6000)
     flat = np.exp(np.log(power[:, tonal]).mean(axis=1)) / power[:, tonal].mean(axis=1)
     level = power.sum(axis=1)
@@ -95,7 +95,11 @@ def features(spectra: NDArray[np.complex64], rate_hz: int) -> NDArray[np.float64
 
 
 def _rises_db(power: NDArray[np.floating]) -> float:
-    """How much the bands of a frame rise above the frame before, weighted by their power."""
+    """Mean rise of the bands of a frame over the frame before, in dB, weighted by amplitude.
+
+    Args:
+        power: ``(frames, bins)``.
+    """
     bands = np.add.reduceat(
         power, np.unique(np.geomspace(1, power.shape[1] - 1, 24).astype(int)), 1
     )
@@ -108,11 +112,17 @@ def _rises_db(power: NDArray[np.floating]) -> float:
 def _periods(
     power: NDArray[np.floating], rate_hz: int, length: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How periodic each frame is (0 to 1), and with which frequency, in octaves."""
+    """Periodicity of each frame, 0 to 1, and its frequency in octaves, both ``(frames,)``.
+
+    Args:
+        power: ``(frames, bins)``.
+        rate_hz: of the audio.
+        length: of a frame in samples.
+    """
     correlation = scipy.fft.irfft(power, axis=1)[:, : length // 2]
     lags = np.arange(int(rate_hz / PITCH_HZ[1]), min(int(rate_hz / PITCH_HZ[0]), length // 2 - 1))
     within = correlation[:, lags] / (correlation[:, :1] + FLOOR**2)
-    # A window is not as long as the signal: late lags are weaker than they should be.
+    # The window is finite, which makes the correlation at long lags too small.
     within = within / (1 - lags / length) ** 2
     best = within.argmax(axis=1)
     height = within[np.arange(len(within)), best].clip(0, 1)
@@ -120,7 +130,12 @@ def _periods(
 
 
 def _syllables_db(level: NDArray[np.floating], frame_hz: float) -> float:
-    """Fluctuations of the loudness at the pace of syllables, among all from 0.5 Hz on."""
+    """Part of the fluctuations of the loudness that has the rate of syllables, in dB.
+
+    Args:
+        level: power of each frame, ``(frames,)``.
+        frame_hz: frames per second.
+    """
     loudness = np.log10(level + level.max() * 1e-4)
     spectrum = np.square(np.abs(np.fft.rfft((loudness - loudness.mean()) * np.hanning(len(level)))))
     hz = np.arange(len(spectrum)) * frame_hz / len(level)

@@ -1,13 +1,13 @@
-"""How data sets lie on disk, one file each: what is a song there, and which files are its stems.
+"""Layouts of data sets on disk, one module each: what a song is, and which files are its stems.
 
-A module has a ``RANK``, by which they are tried when nobody says which one a folder has (special
-ones first), and ``find``, which returns the songs of a folder or nothing if it has another layout.
-No audio is read here. Stems have the names of the two tracks, whatever a data set calls them.
+A module has a ``RANK``, the order in which layouts are tried if none is given (special ones first),
+and ``find``, which returns the songs of a folder, or an empty list if it has another layout. No
+audio is read here. Stems have the names of the two tracks, even if a data set has others.
 
-Files of a song that lies in ``SONG/``, each as wav or flac, upper or lower case:
+Files of a song in ``SONG/``, each as wav or flac, upper or lower case:
 
     STEM.wav   SONG_STEM.wav            a stem
-    STEM_1.wav STEM-2.wav STEM 3.wav    parts of a stem, which are summed
+    STEM_1.wav STEM-2.wav STEM 3.wav    parts of a stem, to be summed
     STEM/*.wav                          the same
     mixture.wav, or mixture_Lt.wav with mixture_Rt.wav, its left and its right channel
 """
@@ -33,7 +33,7 @@ from demixing.plugins import Plugins
 MDX_STEMS = ("vocals", "drums", "bass", "other")
 CDX_STEMS = ("dialog", "effect", "music")
 ALIASES: Mapping[str, str] = {**CDX_NAMES, "dialogue": "dialog", "effects": "effect"}
-"""What other data sets call our stems, and the mixture."""
+"""Names of the stems and of the mixture in other data sets."""
 
 SIDES = (LEFT.lower(), RIGHT.lower())
 SPLITS: Mapping[str, str] = {
@@ -46,21 +46,21 @@ SPLITS: Mapping[str, str] = {
     "test": "test",
     "tt": "test",
 }
-"""Folders that part a data set, and which split they are."""
+"""Split of a data set by the name of its folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A song as its files lie on disk.
+    """The files of a song on disk.
 
     Attributes:
-        name: path of its folder below the folder that was searched, with ``/``.
-        folder: where it lies.
-        stems: by name, the files that are summed; only those that are there.
+        name: path of its folder below the searched folder, with ``/``.
+        folder: path of its folder.
+        stems: by name, the files to be summed; only stems that have a file.
         mixture: no file, one, or the left and the right channel.
-        split: ``train``, ``valid``, ``test``, or empty where a data set has no splits.
-        kind: what is known to be wrong with it: ``labelnoise``, ``bleeding``, or nothing.
-        ignored: audio files of the folder that are no stem, by their names.
+        split: ``train``, ``valid`` or ``test``; empty if the data set has no splits.
+        kind: known corruption: ``labelnoise``, ``bleeding``, or empty.
+        ignored: audio files of the folder that are not stems.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Found:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files that count, the mixture's last."""
+        """All files of the stems, then those of the mixture."""
         return (*(path for paths in self.stems.values() for path in paths), *self.mixture)
 
 
@@ -87,16 +87,16 @@ def find(
     """Find the songs of a folder.
 
     Args:
-        folder: of a data set, or of one split of it.
-        layout: a key from :func:`names`; by default the first that finds songs.
-        stems: names of stems besides those of the two tracks.
+        folder: of a data set or of one of its splits.
+        layout: a key from :func:`names`; by default the first layout that finds songs.
+        stems: further names of stems, besides those of the two tracks.
 
     Returns:
         The layout and its songs, sorted by name.
 
     Raises:
-        ConfigError: the folder cannot be listed, holds no songs of that layout, or two files of a
-            song claim to be the same; or there is no such layout.
+        ConfigError: the folder cannot be listed or has no songs of that layout, two files of a
+            song are the same stem, or there is no such layout.
     """
     folder = folder.absolute()  # "." has no name
     known = frozenset((*MDX_STEMS, *CDX_STEMS, *stems))
@@ -121,19 +121,23 @@ def by_rank() -> list[str]:
 
 
 def songs_in(folder: Path, root: Path, known: frozenset[str]) -> Iterator[Found]:
-    """Songs whose folders lie directly in ``folder``; their names begin below ``root``."""
+    """Songs whose folders are directly in ``folder``, named by their path below ``root``."""
     for entry in subfolders(folder):
         if song := _song(entry, root, known):
             yield song
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, without hidden ones."""
+    """Folders in a folder, sorted by name, without hidden ones."""
     return [entry for entry in entries(folder, ConfigError) if entry.is_dir()]
 
 
 def _song(folder: Path, root: Path, known: frozenset[str]) -> Found | None:
-    """The song whose files lie in ``folder``, if it has at least one stem."""
+    """The song in ``folder``; None if it has no stem.
+
+    Raises:
+        ConfigError: two files are the same stem.
+    """
     files: dict[str, list[Path]] = {}
     ignored: list[Path] = []
     for path in entries(folder, ConfigError):
@@ -159,7 +163,7 @@ def _song(folder: Path, root: Path, known: frozenset[str]) -> Found | None:
 
 
 def audio_in(folder: Path) -> list[Path]:
-    """Audio files that lie directly in a folder."""
+    """Audio files directly in a folder, sorted by name."""
     return [
         path
         for path in entries(folder, ConfigError)
@@ -168,10 +172,10 @@ def audio_in(folder: Path) -> list[Path]:
 
 
 def _role(path: Path, known: frozenset[str]) -> tuple[str, bool]:
-    """What a file or folder is to its song, and whether it may be one of several.
+    """The role of a file or folder in its song, and whether it is one of several parts.
 
     Returns:
-        The stem or what the mixture is called; empty if it is neither.
+        Name of the stem, of the mixture or of one of its channels; empty if it is neither.
     """
     if path.is_dir():
         name = path.name.lower()
@@ -192,7 +196,7 @@ def _canonical(name: str) -> str:
 
 
 def _mixture(files: Mapping[str, Sequence[Path]]) -> tuple[Path, ...]:
-    """The mixture's file or pair of files."""
+    """The file or pair of files of the mixture; empty if there is none."""
     if MIXTURE in files:
         return tuple(files[MIXTURE])
     sides = tuple(path for side in SIDES for path in files.get(side, ()))

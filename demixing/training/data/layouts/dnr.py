@@ -1,8 +1,8 @@
-"""Divide and Remaster v2, v3: SPLIT/CLIP with mix, speech, sfx, music: dialog, effect, music here.
+"""Divide and Remaster v2, v3: SPLIT/CLIP with mix, speech, sfx and music.
 
 Version 2 has the splits tr, cv and tt; version 3 has train, val and test, once for each language or
 for all of them together. Sources: https://zenodo.org/records/6949108, https://arxiv.org/abs/2407.07275.
-Where CLIP has annotations beside its audio, they are left alone.
+Annotations beside the audio are ignored. Stems are called dialog, effect and music here.
 """
 
 import dataclasses
@@ -13,17 +13,17 @@ from demixing.training.data.layouts import CDX_STEMS, SPLITS, Found, songs_in, s
 
 RANK = 0
 DEEPEST = 3
-"""Folders between the one that is searched and a clip: of a version, a language, a split."""
+"""Most folders between the searched one and a clip: version, language and split."""
 
 
 def find(folder: Path, known: frozenset[str]) -> list[Found]:
-    """Clips with at least one file under a name that only this data set has."""
+    """Find clips; the folder must have names of files that only this data set has."""
     del known
     return [song for song in _search(folder, folder, DEEPEST) if _foreign(song)]
 
 
 def _search(folder: Path, root: Path, deepest: int) -> Iterator[Found]:
-    """Clips in a folder, or else below it."""
+    """Clips in a folder; if there are none, those in its subfolders."""
     split = SPLITS.get(folder.name.lower(), "")
     songs = list(songs_in(folder, root, frozenset(CDX_STEMS)))
     yield from (dataclasses.replace(song, split=split) for song in songs)
@@ -33,6 +33,6 @@ def _search(folder: Path, root: Path, deepest: int) -> Iterator[Found]:
 
 
 def _foreign(song: Found) -> bool:
-    """Whether a file is called speech or sfx: other data sets have the names of the track."""
+    """Whether a file is called speech or sfx; other data sets use the names of the track."""
     paths = [path for part in ("dialog", "effect") for path in song.stems.get(part, ())]
     return any(path.stem.lower().endswith(("speech", "sfx")) for path in paths)

@@ -1,7 +1,7 @@
-"""MDX'23: SONG/STEM.wav in folders that say whether they are clean, labelnoise or bleeding.
+"""MDX'23: SONG/STEM.wav in folders whose names say clean, labelnoise or bleeding.
 
-Leaderboards A and B gave songs whose stems were corrupted on purpose: a file under another stem's
-name, or a stem that is heard in the others. Source: https://arxiv.org/abs/2308.06979.
+The songs of leaderboards A and B were corrupted on purpose: files under the name of another stem
+(label noise), or stems that leak into the others (bleeding). Source: https://arxiv.org/abs/2308.06979.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ KINDS = {"labelnoise": "labelnoise", "bleeding": "bleeding", "clean": ""}
 
 
 def find(folder: Path, known: frozenset[str]) -> list[Found]:
-    """Songs in a folder of one kind, or in its subfolders of the three."""
+    """Find songs in a folder of one kind, or in its subfolders of the three kinds."""
     del known
     if kind_of(folder) is not None:
         return _kind(folder, folder)
@@ -24,7 +24,7 @@ def find(folder: Path, known: frozenset[str]) -> list[Found]:
 
 
 def kind_of(folder: Path) -> str | None:
-    """What the name of a folder says: a kind, empty for clean; None if it says nothing.
+    """The kind that the name of a folder says, empty for clean; None if it says none.
 
     >>> kind_of(Path("moisesdb23_label_noise_v1.0")), kind_of(Path("Clean")), kind_of(Path("data"))
     ('labelnoise', '', None)
@@ -34,7 +34,7 @@ def kind_of(folder: Path) -> str | None:
 
 
 def _kind(folder: Path, root: Path) -> list[Found]:
-    """Songs of one kind, in splits or not."""
+    """Songs of one kind, with or without splits."""
     places = {folder: ""} | {
         folder / name: split for name, split in SPLITS.items() if (folder / name).is_dir()
     }

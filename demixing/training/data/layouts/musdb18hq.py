@@ -1,7 +1,8 @@
 """MUSDB18-HQ: train/SONG and test/SONG with mixture, vocals, drums, bass and other as WAV.
 
-Source: https://zenodo.org/records/3338373. It has 100 songs to train with and 50 to test with; the
-14 for validation are a list of names in other packages, so they lie among those in ``train``.
+Source: https://zenodo.org/records/3338373. It has 100 songs for
+training and 50 for testing. The 14 songs for validation are a list of names in other packages, so
+here they are in ``train``.
 """
 
 import dataclasses
@@ -13,8 +14,8 @@ RANK = 2
 
 
 def find(folder: Path, known: frozenset[str]) -> list[Found]:
-    """Songs in the splits of a folder, or of a folder that is one split."""
-    del known  # it has these stems and no other
+    """Find songs in the splits of a folder, or in a folder that is a split."""
+    del known  # this data set has no other stems
     if folder.name in SPLITS and not any((folder / split).is_dir() for split in SPLITS):
         return _split(folder, folder)
     splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
@@ -22,7 +23,7 @@ def find(folder: Path, known: frozenset[str]) -> list[Found]:
 
 
 def _split(folder: Path, root: Path) -> list[Found]:
-    """Songs in one split; none if they have no mixture, which MUSDB18-HQ has."""
+    """Songs in one split; none if no song has a mixture, because MUSDB18-HQ has mixtures."""
     songs = list(songs_in(folder, root, frozenset(MDX_STEMS)))
     if not any(song.mixture for song in songs):
         return []

@@ -1,7 +1,7 @@
-"""Folders of stems: SONG/STEM.wav or .flac, SONG/STEM_1.wav, SONG/STEM/*.wav, in splits or not.
+"""Folders of stems: SONG/STEM.wav or .flac, SONG/STEM_1.wav, SONG/STEM/*.wav; splits optional.
 
-Whatever has no layout of its own: rendered corpora, CDX'23's clips, one's own songs. A mixture is
-known, but not needed: it is the sum of the stems.
+For data without a layout of its own: rendered corpora, the clips of CDX'23, your own songs. A
+mixture is optional, since it is the sum of the stems.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ RANK = 9
 
 
 def find(folder: Path, known: frozenset[str]) -> list[Found]:
-    """Songs in a folder, and in its subfolders that are called like a split."""
+    """Find songs in a folder, and in those of its subfolders that have the name of a split."""
     own = SPLITS.get(folder.name.lower(), "")
     found = [dataclasses.replace(song, split=own) for song in songs_in(folder, folder, known)]
     for entry in subfolders(folder):

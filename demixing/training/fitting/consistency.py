@@ -1,4 +1,4 @@
-"""Fit each stem's share in what all stems leave of the mixture."""
+"""Fits mixture consistency: shares of the stems in the difference to the mixture."""
 
 from collections.abc import Sequence
 
@@ -6,25 +6,28 @@ import numpy as np
 
 from demixing.recipes.recipe import Recipe
 from demixing.training.fitting.blending import sdr_db
-from demixing.training.fitting.estimates import passed, sealed, shared, unshared
+from demixing.training.fitting.estimates import leak_filtered, passed, shared, unshared
 from demixing.training.fitting.groups import folds_of, shares_of, surely
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, audible
 
 GRID = np.linspace(0.0, 1.0, 101)
 WORTH_DB = 0.01
-"""A share that gains less on songs left out is not worth a line in the recipe."""
+"""Least gain on songs left out; below it, a stem gets no share."""
 
 
 def fit(recipe: Recipe, songs: Sequence[SongGram]) -> dict[str, float]:
-    """Choose shares that gain on songs left out; together they are at most 1.
+    """Choose shares that gain on songs left out; their sum is at most 1.
 
-    The recipe's leaks are in place: a share may bring a leak back that they then take. Members that
-    may be doubted are not: they come after the shares.
+    The leakage filter of the recipe is included, because it may remove a leak that a share brings
+    back. Doubtable members are not included, because they come after mixture consistency.
 
     Args:
-        recipe: with its blends; one with a residual has nothing to share.
-        songs: on which none of the other members was trained; for each stem those count in which
-            it is known and not silent.
+        recipe: with fitted weights; one with a residual has nothing to share.
+        songs: on which no other member was trained; for each stem, those in which it is known and
+            not silent are used.
+
+    Returns:
+        Shares by stem, 0 to 1.
     """
     if recipe.residual:
         return {}
@@ -50,7 +53,7 @@ def fit(recipe: Recipe, songs: Sequence[SongGram]) -> dict[str, float]:
 
 
 def _made(recipe: Recipe, song: SongGram) -> SongGram:
-    """The song with the recipe's stems as signals, since all shares are tried on these alone."""
+    """The song with the recipe's stems as its signals, on which all shares are tried."""
     own = {_name(stem): made for stem, made in unshared(recipe).items()}
     true = {stem: {stem: 1.0} for stem in recipe.track.stems if song.knows(stem)}
     return song.combined({MIXTURE: {MIXTURE: 1.0}, **true, **own})
@@ -61,10 +64,12 @@ def _name(stem: str) -> str:
 
 
 def _scores_db(recipe: Recipe, made: SongGram, stem: str) -> list[float]:
-    """SDR of a stem with each share of the grid, while the other stems have none."""
+    """SDR in dB of a stem with each share of the grid, while the other stems have none."""
     stems = {one: {_name(one): 1.0} for one in recipe.track.stems}
     part = passed(recipe, made)
     return [
-        sdr_db(made, stem, sealed(shared(stems, {stem: share}, part), recipe.leaks, made)[stem])
+        sdr_db(
+            made, stem, leak_filtered(shared(stems, {stem: share}, part), recipe.leaks, made)[stem]
+        )
         for share in GRID
     ]

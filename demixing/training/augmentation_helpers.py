@@ -1,4 +1,4 @@
-"""What augmentations share: checked ranges, who is acted on, and stem by stem application."""
+"""Helpers of augmentations: checks of options, random choices, and application stem by stem."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def check_probability(probability: float) -> None:
-    """Raise unless it is one.
+    """Check a probability.
 
     Raises:
         ValueError: it is not between 0 and 1.
@@ -22,14 +22,14 @@ def check_probability(probability: float) -> None:
 
 
 def check_range(low: float, high: float, unit: str, least: float, most: float) -> None:
-    """Raise unless ``low`` to ``high`` is a range within ``least`` to ``most``.
+    """Check that ``low`` to ``high`` is a range within ``least`` to ``most``.
 
     Args:
-        low: where the range begins.
-        high: where it ends; may be ``low``.
-        unit: how the two fields end, for the message.
-        least: smallest sensible value.
-        most: largest sensible value.
+        low: lower end of the range.
+        high: upper end of the range, at least ``low``.
+        unit: suffix of the two fields, for the message.
+        least: smallest allowed value.
+        most: largest allowed value.
 
     Raises:
         ValueError: it is not.
@@ -41,7 +41,7 @@ def check_range(low: float, high: float, unit: str, least: float, most: float) -
 
 
 def linear(gain_db: float) -> float:
-    """Turn decibels into a factor.
+    """Convert decibels to a linear factor.
 
     >>> linear(20.0)
     10.0
@@ -52,46 +52,52 @@ def linear(gain_db: float) -> float:
 def for_some(
     rng: np.random.Generator, stems: int, probability: float, draw: Callable[[], T]
 ) -> tuple[T | None, ...]:
-    """Draw a value for each stem that is acted on, None for the others.
+    """Draw a value for each stem on which an augmentation acts, and None for the others.
 
     Args:
-        rng: decides who is acted on.
-        stems: how many there are.
+        rng: source of all randomness.
+        stems: number of stems.
         probability: of acting on a stem.
-        draw: makes the value of one.
+        draw: draws the value of a stem.
     """
     return tuple(draw() if rng.random() < probability else None for _ in range(stems))
 
 
 def each(stems: Tensor, drawn: Sequence[T | None], change: Callable[[Tensor, T], Tensor]) -> Tensor:
-    """Change those stems for which a value was drawn; silent ones stay as they are, for nothing.
+    """Change the stems for which a value was drawn, except silent ones.
 
     Args:
         stems: ``(stems, 2, samples)``. Not modified.
         drawn: a value for each stem, or None.
         change: maps a stem ``(2, samples)`` and its value to a stem of the same shape.
+
+    Returns:
+        ``(stems, 2, samples)``.
     """
     acted = {
         number: change(stems[number], value)
         for number, value in enumerate(drawn)
-        if value is not None and is_heard(stems[number])
+        if value is not None and has_signal(stems[number])
     }
     if not acted:
         return stems
     return torch.stack([acted.get(number, stem) for number, stem in enumerate(stems)])
 
 
-def is_heard(audio: Tensor) -> bool:
-    """Whether any sample is not 0; a few are looked at first, and mostly decide."""
+def has_signal(audio: Tensor) -> bool:
+    """Whether any sample of any shape is not 0; checks a few samples first, which is faster."""
     return bool(audio[..., ::997].any()) or bool(audio.any())
 
 
 def scaled(stems: Tensor, factors: Sequence[Sequence[float]]) -> Tensor:
-    """Multiply each channel of each stem by a number, all at once.
+    """Multiply each channel of each stem by a factor.
 
     Args:
         stems: ``(stems, 2, samples)``. Not modified.
-        factors: for each stem one for both channels, or two.
+        factors: for each stem, one for both channels, or one for each.
+
+    Returns:
+        ``(stems, 2, samples)``.
     """
     if all(factor == 1 for row in factors for factor in row):
         return stems
@@ -99,5 +105,5 @@ def scaled(stems: Tensor, factors: Sequence[Sequence[float]]) -> Tensor:
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw so that each octave is equally likely."""
+    """Draw a value from ``low`` to ``high`` such that each octave is equally likely."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))

@@ -1,4 +1,4 @@
-"""What losses share: enough precision, spectra, and means over blocks of time."""
+"""Helpers of losses: precision, spectra, and means over blocks of time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 Errors = Callable[[Tensor, Tensor], Tensor]
-"""Of estimate and stems ``(b, s, 2, samples)``: errors ``(b, s, times)``, at samples or frames."""
+"""Maps estimate and stems, ``(batch, stems, 2, samples)``, to errors, ``(batch, stems, times)``."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanOverTime:
-    """A loss that is the mean of errors at points of time: :class:`demixing.training.losses.Loss`.
+    """A loss that is the mean of errors over time: :class:`demixing.training.losses.Loss`.
 
     Attributes:
-        errors: are given tensors of float32 at least.
+        errors: get tensors of float32 or float64.
     """
 
     errors: Errors
@@ -30,10 +30,14 @@ class MeanOverTime:
 
 
 def exact(estimate: Tensor, stems: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as float32, or as float64 if they were.
+    """Convert both to float32, or to float64 if one of them is.
+
+    Args:
+        estimate: ``(batch, stems, 2, samples)``.
+        stems: the same shape.
 
     Raises:
-        ValueError: their shapes differ, which torch would otherwise stretch to fit.
+        ValueError: the shapes differ; torch would otherwise broadcast them.
     """
     if estimate.shape != stems.shape or estimate.dim() != 4:
         raise ValueError(
@@ -46,10 +50,17 @@ def exact(estimate: Tensor, stems: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pooled(errors: Tensor, count: int) -> Tensor:
-    """Means over ``count`` blocks of the last axis, alike in length to one element.
+    """Means over ``count`` blocks of the last axis; their lengths differ by at most one element.
+
+    Args:
+        errors: ``(..., times)``.
+        count: number of blocks.
+
+    Returns:
+        ``(..., count)``.
 
     Raises:
-        ValueError: there are less elements than blocks.
+        ValueError: there are fewer elements than blocks.
 
     >>> pooled(torch.arange(6.0), 3)
     tensor([0.5000, 2.5000, 4.5000])
@@ -65,12 +76,12 @@ def pooled(errors: Tensor, count: int) -> Tensor:
 
 
 def spectrum(audio: Tensor, frame: int, hop: int) -> Tensor:
-    """Transform the last axis: periodic Hann, centred frames, mirrored at its ends.
+    """Short-time Fourier transform of the last axis: periodic Hann window, centred, reflected ends.
 
     Args:
         audio: ``(..., samples)``, longer than half a frame.
         frame: length of the window in samples.
-        hop: distance of two frames in samples.
+        hop: distance between frames in samples.
 
     Returns:
         Complex ``(..., frame // 2 + 1, samples // hop + 1)``, not normalised.
@@ -87,10 +98,10 @@ def spectrum(audio: Tensor, frame: int, hop: int) -> Tensor:
 
 
 def frames_checked(frame: int, hop: int) -> None:
-    """Check options of a spectrum.
+    """Check frame and hop of a spectrum.
 
     Raises:
-        ValueError: they are no lengths, or parts of the audio would not be heard.
+        ValueError: one is not a length, or the hop is so long that samples would not count.
     """
     for length in (frame, hop):
         if type(length) is not int:
