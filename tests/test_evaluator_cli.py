@@ -89,7 +89,7 @@ def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Pat
     header, titles, *rows = done.stdout.splitlines()
     assert header == HEADER
     assert titles.split() == ["song", "mean", "bass", "drums", "other", "vocals"]
-    assert first_cells(rows) == ["a", "b", "MEAN", "MEAN, sounding", "MEDIAN, sounding"]
+    assert first_cells(rows) == ["a", "b", "MEAN", "MEAN, active", "MEDIAN, active"]
     numbers = [float(number) for row in rows for number in row.split()[-5:]]
     assert numbers == pytest.approx([6.021] * 25, abs=0.01)
 
@@ -226,14 +226,14 @@ def test_the_table_shows_means_and_marks_silent_references() -> None:
 
     assert table.splitlines() == [
         HEADER,
-        "song                mean    bass   drums     other    vocals",
-        "s                  5.969   1.000   0.000   100.000   -77.124*",
-        "song               5.969   1.000   0.000   100.000   -77.124*",
-        "MEAN               5.969   1.000   0.000   100.000   -77.124",
-        "MEAN, sounding    33.667   1.000   0.000   100.000         -",
-        "MEDIAN, sounding  33.667   1.000   0.000   100.000         -",
+        "song              mean    bass   drums     other    vocals",
+        "s                5.969   1.000   0.000   100.000   -77.124*",
+        "song             5.969   1.000   0.000   100.000   -77.124*",
+        "MEAN             5.969   1.000   0.000   100.000   -77.124",
+        "MEAN, active    33.667   1.000   0.000   100.000         -",
+        "MEDIAN, active  33.667   1.000   0.000   100.000         -",
         "* silent reference: any sound in the estimate costs tens of dB",
-        "sounding: without the scores that are marked * or ~",
+        "active: without the scores that are marked * or ~",
     ]
 
 
@@ -242,7 +242,7 @@ def test_the_table_marks_nearly_silent_references_in_their_own_way() -> None:
 
     lines = report.text_table(summary, metrics.load("sdr")).splitlines()
 
-    assert lines[2] == "s                 5.969   1.000   0.000   100.000~  -77.124*"
+    assert lines[2] == "s               5.969   1.000   0.000   100.000~  -77.124*"
     assert lines[-2].startswith("~ nearly silent reference, RMS below -60 dBFS: ")
     assert len(lines) == 9
 
@@ -254,13 +254,13 @@ def test_where_no_reference_sounds_only_the_mean_of_the_board_is_left() -> None:
     written = json.loads(report.json_report(summary, metrics.load("sdr")))
 
     assert re.search("^MEAN +5.969 ", table, re.MULTILINE)
-    assert re.search("^MEAN, sounding( +-){5}$", table, re.MULTILINE)
+    assert re.search("^MEAN, active( +-){5}$", table, re.MULTILINE)
     assert written["mean_db"] == summary.mean_db
-    assert written["sounding_median"] == {
+    assert written["active_median"] == {
         "song_db": None,
         "stems_db": dict.fromkeys(STEMS["mdx"]),
     }
-    assert written["songs"][0]["sounding_mean_db"] is None
+    assert written["songs"][0]["active_mean_db"] is None
 
 
 def test_without_silent_references_there_is_no_footnote() -> None:
@@ -301,15 +301,15 @@ def test_the_json_holds_everything() -> None:
     assert written["track"] == "mdx"
     assert written["mean_db"] == summary.mean_db
     assert list(written["stems_db"].items()) == list(summary.stems_db.items())
-    sounding = {"bass": None, "drums": -0.0001, "other": 100.0, "vocals": None}
-    assert written["sounding_mean"] == {"song_db": 49.99995, "stems_db": sounding}
-    assert written["sounding_median"] == {"song_db": 49.99995, "stems_db": sounding}
+    active = {"bass": None, "drums": -0.0001, "other": 100.0, "vocals": None}
+    assert written["active_mean"] == {"song_db": 49.99995, "stems_db": active}
+    assert written["active_median"] == {"song_db": 49.99995, "stems_db": active}
     assert [song["name"] for song in written["songs"]] == ["曲\n", "\udce9"]
     assert written["songs"][0] == {
         "name": "曲\n",
         "mean_db": summary.mean_db,
         "stems_db": dict(summary.stems_db),
-        "sounding_mean_db": 49.99995,
+        "active_mean_db": 49.99995,
         "silent_references": ["vocals"],
         "nearly_silent_references": ["bass"],
         "reference_levels_dbfs": {"bass": -60.5, "drums": -20.25, "other": -20.25, "vocals": None},
@@ -326,8 +326,8 @@ def test_the_csv_gives_every_name_and_number_back() -> None:
     assert [row[0] for row in rows[1:]] == [
         *sorted(ODD_NAMES),
         "MEAN",
-        "MEAN, sounding",
-        "MEDIAN, sounding",
+        "MEAN, active",
+        "MEDIAN, active",
     ]
     for row in rows[1:]:
         assert row[1:6] == ["5.969100", "1.000000", "-0.000100", "100.000000", "-77.123500"]
@@ -336,12 +336,12 @@ def test_the_csv_gives_every_name_and_number_back() -> None:
 def test_the_csv_says_which_references_are_silent_and_how_loud_the_others_are() -> None:
     summary = summary_of(["s"], silent=("other", "vocals"), nearly=("bass",))
 
-    song, mean, sounding, _ = csv.DictReader(io.StringIO(report.csv_report(summary)))
+    song, mean, active, _ = csv.DictReader(io.StringIO(report.csv_report(summary)))
 
     assert (song["silent"], song["nearly_silent"]) == ("other vocals", "bass")
     assert (song["bass_dbfs"], song["other_dbfs"]) == ("-60.500000", "")
     assert (mean["vocals"], mean["silent"], mean["bass_dbfs"]) == ("-77.123500", "", "")
-    assert (sounding["mean"], sounding["drums"], sounding["vocals"]) == (
+    assert (active["mean"], active["drums"], active["vocals"]) == (
         "-0.000100",
         "-0.000100",
         "",

@@ -404,19 +404,19 @@ def test_silent_references_count_for_the_board_and_not_for_what_sounds() -> None
     summary = summarise(scores, "mdx")
 
     assert (summary.mean_db, summary.stems_db["other"]) == (-6, -31)
-    assert summary.sounding_mean.stems_db == {"bass": 6, "drums": 1, "other": 3, "vocals": 3.5}
-    assert summary.sounding_mean.song_db == pytest.approx((3 + 2 + 16 / 3) / 3)
-    assert summary.sounding_median.stems_db == {"bass": 5, "drums": 1, "other": 3, "vocals": 3.5}
-    assert summary.sounding_median.song_db == 3
+    assert summary.active_mean.stems_db == {"bass": 6, "drums": 1, "other": 3, "vocals": 3.5}
+    assert summary.active_mean.song_db == pytest.approx((3 + 2 + 16 / 3) / 3)
+    assert summary.active_median.stems_db == {"bass": 5, "drums": 1, "other": 3, "vocals": 3.5}
+    assert summary.active_median.song_db == 3
 
 
-def test_a_stem_that_is_silent_in_all_songs_has_no_sounding_mean() -> None:
+def test_a_stem_that_is_silent_in_all_songs_has_no_active_mean() -> None:
     scores = [dataclasses.replace(song_score("a", 1, 2, 3, -99), silent=("vocals",))]
 
     summary = summarise(scores, "mdx")
 
-    assert summary.sounding_mean.stems_db["vocals"] is None
-    assert summary.sounding_mean.song_db == 2
+    assert summary.active_mean.stems_db["vocals"] is None
+    assert summary.active_mean.song_db == 2
     assert summary.stems_db["vocals"] == -99
 
 
