@@ -193,7 +193,7 @@ def test_poor_answers_are_no_faults(tmp_path: Path, answer: str) -> None:
 
     checks = found(graded(tmp_path, plant))
 
-    # The mixture itself in place of every stem sums to four times the mixture.
+    # The mixture itself instead of every stem sums to four times the mixture.
     assert set(checks) == ({"gain"} if answer == "mixture" else set())
 
 
@@ -278,7 +278,7 @@ def test_a_gain_of_all_stems_is_found(tmp_path: Path, gain: float, references: b
 
     assert set(checks) == {"gain"}
     assert "all stems" in checks["gain"].what
-    assert ("upside down" in checks["gain"].what) == (gain < 0)
+    assert ("inverted polarity" in checks["gain"].what) == (gain < 0)
 
 
 @pytest.mark.parametrize("stem", STEMS["mdx"])
@@ -337,11 +337,11 @@ def test_nan_is_found_in_files_of_floats(tmp_path: Path) -> None:
     [
         ({"dtype": "float16"}, "type float16"),
         ({"dtype": "Tensor"}, "type Tensor"),
-        ({"shape": (2, SAMPLES)}, f"(2, {SAMPLES}) in place of ({SAMPLES}, 2)"),
+        ({"shape": (2, SAMPLES)}, f"(2, {SAMPLES}) instead of ({SAMPLES}, 2)"),
         ({"shape": (SAMPLES - 1, 2)}, f"({SAMPLES - 1}, 2)"),
         ({"shape": (SAMPLES,)}, f"({SAMPLES},)"),
-        ({"rate_hz": 48_000}, "48000 in place of 22050"),
-        ({"rate_hz": None}, "None in place of 22050"),
+        ({"rate_hz": 48_000}, "48000 instead of 22050"),
+        ({"rate_hz": None}, "None instead of 22050"),
     ],
 )
 def test_a_wrong_form_of_what_was_returned_is_found(

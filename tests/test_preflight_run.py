@@ -205,4 +205,4 @@ def test_a_grade_that_there_was_can_be_looked_at(
     assert again == said
     status, lines = again
     assert status == 1
-    assert lines[0].startswith("fault [gain] level of all stems in 'song' (upside down)")
+    assert lines[0].startswith("fault [gain] level of all stems in 'song' (inverted polarity)")
