@@ -110,7 +110,7 @@ def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
 
 
 @pytest.mark.process
-def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
+def test_an_ascii_terminal_gets_escapes(tmp_path: Path) -> None:
     songs = write_songs(tmp_path, ["Ångström 曲"], gain=1)
 
     done = run(songs, songs, PYTHONIOENCODING="ascii")
@@ -120,7 +120,7 @@ def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_a_folder_whose_name_is_no_valid_text_is_scored(references: Path, estimates: Path) -> None:
+def test_a_folder_with_an_undecodable_name_is_scored(references: Path, estimates: Path) -> None:
     for folder in (references, estimates):
         (folder / "b").rename(folder / os.fsdecode(b"caf\xe9"))
 
@@ -237,7 +237,7 @@ def test_the_table_shows_means_and_marks_silent_references() -> None:
     ]
 
 
-def test_the_table_marks_nearly_silent_references_in_their_own_way() -> None:
+def test_nearly_silent_references_have_another_mark() -> None:
     summary = summary_of(["s"], silent=("vocals",), nearly=("other",))
 
     lines = report.text_table(summary, metrics.load("sdr")).splitlines()
@@ -247,7 +247,7 @@ def test_the_table_marks_nearly_silent_references_in_their_own_way() -> None:
     assert len(lines) == 9
 
 
-def test_where_no_reference_sounds_only_the_mean_of_the_board_is_left() -> None:
+def test_without_active_references_only_the_official_mean_is_left() -> None:
     summary = summary_of(["s"], silent=STEMS["mdx"])
 
     table = report.text_table(summary, metrics.load("sdr"))
@@ -270,7 +270,7 @@ def test_without_silent_references_there_is_no_footnote() -> None:
     assert table.count("\n") == 6
 
 
-def test_every_song_takes_one_line_of_the_table_and_columns_meet() -> None:
+def test_every_song_is_one_line_and_columns_are_aligned() -> None:
     table = report.text_table(summary_of(ODD_NAMES), metrics.load("sdr"))
 
     lines = table.splitlines()
@@ -280,7 +280,7 @@ def test_every_song_takes_one_line_of_the_table_and_columns_meet() -> None:
     assert any(line.startswith(r"two\nlines\r ") for line in lines)
 
 
-def test_accents_that_stand_apart_take_no_room() -> None:
+def test_combining_accents_have_no_width() -> None:
     assert report.columns("e\N{COMBINING ACUTE ACCENT}") == 1
 
 
@@ -288,7 +288,7 @@ def test_names_that_differ_print_differently() -> None:
     assert report.printable("a\nb") != report.printable("a\\nb")
 
 
-def test_the_json_holds_everything() -> None:
+def test_the_json_has_everything() -> None:
     summary = summary_of(["曲\n", "\udce9"], ("vocals",), ("bass",))
 
     written = json.loads(report.json_report(summary, metrics.load("sdr")))
@@ -319,7 +319,7 @@ def test_the_json_holds_everything() -> None:
     }
 
 
-def test_the_csv_gives_every_name_and_number_back() -> None:
+def test_the_csv_preserves_names_and_numbers() -> None:
     rows = list(csv.reader(report.csv_report(summary_of(ODD_NAMES)).splitlines(keepends=True)))
 
     assert rows[0][:6] == ["song", "mean", "bass", "drums", "other", "vocals"]
@@ -382,7 +382,7 @@ def test_the_csv_has_a_column_for_what_songs_were_separated_without() -> None:
     ]
 
 
-def test_where_nothing_was_separated_nothing_is_said_of_it() -> None:
+def test_scores_of_other_systems_have_no_omissions() -> None:
     summary, sdr = summary_of(["a"]), metrics.load("sdr")
 
     assert report.text_table(summary, sdr, {"a": []}) == report.text_table(summary, sdr)
@@ -391,7 +391,7 @@ def test_where_nothing_was_separated_nothing_is_said_of_it() -> None:
     assert "omissions" not in report.csv_report(summary)
 
 
-def test_a_report_replaces_the_old_one_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_a_report_replaces_the_old_one_and_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     path.write_text("a longer text of last week")
     (tmp_path / "link.csv").symlink_to(path)
