@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # --help must not wait for numpy
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command and return its exit status.
+    """Run the command and return its status.
 
     Raises:
         EvaluationError: the input cannot be used.

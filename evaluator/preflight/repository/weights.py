@@ -38,7 +38,7 @@ def _one(checkout: Checkout, weights: Weights, recipe: str) -> Iterator[Finding]
         yield fault(
             f"{title}: {weights.condition}, at {weights.path or 'no path'}",
             "the model is not built without them",
-            f"run: python -m my_submission fetch {weights.name}, or: git lfs pull",
+            f"run: demixing fetch {weights.name}, or: git lfs pull",
         )
     elif weights.package:
         if not required(checkout.folder, weights.package):
@@ -64,7 +64,7 @@ def _absent(checkout: Checkout, weights: Weights, title: str) -> Finding:
         f"{title} are optional, and missing",
         "the recipe does without them"
         + (f", and scores about {weights.gain_db:.1f} dB less" if known else ""),
-        f"run: python -m my_submission fetch {weights.fetch}, and commit the file, under Git "
+        f"run: demixing fetch {weights.fetch}, and commit the file, under Git "
         f"LFS if it is larger than {checkout.lfs_limit_bytes / 1e6:.3g} MB",
     )
 
