@@ -2,10 +2,10 @@
 
     python submit.py NAME               everything
     python submit.py NAME --dry-run     show each command, and change nothing
-    python submit.py NAME --no-run      without running the submission before
+    python submit.py NAME --no-run      without running the submission first
 
-What is checked out is pushed to the branch master of the remote, because AIcrowd's kits know no
-other. Exit status: 0 it was pushed, 1 preflight found faults or the push failed, 2 bad input.
+The current commit is pushed to the remote's branch master, the only one that AIcrowd's kits use.
+Exit status: 0 it was pushed, 1 preflight found faults or the push failed, 2 bad input.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from demixing.errors import DemixError
 from evaluator.grading.command import add_run_options
 from evaluator.preflight import command as preflight
 from submitting.errors import SubmissionError
-from submitting.submission import MENDED, Submission, tag_name
+from submitting.submission import CORRECTED, Submission, tag_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,29 +43,32 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--dry-run", action="store_true", help="show each command, and change nothing"
     )
-    result.add_argument("--anyway", action="store_true", help="submit in spite of faults")
+    result.add_argument("--anyway", action="store_true", help="submit despite faults")
     result.add_argument(
-        "--repository", default="", metavar="NAME", help="of yours at AIcrowd, if not the kit's"
+        "--repository",
+        default="",
+        metavar="NAME",
+        help="your repository at AIcrowd; default: the kit's name",
     )
     result.add_argument("--whole-files", action="store_true", help="push large files without LFS")
     result.add_argument("--force", action="store_true", help="replace the remote's branch")
     preflight.add_repository_options(result)
     run = result.add_mutually_exclusive_group()
     run.add_argument(
-        "--no-run", action="store_true", help="let preflight look at the repository alone"
+        "--no-run", action="store_true", help="let preflight check only the repository"
     )
-    run.add_argument("--graded", type=Path, metavar="DIR", help="let it look at an earlier grade")
+    run.add_argument("--graded", type=Path, metavar="DIR", help="let it check an earlier grade")
     add_run_options(result)
     result.set_defaults(output=None)
     return result
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Check, and then submit.
+    """Check, then submit.
 
     Raises:
-        EvaluationError: preflight cannot be done.
-        SubmissionError: something is missing, or the name was used; nothing was changed.
+        EvaluationError: preflight cannot run.
+        SubmissionError: something is missing, or the name is taken; nothing was changed.
     """
     checkout = preflight.checkout(options)
     submission = Submission(
@@ -79,7 +82,9 @@ def submit(options: argparse.Namespace) -> int:
     submission.prepare()
     faults = look(options)
     if faults and not options.anyway:
-        print(f"nothing was changed: {faults} faults; mend them, or add --anyway", file=sys.stderr)
+        print(
+            f"nothing was changed: {faults} faults; correct them, or add --anyway", file=sys.stderr
+        )
         return 1
     try:
         page = submission.push()
@@ -96,12 +101,12 @@ def submit(options: argparse.Namespace) -> int:
 
 
 def look(options: argparse.Namespace) -> int:
-    """Print what preflight finds, without what a submission mends, and count the faults."""
+    """Print preflight's findings, except those that a submission corrects; count the faults."""
     with tempfile.TemporaryDirectory() as folder:
-        # What it writes must not be part of what is submitted.
+        # Its output must not become part of the submission.
         options.output = options.output or Path(folder, "grade")
         found = []
-        for one in preflight.all_findings(options, MENDED):
+        for one in preflight.all_findings(options, CORRECTED):
             print(one, flush=True)
             found.append(one)
     print(f"preflight: {preflight.summary(found)}", file=sys.stderr)

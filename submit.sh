@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# For those used to AIcrowd's: ./submit.sh NAME is python submit.py NAME, with the same options.
+# The name of AIcrowd's own script: ./submit.sh NAME is python submit.py NAME, with the same options.
 set -euo pipefail
 cd "$(dirname "$0")"
 python=.venv/bin/python

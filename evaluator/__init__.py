@@ -1,1 +1,1 @@
-"""The contest's grader: the official score, a server like AIcrowd's, checks before submitting."""
+"""The contest's grader: official scores, the grading server at home, checks before submitting."""

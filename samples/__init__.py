@@ -1,4 +1,4 @@
-"""Real sound to try the package on: what ``evaluate_locally.py`` runs when it is given no data."""
+"""Real music and film sound to try the package on; ``evaluate_locally.py`` uses it by default."""
 
 import hashlib
 import importlib.metadata
@@ -16,15 +16,15 @@ HERE = Path(__file__).parent
 FALCON = "The Easton Ellises - Falcon 69"
 FALCON_SHA256 = "874a2552f4d6e2421789e9816f0db58337e97e20539579e34a6100029e3cde5d"
 FALCON_STEMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
-"""Audio streams of the file; stream 0 is a mastered mixture, which is not the sum of the stems."""
+"""Audio streams of the file. Stream 0 is a mastered mixture, which is not the sum of the stems."""
 
 
 def folder(track: str, cache: Path) -> Path:
-    """Give a folder of songs of one track, with their true stems.
+    """A folder of songs of one track, with their true stems.
 
     Args:
         track: ``mdx`` or ``cdx``.
-        cache: where decoded audio may be put.
+        cache: folder for decoded audio.
 
     Raises:
         CheckpointError: the package that carries the music is missing or altered.
@@ -46,7 +46,7 @@ def folder(track: str, cache: Path) -> Path:
 
 
 def falcon() -> Path:
-    """Locate the real multitrack that comes with the package stempeg.
+    """Path of the real multitrack that comes with the package stempeg.
 
     Raises:
         CheckpointError: the package is not installed, or its file is not the known one.
@@ -65,10 +65,14 @@ def falcon() -> Path:
 
 
 def decoded(path: Path, stream: int) -> tuple[NDArray[np.float32], int]:
-    """Decode one audio stream of a file with FFmpeg's libraries, which come inside PyAV.
+    """Decode one audio stream of a file with FFmpeg's libraries, which come with PyAV.
+
+    Args:
+        path: media file.
+        stream: index among its audio streams.
 
     Returns:
-        ``(samples, channels)`` and the rate in Hz.
+        Audio, ``(samples, channels)``, full scale at ±1, and the sample rate in Hz.
     """
     with av.open(str(path)) as container:
         audio = container.streams.audio[stream]

@@ -1,5 +1,5 @@
-"""Sends a repository to AIcrowd as a submission: a tag that is pushed to its GitLab.
+"""Submits a repository to AIcrowd by pushing a tag to its GitLab.
 
-``submit.py`` is the command. Nothing is changed before all that can be asked has been asked, and
-the token that aicrowd-cli has stored reaches git by its environment alone.
+``submit.py`` is the command. All checks come before the first change. The token that aicrowd-cli
+has stored reaches git only in its environment.
 """

@@ -1,8 +1,8 @@
-"""Hands a token to git so that it shows nowhere, and goes nowhere else.
+"""Gives git a token that is visible nowhere and sent to no other host.
 
-A credential helper, given in the environment (``GIT_CONFIG_COUNT``, git 2.31 or later), reads it
-from another variable of the environment. So it stands in no address, no argument, no file, and git
-asks that helper for AIcrowd's host over https alone, whatever the remote or a redirection says.
+A credential helper, configured in the environment (``GIT_CONFIG_COUNT``, git 2.31 or later), reads
+it from another environment variable. So it is in no address, argument or file, and git calls that
+helper only for AIcrowd's host over https, whatever the remote or a redirection says.
 """
 
 import os
@@ -16,20 +16,20 @@ from submitting.errors import SubmissionError
 from submitting.login import Login
 
 HOST = "gitlab.aicrowd.com"
-"""The only host that is ever given the token."""
+"""The only host that gets the token."""
 
 VARIABLE = "SUBMIT_AICROWD_TOKEN"
 
 HELPER = (
     '!f() { test "$1" = get && printf "username=oauth2\\npassword=%s\\n" "$' + VARIABLE + '"; }; f'
 )
-"""Run by git in a shell; ``printf`` is part of that, so the token is nobody's argument."""
+"""Git runs it in a shell, where ``printf`` is built in, so the token is no process's argument."""
 
 OLDEST = (2, 31)
 
 
 def wanted(url: str) -> bool:
-    """Whether an address is one that the token is for.
+    """Whether the token is for an address.
 
     >>> wanted("https://gitlab.aicrowd.com/a/b.git"), wanted("https://gitlab.aicrowd.com.evil/b")
     (True, False)
@@ -44,10 +44,10 @@ def wanted(url: str) -> bool:
 
 
 def environment(login: Login | None) -> Mapping[str, str]:
-    """Variables for commands of git that speak to the remote.
+    """Environment variables for git commands that contact the remote.
 
     Args:
-        login: whose token; None: git asks nobody, and fails where a password is wanted.
+        login: has the token. With None, git fails where it would ask for a password.
     """
     never_ask = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": ""}
     if login is None:
@@ -57,7 +57,7 @@ def environment(login: Login | None) -> Mapping[str, str]:
     except ValueError:
         count = 0
     key = f"credential.https://{HOST}.helper"
-    # The empty one makes git forget all helpers before it: one of them might store the token.
+    # The empty one clears all helpers before it, one of which might store the token.
     given = {
         part: value
         for index, helper in enumerate(("", HELPER), start=count)
@@ -76,10 +76,10 @@ def environment(login: Login | None) -> Mapping[str, str]:
 
 
 def check_git(folder: Path) -> None:
-    """Raise unless git knows configuration by environment.
+    """Raise unless git reads configuration from the environment.
 
     Raises:
-        SubmissionError: it is too old.
+        SubmissionError: git is too old.
     """
     said = Git(folder).text("version")
     found = re.search(r"(\d+)\.(\d+)", said)

@@ -4,4 +4,4 @@ from demixing.errors import DemixError
 
 
 class SubmissionError(DemixError):
-    """Nothing was pushed, and the message says what was expected, what came, and what to do."""
+    """Nothing was pushed; the message says what was expected, what was found, and what to do."""

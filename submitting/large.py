@@ -1,4 +1,4 @@
-"""Large files and Git LFS."""
+"""Large files, and Git LFS."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from submitting.shell import Shell
 
 
 def to_track(checkout: Checkout, *, whole: bool) -> list[str]:
-    """Files that LFS is to track from now on.
+    """Files that LFS must track from now on.
 
     Args:
-        checkout: what is submitted.
-        whole: whether large files are pushed as they are.
+        checkout: to submit.
+        whole: push large files without LFS.
 
     Raises:
-        SubmissionError: LFS is needed, and git-lfs is not installed.
+        SubmissionError: LFS is needed, but git-lfs is not installed.
     """
     large = [] if whole else sorted(too_large(checkout))
     if (large or uses_lfs(checkout)) and not installed(checkout.folder):
@@ -30,28 +30,31 @@ def to_track(checkout: Checkout, *, whole: bool) -> list[str]:
 
 
 def uses_lfs(checkout: Checkout) -> bool:
-    """Whether .gitattributes gives files to LFS that are there."""
+    """Whether .gitattributes assigns existing files to LFS."""
     return bool(checkout.by_lfs(list(checkout.sizes)))
 
 
 def installed(folder: Path) -> bool:
-    """Whether git has its extension for large files."""
+    """Whether git-lfs is installed."""
     return Git(folder).succeeds("lfs", "version")
 
 
 def track(shell: Shell, checkout: Checkout, names: list[str]) -> None:
-    """Let LFS track files, and hold those that git has whole as LFS objects.
+    """Let LFS track files, and convert those that git has whole.
 
     Args:
-        shell: runs it.
-        checkout: where.
-        names: of the files; may be none, if LFS has some already.
+        shell: runs the commands.
+        checkout: to submit.
+        names: of the files; may be empty if LFS tracks some already.
+
+    Raises:
+        SubmissionError: a command failed.
     """
-    # Filters and the hook that uploads, in this repository alone.
+    # Filters and the hook that uploads, only in this repository.
     shell.run("git", "lfs", "install", "--local")
     for name in names:
         shell.run("git", "lfs", "track", "--filename", name)
     known = [name for name in names if name in checkout.tracked]
     if known:
-        # Git sees no change in a file whose attributes alone have changed.
+        # Git does not notice a change of attributes alone.
         shell.run("git", "add", "--renormalize", "--", *known)

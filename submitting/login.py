@@ -1,7 +1,7 @@
-"""What ``aicrowd login`` has stored: the user's name and token at AIcrowd's GitLab.
+"""Reads what ``aicrowd login`` stored: the user's name and token at AIcrowd's GitLab.
 
-The file is aicrowd-cli's own (version 0.1.18), config.toml in the folder that click gives to an
-application of that name:
+The file is aicrowd-cli's own (version 0.1.18), config.toml in click's folder for an application of
+that name:
 
     aicrowd_api_key = "..."
 
@@ -10,7 +10,7 @@ application of that name:
     userid = 1
     username = "..."
 
-A login with ``--api-key`` leaves the second table out.
+A login with ``--api-key`` has no second table.
 """
 
 import os
@@ -26,11 +26,11 @@ REMEDY = "run: aicrowd login, without --api-key, and follow the link that it pri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Who submits.
+    """The user who submits.
 
     Attributes:
         username: at AIcrowd's GitLab.
-        token: lets push in the user's name. It is left out wherever this is printed.
+        token: allows pushing in the user's name. It is left out wherever this is printed.
     """
 
     username: str
@@ -38,7 +38,7 @@ class Login:
 
 
 def file() -> Path:
-    """Where aicrowd-cli keeps its configuration, as click's ``get_app_dir`` has it."""
+    """Configuration file of aicrowd-cli, where click's ``get_app_dir`` puts it."""
     if sys.platform == "win32":
         folder = Path(os.environ.get("APPDATA") or Path.home())
     elif sys.platform == "darwin":
@@ -52,7 +52,7 @@ def read() -> Login:
     """Read the login.
 
     Raises:
-        SubmissionError: nobody is logged in, or the file is damaged.
+        SubmissionError: there is no login, or the file is damaged.
     """
     path = file()
     try:
@@ -62,7 +62,7 @@ def read() -> Login:
             f"expected a login at AIcrowd in {path}, found none; {REMEDY}"
         ) from error
     except (OSError, ValueError):
-        # Not chained: the error's text may quote the line with the token.
+        # Not chained, because the error may quote the line with the token.
         raise SubmissionError(
             f"expected the configuration of aicrowd-cli in {path}, which cannot be read; {REMEDY}"
         ) from None

@@ -1,4 +1,4 @@
-"""AIcrowd's side: the address of the repository, and the page where results appear."""
+"""The repository at AIcrowd: its address, and the page where results appear."""
 
 import re
 from urllib.parse import urlsplit
@@ -11,25 +11,25 @@ REPOSITORIES = {
     "cinematic-sound-demixing-track-cdx-23": "sdx-2023-cinematic-sound-demixing-starter-kit",
     "evaluations-api-music-demixing": "music-demixing-challenge-starter-kit",
 }
-"""Names of AIcrowd's starter kits, by challenge; participants' forks have them too."""
+"""Names of AIcrowd's starter kits, and of participants' forks, by challenge."""
 
 
 def address(username: str, challenge: object, repository: str = "") -> str:
-    """Where a user's submissions to a challenge go; without any token.
+    """Address of a user's repository for a challenge, without a token.
 
     Args:
         username: at AIcrowd's GitLab.
         challenge: ``challenge_id`` of aicrowd.json.
-        repository: another name than the kit's.
+        repository: name of the repository; if empty, the kit's.
 
     Raises:
-        SubmissionError: no kit is known for the challenge, or a name is none.
+        SubmissionError: no kit is known for the challenge, or a name is not valid.
     """
     name = repository or (REPOSITORIES.get(challenge, "") if isinstance(challenge, str) else "")
     if not name:
         raise SubmissionError(
             f"expected challenge_id in aicrowd.json to be one of {', '.join(REPOSITORIES)}, got "
-            f"{challenge!r}; mend it, or name your repository by --repository"
+            f"{challenge!r}; correct it, or name your repository by --repository"
         )
     for part in (username, name):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):
@@ -38,7 +38,7 @@ def address(username: str, challenge: object, repository: str = "") -> str:
 
 
 def results_page(url: str) -> str:
-    """The page where a submission's result appears; empty if the remote is not AIcrowd's.
+    """Page where the result of a submission appears; empty if the remote is not AIcrowd's.
 
     >>> results_page("git@gitlab.aicrowd.com:me/kit.git")
     'https://gitlab.aicrowd.com/me/kit/-/issues'

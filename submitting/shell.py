@@ -1,4 +1,4 @@
-"""Shows each command and runs it; what it prints passes through without secrets."""
+"""Shows commands and runs them; removes secrets from their output."""
 
 import os
 import shlex
@@ -19,9 +19,9 @@ class Shell:
     """Runs commands that change something.
 
     Attributes:
-        folder: where.
-        dry_run: whether they are only shown.
-        secret: is replaced in all that they print; empty if there is none.
+        folder: working directory.
+        dry_run: only show commands.
+        secret: is replaced in all output; empty if there is none.
         done: commands that succeeded, as they were shown.
     """
 
@@ -34,11 +34,11 @@ class Shell:
         """Show a command, and run it unless this is a dry run.
 
         Args:
-            words: the command.
+            words: of the command.
             environment: further variables.
 
         Raises:
-            SubmissionError: it failed; what it said has been printed.
+            SubmissionError: it failed; its output has been printed.
         """
         shown = without_password(shlex.join(words))
         print(f"+ {shown}", flush=True)
@@ -62,7 +62,7 @@ class Shell:
         self.done.append(shown)
 
     def _relay(self, pipe: int) -> None:
-        """Print what comes out of a pipe, whole lines at a time: a secret may not be cut."""
+        """Print the output of a pipe in whole lines, so that a secret is never cut in two."""
         waiting = b""
         while part := os.read(pipe, 65536):
             waiting += part
@@ -72,7 +72,7 @@ class Shell:
         self._show(waiting)
 
     def _show(self, said: bytes) -> None:
-        """Print to stderr."""
+        """Print output to stderr, without secrets."""
         text = without_password(said.decode(errors="replace"))
         sys.stderr.write(text.replace(self.secret, HIDDEN) if self.secret else text)
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""One submission: what is asked before, the commands, and what is said if one fails."""
+"""One submission: the checks before, the commands, and the message if one of them fails."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ from submitting.login import Login
 from submitting.shell import HIDDEN, Shell
 
 PREFIX = "submission-"
-"""AIcrowd grades tags whose names begin so."""
+"""AIcrowd grades tags whose names start with it."""
 
 MOST_SHOWN = 10
-"""Names of files that are committed."""
+"""Number of committed files that are listed."""
 
-MENDED = ("branch", "dirty_tree", "lfs_limit", "remote", "untracked_weights")
-"""Checks of preflight whose findings a submission mends by itself."""
+CORRECTED = ("branch", "dirty_tree", "lfs_limit", "remote", "untracked_weights")
+"""Checks of preflight whose findings a submission corrects itself."""
 
 
 def tag_name(name: str, git: Git) -> str:
-    """The tag of a submission: spaces become ``-``, as with AIcrowd's submit.sh.
+    """The tag of a submission: spaces become ``-``, as in AIcrowd's submit.sh.
 
     Raises:
-        SubmissionError: git has no such tags.
+        SubmissionError: git does not accept the tag.
     """
     tag = PREFIX + "-".join(name.split())
     if tag == PREFIX or not git.succeeds("check-ref-format", f"refs/tags/{tag}"):
@@ -38,15 +38,15 @@ def tag_name(name: str, git: Git) -> str:
 
 @dataclass(kw_only=True)
 class Submission:
-    """What is pushed, and to where.
+    """What is pushed, and where.
 
     Attributes:
         checkout: the repository.
         tag: of the submission.
-        repository: name at AIcrowd, if not the kit's.
-        whole_files: whether large files are pushed without LFS.
-        force: whether the branch of the remote is replaced if it has gone another way.
-        dry_run: whether commands are only shown.
+        repository: its name at AIcrowd; if empty, the kit's.
+        whole_files: push large files without LFS.
+        force: replace the remote's branch if it has other commits.
+        dry_run: only show commands.
     """
 
     checkout: Checkout
@@ -62,10 +62,10 @@ class Submission:
     _tags: dict[str, str] = field(init=False, default_factory=dict)
 
     def prepare(self) -> None:
-        """Ask all that can be asked; nothing is changed.
+        """Run all checks; nothing is changed.
 
         Raises:
-            SubmissionError: something is missing, or the name was used.
+            SubmissionError: something is missing, or the name is taken.
         """
         git = self.checkout.git
         if git.text("ls-files", "--unmerged"):
@@ -96,10 +96,10 @@ class Submission:
         """Commit, tag and push.
 
         Returns:
-            The page where the result appears; empty if the remote is not AIcrowd's.
+            Page where the result appears; empty if the remote is not AIcrowd's.
 
         Raises:
-            SubmissionError: a command failed; the message says what was done and how to go on.
+            SubmissionError: a command failed; the message says what was done, and what to do now.
         """
         git, checkout = self.checkout.git, self.checkout
         secret = self._login.token if self._login else ""
@@ -122,7 +122,11 @@ class Submission:
         return remote.results_page(self._url)
 
     def _find_remote(self, git: Git) -> None:
-        """Find the remote's address, and the login if that is for it."""
+        """Find the remote's address, and the login if it is for that address.
+
+        Raises:
+            SubmissionError: the address contains a password, or there is no login.
+        """
         name = self.checkout.remote
         self._url = git.run("remote", "get-url", "--push", name).stdout.strip()
         if not self._url:
@@ -146,12 +150,12 @@ class Submission:
         """Commits of the remote's submissions, by tag.
 
         Raises:
-            SubmissionError: the remote cannot be asked.
+            SubmissionError: the remote cannot be reached.
         """
         git = Git(self.checkout.folder, credentials.environment(self._login))
         done = git.run("ls-remote", "--tags", self._url, f"refs/tags/{PREFIX}*")
         if done.returncode:
-            if self._new_remote:  # GitLab makes a repository when something is pushed to it
+            if self._new_remote:  # GitLab creates a repository when something is pushed to it
                 return {}
             said = without_password(done.stderr.strip())
             if self._login:
@@ -164,12 +168,15 @@ class Submission:
         found = {}
         for line in done.stdout.splitlines():
             object_, _, ref = line.partition("\t")
-            # An annotated tag is followed by the commit that it names, marked by ^{}.
+            # After an annotated tag comes the commit that it names, marked with ^{}.
             found[ref.removeprefix("refs/tags/").removesuffix("^{}")] = object_
         return found
 
     def _commit(self, shell: Shell, before: str) -> None:
-        """Commit everything. AIcrowd does not grade a commit again under another tag."""
+        """Commit everything; an empty commit if this one was submitted before.
+
+        AIcrowd does not grade the same commit again under another tag.
+        """
         git = self.checkout.git
         shell.run("git", "add", "--all")
         names = git.names("diff", "--cached", "--name-only", "-z") if before else []
@@ -185,16 +192,17 @@ class Submission:
             shell.run("git", "commit", "--quiet", "--allow-empty", "--message", self._title())
 
     def _title(self) -> str:
+        """Message of the commit and of the tag."""
         return f"Submission {self.tag.removeprefix(PREFIX)}"
 
     def _aftermath(self, shell: Shell, before: str, error: BaseException) -> str:
-        """After a failure: take the tag back unless it arrived, and say where things are."""
+        """After a failure, delete the tag unless it was pushed, and describe the state."""
         git, name = self.checkout.git, self.checkout.remote
         reason = str(error) or "it was interrupted"
         try:
             arrived = self.tag in self._remote_tags()
         except SubmissionError:
-            arrived = False  # if it did arrive all the same, the next try will be told
+            arrived = False  # if it did arrive, the next attempt will report that
         if arrived:
             return (
                 f"{reason}; but the tag {self.tag!r} is at {name!r}, so the submission was made; "
@@ -210,7 +218,7 @@ class Submission:
             parts.append("changes are added but not committed (undo: git reset)")
         if self._new_remote and any(line.startswith("git remote add") for line in shell.done):
             parts.append(f"the remote {name!r} stays")
-        parts.append("mend what is said above and submit again under the same name")
+        parts.append("correct what is reported above and submit again under the same name")
         if not self.force:
             parts.append("if the remote's branch has commits that are not here, add --force")
         return "; ".join(parts)

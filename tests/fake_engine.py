@@ -1,4 +1,4 @@
-"""Stands in for docker: notes its arguments, and runs the harness without a container.
+"""Stand-in for docker: logs its arguments, and runs the harness without a container.
 
 python fake_engine.py LOG SUBMISSION image|run|inspect|kill|rm ...
 """

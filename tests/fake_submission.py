@@ -1,7 +1,7 @@
-"""A submission for the grader's tests: equal shares of the mixture, and whatever FAULTS says.
+"""A submission for the grader's tests: equal shares of the mixture, and the faults in FAULTS.
 
-It needs nothing but the standard library, so that a grade takes a second. FAULTS is a JSON object
-of Python: by the name of a song, run once its stems were written, and under "" while it is built.
+It needs only the standard library, so that a grade takes a second. FAULTS is a JSON object of
+Python code by song, which runs after the song's stems were written; "" runs in the constructor.
 """
 
 import array

@@ -38,11 +38,11 @@ print(json.dumps(table))
 """
 
 MADE: dict[str, bytes] = {}
-"""All files of the repository that was made first; the others are copies of it."""
+"""All files of the first repository; later ones are copies of it."""
 
 
 class SmallRepository:
-    """A git repository with one file of weights; without any setting of this machine.
+    """A git repository with one file of weights, independent of this machine's settings.
 
     Args:
         folder: does not exist yet.
@@ -76,7 +76,7 @@ class SmallRepository:
         self.commit()
 
     def git(self, *words: str) -> str:
-        """Run git and return what it prints."""
+        """Run git and return its output."""
         done = subprocess.run(
             ["git", *words], cwd=self.folder, capture_output=True, text=True, env=clean()
         )
@@ -101,7 +101,7 @@ class SmallRepository:
         self.write("aicrowd.json", json.dumps({**table, **changes}))
 
     def describe(self, weights: Mapping[str, Any] | None = None, **changes: Any) -> None:
-        """Let the submission say something of itself."""
+        """Set the submission's description of itself."""
         one = {
             "name": "net",
             "path": WEIGHTS,
@@ -115,7 +115,7 @@ class SmallRepository:
 
 
 def clean(**variables: str) -> dict[str, str]:
-    """This environment without what somebody has set for git or AIcrowd."""
+    """This environment without settings for git or AIcrowd."""
     kept = {
         name: value
         for name, value in os.environ.items()

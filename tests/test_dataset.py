@@ -1,4 +1,4 @@
-"""Any data set, put into the layout that the grader hands to a submission."""
+"""Any data set is converted to the layout that the grader gives to a submission."""
 
 import resource
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def sounds(folder: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.fl
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "WAV"])
-def test_stems_alone_get_their_sum_as_the_mixture(
+def test_without_a_mixture_the_sum_of_the_stems_is_used(
     write_song: WriteSong, tmp_path: Path, folder: Path, kind: str
 ) -> None:
     for stem in STEMS["mdx"]:
@@ -58,7 +58,7 @@ def test_a_sum_above_full_scale_is_not_clipped(
     assert np.all(soundfile.read(folder / "song" / "mixture.wav")[0] == 3.0)
 
 
-def test_what_is_already_right_is_linked(
+def test_files_in_the_right_format_are_linked(
     write_song: WriteSong, tmp_path: Path, folder: Path
 ) -> None:
     files = [write_song(f"data/song/{name}.wav") for name in ("mixture", *STEMS["mdx"])]
@@ -135,7 +135,7 @@ def test_divide_and_remaster_becomes_stereo(
         assert np.array_equal(found[f"1234_{name}.wav"], np.stack([stem, stem], axis=1))
 
 
-def test_a_stereo_film_mixture_is_cut_into_halves(
+def test_a_stereo_film_mixture_is_split_into_two_files(
     write_song: WriteSong, tmp_path: Path, folder: Path
 ) -> None:
     mixture, _ = soundfile.read(write_song("data/clip/mix.flac"))
@@ -149,7 +149,7 @@ def test_a_stereo_film_mixture_is_cut_into_halves(
     assert np.array_equal(found["clip_mixture_Rt.wav"], mixture[:, 1])
 
 
-def test_what_is_there_stays(write_song: WriteSong, tmp_path: Path, folder: Path) -> None:
+def test_an_existing_song_is_kept(write_song: WriteSong, tmp_path: Path, folder: Path) -> None:
     (folder / "song").mkdir()
     for stem in STEMS["mdx"]:
         write_song(f"data/song/{stem}.wav")
@@ -173,7 +173,7 @@ def test_what_is_there_stays(write_song: WriteSong, tmp_path: Path, folder: Path
     ],
     ids=str,
 )
-def test_files_that_would_not_compare_are_refused_before_the_work(
+def test_files_that_could_not_be_compared_are_refused_early(
     write_song: WriteSong,
     tmp_path: Path,
     folder: Path,
@@ -230,7 +230,7 @@ def test_a_full_disk_leaves_nothing(write_song: WriteSong, tmp_path: Path, folde
     assert not list(folder.iterdir())
 
 
-def test_a_folder_that_is_gone_is_one_sentence(write_song: WriteSong, tmp_path: Path) -> None:
+def test_a_missing_folder_is_one_sentence(write_song: WriteSong, tmp_path: Path) -> None:
     for stem in STEMS["mdx"]:
         write_song(f"data/song/{stem}.wav")
 

@@ -89,7 +89,7 @@ def test_a_shell_gets_the_table_and_status_zero(references: Path, estimates: Pat
     header, titles, *rows = done.stdout.splitlines()
     assert header == HEADER
     assert titles.split() == ["song", "mean", "bass", "drums", "other", "vocals"]
-    assert first_cells(rows) == ["a", "b", "MEAN", "MEAN, sounding", "MEDIAN, sounding"]
+    assert first_cells(rows) == ["a", "b", "MEAN", "MEAN, active", "MEDIAN, active"]
     numbers = [float(number) for row in rows for number in row.split()[-5:]]
     assert numbers == pytest.approx([6.021] * 25, abs=0.01)
 
@@ -110,7 +110,7 @@ def test_a_shell_gets_a_sentence_and_status_two_for_a_mistake(
 
 
 @pytest.mark.process
-def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
+def test_an_ascii_terminal_gets_escapes(tmp_path: Path) -> None:
     songs = write_songs(tmp_path, ["Ångström 曲"], gain=1)
 
     done = run(songs, songs, PYTHONIOENCODING="ascii")
@@ -120,7 +120,7 @@ def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_a_folder_whose_name_is_no_valid_text_is_scored(references: Path, estimates: Path) -> None:
+def test_a_folder_with_an_undecodable_name_is_scored(references: Path, estimates: Path) -> None:
     for folder in (references, estimates):
         (folder / "b").rename(folder / os.fsdecode(b"caf\xe9"))
 
@@ -226,41 +226,41 @@ def test_the_table_shows_means_and_marks_silent_references() -> None:
 
     assert table.splitlines() == [
         HEADER,
-        "song                mean    bass   drums     other    vocals",
-        "s                  5.969   1.000   0.000   100.000   -77.124*",
-        "song               5.969   1.000   0.000   100.000   -77.124*",
-        "MEAN               5.969   1.000   0.000   100.000   -77.124",
-        "MEAN, sounding    33.667   1.000   0.000   100.000         -",
-        "MEDIAN, sounding  33.667   1.000   0.000   100.000         -",
+        "song              mean    bass   drums     other    vocals",
+        "s                5.969   1.000   0.000   100.000   -77.124*",
+        "song             5.969   1.000   0.000   100.000   -77.124*",
+        "MEAN             5.969   1.000   0.000   100.000   -77.124",
+        "MEAN, active    33.667   1.000   0.000   100.000         -",
+        "MEDIAN, active  33.667   1.000   0.000   100.000         -",
         "* silent reference: any sound in the estimate costs tens of dB",
-        "sounding: without the scores that are marked * or ~",
+        "active: without the scores that are marked * or ~",
     ]
 
 
-def test_the_table_marks_nearly_silent_references_in_their_own_way() -> None:
+def test_nearly_silent_references_have_another_mark() -> None:
     summary = summary_of(["s"], silent=("vocals",), nearly=("other",))
 
     lines = report.text_table(summary, metrics.load("sdr")).splitlines()
 
-    assert lines[2] == "s                 5.969   1.000   0.000   100.000~  -77.124*"
+    assert lines[2] == "s               5.969   1.000   0.000   100.000~  -77.124*"
     assert lines[-2].startswith("~ nearly silent reference, RMS below -60 dBFS: ")
     assert len(lines) == 9
 
 
-def test_where_no_reference_sounds_only_the_mean_of_the_board_is_left() -> None:
+def test_without_active_references_only_the_official_mean_is_left() -> None:
     summary = summary_of(["s"], silent=STEMS["mdx"])
 
     table = report.text_table(summary, metrics.load("sdr"))
     written = json.loads(report.json_report(summary, metrics.load("sdr")))
 
     assert re.search("^MEAN +5.969 ", table, re.MULTILINE)
-    assert re.search("^MEAN, sounding( +-){5}$", table, re.MULTILINE)
+    assert re.search("^MEAN, active( +-){5}$", table, re.MULTILINE)
     assert written["mean_db"] == summary.mean_db
-    assert written["sounding_median"] == {
+    assert written["active_median"] == {
         "song_db": None,
         "stems_db": dict.fromkeys(STEMS["mdx"]),
     }
-    assert written["songs"][0]["sounding_mean_db"] is None
+    assert written["songs"][0]["active_mean_db"] is None
 
 
 def test_without_silent_references_there_is_no_footnote() -> None:
@@ -270,7 +270,7 @@ def test_without_silent_references_there_is_no_footnote() -> None:
     assert table.count("\n") == 6
 
 
-def test_every_song_takes_one_line_of_the_table_and_columns_meet() -> None:
+def test_every_song_is_one_line_and_columns_are_aligned() -> None:
     table = report.text_table(summary_of(ODD_NAMES), metrics.load("sdr"))
 
     lines = table.splitlines()
@@ -280,7 +280,7 @@ def test_every_song_takes_one_line_of_the_table_and_columns_meet() -> None:
     assert any(line.startswith(r"two\nlines\r ") for line in lines)
 
 
-def test_accents_that_stand_apart_take_no_room() -> None:
+def test_combining_accents_have_no_width() -> None:
     assert report.columns("e\N{COMBINING ACUTE ACCENT}") == 1
 
 
@@ -288,7 +288,7 @@ def test_names_that_differ_print_differently() -> None:
     assert report.printable("a\nb") != report.printable("a\\nb")
 
 
-def test_the_json_holds_everything() -> None:
+def test_the_json_has_everything() -> None:
     summary = summary_of(["曲\n", "\udce9"], ("vocals",), ("bass",))
 
     written = json.loads(report.json_report(summary, metrics.load("sdr")))
@@ -301,15 +301,15 @@ def test_the_json_holds_everything() -> None:
     assert written["track"] == "mdx"
     assert written["mean_db"] == summary.mean_db
     assert list(written["stems_db"].items()) == list(summary.stems_db.items())
-    sounding = {"bass": None, "drums": -0.0001, "other": 100.0, "vocals": None}
-    assert written["sounding_mean"] == {"song_db": 49.99995, "stems_db": sounding}
-    assert written["sounding_median"] == {"song_db": 49.99995, "stems_db": sounding}
+    active = {"bass": None, "drums": -0.0001, "other": 100.0, "vocals": None}
+    assert written["active_mean"] == {"song_db": 49.99995, "stems_db": active}
+    assert written["active_median"] == {"song_db": 49.99995, "stems_db": active}
     assert [song["name"] for song in written["songs"]] == ["曲\n", "\udce9"]
     assert written["songs"][0] == {
         "name": "曲\n",
         "mean_db": summary.mean_db,
         "stems_db": dict(summary.stems_db),
-        "sounding_mean_db": 49.99995,
+        "active_mean_db": 49.99995,
         "silent_references": ["vocals"],
         "nearly_silent_references": ["bass"],
         "reference_levels_dbfs": {"bass": -60.5, "drums": -20.25, "other": -20.25, "vocals": None},
@@ -319,15 +319,15 @@ def test_the_json_holds_everything() -> None:
     }
 
 
-def test_the_csv_gives_every_name_and_number_back() -> None:
+def test_the_csv_preserves_names_and_numbers() -> None:
     rows = list(csv.reader(report.csv_report(summary_of(ODD_NAMES)).splitlines(keepends=True)))
 
     assert rows[0][:6] == ["song", "mean", "bass", "drums", "other", "vocals"]
     assert [row[0] for row in rows[1:]] == [
         *sorted(ODD_NAMES),
         "MEAN",
-        "MEAN, sounding",
-        "MEDIAN, sounding",
+        "MEAN, active",
+        "MEDIAN, active",
     ]
     for row in rows[1:]:
         assert row[1:6] == ["5.969100", "1.000000", "-0.000100", "100.000000", "-77.123500"]
@@ -336,12 +336,12 @@ def test_the_csv_gives_every_name_and_number_back() -> None:
 def test_the_csv_says_which_references_are_silent_and_how_loud_the_others_are() -> None:
     summary = summary_of(["s"], silent=("other", "vocals"), nearly=("bass",))
 
-    song, mean, sounding, _ = csv.DictReader(io.StringIO(report.csv_report(summary)))
+    song, mean, active, _ = csv.DictReader(io.StringIO(report.csv_report(summary)))
 
     assert (song["silent"], song["nearly_silent"]) == ("other vocals", "bass")
     assert (song["bass_dbfs"], song["other_dbfs"]) == ("-60.500000", "")
     assert (mean["vocals"], mean["silent"], mean["bass_dbfs"]) == ("-77.123500", "", "")
-    assert (sounding["mean"], sounding["drums"], sounding["vocals"]) == (
+    assert (active["mean"], active["drums"], active["vocals"]) == (
         "-0.000100",
         "-0.000100",
         "",
@@ -382,7 +382,7 @@ def test_the_csv_has_a_column_for_what_songs_were_separated_without() -> None:
     ]
 
 
-def test_where_nothing_was_separated_nothing_is_said_of_it() -> None:
+def test_scores_of_other_systems_have_no_omissions() -> None:
     summary, sdr = summary_of(["a"]), metrics.load("sdr")
 
     assert report.text_table(summary, sdr, {"a": []}) == report.text_table(summary, sdr)
@@ -391,7 +391,7 @@ def test_where_nothing_was_separated_nothing_is_said_of_it() -> None:
     assert "omissions" not in report.csv_report(summary)
 
 
-def test_a_report_replaces_the_old_one_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_a_report_replaces_the_old_one_and_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     path.write_text("a longer text of last week")
     (tmp_path / "link.csv").symlink_to(path)

@@ -1,10 +1,10 @@
-"""The grader against submissions that fail, cheat, and go wild, in the sandbox.
+"""The grader against submissions that fail, cheat, or go wild, in the sandbox.
 
-The sandbox is real: processes, namespaces, files. Only the grader is this process, unless it has
-to be killed, or to see another file system.
+The sandbox is real: processes, namespaces, files. Only the grader runs in this process, unless it
+has to be killed, or to see another file system.
 
-A song may take two minutes for each of its seconds, so no machine is too slow for a good one; what
-hangs does so for ever, in a song that is next to nothing.
+A song may take two minutes for each of its seconds, so no machine is too slow for a good one.
+Songs that hang do so for ever, so they are very short.
 """
 
 import contextlib
@@ -34,13 +34,13 @@ from tests.waiting import begun, until
 ROOT = Path(__file__).parents[1]
 STEMS = ("bass", "drums", "other", "vocals")
 SONGS = ("one", "three", "two")
-"""In the order in which they are graded."""
+"""In the order of grading."""
 
 RATE_HZ = 44_100
 SAMPLES = RATE_HZ // 2
 PER_SECOND = 120
 SHORT = RATE_HZ // PER_SECOND
-"""Samples of a song that may take one second."""
+"""Length of a song that may take one second, in samples."""
 
 MARK = "GRADER_TEST"
 HANG = "import time; time.sleep(10**6)"
@@ -61,7 +61,7 @@ pytestmark = [
 
 
 def write_songs(folder: Path, lengths: Mapping[str, int]) -> Path:
-    """Songs of noise, by their numbers of samples."""
+    """Write songs of noise; lengths are in samples, by song."""
     rng = np.random.default_rng(0)
     for name, samples in lengths.items():
         (folder / name).mkdir(parents=True)
@@ -107,7 +107,7 @@ class Grade:
         ]
 
     def words(self, options: Sequence[str], faults: Mapping[str, str]) -> list[str]:
-        """Words of the command line; faults are Python, by song."""
+        """Words of the command line; faults are Python code by song."""
         return [*self._words, "--env", f"FAULTS={json.dumps(dict(faults))}", *options]
 
     def __call__(self, *options: str, **faults: str) -> Done:
@@ -129,11 +129,11 @@ class Grade:
         before: Sequence[str] = (),
         faults: Mapping[str, str] = MappingProxyType({}),
     ) -> list[str]:
-        """The command that grades in a process of its own."""
+        """The command that grades in another process."""
         return [*before, sys.executable, "-m", "evaluator", *self.words(options, faults)]
 
     def process(self, *options: str, before: Sequence[str] = ()) -> Done:
-        """Grade in a process of its own, and wait for its end."""
+        """Grade in another process, and wait for it."""
         with begun(self.command(*options, before=before)) as process:
             out, err = process.communicate()
         return Done(process.returncode, out, err)
@@ -160,7 +160,7 @@ class Grade:
 
 @contextlib.contextmanager
 def grading(data: Path, submission: Path, output: Path) -> Iterator[Grade]:
-    """A grade that must leave nothing running."""
+    """A grade that must not leave processes running."""
     made = Grade(data, submission, output)
     yield made
     until(lambda: not made.left_running())
@@ -219,7 +219,7 @@ FAULTS = {
         "harness's own pipe",
     ),
 }
-"""Python, outcome, and a part of the message, by the name of the song."""
+"""Python code, outcome, and part of the message, by song."""
 
 DEAF = {
     "ignores_the_alarm": f"import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); {HANG}",
@@ -230,7 +230,7 @@ DEAF = {
     ),
 }
 HOLD_ALARMS = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])"
-"""So that none comes before a song is ready for it, however slow the machine is."""
+"""No alarm comes before a song is ready for it, however slow the machine is."""
 
 
 def one_grade_of(
@@ -241,7 +241,7 @@ def one_grade_of(
     late: Collection[str],
     loading: str = "",
 ) -> tuple[Done, Grade]:
-    """Grade a song for each fault, those of ``late`` short, and after each a good ``_next``."""
+    """Grade a song for each fault, short ones for ``late``, and a good ``_next`` after each."""
     lengths: dict[str, int] = {}
     for name in faults:
         lengths |= {name: SHORT if name in late else SAMPLES, f"{name}_next": SAMPLES}
@@ -278,7 +278,7 @@ def test_a_song_that_fails_costs_only_itself(faulty: tuple[Done, Grade], fault: 
     assert "the server would reject this submission" in done.out
 
 
-def test_who_is_deaf_to_the_alarm_is_killed(
+def test_a_submission_that_ignores_the_alarm_is_killed(
     tmp_path: Path, submission: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "GRACE_S", 0.5)
@@ -335,8 +335,8 @@ def test_forks_are_bounded_and_end_with_their_grade(grade: Grade) -> None:
     assert forks < 60
 
 
-def test_what_is_out_of_reach_stays_so(grade: Grade, data: Path) -> None:
-    """Two songs look for true stems; what one of them left cannot be changed by the next."""
+def test_true_stems_are_out_of_reach(grade: Grade, data: Path) -> None:
+    """Two songs look for true stems, and the second one for those of the first."""
     look = f"""
 import builtins, os, pathlib
 seen = [str(path) for path in pathlib.Path('/data').rglob('*') if path.is_file()]
@@ -344,7 +344,7 @@ assert all(path.endswith('mixture.wav') for path in seen), seen
 readme = {str(ROOT / "README.md")!r}
 for path in ({str(data)!r}, {str(grade.output)!r}, '/proc/1/root{data}', readme):
     assert not os.path.exists(path), path
-# Whoever collects the stems could follow a link to them.
+# A link to the true stems, which the grader could follow.
 (folder / 'bass.wav').unlink()
 os.symlink({str(data / "one" / "bass.wav")!r}, folder / 'bass.wav')
 """
@@ -375,7 +375,7 @@ open('/tmp/fine', 'w').write('x')
     assert grade.outcomes() == dict.fromkeys(SONGS, "ok"), done.err
 
 
-def test_the_network_is_not_there_and_who_asks_is_named(grade: Grade) -> None:
+def test_there_is_no_network_and_requests_for_it_are_reported(grade: Grade) -> None:
     ask = """
 import socket
 for address in (('192.0.2.7', 443), ('127.0.0.1', 9)):
@@ -396,7 +396,7 @@ subprocess.run([sys.executable, '-c', code], capture_output=True)
     assert "127.0.0.1" not in line
 
 
-def test_what_was_taken_cannot_be_changed_later(grade: Grade) -> None:
+def test_collected_stems_cannot_be_changed_later(grade: Grade) -> None:
     keep = "import builtins, os; builtins.kept = os.open(folder / 'bass.wav', os.O_WRONLY)"
     damage = "import builtins, os; os.pwrite(builtins.kept, b'damaged' * 100, 0)"
 
@@ -408,8 +408,8 @@ def test_what_was_taken_cannot_be_changed_later(grade: Grade) -> None:
     assert b"damaged" not in kept
 
 
-def test_a_grade_that_is_killed_goes_on_where_it_was(grade: Grade) -> None:
-    """Killed as soon as it begins, in its first song, and in its last."""
+def test_a_killed_grade_can_be_resumed(grade: Grade) -> None:
+    """Killed at the start, in the first song, and in the last."""
     hang = f"open('/tmp/there', 'w').close(); {HANG}"
     known: dict[str, Any] = {}
     for hanging, sign in (
@@ -439,7 +439,7 @@ def test_a_grade_that_is_killed_goes_on_where_it_was(grade: Grade) -> None:
 
 
 def mounted(folder: Path, commands: str) -> tuple[str, ...]:
-    """The beginning of a command that runs with a file system of its own in a folder."""
+    """First words of a command that runs with its own file system in a folder."""
     unshare = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.geteuid() else [])]
     folder.mkdir(parents=True, exist_ok=True)
     return (*unshare, "sh", "-ec", f'cd "{folder}"; {commands}; cd "{ROOT}"; exec "$@"', "sh")
@@ -498,7 +498,7 @@ def test_folders_that_are_not_a_grade_are_left_alone(
     assert [path.name for path in grade.output.iterdir()] == ["references"]
 
 
-def test_another_grade_is_not_gone_on_with(grade: Grade) -> None:
+def test_another_grade_is_not_resumed(grade: Grade) -> None:
     assert grade("--songs", "one").status == 0
 
     done = grade("--resume", "--songs", "two")
@@ -507,7 +507,7 @@ def test_another_grade_is_not_gone_on_with(grade: Grade) -> None:
     assert "made with another profile, runner or songs" in done.err
 
 
-def test_the_interface_of_2021_is_served(grade: Grade, submission: Path, tmp_path: Path) -> None:
+def test_the_interface_of_2021_is_supported(grade: Grade, submission: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(submission, copy)
     (copy / "my_submission" / "mdx21.py").write_text(
@@ -543,7 +543,7 @@ def test_references_may_be_flac(grade: Grade, data: Path, tmp_path: Path) -> Non
     assert grade.outcomes() == dict.fromkeys(SONGS, "ok")
 
 
-def test_only_what_the_image_would_hold_is_visible(tmp_path: Path) -> None:
+def test_only_the_contents_of_the_image_are_visible(tmp_path: Path) -> None:
     for name in ("my_submission", "models", "tests", ".git"):
         (tmp_path / name).mkdir()
     (tmp_path / "aicrowd.json").touch()
@@ -556,7 +556,7 @@ def test_only_what_the_image_would_hold_is_visible(tmp_path: Path) -> None:
     assert names() == ["models", "my_submission"]
 
 
-def test_folders_that_the_image_would_not_hold_are_empty(
+def test_folders_that_the_image_leaves_out_are_empty(
     grade: Grade, submission: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(submission, tmp_path / "copy")

@@ -1,4 +1,4 @@
-"""What the grader asks of a container engine; a stand-in for docker notes it and runs the songs."""
+"""The grader's commands for a container engine; a stand-in for docker logs and runs them."""
 
 import json
 import shlex
@@ -86,7 +86,7 @@ def test_a_container_that_hangs_is_killed_by_its_name(
 
 
 @pytest.mark.process
-def test_an_image_that_is_not_there_is_one_sentence(engine: str) -> None:
+def test_a_missing_image_is_one_sentence(engine: str) -> None:
     with pytest.raises(EvaluationError, match=r"says: Error: no such image; run `make image`"):
         Container("missing", engine).check()
 

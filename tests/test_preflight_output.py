@@ -1,6 +1,7 @@
-"""Preflight of what was separated: each fault planted alone is named, and a clean one is not."""
+"""Preflight of separated stems: each planted fault is found, and correct stems have no finding."""
 
 import functools
+import io
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ from evaluator.preflight.graded import Graded
 pytestmark = pytest.mark.engine
 
 RATE_HZ = 22_050
-SAMPLES = 64_000  # a little less than 3 s
+SAMPLES = 2**15  # 1.5 s
 SONGS = ("one", "two")
 
 Sounds = dict[str, NDArray[np.float64]]
@@ -37,7 +38,7 @@ Plant = Callable[[Sounds], Mapping[str, NDArray[np.float64]]]
 
 
 def noise(rng: np.random.Generator, low_hz: float, high_hz: float) -> NDArray[np.float64]:
-    """Noise of some frequencies, ``(samples,)``, louder and quieter as it goes."""
+    """Band-limited noise with a changing level, ``(samples,)``."""
     spectrum = np.fft.rfft(rng.standard_normal(SAMPLES))
     frequencies = np.fft.rfftfreq(SAMPLES, 1 / RATE_HZ)
     spectrum[(frequencies < low_hz) | (frequencies > high_hz)] = 0
@@ -50,7 +51,7 @@ def noise(rng: np.random.Generator, low_hz: float, high_hz: float) -> NDArray[np
 
 @functools.cache
 def true_stems(track: str, seed: int) -> Sounds:
-    """Stereo stems that overlap in frequency, each at a place of its own."""
+    """Stereo stems that overlap in frequency, each with its own panning."""
     rng = np.random.default_rng(seed)
     bands = [(40, 2000), (200, 9000), (100, 5000), (150, 4000)]
     places = [0.5, 0.35, 0.7, 0.45]
@@ -69,7 +70,7 @@ def with_silence(track: str, seed: int, silent: tuple[str, ...]) -> Sounds:
 
 @functools.cache
 def separated(track: str, seed: int, silent: tuple[str, ...]) -> Sounds:
-    """What an honest but poor separator makes of it: about 5 dB."""
+    """Estimates of a correct but poor separator: about 5 dB."""
     stems = with_silence(track, seed, silent)
     rng = np.random.default_rng(seed)
     mixture = sum(stems.values())
@@ -78,6 +79,26 @@ def separated(track: str, seed: int, silent: tuple[str, ...]) -> Sounds:
         + 0.1 * (mixture - audio)
         + 0.2 * audio.std() * rng.standard_normal(audio.shape)
         for stem, audio in stems.items()
+    }
+
+
+def encoded(audio: NDArray[np.float64], subtype: str = "PCM_16") -> bytes:
+    """The bytes of a WAV file; soundfile flushes its own files to the disk, which takes longer."""
+    file = io.BytesIO()
+    soundfile.write(file, audio, RATE_HZ, subtype, format="WAV")
+    return file.getvalue()
+
+
+@functools.cache
+def references_of(track: str, seed: int, silent: tuple[str, ...]) -> Mapping[str, bytes]:
+    """Files of the true stems and of the mixture, by the part of their name."""
+    true = with_silence(track, seed, silent)
+    mixture = np.sum([*true.values()], axis=0)
+    sides = {"mixture_Lt": mixture[:, 0], "mixture_Rt": mixture[:, 1]}
+    mixtures = {"mixture": mixture} if track == "mdx" else sides
+    return {
+        **{part: encoded(audio, "FLOAT") for part, audio in mixtures.items()},
+        **{stem: encoded(audio) for stem, audio in true.items()},
     }
 
 
@@ -106,25 +127,18 @@ def graded(
     silent: tuple[str, ...] = (),
     **changes: object,
 ) -> Graded:
-    """Write songs as the grader has them, with a fault, and say what the grader noted."""
+    """Write songs in the grader's layout, with a fault, and the records of a grade."""
     results = []
     for seed, song in enumerate(SONGS):
-        true = with_silence(track, seed, silent)
         answer = dict(plant(separated(track, seed, silent)))
         given, written = folder / "references" / song, folder / "predictions" / song
         given.mkdir(parents=True)
         written.mkdir(parents=True)
-        mixture = np.sum([*true.values()], axis=0)
-        if track == "mdx":
-            soundfile.write(given / "mixture.wav", mixture, RATE_HZ, "FLOAT")
-        else:
-            for side, name in enumerate(("mixture_Lt", "mixture_Rt")):
-                path = given / file_name(track, song, name)
-                soundfile.write(path, mixture[:, side], RATE_HZ, "FLOAT")
+        for part, contents in references_of(track, seed, silent).items():
+            if references or part not in STEMS[track]:
+                (given / file_name(track, song, part)).write_bytes(contents)
         for stem in STEMS[track]:
-            if references:
-                soundfile.write(given / file_name(track, song, stem), true[stem], RATE_HZ)
-            soundfile.write(written / file_name(track, song, stem), answer[stem], RATE_HZ)
+            (written / file_name(track, song, stem)).write_bytes(encoded(answer[stem]))
         results.append(
             SongResult(
                 name=song,
@@ -145,7 +159,7 @@ def graded(
 
 
 def found(facts: Graded, kind: str = OUTPUT) -> dict[str, Finding]:
-    """Findings by check; there may be no two of one check."""
+    """Findings by check, of which each may have only one."""
     every = list(findings(kind, facts))
     assert len({one.check for one in every}) == len(every), every
     return {one.check: one for one in every}
@@ -153,7 +167,7 @@ def found(facts: Graded, kind: str = OUTPUT) -> dict[str, Finding]:
 
 @pytest.mark.parametrize("track", ["mdx", "cdx"])
 @pytest.mark.parametrize("references", [True, False])
-def test_an_honest_separation_has_no_finding(tmp_path: Path, track: str, references: bool) -> None:
+def test_a_correct_separation_has_no_finding(tmp_path: Path, track: str, references: bool) -> None:
     facts = graded(tmp_path, track=track, references=references)
 
     assert not list(findings(OUTPUT, facts))
@@ -161,13 +175,13 @@ def test_an_honest_separation_has_no_finding(tmp_path: Path, track: str, referen
 
 
 @pytest.mark.parametrize("stem", STEMS["mdx"])
-def test_silent_references_confuse_nobody(tmp_path: Path, stem: str) -> None:
-    """What is heard of a silent stem is bleeding of the others, and like them."""
+def test_silent_references_cause_no_finding(tmp_path: Path, stem: str) -> None:
+    """The estimate of a silent stem is leakage of the others, and similar to them."""
     assert not found(graded(tmp_path, silent=(stem,)))
 
 
 @pytest.mark.parametrize("answer", ["silence", "mixture", "shares", "gated"])
-def test_poor_answers_are_no_faults(tmp_path: Path, answer: str) -> None:
+def test_poor_estimates_are_not_faults(tmp_path: Path, answer: str) -> None:
     def plant(stems: Sounds) -> Sounds:
         total = np.sum([*stems.values()], axis=0)
         if answer == "silence":
@@ -179,7 +193,7 @@ def test_poor_answers_are_no_faults(tmp_path: Path, answer: str) -> None:
 
     checks = found(graded(tmp_path, plant))
 
-    # The mixture itself in place of every stem sums to four times the mixture.
+    # The mixture itself instead of every stem sums to four times the mixture.
     assert set(checks) == ({"gain"} if answer == "mixture" else set())
 
 
@@ -196,7 +210,7 @@ def later(samples: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
 
 
 @pytest.mark.parametrize("references", [True, False])
-@pytest.mark.parametrize("samples", [1, -1, 7, 1024, -20_000])
+@pytest.mark.parametrize("samples", [1, -1, 7, 1024, -12_000])
 def test_a_delay_of_all_stems_is_found(tmp_path: Path, samples: int, references: bool) -> None:
     checks = found(graded(tmp_path, every(later(samples)), references=references))
 
@@ -250,7 +264,7 @@ def test_exchanged_stems_are_found(tmp_path: Path, track: str, one: str, other: 
     assert f"{other!r} holds {one}" in checks["stems"].what
 
 
-def test_stems_that_go_round_are_found(tmp_path: Path) -> None:
+def test_rotated_stems_are_found(tmp_path: Path) -> None:
     def plant(stems: Sounds) -> Sounds:
         return dict(zip(stems, [*stems.values()][1:] + [*stems.values()][:1], strict=True))
 
@@ -264,7 +278,7 @@ def test_a_gain_of_all_stems_is_found(tmp_path: Path, gain: float, references: b
 
     assert set(checks) == {"gain"}
     assert "all stems" in checks["gain"].what
-    assert ("upside down" in checks["gain"].what) == (gain < 0)
+    assert ("inverted polarity" in checks["gain"].what) == (gain < 0)
 
 
 @pytest.mark.parametrize("stem", STEMS["mdx"])
@@ -290,22 +304,22 @@ def test_clipped_output_is_found_by_its_peak(tmp_path: Path) -> None:
     assert checks["clipped"].severity == FAULT
 
 
-def test_a_few_peaks_above_full_scale_are_worth_a_note(tmp_path: Path) -> None:
+def test_a_few_peaks_above_full_scale_are_a_note(tmp_path: Path) -> None:
     checks = found(graded(tmp_path, peak=1.01))
 
     assert set(checks) == {"clipped"}
     assert checks["clipped"].severity == NOTE
 
 
-def test_nan_is_found_in_what_was_returned(tmp_path: Path) -> None:
+def test_nan_is_found_in_returned_arrays(tmp_path: Path) -> None:
     checks = found(graded(tmp_path, finite=False))
 
     assert set(checks) == {"not_finite"}
     assert "'one' (bass)" in checks["not_finite"].what
 
 
-def test_nan_is_found_in_files_of_floats(tmp_path: Path) -> None:
-    """MDX'21 lets a submission write its files, in any form."""
+def test_nan_is_found_in_float_files(tmp_path: Path) -> None:
+    """In MDX'21 a submission writes its own files, in any format."""
     facts = graded(tmp_path, records=False)
     path = tmp_path / "predictions" / "one" / "drums.wav"
     audio, _ = soundfile.read(path)
@@ -323,14 +337,14 @@ def test_nan_is_found_in_files_of_floats(tmp_path: Path) -> None:
     [
         ({"dtype": "float16"}, "type float16"),
         ({"dtype": "Tensor"}, "type Tensor"),
-        ({"shape": (2, SAMPLES)}, f"(2, {SAMPLES}) in place of ({SAMPLES}, 2)"),
+        ({"shape": (2, SAMPLES)}, f"(2, {SAMPLES}) instead of ({SAMPLES}, 2)"),
         ({"shape": (SAMPLES - 1, 2)}, f"({SAMPLES - 1}, 2)"),
         ({"shape": (SAMPLES,)}, f"({SAMPLES},)"),
-        ({"rate_hz": 48_000}, "48000 in place of 22050"),
-        ({"rate_hz": None}, "None in place of 22050"),
+        ({"rate_hz": 48_000}, "48000 instead of 22050"),
+        ({"rate_hz": None}, "None instead of 22050"),
     ],
 )
-def test_a_wrong_form_of_what_was_returned_is_found(
+def test_a_wrong_format_of_returned_arrays_is_found(
     tmp_path: Path, change: dict[str, object], words: str
 ) -> None:
     checks = found(graded(tmp_path, **change))  # type: ignore[arg-type]
@@ -348,7 +362,7 @@ def test_a_wrong_form_of_what_was_returned_is_found(
         (None, 0),
     ],
 )
-def test_a_wrong_form_of_files_is_found(
+def test_a_wrong_format_of_files_is_found(
     tmp_path: Path, audio: NDArray[np.float64] | None, rate_hz: int
 ) -> None:
     facts = graded(tmp_path, records=False)
@@ -365,7 +379,7 @@ def test_a_wrong_form_of_files_is_found(
 
 
 def changed(facts: Graded, **changes: object) -> Graded:
-    """The same with another first song."""
+    """The same facts with another first song."""
     first, *others = facts.results
     values = {name: getattr(first, name) for name in SongResult.__slots__}
     one = SongResult(**{**values, **changes})
@@ -384,7 +398,7 @@ def changed(facts: Graded, **changes: object) -> Graded:
         ({"outcome": INCOMPLETE}, "answers", FAULT),
     ],
 )
-def test_what_the_grader_noted_of_a_song_is_told(
+def test_records_of_songs_are_reported(
     tmp_path: Path, changes: dict[str, object], check: str, severity: str
 ) -> None:
     checks = found(changed(graded(tmp_path), **changes), RECORDS)
@@ -403,9 +417,7 @@ def test_what_the_grader_noted_of_a_song_is_told(
         (StartUp(import_s=1, load_s=1, connections=("dl.example:443",)), "network", FAULT),
     ],
 )
-def test_what_the_grader_noted_of_the_start_is_told(
-    start_up: StartUp, check: str, severity: str
-) -> None:
+def test_records_of_the_start_up_are_reported(start_up: StartUp, check: str, severity: str) -> None:
     usual = StartUp(import_s=1, load_s=1)
     facts = Graded(profile=PROFILES["mdx23"], start_ups=(usual, start_up))
 
@@ -414,7 +426,7 @@ def test_what_the_grader_noted_of_the_start_is_told(
     assert {name: one.severity for name, one in checks.items()} == {check: severity}
 
 
-def test_a_finding_is_one_line_whatever_a_submission_says() -> None:
+def test_a_finding_is_one_line_whatever_a_submission_prints() -> None:
     start_up = StartUp(import_s=0, load_s=0, outcome=ERROR, message="two\nlines\x1b[31m")
     (one,) = findings(RECORDS, Graded(profile=PROFILES["mdx23"], start_ups=(start_up,)))
 
@@ -422,7 +434,7 @@ def test_a_finding_is_one_line_whatever_a_submission_says() -> None:
     assert "two\\nlines\\x1b[31m" in str(one)
 
 
-def test_checks_that_are_not_wanted_are_left_out(tmp_path: Path) -> None:
+def test_checks_can_be_skipped(tmp_path: Path) -> None:
     facts = graded(tmp_path, finite=False)
 
     assert not list(findings(OUTPUT, facts, leaving_out=["not_finite"]))

@@ -1,4 +1,4 @@
-"""Preflight of a repository: each fault planted alone is named, and a clean one has no finding."""
+"""Preflight of a repository: each planted fault is found, and a clean one has no finding."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def found(repository: SmallRepository, **options: int | str) -> dict[str, list[F
 
 
 def the_one(repository: SmallRepository, check: str, severity: str = FAULT) -> str:
-    """What the only finding says; it must be of a check and a severity."""
+    """Text of the only finding, which must be of a check and a severity."""
     every = [one for group in found(repository).values() for one in group]
     assert [(one.check, one.severity) for one in every] == [(check, severity)], every
     return str(every[0])
@@ -53,7 +53,7 @@ def test_a_clean_repository_has_no_finding(repository: SmallRepository) -> None:
     assert not found(repository)
 
 
-def test_pointers_in_place_of_weights_are_found(repository: SmallRepository) -> None:
+def test_pointers_instead_of_weights_are_found(repository: SmallRepository) -> None:
     repository.write(WEIGHTS, POINTER)
     repository.commit()
 
@@ -76,7 +76,7 @@ def test_the_limit_can_be_chosen(repository: SmallRepository) -> None:
 
 
 def test_a_large_file_that_git_holds_whole_is_found(repository: SmallRepository) -> None:
-    """Attributes that came after the file change nothing until it is added again."""
+    """Attributes that are newer than the file have no effect until it is added again."""
     repository.write("models/large.bin", b"0" * 5_000_001)
     repository.commit()
     repository.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
@@ -86,7 +86,7 @@ def test_a_large_file_that_git_holds_whole_is_found(repository: SmallRepository)
     assert "models/large.bin" in str(found(repository)["lfs_limit"][0])
 
 
-def test_a_large_file_in_the_past_is_worth_a_note(repository: SmallRepository) -> None:
+def test_a_large_file_in_the_history_is_a_note(repository: SmallRepository) -> None:
     path = repository.write("large.bin", b"0" * 5_000_001)
     repository.commit()
     path.unlink()
@@ -95,7 +95,7 @@ def test_a_large_file_in_the_past_is_worth_a_note(repository: SmallRepository) -
     assert "large.bin" in the_one(repository, "lfs_limit", NOTE)
 
 
-def test_changes_that_are_not_committed_are_found(repository: SmallRepository) -> None:
+def test_uncommitted_changes_are_found(repository: SmallRepository) -> None:
     repository.write("my_submission/__init__.py", "# changed\n")
 
     assert "my_submission/__init__.py" in the_one(repository, "dirty_tree")
@@ -129,14 +129,14 @@ def test_an_address_with_a_user_alone_is_fine(repository: SmallRepository, url: 
     assert not found(repository)
 
 
-def test_another_branch_is_worth_a_note(repository: SmallRepository) -> None:
+def test_another_branch_is_a_note(repository: SmallRepository) -> None:
     repository.git("checkout", "--quiet", "-b", "main")
 
     assert "'main'" in the_one(repository, "branch", NOTE)
     assert not found(repository, branch="main")
 
 
-def test_weights_that_are_missing_are_found(repository: SmallRepository) -> None:
+def test_missing_weights_are_found(repository: SmallRepository) -> None:
     repository.describe({"condition": "missing"})
     repository.commit()
 
@@ -152,7 +152,7 @@ ABSENT = {
 }
 
 
-def test_optional_weights_that_are_missing_are_worth_a_note(repository: SmallRepository) -> None:
+def test_missing_optional_weights_are_a_note(repository: SmallRepository) -> None:
     repository.describe(ABSENT)
     repository.commit()
 
@@ -162,7 +162,7 @@ def test_optional_weights_that_are_missing_are_worth_a_note(repository: SmallRep
     assert "fetch recommended, and commit the file, under Git LFS if it is larger than 5 MB" in text
 
 
-def test_a_loss_that_was_not_measured_is_not_named(repository: SmallRepository) -> None:
+def test_an_unknown_loss_is_not_mentioned(repository: SmallRepository) -> None:
     repository.describe({**ABSENT, "gain_db": None})
     repository.commit()
 
@@ -179,7 +179,7 @@ def test_what_missing_weights_were_trained_on_does_not_matter(
     assert set(found(repository)) == {"weights"}
 
 
-def test_optional_weights_that_are_there_are_looked_at_as_all_others(
+def test_existing_optional_weights_are_checked_like_others(
     repository: SmallRepository,
 ) -> None:
     repository.describe({"optional": True, "absent": False, "condition": "Git-LFS pointer"})
@@ -218,7 +218,7 @@ def test_weights_that_the_image_leaves_out_are_found(repository: SmallRepository
     assert "'**/*.tmp' of .dockerignore" in the_one(repository, "weights")
 
 
-def test_weights_that_nobody_added_are_found(repository: SmallRepository) -> None:
+def test_weights_that_were_not_added_are_found(repository: SmallRepository) -> None:
     path = repository.write("models/weights/new.bin", "weights")
     repository.describe({"path": str(path)})
     repository.git("add", "description.json")
@@ -238,7 +238,7 @@ def test_weights_of_a_package_must_be_required(
 
 
 @pytest.mark.parametrize("program", ["raise SystemExit('no weights')", "print('[]')", None])
-def test_a_submission_that_says_nothing_of_itself_is_worth_a_note(
+def test_a_submission_without_a_description_is_a_note(
     repository: SmallRepository, program: str | None
 ) -> None:
     if program is None:
@@ -250,7 +250,7 @@ def test_a_submission_that_says_nothing_of_itself_is_worth_a_note(
     assert "which weights are used" in the_one(repository, "weights", NOTE)
 
 
-def test_what_is_set_on_this_machine_does_not_count(
+def test_settings_of_this_machine_do_not_count(
     repository: SmallRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what the image sets, too."""
@@ -271,7 +271,7 @@ def test_what_is_set_on_this_machine_does_not_count(
 @pytest.mark.parametrize(
     "field", ["authors", "external_dataset_used", "labelnoise", "bleeding", "gpu", "description"]
 )
-def test_a_field_that_is_missing_is_found(repository: SmallRepository, field: str) -> None:
+def test_a_missing_field_is_found(repository: SmallRepository, field: str) -> None:
     repository.contest(without=field)
     repository.commit()
 
@@ -279,7 +279,7 @@ def test_a_field_that_is_missing_is_found(repository: SmallRepository, field: st
 
 
 def the_one_of(repository: SmallRepository, check: str, severity: str = FAULT) -> str:
-    """What the only finding of a check says, whatever others find."""
+    """Text of the only finding of one check."""
     (one,) = found(repository)[check]
     assert one.severity == severity
     return str(one)
@@ -301,16 +301,14 @@ def the_one_of(repository: SmallRepository, check: str, severity: str = FAULT) -
         ("challenge_id", None),
     ],
 )
-def test_a_field_that_is_wrong_is_found(
-    repository: SmallRepository, field: str, value: object
-) -> None:
+def test_a_wrong_field_is_found(repository: SmallRepository, field: str, value: object) -> None:
     repository.contest(**{field: value})  # type: ignore[arg-type]
     repository.commit()
 
     assert field in the_one_of(repository, "contest_fields")
 
 
-def test_a_field_of_another_contest_is_worth_a_note(repository: SmallRepository) -> None:
+def test_a_field_of_another_contest_is_a_note(repository: SmallRepository) -> None:
     repository.contest(team="us")
     repository.commit()
 
@@ -318,9 +316,7 @@ def test_a_field_of_another_contest_is_worth_a_note(repository: SmallRepository)
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]"])
-def test_a_contest_file_that_is_none_is_found(
-    repository: SmallRepository, text: str | None
-) -> None:
+def test_an_invalid_contest_file_is_found(repository: SmallRepository, text: str | None) -> None:
     if text is None:
         (repository.folder / "aicrowd.json").unlink()
     else:
@@ -330,7 +326,7 @@ def test_a_contest_file_that_is_none_is_found(
     assert "aicrowd.json" in the_one(repository, "contest_fields")
 
 
-def test_the_fields_of_cdx_are_other_ones(repository: SmallRepository) -> None:
+def test_cdx_has_its_own_fields(repository: SmallRepository) -> None:
     repository.contest(challenge_id=CDX)
     repository.describe(track="cdx", boards=["B"])
     repository.commit()
@@ -338,7 +334,7 @@ def test_the_fields_of_cdx_are_other_ones(repository: SmallRepository) -> None:
     assert "labelnoise, bleeding" in the_one(repository, "contest_fields", NOTE)
 
 
-def test_the_fields_of_2021_are_other_ones(repository: SmallRepository) -> None:
+def test_2021_has_its_own_fields(repository: SmallRepository) -> None:
     repository.write(
         "aicrowd.json",
         json.dumps(
@@ -447,7 +443,7 @@ def test_boards_that_admit_the_weights_are_fine(
     assert not found(repository)
 
 
-def test_a_flag_that_costs_a_board_is_worth_a_note(repository: SmallRepository) -> None:
+def test_a_flag_that_costs_a_board_is_a_note(repository: SmallRepository) -> None:
     boards(track="cdx", boards=["A", "B"], trained_on=DNR)(repository)
 
     assert "board A" in the_one(repository, "boards", NOTE)
@@ -460,7 +456,7 @@ def test_a_recipe_of_the_other_track_is_found(repository: SmallRepository) -> No
     assert "for cdx" in the_one(repository, "boards")
 
 
-def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="expected a git repository"):
         Checkout(folder=tmp_path)
 
@@ -470,7 +466,7 @@ def test_a_folder_in_a_repository_is_refused(repository: SmallRepository) -> Non
         Checkout(folder=repository.folder / "models")
 
 
-def test_a_repository_without_a_commit_can_be_looked_at(tmp_path: Path) -> None:
+def test_a_repository_without_a_commit_can_be_checked(tmp_path: Path) -> None:
     repository = SmallRepository(tmp_path / "repository")
     repository.git("update-ref", "-d", "HEAD")
 
@@ -504,7 +500,7 @@ def test_packages_are_compared_as_the_registry_does(tmp_path: Path) -> None:
 
 
 def preflight(folder: Path, *options: str) -> int:
-    """Run the command in this process; returns its status."""
+    """Run the command in this process; return its status."""
     with contextlib.chdir(folder), pytest.raises(SystemExit) as ended:
         main(["preflight", *options])
     assert isinstance(ended.value.code, int)
@@ -548,7 +544,7 @@ def test_the_command_line_is_for_scripts(
     "options",
     [("--lfs-limit", "0"), ("--lfs-limit", "nan"), ("--json", "/nowhere/x"), ("--graded", ".")],
 )
-def test_a_wrong_question_is_status_2(
+def test_bad_input_is_status_2(
     repository: SmallRepository, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert preflight(repository.folder, *options) == 2

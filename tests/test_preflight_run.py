@@ -32,7 +32,7 @@ RATE_HZ = 44_100
 SAMPLES = 50_000
 PER_SECOND = 120
 SHORT = RATE_HZ // PER_SECOND
-"""Samples of a song that may take one second."""
+"""Length of a song that may take one second, in samples."""
 
 
 def no_sandbox() -> str:
@@ -56,7 +56,7 @@ def no_git_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_song(folder: Path, samples: int = SAMPLES) -> None:
-    """A song of four bands of noise, at four places between left and right."""
+    """A song of four bands of noise with different panning."""
     rng = np.random.default_rng(0)
     frequencies = np.fft.rfftfreq(SAMPLES, 1 / RATE_HZ)
     stems = {}
@@ -96,7 +96,7 @@ def words(
     faults: Mapping[str, Any],
     more: Sequence[str] = (),
 ) -> list[str]:
-    """Of the command line that grades a submission with faults, by song."""
+    """Options that grade a submission with faults, by song."""
     return [
         *("--submission", str(repository.folder), "--data", str(data), "--output", str(output)),
         *("--per-second", str(PER_SECOND), "--env", f"FAULTS={json.dumps(faults)}", *more),
@@ -104,7 +104,7 @@ def words(
 
 
 def preflight(options: Sequence[str]) -> tuple[int, list[str]]:
-    """Run it in this process; returns the status and the lines that it prints."""
+    """Run it in this process; return the status and the lines that it prints."""
     with (
         contextlib.redirect_stdout(io.StringIO()) as out,
         pytest.raises(SystemExit) as ended,
@@ -147,13 +147,13 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], set[str]]] = {
     ),
     "too_short": ({"stems": "{s: a[:-1] for s, a in stems.items()}"}, {"answers", "form"}),
     "mono": ({"stems": "{s: a[:, :1] for s, a in stems.items()}"}, {"answers", "form"}),
-    # No shape is wrong of a stem that is not there.
+    # A missing stem has no wrong shape.
     "no_bass": ({"stems": "{s: a for s, a in stems.items() if s != 'bass'}"}, {"answers"}),
     "rate": ({"rate": 48_000}, {"answers", "form"}),
     "hangs": ({"hangs": True}, {"song_time"}),
     "clean": ({}, set()),
 }
-"""What is wrong, and the checks that find it, by the name of the song."""
+"""The fault, and the checks that find it, by song."""
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_a_planted_fault_is_named(graded: Graded, song: str) -> None:
     assert found == dict.fromkeys(FAULTS[song][1], FAULT)
 
 
-def test_what_is_asked_of_the_network_is_named(
+def test_requests_for_the_network_are_reported(
     repository: SmallRepository, data: Path, tmp_path: Path
 ) -> None:
     host = ["--env", "HOST=weights.example.org"]
@@ -193,7 +193,7 @@ def test_what_is_asked_of_the_network_is_named(
     assert [line.split()[:2] for line in lines] == [["fault", "[network]"]]
 
 
-def test_a_grade_that_there_was_can_be_looked_at(
+def test_an_earlier_grade_can_be_checked(
     repository: SmallRepository, data: Path, tmp_path: Path
 ) -> None:
     faults = {"song": {"stems": "{s: -a for s, a in stems.items()}"}}
@@ -205,4 +205,4 @@ def test_a_grade_that_there_was_can_be_looked_at(
     assert again == said
     status, lines = again
     assert status == 1
-    assert lines[0].startswith("fault [gain] level of all stems in 'song' (upside down)")
+    assert lines[0].startswith("fault [gain] level of all stems in 'song' (inverted polarity)")

@@ -1,4 +1,4 @@
-"""Real sound that comes with the package, or with a package that it needs."""
+"""Real audio that comes with this package, or with one that it depends on."""
 
 import importlib.metadata
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_film_samples_are_complete(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_music_that_was_altered_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_altered_music_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "FALCON_SHA256", "0" * 64)
 
     with pytest.raises(CheckpointError, match=r"expected the music sample of stempeg .* pip inst"):

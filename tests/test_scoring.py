@@ -25,7 +25,7 @@ MDX = STEMS["mdx"]
 
 
 def noise(seed: int, samples: int = 600, channels: int = 2) -> NDArray[np.float64]:
-    """Sound that a 16-bit file holds exactly."""
+    """Noise whose samples a 16-bit file stores exactly."""
     rng = np.random.default_rng(seed)
     return rng.integers(-8000, 8000, (samples, channels)) / 2**15
 
@@ -50,7 +50,7 @@ def references(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def estimates(tmp_path: Path, references: Path) -> Path:
-    """Other sound for the same songs."""
+    """Other noise for the same songs."""
     for seed, song in enumerate(find_songs(references, "mdx"), start=2):
         write_song(tmp_path / "estimates" / song.name, seed)
     return tmp_path / "estimates"
@@ -121,7 +121,7 @@ def test_one_sample_is_a_song(tmp_path: Path) -> None:
     assert score.mean_db > 30
 
 
-def test_a_silent_reference_is_scored_by_the_formula_and_noted(
+def test_a_silent_reference_is_scored_with_the_formula_and_marked(
     references: Path, estimates: Path
 ) -> None:
     silence = np.zeros((600, 2))
@@ -139,7 +139,7 @@ def test_a_silent_reference_is_scored_by_the_formula_and_noted(
     assert other.silent == ()
 
 
-def test_one_sample_of_sound_is_not_silence(references: Path, estimates: Path) -> None:
+def test_one_nonzero_sample_is_not_silence(references: Path, estimates: Path) -> None:
     click = np.zeros((600, 2))
     click[-1, 1] = 2**-15
     write(references / "a" / "bass.wav", click)
@@ -155,7 +155,7 @@ def test_a_reference_below_60_dbfs_is_nearly_silent(
     references: Path, estimates: Path, level_dbfs: float, nearly: tuple[str, ...]
 ) -> None:
     half = np.zeros((600, 2))
-    half[300:] = 10 ** (level_dbfs / 20) * math.sqrt(2)  # over the whole song, not where it sounds
+    half[300:] = 10 ** (level_dbfs / 20) * math.sqrt(2)  # over the whole song, not the active half
     write(references / "a" / "bass.wav", half, "FLOAT")
 
     (score, _) = score_folder(references, estimates, "mdx")
@@ -164,7 +164,7 @@ def test_a_reference_below_60_dbfs_is_nearly_silent(
     assert score.nearly_silent == nearly
 
 
-def test_the_level_of_a_song_longer_than_a_block_is_of_all_of_it(tmp_path: Path) -> None:
+def test_the_level_is_that_of_the_whole_song(tmp_path: Path) -> None:
     sound = noise(0, 2 * audio.BLOCK + 1)
     write(tmp_path / "long" / "bass.wav", sound)
     (song,) = find_songs(tmp_path, "mdx")
@@ -174,7 +174,7 @@ def test_the_level_of_a_song_longer_than_a_block_is_of_all_of_it(tmp_path: Path)
     assert score.levels_dbfs["bass"] == pytest.approx(10 * np.log10(np.square(sound).mean()))
 
 
-def test_names_may_hold_anything_a_folder_name_may(tmp_path: Path) -> None:
+def test_song_names_may_be_any_folder_name(tmp_path: Path) -> None:
     names = ["Ångström, 曲 🎵", "two\nlines", '100 %, "quoted"']
     for name in names:
         write_song(tmp_path / name)
@@ -205,7 +205,7 @@ def test_a_choice_of_songs_that_do_not_exist_is_refused(
         score_folder(references, estimates, "mdx", songs=names)
 
 
-def test_songs_without_a_reference_are_left_alone(
+def test_songs_without_a_reference_are_ignored(
     references: Path, estimates: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = score_folder(references, estimates, "mdx")
@@ -242,15 +242,15 @@ def test_missing_stems_are_named_before_anything_is_read(
         score_folder(references, estimates, "mdx")
 
 
-def test_progress_is_told_after_each_song(references: Path, estimates: Path) -> None:
-    told: list[tuple[int, int, str]] = []
+def test_progress_is_reported_after_each_song(references: Path, estimates: Path) -> None:
+    steps: list[tuple[int, int, str]] = []
 
-    score_folder(references, estimates, "mdx", progress=lambda *step: told.append(step))
+    score_folder(references, estimates, "mdx", progress=lambda *step: steps.append(step))
 
-    assert told == [(1, 2, "a"), (2, 2, "b")]
+    assert steps == [(1, 2, "a"), (2, 2, "b")]
 
 
-# How a file can be unlike its partner, and what the message must say.
+# How a file can differ from its partner, and what the message must say.
 UNLIKE: dict[str, tuple[Callable[[Path], object], str]] = {
     "rate": (
         lambda path: soundfile.write(path, noise(1), 48_000),
@@ -271,7 +271,7 @@ UNLIKE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("side", ["references", "estimates"])
 @pytest.mark.parametrize(("damage", "message"), UNLIKE.values(), ids=UNLIKE)
-def test_a_file_that_does_not_fit_is_refused_by_name(
+def test_a_file_with_another_format_is_refused_by_name(
     references: Path,
     estimates: Path,
     side: str,
@@ -296,7 +296,7 @@ def test_files_cut_off_at_the_same_place_do_not_compare_well(tmp_path: Path) -> 
         score_folder(tmp_path, tmp_path, "mdx")
 
 
-def test_a_padding_byte_that_was_never_written_is_forgiven(tmp_path: Path) -> None:
+def test_a_padding_byte_that_was_never_written_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     write(path, noise(1, samples=201, channels=1), "PCM_24")
     with_header = bytearray(path.read_bytes())
@@ -306,7 +306,7 @@ def test_a_padding_byte_that_was_never_written_is_forgiven(tmp_path: Path) -> No
     assert probe(path).samples == 201
 
 
-def test_a_length_that_a_pipe_could_not_know_is_forgiven(tmp_path: Path) -> None:
+def test_an_unknown_length_from_a_pipe_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     write(path, noise(1))
     with_header = bytearray(path.read_bytes())
@@ -316,7 +316,7 @@ def test_a_length_that_a_pipe_could_not_know_is_forgiven(tmp_path: Path) -> None
     assert probe(path).samples == 600
 
 
-def test_flac_that_breaks_off_is_refused(tmp_path: Path) -> None:
+def test_truncated_flac_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a" / "bass.flac", noise(1, samples=60_000))
     cut_off(tmp_path / "a" / "bass.flac", 50_000)
     (song,) = find_songs(tmp_path, "mdx")
@@ -334,7 +334,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("side", ["references", "estimates"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30])
-def test_a_sample_that_is_no_usable_number_is_found(
+def test_a_sample_that_is_not_finite_is_found(
     references: Path, estimates: Path, side: str, bad: float
 ) -> None:
     path = {"references": references, "estimates": estimates}[side] / "a" / "other.wav"
@@ -390,7 +390,7 @@ def test_every_mean_is_plain() -> None:
     ]
 
 
-def test_silent_references_count_for_the_board_and_not_for_what_sounds() -> None:
+def test_silent_references_count_for_the_board_and_not_for_active_means() -> None:
     scores = [
         song_score("a", 1, 2, 3, 6),
         song_score("b", 5, 0, -99, 1),
@@ -404,19 +404,19 @@ def test_silent_references_count_for_the_board_and_not_for_what_sounds() -> None
     summary = summarise(scores, "mdx")
 
     assert (summary.mean_db, summary.stems_db["other"]) == (-6, -31)
-    assert summary.sounding_mean.stems_db == {"bass": 6, "drums": 1, "other": 3, "vocals": 3.5}
-    assert summary.sounding_mean.song_db == pytest.approx((3 + 2 + 16 / 3) / 3)
-    assert summary.sounding_median.stems_db == {"bass": 5, "drums": 1, "other": 3, "vocals": 3.5}
-    assert summary.sounding_median.song_db == 3
+    assert summary.active_mean.stems_db == {"bass": 6, "drums": 1, "other": 3, "vocals": 3.5}
+    assert summary.active_mean.song_db == pytest.approx((3 + 2 + 16 / 3) / 3)
+    assert summary.active_median.stems_db == {"bass": 5, "drums": 1, "other": 3, "vocals": 3.5}
+    assert summary.active_median.song_db == 3
 
 
-def test_a_stem_that_is_silent_in_all_songs_has_no_sounding_mean() -> None:
+def test_a_stem_that_is_silent_in_all_songs_has_no_active_mean() -> None:
     scores = [dataclasses.replace(song_score("a", 1, 2, 3, -99), silent=("vocals",))]
 
     summary = summarise(scores, "mdx")
 
-    assert summary.sounding_mean.stems_db["vocals"] is None
-    assert summary.sounding_mean.song_db == 2
+    assert summary.active_mean.stems_db["vocals"] is None
+    assert summary.active_mean.song_db == 2
     assert summary.stems_db["vocals"] == -99
 
 

@@ -16,7 +16,7 @@ Audio = NDArray[np.float64]
 
 
 def sdr_by_hand(reference: Audio, estimate: Audio) -> list[float]:
-    """The definition, as plainly as possible and sharing no code with ours."""
+    """The definition, written as plainly as possible, without our code."""
     scores_db = []
     for true_stem, stem in zip(reference.tolist(), estimate.tolist(), strict=True):
         signal = distortion = 1e-7
@@ -29,7 +29,7 @@ def sdr_by_hand(reference: Audio, estimate: Audio) -> list[float]:
 
 
 def sdr_in_float32(reference: Audio, estimate: Audio) -> Audio:
-    """The board's arithmetic: all of it in float32 but the division.
+    """The board's arithmetic: everything in float32 except the division.
 
     The board divides and takes the logarithm in float32 too, which leaves steps of 2e-6 dB
     between the numbers that it can print near 20 dB.
@@ -44,7 +44,7 @@ def sdr_in_float32(reference: Audio, estimate: Audio) -> Audio:
 def random_stems(
     rng: np.random.Generator, shape: tuple[int, int, int], level_db: float, error_db: float
 ) -> tuple[Audio, Audio]:
-    """A reference and an estimate that float32 files can hold."""
+    """A reference and an estimate that float32 files store exactly."""
     level, error = 10 ** (level_db / 20), 10 ** ((level_db + error_db) / 20)
     reference = level * rng.standard_normal(shape)
     estimate = reference + error * rng.standard_normal(shape)
@@ -115,7 +115,7 @@ def test_silence_estimated_as_silence_scores_zero() -> None:
     assert sdr(silence, silence) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_nothing_heard_yet_scores_zero() -> None:
+def test_no_input_scores_zero() -> None:
     assert Meter().value_db == 0.0
 
 
@@ -127,7 +127,7 @@ def test_a_silent_estimate_of_sound_scores_zero() -> None:
     np.testing.assert_allclose(scores_db, 0.0, atol=1e-12)
 
 
-def test_sound_where_there_is_silence_scores_what_the_formula_says() -> None:
+def test_an_estimate_of_silence_that_is_not_silent_scores_what_the_formula_says() -> None:
     silence = np.zeros((1, 10_000, 1))
 
     score_db = sdr(silence, np.full_like(silence, 0.01))
@@ -161,7 +161,7 @@ def test_a_gain_of_three_is_an_error_twice_as_large_as_the_stem() -> None:
     np.testing.assert_allclose(scores_db, -20 * math.log10(2), atol=1e-6)
 
 
-def test_channels_of_opposite_sign_are_no_silence() -> None:
+def test_channels_of_opposite_sign_are_not_silence() -> None:
     left = noise(5, 1, 400, 1)
     reference = np.concatenate([left, -left], axis=2)
 
@@ -179,7 +179,7 @@ def test_more_noise_scores_less() -> None:
     assert len(set(scores_db)) == 4
 
 
-def test_stems_are_scored_apart() -> None:
+def test_stems_are_scored_separately() -> None:
     reference, estimate = noise(7, 2, 3, 50, 2)
 
     each_db = [sdr(reference[[stem]], estimate[[stem]])[0] for stem in range(3)]
@@ -198,7 +198,7 @@ def test_channels_are_pooled_before_the_division() -> None:
     np.testing.assert_allclose(stereo_db, mono_db, atol=1e-9)
 
 
-def test_inputs_are_left_alone() -> None:
+def test_inputs_are_not_modified() -> None:
     reference, estimate = noise(9, 2, 1, 50, 2)
     before = reference.copy(), estimate.copy()
 
@@ -213,7 +213,7 @@ def test_shapes_that_differ_are_refused(shape: tuple[int, int, int]) -> None:
         sdr(np.ones((1, 100, 2)), np.ones(shape))
 
 
-def test_a_meter_does_not_stretch_mono_to_stereo() -> None:
+def test_a_meter_does_not_broadcast_mono_to_stereo() -> None:
     with pytest.raises(ValueError, match="must be equal"):
         Meter().update(np.ones((10, 2)), np.ones((10, 1)))
 
@@ -238,6 +238,6 @@ def test_an_unknown_metric_is_refused_with_a_hint() -> None:
         metrics.load("sddr")
 
 
-def test_a_metric_unlike_any_is_refused_with_the_list() -> None:
+def test_a_metric_without_a_similar_name_is_refused_with_the_list() -> None:
     with pytest.raises(EvaluationError, match=r"no metric named 'x' \(have: .*sdr"):
         metrics.load("x")

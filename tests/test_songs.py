@@ -1,4 +1,4 @@
-"""Songs are found in every layout that is known, and nothing else is."""
+"""Songs are found in every known layout, and other files are ignored."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ DNR = ["mix.wav", "speech.wav", "sfx.wav", "music.wav"]
 
 
 def make(folder: Path, *names: str) -> Path:
-    """Empty files: finding songs reads none of them."""
+    """Write empty files, because finding songs reads no audio."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).touch()
@@ -23,7 +23,7 @@ def file_names(song: Song) -> dict[str, str]:
     return {stem: path.name for stem, path in song.stems.items()}
 
 
-def test_music_as_the_board_has_it(tmp_path: Path) -> None:
+def test_music_in_the_contest_layout(tmp_path: Path) -> None:
     folder = make(tmp_path / "song", *MDX)
 
     (song,) = find_songs(tmp_path, "mdx")
@@ -37,7 +37,7 @@ def test_music_as_the_board_has_it(tmp_path: Path) -> None:
     assert tuple(song.stems) == STEMS["mdx"]
 
 
-def test_musdb_with_its_splits_stands_for_its_test_split(tmp_path: Path) -> None:
+def test_musdb_means_its_test_split(tmp_path: Path) -> None:
     make(tmp_path / "train" / "a", *MDX)
     make(tmp_path / "test" / "b", *MDX)
 
@@ -53,7 +53,7 @@ def test_a_song_called_test_is_a_song(tmp_path: Path) -> None:
     assert [song.name for song in find_songs(tmp_path, "mdx")] == ["test"]
 
 
-def test_film_sound_as_the_board_has_it(tmp_path: Path) -> None:
+def test_film_sound_in_the_contest_layout(tmp_path: Path) -> None:
     endings = ["mixture_Rt", "mixture_Lt", "music", "effect", "dialog"]
     make(tmp_path / "c_1", *(f"c_1_{ending}.wav" for ending in endings))
 
@@ -101,7 +101,7 @@ def test_files_may_begin_with_the_name_of_their_folder_or_not(
     assert file_names(song) == {stem: name}
 
 
-def test_a_clip_may_be_called_like_a_stem(tmp_path: Path) -> None:
+def test_a_clip_may_have_the_name_of_a_stem(tmp_path: Path) -> None:
     make(tmp_path / "music", "music_dialog.wav", "music_music.wav")
     make(tmp_path / "effect", "effect.wav", "music.wav")
 
@@ -111,7 +111,7 @@ def test_a_clip_may_be_called_like_a_stem(tmp_path: Path) -> None:
     assert file_names(music) == {"dialog": "music_dialog.wav", "music": "music_music.wav"}
 
 
-def test_the_prefix_of_another_song_is_none(tmp_path: Path) -> None:
+def test_the_prefix_of_another_song_does_not_count(tmp_path: Path) -> None:
     make(tmp_path / "a", "a_dialog.wav", "b_music.wav")
 
     (song,) = find_songs(tmp_path, "cdx")
@@ -146,7 +146,7 @@ def test_stray_files_and_folders_are_ignored(tmp_path: Path) -> None:
     assert len(songs[0].stems) == 4
 
 
-def test_songs_are_sorted_by_name_whatever_it_holds(tmp_path: Path) -> None:
+def test_songs_are_sorted_by_name_whatever_it_contains(tmp_path: Path) -> None:
     names = ["b", "A", "10", "9", "曲", "two\nlines", '100 %, "quoted"']
     for name in names:
         make(tmp_path / name, "bass.wav")
@@ -186,20 +186,20 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         find_songs(tmp_path / "nowhere", "mdx")
 
 
-def test_a_file_is_no_folder_of_songs(tmp_path: Path) -> None:
+def test_a_file_is_not_a_folder_of_songs(tmp_path: Path) -> None:
     make(tmp_path, "songs.zip")
 
     with pytest.raises(EvaluationError, match=r"songs\.zip'.*\(Not a directory\)"):
         detect_track(tmp_path / "songs.zip")
 
 
-def test_a_folder_without_songs_says_what_it_should_hold(tmp_path: Path) -> None:
+def test_an_error_about_a_folder_without_songs_says_what_was_expected(tmp_path: Path) -> None:
     expected = "with dialog, effect, music as wav or flac in .*, found none; check the path"
     with pytest.raises(EvaluationError, match=expected):
         find_songs(tmp_path, "cdx")
 
 
-def test_the_folder_of_one_song_is_explained(tmp_path: Path) -> None:
+def test_an_error_about_the_folder_of_one_song_names_its_parent(tmp_path: Path) -> None:
     make(tmp_path / "song", *MDX)
 
     with pytest.raises(EvaluationError, match="itself a song, so name the folder above"):
@@ -213,7 +213,7 @@ def test_another_split_is_suggested(tmp_path: Path) -> None:
         find_songs(tmp_path, "cdx")
 
 
-def test_an_unknown_track_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
+def test_an_unknown_track_is_a_value_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a track of mdx, cdx, got 'music'"):
         find_songs(tmp_path, "music")
 
@@ -222,7 +222,7 @@ def test_an_unknown_track_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     ("names", "track"),
     [(MDX, "mdx"), (["mixture.flac"], "mdx"), (DNR, "cdx"), (["music.wav"], "cdx")],
 )
-def test_the_track_is_told_from_the_names_of_files(
+def test_the_track_follows_from_the_names_of_files(
     tmp_path: Path, names: list[str], track: str
 ) -> None:
     make(tmp_path / "s", *names)
@@ -230,7 +230,7 @@ def test_the_track_is_told_from_the_names_of_files(
     assert detect_track(tmp_path) == track
 
 
-def test_songs_of_two_tracks_are_not_guessed_about(tmp_path: Path) -> None:
+def test_songs_of_two_tracks_are_refused(tmp_path: Path) -> None:
     make(tmp_path / "a", *MDX)
     make(tmp_path / "b", *DNR)
 
@@ -238,7 +238,7 @@ def test_songs_of_two_tracks_are_not_guessed_about(tmp_path: Path) -> None:
         detect_track(tmp_path)
 
 
-def test_songs_of_no_track_are_not_guessed_about(tmp_path: Path) -> None:
+def test_songs_of_no_track_are_refused(tmp_path: Path) -> None:
     make(tmp_path / "a", "piano.wav")
 
     with pytest.raises(EvaluationError, match="bass/drums/other/vocals or dialog/effect/music"):

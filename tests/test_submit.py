@@ -41,10 +41,10 @@ class Done:
 
 
 class Submitter(SmallRepository):
-    """A repository whose remote is a bare one beside it.
+    """A repository, with a bare repository beside it as the remote.
 
     Args:
-        folder: does not exist yet; ``home`` and ``remote.git`` lie beside it.
+        folder: does not exist yet; ``home`` and ``remote.git`` are beside it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +68,7 @@ class Submitter(SmallRepository):
         return Done(status, out.getvalue(), err.getvalue())
 
     def submit_alone(self, *words: str, **variables: str) -> Done:
-        """Submit in a process of its own, whose pipes hold all that git prints, too."""
+        """Submit in another process, whose pipes also get everything that git prints."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "submit.py"), *words, "--no-run"],
             cwd=self.folder,
@@ -82,7 +82,7 @@ class Submitter(SmallRepository):
         return clean(HOME=str(self.home), **{"XDG_CONFIG_HOME": "", **variables})
 
     def there(self, *words: str) -> str:
-        """Ask the remote."""
+        """Run git in the remote."""
         command = ["git", "--git-dir", str(self.remote), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean())
         return done.stdout.strip()
@@ -98,7 +98,7 @@ class Submitter(SmallRepository):
         path.write_text(usual if text is None else text)
 
     def state(self) -> tuple[str, ...]:
-        """All that a submission could change here."""
+        """Everything that a submission could change here."""
         questions = (
             ("for-each-ref",),
             ("status", "--porcelain", "--ignored"),
@@ -115,7 +115,7 @@ def repository(tmp_path: Path) -> Submitter:
 
 @pytest.fixture
 def fake_git(tmp_path: Path) -> Path:
-    """A folder with a ``git`` that notes its arguments and variables, and does as git does.
+    """A folder with a ``git`` that logs its arguments and variables, and runs git.
 
     What would reach AIcrowd it lets fail or succeed by a file ``answer``.
     """
@@ -145,7 +145,7 @@ def calls(tmp_path: Path) -> list[tuple[list[str], dict[str, str]]]:
 
 
 @pytest.mark.process
-def test_twice_with_two_names_and_once_more(repository: Submitter) -> None:
+def test_two_names_are_two_submissions_and_a_used_name_is_refused(repository: Submitter) -> None:
     first = repository.submit_alone("first try")
 
     assert first.returncode == 0, first.stderr
@@ -175,7 +175,7 @@ def test_twice_with_two_names_and_once_more(repository: Submitter) -> None:
 
 
 def test_the_same_commit_is_not_submitted_twice(repository: Submitter) -> None:
-    """AIcrowd does not grade a commit again, whatever its new tag is called."""
+    """AIcrowd does not grade a commit again under another tag."""
     for name in ("one", "two"):
         assert repository.submit(name).returncode == 0
 
@@ -185,7 +185,7 @@ def test_the_same_commit_is_not_submitted_twice(repository: Submitter) -> None:
     assert commits[0] != commits[1]
 
 
-def test_a_clean_commit_that_is_new_is_submitted_as_it_is(repository: Submitter) -> None:
+def test_a_new_commit_is_submitted_as_it_is(repository: Submitter) -> None:
     head = repository.git("rev-parse", "HEAD")
 
     assert repository.submit("one").returncode == 0
@@ -259,7 +259,7 @@ def test_large_files_arrive_as_lfs_objects(
     contents = os.urandom(LARGE)
     name = "models/weights/large net[1].bin"
     repository.write(name, contents)
-    if committed:  # whole, before LFS was to track it
+    if committed:  # whole, before LFS tracked it
         repository.commit()
 
     done = repository.submit("large")
@@ -318,7 +318,7 @@ def test_without_git_lfs_large_files_are_refused_or_pushed_whole(
 ) -> None:
     search = path_without_lfs(tmp_path / "search")
     if Path(exec_path(), "git-lfs").exists():
-        pytest.skip("git-lfs lies among git's own programs")
+        pytest.skip("git-lfs is among git's own programs")
     repository.write(WEIGHTS, os.urandom(LARGE))
     before = repository.state()
 
@@ -341,7 +341,7 @@ def exec_path() -> str:
 
 
 def refuse(repository: Submitter) -> Path:
-    """Let the remote refuse everything."""
+    """Make the remote refuse every push."""
     hook = repository.remote / "hooks" / "pre-receive"
     hook.parent.mkdir()
     hook.write_text("#!/bin/sh\necho 'no room for you' >&2\nexit 1\n")
@@ -368,7 +368,7 @@ def test_a_push_that_fails_can_be_repeated_under_the_same_name(repository: Submi
     assert repository.there("show", "submission-one:new.txt") == ""
 
 
-def test_a_remote_with_other_commits_is_not_overwritten_unasked(
+def test_a_remote_with_other_commits_is_not_overwritten_by_default(
     repository: Submitter, tmp_path: Path
 ) -> None:
     other = SmallRepository(tmp_path / "other")
@@ -388,7 +388,7 @@ def test_a_remote_with_other_commits_is_not_overwritten_unasked(
     assert repository.there("rev-parse", "master") == repository.git("rev-parse", "HEAD")
 
 
-def test_a_commit_that_fails_leaves_a_way_back(repository: Submitter) -> None:
+def test_a_failed_commit_can_be_undone(repository: Submitter) -> None:
     hook = repository.write(".git/hooks/pre-commit", "#!/bin/sh\nexit 1\n")
     hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
     repository.write("new.txt", "")
@@ -400,7 +400,7 @@ def test_a_commit_that_fails_leaves_a_way_back(repository: Submitter) -> None:
     assert repository.git("tag") == ""
 
 
-def test_a_remote_that_cannot_be_reached_stops_it_before_anything(repository: Submitter) -> None:
+def test_an_unreachable_remote_stops_it_before_any_change(repository: Submitter) -> None:
     shutil.rmtree(repository.remote)
     repository.write("new.txt", "")
     before = repository.state()
@@ -412,7 +412,7 @@ def test_a_remote_that_cannot_be_reached_stops_it_before_anything(repository: Su
     assert repository.state() == before
 
 
-def test_nobody_who_commits_is_a_sentence(repository: Submitter) -> None:
+def test_a_missing_author_is_one_sentence(repository: Submitter) -> None:
     for key in ("name", "email"):
         repository.git("config", "--unset", f"user.{key}")
     repository.git("config", "user.useConfigOnly", "true")
@@ -458,10 +458,10 @@ def test_the_remote_is_added_without_the_token(
 @pytest.mark.process
 @pytest.mark.parametrize("status", ["0", "1"])
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
-def test_the_token_shows_nowhere(
+def test_the_token_is_visible_nowhere(
     repository: Submitter, tmp_path: Path, fake_git: Path, status: str, dry: tuple[str, ...]
 ) -> None:
-    """Not in what is printed, even if git prints it; in no argument, and in no file."""
+    """It is in no output, even if git prints it, in no argument, and in no file."""
     repository.git("remote", "remove", "aicrowd")
     repository.login()
     (tmp_path / "answer").write_text(status)
@@ -483,10 +483,10 @@ def test_the_token_shows_nowhere(
 
 
 @pytest.mark.parametrize("store", [True, False])
-def test_git_gives_the_token_to_aicrowd_alone(
+def test_git_sends_the_token_only_to_aicrowd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: bool
 ) -> None:
-    """Git itself is asked; a helper that would store passwords never hears of it."""
+    """Git itself is run; a helper that would store passwords is never called."""
     settings = tmp_path / "gitconfig"
     stored = tmp_path / "stored"
     settings.write_text(f"[credential]\nhelper = store --file {stored}\n" if store else "")
@@ -552,8 +552,8 @@ def test_where_submissions_go(challenge: str | None, repository: str, name: str)
 
 
 @pytest.mark.process
-def test_the_shell_script_is_the_same(repository: Submitter) -> None:
-    """It submits the folder in which it lies."""
+def test_the_shell_script_does_the_same(repository: Submitter) -> None:
+    """It submits its own folder."""
     for name in ("submit.sh", "submit.py"):
         shutil.copy(ROOT / name, repository.folder / name)
     interpreter = repository.folder / ".venv" / "bin" / "python"
@@ -574,8 +574,8 @@ def test_the_shell_script_is_the_same(repository: Submitter) -> None:
     assert repository.there("tag") == "submission-by-shell"
 
 
-def test_the_example_for_gitlab_does_nothing_by_itself_and_names_commands_that_there_are() -> None:
-    """At the root it would act at AIcrowd, too."""
+def test_the_example_for_gitlab_is_inactive_and_has_existing_commands() -> None:
+    """At the root it would also be active at AIcrowd."""
     assert not (ROOT / ".gitlab-ci.yml").exists()
     text = (ROOT / "docs" / "gitlab-ci.yml").read_text()
     parsers = {"preflight": preflight.parser, "grade": grading.parser}

@@ -1,13 +1,13 @@
 """Scores separated songs as AIcrowd's board does; needs only numpy and soundfile.
 
-How a score comes about, module by module:
+From files to a score, module by module:
 
     songs      finds the songs of a folder and their stems
     audio      reads a stem in blocks and refuses what is damaged
     metrics    one file per metric
     scoring    two folders of songs -> one score per song and stem
-    summary    those scores -> the means of the board, and of what sounds
+    summary    those scores -> the means of the board, and means over active references
     report     those means -> table, JSON, CSV
-    dataset    songs of any layout -> the folders that the grader hands out
+    dataset    songs of any layout -> the folders that the grader gives to a submission
     run        the folder of one evaluation: what made it, and which songs are finished
 """

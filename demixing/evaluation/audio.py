@@ -1,7 +1,7 @@
 """Reads stems in blocks and refuses what is damaged.
 
-Audio is float64, ``(samples, channels)``, full scale at ±1. Nothing that a file says about
-itself is believed before it is read.
+Audio is float64, ``(samples, channels)``, full scale at ±1. What a header says is checked against
+what is read.
 """
 
 import os
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from demixing.errors import EvaluationError
 
 BLOCK = 2**18
-"""Samples that are read at a time: 4 MiB of stereo."""
+"""Samples per read: 4 MiB of stereo."""
 
 LARGEST = 1e18
-"""Beyond it squares overflow the board's float32, so such a sample is as bad as infinity."""
+"""Larger samples overflow the board's float32 when they are squared, so they count as infinite."""
 
 _SHORTFALL = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_LENGTH = 2**32 - 1  # what a WAV says that was written into a pipe
+_UNKNOWN_LENGTH = 2**32 - 1  # in the header of a WAV that was written into a pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def probe(path: Path) -> Layout:
     """Read the header of a file.
 
     Raises:
-        EvaluationError: it is no audio file, holds no samples, or was cut off.
+        EvaluationError: it is not an audio file, has no samples, or was cut off.
     """
     with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
         layout = Layout(file.samplerate, file.channels, file.frames)
@@ -59,15 +59,15 @@ def probe(path: Path) -> Layout:
 
 
 def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.float64]]:
-    """Read a file from its start.
+    """Read a file block by block.
 
     Args:
         path: audio file.
-        samples: how many the file must hold, as :func:`probe` found.
-        block: how many to read at a time.
+        samples: length per channel that :func:`probe` found; the file must have it.
+        block: samples per block.
 
     Yields:
-        Blocks, ``(samples, channels)``, all of ``block`` samples but the last.
+        Blocks, ``(samples, channels)``; only the last one may be shorter than ``block``.
 
     Raises:
         EvaluationError: the file cannot be decoded to its end, or a sample is not finite.
@@ -98,10 +98,15 @@ def _errors_about(path: Path) -> Iterator[None]:
 
 
 def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
-    """Raise unless the file holds samples, and as many bytes as its header promises.
+    """Raise unless the file has samples, and as many bytes as its header promises.
 
-    libsndfile clips the length of a cut-off WAV in silence and tells only its log. Without
-    this, a reference and an estimate that broke off at the same place would compare well.
+    libsndfile silently shortens a WAV that was cut off; only its log says so. Without this check, a
+    reference and an estimate that end at the same point would compare well.
+
+    Args:
+        path: for messages.
+        layout: as libsndfile reports it.
+        header_log: libsndfile's log of the header.
     """
     if layout.samples == 0:
         raise EvaluationError(f"expected audio in {str(path)!r}, found no samples; write it again")
@@ -109,7 +114,7 @@ def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
     if shortfall is None:
         return
     promised_bytes, found_bytes = int(shortfall[1]), int(shortfall[2])
-    # Compared in samples, because some writers count a padding byte that they never wrote.
+    # Compared in samples, because some writers count a padding byte that they do not write.
     promised = promised_bytes // (found_bytes // layout.samples)
     if promised > layout.samples and promised_bytes != _UNKNOWN_LENGTH:
         raise EvaluationError(
@@ -122,7 +127,7 @@ def _check_finite(path: Path, audio: NDArray[np.float64], start: int) -> None:
     """Raise unless every sample is a number that can be squared.
 
     Args:
-        path: where ``audio`` comes from.
+        path: for messages.
         audio: a block, ``(samples, channels)``.
         start: position of its first sample in the file.
     """

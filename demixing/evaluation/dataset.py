@@ -1,10 +1,10 @@
-"""Puts songs of any known layout into the one that the grader hands to a submission.
+"""Converts songs of any known layout to the one that the grader gives to a submission.
 
     mdx   DIR/<song>/mixture.wav
     cdx   DIR/<clip>/<clip>_mixture_Lt.wav and <clip>_mixture_Rt.wav, both mono
 
-Beside them lie the true stems, for scoring. What is already as it must be is linked, not copied.
-A mixture that a data set does not have is the sum of its stems, in 32-bit floats, so that nothing
+The true stems are beside them, for scoring. Files that already have the right form are linked, not
+copied. If a data set has no mixture, it is the sum of the stems, in 32-bit floats, so that nothing
 is clipped or rounded.
 """
 
@@ -24,13 +24,13 @@ from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.songs import STEMS, Song
 
 WAV_LIMIT_BYTES = 2**32 - 2**16
-"""Above, the sizes in a WAV header overflow; RF64 is the same with wider ones."""
+"""Sizes in the header of a larger WAV overflow; RF64 is the same format with wider fields."""
 
 
 def prepare(song: Song, track: str, folder: Path) -> None:
-    """Make ``folder/<song>`` with the mixture as the grader gives it, and the true stems.
+    """Write ``folder/<song>``, with the mixture as the grader gives it, and the true stems.
 
-    Does nothing if it is there already: it appears whole or not at all.
+    Does nothing if the folder exists: it appears whole or not at all.
 
     Args:
         song: with all stems of the track.
@@ -38,7 +38,7 @@ def prepare(song: Song, track: str, folder: Path) -> None:
         folder: exists.
 
     Raises:
-        EvaluationError: stems are missing, damaged or unlike each other.
+        EvaluationError: stems are missing or damaged, or differ in rate, channels or length.
     """
     if (folder / song.name).is_dir():
         return
@@ -65,12 +65,12 @@ def prepare(song: Song, track: str, folder: Path) -> None:
 
 
 def _check_alike(song: Song, track: str) -> None:
-    """Raise unless what comes out will compare with the true stems: hours would be lost else."""
+    """Raise early if the output could not be compared with the references."""
     first, *others = song.stems.values()
     expected = probe(first)
     for path in (*others, *song.mixture):
         found = probe(path)
-        if track == "cdx" and path in song.mixture:  # a half, or mono: it becomes stereo
+        if track == "cdx" and path in song.mixture:  # one side, or mono: it becomes stereo
             found = dataclasses.replace(found, channels=expected.channels)
         if found != expected:
             raise EvaluationError(
@@ -91,7 +91,7 @@ def _mdx(song: Song, stage: Path) -> None:
 
 
 def _cdx(song: Song, stage: Path) -> None:
-    """Link or write the two halves of the mixture; mono stems become stereo like the answer."""
+    """Link or write the two sides of the mixture; mono stems become stereo, as estimates are."""
     for stem, path in song.stems.items():
         target = stage / f"{song.name}_{stem}{path.suffix.lower()}"
         layout = probe(path)
@@ -111,7 +111,13 @@ def _cdx(song: Song, stage: Path) -> None:
 
 
 def _write(target: Path, song: Song, channels: slice) -> None:
-    """Write some channels of a song's mixture, or else of the sum of its stems."""
+    """Write channels of a song's mixture, or of the sum of its stems if it has no mixture.
+
+    Args:
+        target: file to write.
+        song: to read.
+        channels: which channels of the stereo mixture; all of them, unchanged, for ``slice(None)``.
+    """
     sources = list(song.mixture or song.stems.values())
     layout = probe(sources[0])
     halves = len(song.mixture) == 2
@@ -124,13 +130,33 @@ def _write(target: Path, song: Song, channels: slice) -> None:
 
 
 def _sums(paths: list[Path], samples: int, *, halves: bool) -> Iterator[NDArray[np.float64]]:
-    """Blocks of several files, summed; or side by side, if they are the halves of a mixture."""
+    """Sum files block by block, or join the two sides of a mixture.
+
+    Args:
+        paths: files of one layout.
+        samples: length of each.
+        halves: whether the files are the left and the right side.
+
+    Yields:
+        ``(samples, channels)``.
+    """
     for group in zip(*(blocks(path, samples) for path in paths), strict=True):
         yield np.concatenate(group, axis=1) if halves else np.sum(group, axis=0)
 
 
 def _stereo(block: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
-    """Repeat mono in both channels."""
+    """Copy mono to both channels.
+
+    Args:
+        block: ``(samples, channels)``.
+        path: for messages.
+
+    Returns:
+        ``(samples, 2)``.
+
+    Raises:
+        EvaluationError: there are more than two channels.
+    """
     if block.shape[1] > 2:
         raise EvaluationError(
             f"expected one or two channels in {str(path)!r}, found {block.shape[1]}; mix it down"
@@ -152,7 +178,7 @@ def _sound(path: Path, sample_rate_hz: int, channels: int, samples: int) -> soun
 
 
 def _link(source: Path, target: Path) -> None:
-    """Let ``target`` be ``source``; a copy where the file system has no links."""
+    """Link ``target`` to ``source``; copy it where the file system has no links."""
     try:
         target.symlink_to(source.resolve())
     except (OSError, NotImplementedError):

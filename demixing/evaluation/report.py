@@ -1,7 +1,7 @@
 """A summary -> a table for people, JSON for programs, CSV for spreadsheets.
 
-All three have the songs in the order of their names and the stems in the board's. Names of
-songs come from names of folders and are never trusted.
+All three sort the songs by name, and have the stems in the board's order. Song names are names of
+folders, so they may contain anything.
 """
 
 import csv
@@ -21,8 +21,8 @@ from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
 from demixing.evaluation.summary import Figures, Summary
 
 MEAN = "MEAN"
-SOUNDING_MEAN = "MEAN, sounding"
-SOUNDING_MEDIAN = "MEDIAN, sounding"
+ACTIVE_MEAN = "MEAN, active"
+ACTIVE_MEDIAN = "MEDIAN, active"
 """Rows below the songs; the first is the board's."""
 
 SILENT = "*"
@@ -32,17 +32,17 @@ FOOTNOTES = {
     NEARLY_SILENT: f"nearly silent reference, RMS below {NEARLY_SILENT_DBFS:g} dBFS: "
     "what leaks into its estimate costs tens of dB",
 }
-SOUNDING_NOTE = f"sounding: without the scores that are marked {SILENT} or {NEARLY_SILENT}"
+ACTIVE_NOTE = f"active: without the scores that are marked {SILENT} or {NEARLY_SILENT}"
 OMITTED = "!"
-"""Stands behind the mean of a song that was separated without part of the recipe."""
+"""Marks the mean of a song that was separated without part of the recipe."""
 
 
 class Omission(TypedDict):
-    """Something that a song was separated without.
+    """A member that is missing from a song.
 
     Attributes:
-        member: of the recipe; empty if no member answered.
-        part: how much of the song is without it; above 0, and 1 for all of it.
+        member: of the recipe; empty if no member returned anything.
+        part: share of the song without it, above 0; 1 is all of it.
         reason: why, in a few words.
     """
 
@@ -54,15 +54,15 @@ class Omission(TypedDict):
 def text_table(
     summary: Summary, metric: Metric, omissions: Mapping[str, Sequence[str]] | None = None
 ) -> str:
-    """Lay scores out in columns, one line per song.
+    """Format scores as a table, one line per song.
 
     Args:
-        summary: what to show.
-        metric: what the scores are.
-        omissions: what songs were separated without, by name, each in a few words.
+        summary: to show.
+        metric: of the scores.
+        omissions: what songs were separated without, by song, each in a few words.
 
     Returns:
-        Lines, each ended: the metric, the columns' names, the songs, the means, the footnotes.
+        Lines that end with a newline: metric, column titles, songs, means, footnotes.
     """
     stems = list(summary.stems_db)
     affected = {name: said for name, said in (omissions or {}).items() if said}
@@ -84,14 +84,14 @@ def _below(summary: Summary) -> dict[str, Figures]:
     """The rows below the songs, by name."""
     return {
         MEAN: Figures(summary.mean_db, summary.stems_db),
-        SOUNDING_MEAN: summary.sounding_mean,
-        SOUNDING_MEDIAN: summary.sounding_median,
+        ACTIVE_MEAN: summary.active_mean,
+        ACTIVE_MEDIAN: summary.active_median,
     }
 
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    """Lay out rows of cells in columns, names to the left and numbers to the right."""
-    # The room of the mark behind a number stays empty above and below it.
+    """Align rows of cells, the first column to the left and the others to the right."""
+    # Every number has room for a mark behind it, so titles and unmarked numbers get a space.
     rows[0][1:] = [f"{title} " for title in rows[0][1:]]
     widths = [max(columns(cell) for cell in cells) for cells in zip(*rows, strict=True)]
     for row in rows:
@@ -101,23 +101,28 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
 
 
 def _mark(song: SongScore, stem: str) -> str:
-    """What stands behind the score of a stem; a space if its reference sounds."""
+    """The mark behind the score of a stem; a space if its reference is active."""
     if stem in song.silent:
         return SILENT
     return NEARLY_SILENT if stem in song.nearly_silent else " "
 
 
 def _footnotes(summary: Summary) -> Iterator[str]:
-    """Explain the marks that the table has."""
+    """Explain the marks in the table."""
     marks = {_mark(song, stem) for song in summary.songs for stem in summary.stems_db}
     notes = [f"{mark} {note}" for mark, note in FOOTNOTES.items() if mark in marks]
     yield from notes
     if notes:
-        yield SOUNDING_NOTE
+        yield ACTIVE_NOTE
 
 
 def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]:
-    """Say what songs were separated without, and how many of all ``songs`` were."""
+    """Lines about songs that were separated without a member.
+
+    Args:
+        affected: what is missing, by song.
+        songs: number of all songs.
+    """
     for name, said in sorted(affected.items()):
         yield f"{OMITTED} {printable(name)}: {printable('; '.join(said))}"
     if affected:
@@ -133,9 +138,9 @@ def json_report(
     """Everything that is known, as one JSON object.
 
     Args:
-        summary: what to write.
-        metric: what the scores are.
-        omissions: what songs were separated without, by name; None if that is not known.
+        summary: to write.
+        metric: of the scores.
+        omissions: what songs were separated without, by song; None if that is not known.
     """
     report = {
         "metric": {
@@ -146,8 +151,8 @@ def json_report(
         "track": summary.track,
         "mean_db": summary.mean_db,
         "stems_db": dict(summary.stems_db),
-        "sounding_mean": _figures(summary.sounding_mean),
-        "sounding_median": _figures(summary.sounding_median),
+        "active_mean": _figures(summary.active_mean),
+        "active_median": _figures(summary.active_median),
         "songs": [
             _song(song)
             | ({} if omissions is None else {"omissions": list(omissions.get(song.name, ()))})
@@ -158,17 +163,17 @@ def json_report(
 
 
 def _figures(figures: Figures) -> dict[str, object]:
-    """One row below the songs for JSON; null where no reference sounds."""
+    """One row below the songs for JSON; null where no reference is active."""
     return {"song_db": figures.song_db, "stems_db": dict(figures.stems_db)}
 
 
 def _song(song: SongScore) -> dict[str, object]:
-    """One song for JSON, which has no infinity: the level of silence is null."""
+    """One song for JSON, which has no infinity, so the level of silence is null."""
     return {
         "name": song.name,
         "mean_db": song.mean_db,
         "stems_db": dict(song.stems_db),
-        "sounding_mean_db": song.sounding_mean_db,
+        "active_mean_db": song.active_mean_db,
         "silent_references": list(song.silent),
         "nearly_silent_references": list(song.nearly_silent),
         "reference_levels_dbfs": {
@@ -182,15 +187,15 @@ def _song(song: SongScore) -> dict[str, object]:
 
 
 def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None = None) -> str:
-    """A row per song and the means below, quoted and ended as RFC 4180 says.
+    """A row per song and the means below, in the format of RFC 4180.
 
-    Behind the scores stand the stems whose reference is silent or nearly silent, with a space
-    between two, and the level of each reference in dBFS, which is empty for silence.
+    After the scores come the stems whose reference is silent or nearly silent, separated by spaces,
+    and the level of each reference in dBFS, which is empty for silence.
 
     Args:
-        summary: what to write.
-        omissions: what songs were separated without, by name, each in a few words; None if that
-            is not known, and then there is no column for it.
+        summary: to write.
+        omissions: what songs were separated without, by song, each in a few words; None if that is
+            not known, which leaves the column out.
     """
     stems = list(summary.stems_db)
     header = ["song", "mean", *stems, "silent", "nearly_silent"]
@@ -212,10 +217,10 @@ def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None =
 
 
 def check_writable(path: Path) -> None:
-    """Raise unless a report can probably be written to ``path``; ask before long work.
+    """Raise if a report cannot be written to ``path``; call it before long work.
 
     Raises:
-        EvaluationError: its folder does not exist, or it is no regular file.
+        EvaluationError: its folder does not exist, or it is not a regular file.
     """
     with _errors_about(path):
         if not path.parent.is_dir():
@@ -223,7 +228,7 @@ def check_writable(path: Path) -> None:
                 f"expected a folder at {str(path.parent)!r} to write {path.name!r} into, "
                 "found none; create it"
             )
-        # Replacing a device such as /dev/null by a file would harm the whole machine.
+        # Replacing a device such as /dev/null with a file would harm the whole machine.
         if path.exists() and not path.is_file():
             raise EvaluationError(
                 f"expected the path of a file for a report, got {str(path)!r}, which is a "
@@ -232,11 +237,11 @@ def check_writable(path: Path) -> None:
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write a whole file or none: readers never see half of it.
+    """Write a file that appears whole or not at all.
 
     Args:
         path: is replaced if it exists.
-        text: what to write, line ends as they are.
+        text: contents; line ends stay as they are.
 
     Raises:
         EvaluationError: it cannot be written.
@@ -261,7 +266,7 @@ def _errors_about(path: Path) -> Iterator[None]:
 
 
 def printable(name: str) -> str:
-    r"""Make a name fit on one line, and keep it apart from all other names.
+    r"""Escape what is not printable, so that a name fits on one line and stays unique.
 
     >>> print(printable("two\nlines, 100 %"))
     two\nlines, 100 %
@@ -275,7 +280,7 @@ def printable(name: str) -> str:
 
 
 def columns(text: str) -> int:
-    """Width of printable text in a terminal.
+    """Width of printable text in a terminal, in characters.
 
     >>> columns("song"), columns("曲")
     (4, 2)
@@ -287,10 +292,10 @@ def columns(text: str) -> int:
 
 
 def _cell(score_db: float | None, mark: str = " ") -> str:
-    """A score in the table, with room for a mark behind it."""
+    """A score in the table, followed by a mark."""
     return f"{'-' if score_db is None else f'{score_db:z.3f}'}{mark}"
 
 
 def _decimals(numbers: Iterable[float | None]) -> list[str]:
-    """Numbers of the CSV; empty where there is none, or only an infinite one."""
+    """Numbers for the CSV; empty if there is none, or it is infinite."""
     return ["" if number is None or math.isinf(number) else f"{number:z.6f}" for number in numbers]

@@ -1,13 +1,13 @@
-"""The folder of one run: what made it, whose songs it holds, and which of them are finished.
+"""The folder of one run: what made it, which songs it has, and which of them are finished.
 
     dataset/<song>/        the mixture as the grader gives it, and the true stems
-    predictions/<song>/    what was separated
-    run.json               the note that says what made them, and what songs had to do without
+    predictions/<song>/    the separated stems
+    run.json               the manifest: what made them, and what songs were separated without
 
-Nothing is deleted but folders of songs that are to be done again, and nothing is trusted but
-songs that the note names. So runs may share a folder, and a run of one song costs no other. A run
-may be killed at any moment: the note never names a song that is only half deleted, and a song is
-finished only once the note has its omissions.
+Only folders of songs that are separated again are deleted, and only songs in the manifest are
+trusted. So several runs may share a folder, and a run of one song leaves the others alone. A run
+may be killed at any moment: the manifest never names a song that is half deleted, and a song is
+finished only when the manifest has its omissions.
 """
 
 import json
@@ -22,18 +22,18 @@ from demixing.evaluation.audio import probe
 from demixing.evaluation.report import Omission, write_report
 from demixing.evaluation.songs import STEMS, wav_file
 
-NOTE = "run.json"
+MANIFEST = "run.json"
 SAMPLE = "sample"
-"""A folder for decoded audio, which may lie there before the note does."""
+"""Folder for decoded audio, which may exist before the manifest does."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Note:
-    """What the note says.
+class _Manifest:
+    """The contents of the manifest.
 
     Attributes:
-        made: by what its songs were made.
-        songs: names of those that may be there.
+        made: what separated its songs.
+        songs: names of songs that may exist.
         omissions: what finished songs were separated without, by name.
     """
 
@@ -44,15 +44,15 @@ class _Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a run is: songs of two runs that differ in any of this are not comparable.
+    """What makes a run: songs of two runs that differ in any of it are not comparable.
 
     Attributes:
-        folder: where its files lie; it need not exist.
+        folder: of its files; it need not exist.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
-        recipe: name of what separates.
+        recipe: name of the recipe that separates.
         recipe_sha256: of its contents.
         data: where the songs come from.
-        limit: of the time per song, as text.
+        limit: on the time per song, as text.
     """
 
     folder: Path
@@ -69,12 +69,12 @@ class Run:
 
     @property
     def predictions(self) -> Path:
-        """Folder of the songs as they were separated."""
+        """Folder of the separated stems."""
         return self.folder / "predictions"
 
     @property
     def made(self) -> dict[str, str]:
-        """What the note says of this run."""
+        """What the manifest says about this run."""
         return {
             "recipe": self.recipe,
             "recipe_sha256": self.recipe_sha256,
@@ -83,25 +83,25 @@ class Run:
         }
 
     def known(self, *, resume: bool) -> set[str]:
-        """Names of the songs that this same run left in the folder earlier; changes nothing.
+        """Names of the songs that this same run has left in the folder; changes nothing.
 
         Args:
             resume: whether another run in the folder is an error.
 
         Raises:
-            EvaluationError: the folder holds something else, or another run is to be resumed.
+            EvaluationError: the folder has other contents, or another run would be resumed.
         """
-        note = self._note()
-        changed = list(self._changes(note.made))
+        manifest = self._manifest()
+        changed = list(self._changes(manifest.made))
         if changed and resume:
             raise EvaluationError(
                 f"expected to go on with the run in {str(self.folder)!r}, but it was made with "
                 f"{' and '.join(changed)}; choose another --output, or drop --resume"
             )
-        return set() if changed else set(note.songs)
+        return set() if changed else set(manifest.songs)
 
     def _changes(self, made: Mapping[str, str]) -> Iterable[str]:
-        """What made the songs in the folder, where that is not what makes those of this run."""
+        """How the songs in the folder were made, as far as it differs from this run."""
         if any(made[key] != self.made[key] for key in ("recipe", "recipe_sha256")):
             yield f"another recipe, {made['recipe']!r}"
         if made["data"] != self.data:
@@ -110,12 +110,12 @@ class Run:
             yield f"another time limit, {made['limit']!r}"
 
     def begin(self, songs: Iterable[str], known: set[str], *, resume: bool) -> None:
-        """Make the folders and the note, and delete what is to be done again.
+        """Create the folders and the manifest, and delete songs that are separated again.
 
         Args:
             songs: names of the songs of this run.
-            known: what :meth:`known` found.
-            resume: whether to keep of ``songs`` those that are known.
+            known: result of :meth:`known`.
+            resume: keep known songs.
 
         Raises:
             EvaluationError: the folder cannot be written to.
@@ -123,8 +123,8 @@ class Run:
         songs = set(songs)
         again = songs - (known if resume else set())
         kept = known - again
-        note = self._note()
-        omissions = {name: note.omissions[name] for name in kept & note.omissions.keys()}
+        manifest = self._manifest()
+        omissions = {name: manifest.omissions[name] for name in kept & manifest.omissions.keys()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic.clear(self.folder)
@@ -143,38 +143,41 @@ class Run:
         self._write(known | songs, omissions)
 
     def unfinished(self, songs: Iterable[str]) -> list[str]:
-        """Pick the songs that are yet to be separated, and forget what was noted of them."""
-        note = self._note()
-        todo = [name for name in songs if name not in note.omissions or not self.whole(name)]
-        left = note.omissions.keys() - set(todo)
-        self._write(note.songs, {name: note.omissions[name] for name in left})
+        """Songs that are yet to be separated; their entries in the manifest are removed."""
+        manifest = self._manifest()
+        todo = [name for name in songs if name not in manifest.omissions or not self.whole(name)]
+        left = manifest.omissions.keys() - set(todo)
+        self._write(manifest.songs, {name: manifest.omissions[name] for name in left})
         return todo
 
     def finish(self, song: str, omissions: Sequence[Omission]) -> None:
-        """Note that a song is finished, and what it was separated without."""
-        note = self._note()
-        self._write(note.songs, {**note.omissions, song: omissions})
+        """Record that a song is finished, and what it was separated without."""
+        manifest = self._manifest()
+        self._write(manifest.songs, {**manifest.omissions, song: omissions})
 
     def omissions(self, songs: Iterable[str]) -> dict[str, Sequence[Omission]]:
-        """What songs were separated without, by name; all of them are finished."""
-        noted = self._note().omissions
-        return {name: noted[name] for name in songs}
+        """What songs were separated without, by name; all of them must be finished."""
+        recorded = self._manifest().omissions
+        return {name: recorded[name] for name in songs}
 
-    def _note(self) -> _Note:
-        """Read the note; where there is no run yet, one of this run without songs.
+    def _manifest(self) -> _Manifest:
+        """Read the manifest; without one, it is that of this run, without songs.
 
         Raises:
-            EvaluationError: the folder holds something else.
+            EvaluationError: the folder has other contents.
         """
         try:
             if not self.folder.exists() or self._empty():
-                return _Note(self.made)
-            note = json.loads((self.folder / NOTE).read_text(encoding="utf-8"))
-            note = {"limit": "unknown"} | note
-            return _Note(
-                {key: note[key] for key in self.made},
-                frozenset(note["songs"]),
-                {name: list(map(_omission, of)) for name, of in note.get("omissions", {}).items()},
+                return _Manifest(self.made)
+            manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = {"limit": "unknown"} | manifest
+            return _Manifest(
+                {key: manifest[key] for key in self.made},
+                frozenset(manifest["songs"]),
+                {
+                    name: list(map(_omission, of))
+                    for name, of in manifest.get("omissions", {}).items()
+                },
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvaluationError(
@@ -183,28 +186,32 @@ class Run:
             ) from error
 
     def _empty(self) -> bool:
-        """Whether the folder holds nothing but what may be there before the note is."""
+        """Whether the folder has only what may exist before the manifest does."""
         return all(
             path.name == SAMPLE or path.name.startswith(atomic.UNFINISHED)
             for path in self.folder.iterdir()
         )
 
     def _write(self, songs: Collection[str], omissions: Mapping[str, Sequence[Omission]]) -> None:
-        """Replace the note."""
-        note = {**self.made, "songs": sorted(songs), "omissions": dict(sorted(omissions.items()))}
-        write_report(self.folder / NOTE, json.dumps(note, indent=1) + "\n")
+        """Replace the manifest."""
+        manifest = {
+            **self.made,
+            "songs": sorted(songs),
+            "omissions": dict(sorted(omissions.items())),
+        }
+        write_report(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
     def mixture(self, song: str) -> Path:
-        """The mixture of a song that was prepared, or its left half."""
+        """The mixture of a prepared song, or its left side."""
         return self._file(self.dataset, song, "mixture" if self.track == "mdx" else "mixture_Lt")
 
     def seconds(self, song: str) -> float:
-        """Length of a song that was prepared."""
+        """Length of a prepared song."""
         layout = probe(self.mixture(song))
         return layout.samples / layout.sample_rate_hz
 
     def whole(self, song: str) -> bool:
-        """Whether all stems of a song are there, undamaged and as long as its mixture."""
+        """Whether a song has all stems, undamaged and as long as its mixture."""
         expected = probe(self.mixture(song)).samples
         files = [self._file(self.predictions, song, stem) for stem in STEMS[self.track]]
         try:
@@ -213,14 +220,14 @@ class Run:
             return False
 
     def _file(self, folder: Path, song: str, role: str) -> Path:
-        """Where the grader has a file."""
+        """Path of a file in the grader's layout."""
         return folder / song / wav_file(self.track, song, role)
 
 
-def _omission(noted: Omission) -> Omission:
-    """Take an omission out of a note that someone may have edited."""
+def _omission(entry: Omission) -> Omission:
+    """Read an omission from a manifest, which may have been edited by hand."""
     return {
-        "member": str(noted["member"]),
-        "part": float(noted["part"]),
-        "reason": str(noted["reason"]),
+        "member": str(entry["member"]),
+        "part": float(entry["part"]),
+        "reason": str(entry["reason"]),
     }

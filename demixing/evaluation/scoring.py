@@ -1,13 +1,13 @@
 """Two folders of songs -> one score per song and stem.
 
-What is defined here, and not left to chance:
+Rules:
 
-* Rate, channels and length of an estimate must equal the reference's, and all stems of a
-  song are alike; nothing is cut, padded, mixed down or resampled.
-* A silent or nearly silent reference is scored by the metric's formula like any other, and noted.
+* All stems of a song, references and estimates, have the same sample rate, channels and length;
+  nothing is cut, padded, mixed down or resampled.
+* Silent and nearly silent references are scored with the same formula as others, and marked.
 * A stem that is missing on either side is an error before anything is read. Estimates of
-  songs that have no reference are left alone.
-* A damaged file or a sample that is not finite is an error.
+  songs without a reference are ignored.
+* A damaged file, or a sample that is not finite, is an error.
 """
 
 import difflib
@@ -28,10 +28,10 @@ from demixing.evaluation.songs import STEMS, Song, find_songs
 logger = logging.getLogger(__name__)
 
 NEARLY_SILENT_DBFS = -60.0
-"""Music is some 40 dB louder: what little leaks out of the other stems drowns such a reference."""
+"""Music is some 40 dB louder: the slightest leakage from other stems drowns such a reference."""
 
 Progress = Callable[[int, int, str], None]
-"""Called after each song with the songs done, the songs in all, and the song's name."""
+"""Called after each song with the number of songs done, the number of all songs, and the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class SongScore:
     """Scores of one song.
 
     Attributes:
-        name: the song.
-        stems_db: score by stem.
+        name: of the song.
+        stems_db: score in dB by stem.
         silent: stems whose reference is digital silence.
-        layout: rate, channels and length that all its files share.
+        layout: sample rate, channels and length of all its files.
         levels_dbfs: RMS of each reference over all samples and channels of the song, by stem;
             0 dBFS is a square wave at full scale, and -inf is silence.
     """
@@ -68,15 +68,15 @@ class SongScore:
         )
 
     @property
-    def sounding_db(self) -> dict[str, float]:
-        """Score by stem of those whose reference is neither silent nor nearly silent."""
+    def active_db(self) -> dict[str, float]:
+        """Scores of active stems, whose reference is neither silent nor nearly silent."""
         quiet = {*self.silent, *self.nearly_silent}
         return {stem: score for stem, score in self.stems_db.items() if stem not in quiet}
 
     @property
-    def sounding_mean_db(self) -> float | None:
-        """Plain mean over the stems that sound; None if none does."""
-        scores_db = self.sounding_db.values()
+    def active_mean_db(self) -> float | None:
+        """Plain mean over the active stems; None if there are none."""
+        scores_db = self.active_db.values()
         return math.fsum(scores_db) / len(scores_db) if scores_db else None
 
 
@@ -92,10 +92,10 @@ def score_song(
         reference: true stems.
         estimate: separated stems.
         stems: which stems to score, at least one.
-        meter: builds what scores one stem.
+        meter: builds a meter for one stem.
 
     Raises:
-        EvaluationError: a stem is missing, damaged, or unlike its reference.
+        EvaluationError: a stem is missing or damaged, or its format differs from the reference's.
     """
     _check_complete("references", [reference], stems)
     _check_complete("estimates", [estimate], stems)
@@ -122,24 +122,24 @@ def score_folder(
     """Score the songs of two folders.
 
     Args:
-        references: holds a folder per song with the true stems.
-        estimates: holds a folder per song, of the same name, with the separated stems.
+        references: has a folder per song with the true stems.
+        estimates: has a folder per song, of the same name, with the separated stems.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
-        songs: names of the songs to score; ``None`` is all that have a reference.
+        songs: names of the songs to score; None for all that have a reference.
         progress: called after each song.
-        meter: builds what scores one stem.
+        meter: builds a meter for one stem.
 
     Returns:
         Scores, sorted by name of song.
 
     Raises:
-        EvaluationError: a folder or a file is not what it must be, or a song is missing.
+        EvaluationError: a song or stem is missing or damaged, or formats differ.
         ValueError: there is no such track.
     """
     chosen = _choose(find_songs(references, track), songs)
     partners = _partners(chosen, find_songs(estimates, track))
     stems = STEMS[track]
-    # All of it before the first song: nobody should wait an hour to hear of a missing file.
+    # All songs before the first is scored: a missing file must not be reported an hour later.
     _check_complete("references", chosen, stems)
     _check_complete("estimates", partners, stems)
     scores = []
@@ -151,7 +151,7 @@ def score_folder(
 
 
 def _choose(references: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
-    """The songs that were asked for, in the order of ``references``."""
+    """The requested songs, in the order of ``references``."""
     if names is None:
         return list(references)
     known = [song.name for song in references]
@@ -168,7 +168,7 @@ def _choose(references: Sequence[Song], names: Sequence[str] | None) -> list[Son
 
 
 def _partners(references: Sequence[Song], estimates: Sequence[Song]) -> list[Song]:
-    """The estimate of each reference; one without any files where there is none."""
+    """The estimate of each reference; one without files if there is none."""
     root = estimates[0].folder.parent
     by_name = {song.name: song for song in estimates}
     names = [song.name for song in references]
@@ -184,7 +184,7 @@ def _check_complete(side: str, songs: Sequence[Song], stems: Sequence[str]) -> N
     Args:
         side: what the message calls these songs.
         songs: references or estimates.
-        stems: what each must have.
+        stems: that each must have.
     """
     missing = [(stem, song) for song in songs for stem in stems if stem not in song.stems]
     if missing:
@@ -197,7 +197,11 @@ def _check_complete(side: str, songs: Sequence[Song], stems: Sequence[str]) -> N
 
 
 def _common_layout(reference: Song, estimate: Song, stems: Sequence[str]) -> Layout:
-    """Rate, channels and length of all files of a song, from their headers."""
+    """Sample rate, channels and length of all files of a song, from their headers.
+
+    Raises:
+        EvaluationError: they differ.
+    """
     model = reference.stems[stems[0]]
     common = probe(model)
     for stem in stems:
@@ -215,7 +219,7 @@ class _Level:
     """Level of a stem that arrives in blocks, in constant memory.
 
     Attributes:
-        silent: whether no sample so far differs from zero.
+        silent: whether all samples so far are zero.
     """
 
     def __init__(self) -> None:
@@ -224,7 +228,7 @@ class _Level:
         self._values = 0
 
     def update(self, audio: NDArray[np.float64]) -> None:
-        """Take in the next block, ``(samples, channels)``."""
+        """Add the next block, ``(samples, channels)``."""
         self.silent = self.silent and not audio.any()
         self._energy += float(np.square(audio).sum())
         self._values += audio.size
@@ -238,7 +242,18 @@ class _Level:
 def _score_stem(
     reference: Path, estimate: Path, samples: int, meter: StemMeter, level: _Level
 ) -> float:
-    """Score one pair of files in dB, and take the reference in by ``level``."""
+    """Score one pair of files.
+
+    Args:
+        reference: true stem.
+        estimate: separated stem.
+        samples: length of both.
+        meter: scores it.
+        level: measures the reference.
+
+    Returns:
+        The score in dB.
+    """
     pairs = zip(blocks(reference, samples), blocks(estimate, samples), strict=True)
     for true_block, block in pairs:
         meter.update(true_block, block)

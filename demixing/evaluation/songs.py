@@ -1,14 +1,14 @@
-"""Finds songs and their stems in folders, whatever data set they come from.
+"""Finds songs and their stems in the folders of any data set.
 
-Layouts that are known, each as wav or flac, each with or without the mixture:
+Known layouts, as wav or flac, with or without the mixture:
 
     mdx   DIR/<song>/{mixture,bass,drums,other,vocals}.wav              MDX'23
           DIR/test/<song>/...                                           MUSDB18-HQ
     cdx   DIR/<clip>/<clip>_{mixture_Lt,mixture_Rt,dialog,effect,music}.wav   CDX'23
           DIR/tt/<clip>/{mix,speech,sfx,music}.wav                      Divide and Remaster
 
-The name of a song's folder may stand before each of its files, followed by ``_``. Files of
-any other name are not ours and are left alone. No audio is read here.
+File names may start with the name of the song's folder and ``_``. Files with any other name are
+ignored. No audio is read here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +36,11 @@ STEMS: Mapping[str, tuple[str, ...]] = {
 def wav_file(track: str, song: str, role: str) -> str:
     """Name of a file in a song's folder, in the layout of the contest.
 
+    Args:
+        track: a key of :data:`STEMS`.
+        song: name of the folder.
+        role: a stem, or ``mixture``, ``mixture_Lt``, ``mixture_Rt``.
+
     >>> wav_file("mdx", "a", "bass"), wav_file("cdx", "a", "music")
     ('bass.wav', 'a_music.wav')
     """
@@ -60,7 +65,7 @@ class Song:
 
     Attributes:
         name: name of the folder.
-        folder: where the files lie.
+        folder: of the files.
         stems: file by stem, in the board's order; stems without a file are left out.
         mixture: no file, one file, or the left and the right channel.
     """
@@ -74,18 +79,18 @@ class Song:
 def find_songs(folder: Path, track: str) -> list[Song]:
     """Find the songs of one track.
 
-    A folder that holds no songs itself but a ``test`` (or ``tt``) that does, stands for that.
+    If the folder has no songs, but its subfolder ``test`` (or ``tt``) does, that is searched.
 
     Args:
-        folder: holds one folder per song.
+        folder: has one folder per song.
         track: a key of :data:`STEMS`.
 
     Returns:
         Songs with at least one known file, sorted by name.
 
     Raises:
-        EvaluationError: the folder cannot be listed, holds no songs, or two files claim to be
-            the same stem.
+        EvaluationError: the folder cannot be listed or has no songs, or two files are the same
+            stem.
         ValueError: there is no such track.
     """
     if track not in STEMS:
@@ -100,13 +105,13 @@ def find_songs(folder: Path, track: str) -> list[Song]:
 
 
 def detect_track(folder: Path) -> str:
-    """Tell from the names of the files which track the songs belong to.
+    """Tell the track of songs from the names of their files.
 
     Args:
-        folder: holds one folder per song.
+        folder: has one folder per song.
 
     Raises:
-        EvaluationError: the folder cannot be listed, or holds songs of no track or of several.
+        EvaluationError: the folder cannot be listed, or has songs of no track or of several.
     """
     found = [track for track in STEMS if _search(folder, track)]
     if len(found) == 1:
@@ -124,7 +129,7 @@ def detect_track(folder: Path) -> str:
 
 
 def _search(folder: Path, track: str) -> list[Song]:
-    """Songs in ``folder``, or else in its test split; there may be none."""
+    """Songs in ``folder``, or if there are none in its test split; may be empty."""
     songs = _songs_in(folder, track)
     for split in TEST_SPLITS:
         if not songs and (folder / split).is_dir():
@@ -133,13 +138,13 @@ def _search(folder: Path, track: str) -> list[Song]:
 
 
 def _songs_in(folder: Path, track: str) -> list[Song]:
-    """Songs that lie directly in ``folder``, sorted by name; there may be none."""
+    """Songs directly in ``folder``, sorted by name; may be empty."""
     found = (_song(entry, track) for entry in entries(folder, EvaluationError) if entry.is_dir())
     return sorted((song for song in found if song), key=lambda song: song.name)
 
 
 def _song(folder: Path, track: str) -> Song | None:
-    """The song whose files lie in ``folder``, if any do."""
+    """The song in ``folder``; None if it has no known files."""
     files: dict[str, Path] = {}
     for path in entries(folder, EvaluationError):
         role = _role(path, track)
@@ -158,7 +163,7 @@ def _song(folder: Path, track: str) -> Song | None:
 
 
 def _role(path: Path, track: str) -> str | None:
-    """What ``path`` is to its song: a stem, a mixture, or nothing."""
+    """The stem or mixture that ``path`` is; None if it is neither."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return None
     names = names_of(path.stem, path.parent.name)
@@ -166,7 +171,11 @@ def _role(path: Path, track: str) -> str | None:
 
 
 def _mixture(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
-    """The mixture's file or pair of files; half a pair or two mixtures are refused."""
+    """The file or pair of files of the mixture.
+
+    Raises:
+        EvaluationError: there is half a pair, or there are two mixtures.
+    """
     sides = tuple(files[side] for side in (LEFT, RIGHT) if side in files)
     whole = (files[MIXTURE],) if MIXTURE in files else ()
     if len(sides) == 1 or (sides and whole):
@@ -179,7 +188,7 @@ def _mixture(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
 
 
 def _advice(folder: Path, track: str) -> str:
-    """What may help somebody whose ``folder`` holds no songs."""
+    """Advice for a ``folder`` without songs."""
     if _song(folder, track):
         return "it is itself a song, so name the folder above it"
     subfolders = [entry for entry in entries(folder, EvaluationError) if entry.is_dir()]
@@ -190,10 +199,17 @@ def _advice(folder: Path, track: str) -> str:
 
 
 def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
-    """Pick songs by name, in the order of the names; all without names.
+    """Select songs by name.
+
+    Args:
+        songs: to select from.
+        names: of the wanted songs; None for all songs.
+
+    Returns:
+        Songs in the order of the names.
 
     Raises:
-        EvaluationError: there is no song of a name.
+        EvaluationError: no song has one of the names.
     """
     if names is None:
         return list(songs)

@@ -1,10 +1,10 @@
-"""Scores by song and stem -> the means that the board shows, and what they hide.
+"""Scores by song and stem -> the means of the board, and means without silent references.
 
-The score of a song is the plain mean over its stems, the score of a submission is the plain
-mean over its songs, and so is each stem's column. A song counts the same however long it is.
+The score of a song is the plain mean over its stems. The score of a submission is the plain mean
+over its songs, and so is each stem's column. All songs count the same, whatever their length.
 
-One silent reference can cost a submission more than all that it does well, so the same figures
-are also taken over the references that sound: see :class:`Figures`.
+One silent reference can cost a submission more than everything it does well, so the same figures
+are also computed over active references alone: see :class:`Figures`.
 """
 
 import math
@@ -18,12 +18,12 @@ from demixing.evaluation.songs import STEMS
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One row below the songs, over the stems whose reference sounds.
+    """One row below the songs, over the stems with an active reference.
 
     Attributes:
-        song_db: over the songs, each of which is the mean of its sounding stems; None if no
-            reference sounds.
-        stems_db: over the songs by stem; None where no reference of the stem sounds.
+        song_db: mean or median over songs, of the mean of each song's active stems; None if no
+            reference is active.
+        stems_db: mean or median over songs, by stem; None where no reference is active.
     """
 
     song_db: float | None
@@ -37,22 +37,22 @@ class Summary:
     Attributes:
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         songs: scores, sorted by name of song.
-        mean_db: the score of the submission.
-        stems_db: mean over the songs by stem, in the order of the board's columns.
-        sounding_mean: the same means without references that are silent or nearly so.
-        sounding_median: medians in place of those means.
+        mean_db: score of the submission.
+        stems_db: mean over songs by stem, in the order of the board's columns.
+        active_mean: the same means without silent and nearly silent references.
+        active_median: medians instead of those means.
     """
 
     track: str
     songs: tuple[SongScore, ...]
     mean_db: float
     stems_db: Mapping[str, float]
-    sounding_mean: Figures
-    sounding_median: Figures
+    active_mean: Figures
+    active_median: Figures
 
 
 def summarise(scores: Iterable[SongScore], track: str) -> Summary:
-    """Average scores as the board does; their order makes no difference.
+    """Average scores as the board does; their order does not matter.
 
     Args:
         scores: one per song, each with all stems of the track.
@@ -72,22 +72,28 @@ def summarise(scores: Iterable[SongScore], track: str) -> Summary:
         songs=songs,
         mean_db=_mean(score.mean_db for score in songs),
         stems_db={stem: _mean(score.stems_db[stem] for score in songs) for stem in STEMS[track]},
-        sounding_mean=_sounding(songs, track, _mean),
-        sounding_median=_sounding(songs, track, statistics.median),
+        active_mean=_active(songs, track, _mean),
+        active_median=_active(songs, track, statistics.median),
     )
 
 
-def _sounding(
+def _active(
     songs: Iterable[SongScore], track: str, middle: Callable[[list[float]], float]
 ) -> Figures:
-    """Take the middle of each column over the references that sound."""
+    """One row over active references.
+
+    Args:
+        songs: scores.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+        middle: mean or median.
+    """
     stems: dict[str, list[float]] = {stem: [] for stem in STEMS[track]}
     means_db = []
     for song in songs:
-        for stem, score_db in song.sounding_db.items():
+        for stem, score_db in song.active_db.items():
             stems[stem].append(score_db)
-        if song.sounding_mean_db is not None:
-            means_db.append(song.sounding_mean_db)
+        if song.active_mean_db is not None:
+            means_db.append(song.active_mean_db)
     return Figures(
         song_db=middle(means_db) if means_db else None,
         stems_db={stem: middle(scores) if scores else None for stem, scores in stems.items()},
@@ -95,6 +101,6 @@ def _sounding(
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Plain mean; ``fsum`` rounds once, so that the order of the values cannot matter."""
+    """Plain mean; ``fsum`` rounds once, so the order of the values does not matter."""
     kept = list(values)
     return math.fsum(kept) / len(kept)

@@ -1,9 +1,9 @@
-"""``python -m evaluator grade``: what the grading server would say of a submission."""
+"""``python -m evaluator grade``: how the grading server would grade a submission."""
 
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.grading.runners import Runner
 
 STATUS_FAILED = 1
-"""Some song has no result."""
+"""At least one song has no score."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,33 +38,64 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="songs with true stems; default: the samples"
     )
-    parser.add_argument("--songs", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--songs", nargs="+", metavar="NAME", help="grade only these songs")
     parser.add_argument(
         "--output", type=Path, default=Path("evaluator_outputs/grade"), metavar="DIR"
     )
-    group = parser.add_argument_group("runner")
-    group.add_argument("--image", metavar="NAME", help="an image; without it a sandbox is made")
-    group.add_argument("--engine", default="", metavar="COMMAND", help="default: docker or podman")
+    _add_runner_options(parser.add_argument_group("runner"))
+    _add_limits(parser.add_argument_group("limits"))
+
+
+def _add_runner_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options for a container or a sandbox, and its variables."""
+    group.add_argument("--image", metavar="NAME", help="image to run; default: a sandbox")
     group.add_argument(
-        "--engine-option", action="append", default=[], metavar="OPTION", help="of its run"
+        "--engine",
+        default="",
+        metavar="COMMAND",
+        help="container engine; default: docker or podman",
     )
     group.add_argument(
-        "--submission", type=Path, default=Path(), metavar="DIR", help="repository, for a sandbox"
+        "--engine-option", action="append", default=[], metavar="OPTION", help="option of its run"
     )
     group.add_argument(
-        "--python", type=Path, default=Path(sys.executable), metavar="FILE", help="for a sandbox"
+        "--submission",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="repository to run in a sandbox",
     )
     group.add_argument(
-        "--env", action="append", default=[], metavar="NAME=VALUE", help="of the submission"
+        "--python",
+        type=Path,
+        default=Path(sys.executable),
+        metavar="FILE",
+        help="Python for a sandbox",
     )
-    limits = parser.add_argument_group("limits")
-    limits.add_argument("--profile", choices=sorted(PROFILES), help="default: 2023, by the songs")
-    limits.add_argument("--per-second", type=_positive, metavar="SECONDS", help="1.57")
-    limits.add_argument("--setup", type=_positive, metavar="SECONDS", help="900")
-    limits.add_argument("--cpus", type=_positive, help="4")
-    limits.add_argument("--memory", type=_positive, metavar="GIB", help="16")
-    limits.add_argument("--disk", type=_positive, metavar="GIB", help="16")
-    limits.add_argument("--processes", type=int, metavar="N", help="and threads, at a time")
+    group.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="variable of the submission",
+    )
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    """Add an option for the profile, and for each limit that may differ from it."""
+    group.add_argument(
+        "--profile", choices=sorted(PROFILES), help="default: 2023, by the track of the songs"
+    )
+    group.add_argument(
+        "--per-second", type=_positive, metavar="SECONDS", help="per second of song (1.57)"
+    )
+    group.add_argument("--setup", type=_positive, metavar="SECONDS", help="to load the model (900)")
+    group.add_argument("--cpus", type=_positive, help="processors (4)")
+    group.add_argument("--memory", type=_positive, metavar="GIB", help="of all processes (16)")
+    group.add_argument("--disk", type=_positive, metavar="GIB", help="of written files (16)")
+    group.add_argument(
+        "--processes", type=int, metavar="N", help="processes and threads at a time (1024)"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,16 +107,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def grade(options: argparse.Namespace) -> int:
     """Grade, print what happened, and return the exit status.
 
+    Args:
+        options: of :func:`parser`.
+
     Raises:
-        EvaluationError: something that was given is not as it must be.
+        EvaluationError: the songs, the runner, the limits or the output cannot be used.
     """
-    from demixing.evaluation import metrics
-    from demixing.evaluation.report import check_writable, json_report, text_table, write_report
-    from demixing.evaluation.scoring import score_folder
-    from demixing.evaluation.summary import summarise
+    from demixing.evaluation.report import check_writable
     from evaluator.grading import records
-    from evaluator.grading.grader import RECORDS
-    from evaluator.grading.report import table, verdict
 
     if options.json is not None:
         check_writable(options.json)
@@ -96,7 +125,7 @@ def grade(options: argparse.Namespace) -> int:
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"
     )
     results: list[SongResult] = []
-    connections: list[str] = []
+    connections: set[str] = set()
     for record in run.run(resume=options.resume):
         if isinstance(record, records.SongResult):
             results.append(record)
@@ -108,31 +137,59 @@ def grade(options: argparse.Namespace) -> int:
             )
             return STATUS_FAILED
         else:
-            connections += record.connections
+            connections.update(record.connections)
+    print_report(run, results, connections, options.json)
+    return STATUS_FAILED if any(one.outcome != records.OK for one in results) else 0
+
+
+def print_report(
+    run: "Grade", results: "Sequence[SongResult]", connections: Collection[str], json: Path | None
+) -> None:
+    """Score the songs that have stems, and print everything about a grade.
+
+    Args:
+        run: the grade.
+        results: of all songs.
+        connections: addresses that the submission asked the network for.
+        json: file to write the scores to.
+
+    Raises:
+        EvaluationError: stems cannot be scored, or the file cannot be written.
+    """
+    from demixing.evaluation import metrics
+    from demixing.evaluation.report import json_report, text_table, write_report
+    from demixing.evaluation.scoring import score_folder
+    from demixing.evaluation.summary import summarise
+    from evaluator.grading import records
+    from evaluator.grading.grader import RECORDS
+    from evaluator.grading.report import table, verdict
+
+    track = run.profile.track
     good = sorted(one.name for one in results if one.outcome == records.OK)
-    metric = metrics.load("sdr")
-    scores = score_folder(run.references, run.predictions, profile.track, good) if good else []
-    print(
-        table(sorted(results, key=lambda one: one.name), {one.name: one.mean_db for one in scores}),
-        end="",
-    )
+    scores = score_folder(run.references, run.predictions, track, good) if good else []
+    means_db = {one.name: one.mean_db for one in scores}
+    print(table(sorted(results, key=lambda one: one.name), means_db), end="")
     if connections:
-        print(f"asked for the network, in vain: {', '.join(sorted(set(connections)))!a}")
+        print(f"asked for the network, in vain: {', '.join(sorted(connections))!a}")
     if scores:
-        summary = summarise(scores, profile.track)
+        metric = metrics.load("sdr")
+        summary = summarise(scores, track)
         print(text_table(summary, metric), end="")
-        if options.json is not None:
-            write_report(options.json, json_report(summary, metric))
+        if json is not None:
+            write_report(json, json_report(summary, metric))
     print(verdict(results), end="")
-    print(f"all of it: {options.output / RECORDS}")
-    return 0 if len(good) == len(results) else STATUS_FAILED
+    print(f"all of it: {run.output / RECORDS}")
 
 
 def of_options(options: argparse.Namespace, *, inspect: bool = False) -> "Grade":
     """The grade that the options of :func:`add_run_options` describe.
 
+    Args:
+        options: parsed.
+        inspect: record dtype, shape and peak of the arrays that the model returns.
+
     Raises:
-        EvaluationError: something that was given is not as it must be.
+        EvaluationError: the songs, the profile or a variable cannot be used.
     """
     from demixing.evaluation.songs import choose, find_songs
     from evaluator.grading.grader import Grade
@@ -149,7 +206,7 @@ def of_options(options: argparse.Namespace, *, inspect: bool = False) -> "Grade"
 
 
 def profile_and_data(options: argparse.Namespace) -> tuple[Profile, Path]:
-    """Decide what is graded, by which limits.
+    """The limits, and the folder of songs; the samples if the options name no songs.
 
     Raises:
         EvaluationError: the songs are of no track, or of another than the profile's.
@@ -192,10 +249,17 @@ def runner(options: argparse.Namespace) -> "Runner":
 
 
 def samples(track: str, folder: Path) -> Path:
-    """Let the repository write its own samples; the evaluator has no sound of its own.
+    """Let the repository write its samples; the evaluator has none itself.
+
+    Args:
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+        folder: may be used for decoded audio.
+
+    Returns:
+        Folder of the songs.
 
     Raises:
-        EvaluationError: it cannot.
+        EvaluationError: they cannot be written.
     """
     command = [sys.executable, "-m", "samples", track, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -208,10 +272,10 @@ def samples(track: str, folder: Path) -> Path:
 
 
 def environment(given: Sequence[str]) -> dict[str, str]:
-    """Read ``NAME=VALUE``.
+    """Parse variables of the form ``NAME=VALUE``.
 
     Raises:
-        EvaluationError: one is none.
+        EvaluationError: one has another form.
     """
     result = {}
     for one in given:
@@ -223,7 +287,11 @@ def environment(given: Sequence[str]) -> dict[str, str]:
 
 
 def _submitted_track(folder: Path) -> str:
-    """The track of a repository's aicrowd.json."""
+    """The track of a repository, from its aicrowd.json.
+
+    Raises:
+        EvaluationError: there is no such file, or it has no challenge_id.
+    """
     import json
 
     try:

@@ -1,4 +1,4 @@
-"""A container of the submission's image: what the server itself does."""
+"""Runs a submission in a container of its image, as the server itself does."""
 
 import json
 import os
@@ -15,17 +15,18 @@ from evaluator.grading.runners import INSIDE, Mounts, environment, harness
 
 ENGINES = ("docker", "podman")
 WAIT_S = 30
+"""For the engine's command to end after its container was killed."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """Runs an image by docker, or what has its command line.
+    """Runs an image with docker, or a program that has the same command line.
 
     Attributes:
         image: its name.
-        engine: command, with options of its own if need be; the first of :data:`ENGINES` that is
-            installed if empty.
-        options: further options of ``run``.
+        engine: the program, and options of it if needed; if empty, the first of :data:`ENGINES`
+            that is installed.
+        options: further options of the program's ``run``.
     """
 
     image: str
@@ -40,10 +41,10 @@ class Container:
 
     @property
     def command(self) -> list[str]:
-        """The engine's command.
+        """The engine's program, and its options.
 
         Raises:
-            EvaluationError: there is none.
+            EvaluationError: none is installed.
         """
         if self.engine:
             return shlex.split(self.engine)
@@ -56,10 +57,10 @@ class Container:
         )
 
     def check(self) -> None:
-        """See that the engine answers and knows the image.
+        """Check that the engine works and has the image.
 
         Raises:
-            EvaluationError: it does not.
+            EvaluationError: it does not work, or does not have the image.
         """
         command = [*self.command, "image", "inspect", self.image]
         try:
@@ -77,10 +78,10 @@ class Container:
             )
 
     def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
-        """Start a container without network that is deleted at its end."""
+        """Start a container without network, which is deleted when it ends."""
         name = f"grade-{uuid.uuid4().hex[:12]}"
         names = environment(mounts, "/data", "/shared", "/grader")
-        # The user of the image is another one than ours.
+        # The image has its own user.
         for folder in (mounts.shared, mounts.shared / "predictions"):
             folder.chmod(0o777)
         command = [

@@ -52,7 +52,10 @@ class Ignored:
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    """Go's filepath.Match, with ``**`` for any number of folders, as Docker documents it."""
+    """A pattern of Go's filepath.Match, with ``**`` for any number of folders.
+
+    Source: the documentation of Docker's build context.
+    """
     clean = line.strip().strip("/").removeprefix("./")
     result, at = "", 0
     while at < len(clean):

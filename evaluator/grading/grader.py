@@ -10,6 +10,7 @@ A song that fails costs only itself: the submission is started again for the nex
 server it would cost everything, and the report says so.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -205,17 +206,12 @@ class Grade:
                 f"expected to resume the grade in {str(self.output)!r}, but it was made with "
                 "another profile, runner or songs; choose another --output, or drop --resume"
             )
-        done = {}
-        for line in lines:
-            try:
-                record = records.of_json(json.loads(line))
-            except ValueError:
-                continue  # cut off when the grader was killed
-            if isinstance(record, SongResult) and (
-                record.outcome != records.OK or (self.predictions / record.name).is_dir()
-            ):
-                done[record.name] = record
-        return done
+        results = (one for one in _records(lines) if isinstance(one, SongResult))
+        return {one.name: one for one in results if self._complete(one)}
+
+    def _complete(self, result: SongResult) -> bool:
+        """Whether a result needs no stems, or has them."""
+        return result.outcome != records.OK or (self.predictions / result.name).is_dir()
 
     def _show(self, song: str) -> None:
         """Put a song's mixture, without its stems, where the submission sees it."""
@@ -233,3 +229,10 @@ class Grade:
             f"expected to write to {str(self.output)!r}, which failed ({error.strerror}); make "
             "room or choose another --output, then go on with --resume"
         )
+
+
+def _records(lines: Sequence[str]) -> Iterator[Record]:
+    """Read records; a line that was cut off when the grader was killed is skipped."""
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            yield records.of_json(json.loads(line))

@@ -1,4 +1,4 @@
-"""Looks at the processes of a submission from outside: their memory, and what they write."""
+"""Measures a submission from outside: memory of its processes, and size of what they write."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def descendants(root: int) -> list[int]:
-    """Process numbers of a process and all below it."""
+    """Numbers of a process and of all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -24,17 +24,17 @@ def descendants(root: int) -> list[int]:
 
 
 def memory_bytes(root: int) -> int:
-    """Memory of a process and all below it; what they share counts once, where that is known."""
+    """Memory of a process and all its descendants; shared memory counts once where possible."""
     return sum(_memory_bytes(number) for number in descendants(root))
 
 
 def disk_bytes(*folders: Path) -> int:
-    """What files in folders take; links are not followed."""
+    """Disk space of the files in folders; links are not followed."""
     return sum(_sizes(str(folder)) for folder in folders)
 
 
 def _sizes(folder: str) -> int:
-    """What files below a folder take; those that vanish meanwhile take nothing."""
+    """Disk space of the files in a folder; files that vanish meanwhile count as 0."""
     total = 0
     for entry in _entries(folder):
         try:
@@ -48,7 +48,7 @@ def _sizes(folder: str) -> int:
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder; nothing if it cannot be listed."""
+    """Contents of a folder; none if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             yield from entries
@@ -57,16 +57,16 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _parent(number: int) -> int | None:
-    """The parent of a process; None if it is gone."""
+    """Number of a process's parent; None if the process has ended."""
     try:
         text = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace")
-        return int(text.rpartition(")")[2].split()[1])  # the name in brackets may hold anything
+        return int(text.rpartition(")")[2].split()[1])  # the name in brackets may contain anything
     except (OSError, ValueError, IndexError):
         return None
 
 
 def _memory_bytes(number: int) -> int:
-    """Proportional set size of a process, or its resident size where only that may be read."""
+    """Proportional set size of a process, or its resident size if only that is readable."""
     try:
         for line in Path(f"/proc/{number}/smaps_rollup").read_text(encoding="ascii").splitlines():
             if line.startswith("Pss:"):

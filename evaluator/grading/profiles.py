@@ -1,4 +1,4 @@
-"""What the servers of the contests allow: one profile for each track and year."""
+"""Limits of the grading servers: one profile for each track and year."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ class Profile:
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         interface: ``wrapper``: ``my_submission.aicrowd_wrapper.AIcrowdWrapper``; ``predictor``:
             the ``prediction`` method of MDX'21.
-        per_second: seconds of time for each second of a song.
-        setup_s: for imports and loading the model.
-        cpus: processors.
+        per_second: seconds per second of a song.
+        setup_s: seconds for imports and loading the model.
+        cpus: number of processors.
         memory_bytes: of all processes together.
-        disk_bytes: of what is written, predictions and temporary files each.
-        processes: and threads, at a time.
-        song_s: a limit for every song that does not depend on its length; none if 0.
+        disk_bytes: of predictions and temporary files together; also of each single file.
+        processes: number of processes and threads at a time.
+        song_s: seconds for a song of any length, instead of ``per_second``; none if 0.
     """
 
     name: str
@@ -37,7 +37,10 @@ class Profile:
     song_s: float = 0.0
 
     def limit_s(self, seconds: float) -> float:
-        """Time that a song of a length may take.
+        """Seconds that a song may take.
+
+        Args:
+            seconds: its length.
 
         >>> PROFILES["mdx23"].limit_s(100)
         157.0
@@ -49,7 +52,7 @@ PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile(name="mdx23", track="mdx"),
-        # Nobody could confirm the limits of CDX'23; those of the other track are assumed.
+        # The limits of CDX'23 are not published; those of the other track are assumed.
         Profile(name="cdx23", track="cdx"),
         # 240 s per song in its first round; setup 900 s is published for this year alone.
         Profile(name="mdx21", track="mdx", interface="predictor"),

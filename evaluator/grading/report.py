@@ -1,23 +1,22 @@
-"""What the grader noticed, as a table for people: time, memory, result and SDR of each song."""
+"""The records of a grade as a table: time, memory, result and SDR of each song."""
 
 from collections.abc import Mapping, Sequence
 
 from demixing.evaluation.report import columns, printable
 from evaluator.grading import records
+from evaluator.grading.profiles import GIB
 from evaluator.grading.records import SongResult
-
-GIB = 1024**3
 
 
 def table(results: Sequence[SongResult], scores_db: Mapping[str, float]) -> str:
-    """Lay results out, a line for each song.
+    """Format results, one line per song.
 
     Args:
         results: of all songs.
-        scores_db: mean SDR of the songs that were scored.
+        scores_db: mean SDR in dB of each scored song.
 
     Returns:
-        Lines, each ended.
+        Lines that end with a newline.
     """
     rows = [["song", "seconds", "limit", "used", "memory", "SDR", "result"]]
     for one in results:
@@ -44,7 +43,7 @@ def table(results: Sequence[SongResult], scores_db: Mapping[str, float]) -> str:
 
 
 def verdict(results: Sequence[SongResult]) -> str:
-    """One line that says what the server would make of it."""
+    """One line that says whether the server would score the submission."""
     bad = [one for one in results if one.outcome != records.OK]
     if not bad:
         return f"all {len(results)} songs in time: the server would score this submission\n"

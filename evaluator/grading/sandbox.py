@@ -1,10 +1,10 @@
-"""A sandbox of Linux namespaces: where no container engine is, nearly what one would do.
+"""A sandbox of Linux namespaces: the closest thing to a container where there is no engine.
 
-A new file system holds the system's programs, Python and what would be in the image, all read-only,
-the mixtures, and two folders that may be written to. There is no network but a silent loopback, no
-other process to be seen, and no privilege. The commands are util-linux's, which every distribution
-has. What differs from the server: programs and libraries are those of this machine, and memory is
-watched by the grader instead of the kernel.
+A new file system has the system's programs, Python and what would be in the image, all read-only,
+the mixtures, and two folders that may be written to. There is no network except an isolated
+loopback, no other process is visible, and there are no privileges. The commands are those of
+util-linux, which every distribution has. Two things differ from the server: programs and libraries
+are those of this machine, and memory is limited by the grader instead of the kernel.
 """
 
 import os
@@ -29,11 +29,12 @@ SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/passwd", "/etc/group", "/etc/localtime
 DEVICES = ("null", "zero", "full", "random", "urandom")
 SUBMISSION = "/opt/submission"
 
-NOBODY = 61_001
-"""User in the sandbox if we are root: nobody else's, so that its processes can be counted."""
+USER_ID = 61_001
+"""User in the sandbox if the grader is root. No other user has this id, so its processes can be
+counted."""
 
 SHM_BYTES = 64 * 1024**2
-"""Of shared memory, as containers have."""
+"""Size of shared memory, the same as in containers."""
 
 WAIT_S = 30
 
@@ -43,7 +44,7 @@ class Sandbox:
     """Runs the submission in a folder.
 
     Attributes:
-        folder: of the repository; what its .dockerignore leaves is visible.
+        folder: of the repository; the part that its .dockerignore leaves is visible.
         interpreter: Python, with the submission's packages.
     """
 
@@ -56,7 +57,7 @@ class Sandbox:
         return f"sandbox, {self.folder.resolve().name}"
 
     def check(self) -> None:
-        """See that namespaces can be made here.
+        """Check that namespaces can be created here.
 
         Raises:
             EvaluationError: they cannot, or there is no submission.
@@ -84,61 +85,18 @@ class Sandbox:
 
     def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
         """Start the harness in new namespaces."""
-        root = tempfile.mkdtemp(prefix="root-", dir=mounts.scratch.parent)
-        repository = self.folder.resolve()
-        tmp = mounts.scratch
-        tmp.chmod(0o1777)
+        mounts.scratch.chmod(0o1777)
         for folder in (mounts.shared, mounts.shared / "predictions"):
             folder.chmod(0o777)
-        names = {
-            "PATH": f"{Path(os.path.realpath(self.interpreter.parent))}:{SEARCHED}",
-            "HOME": "/tmp",
-            "LANG": "C.UTF-8",
-            **environment(mounts, "/data", "/shared", "/grader"),
-        }
-        command = [
-            "env",
-            "-i",
-            *(f"{key}={value}" for key, value in names.items()),
-            *harness(str(_real(self.interpreter)), "/grader", profile),
-        ]
-        lines = [
-            "set -eu",
-            f"mount -t tmpfs -o size=16m,mode=755 tmpfs {shlex.quote(root)}",
-            f"cd {shlex.quote(root)}",
-            "mkdir -p tmp data shared grader proc dev/shm old opt/submission",
-            _bound(tmp, "/tmp", writable=True),
-            *(_bound(path, str(path)) for path in self._visible()),
-            *(_bound(path, f"{SUBMISSION}/{path.name}") for path in in_image(repository)),
-            *(
-                _hidden(f"{SUBMISSION}/{path.relative_to(repository)}")
-                for path in not_in_image(repository)
-            ),
-            _bound(mounts.mixtures.resolve(), "/data"),
-            _bound(mounts.shared.resolve(), "/shared", writable=True),
-            _bound(INSIDE, "/grader"),
-            *(_bound(Path("/dev", name), f"/dev/{name}", writable=True) for name in DEVICES),
-            f"mount -t tmpfs -o size={SHM_BYTES},mode=1777 tmpfs dev/shm",
-            "ln -s /proc/self/fd dev/fd",
-            "mount -t proc proc proc",
-            "pivot_root . old",
-            "umount -l /old",
-            "rmdir /old",
-            "mount -o remount,bind,ro /",
-            f"cd {SUBMISSION}",
-            "ulimit -c 0",
-            f"ulimit -f {profile.disk_bytes // 512}",
-            f"exec {shlex.join([*_without_privilege(profile), *command])}",
-        ]
         processors = sorted(os.sched_getaffinity(0))[: max(round(profile.cpus), 1)]
 
         def prepare() -> None:
             os.sched_setaffinity(0, processors)
-            # Where memory runs out, the kernel shall take this one.
+            # If the machine runs out of memory, the kernel must kill this process first.
             Path("/proc/self/oom_score_adj").write_text("1000")
 
         return subprocess.Popen(
-            [*_unshare(), "sh", "-c", "\n".join(lines)],
+            [*_unshare(), "sh", "-c", "\n".join(self._script(profile, mounts))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={"PATH": SEARCHED},
@@ -146,17 +104,69 @@ class Sandbox:
             preexec_fn=prepare,
         )
 
+    def _script(self, profile: Profile, mounts: Mounts) -> Iterator[str]:
+        """Lines of the shell script that builds the file system and becomes the harness."""
+        root = tempfile.mkdtemp(prefix="root-", dir=mounts.scratch.parent)
+        yield "set -eu"
+        yield f"mount -t tmpfs -o size=16m,mode=755 tmpfs {shlex.quote(root)}"
+        yield f"cd {shlex.quote(root)}"
+        yield "mkdir -p tmp data shared grader proc dev/shm old opt/submission"
+        yield from self._mounted(mounts)
+        yield f"mount -t tmpfs -o size={SHM_BYTES},mode=1777 tmpfs dev/shm"
+        yield "ln -s /proc/self/fd dev/fd"
+        yield "mount -t proc proc proc"
+        yield "pivot_root . old"
+        yield "umount -l /old"
+        yield "rmdir /old"
+        yield "mount -o remount,bind,ro /"
+        yield f"cd {SUBMISSION}"
+        yield "ulimit -c 0"
+        yield f"ulimit -f {profile.disk_bytes // 512}"
+        command = [*_without_privilege(profile), *self._command(profile, mounts)]
+        yield f"exec {shlex.join(command)}"
+
+    def _mounted(self, mounts: Mounts) -> Iterator[str]:
+        """Lines that show the submission everything it may see."""
+        repository = self.folder.resolve()
+        yield _bound(mounts.scratch, "/tmp", writable=True)
+        for path in self._visible():
+            yield _bound(path, str(path))
+        for path in in_image(repository):
+            yield _bound(path, f"{SUBMISSION}/{path.name}")
+        for path in not_in_image(repository):
+            yield _hidden(f"{SUBMISSION}/{path.relative_to(repository)}")
+        yield _bound(mounts.mixtures.resolve(), "/data")
+        yield _bound(mounts.shared.resolve(), "/shared", writable=True)
+        yield _bound(INSIDE, "/grader")
+        for name in DEVICES:
+            yield _bound(Path("/dev", name), f"/dev/{name}", writable=True)
+
+    def _command(self, profile: Profile, mounts: Mounts) -> list[str]:
+        """The harness, with no variables but its own."""
+        variables = {
+            "PATH": f"{Path(os.path.realpath(self.interpreter.parent))}:{SEARCHED}",
+            "HOME": "/tmp",
+            "LANG": "C.UTF-8",
+            **environment(mounts, "/data", "/shared", "/grader"),
+        }
+        return [
+            "env",
+            "-i",
+            *(f"{key}={value}" for key, value in variables.items()),
+            *harness(str(_real(self.interpreter)), "/grader", profile),
+        ]
+
     def root(self, process: subprocess.Popen[bytes]) -> int | None:
         """See :class:`evaluator.grading.runners.Runner`."""
         return process.pid
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """See :class:`evaluator.grading.runners.Runner`."""
-        process.kill()  # process 1 of the namespace goes with it, and takes all others
+        process.kill()  # process 1 of the namespace ends with it, and all others with that
         process.wait(WAIT_S)
 
     def _visible(self) -> Iterator[Path]:
-        """What of this machine the sandbox may read."""
+        """Files and folders of this machine that the sandbox may read."""
         yield from (Path(name) for name in (*SYSTEM, *SYSTEM_FILES) if Path(name).exists())
         real = _real(self.interpreter)
         found = {real.parent.parent, Path(sys.base_prefix)}
@@ -167,7 +177,7 @@ class Sandbox:
 
 
 def in_image(folder: Path) -> list[Path]:
-    """What of a repository a docker build would put into the image, by its .dockerignore.
+    """The part of a repository that a docker build would put into the image.
 
     Args:
         folder: of the repository.
@@ -201,32 +211,38 @@ def not_in_image(folder: Path) -> list[Path]:
 
 
 def _unshare() -> list[str]:
-    """The command that makes namespaces, and users' own if we are not root."""
+    """The command that creates namespaces; unless run by root, also one for users."""
     command = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     return command if os.geteuid() == 0 else [*command, "--user", "--map-root-user"]
 
 
 def _without_privilege(profile: Profile) -> list[str]:
-    """The command before the submission's own: no capability, no way to get one."""
+    """The command in front of the harness: no capabilities, and no way to get any."""
     command = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
     if os.geteuid() == 0:
-        command += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        command += [f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
     limited = ["prlimit", f"--nproc={profile.processes}"]
     return [*limited, *command] if shutil.which("prlimit", path=SEARCHED) else command
 
 
 def _real(interpreter: Path) -> Path:
-    """An interpreter by the real name of its folder; itself it may be a link, which venv needs."""
+    """An interpreter in the real path of its folder; it may itself be a link, which venv needs."""
     return Path(os.path.realpath(interpreter.parent)) / interpreter.name
 
 
 def _hidden(target: str) -> str:
-    """Shell command that shows an empty folder in place of one of the sandbox's."""
+    """Shell command that covers a folder of the sandbox with an empty one."""
     return f"mount -t tmpfs -o ro,size=4k tmpfs {shlex.quote(f'.{target}')}"
 
 
 def _bound(source: Path, target: str, *, writable: bool = False) -> str:
-    """Shell commands that show a file or folder of this machine in the sandbox."""
+    """Shell commands that mount a file or folder of this machine.
+
+    Args:
+        source: its path.
+        target: its absolute path in the sandbox.
+        writable: whether the submission may write to it.
+    """
     where = shlex.quote(f".{target}")
     if source.is_symlink():
         return (

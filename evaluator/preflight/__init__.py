@@ -1,9 +1,9 @@
-"""What a grader hides or punishes, found before anything is pushed.
+"""Checks for what the grader hides or punishes, before anything is pushed.
 
 A check is a module in one of three folders, and its name is the key; a new check is a new file.
-Each has a function ``find`` that yields findings. What it is given depends on the folder:
+Each has a function ``find`` that yields findings. Its argument depends on the folder:
 
-    output/       :class:`evaluator.preflight.graded.Graded`: what was separated
+    output/       :class:`evaluator.preflight.graded.Graded`: the separated stems
     records/      the same: times, memory and errors
     repository/   :class:`evaluator.preflight.checkout.Checkout`: what would be pushed
 """
@@ -21,7 +21,7 @@ FAULT = "fault"
 """Costs the score or the submission."""
 
 NOTE = "note"
-"""Worth knowing; a submission with it may be as good as can be."""
+"""Good to know; a submission with it may be fine."""
 
 OUTPUT, RECORDS, REPOSITORY = "output", "records", "repository"
 KINDS = (OUTPUT, RECORDS, REPOSITORY)
@@ -33,10 +33,10 @@ class Finding:
 
     Attributes:
         severity: :data:`FAULT` or :data:`NOTE`.
-        what: was found, with the names and figures.
-        why: that matters.
-        how: to mend it.
-        check: name of the module that found it; :func:`findings` fills it in.
+        what: what was found, with names and figures.
+        why: why it matters.
+        how: how to fix it.
+        check: name of the module that found it; set by :func:`findings`.
     """
 
     severity: str
@@ -47,7 +47,7 @@ class Finding:
 
     def __str__(self) -> str:
         text = f"{self.severity} [{self.check}] {self.what}; {self.why}; {self.how}"
-        # Names of files and messages of a submission are not trusted to be one line.
+        # Names of files, and messages of a submission, may contain line breaks.
         return "".join(
             char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
         )
@@ -59,12 +59,12 @@ def fault(what: str, why: str, how: str) -> Finding:
 
 
 def note(what: str, why: str, how: str) -> Finding:
-    """A finding that is worth knowing."""
+    """A finding that is good to know."""
     return Finding(severity=NOTE, what=what, why=why, how=how)
 
 
 def names(kind: str) -> list[str]:
-    """Names of all checks of a kind, without importing any.
+    """Names of all checks of a kind, without importing them.
 
     >>> "clipped" in names(OUTPUT)
     True
@@ -78,11 +78,14 @@ def findings(kind: str, facts: object, leaving_out: Iterable[str] = ()) -> Itera
 
     Args:
         kind: one of :data:`KINDS`.
-        facts: what the checks of that kind look at.
-        leaving_out: names of checks that are not wanted.
+        facts: argument of the checks of that kind.
+        leaving_out: names of checks to skip.
+
+    Yields:
+        Findings, in the order of the checks' names.
 
     Raises:
-        EvaluationError: the facts cannot be had, for example since a file is damaged.
+        EvaluationError: a check cannot be run, for example because a file is damaged.
     """
     for name in names(kind):
         if name in {*leaving_out}:
@@ -94,7 +97,7 @@ def findings(kind: str, facts: object, leaving_out: Iterable[str] = ()) -> Itera
 
 
 def listed(things: Sequence[str], most: int = 3) -> str:
-    """Name a few of many things.
+    """The first of many names, and how many more there are.
 
     >>> listed(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'

@@ -1,4 +1,4 @@
-"""What the checks of a repository look at: files, git's view of them, and the recipe's facts."""
+"""Facts for the checks of a repository: its files, git's view of them, and its recipe."""
 
 import functools
 import json
@@ -13,10 +13,10 @@ from evaluator.preflight.description import Description
 from evaluator.preflight.git import Git
 
 LFS_LIMIT_BYTES = 5_000_000
-"""AIcrowd's submit.sh puts files above 5 MB under LFS."""
+"""AIcrowd's submit.sh tracks files above 5 MB with LFS."""
 
 REMOTE = "aicrowd"
-"""Name that AIcrowd's kits give to the remote."""
+"""Name of the remote in AIcrowd's kits."""
 
 BRANCH = "master"
 """Branch that AIcrowd's kits push."""
@@ -26,13 +26,16 @@ CONTEST_FILE = "aicrowd.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
-    """A folder that is to be pushed.
+    """A repository that is to be pushed.
 
     Attributes:
         folder: top of a git repository.
-        lfs_limit_bytes: files above this are to be tracked by LFS.
+        lfs_limit_bytes: larger files must be tracked by LFS.
         remote: name of the remote.
-        branch: name of the branch that the remote has.
+        branch: name of the remote's branch.
+
+    Raises:
+        EvaluationError: the folder is not the top of a git repository.
     """
 
     folder: Path
@@ -50,13 +53,13 @@ class Checkout:
         found = Path(top.stdout.removesuffix("\n"))
         if found.resolve() != self.folder.resolve():
             raise EvaluationError(
-                f"expected the top of a git repository, got {str(self.folder)!r}, which lies in "
+                f"expected the top of a git repository, got {str(self.folder)!r}, which is in "
                 f"{str(found)!r}; name that"
             )
 
     @property
     def git(self) -> Git:
-        """To ask about it."""
+        """Runs git in it."""
         return Git(self.folder)
 
     @functools.cached_property
@@ -66,12 +69,12 @@ class Checkout:
 
     @functools.cached_property
     def untracked(self) -> frozenset[str]:
-        """Files that git does not track, and does not ignore either."""
+        """Files that git neither tracks nor ignores."""
         return frozenset(self.git.names("ls-files", "-z", "--others", "--exclude-standard"))
 
     @functools.cached_property
     def sizes(self) -> Mapping[str, int]:
-        """Bytes of each file that is tracked or may be added, where it is a plain file."""
+        """Size in bytes of each regular file that is tracked or could be added."""
         found = {}
         for name in sorted(self.tracked | self.untracked):
             path = self.folder / name
@@ -81,7 +84,7 @@ class Checkout:
 
     @functools.cached_property
     def blobs(self) -> Mapping[str, int]:
-        """Bytes that git itself holds for each tracked file: few, where LFS has the rest."""
+        """Size in bytes of git's object for each tracked file; small if LFS has the contents."""
         lines = self.git.names("ls-files", "-z", "--stage")
         objects = {line.partition("\t")[2]: line.split()[1] for line in lines}
         wanted = "".join(f"{name}\n" for name in objects.values())
@@ -90,14 +93,14 @@ class Checkout:
         return dict(zip(objects, sizes, strict=True))
 
     def by_lfs(self, names: list[str]) -> set[str]:
-        """Which files .gitattributes gives to LFS."""
+        """Those of some files that .gitattributes assigns to LFS."""
         given = "".join(f"{name}\0" for name in names)
         words = self.git.names("check-attr", "-z", "--stdin", "filter", given=given)
         return {words[at] for at in range(0, len(words), 3) if words[at + 2] == "lfs"}
 
     @functools.cached_property
     def contest(self) -> Mapping[str, Any] | str:
-        """The table in aicrowd.json, or what is wrong with it."""
+        """The table in aicrowd.json; or a text that says what is wrong with the file."""
         path = self.folder / CONTEST_FILE
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -109,5 +112,5 @@ class Checkout:
 
     @functools.cached_property
     def described(self) -> Description | str:
-        """What the submission says of its recipe and weights, or why it says nothing."""
+        """The submission's recipe and weights; or a text that says why they are not known."""
         return description.of(self.folder)

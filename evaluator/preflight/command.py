@@ -1,8 +1,7 @@
 """``python -m evaluator preflight``: what the grader would hide or punish, one line each.
 
-First the repository, then a run of the submission on songs, as ``grade`` makes one. The status is
-0 if nothing is wrong, 1 if there are faults, and 2 if the question was wrong; notes alone leave it
-at 0.
+It checks the repository, then runs the submission on songs as ``grade`` does. The exit status is 0
+without faults, even if there are notes, 1 with faults, and 2 for bad input.
 """
 
 import argparse
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command and return its status.
 
     Raises:
-        EvaluationError: the question was wrong.
+        EvaluationError: the input cannot be used.
     """
     options = parser().parse_args(arguments)
     if options.json is not None:
@@ -51,13 +50,13 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m evaluator preflight",
         description="Find what the grader hides or punishes, before anything is pushed. One line "
-        "for each finding: what, why, how to mend it. Exit status: 0 no faults, 1 faults, 2 bad "
+        "for each finding: what, why, how to fix it. Exit status: 0 no faults, 1 faults, 2 bad "
         "input.",
     )
     run = result.add_mutually_exclusive_group()
-    run.add_argument("--no-run", action="store_true", help="look at the repository alone")
+    run.add_argument("--no-run", action="store_true", help="check only the repository")
     run.add_argument(
-        "--graded", type=Path, metavar="DIR", help="look at the output of a grade that there was"
+        "--graded", type=Path, metavar="DIR", help="check the output of an earlier grade"
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write all findings as JSON")
     add_repository_options(result)
@@ -87,7 +86,7 @@ def checkout(options: argparse.Namespace) -> Checkout:
     """The repository that the options describe.
 
     Raises:
-        EvaluationError: it is none.
+        EvaluationError: it is not a git repository, or an option is wrong.
     """
     if not options.lfs_limit > 0:
         raise EvaluationError(f"expected --lfs-limit above 0, got {options.lfs_limit:g}")
@@ -100,14 +99,17 @@ def checkout(options: argparse.Namespace) -> Checkout:
 
 
 def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -> Iterator[Finding]:
-    """Look at all that the options ask for.
+    """Run all checks that the options ask for.
 
     Args:
         options: of :func:`parser`.
-        leaving_out: names of checks that are not wanted.
+        leaving_out: names of checks to skip.
+
+    Yields:
+        Findings, as soon as they are known.
 
     Raises:
-        EvaluationError: the question was wrong.
+        EvaluationError: the input cannot be used.
     """
     repository = checkout(options)
     yield from findings(REPOSITORY, repository, leaving_out)
@@ -119,24 +121,24 @@ def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -
 
 
 def of_run(options: argparse.Namespace) -> "Graded":
-    """Run the submission on songs, and collect what is known of that.
+    """Run the submission on songs, and read the results.
 
     Raises:
         EvaluationError: it cannot be run.
     """
-    # Arrays are looked at before the wrapper writes them, which hides NaN and clips.
+    # Arrays are inspected before the wrapper writes them, because that hides NaN and clips.
     run = grading.of_options(options, inspect=True)
     print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
     for _ in run.run():
-        pass  # all is in its folder
+        pass  # everything is in its folder
     return _of_folder(options.output, run.profile)
 
 
 def of_folder(options: argparse.Namespace) -> "Graded":
-    """Read what a grade left in a folder.
+    """Read the output of an earlier grade.
 
     Raises:
-        EvaluationError: it is none.
+        EvaluationError: the folder is not the output of a grade.
     """
     from evaluator.grading.grader import RECORDS
 
@@ -155,7 +157,11 @@ def of_folder(options: argparse.Namespace) -> "Graded":
 
 
 def _of_folder(folder: Path, profile: Profile) -> "Graded":
-    """What a grade left in a folder."""
+    """Read the output of a grade with a known profile.
+
+    Raises:
+        EvaluationError: its records cannot be read.
+    """
     from evaluator.grading.grader import RECORDS
     from evaluator.grading.records import StartUp, of_json
     from evaluator.preflight.graded import Graded
@@ -178,7 +184,7 @@ def _of_folder(folder: Path, profile: Profile) -> "Graded":
 
 
 def faults(found: Sequence[Finding]) -> int:
-    """How many findings are faults."""
+    """Number of findings that are faults."""
     return sum(one.severity == FAULT for one in found)
 
 

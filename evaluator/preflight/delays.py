@@ -1,4 +1,4 @@
-"""Correlations of a song's files over time differences."""
+"""Cross-correlations of a song's files, which show delays."""
 
 import math
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from evaluator.preflight.files import Reader, SongFiles
 
 LARGEST_LAG = 2**15
-"""Delays that are looked for, in samples: 0.7 s, more than a frame of any STFT in use."""
+"""Largest delay that can be found, in samples: 0.7 s, more than a frame of any STFT in use."""
 
 TRANSFORM = 2**18
-"""Samples of a Fourier transform, at most: a part of a song, and the largest lag on both sides."""
+"""Longest Fourier transform, in samples: part of a song, and the largest lag on both sides."""
 
 EXCERPT_S = 60.0
-"""Only the middle of a song is looked at: delays are the same everywhere."""
+"""Length of the excerpt from the middle of a song: delays are the same everywhere."""
 
 SUM = "the sum of all stems"
 
@@ -25,38 +25,41 @@ SILENT = 1e-9
 
 @dataclass(frozen=True)
 class Correlation:
-    """How two sounds fit together, for each time difference.
+    """The normalised cross-correlation of two signals.
 
     Attributes:
-        values: from -1 to 1, for lags from ``-largest`` to ``largest`` samples.
+        values: ``(lags,)``, from -1 to 1, for lags from ``-largest`` to ``largest`` samples.
     """
 
     values: NDArray[np.float64]
 
     @property
     def lag(self) -> int:
-        """The delay at which they fit best, upside down or not, in samples."""
+        """Lag of the largest absolute correlation, in samples."""
         return int(np.argmax(np.abs(self.values))) - len(self.values) // 2
 
     @property
     def best(self) -> float:
-        """How well they fit at that delay."""
+        """Largest absolute correlation."""
         return float(np.abs(self.values).max())
 
     @property
     def undelayed(self) -> float:
-        """How well they fit as they are."""
+        """Absolute correlation at lag 0."""
         return float(np.abs(self.values[len(self.values) // 2]))
 
 
 def correlations(files: SongFiles) -> dict[str, Correlation]:
-    """Compare each stem with its reference, if there are any, and the sum of all with the mixture.
+    """Correlate each stem with its reference, if there is one, and the sum with the mixture.
 
-    High frequencies count as much as low ones, because each file is replaced by the differences
-    of neighbouring samples: a bass is much the same one sample later.
+    Each file is replaced by the differences of neighbouring samples. That raises high frequencies,
+    without which a bass and the same bass one sample later are hardly different.
+
+    Args:
+        files: of a song whose estimates have the right format.
 
     Returns:
-        By name of the stem, or :data:`SUM`; without those that are silent.
+        Correlations by name of the stem, or :data:`SUM`; silent ones are left out.
 
     Raises:
         EvaluationError: a file is damaged.
@@ -64,7 +67,7 @@ def correlations(files: SongFiles) -> dict[str, Correlation]:
     samples = files.layout.samples
     largest = min(LARGEST_LAG, samples // 2)
     excerpt = min(samples, round(EXCERPT_S * files.layout.sample_rate_hz))
-    # The next power of two, if the whole excerpt fits into less.
+    # If the whole excerpt fits into less: the next power of two.
     transform = min(TRANSFORM, 1 << (excerpt + 2 * largest - 1).bit_length())
     step = transform - 2 * largest
     first = (samples - excerpt) // 2
@@ -85,7 +88,7 @@ def correlations(files: SongFiles) -> dict[str, Correlation]:
 
 
 def _of(read: Callable[[str, int, int], NDArray[np.float64]], stem: str) -> "_Read":
-    """Bind a stem."""
+    """Bind the stem of a reading function."""
     return lambda start, stop: read(stem, start, stop)
 
 
@@ -93,17 +96,25 @@ _Read = Callable[[int, int], NDArray[np.float64]]
 
 
 def _differences(read: _Read, start: int, stop: int) -> NDArray[np.float64]:
-    """Differences of neighbouring samples; of what is not finite, nothing."""
+    """Differences of neighbouring samples, ``(samples, channels)``.
+
+    Samples that are not finite count as 0.
+
+    Args:
+        read: reads samples from a start to a stop.
+        start: of the result.
+        stop: of the result.
+    """
     audio = read(start - 1, stop)
     return np.diff(np.where(np.isfinite(audio), audio, 0), axis=0)
 
 
 class _Lags:
-    """Sums up correlations of parts of a song.
+    """Accumulates the correlation over parts of a song.
 
     Args:
         largest: lag, in samples.
-        transform: length of Fourier transforms.
+        transform: length of Fourier transforms, in samples.
     """
 
     def __init__(self, largest: int, transform: int) -> None:
@@ -112,20 +123,20 @@ class _Lags:
         self._energies = np.zeros(2)
 
     def add(self, estimate: NDArray[np.float64], target: NDArray[np.float64]) -> None:
-        """Take in the next part.
+        """Add the next part.
 
         Args:
-            estimate: with the largest lag on both sides.
-            target: what it is compared to.
+            estimate: ``(samples + 2 * largest, channels)``, with the largest lag on both sides.
+            target: ``(samples, channels)``, what it is compared with.
         """
         spectra = [np.fft.rfft(audio, self._transform, axis=0) for audio in (estimate, target)]
         products = (spectra[0] * np.conj(spectra[1])).sum(axis=1)
-        # Samples that a transform wraps around are at larger lags than those kept.
+        # What a circular transform wraps around is at larger lags than those that are kept.
         self._sums += np.fft.irfft(products, self._transform)[: 2 * self._largest + 1]
         inner = estimate[self._largest : self._largest + len(target)]
         self._energies += np.square(inner).sum(), np.square(target).sum()
 
     def correlation(self) -> Correlation | None:
-        """What came of it; None if there was silence."""
+        """The correlation of all parts; None if a signal was silent."""
         scale = math.sqrt(self._energies[0] * self._energies[1])
         return Correlation(self._sums / scale) if scale > SILENT else None

@@ -1,7 +1,7 @@
-"""What a submission says of itself: track, recipe, boards and weights.
+"""A submission's description of itself: track, recipe, boards and weights.
 
-Asked in a process of its own, ``python -m my_submission describe --json``, since this package
-imports nothing of a submission.
+It comes from a subprocess, ``python -m my_submission describe --json``, because this package does
+not import submissions.
 """
 
 import json
@@ -15,10 +15,10 @@ from typing import Any
 
 COMMAND = ("-m", "my_submission", "describe", "--json")
 
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 
 OURS = "DEMIX_"
-"""Variables of the environment that change what is submitted, but only on this machine."""
+"""Start of the names of variables that change the submission, but only on this machine."""
 
 _SETTING = re.compile(rf"\b({OURS}\w+)[= ]\"?([^\s\"\\]+)")
 
@@ -29,13 +29,14 @@ class Weights:
 
     Attributes:
         name: in the submission's catalogue.
-        path: where it lies or should lie; absolute, or empty if its package is not installed.
-        package: the distribution that carries it; empty if it is a file of the repository.
+        path: where it is or should be; absolute, or empty if its package is not installed.
+        package: distribution that contains it; empty if it is a file of the repository.
         condition: "ok", or what is wrong with it.
         trained_on: names of data sets.
-        absent: whether the file does not exist and the recipe does without it.
-        fetch: of a file that is absent, the name under which it is fetched.
-        gain_db: what the recipe scores less without a file that is absent; None if not known.
+        absent: whether the file is optional and does not exist.
+        fetch: name under which an absent file can be fetched.
+        gain_db: improvement of the score, in dB, that an absent file would bring; None if not
+            known.
     """
 
     name: str
@@ -50,13 +51,13 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What a submission says of itself.
+    """A submission's description of itself.
 
     Attributes:
         track: "mdx" or "cdx".
         recipe: its name.
-        boards: leaderboards whose terms it keeps.
-        weights: all files that it uses.
+        boards: leaderboards that admit it.
+        weights: all files of weights that it uses.
     """
 
     track: str
@@ -66,19 +67,19 @@ class Description:
 
     @property
     def submitted(self) -> tuple[Weights, ...]:
-        """Files of weights without those that are absent."""
+        """Files of weights that exist."""
         return tuple(one for one in self.weights if not one.absent)
 
 
 def of(folder: Path) -> Description | str:
-    """Ask the submission in a folder.
+    """Ask the submission in a folder to describe itself.
 
     Returns:
-        The description, or a sentence that says why there is none.
+        The description, or a text that says why there is none.
     """
     if not (folder / "my_submission" / "__main__.py").is_file():
         return "it has no 'python -m my_submission describe'"
-    # What this user has set here, the server will not have set; but what the image has, it will.
+    # The server does not have this user's settings, but it has those of the image.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     try:
         done = subprocess.run(
@@ -88,11 +89,11 @@ def of(folder: Path) -> Description | str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"'python {' '.join(COMMAND)}' took more than {PATIENCE_S:.0f} s"
+        return f"'python {' '.join(COMMAND)}' took more than {TIMEOUT_S:.0f} s"
     except OSError as error:
         return f"'python {' '.join(COMMAND)}' cannot be run ({error.strerror})"
     if done.returncode:
@@ -105,6 +106,11 @@ def of(folder: Path) -> Description | str:
 
 
 def _parse(table: Any) -> Description:
+    """Read the JSON that a submission prints.
+
+    Raises:
+        ValueError, KeyError, TypeError: it has another form.
+    """
     return Description(
         track=str(table["track"]),
         recipe=str(table["recipe"]),
@@ -126,7 +132,7 @@ def _parse(table: Any) -> Description:
 
 
 def _of_the_image(folder: Path) -> dict[str, str]:
-    """Our variables that the Dockerfile sets with ENV."""
+    """Variables of ours that the Dockerfile sets with ENV."""
     try:
         text = (folder / "Dockerfile").read_text(encoding="utf-8")
     except (OSError, ValueError):

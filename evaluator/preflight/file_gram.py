@@ -15,20 +15,20 @@ from demixing.evaluation.gram import Gram
 from evaluator.preflight.files import Reader, SongFiles
 
 BLOCK = 2**18
-"""Samples of a song that are in memory at a time."""
+"""Samples that are read at a time."""
 
 FULL_SCALE = 1 - 2**-15
 """The largest value in a 16-bit file."""
 
 SILENT = 1e-4
-"""Root mean square below which nothing is said of a file: 3 steps of a 16-bit file."""
+"""RMS below which a file counts as silent: 3 steps of a 16-bit file."""
 
 MIXTURE = "mixture"
 
 TOTAL = "sum of the estimates"
 
 TINY = 1e-30
-"""Keeps ratios of nothing finite."""
+"""Lower bound of a divisor, so that ratios of silence are finite."""
 
 
 def estimate(stem: str) -> str:
@@ -48,7 +48,7 @@ def channel_names(file: str, channels: int) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class FileGram:
-    """Inner products of files, which have the names that this module gives them.
+    """Inner products of files, named by :func:`estimate`, :func:`reference` and the constants.
 
     Attributes:
         gram: of all channels of all files, named by :func:`channel_names`.
@@ -113,7 +113,7 @@ class FileGram:
         return self.product(name, name)
 
     def silent(self, name: str) -> bool:
-        """Whether a file is too quiet to say anything of it."""
+        """Whether a file is too quiet to be compared."""
         return self.energy(name) <= SILENT**2 * self.values
 
     def likeness(self, one: str, other: str) -> float:

@@ -1,4 +1,4 @@
-"""The files of one song that was separated, and how any part of them is read."""
+"""The files of one separated song, and a reader for parts of them."""
 
 import functools
 import os
@@ -21,9 +21,9 @@ class SongFiles:
 
     Attributes:
         name: of its folder.
-        estimates: where each stem should lie.
+        estimates: where each separated stem should be.
         references: true stems, all of them or none.
-        mixture: one file, or left and right.
+        mixture: one file, or the left and the right channel.
     """
 
     name: str
@@ -33,7 +33,7 @@ class SongFiles:
 
     @functools.cached_property
     def layout(self) -> Layout:
-        """What estimates must be like: the mixture, and stereo where it is two files.
+        """Layout that estimates must have: the mixture's, or stereo if that is two files.
 
         Raises:
             EvaluationError: the mixture is damaged.
@@ -44,7 +44,7 @@ class SongFiles:
 
     @functools.cached_property
     def wrong(self) -> Mapping[str, str]:
-        """What is wrong with the form of estimates, by stem."""
+        """What is wrong with the format of estimates, by stem."""
         found = {}
         for stem, path in self.estimates.items():
             if not path.is_file():
@@ -61,7 +61,11 @@ class SongFiles:
 
 
 class Reader:
-    """Reads parts of a song's files, ``(samples, channels)``; beyond their ends is silence."""
+    """Reads parts of a song's files, ``(samples, channels)``; outside of them it reads silence.
+
+    Args:
+        files: of the song, all with its layout.
+    """
 
     def __init__(self, files: SongFiles) -> None:
         self._files = files
@@ -75,28 +79,40 @@ class Reader:
             file.close()
 
     def estimate(self, stem: str, start: int, stop: int) -> NDArray[np.float64]:
-        """Part of an estimate; it need not be finite."""
+        """Part of an estimate, ``(samples, channels)``; it may have NaN or infinity.
+
+        Raises:
+            EvaluationError: the file is damaged.
+        """
         return self._read([self._files.estimates[stem]], start, stop)
 
     def reference(self, stem: str, start: int, stop: int) -> NDArray[np.float64]:
-        """Part of a true stem; mono is repeated in all channels."""
+        """Part of a true stem, ``(samples, channels)``; mono is copied to all channels.
+
+        Raises:
+            EvaluationError: the file is damaged.
+        """
         return self._read([self._files.references[stem]], start, stop)
 
     def mixture(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Part of the mixture."""
+        """Part of the mixture, ``(samples, channels)``.
+
+        Raises:
+            EvaluationError: a file is damaged.
+        """
         return self._read(self._files.mixture, start, stop)
 
     def _read(self, paths: Sequence[Path], start: int, stop: int) -> NDArray[np.float64]:
-        """Read the same part of files, side by side."""
+        """Read the same part of files whose channels belong together."""
         result = np.zeros((stop - start, self._files.layout.channels))
         inner = slice(max(start, 0), min(stop, self._files.layout.samples))
         parts = [self._part(path, inner) for path in paths]
-        # A mono file fills all channels.
+        # A single mono file fills all channels.
         result[inner.start - start : inner.stop - start] = np.concatenate(parts, axis=1)
         return result
 
     def _part(self, path: Path, part: slice) -> NDArray[np.float64]:
-        """Read a part of one file that lies inside it."""
+        """Read a part inside one file, ``(samples, channels)``."""
         try:
             if path not in self._open:
                 self._open[path] = soundfile.SoundFile(os.fsencode(path))

@@ -1,4 +1,4 @@
-"""Facts about a repository, by the plain git program, which changes nothing for that."""
+"""Facts about a repository, from the git program; nothing is changed."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from demixing.errors import EvaluationError
 
 SHORTEST_TOKEN = 20
-"""Characters of GitLab's tokens; users of remotes are called git, oauth2, or by name."""
+"""Length of GitLab's tokens; user names in addresses are shorter."""
 
 
 class Git:
@@ -17,7 +17,7 @@ class Git:
 
     Args:
         folder: its top, or a folder in it.
-        environment: further variables.
+        environment: further variables for git.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -29,10 +29,10 @@ class Git:
 
         Args:
             words: after ``git``.
-            given: to its standard input.
+            given: text for its standard input.
 
         Raises:
-            EvaluationError: there is no such folder, or no git.
+            EvaluationError: there is no such folder, or git is not installed.
         """
         try:
             return subprocess.run(
@@ -43,7 +43,7 @@ class Git:
                 encoding="utf-8",
                 errors="surrogateescape",
                 check=False,
-                # Refreshing the index is a change that nobody asked for.
+                # Git must not refresh the index, which would be a change.
                 env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **self.environment},
             )
         except FileNotFoundError as error:
@@ -57,7 +57,7 @@ class Git:
             ) from error
 
     def text(self, *words: str, given: str = "") -> str:
-        """Run git and return what it says.
+        """Run git and return its output.
 
         Raises:
             EvaluationError: it failed.
@@ -71,16 +71,20 @@ class Git:
         return done.stdout
 
     def names(self, *words: str, given: str = "") -> list[str]:
-        """Run git with an output of words that end with a zero, and return them."""
+        """Run git and split its output at zero bytes.
+
+        Raises:
+            EvaluationError: it failed.
+        """
         return [word for word in self.text(*words, given=given).split("\0") if word]
 
     def succeeds(self, *words: str) -> bool:
-        """Whether git ends with status 0."""
+        """Whether git exits with status 0."""
         return self.run(*words).returncode == 0
 
 
 def has_password(url: str) -> bool:
-    """Whether an address holds a password, or a token in place of a user's name.
+    """Whether an address contains a password, or a token instead of a user name.
 
     >>> has_password("https://oauth2:secret@example.org/a.git"), has_password("git@host:a.git")
     (True, False)
@@ -90,7 +94,7 @@ def has_password(url: str) -> bool:
 
 
 def without_password(text: str) -> str:
-    """Take user names and passwords out of the addresses in a text.
+    """Remove user names and passwords from the addresses in a text.
 
     >>> without_password("to https://oauth2:secret@example.org/a.git")
     'to https://***@example.org/a.git'

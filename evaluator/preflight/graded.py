@@ -1,4 +1,4 @@
-"""What the checks of a run look at: the grader's records, and the files on both sides."""
+"""Facts for the checks of a run: the grader's records, and the song files on both sides."""
 
 import functools
 from collections.abc import Mapping
@@ -15,16 +15,15 @@ from evaluator.preflight.sound import Sound
 
 @dataclass(frozen=True, kw_only=True)
 class Graded:
-    """What is known of a run of the submission on some songs.
+    """A run of the submission on some songs.
 
     Attributes:
         profile: limits of the server, and the track.
-        start_ups: what happened before the first song, for each time that the submission was
-            started.
-        results: what happened to each song; there may be none, if only the files are known.
-        dataset: folder of the songs in the grader's layout, with true stems beside the mixtures
-            where there are any; None if there are no files to look at.
-        predictions: folder of the songs as they were separated, in the grader's layout; or None.
+        start_ups: one record per start of the submission.
+        results: one record per song; empty if only the files are known.
+        dataset: folder of the songs in the grader's layout, with true stems beside the mixtures if
+            there are any; None if there are no files.
+        predictions: folder of the separated stems, in the grader's layout; or None.
     """
 
     profile: Profile
@@ -40,7 +39,7 @@ class Graded:
 
     @functools.cached_property
     def songs(self) -> tuple[SongFiles, ...]:
-        """Files of the songs that were asked for; some of their estimates may be missing.
+        """Files of the songs that were requested; some estimates may be missing.
 
         Raises:
             EvaluationError: there are no songs, or one has no mixture.
@@ -60,19 +59,19 @@ class Graded:
             estimates = {
                 stem: self._estimate(self.predictions, song.name, stem) for stem in self.stems
             }
-            # Without all of them a question such as "which stem is it?" has no answer.
+            # Checks such as "which stem is it?" need all of them.
             references = song.stems if len(song.stems) == len(self.stems) else {}
             found.append(SongFiles(song.name, estimates, references, song.mixture))
         return tuple(found)
 
     @functools.cached_property
     def failed(self) -> frozenset[str]:
-        """Names of songs without a result; their files may be anything."""
+        """Names of songs that failed; their files may be anything."""
         return frozenset(result.name for result in self.results if result.outcome != OK)
 
     @functools.cached_property
     def sounds(self) -> Mapping[str, Sound]:
-        """What can be said of each song's sound, by name; of songs that are complete and alike.
+        """Measurements by song, for songs whose files are complete and have the right format.
 
         Raises:
             EvaluationError: a mixture or a true stem is damaged.
@@ -84,5 +83,5 @@ class Graded:
         }
 
     def _estimate(self, folder: Path, song: str, stem: str) -> Path:
-        """Where the grader looks for a stem."""
+        """Where the grader expects a stem."""
         return folder / song / wav_file(self.profile.track, song, stem)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def required(folder: Path, package: str) -> bool:
-    """Whether a requirements*.txt of a folder has a package."""
+    """Whether a requirements*.txt in a folder lists a package."""
     wanted = _normal(package)
     for path in sorted(folder.glob("requirements*.txt")):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -16,5 +16,5 @@ def required(folder: Path, package: str) -> bool:
 
 
 def _normal(name: str) -> str:
-    """A package's name as the registry compares it."""
+    """A package's name in the form that registries compare."""
     return re.sub(r"[-_.]+", "-", name).lower()

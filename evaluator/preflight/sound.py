@@ -1,4 +1,4 @@
-"""What can be said of the sound of one song; measured once, when a check asks for it."""
+"""Measurements of one song, taken when a check needs them, and only once."""
 
 import functools
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from evaluator.preflight.files import SongFiles
 
 
 class Sound:
-    """Measures of one song.
+    """Measurements of one song.
 
     Args:
-        files: of a song whose estimates are complete and of the right form.
+        files: of a song whose estimates are complete and have the right format.
     """
 
     def __init__(self, files: SongFiles) -> None:
@@ -27,5 +27,5 @@ class Sound:
 
     @functools.cached_property
     def correlations(self) -> Mapping[str, Correlation]:
-        """Correlations over time differences."""
+        """Cross-correlations, by stem or :data:`evaluator.preflight.delays.SUM`."""
         return delays.correlations(self.files)

@@ -1,10 +1,10 @@
-"""The metrics. A module of this folder is one, and its name is the key.
+"""The metrics: each module of this folder is one, and its name is the key.
 
-A metric's module has
+The module of a metric has
 
-    TITLE         what a table calls it
-    DEFINITION    which of its definitions in use it follows
-    Meter         a class that is built without arguments, see :class:`StemMeter`
+    TITLE         its name in a table
+    DEFINITION    which of the definitions in use it follows
+    Meter         a class without constructor arguments, see :class:`StemMeter`
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from demixing.errors import EvaluationError
 
-if TYPE_CHECKING:  # listing names must not cost the time that numpy takes to import
+if TYPE_CHECKING:  # numpy takes long to import, and listing names does not need it
     import numpy as np
     from numpy.typing import NDArray
 
 
 class StemMeter(Protocol):
-    """Scores one stem of one song, which arrives in blocks."""
+    """Scores one stem of one song, block by block."""
 
     def update(self, reference: NDArray[np.float64], estimate: NDArray[np.float64]) -> None:
-        """Take in the next block.
+        """Add the next block.
 
         Args:
             reference: true stem, ``(samples, channels)``. Not modified.
@@ -36,7 +36,7 @@ class StemMeter(Protocol):
 
     @property
     def value_db(self) -> float:
-        """Score of all that was taken in so far."""
+        """Score of all blocks so far, in dB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Metric:
     """A metric by name.
 
     Attributes:
-        name: key, which is the name of its module.
-        title: what a table calls it.
-        definition: which of its definitions in use it follows.
+        name: key, the name of its module.
+        title: its name in a table.
+        definition: which of the definitions in use it follows.
         meter: builds a meter for one stem.
     """
 
@@ -66,7 +66,10 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Metric:
-    """Import the one module ``name``.
+    """Import the module of one metric.
+
+    Args:
+        name: of the metric.
 
     Raises:
         EvaluationError: no metric has that name.

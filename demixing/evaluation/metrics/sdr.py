@@ -4,7 +4,7 @@ Conventions
 -----------
 Audio is float64, samples before channels as ``soundfile.read`` returns it. Energy is summed
 over the samples *and* channels of the whole song before the one division, so there are no
-frames, no medians and no invariance to scale. Higher is better. Silence is defined:
+frames, no medians and no invariance to scale. Higher is better. Silence has a score:
 
     silent reference, silent estimate     0 dB
     silent reference, any other estimate  far below 0 dB, the lower the longer the song
@@ -47,7 +47,7 @@ class Meter:
         self._distortion = 0.0
 
     def update(self, reference: NDArray[np.float64], estimate: NDArray[np.float64]) -> None:
-        """Take in the next block.
+        """Add the next block.
 
         Args:
             reference: true stem, ``(samples, channels)``.
@@ -63,7 +63,7 @@ class Meter:
 
     @property
     def value_db(self) -> float:
-        """Score of all blocks so far; 0 dB before the first."""
+        """Score of all blocks so far, in dB; 0 before the first."""
         return 10 * math.log10((self._signal + DELTA) / (self._distortion + DELTA))
 
 
@@ -94,11 +94,11 @@ def sdr(reference: NDArray[np.float64], estimate: NDArray[np.float64]) -> NDArra
 
 
 def _check_shapes(reference: NDArray[np.float64], estimate: NDArray[np.float64]) -> None:
-    """Raise unless both have one shape: numpy would stretch mono to stereo in silence."""
+    """Raise unless both shapes are equal: numpy would silently broadcast mono to stereo."""
     if reference.shape != estimate.shape:
         raise ValueError(f"{reference.shape=} and {estimate.shape=} must be equal")
 
 
 def _as_the_board_reads(audio: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round to float32, and go on in float64."""
+    """Round samples, ``(samples, channels)``, to float32; return them as float64."""
     return audio.astype(np.float32).astype(np.float64)

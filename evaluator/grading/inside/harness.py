@@ -1,14 +1,14 @@
-"""Runs in the grader's place, beside the submission: builds it, asks for songs, says how it was.
+"""Harness in the container: loads the submission, requests songs, reports results.
 
-It stands alone and needs nothing but the standard library, because the place may be any image:
+It needs only the standard library, because the container may be of any image:
 
     python harness.py wrapper|predictor SETUP_S MODULE
 
-``MODULE`` is what holds the wrapper (``my_submission.aicrowd_wrapper``) or the predictor. One line
-of JSON on the standard input asks for a song, one on the standard output answers; what the
+``MODULE`` has the wrapper (``my_submission.aicrowd_wrapper``) or the predictor. One line of JSON on
+the standard input requests a song, and one on the standard output reports the result; what the
 submission prints goes to the standard error. As on the server, an alarm ends a song that takes too
-long; whoever catches or blocks it is killed from outside. Nothing that it says is trusted: stems
-are looked at by the grader.
+long; a submission that catches or blocks it is killed from outside. The grader trusts no report:
+it checks the stems itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 STEMS = ("bass", "drums", "other", "vocals")
 SHOWN = 2000
-"""Characters of a message that are kept."""
+"""Longest message that is reported, in characters."""
 
 
 class TooLateError(BaseException):
@@ -37,7 +37,11 @@ class TooLateError(BaseException):
 
 
 class Inspected:
-    """A model whose arrays are described before the wrapper writes them."""
+    """A model whose arrays are described before the wrapper writes them.
+
+    Args:
+        model: is called for each song.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -47,14 +51,18 @@ class Inspected:
         return getattr(self._model, name)
 
     def separate_music_file(self, *given: Any, **named: Any) -> Any:
-        """Ask the model, and note what it returns."""
+        """Call the model, and describe what it returns."""
         answer = self._model.separate_music_file(*given, **named)
         self.arrays = array_infos(answer)
         return answer
 
 
 def array_infos(answer: Any) -> dict[str, Any]:
-    """What the grader wants to know of ``(arrays, rates)``, whatever they really are."""
+    """Describe what a model returned; empty if that is something else.
+
+    Args:
+        answer: ``(arrays, rates)``, both by stem; arrays are ``(samples, channels)``.
+    """
     import numpy as np
 
     result: dict[str, Any] = {}
@@ -80,18 +88,22 @@ def array_infos(answer: Any) -> dict[str, Any]:
 
 
 def too_late(*_: object) -> None:
-    """Answer the alarm."""
+    """Handle the alarm."""
     raise TooLateError
 
 
 def shown(error: BaseException) -> str:
-    """One line about an exception; the whole of it goes to the standard error."""
+    """One line about an exception; the traceback goes to the standard error."""
     traceback.print_exc()
     return f"{type(error).__name__}: {error}"[:SHOWN]
 
 
 class Wrapper:
-    """The interface of 2023."""
+    """The interface of 2023.
+
+    Args:
+        module: has ``AIcrowdWrapper``.
+    """
 
     def __init__(self, module: Any) -> None:
         self._wrapper = module.AIcrowdWrapper()
@@ -112,7 +124,14 @@ class Wrapper:
 
 
 class Predictor:
-    """The interface of 2021: paths in, files out."""
+    """The interface of 2021: paths in, files out.
+
+    Args:
+        module: has one class with a method ``prediction``.
+
+    Raises:
+        TypeError: it has none, or several.
+    """
 
     def __init__(self, module: Any) -> None:
         kinds = [
@@ -129,7 +148,7 @@ class Predictor:
             self._predictor.prediction_setup()
 
     arrays: Mapping[str, Any] = MappingProxyType({})
-    """Nothing: it writes its files itself."""
+    """Empty: the predictor writes its files itself."""
 
     def separate(self, song: str) -> None:
         """Separate the song of a folder."""
@@ -144,10 +163,10 @@ INTERFACES: dict[str, Any] = {"wrapper": Wrapper, "predictor": Predictor}
 
 
 def supervise() -> None:
-    """Fork: the child goes on, as the submission; the parent ends when the grader does.
+    """Fork: the child continues as the submission, and the parent ends when the grader does.
 
-    In its place the parent is process 1, so everything ends with it, whatever the submission does,
-    and nothing in there can kill it.
+    The parent is process 1 of the container, so everything ends with it, whatever the submission
+    does, and nothing inside can kill it.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -168,62 +187,101 @@ def supervise() -> None:
                 os.write(writer, question)
         ended = 0
         with contextlib.suppress(ChildProcessError):
-            ended, status = os.waitpid(-1, os.WNOHANG)  # orphans come here, too
+            ended, status = os.waitpid(-1, os.WNOHANG)  # process 1 also inherits orphans
         if ended == child:
             os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 
 
-def main() -> None:
-    """Serve until the standard input ends."""
-    interface, setup_s, name = sys.argv[1:]
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    supervise()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    questions = os.fdopen(os.dup(0), encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    signal.signal(signal.SIGALRM, too_late)
-    sys.path[0] = str(Path.cwd())  # not this file's folder
+class Grader:
+    """The grader at the other end of the pipes; the submission cannot reach them any more."""
 
-    def say(**what: Any) -> None:
+    def __init__(self) -> None:
+        self._reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self.requests = os.fdopen(os.dup(0), encoding="utf-8")
+        os.dup2(2, 1)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def report(self, **values: Any) -> None:
+        """Send a line of JSON."""
         try:
-            answers.write(json.dumps(what) + "\n")
-            answers.flush()
+            self._reports.write(json.dumps(values) + "\n")
+            self._reports.flush()
         except BrokenPipeError:  # the grader has gone
             os._exit(0)
 
-    began, imported = time.monotonic(), 0.0
+
+def load(interface: str, setup_s: float, module: str, grader: Grader) -> Any:
+    """Import and build the submission, and report that.
+
+    Args:
+        interface: a key of :data:`INTERFACES`.
+        setup_s: time for it.
+        module: to import.
+        grader: gets the report.
+
+    Returns:
+        The submission; None if it could not be built in time.
+    """
+    began = time.monotonic()
     try:
-        signal.setitimer(signal.ITIMER_REAL, float(setup_s))
-        module = importlib.import_module(name)
+        signal.setitimer(signal.ITIMER_REAL, setup_s)
+        found = importlib.import_module(module)
         imported = time.monotonic()
-        submission = INTERFACES[interface](module)
+        submission = INTERFACES[interface](found)
         signal.setitimer(signal.ITIMER_REAL, 0)
     except TooLateError:
-        say(outcome="late", message="it was not loaded in time", import_s=0.0, load_s=0.0)
-        return
+        message = "it was not loaded in time"
+        grader.report(outcome="late", message=message, import_s=0.0, load_s=0.0)
+        return None
     except BaseException as error:
-        say(outcome="error", message=shown(error), import_s=0.0, load_s=0.0)
-        return
-    loaded = time.monotonic()
-    say(outcome="ok", message="", import_s=imported - began, load_s=loaded - imported)
+        grader.report(outcome="error", message=shown(error), import_s=0.0, load_s=0.0)
+        return None
+    times_s = {"import_s": imported - began, "load_s": time.monotonic() - imported}
+    grader.report(outcome="ok", message="", **times_s)
+    return submission
 
-    for line in questions:
-        asked = json.loads(line)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, asked["limit_s"])
-            submission.separate(asked["song"])
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            outcome, message = "ok", ""
-        except TooLateError:
-            outcome, message = "late", "stopped by the alarm"
-        except BaseException as error:
-            outcome, message = "error", shown(error)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+
+def separate(submission: Any, song: str, limit_s: float) -> tuple[str, str]:
+    """Separate a song.
+
+    Args:
+        submission: that was loaded.
+        song: name of its folder.
+        limit_s: time until the alarm.
+
+    Returns:
+        Outcome and message.
+    """
+    try:
+        signal.setitimer(signal.ITIMER_REAL, limit_s)
+        submission.separate(song)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except TooLateError:
+        return "late", "stopped by the alarm"
+    except BaseException as error:
+        return "error", shown(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return "ok", ""
+
+
+def main() -> None:
+    """Separate songs until the standard input ends."""
+    interface, setup_s, module = sys.argv[1:]
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    supervise()
+    grader = Grader()
+    signal.signal(signal.SIGALRM, too_late)
+    sys.path[0] = str(Path.cwd())  # not this file's folder
+    submission = load(interface, float(setup_s), module, grader)
+    if submission is None:
+        return
+    for line in grader.requests:
+        request = json.loads(line)
+        outcome, message = separate(submission, request["song"], request["limit_s"])
         arrays = dict(submission.arrays)
-        say(song=asked["song"], outcome=outcome, message=message, arrays=arrays)
+        grader.report(song=request["song"], outcome=outcome, message=message, arrays=arrays)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Notes who asks for the network, in every Python process of the submission.
+"""Logs requests for the network, in every Python process of the submission.
 
-It is found because its folder is on ``PYTHONPATH``; addresses go to the file that
-``GRADER_CONNECTIONS`` names, one a line. Sockets of this machine do not count.
+Python imports it because its folder is on ``PYTHONPATH``. Addresses go to the file that
+``GRADER_CONNECTIONS`` names, one per line. Sockets of this machine do not count.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname")
 HOME = ("127.", "::1", "localhost")
 
 
-def note(event: str, arguments: tuple[Any, ...]) -> None:
-    """Write down an address."""
+def log(event: str, arguments: tuple[Any, ...]) -> None:
+    """Log the address of an audit event, if it is one of the network."""
     if event not in EVENTS:
         return
     address = arguments[1] if event == "socket.connect" else arguments[:2]
-    if not isinstance(address, tuple):  # a path: a socket of Unix
+    if not isinstance(address, tuple):  # the path of a Unix socket
         address = (address,) if event == "socket.gethostbyname" else ()
     host = address[0] if address else None
     if isinstance(host, bytes):
@@ -35,4 +35,4 @@ def note(event: str, arguments: tuple[Any, ...]) -> None:
     os.close(where)
 
 
-sys.addaudithook(note)
+sys.addaudithook(log)

@@ -1,8 +1,8 @@
 """Left and right exchanged.
 
-The difference of the two channels tells: of an honest estimate it fits to that of the true stem,
-or not at all, but not upside down. Measured on excerpts of 41 songs and film clips, separated by
-the default recipes: see docs/decisions/012-preflight.md.
+The difference of the two channels shows it. For a correct estimate it correlates with that of the
+true stem, or not at all, but never negatively. Thresholds were chosen on excerpts of 41 songs and
+film clips, separated by the default recipes: see docs/decisions/012-preflight.md.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from evaluator.preflight.file_gram import MIXTURE, TOTAL, FileGram, estimate, re
 from evaluator.preflight.graded import Graded
 
 OPPOSED = -0.25
-"""Correlation of the differences below which channels are taken to be exchanged."""
+"""Correlation of the differences below which the channels count as exchanged."""
 
 ALIKE = 0.2
-"""Correlation at which two sounds are alike enough, in their middle, to speak of their sides."""
+"""Smallest correlation of two signals for which their channels are compared."""
 
 WIDTH = 1e-3
-"""Share of the energy in the difference below which a sound is as good as mono."""
+"""Share of the energy in the difference below which a signal counts as mono."""
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Compare the stereo pictures of estimates, true stems and mixtures."""
+    """Compare the stereo images of estimates, true stems and mixtures."""
     found: dict[str, list[str]] = {}
     for name, sound in graded.sounds.items():
         gram = sound.gram
@@ -44,7 +44,7 @@ def find(graded: Graded) -> Iterator[Finding]:
 
 
 def _opposed(gram: FileGram, one: str, other: str) -> bool:
-    """Whether the stereo picture of one file is the mirror image of the other's."""
+    """Whether one file has the mirrored stereo image of the other."""
     if gram.silent(one) or gram.silent(other):
         return False
     if min(gram.width(one), gram.width(other)) < WIDTH:

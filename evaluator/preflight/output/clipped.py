@@ -1,4 +1,4 @@
-"""More than full scale: 16-bit files cut it off."""
+"""Samples above full scale, which 16-bit files clip."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,17 @@ from evaluator.preflight import Finding, fault, listed, note
 from evaluator.preflight.graded import Graded
 
 LOUD = 2.0
-"""Peaks from here on are no overshoot of a separation: twice full scale."""
+"""Peak, as a multiple of full scale, that is too large for an overshoot of a separation."""
 
 MANY = 1e-4
-"""Share of samples at full scale from which it is not a few peaks of a loud song."""
+"""Share of samples at full scale that is more than a few peaks of a loud song."""
 
 WHY = "a 16-bit file cuts off what is at full scale or above, and the rest is distortion"
 HOW = "check the level (undo what normalised the input), and return floats with full scale at 1"
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Look at the peaks that were returned, and count samples at full scale in the files.
+    """Check the peaks of the returned arrays, and count samples at full scale in the files.
 
     A song that is itself mastered to full scale may have that many such samples again.
     """

@@ -1,4 +1,4 @@
-"""Estimates that come some samples too late or too early."""
+"""Estimates that are some samples late or early."""
 
 from collections.abc import Iterator
 
@@ -10,20 +10,20 @@ from evaluator.preflight.sound import Sound
 ALL = "all stems"
 
 BETTER = 0.005
-"""How much better an estimate must fit to its true stem after a delay is undone, in correlation."""
+"""Increase of the correlation with the true stem that undoing a delay must bring."""
 
 BETTER_SUM = 0.02
-"""The same for the sum of all stems and the mixture; one stem alone does not fit to that."""
+"""The same for the sum of all stems and the mixture."""
 
 VAGUE = 16
-"""Samples by which the delays of single stems may miss that of their sum."""
+"""Samples by which the delay of a stem may differ from that of the sum."""
 
 ALIKE = 0.2
-"""Correlation at which two sounds are alike enough to speak of a delay."""
+"""Smallest correlation of two signals for which a delay is reported."""
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Ask at which delay estimates fit best to the true stems, and their sum to the mixture."""
+    """Find the lag of the best correlation with the true stems, and of the sum with the mixture."""
     found: dict[tuple[str, int], list[str]] = {}
     for name, sound in graded.sounds.items():
         for stem, lag in _lags(sound).items():
@@ -40,7 +40,7 @@ def find(graded: Graded) -> Iterator[Finding]:
 
 
 def _lags(sound: Sound) -> dict[str, int]:
-    """Delays by stem, of those that have one; of :data:`ALL` if the sum has one."""
+    """Delays in samples by stem, or of :data:`ALL` if the sum has one; without those that are 0."""
     correlations = sound.correlations
     found = {}
     for stem in sound.files.references:
@@ -49,15 +49,15 @@ def _lags(sound: Sound) -> dict[str, int]:
             found[stem] = lag
     total = _lag(correlations.get(SUM), BETTER_SUM)
     near = [stem for stem, lag in found.items() if abs(lag - total) <= VAGUE]
-    # One stem with many high frequencies can pull the sum with it.
+    # One stem with strong high frequencies can dominate the sum.
     if not total or (sound.files.references and 2 * len(near) < len(sound.stems)):
         return found
-    # A bass is much the same some samples later, so its own delay is not to be trusted.
+    # A bass is nearly the same some samples later, so its own delay is not reliable.
     return {ALL: total} | {stem: lag for stem, lag in found.items() if stem not in near}
 
 
 def _lag(correlation: Correlation | None, better: float) -> int:
-    """The delay at which two sounds fit clearly better than without, or 0."""
+    """The lag in samples at which two signals correlate clearly better than at 0; otherwise 0."""
     if correlation is None or correlation.best < ALIKE:
         return 0
     return correlation.lag if correlation.best > correlation.undelayed + better else 0

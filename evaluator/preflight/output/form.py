@@ -1,4 +1,4 @@
-"""Type, shape and rate of what was returned, and of the files."""
+"""Type, shape and sample rate of the returned arrays, and format of the files."""
 
 from collections.abc import Iterator
 
@@ -10,31 +10,44 @@ TYPES = ("float32", "float64")
 
 def find(graded: Graded) -> Iterator[Finding]:
     """Compare arrays and files with the mixture."""
-    types: dict[str, list[str]] = {}
+    yield from _types(graded)
+    yield from _shapes_and_rates(graded)
+    yield from _files(graded)
+
+
+def _types(graded: Graded) -> Iterator[Finding]:
+    """Arrays of other types than floats."""
+    found: dict[str, list[str]] = {}
+    for result in graded.results:
+        for stem, array in result.arrays.items():
+            if array.dtype not in TYPES:
+                found.setdefault(array.dtype, []).append(f"{result.name!r} ({stem})")
+    for dtype, arrays in found.items():
+        yield fault(
+            f"type {dtype} in {listed(arrays)}",
+            "the wrapper writes arrays of floats; float16 raises an error there",
+            "return numpy arrays of float32",
+        )
+
+
+def _shapes_and_rates(graded: Graded) -> Iterator[Finding]:
+    """Arrays whose shape or sample rate differs from the mixture's."""
     shapes: list[str] = []
     rates: list[str] = []
     layouts = {song.name: song.layout for song in graded.songs}
     for result in graded.results:
-        layout = layouts.get(result.name)
+        if result.name not in layouts:
+            continue
+        layout = layouts[result.name]
+        expected = (layout.samples, layout.channels)
+        # A mono song is given as a one-dimensional array, and may be returned as one.
+        mono = [(layout.samples,)] if layout.channels == 1 else []
         for stem, array in result.arrays.items():
-            place = f"{result.name!r} ({stem})"
-            if array.dtype not in TYPES:
-                types.setdefault(array.dtype, []).append(place)
-            if layout is None:
-                continue
-            # A mono song arrives as a plain row, and may be returned as one.
-            right = [(layout.samples, layout.channels)]
-            mono = [(layout.samples,)] if layout.channels == 1 else []
-            if array.shape not in [*right, *mono]:
-                shapes.append(f"{place} {array.shape} in place of {right[0]}")
+            name = f"{result.name!r} ({stem})"
+            if array.shape not in [expected, *mono]:
+                shapes.append(f"{name} {array.shape} instead of {expected}")
             if array.rate_hz != layout.sample_rate_hz:
-                rates.append(f"{place} {array.rate_hz} in place of {layout.sample_rate_hz}")
-    for dtype, places in types.items():
-        yield fault(
-            f"type {dtype} in {listed(places)}",
-            "the wrapper writes arrays of floats; float16 raises an error there",
-            "return numpy arrays of float32",
-        )
+                rates.append(f"{name} {array.rate_hz} instead of {layout.sample_rate_hz}")
     if shapes:
         yield fault(
             f"shape of {listed(shapes)}",
@@ -44,18 +57,22 @@ def find(graded: Graded) -> Iterator[Finding]:
     if rates:
         yield fault(
             f"rate of {listed(rates)}",
-            "the wrapper writes it into the file, and nobody resamples",
+            "the wrapper writes it into the file, and the grader does not resample",
             "return the rate that came with the song",
         )
-    files = [
-        f"{song.name!r} ({stem}): {text} in place of {song.layout}"
+
+
+def _files(graded: Graded) -> Iterator[Finding]:
+    """Files whose format differs from the mixture's."""
+    found = [
+        f"{song.name!r} ({stem}): {text} instead of {song.layout}"
         for song in graded.songs
         if song.name not in graded.failed  # the grader has said why
         for stem, text in song.wrong.items()
     ]
-    if files:
+    if found:
         yield fault(
-            f"files of {listed(files)}",
+            f"files of {listed(found)}",
             "the grader compares sample by sample, and one song that is refused fails all",
             "write each stem as long, as wide and at the rate of its mixture",
         )

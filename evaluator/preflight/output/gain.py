@@ -1,7 +1,8 @@
-"""Estimates that are too loud, too quiet or upside down.
+"""Estimates that are too loud or too quiet, or have inverted polarity.
 
-A poor estimate is often quieter than its true stem, and no gain would mend that. So a gain counts
-as wrong if the mixture says so, as the sum of the stems with some gains, and the true stem too.
+A poor estimate is often quieter than its true stem, and no gain would fix that. So a gain counts as
+wrong only if two things agree: the gains with which the estimates sum to the mixture, and the gain
+that fits the estimate to its true stem.
 """
 
 from collections.abc import Iterator
@@ -14,32 +15,32 @@ from evaluator.preflight.graded import Graded
 from evaluator.preflight.sound import Sound
 
 CLEARLY = 1.5
-"""Gains up to here, 3.5 dB, are what honest separators differ by."""
+"""Gains up to here, 3.5 dB, also occur in correct separations."""
 
 CLEARLY_ALL = 1.25
-"""The same for the sum of all stems, which is much like the mixture."""
+"""The same for the sum of all stems, which is close to the mixture."""
 
 ALIKE = 0.9
-"""Correlation of sum and mixture from which their gain means something."""
+"""Smallest correlation of sum and mixture for which their gain is meaningful."""
 
 OPPOSED = -0.3
-"""Correlation with its true stem below which an estimate is upside down, whatever its level."""
+"""Correlation with the true stem below which an estimate's polarity is inverted."""
 
 EXPLAINED = 0.06
-"""Share of the mixture that may be left if the stems with some gains are to explain it: -12 dB."""
+"""Largest share of the mixture's energy that the stems may leave unexplained: -12 dB."""
 
 WORSE = 1.4
-"""A gain means something if without it so many times as much of the mixture is left."""
+"""Factor by which the unexplained energy must grow without a gain for it to be meaningful."""
 
 LARGEST = 30.0
-"""Gains beyond this, or below one by it, come of stems that are not what they seem to be."""
+"""Largest gain, and inverse of the smallest, that is believed."""
 
 COUNTS = 1e-3
-"""Share of the mixture's energy that a stem must have."""
+"""Smallest share of the mixture's energy that a stem must have."""
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Ask with which gains the stems would sum to the mixture, and fit to the true stems."""
+    """Fit gains with which the stems sum to the mixture, and compare them with the true stems."""
     found: dict[str, list[str]] = {}
     for name, sound in graded.sounds.items():
         for stem, gain in wrong(sound).items():
@@ -53,7 +54,7 @@ def find(graded: Graded) -> Iterator[Finding]:
 
 
 def wrong(sound: Sound) -> dict[str, float]:
-    """By what stems would have to be multiplied, of those where it is clear."""
+    """Factors that would correct the stems, where they are clear."""
     gram = sound.gram
     common = 1.0
     if abs(gram.likeness(TOTAL, MIXTURE)) > ALIKE:
@@ -65,7 +66,7 @@ def wrong(sound: Sound) -> dict[str, float]:
         if not sound.files.references or _confirmed(gram, stem, gain)
     }
     for stem in sound.files.references:
-        # High sounds are upside down one sample later: that is a delay, and no polarity.
+        # A delay of one sample inverts high frequencies: that is not a matter of polarity.
         if gram.likeness(estimate(stem), reference(stem)) < OPPOSED and _in_time(sound, stem):
             single.setdefault(stem, -1.0)
     alike = all(1 / CLEARLY < gain / common < CLEARLY for gain in single.values())
@@ -75,27 +76,27 @@ def wrong(sound: Sound) -> dict[str, float]:
 
 
 def _in_time(sound: Sound, stem: str) -> bool:
-    """Whether a stem fits best to its true stem as it is, upside down or not."""
+    """Whether a stem correlates best with its true stem without a delay, whatever its polarity."""
     correlation = sound.correlations.get(stem)
     return correlation is not None and correlation.lag == 0
 
 
 def _gains(gram: FileGram, stems: tuple[str, ...]) -> dict[str, float]:
-    """Gains with which the stems sum to the mixture, of those that are clearly wrong."""
+    """Gains with which the stems sum to the mixture, where they are clearly wrong."""
     whole = gram.energy(MIXTURE)
-    heard = [stem for stem in stems if gram.energy(estimate(stem)) > COUNTS * whole]
-    if gram.silent(MIXTURE) or not heard:
+    audible = [stem for stem in stems if gram.energy(estimate(stem)) > COUNTS * whole]
+    if gram.silent(MIXTURE) or not audible:
         return {}
-    names = [estimate(stem) for stem in heard]
+    names = [estimate(stem) for stem in audible]
     between = np.array([[gram.product(one, other) for other in names] for one in names])
     mixed = np.array([gram.product(name, MIXTURE) for name in names])
 
     def left(free: list[int]) -> tuple[float, list[float]]:
-        """What is left of the mixture if some stems have the best gains and the others none."""
+        """Unexplained energy, and the gains, if some stems have the best gains and the others 1."""
         gains = np.ones(len(names))
         fixed = [index for index in range(len(names)) if index not in free]
         target = mixed - between[:, fixed].sum(axis=1)
-        # Estimates may be copies of each other, which no gains can tell apart: lstsq copes.
+        # Estimates may be copies of each other, so the matrix may be singular, which lstsq accepts.
         matrix = between[np.ix_(free, free)]
         gains[free] = np.linalg.lstsq(matrix, target[free], rcond=1e-9)[0] if free else 0
         return float(whole - 2 * gains @ mixed + gains @ between @ gains), gains.tolist()
@@ -105,7 +106,7 @@ def _gains(gram: FileGram, stems: tuple[str, ...]) -> dict[str, float]:
     if rest > EXPLAINED * whole:
         return {}
     found = {}
-    for index, (stem, gain) in enumerate(zip(heard, gains, strict=True)):
+    for index, (stem, gain) in enumerate(zip(audible, gains, strict=True)):
         size = abs(gain)
         if not 1 / LARGEST < size < LARGEST or (gain > 0 and 1 / CLEARLY < size < CLEARLY):
             continue
@@ -116,7 +117,7 @@ def _gains(gram: FileGram, stems: tuple[str, ...]) -> dict[str, float]:
 
 
 def _confirmed(gram: FileGram, stem: str, gain: float) -> bool:
-    """Whether the true stem asks for such a gain too."""
+    """Whether the gain that fits a stem to its true stem agrees."""
     if gram.silent(reference(stem)):
         return False
     own = gram.product(estimate(stem), reference(stem)) / gram.energy(estimate(stem))
@@ -126,7 +127,11 @@ def _confirmed(gram: FileGram, stem: str, gain: float) -> bool:
 
 
 def _words(gain: float) -> str:
-    """Say what is wrong, given what would mend it."""
+    """Describe the error that a gain would correct."""
     if gain < 0:
-        return "upside down" if 0.8 < -gain < 1.25 else f"upside down, times {-1 / gain:.2f}"
+        return (
+            "inverted polarity"
+            if 0.8 < -gain < 1.25
+            else f"inverted polarity, times {-1 / gain:.2f}"
+        )
     return f"times {1 / gain:.2f}"

@@ -1,16 +1,16 @@
-"""NaN or infinity among the samples: a 16-bit file has full scale in their place."""
+"""NaN or infinity among the samples, which become full scale in a 16-bit file."""
 
 from collections.abc import Iterator
 
 from evaluator.preflight import Finding, fault, listed
 from evaluator.preflight.graded import Graded
 
-WHY = "a 16-bit file gets noise at full scale in their place, and nobody is told"
+WHY = "a 16-bit file gets noise at full scale instead, without any error"
 HOW = "find where the network makes them (float16? a logarithm or division of silence?)"
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Look at the arrays that were returned, and at files that can hold such samples."""
+    """Check the returned arrays, and files of a format that can store such samples."""
     places = {
         f"{result.name!r} ({stem})"
         for result in graded.results

@@ -1,7 +1,7 @@
-"""Stems under each other's names.
+"""Stems that have each other's names.
 
-Which true stem an estimate is most like is asked of all songs together: of a single one, a poor
-separator may well confuse two stems, but not of most.
+The true stem that an estimate is most similar to is found over all songs together: in a single song
+a poor separator may confuse two stems, but not in most.
 """
 
 import itertools
@@ -12,13 +12,13 @@ from evaluator.preflight.file_gram import FileGram, estimate, reference
 from evaluator.preflight.graded import Graded
 
 ALIKE = 0.3
-"""Correlation at which an estimate is alike enough to a stem to be taken for it."""
+"""Smallest correlation for which an estimate is taken for another stem."""
 
 TOGETHER = 0.3
-"""How much better all estimates together must fit to other stems than their own, in correlation.
+"""Sum of the gains in correlation that other names must bring.
 
-One of them may well fit worse: poorly separated effects that hold music are still like effects.
-Honest answers in too little time came as far as 0.19.
+A single estimate may get worse: poorly separated effects that contain music are still similar to
+effects. Correct separations in too little time reached 0.19.
 """
 
 
@@ -30,10 +30,10 @@ def find(graded: Graded) -> Iterator[Finding]:
     for sound in graded.sounds.values():
         if not sound.files.references:
             continue
-        # A silent stem is like nothing; all pairs of a song count, or none.
-        heard = [stem for stem in stems if not _silent(sound.gram, stem)]
-        for one, other in itertools.product(heard, repeat=2):
-            # One that is upside down is still that stem; its polarity is another check's business.
+        # A silent stem cannot be compared, so none of its pairs count.
+        audible = [stem for stem in stems if not _silent(sound.gram, stem)]
+        for one, other in itertools.product(audible, repeat=2):
+            # With inverted polarity it is still that stem; another check finds that.
             sums[one, other] += abs(sound.gram.likeness(estimate(one), reference(other)))
             counts[one, other] += 1
     likeness = {pair: sums[pair] / counts[pair] if counts[pair] else 0.0 for pair in sums}
@@ -59,7 +59,7 @@ def _silent(gram: FileGram, stem: str) -> bool:
 
 
 def _order(stems: Sequence[str], likeness: dict[tuple[str, str], float]) -> tuple[str, ...]:
-    """The names under which the estimates would fit best together."""
+    """The order of names that fits the estimates best together."""
     return max(
         itertools.permutations(stems),
         key=lambda order: sum(likeness[pair] for pair in zip(stems, order, strict=True)),

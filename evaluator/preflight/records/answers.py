@@ -1,4 +1,4 @@
-"""Songs without an answer, or with half of one."""
+"""Songs that failed, or have incomplete stems."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ from evaluator.preflight.graded import Graded
 
 HOW = {
     DIED: "look for a segmentation fault: run it with python -X faulthandler",
-    ERROR: "mend the exception, or catch it and return shares of the mixture",
+    ERROR: "fix the exception, or catch it and return shares of the mixture",
     INCOMPLETE: "return all stems of the track by the names that the wrapper knows",
 }
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Look at how songs ended; those that were late or too large are others' business."""
+    """List songs by outcome; other checks have those that exceeded time or memory."""
     for outcome, how in HOW.items():
         songs = [
             f"{result.name!r} ({result.message or 'no message'})"

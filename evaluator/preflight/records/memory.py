@@ -1,4 +1,4 @@
-"""Memory: more than the server has, or nearly."""
+"""Memory above the server's limit, or close to it."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from evaluator.preflight import Finding, fault, listed, note
 from evaluator.preflight.graded import Graded
 
 NEAR = 0.9
-"""Share of the memory from which longer songs may be too much."""
+"""Share of the limit above which longer songs may need too much."""
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Compare peaks with the limit."""
+    """Compare peak memory with the limit."""
     limit = graded.profile.memory_bytes
     over = [
         _words(result, limit)
@@ -33,4 +33,5 @@ def find(graded: Graded) -> Iterator[Finding]:
 
 
 def _words(result: SongResult, limit: int) -> str:
+    """A song, its peak memory and the limit, both in bytes."""
     return f"{result.name!r} ({result.peak_bytes / GIB:.1f} of {limit / GIB:.1f} GiB)"

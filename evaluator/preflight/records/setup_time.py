@@ -1,4 +1,4 @@
-"""Importing and loading: within the server's limit, and without an error."""
+"""Errors while importing and loading, or too much time for it."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ from evaluator.preflight import Finding, fault, note
 from evaluator.preflight.graded import Graded
 
 NEAR = 0.5
-"""Share of the limit from which a slower machine may not make it."""
+"""Share of the limit above which a slower machine may exceed it."""
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """Look at what happened before the first song."""
+    """Check what happened before the first song."""
     if not graded.start_ups:
         return
-    # After a song that failed it is started again, from warm caches; the slowest start counts.
+    # After a failed song it is started again, with warm caches; the slowest start counts.
     start_up = max(graded.start_ups, key=lambda one: (one.outcome != OK, one.import_s + one.load_s))
     limit_s = graded.profile.setup_s
     took_s = start_up.import_s + start_up.load_s

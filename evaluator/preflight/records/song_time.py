@@ -1,4 +1,4 @@
-"""Songs that were late, or nearly."""
+"""Songs that were late, or nearly late."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from evaluator.preflight import Finding, fault, listed, note
 from evaluator.preflight.graded import Graded
 
 NEAR = 0.93
-"""Share of the limit from which a slower machine may not make it; planners use up to 0.85."""
+"""Share of the limit above which a slower machine may exceed it; planners use up to 0.85."""
 
 
 def find(graded: Graded) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Leaderboards: what aicrowd.json asks for, against what the weights were trained on."""
+"""Leaderboards: the choice in aicrowd.json, compared with the weights' training data."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ ADMITTED = {
     ("mdx", "B"): re.compile(r"bleeding", re.I),
     ("cdx", "A"): re.compile(r"^(dnr|divide and remaster)\b(?!.*\btest\b)", re.I),
 }
-"""Names of the data sets that a board admits; the last board of a track admits any."""
+"""Names of the data sets that a board admits; the last board of each track admits all."""
 
 HOW_EXTERNAL = "write true, or choose a recipe whose weights were trained on the contest's data"
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Compare the file with the recipe, as far as both are known."""
+    """Compare the file with the recipe, if both are known."""
     table, described = checkout.contest, checkout.described
     if isinstance(table, str) or isinstance(described, str):
         return
@@ -56,7 +56,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
 
 
 def _asked(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, str]]:
-    """Fields of MDX'23 that ask for a board, with that board."""
+    """Fields of MDX'23 that choose a board, each with that board."""
     if challenge != MDX23:
         return []
     return [
@@ -66,7 +66,7 @@ def _asked(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, 
 
 
 def _admitted(described: Description, field: str, board: str) -> Iterator[Finding]:
-    """Say so if a board does not admit the recipe."""
+    """Report a board that does not admit the recipe."""
     if board not in described.boards:
         yield fault(
             f"{CONTEST_FILE}: {field} is true, but the recipe {described.recipe!r} is for board "
@@ -77,7 +77,7 @@ def _admitted(described: Description, field: str, board: str) -> Iterator[Findin
 
 
 def _claimed(described: Description, board: str) -> Iterator[Finding]:
-    """Say so if a recipe claims a board that its weights' data is not admitted to."""
+    """Report a board that a recipe claims, but that does not admit its training data."""
     strangers = _strangers(described, board)
     if strangers:
         yield fault(
@@ -89,7 +89,7 @@ def _claimed(described: Description, board: str) -> Iterator[Finding]:
 
 
 def _external(described: Description, *, external: bool, asked: bool) -> Iterator[Finding]:
-    """Compare external_dataset_used with the data of the weights."""
+    """Compare external_dataset_used with the weights' training data."""
     own = [board for track, board in ADMITTED if track == described.track]
     strangers = min((_strangers(described, board) for board in own), key=len)
     if strangers and not external:
@@ -111,7 +111,7 @@ def _external(described: Description, *, external: bool, asked: bool) -> Iterato
 
 
 def _strangers(described: Description, board: str) -> list[str]:
-    """Data sets of the recipe's weights that a board does not admit."""
+    """Data sets that the weights were trained on, and that a board does not admit."""
     pattern = ADMITTED.get((described.track, board))
     if pattern is None:
         return []

@@ -1,4 +1,4 @@
-"""The branch: AIcrowd's kits know one name only."""
+"""The branch: AIcrowd's kits push only one name."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from evaluator.preflight.checkout import Checkout
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Compare the branch's name."""
+    """Compare the name of the branch with the kits'."""
     name = checkout.git.run("symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip()
     if name != checkout.branch:
         here = f"the branch is {name!r}" if name else "no branch is checked out"

@@ -1,4 +1,4 @@
-"""aicrowd.json: the fields of the contest, and nothing left to fill in."""
+"""aicrowd.json: missing fields, wrong types, placeholders."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ WHY = "the server reads it to decide what is graded, and for whom"
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Compare the file with the contest's."""
+    """Compare the file with the fields of the contest."""
     table = checkout.contest
     if isinstance(table, str):
         yield fault(f"{CONTEST_FILE} {table}", WHY, "take it from AIcrowd's kit, or docs/tracks.md")
@@ -43,7 +43,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     if not isinstance(challenge, str) or challenge not in FIELDS:
         yield fault(
             f"{CONTEST_FILE}: challenge_id is {challenge!r}",
-            "a submission to an unknown challenge is graded by nobody",
+            "a submission to an unknown challenge is not graded",
             f"write one of {', '.join(FIELDS)}",
         )
         return
@@ -56,18 +56,18 @@ def find(checkout: Checkout) -> Iterator[Finding]:
                 f"{CONTEST_FILE}: {name} is {table[name]!r}", WHY, f"make it {_KINDS[kind]}"
             )
     yield from _texts(table)
-    # The CLI's own `submission create` wants a grader_id, and all tracks of it a gpu.
+    # The CLI's own `submission create` requires a grader_id, and a gpu for all tracks.
     extra = [name for name in table if name not in {*fields, "grader_id", "gpu"}]
     if extra:
         yield note(
             f"{CONTEST_FILE}: fields that {challenge} does not have: {listed(extra)}",
-            "nobody reads them, or one is misspelt",
+            "they are not read, or one is misspelt",
             f"remove them; the contest has {', '.join(fields)}",
         )
 
 
 def _texts(table: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look for what is empty or left to fill in."""
+    """Find texts that are empty or placeholders."""
     authors = table.get("authors")
     if isinstance(authors, list):
         bad = [
@@ -77,7 +77,7 @@ def _texts(table: Mapping[str, Any]) -> Iterator[Finding]:
         ]
         if bad or not authors:
             yield fault(
-                f"{CONTEST_FILE}: authors has {listed(bad) or 'nobody'}",
+                f"{CONTEST_FILE}: authors has {listed(bad) or 'no names'}",
                 "a submission counts for the users that are named there",
                 "write your user name at AIcrowd, and those of your team",
             )

