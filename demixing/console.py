@@ -6,6 +6,7 @@ the output is gone.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     ]  # what add_subparsers returns
 
 STOPPED = "stopped; what is finished stays"
+BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 
 def complain(message: str) -> None:
@@ -45,14 +47,18 @@ def guarded(
     Returns:
         The exit status.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names beyond the terminal's encoding
     try:
-        return run(options)
+        status = run(options)
+        sys.stdout.flush()
     except (DemixError, EvaluationError) as error:
         complain(str(error))
-        return 2
+        return BAD_INPUT
     except BrokenPipeError:  # the reader of our output has gone, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    return status

@@ -6,6 +6,7 @@ A new choice is a new file, and no other file changes. Listing the names imports
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import importlib
 import inspect
@@ -50,11 +51,29 @@ class Plugins:
 
     def has(self, name: str, function: str) -> bool:
         """Whether a module defines a function; the module is not imported."""
+        return self._function(name, function) is not None
+
+    def literal(self, name: str, function: str) -> Any:
+        """Return the result of a function whose body is one literal, without importing the module.
+
+        Returns:
+            The value; None if there is no such function.
+        """
+        found = self._function(name, function)
+        match found and [one for one in found.body if not isinstance(one, ast.Expr)]:
+            case [ast.Return(value=ast.expr() as value)]:  # nothing else but the docstring
+                with contextlib.suppress(ValueError):  # it is computed
+                    return ast.literal_eval(value)
+        return None
+
+    def _function(self, name: str, function: str) -> ast.FunctionDef | None:
+        """The source of a function of a module; None if there is none."""
         if name not in self.names():
-            return False
+            return None
         (folder,) = self.paths
         tree = ast.parse(Path(folder, f"{name}.py").read_text(encoding="utf-8"))
-        return any(isinstance(one, ast.FunctionDef) and one.name == function for one in tree.body)
+        found = (one for one in tree.body if isinstance(one, ast.FunctionDef))
+        return next((one for one in found if one.name == function), None)
 
     def module(self, name: str) -> ModuleType:
         """Import one module.

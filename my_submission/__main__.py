@@ -1,10 +1,6 @@
-"""The commands of :mod:`demixing.cli` under their first name: ``python -m my_submission``."""
+"""``python -m my_submission``: the first name of the command ``demixing``."""
 
-import signal
-import sys
-
-from demixing.cli.main import main
+from demixing.cli.main import command
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up for that, too
-    sys.exit(main())
+    command()

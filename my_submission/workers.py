@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from demixing import tracks
+from demixing.cli import bar
 from demixing.engine import progress, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import OutputError, SongError
@@ -31,6 +32,9 @@ CLEAN_UP_S = 30
 SPAWN = multiprocessing.get_context("spawn")
 """Workers start as new programs, without threads and locks of this one."""
 
+CLIPPING_LOGGER = "demixing.audio"
+"""Logs that stems are above full scale."""
+
 Future = concurrent.futures.Future[tuple[float, tuple[Omission, ...]]]
 Parts = MutableSequence[float]
 
@@ -42,7 +46,13 @@ Finish = Callable[[str, tuple[Omission, ...]], None]
 
 
 def separate(
-    lengths_s: Mapping[str, float], environment: Mapping[str, str], jobs: int, finish: Finish
+    lengths_s: Mapping[str, float],
+    environment: Mapping[str, str],
+    jobs: int,
+    finish: Finish,
+    *,
+    level: int = logging.WARNING,
+    quiet: bool = False,
 ) -> dict[str, float]:
     """Let the wrapper separate songs in worker processes.
 
@@ -51,6 +61,8 @@ def separate(
         environment: of the workers, in addition to that of this process.
         jobs: songs at a time.
         finish: is called after each song.
+        level: of what the workers log.
+        quiet: show no progress.
 
     Returns:
         Seconds that each song took, without loading of the model.
@@ -61,8 +73,8 @@ def separate(
     """
     spent_s: dict[str, float] = {}
     parts = SPAWN.RawArray("d", len(lengths_s))
-    show = progress_bar.bar(environment[tracks.TRACK_VARIABLE])
-    with workers(jobs, environment, parts) as pool, show as report:
+    show = bar(environment[tracks.TRACK_VARIABLE], quiet=quiet)
+    with workers(jobs, environment, parts, level) as pool, show as report:
         together = progress.Together(lengths_s, report)
         with interrupts_wait():  # workers inherit it
             futures = {pool.submit(work, name, at): name for at, name in enumerate(lengths_s)}
@@ -101,7 +113,7 @@ def watched(
 
 @contextlib.contextmanager
 def workers(
-    jobs: int, environment: Mapping[str, str], parts: Parts
+    jobs: int, environment: Mapping[str, str], parts: Parts, level: int
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Worker processes; an interruption ends them, and never leaves part of a song.
 
@@ -111,7 +123,7 @@ def workers(
         jobs,
         mp_context=SPAWN,
         initializer=become_worker,
-        initargs=(dict(environment), os.getpid(), parts),
+        initargs=(dict(environment), os.getpid(), parts, level),
     )
     try:
         yield pool
@@ -137,20 +149,24 @@ def interrupts_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def become_worker(environment: Mapping[str, str], parent: int, parts: Parts) -> None:
+def become_worker(environment: Mapping[str, str], parent: int, parts: Parts, level: int) -> None:
     """Set up a worker as the server would.
 
     Args:
         environment: is added to that of the process.
         parent: id of the process that started it, which it must not outlive.
         parts: where it writes the part of the work on each song that is done.
+        level: of what it logs.
     """
     global progress_parts
     progress_parts = parts
     die_with_parent(parent)  # again: it may have ended before this process read its id
     on_signals(leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    if level > logging.INFO:
+        # Loud stems may be right. The evaluation, which has the references, reports clipping.
+        logging.getLogger(CLIPPING_LOGGER).setLevel(logging.ERROR)
     os.environ.update(environment)
 
 

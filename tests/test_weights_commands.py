@@ -1,4 +1,4 @@
-"""What is wrong with a file of weights is one clear sentence, and exit status 2."""
+"""A bad file of weights is one clear sentence and exit status 2."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of weights, and a catalogue with one table that fits what is written here."""
+    """An empty folder of weights."""
     folder = tmp_path / "weights"
     folder.mkdir()
     monkeypatch.setenv("DEMIX_WEIGHTS", str(folder))
@@ -30,7 +30,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def official(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An official file, registered by its sha256, outside of its place."""
+    """An official file outside of the folder of weights; the catalogue has its sha256."""
     path = tmp_path / "official.th"
     torch.save(STATE, path)
     enter(monkeypatch, path)
@@ -38,7 +38,7 @@ def official(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def enter(monkeypatch: pytest.MonkeyPatch, path: Path, **changes: object) -> Checkpoint:
-    """Let the catalogue's table fit a file."""
+    """Change the entry of the catalogue to fit a file."""
     known = catalogue.entries()
     contents = path.read_bytes()
     fitting = {"sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}
@@ -56,7 +56,7 @@ def place(weights: Path) -> Path:
 
 
 def verified(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[int, dict[str, str], str]:
-    """Run the command; returns its status, the conditions by name, and what it complains of."""
+    """Run the command; return its status, the conditions by name, and its errors."""
     status = main(["verify", *names])
     printed = capsys.readouterr()
     records = [line.split("\t") for line in printed.out.splitlines()]
@@ -79,12 +79,12 @@ def test_a_good_file_is_ok(
     [
         (None, "missing", "no weights for 'demucs_v2' at"),
         (LFS_POINTER, "Git-LFS pointer", "run: git lfs pull"),
-        (b"", "truncated", "bytes, got 0; run: python -m my_submission fetch demucs_v2"),
+        (b"", "truncated", "bytes, got 0; run: demixing fetch demucs_v2"),
         (b"\0" * 100_000, "wrong size", "got 100000"),
     ],
     ids=["missing", "an LFS pointer", "empty", "too long"],
 )
-def test_a_bad_file_is_told_apart(
+def test_a_bad_file_has_its_own_condition(
     official: Path,
     weights: Path,
     damage: bytes | None,
@@ -115,7 +115,7 @@ def test_one_changed_bit_is_a_wrong_hash(
     assert "expected sha256" in said
 
 
-def test_a_part_of_a_hash_is_compared_as_such(
+def test_a_partial_hash_is_compared_with_the_beginning(
     official: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -130,7 +130,7 @@ def test_a_part_of_a_hash_is_compared_as_such(
     assert verified(capsys, NAME)[1] == {NAME: "wrong hash"}
 
 
-def test_a_file_without_a_published_hash_is_said_to_be_that(
+def test_a_file_without_a_published_hash_is_reported_as_unpinned(
     official: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,7 +171,7 @@ def test_without_names_damaged_files_count(
 # import
 
 
-def test_an_import_stands_for_the_official_file(
+def test_an_import_replaces_the_official_file(
     official: Path, weights: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", NAME, str(official)]) == 0
@@ -185,9 +185,7 @@ def test_an_import_stands_for_the_official_file(
     assert [p.name for p in weights.iterdir()] == [path.name]
 
 
-def test_an_import_says_where_it_comes_from_and_is_the_same_each_time(
-    official: Path, weights: Path
-) -> None:
+def test_an_import_names_its_origin_and_is_reproducible(official: Path, weights: Path) -> None:
     main(["import", NAME, str(official)])
     path = weights / f"{NAME}.safetensors"
     first = path.read_bytes()
@@ -265,7 +263,9 @@ def test_an_import_that_was_altered_is_not_used(
 
 
 @pytest.mark.parametrize("contents", [b"", LFS_POINTER, b"\x08\0\0\0\0\0\0\0{}      "])
-def test_what_is_no_import_is_one_sentence(official: Path, weights: Path, contents: bytes) -> None:
+def test_a_file_that_is_not_an_import_is_one_sentence(
+    official: Path, weights: Path, contents: bytes
+) -> None:
     (weights / f"{NAME}.safetensors").write_bytes(contents)
 
     with pytest.raises(CheckpointError, match=f"{NAME}.safetensors") as caught:
@@ -274,12 +274,12 @@ def test_what_is_no_import_is_one_sentence(official: Path, weights: Path, conten
     assert "\n" not in str(caught.value)
 
 
-# Separating with a file that is not as it should be
+# Separating with a bad file
 
 
 @pytest.fixture
 def spleeter_weights(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Lets Spleeter's file lie in the folder of weights; returns its path."""
+    """Make the catalogue expect Spleeter's file in the folder of weights; return its path."""
     path = weights / "vocals.th"
     find = catalogue.find
     entry = dataclasses.replace(

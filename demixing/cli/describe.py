@@ -1,34 +1,48 @@
-"""``describe``: say what would be submitted: track, recipe, boards, and each file of weights."""
+"""``describe``: show what would be submitted: track, recipe, boards, and files of weights."""
+
+from __future__ import annotations
 
 import argparse
-import json
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 from demixing import separators, tracks
-from demixing.errors import CheckpointError
+from demixing.cli import arguments, contest, say_json
+from demixing.errors import CheckpointError, ConfigError
 from demixing.recipes import optional, reading
 from demixing.recipes.recipe import Member, Recipe
 from demixing.weights.catalogue import Checkpoint, find
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
 
+if TYPE_CHECKING:
+    from demixing.console import Subparsers
+
 IMPORTED = "imported"
 READY = "ready"
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
-    command = commands.add_parser(
+def add(commands: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
         "describe",
-        help="say what would be submitted: track, recipe, boards, and each file of weights",
-        description="Print track, recipe, boards and summary of what aicrowd.json and the "
-        "environment submit, and condition, name and path of each file of weights that it uses. "
-        "Files of members that are optional are marked as such.",
+        description="Print the track, recipe, boards and summary that aicrowd.json and the "
+        "environment choose, and condition, name and path of each file of weights that the recipe "
+        "uses. Files of optional members are marked.",
     )
-    command.add_argument("--json", action="store_true", help="as one JSON object, with more detail")
+    arguments.add_json(parser, "print one JSON object, with more detail")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it."""
+    """Print the description.
+
+    Raises:
+        ConfigError: this is an installed package, and the environment names no track.
+    """
+    if not contest.here() and not os.environ.get(tracks.TRACK_VARIABLE):
+        raise ConfigError(
+            "`demixing describe` reads aicrowd.json, which only a checkout of the repository has; "
+            f"name the track by ${tracks.TRACK_VARIABLE}"
+        )
     chosen = reading.chosen(tracks.submitted())
     weights = [
         {**_facts(checkpoint), **_optional(chosen, checkpoint)} for checkpoint in used(chosen)
@@ -41,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             "summary": chosen.summary,
             "weights": weights,
         }
-        print(json.dumps(table, indent=1))
+        say_json(table)
         return 0
     print("recipe", chosen.name, chosen.track.name, ",".join(chosen.boards) or "-", sep="\t")
     for one in weights:
@@ -80,12 +94,12 @@ def state(member: Member) -> str:
 
 
 def _optional(chosen: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the recipe has to say of one of its files.
+    """What the recipe says about one of its files.
 
     Returns:
-        ``optional``, whether all members that open it are; ``absent``, whether the recipe is used
-        without it for that reason; if it is, ``fetch``, the name under which it is fetched, and
-        ``gain_db``, what its members would add, or None if that is not known.
+        ``optional``: whether all members that open the file are optional. ``absent``: whether the
+        recipe is used without it. Then also ``fetch``, the name that fetches it, and ``gain_db``,
+        what its members would add, None if unknown.
     """
     users = [
         member
@@ -101,7 +115,7 @@ def _optional(chosen: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What is known of one file, wherever it lies."""
+    """What is known about one file, wherever it is."""
     try:
         path = checkpoint.path()
     except CheckpointError as error:

@@ -1,11 +1,15 @@
 """``fetch NAME...``: download files of weights, verify them, and put them in place."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from demixing.cli import complain, note, say
+from demixing import console
+from demixing.cli import in_background, note, say
 from demixing.errors import DemixError
 from demixing.weights.catalogue import Checkpoint, entries
 from demixing.weights.installer import Installer, chosen
@@ -17,41 +21,43 @@ from demixing.weights.recommended import (
 )
 from demixing.weights.verification import OK, UNPINNED, examine
 
+if TYPE_CHECKING:
+    from demixing.console import Subparsers
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
-    command = commands.add_parser(
+
+def add(commands: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
         "fetch",
-        help="download files of weights, verify them, and put them in place",
         description="Download files of weights to models/weights/ (or $DEMIX_WEIGHTS), verify "
-        "them, and print their paths. What was cut off goes on where it ended.",
+        "them, and print their paths. A download that was cut off resumes where it ended.",
     )
-    command.add_argument(
+    parser.add_argument(
         "names",
         nargs="+",
         metavar="NAME",
-        help="a table of models/checkpoints.toml, how several begin, a pattern with *, or "
-        f"{RECOMMENDED_NAME!r}: the best there are, from wherever they can be had",
+        help="a table of models/checkpoints.toml, the beginning of several names, a pattern with "
+        f"*, or {RECOMMENDED_NAME!r}: the best weights, from the first place that has them",
     )
-    command.add_argument(
+    parser.add_argument(
         "--from",
         dest="source",
         default="",
         metavar="FOLDER|URL",
-        help="a folder or a mirror that has the files, or their archives, under published names",
+        help="a folder or mirror that has the files, or their archives, under their published "
+        "names (default: where their authors publish them)",
     )
-    command.add_argument(
+    parser.add_argument(
         "--if-possible",
         action="store_true",
-        help="do without a file that cannot be had: a note instead of an error, and status 0",
+        help="print a note instead of an error for a file that cannot be fetched; the status is 0",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fetch all files, going on after one that fails."""
-    installer = Installer(
-        source=options.source, progress=Shown() if sys.stderr.isatty() else _silent
-    )
+    """Fetch all files, also after one that fails."""
+    shown = sys.stderr.isatty() and not options.quiet and not in_background()
+    installer = Installer(source=options.source, progress=Shown() if shown else _silent)
     failed = 0
     for find in searches(options.names, options.source):
         try:
@@ -63,24 +69,24 @@ def run(options: argparse.Namespace) -> int:
             failed += 1
             if options.if_possible:
                 reason = str(error).partition("; ")[0]
-                command = f"python -m my_submission fetch {' '.join(options.names)}"
-                note(f"not fetched, which is no fault: {reason}; to try again: {command}")
+                again = f"demixing fetch {' '.join(options.names)}"
+                note(f"not fetched, which is no fault: {reason}; to try again: {again}", options)
             else:
-                complain(str(error))
+                console.complain(str(error))
     if not failed:
         installer.tidy()
     return 2 if failed and not options.if_possible else 0
 
 
 def searches(names: Sequence[str], source: str) -> Iterator[Callable[[], Sequence[Checkpoint]]]:
-    """Yield what finds the files to fetch, one for each that may fail by itself.
+    """Yield a function for each file, which finds it and may fail by itself.
 
     Args:
         names: as given.
-        source: a folder or a mirror, which then has any of the files of a system.
+        source: a folder or mirror, which may have any of the files of a system.
 
     Raises:
-        CheckpointError: a name means nothing.
+        CheckpointError: a name matches nothing.
     """
     known = entries()
     plain = [name for name in names if name != RECOMMENDED_NAME]
@@ -92,7 +98,7 @@ def searches(names: Sequence[str], source: str) -> Iterator[Callable[[], Sequenc
 
 
 def recommended(system: Recommendation, known: dict[str, Checkpoint], source: str) -> Checkpoint:
-    """Choose one of the files of a system: what is in place, or else what can be had."""
+    """Choose one of the files of a system: one that is in place, or one that can be fetched."""
     files = [known[name] for name in system.files]
     for file in files:
         if file.path().is_file() and examine(file.path(), file)[0] in (OK, UNPINNED):
@@ -108,13 +114,13 @@ def _silent(done_bytes: int, total_bytes: int | None) -> None:
 
 
 class Shown:
-    """Shows on a terminal how much has come, once for each megabyte."""
+    """Shows the progress of a download on a terminal, once for each megabyte."""
 
     def __init__(self) -> None:
         self._shown = -1
 
     def __call__(self, done_bytes: int, total_bytes: int | None) -> None:
-        """Show it."""
+        """Show how much has arrived."""
         megabytes = done_bytes // 1_000_000
         if megabytes != self._shown:
             self._shown = megabytes

@@ -1,22 +1,27 @@
-"""``import NAME FILE``: read an official file once, and keep its numbers in a form of our own."""
+"""``import NAME FILE``: read an official file once, and keep its numbers as safetensors."""
+
+from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demixing.cli import say
 from demixing.weights.catalogue import find
 
+if TYPE_CHECKING:
+    from demixing.console import Subparsers
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
-    command = commands.add_parser(
+
+def add(commands: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
         "import",
-        help="convert an official file of weights once to safetensors",
-        description="Verify and read an official file of weights, write its numbers and where "
-        "they come from to models/weights/NAME.safetensors, and print the path.",
+        description="Verify and read an official file of weights, write its numbers and their "
+        "origin to models/weights/NAME.safetensors (or into $DEMIX_WEIGHTS), and print the path.",
     )
-    command.add_argument("name", metavar="NAME", help="a table of models/checkpoints.toml")
-    command.add_argument("file", metavar="FILE", type=Path, help="the official file")
+    parser.add_argument("name", metavar="NAME", help="a table of models/checkpoints.toml")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the official file")
 
 
 def run(options: argparse.Namespace) -> int:

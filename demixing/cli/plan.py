@@ -1,64 +1,177 @@
-"""What the planner makes of how much time: the table behind ``python -m my_submission plan``."""
+"""``plan``: what a recipe's members cost on this machine, and which of them fit into which time."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from demixing import threads
-from demixing.audio import SongFormat
-from demixing.engine.demixer import Demixer
-from demixing.recipes.recipe import Recipe
-from demixing.schedule.budget import USED
-from demixing.schedule.costs import Costs
+from demixing.cli import arguments, note, say_json
+from demixing.errors import ConfigError
+from demixing.recipes import optional
+
+if TYPE_CHECKING:
+    from demixing.audio import SongFormat
+    from demixing.console import Subparsers
+    from demixing.engine.demixer import Demixer
+    from demixing.recipes.recipe import Recipe
 
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds of computing per second of audio, besides the track's own limit."""
 
 RATE_HZ = 44_100
+SHORTEST_S, LONGEST_S = 1, 100_000
+READY, MISSING = "optional, ready", "optional, missing"
 
 
-def table(recipe: Recipe, song_s: float) -> list[str]:
-    """Plan for a stereo song with several limits.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberCost:
+    """What a member costs.
+
+    Attributes:
+        member: its name.
+        state: :data:`READY` or :data:`MISSING` if it is optional; otherwise empty.
+        ratio: seconds of computing per second of audio; None if it is missing, as the others.
+        memory_mb: memory at work.
+        batch: chunks at a time.
+    """
+
+    member: str
+    state: str
+    ratio: float | None = None
+    memory_mb: float | None = None
+    batch: int | None = None
+
+    def __str__(self) -> str:
+        if self.ratio is None:
+            return f"{self.member:<16}{'-':>18}{'-':>14}{'-':>7}  {self.state}"
+        row = f"{self.member:<16}{self.ratio:>18.3f}{self.memory_mb:>14.0f}{self.batch:>7}"
+        return f"{row}  {self.state}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanForLimit:
+    """What is done within a limit.
+
+    Attributes:
+        limit: seconds of computing per second of audio.
+        used: how much of it the plan expects to need.
+        members: those at work, most useful first, with the number of passes if it is above 1.
+        track: whose limit it is; empty for the others.
+    """
+
+    limit: float
+    used: float
+    members: tuple[str, ...]
+    track: str
+
+    def __str__(self) -> str:
+        text = ", ".join(self.members) or "none: shares of the mixture"
+        mark = f"  (the limit of {self.track})" if self.track else ""
+        return f"{self.limit:>6.2f}{self.used:>8.3f}  {text}{mark}"
+
+
+def add(commands: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "plan",
+        description="Show what the members of a recipe cost on this machine, measured once, and "
+        "which of them are used for a stereo song within several limits on the time.",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=240.0, metavar="S", help="length of the song"
+    )
+    arguments.add_recipe(parser)
+    arguments.add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print costs and plans."""
+    if not SHORTEST_S <= options.seconds <= LONGEST_S:
+        raise ConfigError(
+            f"expected --seconds from {SHORTEST_S} to {LONGEST_S}, got {options.seconds}"
+        )
+    chosen = arguments.chosen_recipe(options)
+    note(optional.advice(chosen), options)
+    # Only now: torch takes seconds to import, and mistakes should not wait for it.
+    from demixing.audio import SongFormat
+    from demixing.engine.demixer import Demixer
+    from demixing.schedule.costs import Costs
+
+    threads.use()
+    demixer = Demixer(chosen, costs=Costs.at_home())
+    frames = round(options.seconds * RATE_HZ)
+    form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=frames)
+    members, plans = list(costs(chosen, demixer, form)), list(changes(demixer, form))
+    if options.json:
+        table = {
+            "recipe": chosen.name,
+            "members": [dataclasses.asdict(one) for one in members],
+            "plans": [dataclasses.asdict(one) for one in plans],
+        }
+        say_json(table)
+    else:
+        print("\n".join(lines(members, plans)))
+    return 0
+
+
+def costs(recipe: Recipe, demixer: Demixer, form: SongFormat) -> Iterator[MemberCost]:
+    """Yield what each member of a recipe costs.
 
     Args:
-        recipe: whose members are measured on this machine, if they were not before.
-        song_s: length of the song.
-
-    Returns:
-        Lines for people: costs of the members, and of optional ones whether they are ready; then a
-        line for each limit that changes the plan.
-
-    Raises:
-        CheckpointError: a member's weights are missing or damaged.
+        recipe: with members that may be missing.
+        demixer: has measured the others.
+        form: of the song.
     """
-    threads.use()
-    demixer = Demixer(recipe, costs=Costs.at_home())
-    form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=round(song_s * RATE_HZ))
-    lines = [f"{'member':<16}{'s per s of audio':>18}{'memory in MB':>14}{'batch':>7}"]
-    at_work = demixer.recipe.members
-    places = {member.name: index for index, member in enumerate(at_work)}
+    workload = demixer.workload(form)
+    places = {member.name: index for index, member in enumerate(demixer.recipe.members)}
     for member in recipe.members:
         if member.name in demixer.absent:
-            lines.append(f"{member.name:<16}{'-':>18}{'-':>14}{'-':>7}  optional, missing")
+            yield MemberCost(member=member.name, state=MISSING)
             continue
         index = places[member.name]
         cost = demixer.costs[index]
-        chunks = demixer.workload(form).chunks(index, member.settings[0])
-        ratio = cost.chunk_s * chunks / song_s
-        lines.append(
-            f"{member.name:<16}{ratio:>18.3f}{cost.memory_bytes / 1e6:>14.0f}{cost.batch:>7}"
-            + ("  optional, ready" if member.optional else "")
+        chunks = workload.chunks(index, member.settings[0])
+        yield MemberCost(
+            member=member.name,
+            state=READY if member.optional else "",
+            ratio=cost.chunk_s * chunks / form.seconds,
+            memory_mb=cost.memory_bytes / 1e6,
+            batch=cost.batch,
         )
-    own = recipe.track.time_limit
-    lines += ["", f"{'limit':>6}{'used':>8}  members, first those that pay most"]
-    before = ""
-    for limit in sorted({*LIMITS, own}):
-        plan = demixer.plan(form, budget_s=USED * limit * song_s)
-        names = [
-            at_work[index].name
+
+
+def changes(demixer: Demixer, form: SongFormat) -> Iterator[PlanForLimit]:
+    """Yield the plan for each limit that changes it, and for that of the track."""
+    from demixing.schedule.budget import USED
+
+    track = demixer.recipe.track
+    before: tuple[str, ...] | None = None
+    for limit in sorted({*LIMITS, track.time_limit}):
+        plan = demixer.plan(form, budget_s=USED * limit * form.seconds)
+        members = tuple(
+            demixer.recipe.members[index].name
             + (f" x {plan.settings[index].passes}" if plan.settings[index].passes > 1 else "")
             for index in plan.priority
             if index in plan.planned
-        ]
-        text = ", ".join(names) or "none: shares of the mixture"
-        if text != before or limit == own:
-            mark = f"  (the limit of {recipe.track.name})" if limit == own else ""
-            lines.append(f"{limit:>6.2f}{plan.expected_s / song_s:>8.3f}  {text}{mark}")
-        before = text
-    return lines
+        )
+        if members != before or limit == track.time_limit:
+            yield PlanForLimit(
+                limit=limit,
+                used=plan.expected_s / form.seconds,
+                members=members,
+                track=track.name if limit == track.time_limit else "",
+            )
+        before = members
+
+
+def lines(members: Sequence[MemberCost], plans: Sequence[PlanForLimit]) -> Iterator[str]:
+    """Yield two tables for people."""
+    yield f"{'member':<16}{'s per s of audio':>18}{'memory in MB':>14}{'batch':>7}"
+    yield from map(str, members)
+    yield ""
+    yield f"{'limit':>6}{'used':>8}  members, most useful first"
+    yield from map(str, plans)

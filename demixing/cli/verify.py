@@ -1,45 +1,57 @@
-"""``verify [NAME...]``: say for each file of weights whether it is the registered one."""
+"""``verify [NAME...]``: check for each file of weights whether it is the one in the catalogue."""
+
+from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from demixing.cli import complain
+from demixing import console
+from demixing.cli import arguments, say_json
+from demixing.cli.describe import IMPORTED
 from demixing.errors import CheckpointError
 from demixing.weights.catalogue import Checkpoint, entries
 from demixing.weights.installer import chosen
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
 
-IMPORTED = "imported"
+if TYPE_CHECKING:
+    from demixing.console import Subparsers
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
-    command = commands.add_parser(
+def add(commands: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
         "verify",
-        help="say for each file of weights whether it is the registered one",
         description="Print condition, name and path of files of weights, tab-separated. The "
-        "status is 2 if one is not as it should be; without names, missing ones do not count.",
+        "status is 2 if a file is not the one in the catalogue; missing files count only if they "
+        "are named.",
     )
-    command.add_argument(
-        "names", nargs="*", metavar="NAME", help="as for fetch; all of them if left out"
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="as for `demixing fetch` (default: all of them)"
     )
+    arguments.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each file."""
     known = entries()
     bad = False
+    found = []
     for checkpoint in chosen(options.names, known) if options.names else known.values():
-        condition, explanation, place = _examine(checkpoint)
-        print(condition, checkpoint.name, place, sep="\t")
+        condition, explanation, path = _examine(checkpoint)
+        found.append({"name": checkpoint.name, "condition": condition, "path": path})
+        if not options.json:
+            print(condition, checkpoint.name, path, sep="\t")
         wrong = condition not in (OK, UNPINNED, IMPORTED)
         if wrong and (options.names or condition != MISSING):
             bad = True
-            complain(explanation)
+            console.complain(explanation)
+    if options.json:
+        say_json(found)
     return 2 if bad else 0
 
 
 def _examine(checkpoint: Checkpoint) -> tuple[str, str, str]:
-    """Return a file's condition, a sentence about it, and where it lies."""
+    """Return a file's condition, a sentence about it, and its path."""
     try:
         path = checkpoint.path()
     except CheckpointError as error:

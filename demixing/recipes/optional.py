@@ -1,7 +1,7 @@
 """Optional members of recipes: which of them are missing, and what getting their files would add.
 
 An ``optional`` member is absent if a file that it needs does not exist: neither the official file
-nor its conversion by ``python -m my_submission import``. The recipe is then used without the member
+nor its conversion by ``demixing import``. The recipe is then used without the member
 and without all blends that contain it, as if they were not in the file. A file that exists but is
 damaged, for example a Git-LFS pointer, does not count as missing.
 """
@@ -107,7 +107,7 @@ def advice(recipe: Recipe) -> str:
         fetched_as(member, name) for member in members for name in missing(member)
     )
     effect = f"would add {amount}" if amount else "gets what is missing"
-    return f"{state}: `python -m my_submission fetch {' '.join(wanted)}` {effect}"
+    return f"{state}: `demixing fetch {' '.join(wanted)}` {effect}"
 
 
 def fetched_as(member: Member, file: str) -> str:

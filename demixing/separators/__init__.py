@@ -50,6 +50,8 @@ def required_weights(name: str, options: Mapping[str, Any] | None = None) -> tup
     if name in names() and not _plugins.has(name, "required_weights"):
         return ()
     given = dict(options or {})
+    if not given and (written := _plugins.literal(name, "required_weights")) is not None:
+        return tuple(written)  # importing the module would take seconds
     _plugins.check_options(name, given)
     function = _plugins.module(name).required_weights
     known = inspect.signature(function).parameters

@@ -120,7 +120,7 @@ class Checkpoint:
         return any(_exists(path) for path in (self.path(), self.converted_path()))
 
     def converted_path(self) -> Path:
-        """Where ``python -m my_submission import`` puts the conversion of the file."""
+        """Where ``demixing import`` puts the conversion of the file."""
         return weights_folder() / f"{self.name}.safetensors"
 
     def remedy(self) -> str:
@@ -133,7 +133,7 @@ class Checkpoint:
             return "reinstall the package 'sound-demixing'"
         if self.folder:
             return f"restore it, for example: git -C {self.folder} checkout -- {self.file}"
-        return f"run: python -m my_submission fetch {self.name}"
+        return f"run: demixing fetch {self.name}"
 
 
 def _exists(path: Path) -> bool:

@@ -35,7 +35,7 @@ def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
     Args:
         checkpoint: what the file must be.
         path: of the file, if not :meth:`Checkpoint.path`. If there is no file at that path, its
-            conversion by ``python -m my_submission import`` is read.
+            conversion by ``demixing import`` is read.
 
     Raises:
         CheckpointError: the file is missing, altered, or contains more than numbers.

@@ -61,7 +61,7 @@ def read(checkpoint: Checkpoint) -> Contents:
         CheckpointError: they were converted from another file, or are damaged.
     """
     path = checkpoint.converted_path()
-    again = f"run: python -m my_submission import {checkpoint.name} FILE"
+    again = f"run: demixing import {checkpoint.name} FILE"
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
             raise CheckpointError(f"{path} is a Git-LFS pointer; run: git lfs pull, or {again}")

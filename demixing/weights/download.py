@@ -1,6 +1,6 @@
 """Downloads one file: resumes after an interruption, and never leaves part of it under its name.
 
-Only for ``python -m my_submission fetch``; predicting never needs a network. Proxies are those
+Only for ``demixing fetch``; predicting never needs a network. Proxies are those
 that the environment names.
 """
 

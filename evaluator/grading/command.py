@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demixing.cli.arguments import Parser
 from demixing.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
 
@@ -15,14 +16,15 @@ if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.grading.records import SongResult
     from evaluator.grading.runners import Runner
 
+PROGRAM = "python -m evaluator grade"
 STATUS_FAILED = 1
 """At least one song has no score."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m evaluator grade",
+def parser(prog: str = PROGRAM) -> Parser:
+    """Describe the command line of a program with some name."""
+    result = Parser(
+        prog=prog,
         description="Run a submission as the grading server does: away from the network and the "
         "true stems, with its limits. Exit status: 0 all songs have a score, 1 some failed, 2 bad "
         "input.",
@@ -98,10 +100,9 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
     """Run the command line and return the exit status."""
-    options = parser().parse_args(arguments)
-    return grade(options)
+    return grade(parser(prog).parse_args(arguments))
 
 
 def grade(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demixing.cli.arguments import Parser
 from demixing.errors import EvaluationError
 from evaluator.grading import command as grading
 from evaluator.grading.profiles import PROFILES, Profile
@@ -22,13 +23,16 @@ if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.preflight.graded import Graded
 
 
-def main(arguments: Sequence[str]) -> int:
+PROGRAM = "python -m evaluator preflight"
+
+
+def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
     """Run the command and return its status.
 
     Raises:
         EvaluationError: the input cannot be used.
     """
-    options = parser().parse_args(arguments)
+    options = parser(prog).parse_args(arguments)
     if options.json is not None:
         from demixing.evaluation.report import check_writable
 
@@ -45,10 +49,10 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if faults(found) else 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describe the arguments."""
-    result = argparse.ArgumentParser(
-        prog="python -m evaluator preflight",
+def parser(prog: str = PROGRAM) -> Parser:
+    """Describe the arguments of a program with some name."""
+    result = Parser(
+        prog=prog,
         description="Find what the grader hides or punishes, before anything is pushed. One line "
         "for each finding: what, why, how to fix it. Exit status: 0 no faults, 1 faults, 2 bad "
         "input.",

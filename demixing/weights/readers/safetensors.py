@@ -1,4 +1,4 @@
-"""Our own format of weights, as ``python -m my_submission import`` writes it."""
+"""Our own format of weights, as ``demixing import`` writes it."""
 
 import json
 from fractions import Fraction
@@ -26,7 +26,7 @@ def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
     """Read the contents and all metadata."""
     found = tensor_file.read(path)
     if NETWORK not in found.metadata:
-        raise CheckpointError(f"expected {path} to be written by: python -m my_submission import")
+        raise CheckpointError(f"expected {path} to be written by: demixing import")
     named = json.loads(found.metadata.get(ARGUMENTS, "{}"), object_hook=_read_fraction)
     contents = Contents(
         state=tensors(path, int8.dequantised(found.tensors)),

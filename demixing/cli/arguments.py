@@ -1,0 +1,237 @@
+"""How all commands read their words: one parser, and the options that several commands share.
+
+Options and positional arguments may come in any order. An option that takes several words leaves
+to the positional arguments what those need: in ``--songs A B NAME``, where one NAME is required,
+NAME is not a song. Where any number of positional arguments is possible, the option keeps one word.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from demixing import tracks
+from demixing.errors import ConfigError
+from demixing.recipes import reading
+from demixing.recipes.recipe import Recipe
+
+ENDLESS = ("+", "*")
+NEGATIVE_NUMBER = re.compile(r"-\.?\d")
+
+
+class Formatter(argparse.HelpFormatter):
+    """Shows the default of each option that has one and does not mention it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        unsaid = action.default not in (None, False, argparse.SUPPRESS) and "default" not in text
+        if unsaid and action.option_strings and action.default != []:
+            text += " (default: %(default)s)"
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Option:
+    """An option on the command line.
+
+    Attributes:
+        words: the option and what it takes.
+        place: number of positional arguments before it.
+        endless: whether it takes any number of words.
+    """
+
+    words: list[str]
+    place: int
+    endless: bool
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests what was meant and says what is wrong in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": Formatter, **options})
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse words in any order; unknown options are errors already here."""
+        words = list(sys.argv[1:] if args is None else args)
+        if not any(action.nargs == argparse.PARSER for action in self._actions):
+            words = self._arranged(words)
+        known, unknown = super().parse_known_args(words, namespace)
+        if unknown:
+            self.error(f"unexpected: {' '.join(word for word in unknown if word != '--')}")
+        return known, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with status 2."""
+        self.exit(2, f"error: {message}; see: {self.prog} --help\n")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Raise unless a value is one of the choices; name the closest one."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        hint = suggestion(str(value), choices)
+        if action.nargs == argparse.PARSER:
+            raise argparse.ArgumentError(None, f"no command named {value!r}{hint}")
+        listed = ", ".join(choices)
+        raise argparse.ArgumentError(
+            action, f"invalid choice: {value!r}{hint} (choose from {listed})"
+        )
+
+    def _arranged(self, words: Sequence[str]) -> list[str]:
+        """Put options first and positional arguments last."""
+        options: list[_Option] = []
+        positional: list[str] = []
+        left = deque(words)
+        while left:
+            word = left.popleft()
+            if word == "--":
+                positional += left
+                break
+            if looks_like_option(word):
+                options.append(self._option(word, left, len(positional)))
+            else:
+                positional.append(word)
+        for one in reversed(options):
+            if one.endless:
+                self._give_back(one, positional)
+        flat = [word for one in options for word in one.words]
+        return [*flat, "--", *positional] if positional else flat
+
+    def _option(self, word: str, left: deque[str], place: int) -> "_Option":
+        """Take an option and all words that it may take from those that are left."""
+        action = self._action(word)
+        words = [word]
+        most = 0 if action is None or has_value(word) else takes(action)
+        while left and len(words) <= most and left[0] != "--" and not looks_like_option(left[0]):
+            words.append(left.popleft())
+        endless = action is not None and action.nargs in ENDLESS
+        return _Option(words=words, place=place, endless=endless)
+
+    def _give_back(self, option: "_Option", positional: list[str]) -> None:
+        """Move words from an option that took many to the positional arguments that lack them."""
+        wanted = [action for action in self._actions if not action.option_strings]
+        needed = sum(
+            action.nargs if isinstance(action.nargs, int) else action.nargs in (None, "+")
+            for action in wanted
+        )
+        missing = needed - len(positional)
+        if missing <= 0:
+            return
+        endless = any(action.nargs in ENDLESS for action in wanted)
+        keep = 2 if endless else max(len(option.words) - missing, 2)  # the option and a word
+        positional[option.place : option.place] = option.words[keep:]
+        del option.words[keep:]
+
+    def _action(self, word: str) -> argparse.Action | None:
+        """The option that a word stands for; None for an abbreviation that is ambiguous."""
+        known = self._option_string_actions
+        name = word.partition("=")[0] if word.startswith("--") else word
+        if name in known:
+            return known[name]
+        if not word.startswith("--"):
+            if word[:2] in known:
+                return known[word[:2]]
+            close: list[str] = []
+        else:
+            close = [option for option in known if option.startswith(name)]
+        if not close:
+            self.error(f"unknown option {name!r}{suggestion(name, known)}")
+        return known[close[0]] if len({id(known[option]) for option in close}) == 1 else None
+
+
+def looks_like_option(word: str) -> bool:
+    """Whether a word begins as options do; ``-`` and negative numbers do not."""
+    return word.startswith("-") and word not in ("-", "--") and not NEGATIVE_NUMBER.match(word)
+
+
+def has_value(word: str) -> bool:
+    """Whether an option has its value in the same word: ``--songs=A`` or ``-oDIR``."""
+    return "=" in word if word.startswith("--") else len(word) > 2
+
+
+def takes(action: argparse.Action) -> float:
+    """How many words an option takes at most."""
+    if isinstance(action.nargs, int):
+        return action.nargs
+    return float("inf") if action.nargs in ENDLESS else 1
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """End of an error message: the closest word that is known, if one is close.
+
+    >>> suggestion("seperate", ["separate", "score"])
+    "; did you mean 'separate'?"
+    """
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a recipe."""
+    parser.add_argument(
+        "--track",
+        choices=sorted(tracks.TRACKS),
+        help="music or film sound (default: the recipe's, or mdx)",
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="a name from `demixing list`, or a TOML file (default: the track's)",
+    )
+
+
+def chosen_recipe(options: argparse.Namespace) -> Recipe:
+    """Read the recipe that the options of :func:`add_recipe` choose.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is for another track.
+    """
+    track = tracks.by_name(options.track or "mdx")
+    chosen = reading.load(options.recipe or reading.default_name(track))
+    if options.track and chosen.track != track:
+        raise ConfigError(
+            f"recipe {chosen.name!r} is for the track {chosen.track.name!r}, not {track.name!r}"
+        )
+    return chosen
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "print the result as JSON") -> None:
+    """Add ``--json``, for commands whose result is a list or a description."""
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def add_json_file(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json FILE``, for commands whose result is a report."""
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write all scores as JSON; - prints them instead of the table (default: no file)",
+    )
+
+
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add ``--verbose`` and ``--quiet``."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="log what is done, not only what is unusual"
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="errors only: no progress, notes or warnings"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        help="where networks run: cpu, cuda, cuda:1 or mps "
+        "(default: $DEMIX_DEVICE, or a GPU if there is one)",
+    )

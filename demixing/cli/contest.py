@@ -1,0 +1,57 @@
+"""The contest's folders at the top of a checkout, which an installed package does not have."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from demixing import resources
+from demixing.errors import ConfigError
+
+COMMANDS = {
+    "grade": "evaluator.grading.command",
+    "preflight": "evaluator.preflight.command",
+    "submit": "submit",
+}
+"""Modules of commands that only a checkout has, each with a ``parser`` and a ``main``."""
+
+
+def here() -> bool:
+    """Whether this is a checkout with the contest's folders."""
+    return not resources.INSTALLED and (resources.ROOT / "my_submission").is_dir()
+
+
+def module(name: str, wanted_by: str) -> ModuleType:
+    """Import one of the contest's modules.
+
+    Args:
+        name: such as ``my_submission.workers``.
+        wanted_by: what needs it, for the message.
+
+    Raises:
+        ConfigError: this is an installed package.
+    """
+    if not here():
+        raise ConfigError(
+            f"{wanted_by} needs the contest's folders, which only a checkout of the repository "
+            "has; clone it, and run: pip install --editable ."
+        )
+    if str(resources.ROOT) not in sys.path:
+        sys.path.insert(0, str(resources.ROOT))
+    return importlib.import_module(name)
+
+
+def run(command: str, words: Sequence[str]) -> int:
+    """Run a command that only a checkout has.
+
+    Args:
+        command: a key of :data:`COMMANDS`.
+        words: its arguments.
+
+    Raises:
+        ConfigError: this is an installed package.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    name = f"demixing {command}"
+    return int(module(COMMANDS[command], f"`{name}`").main(words, prog=name))

@@ -1,0 +1,263 @@
+"""One track of an evaluation: separate its songs, score the files, and print the board."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from demixing import threads, tracks
+from demixing.cli import STDOUT, contest, note
+from demixing.engine import progress_bar
+from demixing.engine.omissions import Omission
+from demixing.errors import ConfigError
+from demixing.evaluation import metrics, report
+from demixing.evaluation.dataset import prepare
+from demixing.evaluation.run import SAMPLE, Run
+from demixing.evaluation.scoring import score_folder
+from demixing.evaluation.songs import choose, find_songs
+from demixing.evaluation.summary import summarise
+from demixing.recipes import optional, reading
+from demixing.recipes.recipe import Recipe
+from demixing.schedule.budget import TIME_VARIABLE, UNLIMITED
+
+DEVICE_VARIABLE = "DEMIX_DEVICE"
+"""As in :mod:`demixing.networks.execution`, which imports torch."""
+
+BLOCK = 1 << 16
+FULL_SCALE = 1 - 2**-15
+"""The largest sample of a 16-bit file."""
+
+
+def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[str, Any]:
+    """Separate, score and report one track.
+
+    Returns:
+        What scores.json holds.
+
+    Raises:
+        DemixError: something that was given is wrong, or a song cannot be separated.
+        EvaluationError: a song cannot be scored, or the output cannot be written.
+    """
+    absent = optional.absent(chosen)
+    run, data, known = prepared_run(track, chosen, options)
+    songs = choose(find_songs(data, track), options.songs)
+    names = [song.name for song in songs]
+
+    run.begin(names, known, resume=options.resume)
+    for song in songs:
+        prepare(song, track, run.dataset)
+    lengths_s = {name: run.seconds(name) for name in run.unfinished(names)}
+    spent_s = separate(run, chosen, options, lengths_s)
+    for line in clippings(run, chosen.track, lengths_s):
+        note(line, options)
+
+    table, result = write_scores(run, names)
+    if options.json != STDOUT:
+        without = f" without {', '.join(absent)}" if absent else ""
+        print(f"{track.upper()}, recipe {chosen.name!r}{without}, {options.data or 'samples'}")
+        pace = speed(spent_s, lengths_s, run.limit, chosen.track.time_limit)
+        print(f"{table}{pace}\n")
+    return result
+
+
+def prepared_run(
+    track: str, chosen: Recipe, options: argparse.Namespace
+) -> tuple[Run, Path, set[str]]:
+    """Find everything that can be wrong before anything is changed.
+
+    Returns:
+        The run, the folder of its songs, and the songs that it separated earlier.
+
+    Raises:
+        ConfigError: the data are inside the output, or there are no samples.
+        EvaluationError: the output holds something else.
+    """
+    # Not as it is written: songs that were separated before a file was fetched are not resumed.
+    used = optional.settled(chosen, optional.absent(chosen))
+    run = Run(
+        folder=options.output / track,
+        track=track,
+        recipe=chosen.name,
+        recipe_sha256=hashlib.sha256(repr(used).encode()).hexdigest(),
+        data=str(options.data.resolve()) if options.data else "samples",
+        limit=time_limit(chosen.track, kept=options.limit),
+    )
+    known = run.known(resume=options.resume)
+    if options.data is None:
+        samples = contest.module("samples", "evaluating without --data")
+        return run, Path(samples.folder(track, run.folder / SAMPLE)), known
+    if options.data.resolve().is_relative_to(run.folder.resolve()):
+        raise ConfigError(f"--data {options.data} is inside {run.folder}; choose another --output")
+    return run, options.data, known
+
+
+def time_limit(track: tracks.Track, *, kept: bool) -> str:
+    """The time limit of a song, as the environment variable has it.
+
+    Args:
+        track: knows the grader's limit.
+        kept: whether there is a limit at all.
+    """
+    if not kept:
+        return UNLIMITED
+    return os.environ.get(TIME_VARIABLE) or str(track.time_limit)
+
+
+def separate(
+    run: Run,
+    chosen: Recipe,
+    options: argparse.Namespace,
+    lengths_s: Mapping[str, float],
+) -> dict[str, float]:
+    """Separate songs of a run; return the seconds that each took.
+
+    Args:
+        run: has the songs in the grader's layout.
+        chosen: the recipe.
+        options: of the command.
+        lengths_s: length of each song, by name.
+
+    Raises:
+        SongError: a song cannot be separated.
+        OutputError: its stems cannot be written.
+    """
+    source = options.recipe or chosen.name
+
+    def finish(name: str, omissions: Iterable[Omission]) -> None:
+        run.finish(name, plain(omissions))
+
+    if not contest.here():
+        from demixing.cli import in_process  # imports torch
+
+        return in_process.separate(
+            lengths_s, run, chosen.track, chosen, finish, quiet=options.quiet
+        )
+    workers = contest.module("my_submission.workers", "`demixing evaluate`")
+    level = logging.getLogger().getEffectiveLevel()
+    environment = worker_environment(run, source, options.jobs, options.device)
+    spent_s: dict[str, float] = workers.separate(
+        lengths_s, environment, options.jobs, finish, level=level, quiet=options.quiet
+    )
+    return spent_s
+
+
+def worker_environment(
+    run: Run, recipe_name: str, jobs: int, device: str | None = None
+) -> dict[str, str]:
+    """What the server would set for a run, the time limit, and a worker's share of the threads.
+
+    Args:
+        run: whose songs are separated.
+        recipe_name: name or path of a recipe.
+        jobs: songs at a time, which share the processor's cores.
+        device: where networks run; None leaves the choice to the worker.
+    """
+    result = {
+        "AICROWD_DATASET_DIR": str(run.dataset),
+        "AICROWD_PUBLIC_SHARED_DIR": str(run.folder),
+        tracks.TRACK_VARIABLE: run.track,
+        reading.RECIPE_VARIABLE: recipe_name,
+        TIME_VARIABLE: run.limit,
+    }
+    if device is not None:
+        result[DEVICE_VARIABLE] = device
+    if jobs > 1:
+        result |= threads.environment(max(threads.chosen() // jobs, 1))
+    return result
+
+
+def clippings(run: Run, track: tracks.Track, names: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each song with a stem that is clipped though its reference is not.
+
+    Args:
+        run: has the references and the estimates.
+        track: of the run.
+        names: of the songs.
+    """
+    if not names:
+        return
+    for song in find_songs(run.dataset, run.track):
+        if song.name not in names:
+            continue
+        counts = {
+            stem: clipped(run.predictions / song.name / track.stem_file(song.name, stem), reference)
+            for stem, reference in song.stems.items()
+        }
+        listed = [f"{stem} ({count} samples)" for stem, count in counts.items() if count]
+        if listed:
+            what = "its 16-bit files are clipped, unlike the true stems"
+            yield f"{song.name}: {what}: {', '.join(listed)}"
+
+
+def clipped(estimate: Path, reference: Path) -> int:
+    """Count the samples of an estimate at full scale; 0 if the reference is as loud.
+
+    Args:
+        estimate: a 16-bit file.
+        reference: a file of any depth.
+    """
+    count = at_full_scale(estimate)
+    return count if count and not at_full_scale(reference) else 0
+
+
+def at_full_scale(path: Path) -> int:
+    """Count the samples of a file that a 16-bit file could not hold any louder."""
+    # As floats: libsndfile does not scale the samples of float files when it reads integers.
+    blocks = soundfile.blocks(os.fsencode(path), BLOCK, dtype="float32", always_2d=True)
+    return sum(int(np.count_nonzero(np.abs(block) >= FULL_SCALE)) for block in blocks)
+
+
+def write_scores(run: Run, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Score the songs of a run, and write the scores into its folder.
+
+    Returns:
+        The table for people, and what scores.json holds.
+    """
+    metric = metrics.load("sdr")
+    summary = summarise(score_folder(run.dataset, run.predictions, run.track, names), run.track)
+    omissions = run.omissions(names)
+    said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
+    text = report.json_report(summary, metric, omissions)
+    report.write_report(run.folder / "scores.json", text)
+    report.write_report(run.folder / "scores.csv", report.csv_report(summary, said))
+    return report.text_table(summary, metric, said), json.loads(text)
+
+
+def plain(omissions: Iterable[Omission]) -> list[report.Omission]:
+    """Turn omissions into what the evaluator knows, which must not know recipes."""
+    return [report.Omission(member=o.member, part=o.part, reason=o.reason) for o in omissions]
+
+
+def speed(
+    spent_s: Mapping[str, float], lengths_s: Mapping[str, float], limit: str, contest_limit: float
+) -> str:
+    """One line about the time that was used, and about the contest's limit.
+
+    Args:
+        spent_s: seconds that each song took.
+        lengths_s: length of each.
+        limit: that was kept, or :data:`UNLIMITED`.
+        contest_limit: seconds of computing per second of audio.
+    """
+    if not spent_s:
+        return "all songs were separated earlier"
+    ratio = sum(spent_s.values()) / sum(lengths_s.values())
+    worst = max(spent_s[name] / lengths_s[name] for name in spent_s)
+    pace = progress_bar.in_real_time(1 / ratio)
+    if limit == UNLIMITED:
+        rule = f"the contest allows {contest_limit} x, which was not enforced here"
+    else:
+        rule = f"the limit of {limit} x was enforced"
+    return (
+        f"separated {sum(lengths_s.values()):.0f} s of audio {pace}; "
+        f"the slowest song took {worst:.2f} x its length ({rule})"
+    )

@@ -1,0 +1,112 @@
+"""Songs of an evaluation, separated in this process: what an installed package does."""
+
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from demixing.cli import bar, unlimited
+from demixing.engine import progress
+from demixing.engine.omissions import Omission
+from demixing.errors import DemixError
+from demixing.evaluation.run import Run
+from demixing.files import whole_files
+from demixing.recipes.recipe import Recipe
+from demixing.tracks import Track
+
+Finish = Callable[[str, tuple[Omission, ...]], None]
+
+
+def separate(
+    lengths_s: Mapping[str, float],
+    run: Run,
+    track: Track,
+    recipe: Recipe,
+    finish: Finish,
+    *,
+    quiet: bool,
+) -> dict[str, float]:
+    """Separate songs of a run one after the other.
+
+    Args:
+        lengths_s: length of each song, by name.
+        run: has the songs in the grader's layout.
+        track: of the run.
+        recipe: what to do.
+        finish: is called after each song.
+        quiet: show no progress.
+
+    Returns:
+        Seconds that each song took, without loading the networks.
+
+    Raises:
+        SongError: a song cannot be separated.
+        OutputError: its stems cannot be written.
+    """
+    spent_s: dict[str, float] = {}
+    if not lengths_s:
+        return spent_s
+    with bar(track.name, quiet=quiet) as report:
+        together = progress.Together(lengths_s, report)
+        demixer = unlimited.ready(recipe)
+        for song in lengths_s:
+            started_s = time.monotonic()
+            mixture, rate_hz = read(run, track, song)
+            try:
+                stems = unlimited.separated(
+                    demixer, mixture, rate_hz, functools.partial(note, together, song)
+                )
+                silence(stems, mixture, recipe)
+                write(run.predictions / song, track, song, stems, rate_hz)
+            except DemixError as error:
+                raise type(error)(f"song {song!r}: {error}") from error
+            spent_s[song] = time.monotonic() - started_s
+            finish(song, demixer.omissions)
+    return spent_s
+
+
+def note(together: progress.Together, song: str, event: progress.Progress) -> None:
+    """Pass the progress of one song on to that of all."""
+    together.update(song, event.done)
+
+
+def read(run: Run, track: Track, song: str) -> tuple[NDArray[np.float64], int]:
+    """Read a mixture, ``(samples, channels)``, and its rate in Hz."""
+    files = [run.mixture(song)]
+    if track.split_mixture:
+        files.append(files[0].with_name(files[0].name.replace("_Lt", "_Rt")))
+    parts = [soundfile.read(os.fsencode(path), always_2d=True) for path in files]
+    return np.concatenate([audio for audio, _ in parts], axis=1), int(parts[0][1])
+
+
+def silence(
+    stems: Mapping[str, NDArray[np.float32]], mixture: NDArray[np.float64], recipe: Recipe
+) -> None:
+    """Make those stems silent that the recipe's gates take to be silent in truth."""
+    for stem, gate in recipe.gates.items():
+        if gate.silences(energy(stems[stem]), energy(mixture)):
+            stems[stem][:] = 0
+
+
+def energy(audio: NDArray[np.floating]) -> float:
+    """Sum of the squares of all samples, as float32, in float64.
+
+    >>> energy(np.full((3, 2), 2.0))
+    24.0
+    """
+    return float(np.square(audio.astype(np.float32).astype(np.float64)).sum())
+
+
+def write(
+    folder: Path, track: Track, song: str, stems: Mapping[str, NDArray[np.float32]], rate_hz: int
+) -> None:
+    """Write the stems of a song as the grader's wrapper does, all of them or none."""
+    targets = [folder / track.stem_file(song, stem) for stem in stems]
+    with whole_files(targets) as paths:
+        for path, audio in zip(paths, stems.values(), strict=True):
+            soundfile.write(os.fsencode(path), audio, rate_hz, subtype="PCM_16")

@@ -1,0 +1,56 @@
+"""``list``: separators, recipes, and whether the optional members of recipes are ready."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from demixing import separators
+from demixing.cli import arguments, describe, say_json
+from demixing.recipes import reading
+
+if TYPE_CHECKING:
+    from demixing.console import Subparsers
+
+
+def add(commands: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "list",
+        description="List separators, then recipes with track, boards and optional members, one a "
+        "line, tab-separated.",
+    )
+    arguments.add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the list."""
+    found = list(recipes())
+    if options.json:
+        every = [{"name": one, "summary": separators.summary(one)} for one in separators.names()]
+        say_json({"separators": every, "recipes": found})
+        return 0
+    for name in separators.names():
+        print("separator", name, separators.summary(name), sep="\t")
+    for one in found:
+        boards = ",".join(one["boards"]) or "-"
+        print("recipe", one["name"], one["track"], boards, one["summary"], sep="\t")
+        for member, state in one["optional"].items():
+            print("optional", one["name"], member, state, sep="\t")
+    return 0
+
+
+def recipes() -> Iterator[dict[str, Any]]:
+    """Yield what the list says about each recipe."""
+    for name in reading.names():
+        known = reading.load(name)
+        yield {
+            "name": name,
+            "track": known.track.name,
+            "boards": list(known.boards),
+            "summary": known.summary,
+            "optional": {
+                member.name: describe.state(member) for member in known.members if member.optional
+            },
+        }

@@ -1,0 +1,93 @@
+"""``score REFERENCES ESTIMATES``: the official score of stems that exist already."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demixing.cli import arguments, check_target, write_or_print
+from demixing.evaluation import metrics
+from demixing.evaluation.songs import STEMS, detect_track
+
+if TYPE_CHECKING:
+    from demixing.console import Subparsers
+    from demixing.evaluation.summary import Summary
+
+
+def add(commands: Subparsers) -> None:
+    """Add the command's parser."""
+    describe(
+        commands.add_parser("score", description="Score separated songs as AIcrowd's board does.")
+    )
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to a parser."""
+    parser.add_argument(
+        "references", type=Path, help="folder with a folder per song that holds the true stems"
+    )
+    parser.add_argument(
+        "estimates", type=Path, help="folder with the same songs that hold separated stems"
+    )
+    parser.add_argument(
+        "--track",
+        choices=list(STEMS),
+        help="music or film sound (default: by the references' file names)",
+    )
+    parser.add_argument(
+        "--songs", nargs="+", metavar="NAME", help="score these songs only (default: all)"
+    )
+    arguments.add_json_file(parser)
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write the table as CSV; - prints it instead of the table (default: no file)",
+    )
+    parser.add_argument("--metric", choices=metrics.names(), default="sdr", help="how to score")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score, write the files that were asked for, and print the scores."""
+    for target in (options.json, options.csv):
+        check_target(target)
+    summary = scored(options)
+    from demixing.evaluation import report
+
+    metric = metrics.load(options.metric)
+    printed = [
+        write_or_print(options.json, lambda: report.json_report(summary, metric)),
+        write_or_print(options.csv, lambda: report.csv_report(summary)),
+    ]
+    if not any(printed):
+        print(report.text_table(summary, metric), end="")
+    return 0
+
+
+def scored(options: argparse.Namespace) -> Summary:
+    """Score the songs that the options of :func:`add_songs` choose.
+
+    Raises:
+        EvaluationError: something cannot be scored.
+    """
+    # Only now: --help must not wait for numpy.
+    from demixing.evaluation.scoring import score_folder
+    from demixing.evaluation.summary import summarise
+
+    track = options.track or detect_track(options.references)
+    quiet = getattr(options, "quiet", False) or not sys.stderr.isatty()
+    scores = score_folder(
+        options.references,
+        options.estimates,
+        track,
+        options.songs,
+        None if quiet else _show_progress,
+        metrics.load(options.metric).meter,
+    )
+    return summarise(scores, track)
+
+
+def _show_progress(done: int, total: int, name: str) -> None:
+    """Show on a terminal how many songs are scored."""
+    print(f"scored {done} of {total}: {name!a}", file=sys.stderr)

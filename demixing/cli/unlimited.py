@@ -1,0 +1,70 @@
+"""Separation as the contest's predictor does it, but in any time: what scores are measured on.
+
+With a deadline, however distant, the planner chooses settings and chunks; without one it is
+``separate``, where each member works with its first setting.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from demixing import threads
+from demixing.audio import BLOCK
+from demixing.engine.demixer import Demixer
+from demixing.engine.normalisation import SongStatistics
+from demixing.engine.progress import Report
+from demixing.recipes.recipe import Recipe
+from demixing.schedule.budget import Deadline
+from demixing.schedule.costs import Costs
+
+
+def ready(recipe: Recipe, *, once: bool = False) -> Demixer:
+    """Build the members of a recipe.
+
+    Args:
+        recipe: what to do.
+        once: leave each member only its first setting, which has no test-time augmentation.
+
+    Raises:
+        ConfigError: a member's name or options are wrong.
+        CheckpointError: a member's weights are missing or damaged.
+    """
+    threads.use()
+    if once:
+        members = [dataclasses.replace(one, settings=one.settings[:1]) for one in recipe.members]
+        recipe = dataclasses.replace(recipe, members=tuple(members))
+    return Demixer(recipe, costs=Costs.at_home())
+
+
+def separated(
+    demixer: Demixer, mixture: NDArray[np.float64], rate_hz: int, report: Report | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Separate a song.
+
+    Args:
+        demixer: with the recipe.
+        mixture: ``(samples, channels)``.
+        rate_hz: of the mixture.
+        report: is called with each event of the progress.
+
+    Returns:
+        Stems by name, ``(samples, channels)``.
+
+    Raises:
+        SongError: the song is empty, not finite, or of a format that cannot be separated.
+    """
+    song = torch.from_numpy(np.array(mixture.T, dtype=np.float32, order="C"))
+    blocks = torch.split(song, BLOCK, dim=-1)
+    stream = demixer.stream(
+        blocks,
+        rate_hz,
+        samples=song.shape[-1],
+        deadline=Deadline(math.inf),
+        statistics=SongStatistics.of(blocks),
+        report=report,
+    )
+    stems = torch.cat(list(stream), dim=-1).transpose(1, 2).numpy()
+    return dict(zip(demixer.recipe.track.stems, stems, strict=True))

@@ -1,0 +1,631 @@
+"""The command itself: how it reads words, what it prints, and what it does without a checkout."""
+
+import argparse
+import contextlib
+import json
+import logging
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from demixing import console, resources
+from demixing.cli import bar as cli_bar
+from demixing.cli import completion, contest, evaluate_track, note
+from demixing.cli import main as cli
+from demixing.cli.arguments import Parser
+from demixing.cli.compare import mean_of, row
+from demixing.cli.main import COMMANDS, main, parser
+from demixing.engine import progress_bar
+from demixing.errors import ConfigError
+from demixing.networks import execution
+from demixing.recipes import reading
+
+ROOT = Path(__file__).parents[1]
+MDX = ("bass", "drums", "other", "vocals")
+CDX = ("dialog", "effect", "music")
+OWN = [name for name in COMMANDS if name not in contest.COMMANDS]
+
+WriteSong = Callable[..., Path]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def data(write_song: WriteSong, tmp_path: Path) -> Path:
+    for song in "ab":
+        for stem in MDX:
+            write_song(f"data/{song}/{stem}.wav")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this were an installed package, without the contest's folders."""
+    monkeypatch.setattr(resources, "INSTALLED", True)
+
+
+def described(name: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    return completion.described()[name]
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What is printed about wrong words, which is one line; the status is 2."""
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    printed = capsys.readouterr()
+    assert (stopped.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    return printed.err
+
+
+# Help
+
+
+def test_help_names_every_command_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert stopped.value.code == 0
+    for title, group in cli.GROUPS.items():
+        start = lines.index(f"{title}:") + 1
+        assert [line.split()[0] for line in lines[start : start + len(group)]] == list(group)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_option_has_help_and_shows_its_default(name: str) -> None:
+    for one in cli.leaves(described(name)):
+        formatter = one._get_formatter()
+        exclusive = [
+            action
+            for group in one._mutually_exclusive_groups
+            for action in group._group_actions
+            if group.required
+        ]
+        for action in one._actions:
+            assert action.help, action
+            if action.option_strings and not action.required and action.nargs != 0:
+                shown = str(formatter._get_help_string(action))
+                assert "default" in shown or action in exclusive, action.option_strings
+
+
+@pytest.mark.process
+def test_help_of_no_command_imports_a_library() -> None:
+    program = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "from demixing.cli.main import main\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        main([name, '--help'])\n"
+        "    except SystemExit as stopped:\n"
+        "        assert stopped.code == 0\n"
+        "    loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "    others = loaded - {'demixing', '__mp_main__'} - sys.stdlib_module_names\n"
+        "    assert not others, (name, others)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *OWN], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith("demixing 0.")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("module", ["demixing", "my_submission"])
+def test_both_modules_are_the_command(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "seperate"], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no command named 'seperate'; did you mean 'separate'?")
+
+
+@pytest.mark.process
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "demixing", "list", "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (console.BROKEN_PIPE, b"")
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lits"], "error: no command named 'lits'; did you mean 'list'?"),
+        (["list", "--jsn"], "error: unknown option '--jsn'; did you mean '--json'?"),
+        (["separate", "a", "-o", "b", "--format", "flack"], "'flack'; did you mean 'flac'?"),
+        (["list", "more"], "error: unexpected: more"),
+        (["separate", "a"], "required: -o/--output; see: demixing separate --help"),
+        (["plan", "--seconds", "x"], "invalid float value: 'x'"),
+        (["list", "-q", "-v"], "not allowed with argument"),
+        ([], "required: COMMAND; see: demixing --help"),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_a_suggestion(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in error_of(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "references", "estimates", "songs"),
+    [
+        ("--songs A REF EST", "REF", "EST", ["A"]),
+        ("--songs A B REF EST", "REF", "EST", ["A", "B"]),
+        ("REF --songs A EST", "REF", "EST", ["A"]),
+        ("REF --songs A B EST", "REF", "EST", ["A", "B"]),
+        ("REF EST --songs A B", "REF", "EST", ["A", "B"]),
+        ("REF --songs A -- EST", "REF", "EST", ["A"]),
+        ("--songs=A REF --track mdx EST", "REF", "EST", ["A"]),
+        ("--songs A --track mdx -- -REF EST", "-REF", "EST", ["A"]),
+    ],
+)
+def test_options_leave_the_positional_arguments_what_they_need(
+    words: str, references: str, estimates: str, songs: list[str]
+) -> None:
+    options = parser(["score"]).parse_args(["score", *words.split()])
+
+    assert (str(options.references), str(options.estimates)) == (references, estimates)
+    assert options.songs == songs
+
+
+@pytest.mark.parametrize(
+    ("words", "recipes", "folders"),
+    [
+        ("--data D R S", ["R", "S"], ["D"]),
+        ("R S --data D E", ["R", "S"], ["D", "E"]),
+        ("R --data D --data E", ["R"], ["D", "E"]),
+        ("R --once S --data D", ["R", "S"], ["D"]),
+        ("--data D E --once -- R", ["R"], ["D", "E"]),
+        ("--data D R S --songs b", ["R", "S"], ["D"]),
+    ],
+)
+def test_an_option_keeps_one_word_where_many_arguments_are_possible(
+    words: str, recipes: list[str], folders: list[str]
+) -> None:
+    options = parser(["compare"]).parse_args(["compare", *words.split()])
+
+    assert options.recipes == recipes
+    assert [str(folder) for folder in options.data] == folders
+
+
+def test_songs_stand_before_and_behind_options() -> None:
+    words = ["separate", "a", "-oDIR", "b", "--bits", "24", "-"]
+
+    options = parser(["separate"]).parse_args(words)
+
+    assert list(map(str, options.songs)) == ["a", "b", "-"]
+    assert (str(options.output), options.bits) == ("DIR", "24")
+
+
+def test_numbers_below_zero_are_values() -> None:
+    assert parser(["plan"]).parse_args(["plan", "--seconds", "-1"]).seconds == -1
+
+
+def test_an_abbreviation_takes_its_value_and_two_of_them_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert parser(["plan"]).parse_args(["plan", "--sec", "5"]).seconds == 5
+    two = Parser(prog="two")
+    two.add_argument("--abc")
+    two.add_argument("--abd")
+    with pytest.raises(SystemExit):
+        two.parse_args(["--ab", "1"])
+    assert "ambiguous option: --ab" in capsys.readouterr().err
+
+
+# What all commands have
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [([], logging.WARNING), (["-v"], logging.INFO), (["--quiet"], logging.ERROR)],
+)
+def test_the_log_is_as_verbose_as_it_should_be(words: list[str], level: int) -> None:
+    assert cli.level(parser(["list"]).parse_args(["list", *words])) == level
+
+
+def test_quiet_shows_no_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    note("loud", argparse.Namespace(quiet=False))
+    note("quiet", argparse.Namespace(quiet=True))
+
+    assert capsys.readouterr().err == "note: loud\n"
+
+
+def test_a_device_that_is_not_there_is_one_sentence(
+    write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["separate", str(write_song()), "-o", str(out), "--recipe", "mdx_silence"]
+
+    assert main([*words, "--device", "cuda:77"]) == 2
+
+    assert "this machine has no device 'cuda:77'" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_option_overrules_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMIX_DEVICE", "cuda:77")
+
+    with cli.device(argparse.Namespace(device="cpu")):
+        assert execution.chosen_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_commands_that_run_networks_have_a_device(name: str) -> None:
+    for one in cli.leaves(described(name)):
+        assert ("--device" in completion.option_words(one)) == COMMANDS[name].device
+        assert {"--verbose", "--quiet"} <= set(completion.option_words(one))
+
+
+@pytest.mark.parametrize(("group", "shown"), [(0, True), (1, False)])
+def test_a_job_in_the_background_shows_no_bar(
+    group: int, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[str] = []
+
+    def bar(name: str) -> contextlib.nullcontext[None]:
+        bars.append(name)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(progress_bar, "bar", bar)
+    monkeypatch.setattr(os, "tcgetpgrp", lambda terminal: os.getpgrp() + group)
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2)
+
+    with cli_bar("song", quiet=False), cli_bar("quiet song", quiet=True):
+        assert bars == ["song"] * shown
+
+
+# JSON
+
+
+def json_of(capsys: pytest.CaptureFixture[str], *words: str) -> object:
+    assert main(words) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json_of(capsys, "list", "--json")
+
+    assert isinstance(found, dict)
+    assert [one["name"] for one in found["recipes"]] == reading.names()
+    default = next(one for one in found["recipes"] if one["name"] == "mdx_default")
+    assert default["optional"] == {"htdemucs": "missing"}
+    assert {one["name"] for one in found["separators"]} >= {"spleeter", "equal_shares"}
+
+
+def test_verified_files_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json_of(capsys, "verify", "--json", "cdx_unet")
+
+    assert isinstance(found, list)
+    (one,) = found
+    assert (one["name"], one["condition"]) == ("cdx_unet", "ok")
+    assert Path(one["path"]).is_file()
+
+
+def test_the_plan_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json_of(capsys, "plan", "--json", "--recipe", "cdx_equal_shares", "--seconds", "60")
+
+    assert isinstance(found, dict)
+    assert [one["member"] for one in found["members"]] == ["equal_shares"]
+    assert found["plans"][-1]["track"] == "cdx"
+    assert found["plans"][-1]["members"] == ["equal_shares"]
+
+
+def test_separated_songs_as_json_lines(
+    write_song: WriteSong, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    song = write_song("two\nlines.wav")
+    words = ["separate", str(song), str(tmp_path / "no.wav"), "-o", str(out), "--json"]
+
+    assert main([*words, "--recipe", "mdx_silence"]) == 2
+
+    good, bad = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (good["song"], good["error"]) == (str(song), None)
+    assert {stem: Path(path).is_file() for stem, path in good["stems"].items()} == dict.fromkeys(
+        MDX, True
+    )
+    assert (bad["song"], bad["stems"]) == (str(tmp_path / "no.wav"), {})
+    assert "but there is none" in bad["error"]
+
+
+def test_scores_as_json_and_csv(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json_of(capsys, "score", str(data), str(data), "--json", "-")
+    assert isinstance(found, dict)
+    assert [song["name"] for song in found["songs"]] == ["a", "b"]
+
+    assert main(["score", str(data), str(data), "--csv", "-"]) == 0
+    assert capsys.readouterr().out.startswith("song,mean,bass,")
+
+
+def test_scores_go_to_a_file_beside_the_table(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(data), str(data), "--json", str(tmp_path / "s.json")]) == 0
+
+    assert "MEAN, active" in capsys.readouterr().out
+    assert json.loads((tmp_path / "s.json").read_text())["track"] == "mdx"
+
+
+# Comparing recipes
+
+
+def test_recipes_are_compared_on_the_same_songs(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", "--data", str(data), "mdx_silence", "mdx_equal_shares"]
+
+    assert main(words) == 0
+    songs, header, silence, shares = capsys.readouterr().out.splitlines()
+    assert songs == "2 songs by 1 artists"
+    assert header.split("\t") == ["recipe", *MDX, "all", "worst song", "best song"]
+    assert silence.split("\t") == ["mdx_silence", *["0.00"] * 5, "+0.00", "+0.00"]
+    assert float(shares.split("\t")[5]) == pytest.approx(1.25, abs=0.1)  # 10 log10(16 / 12)
+
+    found = json_of(capsys, *words, "--json", "-", "--songs", "b")
+    assert isinstance(found, dict)
+    assert found["songs"] == ["b"]
+    assert [one["recipe"] for one in found["recipes"]] == words[-2:]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mdx_silence", "cdx_silence"], "expected recipes of one track"),
+        (["mdx_silence", "--songs", "z*"], "expected songs that match z*, found none"),
+        (["mdx_silence", "--seconds", "0"], "expected --seconds above 0, got 0"),
+        (["mdx_silense"], "did you mean 'mdx_silence'?"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(
+    data: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--data", str(data), *words]) == 2
+
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_artists_count_alike_and_unknown_scores_do_not_count() -> None:
+    assert mean_of([1.0, 3.0, 8.0, math.nan], ["x", "x", "y", "z"]) == 5.0
+    unknown = row("r", "cdx", [[1.0, math.nan, 3.0]], [[math.nan] * 3], ["x"])
+    assert list(unknown.stems.values()) == [1.0, None, 3.0]
+    assert (unknown.mean, unknown.worst, unknown.best) == (2.0, None, None)
+
+
+# Evaluating
+
+
+def test_clipping_is_noted_only_where_the_reference_is_not_as_loud(
+    write_song: WriteSong, tmp_path: Path
+) -> None:
+    loud = write_song("loud.wav", audio=np.full((10, 2), 3.0), subtype="FLOAT")
+    quiet = write_song("quiet.wav", audio=np.full((10, 2), -0.5))
+    estimate = write_song("estimate.wav", audio=np.full((10, 2), -1.0))
+
+    assert evaluate_track.clipped(estimate, quiet) == 20
+    assert evaluate_track.clipped(estimate, loud) == 0
+    assert evaluate_track.clipped(quiet, loud) == 0
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_a_clipped_estimate_is_one_note_with_its_stems(
+    write_song: WriteSong, tmp_path: Path, out: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stem in MDX:
+        write_song(f"data/song/{stem}.{kind}")
+    loud = np.full((1000, 2), 8.0)
+    write_song("data/song/mixture.wav", audio=loud, subtype="FLOAT")
+    words = ["evaluate", "--data", str(tmp_path / "data"), "--output", str(out)]
+
+    assert main([*words, "--recipe", "mdx_equal_shares"]) == 0
+
+    stems = ", ".join(f"{stem} (2000 samples)" for stem in MDX)
+    assert capsys.readouterr().err == (
+        f"note: song: its 16-bit files are clipped, unlike the true stems: {stems}\n"
+    )
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(("track", "stems"), [("mdx", MDX), ("cdx", CDX)])
+def test_an_installed_package_evaluates_without_the_contest(
+    write_song: WriteSong,
+    tmp_path: Path,
+    out: Path,
+    track: str,
+    stems: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for stem in stems:
+        write_song(f"data/song/{stem}.wav")
+    words = ["evaluate", "--data", str(tmp_path / "data"), "--recipe", f"{track}_equal_shares"]
+
+    assert main([*words, "--output", str(out)]) == 0
+
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "(the contest allows 1.57 x, which was not enforced here)" in said.out
+    found = json.loads((out / track / "scores.json").read_text())
+    monkeypatch.setattr(resources, "INSTALLED", False)
+    assert main([*words, "--output", str(tmp_path / "other"), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out) == {track: found}
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "name your songs by --data DIR"),
+        (["--data", "DATA", "--limit"], "--limit needs a checkout"),
+        (["--data", "DATA", "--jobs", "2"], "--jobs above 1 needs a checkout"),
+    ],
+)
+def test_what_an_installed_package_cannot_evaluate_is_one_sentence(
+    data: Path, out: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(data) if word == "DATA" else word for word in words]
+
+    assert main(["evaluate", *given, "--output", str(out)]) == 2
+
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", contest.COMMANDS)
+def test_an_installed_package_says_that_the_contest_needs_a_checkout(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--help"]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: `demixing {name}` needs the contest's folders")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_package_has_no_submission_to_describe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["describe"]) == 2
+    assert "name the track by $DEMIX_TRACK" in capsys.readouterr().err
+
+    monkeypatch.setenv("DEMIX_TRACK", "mdx")
+    assert main(["describe"]) == 0
+
+
+@pytest.mark.parametrize("name", contest.COMMANDS)
+def test_a_checkout_has_the_commands_of_the_contest(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: demixing {name} ")
+    assert "--submission" in shown
+
+
+def test_the_contest_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if Path(one).resolve() != ROOT])
+
+    assert contest.module("samples", "a test").__name__ == "samples"
+    monkeypatch.setattr(resources, "ROOT", tmp_path)
+    with pytest.raises(ConfigError, match="a test needs the contest's folders"):
+        contest.module("samples", "a test")
+
+
+# Completion
+
+
+@pytest.fixture(scope="module")
+def scripts() -> dict[str, str]:
+    return {name: make(completion.described()) for name, make in completion.SCRIPTS.items()}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sep", {"separate"}),
+        ("separate --form", {"--format"}),
+        ("separate song.mp3 --format ", {"wav", "flac"}),
+        ("score --track c", {"cdx"}),
+        ("render ", {"mdx", "cdx"}),
+        ("render mdx --gener", {"--generation"}),
+        ("render cdx --split te", {"test"}),
+        ("grade --prof", {"--profile"}),
+        ("completion f", {"fish"}),
+        ("separate song", set()),  # a file: the shell completes it
+    ],
+)
+def test_bash_completes(scripts: dict[str, str], line: str, expected: set[str]) -> None:
+    words = ["demixing", *line.split(" ")]
+    program = (
+        f"{scripts['bash']}\n"
+        f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}; _demixing\n"
+        'echo "${COMPREPLY[@]}"'
+    )
+
+    done = subprocess.run(
+        ["bash", "--norc", "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_read_their_scripts(shell: str, scripts: dict[str, str]) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+
+    subprocess.run([shell, "-n", "-c", scripts[shell]], check=True)
+
+
+def test_the_script_of_fish_has_every_option(scripts: dict[str, str]) -> None:
+    lines = scripts["fish"].splitlines()
+
+    for name, one in completion.described().items():
+        own = [line for line in lines if f"__fish_seen_subcommand_from {name}'" in line]
+        assert len(own) >= len({id(action) for action in one._actions if action.option_strings})
+    assert any(line.endswith("-l format -f -a 'wav flac' -r") for line in lines)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_package_does_not_complete_what_needs_a_checkout() -> None:
+    assert not completion.described().keys() & contest.COMMANDS.keys()
+
+
+def test_audio_of_an_installed_evaluation_is_16_bits(
+    data: Path, out: Path, installed: None
+) -> None:
+    del installed
+    words = ["--data", str(data), "--recipe", "mdx_silence", "--output", str(out)]
+
+    assert main(["evaluate", *words]) == 0
+
+    assert soundfile.info(out / "mdx" / "predictions" / "a" / "bass.wav").subtype == "PCM_16"
