@@ -85,6 +85,6 @@ def check_git(folder: Path) -> None:
     found = re.search(r"(\d+)\.(\d+)", said)
     if not found or (int(found[1]), int(found[2])) < OLDEST:
         raise SubmissionError(
-            f"expected git 2.31 or later, to hand it the token without writing it down, got "
-            f"{said.strip()!r}; install a newer one, or push by ssh"
+            f"expected git 2.31 or later, to give it the token without writing it to a file, got "
+            f"{said.strip()!r}; install a newer one, or push with ssh"
         )

@@ -71,7 +71,7 @@ def read() -> Login:
     username, token = known.get("username"), known.get("oauth_token")
     if not (isinstance(username, str) and isinstance(token, str) and username and token):
         raise SubmissionError(
-            f"expected gitlab.username and gitlab.oauth_token in {path}, found a login without; "
-            f"{REMEDY}"
+            f"expected gitlab.username and gitlab.oauth_token in {path}, found a login "
+            f"without them; {REMEDY}"
         )
     return Login(username=username, token=token)

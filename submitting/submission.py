@@ -30,8 +30,8 @@ def tag_name(name: str, git: Git) -> str:
     tag = PREFIX + "-".join(name.split())
     if tag == PREFIX or not git.succeeds("check-ref-format", f"refs/tags/{tag}"):
         raise SubmissionError(
-            f"expected a name of letters, digits, '-', '_' and '.', got {name!r}, of which git "
-            "makes no tag; choose another"
+            f"expected a name of letters, digits, '-', '_' and '.', got {name!r}, which git "
+            "does not accept as a tag; choose another"
         )
     return tag
 
@@ -162,7 +162,7 @@ class Submission:
                 said = said.replace(self._login.token, HIDDEN)
             raise SubmissionError(
                 f"expected to reach the remote {self.checkout.remote!r} "
-                f"({without_password(self._url)}), but git says: {said or 'nothing'}; check the "
+                f"({without_password(self._url)}), but git reports: {said or 'nothing'}; check the "
                 "network, the address, and your login (run: aicrowd login)"
             )
         found = {}

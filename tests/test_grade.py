@@ -199,7 +199,11 @@ FAULTS = {
         "to the disk",
     ),
     "no_stem": ("(folder / 'bass.wav').unlink()", "incomplete", "bass.wav is missing"),
-    "no_audio": ("(folder / 'bass.wav').write_bytes(b'RIFF')", "incomplete", "no audio file"),
+    "no_audio": (
+        "(folder / 'bass.wav').write_bytes(b'RIFF')",
+        "incomplete",
+        "not a readable audio",
+    ),
     "too_short": (
         (
             "import wave\nwith wave.open(str(folder / 'bass.wav'), 'wb') as file:\n"
@@ -211,7 +215,7 @@ FAULTS = {
     "pipe": (
         "import os; (folder / 'bass.wav').unlink(); os.mkfifo(folder / 'bass.wav')",
         "incomplete",
-        "no plain file",
+        "not a regular file",
     ),
     "speaks": (
         "import os\nfor fd in range(3, 20):\n try: os.write(fd, b'[]\\n')\n except OSError: 0",
@@ -290,7 +294,7 @@ def test_a_submission_that_ignores_the_alarm_is_killed(
     assert done.status == 1, done.err
     for song in DEAF:
         assert grade.outcomes()[song] == "late"
-        assert "did not heed the alarm" in grade.results()[song]["message"]
+        assert "ignored the alarm" in grade.results()[song]["message"]
         assert grade.outcomes()[f"{song}_next"] == "ok"
 
 
@@ -353,7 +357,7 @@ os.symlink({str(data / "one" / "bass.wav")!r}, folder / 'bass.wav')
     grade(one=look, three=swap)
 
     one = grade.results()["one"]
-    assert (one["outcome"], "no plain file" in one["message"]) == ("incomplete", True), one
+    assert (one["outcome"], "not a regular file" in one["message"]) == ("incomplete", True), one
     assert grade.outcomes() == {"one": "incomplete", "three": "incomplete", "two": "ok"}
     assert (data / "one" / "bass.wav").is_file()
 
@@ -390,7 +394,7 @@ subprocess.run([sys.executable, '-c', code], capture_output=True)
     done = grade(one=ask)
 
     assert done.status == 0
-    line = next(line for line in done.out.splitlines() if line.startswith("asked for"))
+    line = next(line for line in done.out.splitlines() if line.startswith("requested"))
     assert "192.0.2.7:443" in line
     assert "weights.example.org" in line
     assert "127.0.0.1" not in line
@@ -487,7 +491,7 @@ def test_folders_that_are_not_a_grade_are_left_alone(
     shutil.copytree(data, grade.output / "references")
 
     for options, said in (
-        ((), "something else"),
+        ((), "other contents"),
         (("--data", str(grade.output / "references")), "expected songs outside"),
     ):
         done = grade(*resume, *options)

@@ -106,6 +106,18 @@ def test_the_evaluation_can_be_used_without_the_rest_of_the_package() -> None:
     assert used == {"atomic", "errors", "evaluation"}
 
 
+def test_what_separates_needs_nothing_that_the_image_leaves_out() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    left_out = {line.split("/")[1] for line in lines if line.startswith("demixing/")}
+    parts = {part for parts in FLOORS for part in parts} - left_out - {"cli"}
+
+    assert left_out == {"evaluation", "rendering", "training"}
+    folders = [*(f"demixing/{part}" for part in parts), "my_submission"]
+    for path in (path for folder in folders for path in sources(folder)):
+        found = {name.split(".")[1] for name in imported(path) if name.startswith("demixing.")}
+        assert not found & left_out, path
+
+
 def test_no_module_imports_itself_by_a_detour() -> None:
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

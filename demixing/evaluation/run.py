@@ -95,7 +95,7 @@ class Run:
         changed = list(self._changes(manifest.made))
         if changed and resume:
             raise EvaluationError(
-                f"expected to go on with the run in {str(self.folder)!r}, but it was made with "
+                f"expected to resume the run in {str(self.folder)!r}, but it was made with "
                 f"{' and '.join(changed)}; choose another --output, or drop --resume"
             )
         return set() if changed else set(manifest.songs)
@@ -181,7 +181,7 @@ class Run:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvaluationError(
-                f"expected {str(self.folder)!r} to be empty or a run of ours, but it holds "
+                f"expected {str(self.folder)!r} to be empty or an earlier run, but it holds "
                 "something else; choose another --output"
             ) from error
 

@@ -49,7 +49,7 @@ def collect(song: str, track: str, source: Path, target: Path, expected: Layout)
     except OSError as error:
         raise EvaluationError(
             f"expected to keep stems in {str(target)!r}, which failed ({error.strerror}); make "
-            "room or choose another --output, then go on with --resume"
+            "room or choose another --output, then continue with --resume"
         ) from error
     return ""
 
@@ -74,13 +74,15 @@ def _copy(source: Path, song: str, name: str, target: Path) -> None:
     try:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:
-        raise _RefusedError(f"{name} is missing, or no plain file ({error.strerror})") from error
+        raise _RefusedError(
+            f"{name} is missing, or not a regular file ({error.strerror})"
+        ) from error
     finally:
         os.close(folder)
     with open(file, "rb") as reader:  # noqa: PTH123
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise _RefusedError(f"{name} is no plain file")
+            raise _RefusedError(f"{name} is not a regular file")
         with target.open("wb") as writer:
             shutil.copyfileobj(reader, writer)
 
@@ -94,6 +96,6 @@ def _check(file: Path, expected: Layout) -> None:
     try:
         found = probe(file)
     except EvaluationError as error:
-        raise _RefusedError(f"{file.name} is no audio file that can be read") from error
+        raise _RefusedError(f"{file.name} is not a readable audio file") from error
     if found != expected:
         raise _RefusedError(f"{file.name} has {found}, expected {expected}")

@@ -171,7 +171,8 @@ def print_report(
     means_db = {one.name: one.mean_db for one in scores}
     print(table(sorted(results, key=lambda one: one.name), means_db), end="")
     if connections:
-        print(f"asked for the network, in vain: {', '.join(sorted(connections))!a}")
+        names = ", ".join(sorted(connections))
+        print(f"requested network access, which the server does not have: {names!a}")
     if scores:
         metric = metrics.load("sdr")
         summary = summarise(scores, track)
@@ -179,7 +180,7 @@ def print_report(
         if json is not None:
             write_report(json, json_report(summary, metric))
     print(verdict(results), end="")
-    print(f"all of it: {run.output / RECORDS}")
+    print(f"records: {run.output / RECORDS}")
 
 
 def of_options(options: argparse.Namespace, *, inspect: bool = False) -> "Grade":

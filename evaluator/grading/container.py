@@ -74,7 +74,7 @@ class Container:
             said = found.stderr.decode(errors="replace").strip().splitlines()
             raise EvaluationError(
                 f"expected an image {self.image!r}, but {self.command[0]} says: "
-                f"{said[-1] if said else 'nothing'}; run `make image`, or look at the engine"
+                f"{said[-1] if said else 'nothing'}; run `make image`, or check the engine"
             )
 
     def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:

@@ -171,8 +171,8 @@ class Grade:
         filled = self.output.is_dir() and any(self.output.iterdir())
         if filled and not (self.output / MANIFEST).is_file():
             raise EvaluationError(
-                f"expected {str(self.output)!r} to be empty or a grade of ours, but it holds "
-                "something else; choose another --output"
+                f"expected {str(self.output)!r} to be empty or an earlier grade, but it has "
+                "other contents; choose another --output"
             )
 
     def _clear(self) -> None:
@@ -227,7 +227,7 @@ class Grade:
         """The error of an output that cannot be written."""
         return EvaluationError(
             f"expected to write to {str(self.output)!r}, which failed ({error.strerror}); make "
-            "room or choose another --output, then go on with --resume"
+            "room or choose another --output, then continue with --resume"
         )
 
 

@@ -79,8 +79,8 @@ class Sandbox:
         if tried.returncode:
             said = tried.stderr.decode(errors="replace").strip()
             raise EvaluationError(
-                f"expected to make namespaces for the sandbox, which failed ({said}); run as root, "
-                "or grade an image by docker or podman: --image NAME"
+                f"expected to create namespaces for the sandbox, which failed ({said}); run as "
+                "root, or grade an image by docker or podman: --image NAME"
             )
 
     def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:

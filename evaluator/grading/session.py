@@ -260,7 +260,7 @@ class Session:
     def _receive(self, deadline: float) -> Reply | None:
         """Wait a moment for more of a line; return what went wrong, if anything did."""
         if time.monotonic() > deadline:
-            return Reply(records.LATE, "killed: it did not heed the alarm")
+            return Reply(records.LATE, "killed: it ignored the alarm")
         pipe = self._replies.fileno()
         ready, _, _ = select.select([pipe], [], [], POLL_S)
         if not ready:
@@ -295,7 +295,7 @@ class Session:
             return Reply(records.DIED, "it closed the harness's pipe")
         if self._peak_bytes > NEARLY_ALL * self._profile.memory_bytes:
             return Reply(records.MEMORY, f"ended with status {status}, with all memory in use")
-        return Reply(records.DIED, f"ended with status {status}; what it printed stands above")
+        return Reply(records.DIED, f"ended with status {status}; its output is above")
 
 
 _GARBAGE = Reply(records.ERROR, "killed: it wrote to the harness's own pipe")

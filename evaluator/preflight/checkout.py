@@ -47,7 +47,7 @@ class Checkout:
         top = self.git.run("rev-parse", "--show-toplevel")
         if top.returncode:
             raise EvaluationError(
-                f"expected a git repository at {str(self.folder)!r}, but git says: "
+                f"expected a git repository at {str(self.folder)!r}, but git reports: "
                 f"{top.stderr.strip()}; name the folder of the submission, or run: git init"
             )
         found = Path(top.stdout.removesuffix("\n"))

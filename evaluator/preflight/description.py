@@ -102,7 +102,7 @@ def of(folder: Path) -> Description | str:
     try:
         return _parse(json.loads(done.stdout))
     except (ValueError, KeyError, TypeError) as error:
-        return f"'python {' '.join(COMMAND)}' prints something else ({error!r})"
+        return f"'python {' '.join(COMMAND)}' prints something different ({error!r})"
 
 
 def _parse(table: Any) -> Description:

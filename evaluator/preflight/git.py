@@ -65,7 +65,7 @@ class Git:
         done = self.run(*words, given=given)
         if done.returncode:
             raise EvaluationError(
-                f"expected 'git {words[0]}' to work in {str(self.folder)!r}, but it says: "
+                f"expected 'git {words[0]}' to work in {str(self.folder)!r}, but it reports: "
                 f"{without_password(done.stderr.strip())}"
             )
         return done.stdout

@@ -11,7 +11,7 @@ LOUD = 2.0
 MANY = 1e-4
 """Share of samples at full scale that is more than a few peaks of a loud song."""
 
-WHY = "a 16-bit file cuts off what is at full scale or above, and the rest is distortion"
+WHY = "a 16-bit file clips samples at full scale or above, which is distortion"
 HOW = "check the level (undo what normalised the input), and return floats with full scale at 1"
 
 
@@ -41,6 +41,6 @@ def find(graded: Graded) -> Iterator[Finding]:
     if few:
         yield note(
             f"peaks above full scale: {listed(sorted(few.values()))}",
-            "a 16-bit file cuts them off; of a loud song, a few are no harm",
+            "a 16-bit file clips them; in a loud song, a few do no harm",
             "leave them, unless quiet songs have them too",
         )

@@ -24,7 +24,7 @@ def find(graded: Graded) -> Iterator[Finding]:
         for result in graded.results
         if result.outcome != MEMORY and NEAR * limit < result.peak_bytes <= limit
     ]
-    why = "the server ends what takes more, and songs of the contest are minutes long"
+    why = "the server kills a submission that needs more, and songs of the contest are minutes long"
     how = "separate in shorter chunks and smaller batches, and write results as they come"
     if over:
         yield fault(f"too much memory for {listed(over)}", why, how)

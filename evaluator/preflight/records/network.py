@@ -11,7 +11,7 @@ def find(graded: Graded) -> Iterator[Finding]:
     hosts = sorted({host for one in graded.start_ups for host in one.connections})
     if hosts:
         yield fault(
-            f"the network was asked for {listed(hosts)}",
+            f"the network was requested for {listed(hosts)}",
             "the server has none: downloads fail there, or wait until the time is over",
             "put the files that are needed into the repository",
         )

@@ -37,7 +37,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     """Compare the file with the fields of the contest."""
     table = checkout.contest
     if isinstance(table, str):
-        yield fault(f"{CONTEST_FILE} {table}", WHY, "take it from AIcrowd's kit, or docs/tracks.md")
+        yield fault(f"{CONTEST_FILE} {table}", WHY, "copy it from AIcrowd's kit, or docs/tracks.md")
         return
     challenge = table.get("challenge_id")
     if not isinstance(challenge, str) or challenge not in FIELDS:
