@@ -1,4 +1,4 @@
-"""Time that passes only on paper: a clock, and calls that cost what they say they cost."""
+"""Simulated time: a clock, and calls that take as long as they declare."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from demixing.schedule.timeout import Call, LateError
 
 @dataclass
 class FakeTime:
-    """A clock, and in place of a helper, a way to run calls of which it is told the cost.
+    """A clock, and in place of a timeout runner, a way to run calls of a declared cost.
 
     Attributes:
         now_s: what the clock shows.

@@ -1,4 +1,4 @@
-"""A running sum ends at the blend of exactly those who answered, whoever they were."""
+"""The running average ends at the blend of exactly the members that answered."""
 
 import pytest
 from hypothesis import given
@@ -13,13 +13,15 @@ ONE = Blend(stem="vocals", weights={"b": 0.8}, mixture=0.1)
 BLENDS = [FULL, PAIR, ONE, Blend(stem="bass", weights={"a": 9.0})]
 
 
-def running(chain: RunningAverage, answers: dict[str, float], order: str, mixture: float) -> float:
-    """Apply the steps to numbers in place of signals."""
+def running(
+    average: RunningAverage, answers: dict[str, float], order: str, mixture: float
+) -> float:
+    """Apply the updates to numbers in place of signals."""
     estimate, answered = 123.0, frozenset[str]()
     for name in order:
         if name in answers:
-            step = chain.update(answered, name)
-            estimate = step.keep * estimate + step.add * answers[name] + step.mix * mixture
+            update = average.update(answered, name)
+            estimate = update.keep * estimate + update.add * answers[name] + update.mix * mixture
             answered |= {name}
     return estimate
 
@@ -29,7 +31,7 @@ def value(blend: Blend, answers: dict[str, float], mixture: float) -> float:
     return sum(parts) + blend.mixture * mixture
 
 
-def test_what_is_listed_is_taken() -> None:
+def test_a_listed_blend_is_used() -> None:
     assert blended(BLENDS, "vocals", frozenset("ab")) is PAIR
 
 
@@ -41,17 +43,19 @@ def test_a_part_of_a_listed_blend_keeps_its_sum() -> None:
     assert part.mixture == FULL.mixture
 
 
-def test_where_nothing_is_listed_the_mean_counts() -> None:
+def test_without_a_listed_blend_the_mean_is_used() -> None:
     assert blended(BLENDS, "drums", frozenset("ab")).weights == {"a": 0.5, "b": 0.5}
 
 
 @pytest.mark.parametrize("planned", ["abc", "ab", "b", ""])
 @given(answers=st.fixed_dictionaries({name: st.floats(-9, 9) for name in "abc"}))
-def test_if_all_planned_answer_it_is_their_blend(planned: str, answers: dict[str, float]) -> None:
-    chain = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
+def test_if_all_planned_members_answer_the_result_is_their_blend(
+    planned: str, answers: dict[str, float]
+) -> None:
+    average = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
     some = {name: answers[name] for name in planned}
 
-    estimate = running(chain, some, "abc", 2.0)
+    estimate = running(average, some, "abc", 2.0)
 
     expected = value(blended(BLENDS, "vocals", frozenset(planned)), some, 2.0) if planned else 123
     assert estimate == pytest.approx(expected, abs=1e-9)
@@ -59,30 +63,30 @@ def test_if_all_planned_answer_it_is_their_blend(planned: str, answers: dict[str
 
 @pytest.mark.parametrize("who", subsets("abc"), ids="".join)
 @pytest.mark.parametrize("planned", ["abc", "ab", "b", ""])
-def test_equal_answers_weigh_as_much_as_their_blend_says(planned: str, who: tuple[str]) -> None:
-    # Answers that are all alike cannot tell how the sum is divided, only what it is.
-    chain = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
+def test_equal_answers_have_the_total_weight_of_their_blend(planned: str, who: tuple[str]) -> None:
+    # Equal answers show the sum of the weights, not how it is divided.
+    average = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
     order = planned + "".join(set("abc") - set(planned))
 
-    estimate = running(chain, dict.fromkeys(who, 1.0), order, 3.0)
+    estimate = running(average, dict.fromkeys(who, 1.0), order, 3.0)
 
     blend = blended(BLENDS, "vocals", frozenset(who))
     assert estimate == pytest.approx(blend.total + 3 * blend.mixture)
 
 
-def test_one_that_answers_alone_has_its_own_blend() -> None:
-    chain = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset("abc"))
+def test_a_member_that_answers_alone_has_its_own_blend() -> None:
+    average = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset("abc"))
 
-    assert running(chain, {"b": 1.0}, "abc", 1.0) == pytest.approx(0.9)
+    assert running(average, {"b": 1.0}, "abc", 1.0) == pytest.approx(0.9)
 
 
-def test_opposite_weights_do_not_divide_by_nothing() -> None:
+def test_opposite_weights_do_not_divide_by_zero() -> None:
     odd = [Blend(stem="s", weights={"a": 1.0, "b": -1.0}), Blend(stem="s", weights={"a": 0.7})]
-    chain = RunningAverage("s", odd, ("a", "b"), frozenset("ab"))
+    average = RunningAverage("s", odd, ("a", "b"), frozenset("ab"))
 
-    assert running(chain, {"a": 2.0, "b": 1.0}, "ab", 0.0) == pytest.approx(1.0)
+    assert running(average, {"a": 2.0, "b": 1.0}, "ab", 0.0) == pytest.approx(1.0)
 
 
-def test_a_blend_of_nobody_is_refused() -> None:
+def test_a_blend_without_members_is_refused() -> None:
     with pytest.raises(ConfigError, match="a weight for at least one member"):
         Blend(stem="vocals", weights={})

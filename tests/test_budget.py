@@ -1,4 +1,4 @@
-"""Time is kept, whatever the members do. All clocks are fake: nothing sleeps."""
+"""Deadlines hold, whatever the members do. All clocks are fake, so nothing sleeps."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from demixing.schedule.budget import Deadline, TimeBudget, song_budget
 
 
 class FakeClock:
-    """A clock that moves only when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -30,7 +30,7 @@ def test_a_deadline_counts_down() -> None:
     assert deadline.remaining_s == -2.5
 
 
-def test_a_member_that_was_never_measured_may_try() -> None:
+def test_a_member_of_unknown_cost_may_work() -> None:
     budget = TimeBudget(Deadline(1, clock=FakeClock()), [10])
 
     assert budget.allows(0, 10)
@@ -46,7 +46,7 @@ def test_a_member_is_stopped_when_its_next_chunk_would_end_late() -> None:
     assert not budget.allows(0, 1)
 
 
-def test_later_members_leave_enough_for_the_rest_of_the_first() -> None:
+def test_later_members_leave_enough_time_for_the_first() -> None:
     clock = FakeClock()
     budget = TimeBudget(Deadline(100, clock=clock), [11, 11])
     budget.done(0, 1, spent_s=7.5)
@@ -59,7 +59,7 @@ def test_later_members_leave_enough_for_the_rest_of_the_first() -> None:
     assert budget.allows(1, 1)
 
 
-def test_chunks_that_were_not_separated_do_not_change_the_cost() -> None:
+def test_chunks_without_an_answer_do_not_change_the_cost() -> None:
     budget = TimeBudget(Deadline(10, clock=FakeClock()), [3])
     budget.done(0, 1, spent_s=9)
     budget.done(0, 1)
@@ -68,7 +68,7 @@ def test_chunks_that_were_not_separated_do_not_change_the_cost() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_members_of_steady_cost_are_never_late_and_use_what_they_may(seed: int) -> None:
+def test_members_of_constant_cost_are_never_late_and_use_their_time(seed: int) -> None:
     rng = np.random.default_rng(seed)
     costs_s = rng.uniform(0.2, 3, size=3)
     clock = FakeClock()
@@ -91,7 +91,7 @@ def test_the_budget_is_a_part_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> N
     track = tracks.by_name("mdx")
 
     assert song_budget(track, 100) == pytest.approx(0.85 * 157)
-    assert song_budget(track, 3) == pytest.approx(0.85 * 4.71), "short songs have no more than that"
+    assert song_budget(track, 3) == pytest.approx(0.85 * 4.71), "short songs have no other factor"
     monkeypatch.setenv("DEMIX_TIME_LIMIT", "0.5")
     assert song_budget(track, 100) == pytest.approx(0.85 * 50)
 
@@ -104,7 +104,7 @@ def test_an_impossible_limit_is_refused(monkeypatch: pytest.MonkeyPatch, limit: 
         song_budget(tracks.by_name("mdx"), 100)
 
 
-def test_a_member_that_was_never_measured_cannot_take_all_the_time() -> None:
+def test_a_member_of_unknown_cost_cannot_take_all_the_time() -> None:
     budget = TimeBudget(Deadline(100, clock=FakeClock()), [11, 11])
     budget.done(0, 1, spent_s=4)
 
@@ -112,7 +112,7 @@ def test_a_member_that_was_never_measured_cannot_take_all_the_time() -> None:
     assert budget.timeout_s(1, 1) == pytest.approx((100 - 10 * 4 * TimeBudget.MARGIN) / 2)
 
 
-def test_nothing_is_expected_of_what_was_never_measured() -> None:
+def test_an_unknown_cost_is_assumed_to_be_zero() -> None:
     budget = TimeBudget(Deadline(1, clock=FakeClock()), [5, 5])
     budget.done(1, 1, spent_s=0.5)
 

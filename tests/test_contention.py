@@ -1,4 +1,4 @@
-"""A busy machine is told from a slow separator by what the kernel says; here a fake kernel does."""
+"""The kernel's counters distinguish a busy machine from a slow separator; here they are fake."""
 
 import math
 import os
@@ -22,7 +22,7 @@ Tell = Callable[..., None]
 
 @pytest.fixture
 def tell(tmp_path: Path) -> Tell:
-    """Let the fake kernel say how many seconds a thread ran and waited so far."""
+    """Set how many seconds a thread has run and waited so far."""
 
     def tell(thread: int, ran_s: float, waited_s: float, process: int | str = "self") -> None:
         task = tmp_path / str(process) / "task" / str(thread)
@@ -44,7 +44,7 @@ def test_the_slowdown_is_that_of_all_threads_since_the_start(tmp_path: Path, tel
     assert measured.longest_wait_s() == pytest.approx(3)
 
 
-def test_an_idle_machine_slows_nothing_down(tmp_path: Path, tell: Tell) -> None:
+def test_an_idle_machine_has_no_slowdown(tmp_path: Path, tell: Tell) -> None:
     tell(1, ran_s=100, waited_s=9)
     measured = Contention(proc=tmp_path)
 
@@ -53,7 +53,7 @@ def test_an_idle_machine_slows_nothing_down(tmp_path: Path, tell: Tell) -> None:
     assert measured.slowdown() == 1
 
 
-def test_threads_come_and_go(tmp_path: Path, tell: Tell) -> None:
+def test_threads_may_start_and_end(tmp_path: Path, tell: Tell) -> None:
     tell(1, ran_s=100, waited_s=0)
     tell(2, ran_s=50, waited_s=50)
     measured = Contention(proc=tmp_path)
@@ -66,7 +66,7 @@ def test_threads_come_and_go(tmp_path: Path, tell: Tell) -> None:
     assert measured.longest_wait_s() == pytest.approx(2)
 
 
-def test_a_restart_forgets_what_was(tmp_path: Path, tell: Tell) -> None:
+def test_a_restart_discards_earlier_times(tmp_path: Path, tell: Tell) -> None:
     measured = Contention(proc=tmp_path)
     tell(1, ran_s=1, waited_s=9)
     assert measured.slowdown() == pytest.approx(10)
@@ -77,7 +77,7 @@ def test_a_restart_forgets_what_was(tmp_path: Path, tell: Tell) -> None:
     assert measured.longest_wait_s() == 0
 
 
-def test_little_is_measured_by_little(tmp_path: Path, tell: Tell) -> None:
+def test_too_little_running_time_gives_no_slowdown(tmp_path: Path, tell: Tell) -> None:
     measured = Contention(proc=tmp_path)
     tell(1, ran_s=contention.LEAST_RUN_S / 2, waited_s=1)
     assert measured.slowdown() is None
@@ -87,7 +87,7 @@ def test_little_is_measured_by_little(tmp_path: Path, tell: Tell) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "fast", "1", "1.5 2.5 3"])
-def test_where_the_kernel_does_not_tell_the_machine_is_idle(
+def test_a_machine_without_counters_is_assumed_to_be_idle(
     tmp_path: Path, tell: Tell, text: str
 ) -> None:
     assert Contention(proc=tmp_path / "nothing").slowdown() is None
@@ -100,7 +100,7 @@ def test_where_the_kernel_does_not_tell_the_machine_is_idle(
     assert measured.longest_wait_s() == 0
 
 
-def test_other_processes_are_measured_apart(tmp_path: Path, tell: Tell) -> None:
+def test_another_process_is_measured_by_its_pid(tmp_path: Path, tell: Tell) -> None:
     measured = Contention(77, tmp_path)
 
     tell(1, ran_s=1, waited_s=1)
@@ -129,7 +129,7 @@ def test_measured_times_are_those_of_an_idle_machine(
 
 
 class Clock:
-    """Stands still until it is turned."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

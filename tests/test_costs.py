@@ -1,4 +1,4 @@
-"""Costs are measured once per machine, and never stand in the way."""
+"""Costs are measured once per machine, and problems with their file are no errors."""
 
 import gc
 import json
@@ -17,7 +17,7 @@ from demixing.separator import Chunking
 
 
 class FakeClock:
-    """A clock that only separators turn, and a timer that reads it."""
+    """A clock that only separators move, and a timer that reads it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -30,7 +30,7 @@ class FakeClock:
 
 @dataclass
 class Fake:
-    """Takes ``fixed_s`` per call and ``chunk_s`` per chunk, and the first time ``first_s`` more."""
+    """Takes ``fixed_s`` per call and ``chunk_s`` per chunk, plus ``first_s`` the first time."""
 
     clock: FakeClock
     fixed_s: float = 0.0
@@ -57,30 +57,30 @@ def measured(batches: Sequence[int] = costs.BATCHES, **kind: float) -> Cost:
     return costs.measure(fake, timer=clock.timer, batches=batches)
 
 
-def test_what_the_first_chunk_takes_more_is_told_apart() -> None:
+def test_the_extra_time_of_the_first_chunk_is_separate() -> None:
     cost = measured(chunk_s=0.5, first_s=1)
 
     assert (cost.chunk_s, cost.first_s, cost.batch) == (0.5, 1, 1)
 
 
-def test_a_batch_is_taken_as_far_as_it_saves_time() -> None:
+def test_the_batch_grows_as_long_as_it_saves_time() -> None:
     # 0.11, 0.06, 0.035, 0.0225 and 0.016 s per chunk.
     assert measured(fixed_s=0.1, chunk_s=0.01).batch == 16
     assert measured(fixed_s=0.001, chunk_s=0.1).batch == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU needs batches")
-def test_on_a_cpu_no_measurement_chooses_the_batch() -> None:
+def test_on_a_cpu_the_batch_is_one_chunk() -> None:
     clock = FakeClock()
 
     assert costs.measure(Fake(clock, fixed_s=0.1, chunk_s=0.01), timer=clock.timer).batch == 1
 
 
-def test_batches_that_do_not_fit_are_not_tried_again() -> None:
+def test_batches_that_do_not_fit_end_the_search() -> None:
     assert measured(fixed_s=0.1, chunk_s=0.01, most=4).batch == 4
 
 
-def test_a_slow_separator_is_asked_once() -> None:
+def test_a_slow_separator_is_measured_once() -> None:
     clock = FakeClock()
     slow = Fake(clock, chunk_s=20)
 
@@ -88,7 +88,7 @@ def test_a_slow_separator_is_asked_once() -> None:
     assert slow.calls == 1
 
 
-def test_a_machine_remembers(tmp_path: Path) -> None:
+def test_costs_are_kept_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "costs.json"
     clock = FakeClock()
     first, second = Fake(clock), Fake(clock)
@@ -114,7 +114,7 @@ def test_other_options_are_another_separator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"key": 5}', '{"key": {"speed": 1}}', "\xff"])
-def test_a_file_that_cannot_be_read_is_written_anew(tmp_path: Path, text: str) -> None:
+def test_a_file_that_cannot_be_read_is_replaced(tmp_path: Path, text: str) -> None:
     path = tmp_path / "costs.json"
     path.write_text(text, encoding="latin-1")
     clock = FakeClock()
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_written_anew(tmp_path: Path, text: str) -
     assert len(json.loads(path.read_text())) == 1
 
 
-def test_a_file_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "file" / "costs.json"
     path.parent.write_text("in the way")
     clock = FakeClock()
@@ -132,18 +132,18 @@ def test_a_file_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     assert Costs(path, timer=clock.timer).of("fake", {}, Fake(clock)).chunk_s == 1
 
 
-def test_the_environment_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(costs.FILE_VARIABLE, str(tmp_path / "mine.json"))
+def test_the_environment_names_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(costs.FILE_VARIABLE, str(tmp_path / "given.json"))
     clock = FakeClock()
     known = Costs.at_home()
     known._timer = clock.timer
 
     known.of("fake", {}, Fake(clock))
 
-    assert (tmp_path / "mine.json").is_file()
+    assert (tmp_path / "given.json").is_file()
 
 
-def test_memory_is_what_is_needed_at_work() -> None:
+def test_memory_is_the_peak_at_work() -> None:
     @dataclass
     class Hungry(Fake):
         def separate(self, chunks: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ def test_memory_is_what_is_needed_at_work() -> None:
     assert 150e6 < cost.memory_bytes < 400e6
 
 
-def test_garbage_of_before_does_not_hide_what_is_needed() -> None:
+def test_earlier_garbage_does_not_hide_the_peak() -> None:
     garbage: list[object] = [torch.ones(100_000_000)]  # 400 MB
     garbage.append(garbage)
     del garbage

@@ -1,4 +1,4 @@
-"""Many songs in fake time: none late, none without an answer, and the time well used."""
+"""Many songs in fake time: none is late or without an answer, and the time is well used."""
 
 import math
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from demixing.separator import Chunking
 from tests.fake_time import FakeTime
 
 USE = 0.85
-"""Of the budget that must be used on average, by songs for which there was not time enough."""
+"""Part of the budget that songs must use on average if there was not enough time for them."""
 
 
 @dataclass
 class Member:
-    """Gives the mixture to its first stem, at a random cost, and sometimes fails."""
+    """Its first stem is the mixture, it has a random cost, and it sometimes fails."""
 
     clock: FakeTime
     rng: np.random.Generator
@@ -60,7 +60,7 @@ def random_chunking(rng: np.random.Generator) -> Chunking:
 
 
 def random_demixer(rng: np.random.Generator, clock: FakeTime) -> Demixer:
-    """One to five members for two stems; the costs of most are known, though not well."""
+    """Two to five members for two stems; the costs of most are known, but not accurately."""
     kinds = ["steady", "steady", "hang", "crash", "nan", "memory"]
     built: list[Member] = []
     entries: list[dict[str, Any]] = []
@@ -131,5 +131,5 @@ def test_songs_are_in_time_and_use_their_time(monkeypatch: pytest.MonkeyPatch, s
     found = [simulated(seed, lacked) for seed in range(songs)]
 
     short = [used_s / budget_s for used_s, budget_s, lacked_ in found if lacked_]
-    assert len(short) > 0.3 * songs, "too few songs for which time was short"
+    assert len(short) > 0.3 * songs, "too few songs were short of time"
     assert np.mean(short) >= USE

@@ -1,4 +1,4 @@
-"""Songs of any format stream through a recipe and come out aligned to the sample."""
+"""Songs of any format stream through a recipe, and stems are aligned to the sample."""
 
 import functools
 import math
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.engine
 
 @dataclass(frozen=True)
 class Copies:
-    """Two stems that are the mixture, from chunks of an odd length at a rate of its own."""
+    """Both stems are the mixture; chunks have an odd length and a rate of their own."""
 
     sample_rate_hz: int | None = None
     stems: tuple[str, ...] = ("same", "again")
@@ -74,14 +74,14 @@ def separated(ready: Demixer, song: Tensor, rate_hz: int, block: int = 5000) -> 
     channels=st.sampled_from([1, 2, 3, 6, 8, 9]),
     block=st.sampled_from([1000, 2999, 9000]),
 )
-def test_lanes_stay_aligned(samples: int, channels: int, block: int) -> None:
+def test_the_stages_stay_aligned(samples: int, channels: int, block: int) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         ready = demixer(monkeypatch, Copies(), Copies())
     song = noise(channels, samples)
 
     stems = separated(ready, song, 44_100, block)
 
-    # The first member takes all; the second hears nothing; nothing is left.
+    # The first member takes all, the second one has a silent input, and nothing is left.
     assert stems.shape == (3, channels, samples)
     torch.testing.assert_close(stems[0], song, rtol=0, atol=2e-6)
     torch.testing.assert_close(stems[1:], torch.zeros_like(stems[1:]), rtol=0, atol=2e-6)
@@ -104,7 +104,7 @@ def test_stems_are_as_long_as_the_song_and_sum_to_it_at_any_rate(
     torch.testing.assert_close(stems.sum(dim=0), song, rtol=0, atol=2e-6)
 
 
-def test_parts_of_a_separator_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_stems_of_a_separator_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     second = {key: value for key, value in MEMBERS[1].items() if key != "subtract"}
     ready = demixer(monkeypatch, Copies(), Copies(), members=[MEMBERS[0], second])
     song = noise(2, 5000)
@@ -115,14 +115,16 @@ def test_parts_of_a_separator_are_summed(monkeypatch: pytest.MonkeyPatch) -> Non
     torch.testing.assert_close(stems[2], -2 * song, rtol=0, atol=2e-6)
 
 
-def test_a_member_that_answers_with_a_nan_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nan_in_an_answer_names_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = demixer(monkeypatch, Broken(), Copies())
 
     with pytest.raises(OutputError, match="NaN or an infinity in the stem 'dialog'"):
         separated(ready, noise(2, 5000), 44_100)
 
 
-def test_a_bad_sample_is_named_by_its_place_in_the_song(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_sample_is_reported_with_its_position_in_the_song(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ready = demixer(monkeypatch, Copies(), Copies())
     song = noise(2, 9000)
     song[1, 7003] = float("inf")
@@ -158,7 +160,7 @@ def default() -> Demixer:
 )
 def test_the_default_recipe_separates_any_format(channels: int, rate_hz: int) -> None:
     song = noise(channels, rate_hz // 2)
-    deadline = Deadline(math.inf)  # so that a short song is cut into short chunks
+    deadline = Deadline(math.inf)  # with one, a short song is cut into short chunks
 
     blocks = default().stream([song], rate_hz, samples=song.shape[-1], deadline=deadline)
     stems = torch.cat(list(blocks), dim=-1)
@@ -166,5 +168,5 @@ def test_the_default_recipe_separates_any_format(channels: int, rate_hz: int) ->
     assert not default().omissions
     assert stems.shape == (4, *song.shape)
     assert torch.isfinite(stems).all()
-    # Nothing makes fitted stems sum to the mixture, but they are made of it.
+    # Fitted stems need not sum to the mixture, but they are made of it.
     assert (stems.sum(dim=0) * song).sum() > 0.3 * song.square().sum()

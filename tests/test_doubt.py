@@ -1,4 +1,4 @@
-"""A member that contradicts all others about most of a song does not count there."""
+"""A member does not count where it contradicts all others about most of a song."""
 
 import math
 from collections.abc import Callable
@@ -31,7 +31,7 @@ BLENDS = [
 
 @dataclass
 class Gain:
-    """Gives the mixture times a factor, another one from a sample on, or nothing."""
+    """Returns the mixture times a factor, with another factor from some sample on, or fails."""
 
     gain: float
     later: float | None = None
@@ -98,11 +98,11 @@ def separate(monkeypatch: pytest.MonkeyPatch) -> Separate:
 
 
 def gain_of(stems: Tensor, stem: int = 0) -> Tensor:
-    """What the song was multiplied by, sample by sample."""
+    """The factor of the song at each sample."""
     return stems[stem].mul(SONG).sum(dim=0) / SONG.square().sum(dim=0)
 
 
-def test_a_member_that_agrees_counts_as_its_blend_says(separate: Separate) -> None:
+def test_a_member_that_agrees_has_its_weight_of_the_blend(separate: Separate) -> None:
     believed = separate(Gain(1.0), Gain(1.2))
 
     torch.testing.assert_close(believed[0], (0.3 + 0.5 * 1.2) * SONG, rtol=0, atol=1e-6)
@@ -110,7 +110,7 @@ def test_a_member_that_agrees_counts_as_its_blend_says(separate: Separate) -> No
     torch.testing.assert_close(believed[0], undoubted[0], rtol=0, atol=1e-6)
 
 
-def test_where_it_contradicts_all_others_theirs_is_the_answer(separate: Separate) -> None:
+def test_where_it_contradicts_all_others_their_blend_is_used(separate: Separate) -> None:
     stems = separate(Gain(1.0), Gain(-0.5))  # 0.6 and -0.5 differ by 1.21 of the energy
 
     torch.testing.assert_close(stems[0], 0.6 * SONG, rtol=0, atol=1e-6)
@@ -118,7 +118,7 @@ def test_where_it_contradicts_all_others_theirs_is_the_answer(separate: Separate
     torch.testing.assert_close(stems.sum(dim=0), SONG, rtol=0, atol=1e-6)
 
 
-def test_between_the_bounds_it_counts_in_part(separate: Separate) -> None:
+def test_between_the_bounds_it_counts_partly(separate: Separate) -> None:
     other = 0.6 - math.sqrt(0.5)  # half of the energy is disputed, so it is half believed
 
     stems = separate(Gain(1.0), Gain(other))
@@ -127,7 +127,7 @@ def test_between_the_bounds_it_counts_in_part(separate: Separate) -> None:
     torch.testing.assert_close(stems[0], expected * SONG, rtol=0, atol=1e-5)
 
 
-def test_it_is_doubted_for_the_song_so_far_and_fades(separate: Separate) -> None:
+def test_doubt_depends_on_the_song_so_far_and_fades(separate: Separate) -> None:
     gain = gain_of(separate(Gain(1.0), Gain(1.0, later=-2.0)))
 
     believed, alone = 0.8, 0.6
@@ -139,33 +139,33 @@ def test_it_is_doubted_for_the_song_so_far_and_fades(separate: Separate) -> None
 
 
 @pytest.mark.parametrize("block", [500, 12_345, 10**6])
-def test_what_is_believed_does_not_depend_on_the_blocks(separate: Separate, block: int) -> None:
+def test_doubt_does_not_depend_on_the_blocks(separate: Separate, block: int) -> None:
     assert torch.equal(
         separate(Gain(1.0), Gain(1.0, later=-2.0), block=block),
         separate(Gain(1.0), Gain(1.0, later=-2.0)),
     )
 
 
-def test_where_the_others_have_no_answer_it_is_believed(separate: Separate) -> None:
+def test_where_the_others_have_no_answer_it_counts(separate: Separate) -> None:
     stems = separate(Gain(1.0, broken=True), Gain(-0.5))
 
     # The blend of both without one, scaled to the sum that it has.
     torch.testing.assert_close(stems[0], 0.8 * -0.5 * SONG, rtol=0, atol=1e-6)
 
 
-def test_where_it_has_no_answer_the_others_have_their_own_blend(separate: Separate) -> None:
+def test_where_it_has_no_answer_the_blend_of_the_others_is_used(separate: Separate) -> None:
     stems = separate(Gain(1.0), Gain(-0.5, broken=True))
 
     torch.testing.assert_close(stems[0], 0.6 * SONG, rtol=0, atol=1e-6)
 
 
-def test_the_only_one_to_give_a_stem_is_believed(separate: Separate) -> None:
+def test_the_only_member_for_a_stem_counts(separate: Separate) -> None:
     stems = separate(None, Gain(-0.5))
 
     torch.testing.assert_close(stems[0], -0.5 * SONG, rtol=0, atol=1e-6)
 
 
-def test_a_song_of_one_channel_is_judged_like_any_other(separate: Separate) -> None:
+def test_a_mono_song_is_judged_like_any_other(separate: Separate) -> None:
     stems = separate(Gain(1.0), Gain(-0.5), channels=1)
 
     torch.testing.assert_close(stems[0], 0.6 * SONG[:1], rtol=0, atol=1e-6)
@@ -177,7 +177,7 @@ def test_silence_contradicts_nothing() -> None:
     assert bool((trust.of(torch.zeros(1, 2, 500), torch.zeros(1, 2, 500)) == 1).all())
 
 
-def test_each_pair_of_channels_is_judged_for_itself() -> None:
+def test_each_pair_of_channels_is_judged_on_its_own() -> None:
     trust = Trust(Doubt(stem="bass", least=0.4, most=0.6), RATE_HZ, groups=2)
     mixture = torch.ones(2, 2, 500)
 
@@ -187,10 +187,12 @@ def test_each_pair_of_channels_is_judged_for_itself() -> None:
     assert judged[:, 0, 0].tolist() == [1.0, 0.0]
 
 
-def test_the_others_are_finished_before_they_are_compared_with_it(separate: Separate) -> None:
+def test_the_others_are_consistent_with_the_mixture_before_they_are_compared(
+    separate: Separate,
+) -> None:
     stems = separate(Gain(1.0), Gain(1.2))
 
-    # Music has all that 0.6 of dialog leaves, not what is left when the last one has answered.
+    # Music gets all that 0.6 of dialog leaves, not the rest after the last member's answer.
     torch.testing.assert_close(stems[2], 0.3 * SONG, rtol=0, atol=1e-6)
 
 
@@ -202,7 +204,9 @@ def test_the_others_are_finished_before_they_are_compared_with_it(separate: Sepa
         ({"most": "all"}, "doubt: most must be a float, got 'all'"),
     ],
 )
-def test_a_doubt_that_means_nothing_is_a_sentence(change: dict[str, Any], message: str) -> None:
+def test_an_impossible_doubt_is_refused_in_one_sentence(
+    change: dict[str, Any], message: str
+) -> None:
     members = [
         {
             "separator": "silence",
@@ -221,7 +225,7 @@ def test_a_doubt_that_means_nothing_is_a_sentence(change: dict[str, Any], messag
         reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})
 
 
-def test_a_recipe_with_a_residual_has_no_doubts() -> None:
+def test_a_recipe_with_a_residual_cannot_have_a_doubt() -> None:
     outputs = {"dialog": ["silence"], "effect": ["silence"]}
     members = [{"separator": "silence", "outputs": outputs, "doubt": DOUBT}]
     table = {"track": "cdx", "summary": "-", "members": members, "residual": "music"}
@@ -230,7 +234,7 @@ def test_a_recipe_with_a_residual_has_no_doubts() -> None:
         reading.parse("bad", table)
 
 
-def test_one_that_may_be_doubted_comes_last() -> None:
+def test_a_member_that_may_be_doubted_must_come_last() -> None:
     outputs = {"dialog": ["silence"], "effect": ["silence"], "music": ["silence"]}
     members: list[dict[str, Any]] = [
         {"separator": "silence", "name": "one", "outputs": outputs, "doubt": DOUBT},

@@ -1,4 +1,4 @@
-"""Several members for one stem: the answer is the blend of those who answered, sample by sample."""
+"""Several members for one stem: at each sample, the stem is the blend of those that answered."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ PAIR = [
 
 @dataclass
 class Gain:
-    """Gives the mixture times a factor; fails in the chunks that it is told to."""
+    """Returns the mixture times a factor; fails in given chunks."""
 
     gain: float
     fails: Callable[[int], bool] = lambda call: False
@@ -46,11 +46,11 @@ def stems_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
     def separate(
         *members: Gain, guarded: bool = True, rest: dict[str, Any] | None = None
     ) -> Tensor:
-        gives = {"separator": "gain", "outputs": {"dialog": ["part"]}}
+        dialog = {"separator": "gain", "outputs": {"dialog": ["part"]}}
         effect = {"separator": "gain", "name": "effect", "outputs": {"effect": ["part"]}}
         names = ["one", "two", "three"]
         entries: list[dict[str, Any]] = [
-            {**gives, "name": name} for name, _ in zip(names, members, strict=False)
+            {**dialog, "name": name} for name, _ in zip(names, members, strict=False)
         ]
         queue = [*members, Gain(0.25)]
         monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
@@ -71,12 +71,12 @@ def stems_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
 
 @pytest.mark.parametrize("guarded", [True, False])
 @pytest.mark.parametrize("rate_hz", [None, 32_000])
-def test_the_answer_is_the_blend(
+def test_the_stem_is_the_blend(
     stems_of: Callable[..., Tensor], guarded: bool, rate_hz: int | None
 ) -> None:
     stems = stems_of(Gain(1.0), Gain(2.0, sample_rate_hz=rate_hz), guarded=guarded)
 
-    # 0.5 * 1 + 0.3 * 2 + 0.1 times the song; at another rate what is above it is lost.
+    # 0.5 * 1 + 0.3 * 2 + 0.1 times the song; another rate loses what is above half of it.
     expected = 1.2 * SONG
     if rate_hz is None:
         torch.testing.assert_close(stems[0], expected, rtol=0, atol=4e-6)
@@ -86,7 +86,7 @@ def test_the_answer_is_the_blend(
 
 
 @pytest.mark.parametrize(("fails", "gain"), [((True, False), 1.6), ((False, True), 0.7)])
-def test_if_one_fails_the_others_have_their_own_blend(
+def test_if_one_fails_the_blend_of_the_others_is_used(
     stems_of: Callable[..., Tensor], fails: tuple[bool, bool], gain: float
 ) -> None:
     one, two = (lambda call, always=always: always for always in fails)

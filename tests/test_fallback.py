@@ -1,4 +1,4 @@
-"""Every fault of a member ends in an answer of the right shape, in time."""
+"""Whatever goes wrong in a member, a song gets stems of the right shape in time."""
 
 import logging
 import math
@@ -33,8 +33,8 @@ STANDING = FakeTime()
 
 
 @dataclass
-class Moody:
-    """Gives all of the mixture to its first stem, unless ``trouble`` prevents it."""
+class Faulty:
+    """Its first stem is the mixture and the others are silent, unless ``trouble`` intervenes."""
 
     trouble: Callable[[Tensor], Tensor | None] = lambda chunks: None
     stems: tuple[str, ...] = ("all", "nothing")
@@ -91,8 +91,8 @@ def separated(ready: Demixer, budget_s: float = math.inf, clock: Clock = STANDIN
     return torch.cat(list(stream), dim=-1)
 
 
-def test_without_trouble_nothing_changes(demixer: Callable[..., Demixer]) -> None:
-    stems = separated(demixer(Moody(), Moody()))
+def test_without_faults_the_fallback_changes_nothing(demixer: Callable[..., Demixer]) -> None:
+    stems = separated(demixer(Faulty(), Faulty()))
 
     torch.testing.assert_close(stems[0], SONG, rtol=0, atol=2e-6)
 
@@ -115,7 +115,7 @@ def test_a_fault_of_any_member_leaves_shares_of_the_mixture(
     member: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    members = [Moody(), Moody()]
+    members = [Faulty(), Faulty()]
     members[member].trouble = fault
 
     with caplog.at_level(logging.WARNING):
@@ -123,7 +123,7 @@ def test_a_fault_of_any_member_leaves_shares_of_the_mixture(
 
     assert stems.shape == (3, *SONG.shape)
     assert torch.isfinite(stems).all()
-    # The first takes all if it works; then there is nothing left for the second to share.
+    # If the first member works, it takes all of the mixture and leaves nothing to the second.
     share = SONG / 3 if member == 0 else SONG
     torch.testing.assert_close(stems[0], share, rtol=0, atol=2e-6)
     torch.testing.assert_close(stems.sum(dim=0), SONG, rtol=0, atol=2e-6)
@@ -131,20 +131,20 @@ def test_a_fault_of_any_member_leaves_shares_of_the_mixture(
     assert members[member].calls <= PATIENCE
 
 
-def test_a_member_that_recovers_is_asked_again(demixer: Callable[..., Demixer]) -> None:
+def test_a_member_that_recovers_is_used_again(demixer: Callable[..., Demixer]) -> None:
     def every_other(chunks: Tensor) -> None:
         if first.calls % 2:
             raise ValueError("boom")
 
-    first = Moody(every_other)
-    stems = separated(demixer(first, Moody()))
+    first = Faulty(every_other)
+    stems = separated(demixer(first, Faulty()))
 
     assert first.calls > PATIENCE
     assert torch.isfinite(stems).all()
 
 
-def test_where_memory_runs_out_smaller_batches_are_tried(demixer: Callable[..., Demixer]) -> None:
-    ready = demixer(Moody(full_memory), Moody())
+def test_if_memory_runs_out_smaller_batches_are_tried(demixer: Callable[..., Demixer]) -> None:
+    ready = demixer(Faulty(full_memory), Faulty())
     form = SongFormat(sample_rate_hz=44_100, channels=1, frames=60_000)
     plan = ready.plan(form, budget_s=math.inf)
     workload = ready.workload(form)
@@ -164,7 +164,7 @@ def test_where_memory_runs_out_smaller_batches_are_tried(demixer: Callable[..., 
 
 
 @dataclass
-class Short(Moody):
+class Short(Faulty):
     """Has memory for chunks of at most ``most`` samples, or on the CPU for all."""
 
     chunking: Chunking = field(
@@ -186,35 +186,35 @@ class OnGpu(Short):
 
 
 @pytest.mark.parametrize("most", [3000, 1000])
-def test_where_memory_runs_out_shorter_chunks_are_tried(
+def test_if_memory_runs_out_shorter_chunks_are_tried(
     demixer: Callable[..., Demixer], most: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     short = Short(most=most)
 
-    stems = separated(demixer(short, Moody()))
+    stems = separated(demixer(short, Faulty()))
 
     torch.testing.assert_close(stems[0], SONG, rtol=0, atol=4e-6)
     assert short.lengths.count(5000) == 1, "what failed once is not tried again"
     assert f"its chunks are cut to {most} samples" in caplog.text
 
 
-def test_where_nothing_else_helps_the_gpu_is_left(
+def test_if_nothing_else_helps_the_cpu_is_used(
     demixer: Callable[..., Demixer], caplog: pytest.LogCaptureFixture
 ) -> None:
-    stems = separated(demixer(OnGpu(), Moody()))
+    stems = separated(demixer(OnGpu(), Faulty()))
 
     torch.testing.assert_close(stems[0], SONG, rtol=0, atol=4e-6)
     assert "it continues without the GPU" in caplog.text
 
 
 def test_without_any_memory_a_member_is_given_up(demixer: Callable[..., Demixer]) -> None:
-    stems = separated(demixer(Short(), Moody()))
+    stems = separated(demixer(Short(), Faulty()))
 
     torch.testing.assert_close(stems[0], SONG / 3, rtol=0, atol=4e-6)
     assert torch.isfinite(stems).all()
 
 
-def test_a_member_that_hangs_is_left_behind(
+def test_a_member_that_hangs_is_abandoned(
     demixer: Callable[..., Demixer], caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeTime()
@@ -222,20 +222,20 @@ def test_a_member_that_hangs_is_left_behind(
     def hang(chunks: Tensor) -> None:
         clock.cost_s = math.inf
 
-    first, second = Moody(hang), Moody()
+    first, second = Faulty(hang), Faulty()
     ready = demixer(first, second)
     ready._run = clock.run
     stems = separated(ready, budget_s=10, clock=clock)
 
     assert clock.now_s < 10, "the other one had time left"
-    assert first.calls == 1, "and it was asked no more"
+    assert first.calls == 1, "it must not be called again"
     assert second.calls > 1
     assert "first: late" in caplog.text
     torch.testing.assert_close(stems.sum(dim=0), SONG, rtol=0, atol=2e-6)
     torch.testing.assert_close(stems[0], SONG / 3, rtol=0, atol=2e-6)
 
 
-def test_missing_weights_are_logged_and_never_fatal(
+def test_missing_weights_are_logged_and_not_fatal(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def missing(name: str, options: object = None) -> Any:
@@ -259,7 +259,9 @@ def test_missing_weights_are_logged_and_never_fatal(
     ]
 
 
-def test_without_forgiveness_missing_weights_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_an_error_unless_the_demixer_is_forgiving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def missing(*_: object) -> Any:
         raise CheckpointError("no weights")
 
@@ -269,38 +271,38 @@ def test_without_forgiveness_missing_weights_are_an_error(monkeypatch: pytest.Mo
         Demixer(reading.load("mdx_default"))
 
 
-def test_a_helper_hands_errors_over_and_goes_on() -> None:
-    helper = TimeoutRunner()
+def test_a_timeout_runner_raises_errors_and_continues() -> None:
+    runner = TimeoutRunner()
 
     def fails() -> Tensor:
         raise KeyError("key")
 
     with pytest.raises(KeyError, match="key"):
-        helper(fails, math.inf)
+        runner(fails, math.inf)
 
-    assert helper(lambda: torch.ones(1), math.inf) == 1
+    assert runner(lambda: torch.ones(1), math.inf) == 1
 
 
-def test_a_helper_goes_on_after_a_call_that_hangs() -> None:
+def test_a_timeout_runner_continues_after_a_call_that_hangs() -> None:
     before = set(threading.enumerate())
-    helper, end = TimeoutRunner(), threading.Event()
+    runner, end = TimeoutRunner(), threading.Event()
     (thread,) = set(threading.enumerate()) - before
 
     with pytest.raises(LateError, match=r"no answer within 0\.0 s"):
-        helper(lambda: torch.tensor(end.wait()), 0.01)
+        runner(lambda: torch.tensor(end.wait()), 0.01)
 
-    assert helper(lambda: torch.ones(1), math.inf) == 1, "in another thread"
+    assert runner(lambda: torch.ones(1), math.inf) == 1, "in another thread"
     assert thread.is_alive()
     end.set()
     thread.join()
 
 
-def test_the_thread_of_a_helper_ends_with_it() -> None:
+def test_the_thread_of_a_timeout_runner_ends_with_it() -> None:
     before = set(threading.enumerate())
-    helper = TimeoutRunner()
+    runner = TimeoutRunner()
     (thread,) = set(threading.enumerate()) - before
 
-    del helper
+    del runner
     thread.join(60)
 
     assert not thread.is_alive()

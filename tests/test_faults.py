@@ -1,4 +1,4 @@
-"""Each fault of the ladder, in each real member of the default recipes: always an answer."""
+"""Each kind of fault in each real member of the default recipes: there is always an answer."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ from tests.plain import once, shipped
 pytestmark = pytest.mark.engine
 
 RATE_HZ = 44_100
-# So short that the members are asked for their shortest chunks.
+# So short that members are asked for their shortest chunks.
 SONG = 0.1 * torch.randn(2, 5 * RATE_HZ // 2, generator=torch.Generator().manual_seed(0))
 FORM = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=SONG.shape[-1])
 STANDING = FakeTime()
@@ -70,7 +70,7 @@ class Injected:
         return self.remembered(chunks) if answer is None else answer
 
     def remembered(self, chunks: Tensor) -> Tensor:
-        """What the member answers; most tests ask it for the same."""
+        """The member's answer, from a cache: most tests ask for the same chunks."""
         key = (chunks.shape, hash(chunks.numpy().tobytes()))
         if key not in self.answers:
             with torch.inference_mode():
@@ -79,7 +79,7 @@ class Injected:
 
 
 def kind(member: Member) -> str:
-    """Members of the same kind answer alike."""
+    """A key: members with the same key give the same answers."""
     return json.dumps([member.separator, member.options], sort_keys=True)
 
 
@@ -100,7 +100,7 @@ def members(name: str) -> list[Injected]:
 
 
 def plain(name: str) -> Recipe:
-    """A recipe without what follows its members, which takes longer than they do."""
+    """A recipe without the leakage filter, which takes longer than the members here."""
     return dataclasses.replace(once(name), leaks=())
 
 
@@ -179,7 +179,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize(("name", "index"), MEMBERS)
-def test_others_answer_for_a_member_that_fails(
+def test_other_members_answer_if_one_fails(
     demixer: Callable[..., Demixer],
     name: str,
     index: int,
@@ -192,16 +192,16 @@ def test_others_answer_for_a_member_that_fails(
     with caplog.at_level(logging.WARNING):
         stems = separated(ready)
 
-    assert not torch.allclose(stems, expected), "the member was not asked"
+    assert not torch.allclose(stems, expected), "the member was not called"
     lines = [record.getMessage() for record in caplog.records]
     assert lines
-    assert len(lines) == len(set(lines)), "said more than once"
+    assert len(lines) == len(set(lines)), "logged more than once"
     assert all(line.startswith(f"{ready.recipe.members[index].name}: ") for line in lines)
     assert omitted(ready) == [(ready.recipe.members[index].name, 1.0)]
 
 
 def fallback_of(ready: Demixer, index: int) -> Fallback:
-    """One member as it is asked when there is a deadline, three chunks at once."""
+    """The fallback of one member of a song with a deadline, for batches of three chunks."""
     plan, workload = ready.plan(FORM, budget_s=math.inf), ready.workload(FORM)
     budget = workload.budget(plan, Deadline(math.inf, clock=STANDING))
     task = ready._scheduled(plan, workload, budget)[index].task
@@ -212,7 +212,7 @@ def fallback_of(ready: Demixer, index: int) -> Fallback:
 
 
 @pytest.mark.parametrize(("name", "index"), kinds(kind))
-def test_members_go_on_in_smaller_batches_where_memory_is_short(
+def test_members_continue_with_smaller_batches_if_memory_is_short(
     demixer: Callable[..., Demixer], name: str, index: int
 ) -> None:
     def full(chunks: Tensor, inner: Separator) -> None:
@@ -233,7 +233,7 @@ def test_members_go_on_in_smaller_batches_where_memory_is_short(
 
 
 @pytest.mark.parametrize(("name", "index"), kinds(lambda member: member.separator))
-def test_members_go_on_with_shorter_chunks_where_memory_is_shorter(
+def test_members_continue_with_shorter_chunks_if_memory_is_shorter(
     demixer: Callable[..., Demixer], name: str, index: int
 ) -> None:
     member = members(name)[index]
@@ -255,11 +255,11 @@ def test_members_go_on_with_shorter_chunks_where_memory_is_shorter(
     assert min(member.lengths) < whole
     expected = member.remembered(chunk)[:, 0]
     error = (answer.stems[:, 0] - expected).norm() / (chunk / 3 - expected).norm()
-    assert error < 0.5, "shorter chunks answer much the same, and nothing like a share"
+    assert error < 0.5, "shorter chunks give nearly the same answer, unlike shares of the mixture"
 
 
 @pytest.mark.parametrize(("name", "index"), MEMBERS)
-def test_others_have_time_beside_a_member_that_hangs(
+def test_other_members_have_time_if_one_hangs(
     demixer: Callable[..., Demixer], name: str, index: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeTime()

@@ -1,4 +1,4 @@
-"""What a loud stem has leaked into a faint one is taken back, and nothing else changes."""
+"""The leakage of loud stems into faint ones is removed, and nothing else changes."""
 
 import re
 
@@ -27,7 +27,7 @@ def noise(seconds: float, seed: int, rate_hz: int = RATE_HZ) -> Tensor:
 def leaking(
     below_db: float, seconds: float = 25.0, rate_hz: int = RATE_HZ
 ) -> tuple[Tensor, Tensor]:
-    """True stems, and what a separator answers that puts a fiftieth of the bass's power in each.
+    """References, and estimates that have a fiftieth of the bass's power in each other stem.
 
     Args:
         below_db: how far drums and vocals are below the bass.
@@ -41,52 +41,56 @@ def leaking(
     return true, torch.stack([true[:, 0] - 2 * leak, true[:, 1] + leak, true[:, 2] + leak], dim=1)
 
 
-def sealed(answer: Tensor, *leaks: Leak, block: int = RATE_HZ, rate_hz: int = RATE_HZ) -> Tensor:
+def filtered(answer: Tensor, *leaks: Leak, block: int = RATE_HZ, rate_hz: int = RATE_HZ) -> Tensor:
     leakage = LeakageFilter(leaks, STEMS, rate_hz, len(answer))
     signals = torch.cat([answer, answer.sum(dim=1, keepdim=True)], dim=1)
     parts = [leakage.push(part) for part in torch.split(signals, block, dim=-1)]
     return torch.cat([*parts, leakage.finish()], dim=-1)
 
 
-def test_a_faint_stem_loses_what_is_not_its_own() -> None:
+def test_a_faint_stem_loses_its_leakage() -> None:
     true, answer = leaking(below_db=20)
 
-    mended = sealed(answer, RETURNED, DROPPED)
+    after_filter = filtered(answer, RETURNED, DROPPED)
 
     for stem in (1, 2):
-        before, after = (agreement_db(true[:, stem], one[:, stem]) for one in (answer, mended))
+        before, after = (
+            agreement_db(true[:, stem], one[:, stem]) for one in (answer, after_filter)
+        )
         assert before < -2.9
         assert after > before + 3.5
-    assert agreement_db(true[:, 0], mended[:, 0]) > agreement_db(true[:, 0], answer[:, 0])
+    assert agreement_db(true[:, 0], after_filter[:, 0]) > agreement_db(true[:, 0], answer[:, 0])
 
 
-def test_a_stem_that_is_not_faint_stays_nearly_as_it_is() -> None:
+def test_a_stem_that_is_not_faint_hardly_changes() -> None:
     true, answer = leaking(below_db=0)
 
-    mended = sealed(answer, RETURNED, DROPPED)
+    after_filter = filtered(answer, RETURNED, DROPPED)
 
     for stem in (1, 2):
-        before, after = (agreement_db(true[:, stem], one[:, stem]) for one in (answer, mended))
+        before, after = (
+            agreement_db(true[:, stem], one[:, stem]) for one in (answer, after_filter)
+        )
         assert abs(after - before) < 0.3
 
 
-def test_what_is_returned_leaves_the_sum_as_it_was() -> None:
+def test_returned_leakage_does_not_change_the_sum() -> None:
     _, answer = leaking(below_db=20)
 
-    mended = sealed(answer, RETURNED)
+    after_filter = filtered(answer, RETURNED)
 
-    torch.testing.assert_close(mended.sum(dim=1), answer.sum(dim=1), atol=1e-5, rtol=0)
-    torch.testing.assert_close(mended[:, 2], answer[:, 2], atol=1e-6, rtol=0)
+    torch.testing.assert_close(after_filter.sum(dim=1), answer.sum(dim=1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(after_filter[:, 2], answer[:, 2], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.5, 20.0, 22.3, 45.0])
 def test_blocks_of_any_length_give_the_same(seconds: float) -> None:
     _, answer = leaking(below_db=20, seconds=seconds, rate_hz=8_000)
 
-    whole = sealed(answer, RETURNED, DROPPED, block=answer.shape[-1], rate_hz=8_000)
+    whole = filtered(answer, RETURNED, DROPPED, block=answer.shape[-1], rate_hz=8_000)
 
     assert whole.shape == answer.shape
-    parts = sealed(answer, RETURNED, DROPPED, block=5_003, rate_hz=8_000)
+    parts = filtered(answer, RETURNED, DROPPED, block=5_003, rate_hz=8_000)
     torch.testing.assert_close(parts, whole)
 
 
@@ -94,10 +98,10 @@ def test_each_group_of_channels_has_its_own_leaks() -> None:
     _, faint = leaking(below_db=20, seconds=3)
     _, loud = leaking(below_db=0, seconds=3)
 
-    both = sealed(torch.cat([faint, loud]), RETURNED, DROPPED)
+    both = filtered(torch.cat([faint, loud]), RETURNED, DROPPED)
 
     for index, alone in enumerate((faint, loud)):
-        torch.testing.assert_close(both[index : index + 1], sealed(alone, RETURNED, DROPPED))
+        torch.testing.assert_close(both[index : index + 1], filtered(alone, RETURNED, DROPPED))
 
 
 @pytest.mark.parametrize("silent", range(3))
@@ -106,26 +110,26 @@ def test_silence_stays_silent_and_leaks_nothing(silent: int, rate_hz: int) -> No
     _, answer = leaking(below_db=20, seconds=2)
     answer[:, silent] = 0
 
-    mended = sealed(answer, RETURNED, DROPPED, rate_hz=rate_hz)
+    after_filter = filtered(answer, RETURNED, DROPPED, rate_hz=rate_hz)
 
-    assert torch.isfinite(mended).all()
+    assert torch.isfinite(after_filter).all()
     if silent:
-        assert not mended[:, silent].any()
+        assert not after_filter[:, silent].any()
     else:
-        torch.testing.assert_close(mended, answer, atol=1e-6, rtol=0)
+        torch.testing.assert_close(after_filter, answer, atol=1e-6, rtol=0)
 
 
-def test_two_leaks_take_no_more_than_there_is() -> None:
+def test_two_leaks_together_remove_at_most_all_of_a_stem() -> None:
     _, answer = leaking(below_db=40, seconds=2)
     other = Leak(of="vocals", into="drums", power=0.9, returned=True)
 
-    mended = sealed(answer, Leak(of="bass", into="drums", power=0.9, returned=True), other)
+    after_filter = filtered(answer, Leak(of="bass", into="drums", power=0.9, returned=True), other)
 
-    assert mended[:, 1].abs().max() < 1e-5
-    torch.testing.assert_close(mended.sum(dim=1), answer.sum(dim=1), atol=1e-5, rtol=0)
+    assert after_filter[:, 1].abs().max() < 1e-5
+    torch.testing.assert_close(after_filter.sum(dim=1), answer.sum(dim=1), atol=1e-5, rtol=0)
 
 
-def test_what_is_left_is_shared_above_a_frequency() -> None:
+def test_the_residual_is_shared_above_a_frequency() -> None:
     stems = noise(3, seed=1)[:, None].expand(-1, 3, -1, -1)
     cycles = torch.arange(stems.shape[-1], dtype=torch.float64) / RATE_HZ
     low, tall = (
@@ -141,12 +145,12 @@ def test_what_is_left_is_shared_above_a_frequency() -> None:
 
     assert shared.shape == stems.shape
     torch.testing.assert_close(shared[:, :2], stems[:, :2], atol=1e-5, rtol=0)
-    middle = slice(9_000, -9_000)  # a tone that begins or ends has all frequencies
+    middle = slice(9_000, -9_000)  # the onset and the end of a tone contain all frequencies
     gained = (shared - stems)[:, 2, :, middle]
     torch.testing.assert_close(gained, 0.75 * tall[..., middle], atol=2e-3, rtol=0)
 
 
-def test_bands_share_each_bin() -> None:
+def test_the_weights_of_each_bin_sum_to_one() -> None:
     bands = in_bands(2049, RATE_HZ)
 
     assert bands.shape == (2049, BANDS)
@@ -168,11 +172,11 @@ TABLE = {
 }
 
 
-def test_a_recipe_has_its_leaks_mended() -> None:
+def test_the_leaks_of_a_recipe_are_filtered() -> None:
     leak = {"of": "bass", "into": "drums", "power": 0.3, "returned": True}
     song = noise(3, 4)[0]
 
-    plain, mended = (
+    plain, after_filter = (
         torch.cat(list(Demixer(reading.parse("a", table)).stream([song], RATE_HZ)), dim=-1)
         for table in (TABLE, {**TABLE, "leaks": [leak]})
     )
@@ -180,10 +184,10 @@ def test_a_recipe_has_its_leaks_mended() -> None:
     stems = reading.parse("a", TABLE).track.stems
     changed = {
         stem
-        for stem, before, after in zip(stems, plain, mended, strict=True)
+        for stem, before, after in zip(stems, plain, after_filter, strict=True)
         if not torch.allclose(before, after, atol=1e-4)
     }
-    assert mended.shape == plain.shape
+    assert after_filter.shape == plain.shape
     assert changed == {"bass", "drums"}
 
 
@@ -197,6 +201,8 @@ def test_a_recipe_has_its_leaks_mended() -> None:
         ({"of": "bass", "into": "drums"}, "the key 'power' is missing"),
     ],
 )
-def test_a_leak_that_cannot_be_is_one_sentence(leak: dict[str, object], sentence: str) -> None:
+def test_an_impossible_leak_is_refused_in_one_sentence(
+    leak: dict[str, object], sentence: str
+) -> None:
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         reading.parse("a", {**TABLE, "leaks": [leak]})

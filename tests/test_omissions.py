@@ -1,4 +1,4 @@
-"""Each song says what it had to do without: which member, how much of the song, and why."""
+"""Each song reports its omissions: which member, for how much of the song, and why."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ SONG = torch.ones(2, 1000 * CHUNKS)
 
 @dataclass
 class Fake:
-    """Gives the mixture; ``trouble`` is told how often it was asked, and may raise."""
+    """Returns the mixture; ``trouble`` gets the number of calls, and may raise."""
 
     clock: FakeTime
     cost_s: float = 0.0
@@ -53,7 +53,7 @@ def clock() -> FakeTime:
 
 @pytest.fixture
 def demixer(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[..., Demixer]:
-    """Two members; in place of one may be an error, which building it raises."""
+    """Two members; an error in place of one is raised when it is built."""
 
     def make(*built: Any, **settings: Any) -> Demixer:
         queue = list(built)
@@ -91,13 +91,13 @@ def omissions(
     return ready.omissions
 
 
-def test_nothing_is_left_out_when_all_answer(
+def test_there_are_no_omissions_if_all_members_answer(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     assert omissions(demixer(Fake(clock), Fake(clock)), clock) == ()
 
 
-def test_a_member_without_weights_is_missing_everywhere(
+def test_a_member_without_weights_is_omitted_everywhere(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     ready = demixer(CheckpointError("no weights\nfetch them"), Fake(clock))
@@ -106,7 +106,7 @@ def test_a_member_without_weights_is_missing_everywhere(
     assert omissions(ready, clock) == ready.omissions
 
 
-def test_a_member_that_fails_is_missing_with_its_error(
+def test_a_member_that_fails_is_omitted_with_its_error(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     ready = demixer(Fake(clock), Fake(clock, trouble=raises))
@@ -116,7 +116,7 @@ def test_a_member_that_fails_is_missing_with_its_error(
     )
 
 
-def test_a_member_that_fails_twice_is_missing_in_two_chunks(
+def test_a_member_that_fails_twice_is_omitted_in_two_chunks(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     def sometimes(call: int) -> None:
@@ -130,7 +130,7 @@ def test_a_member_that_fails_twice_is_missing_in_two_chunks(
     )
 
 
-def test_a_member_that_hangs_is_missing_from_there_on(
+def test_a_member_that_hangs_is_omitted_from_there_on(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     def hang(call: int) -> None:
@@ -144,7 +144,7 @@ def test_a_member_that_hangs_is_missing_from_there_on(
     )
 
 
-def test_chunks_for_which_there_is_no_time_are_missing(
+def test_chunks_without_time_are_omissions(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     first, second = Fake(clock, cost_s=1.0), Fake(clock, cost_s=1.0)
@@ -169,11 +169,13 @@ def test_of_several_passes_each_counts(demixer: Callable[..., Demixer], clock: F
     ready = demixer(Fake(clock, trouble=sometimes), Fake(clock), settings=[{"passes": 4}])
 
     (omission,) = omissions(ready, clock)
-    # The passes cut the song elsewhere: three of them need another chunk.
+    # The passes cut the song in other places, so three of them need one more chunk.
     assert omission.part == pytest.approx(1 / (4 * CHUNKS + 3))
 
 
-def test_silence_is_an_answer_to_silence(demixer: Callable[..., Demixer], clock: FakeTime) -> None:
+def test_silence_is_a_valid_answer_to_silence(
+    demixer: Callable[..., Demixer], clock: FakeTime
+) -> None:
     song = SONG.clone()
     song[:, : 1000 * CHUNKS // 2] = 0
     ready = demixer(Fake(clock, trouble=raises), Fake(clock))
@@ -184,7 +186,7 @@ def test_silence_is_an_answer_to_silence(demixer: Callable[..., Demixer], clock:
     assert omissions(ready, clock, song=torch.zeros_like(SONG)) == ()
 
 
-def test_one_song_says_nothing_of_another(demixer: Callable[..., Demixer], clock: FakeTime) -> None:
+def test_omissions_are_those_of_one_song(demixer: Callable[..., Demixer], clock: FakeTime) -> None:
     def once(call: int) -> None:
         if call == 1:
             raises(call)
@@ -195,7 +197,7 @@ def test_one_song_says_nothing_of_another(demixer: Callable[..., Demixer], clock
     assert omissions(ready, clock) == ()
 
 
-def test_there_is_nothing_to_tell_without_a_deadline(
+def test_there_are_no_omissions_without_a_deadline(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     ready = demixer(Fake(clock, trouble=lambda call: None), Fake(clock))

@@ -1,4 +1,4 @@
-"""Chunking gives the song back, whatever the lengths are."""
+"""Overlap-add of a separator that copies returns the song, for any lengths."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Ramp:
-    """Returns the position in the chunk, so that the result tells where the chunks were cut."""
+    """Returns the position in the chunk, so the result shows where chunks were cut."""
 
     chunking: Chunking
     stems: tuple[str, ...] = ("position",)
@@ -95,7 +95,7 @@ def test_blocks_and_batches_do_not_change_where_a_song_is_cut(
 
 
 def plainly(song: Tensor, separator: Ramp | Copies) -> Tensor:
-    """Overlap-add of a whole song, written as plainly as possible and sharing no code."""
+    """Overlap-add of a whole song, as plain as possible and without shared code."""
     cut = separator.chunking
     samples = song.shape[-1]
     starts = [0]
@@ -154,7 +154,7 @@ def test_streaming_equals_whole_songs(chunking: Chunking, samples: int) -> None:
         ]
     ),
 )
-def test_silence_before_a_song_and_seams_of_frames_do_not_show(
+def test_silence_before_a_song_and_joints_of_frames_leave_no_trace(
     samples: int, block: int, batch: int, offset: int, cut: Chunking
 ) -> None:
     song = noise(2, 2, samples)
@@ -210,7 +210,7 @@ def test_context_is_discarded_inside_a_song_and_kept_at_its_ends() -> None:
 
     stems = streamed(overlap, torch.ones(1, 2, 20), [20])
 
-    # Chunks at 0, 6 and 12; the last is 8 samples long and filled up.
+    # Chunks at 0, 6 and 12; the last is 8 samples long and zero-filled.
     assert stems[0, 0, 0].tolist() == [*range(8), *range(2, 8), *range(2, 8)]
 
 
@@ -246,32 +246,32 @@ def test_padded_songs_lose_their_context_at_the_ends_too(
     [(SongEnd.RAGGED, [10, 10, 8]), (SongEnd.EVERY_HOP_RAGGED, [10, 10, 10, 6])],
 )
 def test_ragged_chunks_end_with_the_song(end: SongEnd, lengths: Sequence[int]) -> None:
-    heard = []
+    lengths_seen = []
 
-    class Listens(Copies):
+    class Recorder(Copies):
         def separate(self, chunks: Tensor) -> Tensor:
-            heard.append(chunks.shape[-1])
+            lengths_seen.append(chunks.shape[-1])
             return super().separate(chunks)
 
     cut = Chunking(chunk=10, hop=6, context=2, end=end)
     song = noise(1, 2, 20)
 
-    stems = streamed(OverlapAdd(Listens(cut)), song, [20])
+    stems = streamed(OverlapAdd(Recorder(cut)), song, [20])
 
     torch.testing.assert_close(stems[:, 0], song)
-    assert heard == lengths
+    assert lengths_seen == lengths
 
 
 @pytest.mark.parametrize(
     ("chunk", "hop", "context"), [(8, 9, 0), (8, 0, 0), (8, 5, 2), (8, 1, 4), (8, 8, -1)]
 )
-def test_chunkings_with_holes_are_refused(chunk: int, hop: int, context: int) -> None:
+def test_chunkings_that_leave_samples_out_are_refused(chunk: int, hop: int, context: int) -> None:
     with pytest.raises(ValueError, match="need context >= 0 and 0 < hop <= chunk"):
         Chunking(chunk=chunk, hop=hop, context=context)
 
 
 def as_demucs(song: Tensor, separator: Ramp | Copies) -> Tensor:
-    """What Demucs makes of a whole song: triangles, and at its end chunks that are moved back."""
+    """How Demucs separates a whole song: triangular weights, and at the end chunks moved back."""
     cut, samples = separator.chunking, song.shape[-1]
     half = cut.chunk // 2
     rise = torch.arange(1, half + 1)
@@ -282,8 +282,8 @@ def as_demucs(song: Tensor, separator: Ramp | Copies) -> Tensor:
         length = min(cut.chunk, samples - start)
         first = start - (cut.chunk - length) // 2
         padded = torch.nn.functional.pad(song, (cut.chunk, cut.chunk))
-        heard = padded[None, :, cut.chunk + first : 2 * cut.chunk + first]
-        piece = separator.separate(heard)[0][..., start - first :][..., :length]
+        chunk = padded[None, :, cut.chunk + first : 2 * cut.chunk + first]
+        piece = separator.separate(chunk)[0][..., start - first :][..., :length]
         total[..., start : start + length] += triangle[:length] * piece
         weight[start : start + length] += triangle[:length]
     return total / weight
@@ -296,7 +296,7 @@ def test_a_song_can_end_as_with_demucs(samples: int) -> None:
 
     @dataclass(frozen=True)
     class Adds(Ramp):
-        """Hears where a chunk was cut, and what it is."""
+        """Shows both where a chunk was cut and what is in it."""
 
         def separate(self, chunks: Tensor) -> Tensor:
             return super().separate(chunks) / 100 + chunks[:, None].flip(-1)

@@ -1,4 +1,4 @@
-"""The plan is the best that fits; nothing is computed here."""
+"""The plan is the best choice that fits; no member works here."""
 
 import math
 from typing import Any
@@ -68,31 +68,31 @@ def costs(*chunk_s: float) -> list[Cost | None]:
         (0, ""),
     ],
 )
-def test_the_best_that_fits_is_planned(budget_s: float, expected: str) -> None:
-    # a, b and c cost 10, 20 and 30 s; who gives the effects costs 0.5 s.
+def test_the_best_choice_that_fits_is_planned(budget_s: float, expected: str) -> None:
+    # a, b and c cost 10, 20 and 30 s; the member for effects costs 0.5 s.
     assert planned(table(), costs(1, 2, 3, 0.05), budget_s) == expected
 
 
-def test_knowing_nothing_all_are_planned() -> None:
+def test_with_unknown_costs_all_are_planned() -> None:
     assert planned(table(), [Cost()] * 4, 1e-6) == "abce"
 
 
-def test_who_cannot_work_or_needs_too_much_memory_is_not_planned() -> None:
+def test_members_that_cannot_work_or_need_too_much_memory_are_not_planned() -> None:
     known = [None, Cost(chunk_s=1, memory_bytes=2_000), Cost(chunk_s=1), Cost(chunk_s=1)]
 
     assert planned(table(), known, 100, memory_bytes=1_000) == "ce"
 
 
-def test_members_come_first_by_gain_per_second_as_far_as_cascades_allow() -> None:
+def test_members_are_ordered_by_gain_per_second_after_those_they_subtract() -> None:
     chosen = table()
 
     plan = planner.plan(chosen, costs(1, 2, 2.9, 0.001), chunks, budget_s=1000)
 
-    # Effects are cheapest, but whoever gives them must hear what the dialog leaves.
+    # The member for effects is the cheapest, but it needs the dialog that it subtracts.
     assert [chosen.members[index].name for index in plan.priority] == ["a", "c", "b", "e"]
 
 
-def test_who_is_not_planned_comes_last() -> None:
+def test_members_that_are_not_planned_come_last() -> None:
     chosen = table()
 
     plan = planner.plan(chosen, costs(1, 2, 3, 0.05), chunks, budget_s=TimeBudget.MARGIN * 31)
@@ -101,7 +101,7 @@ def test_who_is_not_planned_comes_last() -> None:
     assert plan.expected_s == pytest.approx(30.5)
 
 
-def test_time_that_is_left_goes_into_care() -> None:
+def test_time_that_is_left_goes_into_augmentation() -> None:
     settings = [{"passes": 1}, {"passes": 2, "gain_db": 0.1}, {"passes": 4, "gain_db": 0.15}]
     chosen = table(a={"settings": settings})
     known = costs(1, 2, 3, 0.05)
@@ -110,11 +110,11 @@ def test_time_that_is_left_goes_into_care() -> None:
         plan = planner.plan(chosen, known, chunks, budget_s=TimeBudget.MARGIN * budget_s)
         return plan.settings[0].passes
 
-    # Another member is worth more than another pass.
+    # Another member gains more than another pass.
     assert [passes(60.5), passes(70.5), passes(90.5)] == [1, 2, 4]
 
 
-def test_with_many_members_the_plan_is_made_step_by_step() -> None:
+def test_with_many_members_the_plan_grows_member_by_member() -> None:
     names = [f"m{number}" for number in range(18)]
     members = [{"name": name, **GIVES} for name in names]
     blends = [{"stem": "dialog", "weights": {name: 1.0}, "sdr_db": 5.0} for name in names[:-1]]
@@ -146,7 +146,7 @@ def test_without_a_deadline_all_work(best: bool, passes: int) -> None:
     assert plan.settings[1].passes == passes
 
 
-def test_nothing_is_expected_of_costs_that_nobody_knows() -> None:
+def test_unknown_costs_are_assumed_to_be_zero() -> None:
     plan = planner.plan(table(), [Cost(chunk_s=math.nan)] * 4, chunks, budget_s=10)
 
     assert plan.expected_s == 0

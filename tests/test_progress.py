@@ -1,4 +1,4 @@
-"""The bar moves with the work, not with the samples; all clocks are turned by hand."""
+"""The bar moves with the work rather than with the samples; all clocks are fake."""
 
 import functools
 import io
@@ -50,19 +50,19 @@ def test_the_work_is_all_chunks_of_all_members(clock: FakeTime, events: list[Pro
     assert events[-1].speed == pytest.approx(60 * 5 / 12 / 5)
 
 
-def test_what_chunks_take_is_learnt(clock: FakeTime, events: list[Progress]) -> None:
+def test_the_cost_of_chunks_is_learnt(clock: FakeTime, events: list[Progress]) -> None:
     work = Work([4, 4], [1.0, 1.0], 60.0, events.append, clock)
 
     clock.now_s = 9.0
     work.done(0, 1)
 
-    # The other member is still taken to need 1 s per chunk.
+    # The other member is still assumed to need 1 s per chunk.
     assert events[-1].remaining_s == pytest.approx(3 * 9 + 4 * 1)
     assert events[-1].done == pytest.approx(9 / 40)
 
 
 @pytest.mark.parametrize("costs_s", [[math.nan] * 3, [5.0, math.nan, 0.1]])
-def test_the_part_that_is_done_never_falls_and_ends_at_1(
+def test_progress_never_decreases_and_ends_at_1(
     clock: FakeTime, events: list[Progress], costs_s: list[float]
 ) -> None:
     chunks = [5, 7, 3]
@@ -82,7 +82,7 @@ def test_the_part_that_is_done_never_falls_and_ends_at_1(
     assert events[-1].remaining_s == 0
 
 
-def test_members_of_which_nothing_is_known_are_taken_to_be_as_the_others(
+def test_an_unknown_cost_is_assumed_to_be_the_mean_of_the_others(
     clock: FakeTime, events: list[Progress]
 ) -> None:
     work = Work([2, 2, 2], [math.nan] * 3, 60.0, events.append, clock)
@@ -94,7 +94,7 @@ def test_members_of_which_nothing_is_known_are_taken_to_be_as_the_others(
     assert events[-1].remaining_s == pytest.approx(5 * 4)
 
 
-def test_chunks_that_are_refused_are_behind_us_too(clock: FakeTime, events: list[Progress]) -> None:
+def test_refused_chunks_count_as_finished(clock: FakeTime, events: list[Progress]) -> None:
     work = Work([2, 4], [1.0, 1.0], 60.0, events.append, clock)
     for _ in range(2):
         clock.now_s += 1.0
@@ -109,7 +109,7 @@ def test_chunks_that_are_refused_are_behind_us_too(clock: FakeTime, events: list
     assert events[-1].elapsed_s == 2
 
 
-def test_nothing_is_said_of_no_chunks(clock: FakeTime, events: list[Progress]) -> None:
+def test_no_chunks_are_no_event(clock: FakeTime, events: list[Progress]) -> None:
     Work([2], [1.0], 60.0, events.append, clock).done(0, 0)
 
     assert len(events) == 1
@@ -125,15 +125,17 @@ def test_songs_count_by_their_length(clock: FakeTime, events: list[Progress]) ->
     clock.now_s = 210.0
     together.update("short", 1.0)
     together.update("long", 0.5)
-    together.update("long", 0.2)  # by a second process that starts again
+    together.update("long", 0.2)  # from a second process that starts again
 
     assert [event.done for event in events[1:]] == pytest.approx([0, 0.25, 0.625, 0.625])
     assert math.isnan(events[1].remaining_s)
-    assert events[2].remaining_s == pytest.approx(30), "loading is no work on a song"
+    assert events[2].remaining_s == pytest.approx(30), "loading is not counted as work"
     assert events[-1].speed == pytest.approx(2.5)
 
 
-def test_no_songs_are_done_at_once(clock: FakeTime, events: list[Progress]) -> None:
+def test_songs_without_samples_are_finished_at_once(
+    clock: FakeTime, events: list[Progress]
+) -> None:
     together = Together({"empty": 0.0}, events.append, clock)
 
     together.update("empty", 1.0)
@@ -141,7 +143,7 @@ def test_no_songs_are_done_at_once(clock: FakeTime, events: list[Progress]) -> N
     assert events[-1].done == 1
 
 
-def test_between_two_events_half_of_the_rest_may_pass() -> None:
+def test_between_two_events_the_bar_moves_at_most_half_of_the_rest() -> None:
     event = Progress(stage=SEPARATING, done=0.6, remaining_s=10.0)
 
     assert ahead(event, 0.0) == (0.6, 10.0)
@@ -156,7 +158,7 @@ def test_without_an_expectation_the_bar_waits(remaining_s: float) -> None:
     assert ahead(event, 100.0) == (0.6, 0.0)
 
 
-# What is shown
+# The terminal
 
 
 class Terminal(io.StringIO):
@@ -166,7 +168,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[[], Terminal]:
-    """Opens a terminal; the bar looks at the clock only when it is told something."""
+    """Opens a terminal; the bar reads the clock only for an event."""
     monkeypatch.setattr(progress_bar, "time", SimpleNamespace(monotonic=clock))
     monkeypatch.setattr(progress_bar, "REFRESH_S", 1e6)
 
@@ -185,7 +187,7 @@ def test_in_a_pipe_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_shows_how_far_the_work_is(terminal: Callable[[], Terminal]) -> None:
+def test_a_terminal_shows_the_progress(terminal: Callable[[], Terminal]) -> None:
     shown = terminal()
     with bar("song.wav") as report:
         loading = shown.getvalue()
@@ -213,7 +215,7 @@ def test_a_bar_never_goes_back(terminal: Callable[[], Terminal]) -> None:
     assert " 30%" not in shown.getvalue()
 
 
-def test_between_two_events_the_bar_goes_on(
+def test_between_two_events_the_bar_moves(
     terminal: Callable[[], Terminal], clock: FakeTime
 ) -> None:
     shown = terminal()
@@ -236,7 +238,7 @@ SCALE = 32
 SONG_S = 120
 
 COSTS_S = {"spleeter": 1.0, "net": 1.2, "short": 0.7, "long": 0.9, "centre": 0.3, "again": 1.2}
-"""For one chunk; how they compare is what matters."""
+"""Seconds per chunk; only their ratios matter."""
 
 
 @dataclass
@@ -295,7 +297,7 @@ def timed(ready: Demixer, clock: FakeTime) -> list[tuple[float, Progress]]:
 
 
 def positions(events: list[tuple[float, Progress]], step_s: float) -> list[int]:
-    """Where the bar is, looked at again and again."""
+    """Positions of the bar at regular times."""
     shown, at_s = [0], 0.0
     for number, (came_s, event) in enumerate(events):
         until_s = events[number + 1][0] if number + 1 < len(events) else came_s + step_s
@@ -319,5 +321,5 @@ def test_the_bar_moves_at_least_every_fiftieth_of_the_work(
     for before, after in itertools.pairwise(shown):
         stands.append(0 if after > before else stands[-1] + 1)
         jumps.append(after - before)
-    assert max(stands) < 20, "from the first chunk on; before it nothing is known"
-    assert max(jumps) < 100, "when it is learnt how cheap a member is"
+    assert max(stands) < 20, "the bar stands too long"
+    assert max(jumps) < 100, "the bar jumps too far"

@@ -1,4 +1,4 @@
-"""The same song gives the same samples, to the last bit, whatever was measured meanwhile."""
+"""The same song gives the same samples, to the last bit, whatever costs were measured."""
 
 import dataclasses
 import functools
@@ -44,12 +44,12 @@ def separated(ready: Demixer, blocks: Sequence[Tensor], budget_s: float = math.i
     return torch.cat(stems, dim=-1)
 
 
-# Costs that were measured otherwise
+# Other measured costs
 
 
 @dataclass
 class Gain:
-    """Gives the mixture times a factor that no float32 is equal to."""
+    """Returns the mixture times a factor that float32 cannot represent exactly."""
 
     gain: float
     chunking: Chunking = Chunking(chunk=5000, hop=4000, context=100)
@@ -85,7 +85,7 @@ def gains(names: Sequence[str]) -> Demixer:
     return ready
 
 
-def test_what_members_cost_does_not_change_the_answer() -> None:
+def test_the_costs_of_members_do_not_change_the_stems() -> None:
     song = torch.split(noise(2, 30_000), 7000, dim=-1)
     form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=30_000)
     answers, priorities = [], set()
@@ -102,7 +102,7 @@ def test_what_members_cost_does_not_change_the_answer() -> None:
     assert all(torch.equal(answer, answers[0]) for answer in answers)
 
 
-def test_added_in_another_order_the_answer_would_be_another() -> None:
+def test_another_order_of_members_would_change_the_stems() -> None:
     song = torch.split(noise(2, 30_000), 7000, dim=-1)
 
     first = separated(gains(["one", "two", "three"]), song)
@@ -176,8 +176,8 @@ def test_blocks_of_any_size_give_the_same(lengths: list[int]) -> None:
 
 
 def assert_alike(stems: Tensor, expected: Tensor) -> None:
-    # Equal on the CPUs that we have seen, but a library may split its sums by the number of
-    # threads or of chunks: three threads differ by 1e-11 from one.
+    # They are equal on the CPUs that were tried, but a library may split its sums by the number
+    # of threads or of chunks: three threads differ by 1e-11 from one.
     torch.testing.assert_close(stems, expected, rtol=0, atol=1e-6)
 
 
@@ -217,7 +217,7 @@ def test_two_threads_give_the_same_as_one(kind: str, request: pytest.FixtureRequ
 
 
 class Unsteady(FakeTime):
-    """Time that passes as it likes: no two calls cost the same."""
+    """Time in which no two calls cost the same."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class Unsteady(FakeTime):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_predictor_answers_alike_at_any_time(
+def test_a_predictor_gives_the_same_stems_at_any_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
 ) -> None:
     monkeypatch.setenv("DEMIX_COSTS", str(tmp_path / "costs.json"))  # not what others have measured

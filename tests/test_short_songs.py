@@ -1,4 +1,4 @@
-"""A song shorter than a chunk is planned with what a shorter chunk costs, and with the load."""
+"""Songs shorter than a chunk are planned with the cost of a shorter one, and with the load."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Fake:
 
 
 class Load(Contention):
-    """As much as the test says."""
+    """A load that the test sets."""
 
     def __init__(self, times: float) -> None:
         self.times = times
@@ -60,7 +60,7 @@ def clock() -> FakeTime:
 
 
 def demixer(clock: FakeTime, *, real: float = 1.0, contention: Contention | None = None) -> Demixer:
-    """The CDX recipe with fakes that cost ``real`` times what is known of them."""
+    """The CDX recipe with fakes that cost ``real`` times what is known."""
     chosen = shipped("cdx_default")
     queue = [
         Fake(tuple(part for some in member.outputs.values() for part in some), clock, real * cost_s)
@@ -103,7 +103,7 @@ def test_a_short_song_is_expected_to_cost_a_shorter_chunk(
 
 
 def test_a_long_song_costs_its_full_chunks(clock: FakeTime) -> None:
-    # Of 12 s, each 10 s after the last; the last one is filled up.
+    # Chunks of 12 s start every 10 s; the last one is zero-filled.
     assert demixer(clock).plan(form(60), budget_s=1000).expected_s == pytest.approx(
         6 * sum(COSTS_S)
     )
@@ -119,7 +119,7 @@ def test_there_is_time_for_more_members_than_with_full_chunks(clock: FakeTime) -
 
 @pytest.mark.parametrize("slowdown", [1.0, 4.0])
 @pytest.mark.parametrize(("seconds", "part"), [(11, 1), (3, 1 / 4)])
-def test_the_guard_counts_with_the_same_costs(
+def test_the_budget_has_the_same_costs(
     clock: FakeTime, slowdown: float, seconds: float, part: float
 ) -> None:
     ready = demixer(clock, contention=Load(slowdown))
@@ -138,7 +138,7 @@ def test_the_guard_counts_with_the_same_costs(
 def test_what_is_learnt_is_the_cost_of_a_full_chunk_on_an_idle_machine(
     clock: FakeTime, seconds: float, slowdown: float
 ) -> None:
-    # The machine is as busy as the load says, so in truth nothing is new.
+    # The machine is as busy as the load says, so the costs do not change.
     ready = demixer(clock, real=slowdown, contention=Load(slowdown))
 
     for _ in range(2):
@@ -175,10 +175,10 @@ def test_a_load_that_changes_within_a_song_changes_no_cost(
     ready._learn(plan, budget, form(3))
 
     assert known_s(ready)[asked] == pytest.approx(COSTS_S[asked])
-    assert known_s(ready)[never] == COSTS_S[never], "a member that was not asked"
+    assert known_s(ready)[never] == COSTS_S[never], "a member that did not work"
 
 
-def test_a_member_of_which_nothing_was_known_is_known_once_it_has_worked(clock: FakeTime) -> None:
+def test_an_unknown_cost_is_known_after_the_member_has_worked(clock: FakeTime) -> None:
     ready = demixer(clock)
     ready.costs = [Cost() for _ in COSTS_S]
 

@@ -17,22 +17,22 @@ from demixing.separator import Chunking
 
 
 @dataclass
-class Listens:
-    """Copies the mixture, and remembers what it heard."""
+class Recorder:
+    """Copies the mixture, and records its input."""
 
     chunking: Chunking = field(default_factory=lambda: Chunking(chunk=90, hop=60, context=5))
     stems: tuple[str, ...] = ("copy",)
     sample_rate_hz: None = None
-    heard: list[Tensor] = field(default_factory=list)
+    inputs: list[Tensor] = field(default_factory=list)
 
     def separate(self, chunks: Tensor) -> Tensor:
-        self.heard.extend(chunks.clone())
+        self.inputs.extend(chunks.clone())
         return chunks[:, None].clone()
 
 
 @dataclass
-class Positions(Listens):
-    """Gives the position in the chunk: the mean over passes tells where each was cut."""
+class Positions(Recorder):
+    """Returns the position in the chunk, so the mean over passes shows where each was cut."""
 
     def separate(self, chunks: Tensor) -> Tensor:
         super().separate(chunks)
@@ -43,7 +43,7 @@ def noise(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def streamed(separator: Listens, setting: Setting, song: Tensor, lengths: Sequence[int]) -> Tensor:
+def streamed(separator: Recorder, setting: Setting, song: Tensor, lengths: Sequence[int]) -> Tensor:
     source, cut = Reliable(separator=separator, batch=2), tta.chunking(separator, setting)
     stream = AugmentedStream(source, setting, cut, groups=len(song), batch=2)
     blocks = [stream.push(block) for block in torch.split(song, list(lengths), dim=-1)]
@@ -63,18 +63,18 @@ def test_a_separator_that_copies_gives_the_song_back(
     number: int, polarity: bool, swap: bool, overlap: float | None, lengths: list[int]
 ) -> None:
     setting = Setting(passes=number, polarity=polarity, channel_swap=swap, overlap=overlap)
-    song, separator = noise(2, 2, sum(lengths)), Listens()
+    song, separator = noise(2, 2, sum(lengths)), Recorder()
 
     stems = streamed(separator, setting, song, lengths)
 
     assert stems.shape == (2, 1, 2, song.shape[-1])
     torch.testing.assert_close(stems[:, 0], song, rtol=0, atol=4e-6)
-    assert len(separator.heard) == 2 * tta.count(
+    assert len(separator.inputs) == 2 * tta.count(
         tta.chunking(separator, setting), setting, song.shape[-1]
     )
 
 
-def test_each_pass_is_cut_elsewhere() -> None:
+def test_each_pass_is_cut_in_other_places() -> None:
     song = torch.ones(1, 2, 400)
 
     cuts = {
@@ -86,19 +86,19 @@ def test_each_pass_is_cut_elsewhere() -> None:
     assert [tta.offset(Setting(passes=4), one, 60) for one in range(4)] == [0, 15, 30, 45]
 
 
-def test_passes_take_turns_in_sign_and_in_channels() -> None:
-    separator = Listens()
+def test_passes_alternate_in_polarity_and_channels() -> None:
+    separator = Recorder()
     song = noise(1, 2, 90)
 
     streamed(separator, Setting(passes=4, polarity=True, channel_swap=True), song, [90])
 
     signs = [song[0], -song[0], song[0].flip(0), -song[0].flip(0)]
-    for heard, expected in zip(separator.heard, signs, strict=True):
-        torch.testing.assert_close(heard, expected)
+    for chunk, expected in zip(separator.inputs, signs, strict=True):
+        torch.testing.assert_close(chunk, expected)
 
 
 def test_more_overlap_is_more_chunks() -> None:
-    separator = Listens()
+    separator = Recorder()
 
     none, half = (
         tta.count(tta.chunking(separator, one), one, 9000)

@@ -307,22 +307,29 @@ class Demixer:
         scheduled = []
         for index, member in enumerate(self.recipe.members):
             done = functools.partial(work.done, index) if work else lambda chunks: None
-            task: Task | None = None
-            if separator := self._separators[index]:
-                short = workload.samples(separator) if workload and budget else None
-                setting, batch = plan.settings[index], self.costs[index].batch
-                source: Source = Reliable(separator=separator, batch=batch, done=done)
-                if budget:
-                    source = self._fallback(index, separator, plan, budget, done)
-                task = Task(
-                    separator=separator,
-                    source=source,
-                    setting=setting,
-                    cut=tta.chunking(separator, setting, short),
-                    batch=batch,
-                )
+            task = self._task(index, plan, workload, budget, done)
             scheduled.append(ScheduledMember(member=member, task=task))
         return scheduled
+
+    def _task(
+        self,
+        index: int,
+        plan: Plan,
+        workload: Workload | None,
+        budget: TimeBudget | None,
+        done: Done,
+    ) -> Task | None:
+        """What one member has to do for a song; None if it cannot work."""
+        separator, setting = self._separators[index], plan.settings[index]
+        if separator is None:
+            return None
+        batch, samples = self.costs[index].batch, None
+        source: Source = Reliable(separator=separator, batch=batch, done=done)
+        if budget and workload:
+            source = self._fallback(index, separator, plan, budget, done)
+            samples = workload.samples(separator)
+        cut = tta.chunking(separator, setting, samples)
+        return Task(separator=separator, source=source, setting=setting, cut=cut, batch=batch)
 
     def _fallback(
         self, index: int, separator: Separator, plan: Plan, budget: TimeBudget, done: Done
