@@ -16,7 +16,7 @@ from demixing.networks.trainable.band_split import (
     ZONES,
     BandSplit,
     Zone,
-    heard,
+    inputs_of,
     reach,
 )
 
@@ -186,7 +186,7 @@ def test_what_is_heard_is_its_definition() -> None:
     part = 50 * torch.randn(1, 2, 3, 8, generator=generator, dtype=torch.complex64)
     part[0, :, 1] = 0
 
-    answer = heard(part, zone)
+    answer = inputs_of(part, zone)
 
     assert answer.shape == (1, 3, 2, 8)
     bins = part.numpy().astype(complex) / math.sqrt(3 / 8 * FRAME)

@@ -99,7 +99,7 @@ def test_a_song_is_separated_as_by_the_original(fast: bool, golden: dict[str, Te
 
 @pytest.mark.parametrize("frames", [130, 131, 257])
 def test_tiles_of_the_unet_change_nothing(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
-    plain = D3UNet(heard=80, growth=2)
+    plain = D3UNet(input_bins=80, growth=2)
     seeded.fill(plain)
     monkeypatch.setattr(d3_fast, "TILE", 64)
 

@@ -13,7 +13,7 @@ from benchmarks import open_unmix as benchmark
 from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.errors import CheckpointError, ConfigError
-from demixing.networks.open_unmix import HEARD, OpenUnmix, prepared, weights
+from demixing.networks.open_unmix import INPUT_BINS, OpenUnmix, prepared, weights
 from demixing.separators import open_unmix
 from demixing.separators.open_unmix import OpenUnmixes, chunking
 from demixing.weights import checkpoints
@@ -184,7 +184,7 @@ def test_the_benchmark_asks_for_the_original() -> None:
 
 def test_the_network_trains() -> None:
     network = OpenUnmix(hidden=HIDDEN)
-    assert network.heard == HEARD
+    assert network.input_bins == INPUT_BINS
 
     network(torch.rand(2, 2, 2049, 5, generator=torch.Generator().manual_seed(0))).sum().backward()
 
