@@ -1,4 +1,4 @@
-"""A song shorter than a chunk is planned with what a shorter chunk costs, and with the load."""
+"""A song shorter than a chunk is planned with the cost of a shorter chunk, and with the load."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Fake:
 
 
 class Load(Contention):
-    """As much as the test says."""
+    """A load that the test sets."""
 
     def __init__(self, times: float) -> None:
         self.times = times
@@ -103,7 +103,7 @@ def test_a_short_song_is_expected_to_cost_a_shorter_chunk(
 
 
 def test_a_long_song_costs_its_full_chunks(clock: FakeTime) -> None:
-    # Of 12 s, each 10 s after the last; the last one is filled up.
+    # Chunks of 12 s at every 10 s; the last one is padded.
     assert demixer(clock).plan(form(60), budget_s=1000).expected_s == pytest.approx(
         6 * sum(COSTS_S)
     )
@@ -138,7 +138,7 @@ def test_the_guard_counts_with_the_same_costs(
 def test_what_is_learnt_is_the_cost_of_a_full_chunk_on_an_idle_machine(
     clock: FakeTime, seconds: float, slowdown: float
 ) -> None:
-    # The machine is as busy as the load says, so in truth nothing is new.
+    # The machine is as busy as the load says, so the known costs are right.
     ready = demixer(clock, real=slowdown, contention=Load(slowdown))
 
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_a_load_that_changes_within_a_song_changes_no_cost(
     assert known_s(ready)[never] == COSTS_S[never], "a member that was not asked"
 
 
-def test_a_member_of_which_nothing_was_known_is_known_once_it_has_worked(clock: FakeTime) -> None:
+def test_an_unknown_cost_is_known_once_the_member_has_run(clock: FakeTime) -> None:
     ready = demixer(clock)
     ready.costs = [Cost() for _ in COSTS_S]
 

@@ -79,6 +79,9 @@ class FoldedResidual(nn.Module):
         block: to copy.
         exact: whether wide convolutions are split, see :class:`Summed`.
         overwrites: whether the input may be overwritten.
+
+    Shape:
+        ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``.
     """
 
     def __init__(self, block: Residual, *, exact: bool, overwrites: bool = False) -> None:
@@ -104,6 +107,9 @@ class FoldedSeparable(nn.Module):
     Args:
         blocks: to copy.
         overwrites: whether the input may be overwritten.
+
+    Shape:
+        ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``.
     """
 
     def __init__(self, blocks: Separable, *, overwrites: bool = False) -> None:

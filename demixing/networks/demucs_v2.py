@@ -222,7 +222,14 @@ def valid_length(samples: int, *, depth: int, resample: bool) -> int:
 
 
 def trimmed(x: Tensor, samples: int) -> Tensor:
-    """Return the middle ``samples`` of the last axis; an odd sample is dropped at the end.
+    """Return the middle of the last axis; an odd sample is dropped at the end.
+
+    Args:
+        x: ``(..., t)``.
+        samples: length of the result, at most t.
+
+    Returns:
+        ``(..., samples)``.
 
     >>> trimmed(torch.arange(6), 3).tolist()
     [1, 2, 3]

@@ -82,6 +82,9 @@ class Folded(nn.Module):
     Args:
         network: with its weights.
         dtype: of the products.
+
+    Shape:
+        magnitudes ``(b, c, f, t)`` to those of the stem, same shape.
     """
 
     def __init__(self, network: OpenUnmix, dtype: torch.dtype) -> None:

@@ -26,6 +26,9 @@ class Convolution(nn.Module):
     Args:
         features: n.
         dilation: frames between two taps.
+
+    Shape:
+        ``(b, t, k, n)`` to the same shape.
     """
 
     def __init__(self, features: int, dilation: int) -> None:
@@ -35,7 +38,7 @@ class Convolution(nn.Module):
         self.over_time = nn.Conv2d(features, features, (TAPS, 1), padding=padding, groups=features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the module."""
+        """See the class."""
         batch, frames, bands, features = x.shape
         x = F.pad(x.float(), (0, 0, 0, 0, 0, -frames % self.dilation))
         rows = x.reshape(batch, -1, self.dilation * bands, features)
@@ -51,6 +54,9 @@ class Recurrence(nn.Module):
     Args:
         features: n.
         dilation: not used.
+
+    Shape:
+        ``(b, t, k, n)`` to the same shape.
     """
 
     def __init__(self, features: int, dilation: int) -> None:
@@ -60,7 +66,7 @@ class Recurrence(nn.Module):
         self.out = nn.Linear(features // 2 * 2, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the module."""
+        """See the class."""
         batch, frames, bands, features = x.shape
         sequences = x.transpose(1, 2).reshape(batch * bands, frames, features)
         answer: Tensor = self.out(self.recurrent(sequences)[0])
