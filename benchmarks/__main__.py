@@ -1,4 +1,4 @@
-"""Measure speed and memory side by side with others.
+"""Compare speed and memory with the code of others.
 
     python -m benchmarks [--quick] [--original CHECKOUT] [NAME...]
 

@@ -1,4 +1,4 @@
-"""ByteSep: ours against its authors' own code, on the same random weights at full size.
+"""ByteSep: ours and its authors' own code, with the same random weights at full size.
 
 Needs `--original` with a clone of https://github.com/bytedance/music_source_separation and the
 package torchlibrosa; see tools/golden/bytesep.py.
@@ -25,11 +25,11 @@ from tools.golden import bytesep as golden
 from tools.golden import seeded
 
 SEGMENTS_S = {"subband": 30.0, "mobilenet": 30.0, "ismir2021": 6.0}
-"""The authors' is 30 s; the network of 2021 needs minutes for that."""
+"""Length of a segment. The authors' is 30 s, which takes the network of 2021 minutes."""
 
 
 def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
-    """Measure songs of one segment, where both sides ask their network once.
+    """Measure songs of one segment, for which both sides run their network once.
 
     Raises:
         ConfigError: there is no clone of the original.
@@ -48,7 +48,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
 
 
 def _theirs(variant: str, segment_s: float) -> Side:
-    """Their driver with their network, after :func:`tools.golden.bytesep.prepare`."""
+    """Return their driver with their network, after :func:`tools.golden.bytesep.prepare`."""
     import bytesep.separator as driver  # type: ignore[import-not-found]
 
     segment = round(segment_s * SAMPLE_RATE_HZ)
@@ -59,7 +59,7 @@ def _theirs(variant: str, segment_s: float) -> Side:
 
 
 def _ours(variant: str, segment_s: float) -> Side:
-    """Our engine and network, with the filters of theirs."""
+    """Return our engine and network, with their filters."""
     with torch.device("meta"):
         empty = MobileNet() if variant == "mobilenet" else ResUNet143(variant=variant)
     shapes = {key: tuple(value.shape) for key, value in empty.state_dict().items() if value.dim()}
@@ -71,7 +71,7 @@ def _ours(variant: str, segment_s: float) -> Side:
 
 
 def main(side: str, original: str, variant: str, segment_s: str) -> None:
-    """Separate once, and print the peak resident memory in KiB."""
+    """Separate once and print the peak resident memory in KiB."""
     threads.use()
     seconds = float(segment_s)
     with tempfile.TemporaryDirectory() as home:

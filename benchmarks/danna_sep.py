@@ -1,6 +1,6 @@
-"""Danna-Sep: ours against its authors' own code, on the same random weights at full size.
+"""Danna-Sep: ours and its authors' own code, with the same random weights at full size.
 
-Needs `--original` with a folder that holds clones of
+Needs `--original` with a folder that contains clones of
 https://github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry as `training` and of
 https://github.com/yoyololicon/danna-sep as `danna-sep`, and the packages julius and norbert; see
 tools/golden/danna_sep.py.
@@ -20,7 +20,7 @@ from tools.golden import danna_sep as golden
 from tools.golden import seeded
 
 PARTS = ("unet", "demucs", "xumx", "full")
-"""What is asked: one network alone, or all."""
+"""Networks that run: one alone, or all."""
 
 
 def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
@@ -40,7 +40,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
 
 
 def _theirs(original: Path, part: str) -> Side:
-    """Their inference with their networks."""
+    """Return their inference with their networks."""
     made = golden.networks(original / "training", full=True)
     infer, cli = golden.inference(original / "danna-sep")
     for name in list(made):
@@ -54,7 +54,7 @@ def _theirs(original: Path, part: str) -> Side:
 
 
 def _ours(original: Path, part: str) -> Side:
-    """Our engine and networks."""
+    """Return our engine and networks."""
     only = "" if part == "full" else part
     networks = {name: danna_sep.NETWORKS[name][0]() for name in danna_sep.blend(only=only)}
     for network in networks.values():
@@ -66,7 +66,7 @@ def _ours(original: Path, part: str) -> Side:
 
 
 def main(side: str, original: str, part: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory of that in KiB."""
+    """Separate once and print the peak resident memory of that in KiB."""
     threads.use()
     make = _ours if side == "ours" else _theirs
     separate = make(Path(original), part)

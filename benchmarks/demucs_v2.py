@@ -1,6 +1,6 @@
-"""Demucs v1 and v2: ours against their authors' own code, on the same random weights at full size.
+"""Demucs v1 and v2: ours and their authors' own code, with the same random weights at full size.
 
-Needs `--original` with a folder that holds two clones of https://github.com/facebookresearch/demucs
+Needs `--original` with a folder that contains two clones of https://github.com/facebookresearch/demucs
 as `v1` and `v2`, and the package julius; see tools/golden/demucs_v2.py.
 """
 
@@ -31,8 +31,8 @@ class Case:
 
     Attributes:
         version: "v1" or "v2".
-        channels: of its first step.
-        song_s: length of the song that it separates, of more than one segment.
+        channels: channels of the first step.
+        song_s: length of the song in seconds, more than one segment.
     """
 
     version: str
@@ -44,7 +44,7 @@ CASES = (Case("v1", 64, 18.0), Case("v2", 48, 45.0), Case("v2", 64, 45.0))
 
 
 def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
-    """Measure songs that are at one level already.
+    """Measure without the normalisation of songs.
 
     Raises:
         ConfigError: there are no clones of the original.
@@ -61,14 +61,14 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
 
 
 def _theirs(original: Path, version: str, channels: int) -> Side:
-    """Their driver with their network."""
+    """Return their driver with their network."""
     with golden.originals(original / version) as (model, utils):
         build = golden.network_v1 if version == "v1" else golden.network_v2
         network: Any = build(model, channels, rescale=0)
     seeded.fill(network)
 
     def separate(audio: Tensor) -> Tensor:
-        # Its progress and its random shifts are off.
+        # Progress and random shifts are off.
         with torch.no_grad(), contextlib.redirect_stderr(None):
             stems: Tensor = utils.apply_model(network, audio, shifts=0, split=True)
         return stems
@@ -77,7 +77,7 @@ def _theirs(original: Path, version: str, channels: int) -> Side:
 
 
 def _ours(original: Path, version: str, channels: int) -> Side:
-    """Our engine and network."""
+    """Return our engine and network."""
     options: dict[str, Any] = {"resample": False, "epsilon": 0.0} if version == "v1" else {}
     network: nn.Module = Demucs(channels, **options)
     seeded.fill(network)
@@ -88,7 +88,7 @@ def _ours(original: Path, version: str, channels: int) -> Side:
 
 
 def main(side: str, original: str, version: str, channels: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory of that in KiB."""
+    """Separate once and print the peak resident memory of that in KiB."""
     threads.use()
     make = _ours if side == "ours" else _theirs
     separate = make(Path(original), version, int(channels))

@@ -1,4 +1,4 @@
-"""Demucs v3 and v4: ours against demucs' own driver, on the same random weights."""
+"""Demucs v3 and v4: ours and demucs' own driver, with the same random weights."""
 
 import importlib
 import sys
@@ -29,10 +29,10 @@ class Case:
 
     Attributes:
         module: of the package demucs.
-        kind: its class there.
+        kind: name of the class in it.
         options: of the class.
-        segment_s: length of the segments.
-        duration_s: of the song, and of that of a quick run.
+        segment_s: length of a segment in seconds.
+        duration_s: seconds of the song, and of that of a quick run.
     """
 
     module: str
@@ -117,17 +117,17 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
     for precision in ("fp32", "bf16"):
         separator = ours(case, network, precision)
         answer = streamed(separator, audio)
-        said = f"{agreement(reference, answer)}, {duration_s:.1f} s"
+        outputs = f"{agreement(reference, answer)}, {duration_s:.1f} s"
         if precision == "fp32":
-            said = f"{said}, {peak.both(MODULE, name, duration_s)}"
+            outputs = f"{outputs}, {peak.both(MODULE, name, duration_s)}"
         yield (
             compare(
                 f"{name} {precision}: apply_model over ours",
                 lambda: theirs(network, audio),
                 lambda separator=separator: streamed(separator, audio),  # type: ignore[misc]
                 repeats=1 if quick else 5,
-                note=lambda theirs_s, ours_s, said=said: (  # type: ignore[misc]
-                    f"{said}: {theirs_s:.1f} s and {ours_s:.1f} s"
+                note=lambda theirs_s, ours_s, outputs=outputs: (  # type: ignore[misc]
+                    f"{outputs}: {theirs_s:.1f} s and {ours_s:.1f} s"
                 ),
             )
         )
@@ -136,13 +136,13 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
 
 
 def main(side: str, name: str, duration_s: str) -> None:
-    """Separate once and print the peak resident memory in MiB; or compare, on a busy machine.
+    """Separate once and print the peak resident memory in MiB; or compare on a busy machine.
 
     Args:
-        side: theirs, ours, or both: these are compared in processor seconds of one thread, which
-            other processes disturb less.
-        name: of a case.
-        duration_s: of the song.
+        side: theirs, ours, or both. "both" compares processor seconds of one thread, which other
+            processes affect less.
+        name: key of :data:`CASES`.
+        duration_s: seconds of the song, as text.
     """
     torch.set_num_threads(1 if side == "both" else threads.chosen())
     case, audio = CASES[name], song(float(duration_s))
@@ -157,13 +157,13 @@ def main(side: str, name: str, duration_s: str) -> None:
     if side != "both":
         peak.report()
         return
-    said = agreement(theirs(network, audio), streamed(separator, audio))
+    outputs = agreement(theirs(network, audio), streamed(separator, audio))
     line = compare(
         f"{name}, {duration_s} s, processor seconds: apply_model over ours",
         lambda: theirs(network, audio),
         lambda: streamed(separator, audio),
         repeats=3,
-        note=lambda theirs_s, ours_s: f"{said}: {theirs_s:.1f} s and {ours_s:.1f} s",
+        note=lambda theirs_s, ours_s: f"{outputs}: {theirs_s:.1f} s and {ours_s:.1f} s",
         clock=time.process_time,
     )
     print(row(line))  # noqa: T201

@@ -1,14 +1,14 @@
-"""Training examples per second of a processor, ours against three other ways of reading songs.
+"""Training examples per second of processor time, ours and three other ways to read songs.
 
-    whole files   decodes every file whole for every example and cuts out of it: the naive reader
+    whole files   decodes whole files for each example and takes an excerpt: the naive reader
     ByteSep       one HDF5 file per song with int16 stems, and an index of segments; each example
                   opens the files of its random segments and reads them
     Thanatoz      the whole set in memory as float32; each stem from a random place of a random
-                  song, then gain and clipping whose parameters are drawn anew for 2 of 8 examples
+                  song, then gain and clipping with new parameters for 2 of 8 examples
 
-The last two are written anew from the descriptions of ByteSep's and Thanatoz' trainers; neither can
-be installed here. All read warm files in one thread, as a worker of a DataLoader does, and its time
-on the processor is counted: whole files suffer most from a slow disk, which is not seen here.
+The last two are our implementations of the descriptions of ByteSep's and Thanatoz' trainers, which
+cannot be installed here. All of them read cached files in one thread, as a worker of a DataLoader
+does, and processor time is measured. A slow disk, which affects whole files most, is not.
 """
 
 import tempfile
@@ -34,11 +34,11 @@ STEMS = ("vocals", "drums", "bass", "other")
 EXAMPLE_S = 12
 Audio = NDArray[np.float32]
 Make = Callable[[int], object]
-"""Makes the example of a number, ``(stems, 2, samples)``."""
+"""Returns the example with a number, ``(stems, 2, samples)``."""
 
 
 def run(*, quick: bool) -> Iterator[Line]:
-    """Measure as many examples of both sides.
+    """Measure the same number of examples on both sides.
 
     Raises:
         ConfigError: h5py is not installed.
@@ -53,7 +53,7 @@ def run(*, quick: bool) -> Iterator[Line]:
 
 
 def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[Line]:
-    """Measure with so many songs of this length, made in a folder."""
+    """Measure with ``count`` songs of ``duration_s`` seconds, written to a folder."""
     paths = write_songs(folder / "songs", count, duration_s)
     samples = EXAMPLE_S * SAMPLE_RATE_HZ
     found = songs.index([folder / "songs"], STEMS)
@@ -69,20 +69,20 @@ def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[L
         ).__getitem__
 
     naive = WholeFiles(paths, samples)
-    for what, mine in (("both remixed", ours("remix")), ("ours with the standard chain", ours())):
-        yield _compared(f"loading: whole files, {what}", naive.example, mine, quick)
+    for what, make in (("both remixed", ours("remix")), ("ours with the standard chain", ours())):
+        yield _compared(f"loading: whole files, {what}", naive.example, make, quick)
     began_s = time.perf_counter()
     memory = InMemory(paths, samples)
     loaded_s = time.perf_counter() - began_s
     held = f"; it loads for {loaded_s:.1f} s first, and holds {memory.size_bytes / 2**30:.1f} GiB"
-    mine = ours("remix", "gain", "clip")
+    make = ours("remix", "gain", "clip")
     yield _compared(
-        "loading: Thanatoz' way, both remixed, gain, clipping", memory.example, mine, quick, held
+        "loading: Thanatoz' way, both remixed, gain, clipping", memory.example, make, quick, held
     )
     del memory
     segments = Hdf5Segments(paths, folder / "hdf5", samples)
-    mine = ours("remix")
-    yield _compared("loading: ByteSep's way, both remixed", segments.example, mine, quick)
+    make = ours("remix")
+    yield _compared("loading: ByteSep's way, both remixed", segments.example, make, quick)
 
 
 def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") -> Line:
@@ -98,7 +98,7 @@ def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") 
         return do
 
     make_theirs, make_ours = several(theirs), several(ours)
-    make_theirs(), make_ours()  # what is done once is not counted
+    make_theirs(), make_ours()  # work that is done once does not count
     return compare(
         what,
         make_theirs,
@@ -112,7 +112,7 @@ def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") 
 
 
 def write_songs(folder: Path, count: int, duration_s: int) -> list[dict[str, Path]]:
-    """Write songs of 16-bit WAV files, and return the path of each stem."""
+    """Write songs as 16-bit WAV files, and return the path of each stem, by song."""
     frames = song(duration_s).T.numpy()
     paths = []
     for number in range(count):
@@ -137,7 +137,7 @@ class WholeFiles:
     samples: int
 
     def example(self, number: int) -> Audio:
-        """Make an example of stems of different songs."""
+        """Return an example ``(stems, 2, samples)`` of stems of different songs."""
         rng = np.random.default_rng(number)
         pieces = []
         for stem in STEMS:
@@ -180,7 +180,7 @@ class Hdf5Segments:
             self._index += [(packed, at) for at in range(0, len(audio) - samples, rate_hz)]
 
     def example(self, number: int) -> Audio:
-        """Make an example of segments of different songs."""
+        """Return an example ``(stems, 2, samples)`` of segments of different songs."""
         rng = np.random.default_rng(number)
         pieces = []
         for stem in STEMS:
@@ -193,14 +193,14 @@ class Hdf5Segments:
 
 @dataclass
 class InMemory:
-    """Holds the whole set.
+    """Keeps all songs in memory.
 
     Attributes:
         paths: of each song's stems.
         samples: length of an example.
         audio: of each song's stems, ``(2, samples)``.
-        gain: linear, as drawn last.
-        ceiling: at which it clips, as drawn last.
+        gain: linear factor, as drawn last.
+        ceiling: level of clipping, as drawn last.
     """
 
     paths: Sequence[dict[str, Path]]
@@ -216,11 +216,11 @@ class InMemory:
 
     @property
     def size_bytes(self) -> int:
-        """Of all samples."""
+        """Size of all samples."""
         return sum(audio.nbytes for stems in self.audio for audio in stems.values())
 
     def example(self, number: int) -> Audio:
-        """Make an example of stems of different songs."""
+        """Return an example ``(stems, 2, samples)`` of stems of different songs."""
         rng = np.random.default_rng(number)
         if rng.random() < 2 / 8:
             self.gain, self.ceiling = 10 ** (rng.uniform(-12, 12) / 20), rng.uniform(0.5, 1)

@@ -1,8 +1,8 @@
-"""MDX-Net: ours against KUIELab's own code, on the same random weights at full size.
+"""MDX-Net: ours and KUIELab's own code, with the same random weights at full size.
 
 Needs the package onnx, to write files of random weights, and `--original` with a clone of
 https://github.com/kuielab/mdx-net-submission; see tools/golden/mdx_net.py. Both sides open their
-file for each song, as theirs does.
+file for each song, as the original does.
 """
 
 import functools
@@ -28,7 +28,7 @@ from tools.golden import mdx_net as golden
 
 FULL = {"l": 3, "g": 32, "bn": 8, "bias": False, "dim_f": 11}
 NETWORKS = {"drums": {"L": 9, "dim_t": 7}, "vocals": {"L": 11, "dim_t": 8}}
-"""The small and one of the large ones of leaderboard B."""
+"""Sizes of the small network and of one of the large ones of leaderboard B."""
 
 
 def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
@@ -39,7 +39,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     """
     original = clone(original, "a clone of mdx-net-submission")
     try:
-        importlib.import_module("onnx")  # once; see the golden outputs
+        importlib.import_module("onnx")  # before modules are replaced; see tools/golden/mdx_net.py
     except ImportError as error:
         raise ConfigError("this benchmark needs the package onnx; run: pip install onnx") from error
     duration_s = 12.0 if quick else 30.0
@@ -59,7 +59,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
 
 
 def write(original: Path, stem: str, folder: Path) -> Path:
-    """Write a network of full size with weights that names seed, and return its path."""
+    """Write a network of full size with seeded weights to a file, and return its path."""
     with golden.original(original, "b"):
         path = folder / f"{stem}.onnx"
         golden.export(network(stem), path)
@@ -67,13 +67,13 @@ def write(original: Path, stem: str, folder: Path) -> Path:
 
 
 def network(stem: str, *, load: bool = True) -> Any:
-    """Build the original's network, whose weights only the export needs."""
+    """Build the original network; only the export needs its weights."""
     options = {**FULL, **NETWORKS[stem]}
     return golden.built(sys.modules["models"].Conv_TDF_net_trim, stem, load=load, **options)
 
 
 def prepared(predict_blend: Any, stem: str, path: Path) -> Any:
-    """Build the original's predictor with one network, whose file it finds in its folder."""
+    """Build the original predictor with one network, which it finds in its own folder."""
     Path("onnx", path.name).symlink_to(path)
     predictor = predict_blend.Predictor()
     predictor.models = [network(stem, load=False)]
@@ -81,17 +81,17 @@ def prepared(predict_blend: Any, stem: str, path: Path) -> Any:
 
 
 def theirs(predictor: Any, audio: Tensor) -> Tensor:
-    """The stem by their code, ``(2, samples)``."""
+    """Separate a song ``(2, samples)`` by their code, same shape."""
     return torch.from_numpy(predictor.demix_base(audio.double().numpy())[0])
 
 
 def ours(stem: str, path: Path, audio: Tensor) -> Tensor:
-    """The stem by ours, ``(2, samples)``."""
+    """Separate a song ``(2, samples)`` by ours, same shape."""
     return streamed(adapt(open_session(path), stem), audio)[0]
 
 
 def main(side: str, original: str, stem: str, path: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory in MiB."""
+    """Separate once and print the peak resident memory in MiB."""
     threads.use()
     audio = song(float(duration_s))
     if side == "ours":

@@ -1,4 +1,4 @@
-"""Peak resident memory of the command line against the length of the song."""
+"""Peak resident memory of the command line for songs of several lengths."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def run(*, quick: bool) -> Iterator[Line]:
 
 
 def peak_of(minutes: int) -> float:
-    """Separate a song of that length and return the peak memory in MiB.
+    """Separate a song of ``minutes`` minutes and return the peak memory in MiB.
 
     Raises:
         RuntimeError: the command failed.
@@ -56,8 +56,8 @@ def peak_of(minutes: int) -> float:
             for _ in range(minutes):
                 file.write(minute)
         command = [sys.executable, "-m", "my_submission", "separate", str(path), "-o", folder]
-        # A process counts the memory of the one that it was forked from as its own peak. So a
-        # small one stands between this one, which holds networks, and the one that is measured.
+        # A process starts with the peak of the process that forked it. So a small process starts
+        # the measured one, in place of this process, which contains networks.
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )

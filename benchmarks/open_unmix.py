@@ -1,4 +1,4 @@
-"""Open-Unmix: ours against its authors' own code, on the same random weights at full size.
+"""Open-Unmix: ours and its authors' own code, with the same random weights at full size.
 
 Needs `--original` with a clone of https://github.com/sigsep/open-unmix-pytorch; see
 tools/golden/open_unmix.py.
@@ -40,7 +40,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
 
 
 def _theirs(original: Path, model: str) -> Side:
-    """Their driver with their networks."""
+    """Return their driver with their networks."""
     module = golden.prepare(original)
     networks = {target: golden.original(module, HIDDEN[model]) for target in golden.TARGETS}
     seeded.fill(golden.Prefixed(networks))
@@ -50,7 +50,7 @@ def _theirs(original: Path, model: str) -> Side:
 
 
 def _ours(model: str) -> Side:
-    """Our engine and networks."""
+    """Return our engine and networks."""
     networks = {target: OpenUnmix(hidden=HIDDEN[model]).eval() for target in golden.TARGETS}
     seeded.fill(golden.Prefixed(dict(networks)))
     ready = tuple(prepared(networks.pop(target)) for target in golden.TARGETS)
@@ -59,7 +59,7 @@ def _ours(model: str) -> Side:
 
 
 def main(side: str, original: str, model: str, duration_s: str) -> None:
-    """Separate once, and print the peak resident memory in KiB."""
+    """Separate once and print the peak resident memory in KiB."""
     threads.use()
     make = _ours(model) if side == "ours" else _theirs(Path(original), model)
     make(song(float(duration_s)))

@@ -1,4 +1,4 @@
-"""Peak resident memory of two ways to do a thing, each in a process of its own."""
+"""Peak resident memory of two implementations, each in a process of its own."""
 
 import subprocess
 import sys
@@ -8,11 +8,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def both(module: str, *arguments: object) -> str:
-    """Say what ``python -m module SIDE ARGUMENTS`` needs for the sides "theirs" and "ours".
+    """Describe the peak memory of ``python -m module SIDE ARGUMENTS``, SIDE "theirs" and "ours".
 
     Args:
-        module: calls :func:`report` at its end, if it is run as a program.
-        arguments: become text.
+        module: calls :func:`report` at its end if it runs as a program.
+        arguments: converted to text.
     """
     peaks = []
     for side in ("theirs", "ours"):
@@ -23,7 +23,7 @@ def both(module: str, *arguments: object) -> str:
 
 
 def forget() -> None:
-    """Begin to measure anew: what making and filling a network needs is another matter."""
+    """Reset the peak, so that the memory for building and filling a network does not count."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Sound to measure on: coloured noise and tones, so that nothing has to be downloaded."""
+"""Audio for measurements: coloured noise and tones, so that nothing is downloaded."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,11 @@ SAMPLE_RATE_HZ = 44_100
 
 
 def song(duration_s: float) -> Tensor:
-    """Make a stereo song, ``(2, samples)``, always the same; it is never silent."""
+    """Return a stereo song ``(2, samples)``, always the same and never silent.
+
+    Args:
+        duration_s: length in seconds.
+    """
     generator = torch.Generator().manual_seed(2023)
     samples = int(duration_s * SAMPLE_RATE_HZ)
     time_s = torch.arange(samples) / SAMPLE_RATE_HZ

@@ -1,4 +1,4 @@
-"""Spleeter: ours against a plain driver of the whole song with the network as it was published."""
+"""Spleeter: ours and a plain driver of whole songs with the network as published."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def run(*, quick: bool) -> Iterator[Line]:
     networks = [plain_network(stem)[0] for stem in ("vocals", "accompaniment")]
     for precision in ("fp32", "bf16"):
         separator = separators.build("spleeter", {"precision": precision})
-        # Of the same chunks: on noise the mask depends on where a block begins.
+        # With the same chunks: on noise, masks depend on where a block starts.
         reference, answer = (
             streamed(Spleeter(tuple(networks)), audio),
             streamed(separator, audio),
@@ -56,7 +56,11 @@ def run(*, quick: bool) -> Iterator[Line]:
 
 
 def streamed(separator: Separator, audio: Tensor) -> Tensor:
-    """Stems of a song, ``(stems, 2, samples)``, through the streaming engine in blocks of 1 s."""
+    """Separate a song ``(2, samples)`` with the streaming engine, in blocks of 1 s.
+
+    Returns:
+        ``(stems, 2, samples)``.
+    """
     overlap = OverlapAdd(separator)
     parts = [overlap.push(block[None]) for block in torch.split(audio, SAMPLE_RATE_HZ, dim=-1)]
     return torch.cat([*parts, overlap.finish()], dim=-1)[0]
@@ -64,7 +68,7 @@ def streamed(separator: Separator, audio: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Stands for a separator and takes no time: what is left is the engine's own."""
+    """Replaces a separator and takes no time, so that only the time of the engine is measured."""
 
     stems: tuple[str, ...]
     sample_rate_hz: int | None
@@ -76,16 +80,22 @@ class Nothing:
 
 
 def engine(name: str, separator: Separator, audio: Tensor, *, repeats: int) -> Iterator[Line]:
-    """Time the engine against the separator alone on the very same chunks, in two ways.
+    """Compare the engine with the separator alone on the same chunks, in two ways.
 
-    The difference of two long times is noisy; the engine's time with a stand-in is not, but does
-    not show what it does to the separator's caches.
+    The difference of two long times is noisy. The time of the engine with a stand-in is not, but
+    does not include its effect on the caches of the separator.
+
+    Args:
+        name: of the system.
+        separator: to run.
+        audio: the song, ``(2, samples)``.
+        repeats: number of rounds.
     """
-    cut = separator.chunking
-    count = cut.count(audio.shape[-1])
-    padded = F.pad(audio, (0, cut.chunk + (count - 1) * cut.hop - audio.shape[-1]))
-    chunks = padded.unfold(-1, cut.chunk, cut.hop).unbind(1)
-    stand_in = Nothing(separator.stems, separator.sample_rate_hz, cut)
+    chunking = separator.chunking
+    count = chunking.count(audio.shape[-1])
+    padded = F.pad(audio, (0, chunking.chunk + (count - 1) * chunking.hop - audio.shape[-1]))
+    chunks = padded.unfold(-1, chunking.chunk, chunking.hop).unbind(1)
+    stand_in = Nothing(separator.stems, separator.sample_rate_hz, chunking)
 
     def bare() -> None:
         with torch.inference_mode():
@@ -109,12 +119,12 @@ def engine(name: str, separator: Separator, audio: Tensor, *, repeats: int) -> I
 
 
 def plainly(audio: Tensor, vocals: SpleeterUNet, accompaniment: SpleeterUNet) -> Tensor:
-    """Vocals ``(2, samples)``: the whole song's spectrogram, its frames in hard-cut blocks."""
+    """Separate the vocals of a song, ``(2, samples)`` both, with blocks that do not overlap."""
     with torch.inference_mode():
         spectrum = stft(audio, FRAME, FRAME_HOP)
         frames = spectrum.shape[-1]
-        heard = F.pad(spectrum.abs()[:, :BINS], (0, -frames % FRAMES)).transpose(1, 2)
-        blocks = heard.unflatten(1, (-1, FRAMES)).transpose(0, 1)  # type: ignore[no-untyped-call]
+        inputs = F.pad(spectrum.abs()[:, :BINS], (0, -frames % FRAMES)).transpose(1, 2)
+        blocks = inputs.unflatten(1, (-1, FRAMES)).transpose(0, 1)  # type: ignore[no-untyped-call]
         masks = []
         for block in blocks:
             one, rest = ((net(block[None]) * block).square() for net in (vocals, accompaniment))

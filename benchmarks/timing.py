@@ -1,4 +1,4 @@
-"""Ratios of times that were taken in turns, so that a busy machine disturbs both sides alike."""
+"""Ratios of times that are measured in turns, so that a busy machine affects both sides alike."""
 
 import platform
 import statistics
@@ -16,7 +16,7 @@ from demixing.machine import cpu_flags
 from tools.golden.agreement import agreement_db
 
 Side = Callable[[Tensor], Tensor]
-"""Separates a song."""
+"""Separates a song ``(2, samples)`` into ``(stems, 2, samples)``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +24,11 @@ class Line:
     """One line of the table.
 
     Attributes:
-        what: was compared.
-        ratio: the median over the rounds.
-        low: the smallest.
-        high: the largest.
-        note: agreement of the answers, seconds, and so on.
+        what: subject of the comparison.
+        ratio: median over the rounds.
+        low: smallest ratio.
+        high: largest ratio.
+        note: agreement of the outputs, seconds and similar.
     """
 
     what: str
@@ -50,16 +50,16 @@ def compare(
     """Time two functions in turns; the ratio is theirs over ours, so above 1 is faster.
 
     Args:
-        what: is compared.
-        theirs: the reference; it was called before, to warm up.
-        ours: the same of the other.
-        repeats: rounds.
-        note: makes the last column of the medians, in seconds.
-        clock: in seconds.
+        what: subject of the comparison.
+        theirs: runs the reference; it has run once before, to warm up.
+        ours: runs our code, likewise.
+        repeats: number of rounds.
+        note: returns the last column, given both medians in seconds.
+        clock: returns seconds.
     """
     rounds = []
     for index in range(repeats):
-        # Whoever comes second may find the caches warm: take turns at that too.
+        # The second one may find warm caches, so the order alternates.
         first, second = (theirs, ours) if index % 2 == 0 else (ours, theirs)
         times_s = [_seconds(first, clock), _seconds(second, clock)]
         rounds.append(times_s if index % 2 == 0 else times_s[::-1])
@@ -75,17 +75,17 @@ def compare(
 
 
 def beside(what: str, theirs: Side, ours: Side, audio: Tensor, *, repeats: int, peaks: str) -> Line:
-    """Time two ways of separating a song, and say how far their answers are apart.
+    """Time two ways to separate a song, and compare their outputs.
 
     Args:
-        what: is compared.
-        theirs: separates a song.
-        ours: does the same.
+        what: subject of the comparison.
+        theirs: separates a song with the reference.
+        ours: separates it with our code.
         audio: the song, ``(2, samples)``.
-        repeats: rounds.
-        peaks: what :func:`benchmarks.peak.both` says of their memory.
+        repeats: number of rounds.
+        peaks: result of :func:`benchmarks.peak.both`.
     """
-    said = f"{agreement(theirs(audio), ours(audio))}, {peaks}"
+    outputs = f"{agreement(theirs(audio), ours(audio))}, {peaks}"
     duration_s = audio.shape[-1] / SAMPLE_RATE_HZ
     return compare(
         what,
@@ -93,20 +93,20 @@ def beside(what: str, theirs: Side, ours: Side, audio: Tensor, *, repeats: int, 
         lambda: ours(audio),
         repeats=repeats,
         note=lambda theirs_s, ours_s: (
-            f"{said}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"
+            f"{outputs}, {duration_s:.0f} s: {theirs_s:.1f} s and {ours_s:.1f} s"
         ),
     )
 
 
 def clone(original: Path | None, of: str) -> Path:
-    """Where the code lies that a benchmark compares with.
+    """Return the folder of the code that a benchmark compares with.
 
     Args:
-        original: what the command line was given, if anything.
-        of: what must lie there, for the message.
+        original: folder from the command line, if any.
+        of: contents that the folder must have, for the message.
 
     Raises:
-        ConfigError: nothing was given.
+        ConfigError: there is no folder.
     """
     if original is None:
         raise ConfigError(f"this benchmark needs --original with {of}")
@@ -114,16 +114,21 @@ def clone(original: Path | None, of: str) -> Path:
 
 
 def agreement(reference: Tensor, answer: Tensor) -> str:
-    """How far an answer is from its reference: in dB of energy, and its largest error.
+    """Describe the agreement of two outputs: in dB, and by the largest error.
 
-    The largest error is relative to the largest value of the reference.
+    Args:
+        reference: of any shape.
+        answer: of the same shape.
+
+    Returns:
+        Text; its largest error is relative to the largest value of the reference.
     """
     largest = float((answer - reference).abs().max() / reference.abs().max())
     return f"{agreement_db(reference, answer):.1f} dB, max {largest:.0e}"
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Describe the machine of the measurements."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -140,11 +145,11 @@ def machine() -> str:
 
 
 HEAD = "| what | ratio | min..max | note |\n|---|---|---|---|"
-"""Of the table, for a terminal and for Markdown."""
+"""Head of the table, readable in a terminal and valid Markdown."""
 
 
 def row(line: Line) -> str:
-    """Lay one line of the table out.
+    """Format one line of the table.
 
     >>> row(Line(what="copying", ratio=2, low=1.5, high=2.5))
     '| copying | 2.00 | 1.50..2.50 |  |'

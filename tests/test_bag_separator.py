@@ -1,4 +1,4 @@
-"""A built network becomes a separator that cuts a song as the original driver does."""
+"""A network becomes a separator that cuts and joins a song as the original driver does."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ STEMS = ("drums", "vocals")
 
 
 class Halves(nn.Module):
-    """Gives each stem a part of the chunk that depends on where in the chunk it is."""
+    """Returns a part of the chunk for each stem, which depends on the position in the chunk."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int, *, cut: bo
     padded = torch.nn.functional.pad(song, (chunk, chunk))
     for start in range(0, samples, hop):
         length = min(chunk, samples - start)
-        # A segment that is too long is cut, or moved back by half of that.
+        # A segment beyond the end is shortened, or moved back by half of the excess.
         before = 0 if cut else (chunk - length) // 2
         first = chunk + start - before
-        heard = padded[None, :, first : first + (length if cut else chunk)]
+        segment = padded[None, :, first : first + (length if cut else chunk)]
         part = slice(start, start + length)
-        total[..., part] += triangle[:length] * network(heard)[0][..., before : before + length]
+        total[..., part] += triangle[:length] * network(segment)[0][..., before : before + length]
         weight[part] += triangle[:length]
     return total / weight
 
@@ -64,7 +64,7 @@ def test_a_song_is_cut_and_joined_as_by_the_original(any_length: bool, samples: 
 
 
 @pytest.mark.parametrize(("any_length", "expected"), [(True, 25), (False, 40)])
-def test_what_lies_behind_a_song_is_computed_only_where_it_must(
+def test_silence_after_a_song_is_computed_only_where_it_must_be(
     any_length: bool, expected: int
 ) -> None:
     separator, network = adapted(any_length=any_length)
@@ -78,7 +78,7 @@ def test_what_lies_behind_a_song_is_computed_only_where_it_must(
     torch.testing.assert_close(answer.sum(dim=1), torch.ones(1, 2, 25))
 
 
-def test_where_memory_is_short_segments_may_be_shorter() -> None:
+def test_segments_may_be_shorter_where_memory_is_short() -> None:
     separator, network = adapted(any_length=True)
 
     assert separator.chunking.shorter == (20, 10)

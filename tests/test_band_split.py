@@ -1,4 +1,4 @@
-"""The band-split network hears and answers what it says, and nothing farther away."""
+"""The band-split network has the declared inputs, outputs and receptive field."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from demixing.networks.trainable.band_split import (
     ZONES,
     BandSplit,
     Zone,
-    heard,
+    inputs_of,
     reach,
 )
 
@@ -28,7 +28,7 @@ every_time = pytest.mark.parametrize("time", LAYERS)
 
 
 def built(**options: Any) -> BandSplit:
-    """A small network whose answers depend on what it hears more than at the beginning."""
+    """A small network whose outputs depend on its inputs more than the initial ones do."""
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
         network = trainable.build("band_split", STEMS, {"features": 8, "layers": 2, **options})
@@ -62,7 +62,7 @@ def test_its_size_suits_the_cpu(stems: int) -> None:
     assert 1.5e6 < sum(weight.numel() for weight in network.parameters()) < 4e6
 
 
-def test_it_begins_near_equal_shares_of_the_mixture() -> None:
+def test_it_starts_near_equal_shares_of_the_mixture() -> None:
     network = trainable.build("band_split", STEMS).eval()
     mixtures = noise(1, 2, 20_000)
 
@@ -72,7 +72,7 @@ def test_it_begins_near_equal_shares_of_the_mixture() -> None:
     assert error.square().mean() < 0.1 * mixtures.square().mean()
 
 
-def test_masks_that_copy_give_the_mixture_back() -> None:
+def test_masks_that_copy_return_the_mixture() -> None:
     network = trainable.build("band_split", ("all",)).eval()
     assert isinstance(network, BandSplit)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_masks_that_copy_give_the_mixture_back() -> None:
 
 
 @every_time
-def test_turning_the_mixture_upside_down_turns_the_stems(time: str) -> None:
+def test_inverting_the_mixture_inverts_the_stems(time: str) -> None:
     network = built(time=time)
     mixtures = noise(1, 2, 20_000)
 
@@ -96,7 +96,7 @@ def test_turning_the_mixture_upside_down_turns_the_stems(time: str) -> None:
     )
 
 
-def test_it_hears_as_far_as_it_says_and_no_farther() -> None:
+def test_its_receptive_field_is_the_declared_one() -> None:
     network = built(layers=3)
     mixtures = noise(1, 2, 80 * FRAME_HOP)
     changed = mixtures.clone()
@@ -109,7 +109,7 @@ def test_it_hears_as_far_as_it_says_and_no_farther() -> None:
     assert reach(3) - 2 * FRAME_HOP < int(where.max()) <= reach(3)
 
 
-def test_a_chunk_without_its_context_is_as_from_the_whole_song() -> None:
+def test_a_chunk_without_its_context_equals_that_part_of_the_whole_song() -> None:
     network = built(chunk_s=2.0)
     song = noise(1, 2, 4 * 44_100)
     start = 20 * network.step
@@ -125,7 +125,7 @@ def test_a_chunk_without_its_context_is_as_from_the_whole_song() -> None:
 
 @every_time
 @pytest.mark.parametrize("bf16", [False, True])
-def test_every_way_of_hearing_learns(time: str, *, bf16: bool) -> None:
+def test_every_temporal_module_learns(time: str, *, bf16: bool) -> None:
     network = built(time=time).train()
     mixtures = noise(2, 2, 12_000)
 
@@ -180,13 +180,13 @@ def test_gradients_in_bfloat16_are_near_those_in_float32(time: str) -> None:
         assert (coarse - exact).norm() < 0.1 * exact.norm() + 1e-6
 
 
-def test_what_is_heard_is_its_definition() -> None:
+def test_the_inputs_are_as_defined() -> None:
     zone = Zone(bands=2, bins=4, shared=2)
     generator = torch.Generator().manual_seed(0)
     part = 50 * torch.randn(1, 2, 3, 8, generator=generator, dtype=torch.complex64)
     part[0, :, 1] = 0
 
-    answer = heard(part, zone)
+    answer = inputs_of(part, zone)
 
     assert answer.shape == (1, 3, 2, 8)
     bins = part.numpy().astype(complex) / math.sqrt(3 / 8 * FRAME)
@@ -200,7 +200,7 @@ def test_what_is_heard_is_its_definition() -> None:
                 np.testing.assert_allclose(answer[0, frame, band, pair::2], expected, rtol=1e-4)
 
 
-def test_answers_are_matrices_for_both_channels() -> None:
+def test_outputs_are_matrices_for_both_channels() -> None:
     network = built()
     zone = Zone(bands=2, bins=4, shared=2)
     answer = noise(1, 3, 2, 3 * 8 * 2)

@@ -1,4 +1,4 @@
-"""The harness of the benchmarks, with fakes; what it measures is not asserted anywhere."""
+"""The harness of the benchmarks, with fakes; measured values are not asserted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from benchmarks.timing import Line, agreement, compare
 from demixing.errors import ConfigError
 
 
-def test_two_functions_take_turns_and_the_ratio_is_theirs_over_ours() -> None:
+def test_two_functions_alternate_and_the_ratio_is_theirs_over_ours() -> None:
     calls: list[str] = []
     now_s = 0.0
 
@@ -42,7 +42,7 @@ def test_agreement_is_in_db_and_relative_to_the_largest() -> None:
     assert agreement(reference, torch.tensor([2.0, 0.02])) == "40.0 dB, max 1e-02"
 
 
-def test_one_command_measures_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_runs_the_named_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
     asked = []
 
     def fake(*, quick: bool) -> Iterator[Line]:
@@ -72,7 +72,7 @@ def test_the_song_is_always_the_same_and_never_silent() -> None:
     assert min(loudest) > 0.01
 
 
-def test_other_ways_of_reading_give_what_lies_in_the_files(tmp_path: Path) -> None:
+def test_other_readers_return_the_contents_of_the_files(tmp_path: Path) -> None:
     paths = loading.write_songs(tmp_path, 2, 1)
     whole, memory = (
         way(paths, 30_000).example(7) for way in (loading.WholeFiles, loading.InMemory)

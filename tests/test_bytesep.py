@@ -1,4 +1,4 @@
-"""ByteSep answers as the original does; its golden outputs are of name-seeded weights."""
+"""ByteSep agrees with the original; golden outputs have weights that are seeded by names."""
 
 import functools
 from pathlib import Path
@@ -58,7 +58,7 @@ def network(variant: str, targets: int = 2) -> Decoupled:
 
 @functools.cache
 def ready() -> Decoupled:
-    """A network of one target, made ready."""
+    """A network of one target, prepared."""
     return prepared(network("subband", 1))
 
 
@@ -87,7 +87,7 @@ def test_a_copy_in_bfloat16_is_close_and_leaves_the_network_alone(variant: str) 
     assert 20 < agreement_db(exact, coarse) < 60
 
 
-def test_wide_convolutions_are_added_up_in_parts_which_is_more_exact() -> None:
+def test_wide_convolutions_are_summed_in_parts_with_smaller_errors() -> None:
     convolution = torch.nn.Conv2d(384, 5, 3, padding=1)
     seeded.fill(convolution)
     parts = Summed(convolution).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -157,7 +157,7 @@ def test_shorter_chunks_are_accepted(length: int) -> None:
     assert answer[..., -100:].any()
 
 
-def test_a_network_of_any_length_gives_as_much_back() -> None:
+def test_stems_are_as_long_as_a_mixture_of_any_length() -> None:
     with torch.inference_mode():
         stems = network("subband")(seeded.song(20_003)[None])
 
@@ -180,7 +180,7 @@ def test_the_network_trains(variant: str) -> None:
     assert trained == {name for name, _ in made.named_parameters() if not name.startswith("pqmf")}
 
 
-def test_designed_filters_give_the_song_back() -> None:
+def test_designed_filters_reconstruct_the_song() -> None:
     bank = PQMF()
     song = seeded.song(44_100)
 
@@ -192,7 +192,7 @@ def test_designed_filters_give_the_song_back() -> None:
     assert (energy > 0.01 * energy.sum()).all(), "every band has something of noise"
 
 
-def test_published_filters_give_the_song_back() -> None:
+def test_published_filters_reconstruct_the_song() -> None:
     bank = network("subband").pqmf
     song = seeded.song(44_100)
 
@@ -233,7 +233,7 @@ def test_options_are_checked_before_files_are(options: dict[str, object], reason
         separators.build("bytesep", options)
 
 
-def test_the_benchmark_asks_for_the_original() -> None:
+def test_the_benchmark_requires_the_original() -> None:
     with pytest.raises(ConfigError, match="needs --original with a clone of music_source"):
         next(benchmark.run(quick=True))
 

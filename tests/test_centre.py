@@ -1,4 +1,4 @@
-"""The centre: a source's place and pitch alone decide whether it is heard."""
+"""The centre: only the panning and the pitch of a source decide whether it is in it."""
 
 import pytest
 import torch
@@ -15,8 +15,8 @@ def tone(hz: float, left: float, right: float, samples: int = 88_200) -> Tensor:
     return torch.stack([left * sine, right * sine])[None]
 
 
-def heard(chunks: Tensor) -> float:
-    """Which part of the energy is in the centre, away from the ends."""
+def part_in_centre(chunks: Tensor) -> float:
+    """Part of the energy that is in the centre, without the ends."""
     stems = centre.build().separate(chunks)[0, :, :, 8192:-8192]
     return float(stems[0].square().sum() / stems.sum(dim=0).square().sum())
 
@@ -30,12 +30,12 @@ def heard(chunks: Tensor) -> float:
         pytest.param(2000, 1, 1, 0, id="high"),
     ],
 )
-def test_place_and_pitch_decide(hz: float, left: float, right: float, part: float) -> None:
-    assert heard(tone(hz, left, right)) == pytest.approx(part, abs=0.01)
+def test_panning_and_pitch_decide(hz: float, left: float, right: float, part: float) -> None:
+    assert part_in_centre(tone(hz, left, right)) == pytest.approx(part, abs=0.01)
 
 
-def test_a_source_that_is_almost_in_the_middle_is_mostly_heard() -> None:
-    assert 0.7 < heard(tone(60, 1, 0.8)) < 1
+def test_most_of_a_source_near_the_middle_is_in_the_centre() -> None:
+    assert 0.7 < part_in_centre(tone(60, 1, 0.8)) < 1
 
 
 def test_the_stems_sum_to_the_mixture() -> None:
@@ -47,7 +47,7 @@ def test_the_stems_sum_to_the_mixture() -> None:
     assert torch.equal(stems[:, 0, 0], stems[:, 0, 1])
 
 
-def test_louder_songs_are_cut_alike() -> None:
+def test_the_level_of_a_song_changes_nothing() -> None:
     mixture = 0.1 * torch.randn(1, 2, 50_000, generator=torch.Generator().manual_seed(0))
 
     quiet, loud = (centre.build().separate(gain * mixture) for gain in (0.25, 1.0))

@@ -1,4 +1,4 @@
-"""Conv-TasNet gives speech its own level back, and does not hear what fills a chunk up."""
+"""Conv-TasNet restores the level of speech, and ignores the padding of a chunk."""
 
 import functools
 
@@ -38,7 +38,7 @@ def test_clean_speech_keeps_its_level(briefing: dict[str, Tensor]) -> None:
     assert sdr_db(dialog, speech) > 15
 
 
-def test_what_fills_up_the_last_chunk_is_not_heard(mixture: Tensor) -> None:
+def test_padding_of_the_last_chunk_changes_nothing(mixture: Tensor) -> None:
     short = mixture[:, :96_000]
     chunk = torch.nn.functional.pad(short, (0, network().chunking.chunk - 96_000))
     shorter = torch.nn.functional.pad(short, (0, network().chunking.shorter[0] - 96_000))

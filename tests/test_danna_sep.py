@@ -70,9 +70,7 @@ def separated(separator: DannaSep, song: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["unet", "xumx"])
-def test_a_network_of_masks_answers_as_the_original_does(
-    name: str, golden: dict[str, Tensor]
-) -> None:
+def test_a_network_for_masks_agrees_with_the_original(name: str, golden: dict[str, Tensor]) -> None:
     plain = networks()[name]
 
     with torch.inference_mode():
@@ -81,7 +79,7 @@ def test_a_network_of_masks_answers_as_the_original_does(
             assert agreement_db(golden[f"{name}_network"], answer) > 100
 
 
-def test_the_split_demucs_answers_as_the_original_does(golden: dict[str, Tensor]) -> None:
+def test_the_split_demucs_agrees_with_the_original(golden: dict[str, Tensor]) -> None:
     plain = networks()["demucs"]
 
     with torch.inference_mode():
@@ -99,13 +97,13 @@ def test_a_song_is_separated_as_by_the_original(fast: bool, golden: dict[str, Te
 
 @pytest.mark.parametrize("frames", [130, 131, 257])
 def test_tiles_of_the_unet_change_nothing(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
-    plain = D3UNet(heard=80, growth=2)
+    plain = D3UNet(input_bins=80, growth=2)
     seeded.fill(plain)
     monkeypatch.setattr(d3_fast, "TILE", 64)
 
     with torch.inference_mode():
-        heard = magnitudes(frames)[:, :, :100]
-        assert agreement_db(plain.eval()(heard), d3_fast.prepared(plain)(heard)) > 100
+        inputs = magnitudes(frames)[:, :, :100]
+        assert agreement_db(plain.eval()(inputs), d3_fast.prepared(plain)(inputs)) > 100
 
 
 def test_names_and_shapes_at_full_size_are_those_of_the_original() -> None:
@@ -128,13 +126,13 @@ def test_names_and_shapes_at_full_size_are_those_of_the_original() -> None:
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_bfloat16_is_close(name: str) -> None:
     plain = networks()[name]
-    heard = seeded.song(SEGMENT)[None] if name == "demucs" else magnitudes()
+    inputs = seeded.song(SEGMENT)[None] if name == "demucs" else magnitudes()
 
     separator = adapt({name: plain}, only=name, precision="bf16")
     with torch.inference_mode():
-        answer = separator.networks[name](heard)
+        answer = separator.networks[name](inputs)
         assert answer.dtype == torch.float32
-        assert agreement_db(plain(heard), answer) > 30
+        assert agreement_db(plain(inputs), answer) > 30
 
 
 def test_a_song_of_several_chunks_is_separated_as_if_it_were_one() -> None:
@@ -151,12 +149,12 @@ def test_a_song_of_several_chunks_is_separated_as_if_it_were_one() -> None:
     stems = separated(dataclasses.replace(whole, chunking=cut), song)
 
     assert cut.count(song.shape[-1]) == 2
-    # But for the level and what the LSTM remembers; and Demucs falls short of a chunk's end.
-    heard = song.shape[-1] - 8192
-    assert agreement_db(separated(whole, song)[..., :heard], stems[..., :heard]) > 30
+    # Except for the normalisation and the state of the LSTM; and Demucs pads the end of a chunk.
+    end = song.shape[-1] - 8192
+    assert agreement_db(separated(whole, song)[..., :end], stems[..., :end]) > 30
 
 
-def test_blocks_of_the_unet_are_asked_one_by_one() -> None:
+def test_the_unet_processes_its_blocks_one_by_one() -> None:
     asked = []
 
     def mask(magnitudes: Tensor) -> Tensor:
@@ -173,11 +171,15 @@ def test_blocks_of_the_unet_are_asked_one_by_one() -> None:
 
     stems = separator.separate(chunk[None])[0]
 
-    assert asked == [70, 70, 64]  # the last has 12, and is filled up to what the network needs
+    assert asked == [
+        70,
+        70,
+        64,
+    ]  # the last has 12 frames, and is padded to the minimum of the network
     torch.testing.assert_close(stems.sum(dim=0), chunk, rtol=0, atol=1e-4)
 
 
-def test_demucs_is_limited_and_falls_short_in_silence() -> None:
+def test_the_output_of_demucs_is_limited_and_padded_with_silence() -> None:
     def loud(audio: Tensor) -> Tensor:
         return audio.new_full((1, 4, 2, audio.shape[-1] - 5000), 2.0)
 
@@ -195,7 +197,7 @@ def test_demucs_is_limited_and_falls_short_in_silence() -> None:
     assert not stems[:, :, 20_000 + 1024 - 5000 :].any()
 
 
-def test_chunks_begin_where_the_minutes_of_the_unet_do() -> None:
+def test_chunks_start_with_the_minutes_of_the_unet() -> None:
     for chunk_s, minutes in ((60, 1), (61, 2), (300, 5)):
         cut = danna_sep.chunking(chunk_s)
 
@@ -218,7 +220,7 @@ def test_the_blends_are_those_of_the_authors() -> None:
         ({"chunk_s": 1}, "need chunk_s >= 2, got 1"),
     ],
 )
-def test_options_of_no_use_are_refused(options: dict[str, Any], message: str) -> None:
+def test_impossible_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         adapt(networks(), **options)
 

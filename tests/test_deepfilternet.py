@@ -1,4 +1,4 @@
-"""DeepFilterNet's published networks, driven by us, do what its native library does with them."""
+"""DeepFilterNet's published networks agree with its native library."""
 
 import functools
 
@@ -34,7 +34,7 @@ def separated(song: Tensor) -> Tensor:
     return torch.cat([overlap.push(song[None]), overlap.finish()], dim=-1)[0]
 
 
-def test_the_middle_is_treated_as_by_the_native_library(mixture: Tensor) -> None:
+def test_the_middle_is_processed_as_by_the_native_library(mixture: Tensor) -> None:
     mono = mixture.mean(dim=0)
 
     speech, _ = separated(mono.expand(2, -1))
@@ -45,7 +45,7 @@ def test_the_middle_is_treated_as_by_the_native_library(mixture: Tensor) -> None
     assert powers.tolist() == pytest.approx(native, rel=1e-4)
 
 
-def test_shorter_chunks_are_answered_too(mixture: Tensor) -> None:
+def test_shorter_chunks_are_accepted(mixture: Tensor) -> None:
     for chunk in network().chunking.shorter:
         with torch.inference_mode():
             stems = network().separate(mixture.tile(2)[None, :, :chunk])
@@ -70,7 +70,7 @@ def test_a_running_mean_forgets_its_start_in_a_second() -> None:
     assert means[0, 99] == pytest.approx(1 - 0.99**100)
 
 
-def test_the_archive_holds_the_three_networks() -> None:
+def test_the_archive_contains_the_three_networks() -> None:
     opened = checkpoints.sessions(checkpoints.find("deepfilternet3"))
 
     assert set(opened) == {"enc", "erb_dec", "df_dec"}

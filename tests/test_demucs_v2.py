@@ -65,7 +65,7 @@ def separated(separator: Segments, song: Tensor, *, batch: int = 1) -> Tensor:
 
 
 @every_version
-def test_the_network_answers_as_the_original_does(version: str, golden: dict[str, Tensor]) -> None:
+def test_the_network_agrees_with_the_original(version: str, golden: dict[str, Tensor]) -> None:
     plain = network(version)
     mixture = seeded.song(plain.valid_length(NETWORK))[None]
 
@@ -131,7 +131,7 @@ def test_a_tone_is_doubled_in_rate_and_halved_again() -> None:
 
 @every_version
 @pytest.mark.parametrize("samples", [1, 1000, SEGMENT])
-def test_a_segment_may_be_as_short_as_what_is_left_of_a_song(version: str, samples: int) -> None:
+def test_the_last_segment_may_be_as_short_as_the_rest_of_a_song(version: str, samples: int) -> None:
     small = separator(version)
     context = small.chunking.context
     chunk = torch.nn.functional.pad(seeded.song(samples)[None], (context, context))
@@ -158,7 +158,7 @@ def test_weights_of_another_version_are_refused(
         separators.build(name, options)
 
 
-def test_lengths_of_no_use_are_refused() -> None:
+def test_impossible_lengths_are_refused() -> None:
     for adapt in (demucs_v1.adapt, demucs_v2.adapt):
         with pytest.raises(ValueError, match="chunk_s > 0"):
             adapt(network("v2"), chunk_s=0)
@@ -166,7 +166,7 @@ def test_lengths_of_no_use_are_refused() -> None:
             adapt(network("v2"), overlap=1.0)
 
 
-def test_songs_are_normalised_by_the_deviation_that_is_asked_for() -> None:
+def test_songs_are_normalised_by_the_chosen_deviation() -> None:
     assert demucs_v2.adapt(network("v2"), normalises="stereo").normalises == "stereo"
     assert demucs_v2.adapt(network("v2")).normalises == "mono"
     with pytest.raises(ValueError, match="normalises must be mono or stereo, got 'left'"):

@@ -29,7 +29,7 @@ from tools.golden.agreement import agreement_db
 pytestmark = pytest.mark.engine
 
 NARROW = {"channels": 4, "rescale": 0}
-"""Without the rescaling of first weights, which is slow and which loaded ones replace."""
+"""Without the slow rescaling of initial weights, which loaded ones replace."""
 
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "time": (Demucs, NARROW),
@@ -68,7 +68,7 @@ def bag(name: str) -> Bag:
 
 @functools.cache
 def member(name: str, index: int) -> Any:
-    """A small network in place of one of a bag's; no test changes it."""
+    """A small network in place of a member of a bag; no test changes it."""
     kind, options = KINDS[MEMBERS[name][index]]
     known = bag(name)
     with torch.random.fork_rng(devices=[]):
@@ -82,7 +82,7 @@ def member(name: str, index: int) -> Any:
 
 @dataclass
 class Shelf:
-    """Small networks in place of a bag's files; each has weights that its name seeds."""
+    """Small networks in place of the files of a bag, with weights that are seeded by names."""
 
     bag: Bag
     opened: list[str] = field(default_factory=list)
@@ -145,7 +145,7 @@ def test_a_bag_separates_as_the_original_does(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("shelf", ["mdx", "htdemucs_ft"], indirect=True)
-def test_only_networks_that_count_are_loaded(shelf: Shelf) -> None:
+def test_only_networks_with_a_weight_are_loaded(shelf: Shelf) -> None:
     song = seeded.song(13_000, seed=3)
 
     some = built(shelf, stems=["bass"])
@@ -167,7 +167,7 @@ def test_digital_silence_at_the_end_is_part_of_a_song(shelf: Shelf) -> None:
     assert agreement_db(shelf.theirs(song), answer) > 90
 
 
-def test_what_lengths_a_network_takes_is_known_without_it() -> None:
+def test_accepted_lengths_are_known_without_the_network() -> None:
     with torch.device("meta"):
         network = Demucs(["a"], channels=4)
     ours = package_networks.lengths(network)
@@ -177,7 +177,7 @@ def test_what_lengths_a_network_takes_is_known_without_it() -> None:
 
 
 @pytest.mark.parametrize("generation", [3, 4])
-def test_every_file_of_every_bag_is_registered(generation: int) -> None:
+def test_every_file_of_every_bag_is_in_the_catalogue(generation: int) -> None:
     for name in bags.names(generation):
         bag = bags.find(name, generation)
         for file in bag.files().values():
@@ -225,7 +225,9 @@ def test_files_of_other_networks_are_refused(changes: dict[str, Any], reason: st
         package_networks.build(contents(**changes), "small", ["a"])
 
 
-def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_demucs_the_error_names_the_command_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "demucs.htdemucs", None)
 
     with pytest.raises(
@@ -235,7 +237,7 @@ def test_without_demucs_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("kind", "given"), [("time", [1, 3]), ("complex", [1, 3]), ("v4", [1, 3])])
-def test_a_network_can_be_left_with_some_of_its_outputs(kind: str, given: list[int]) -> None:
+def test_outputs_of_a_network_can_be_removed(kind: str, given: list[int]) -> None:
     make, options = KINDS[kind]
     network = make(sources=["a", "b", "c", "d"], **options).eval()
     chunk = seeded.song(11_000)[None]

@@ -34,7 +34,7 @@ def test_answers_are_magnitudes_of_the_masked_mixture(network: Any, stems: torch
     expected = stft(mixture, 4096, 1024)[:, None, :, :1024].abs().transpose(-1, -2) * masks
     torch.testing.assert_close(answer, expected.flatten(-2))
     # All stems share the mixture.
-    torch.testing.assert_close(answer.sum(dim=1), network.heard(mixture))
+    torch.testing.assert_close(answer.sum(dim=1), network.input_magnitudes(mixture))
 
 
 def test_the_truth_is_on_the_same_grid_and_has_no_gradient(

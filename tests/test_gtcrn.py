@@ -1,4 +1,4 @@
-"""GTCRN's published numbers in our network do what the published graph does, frame by frame."""
+"""Our GTCRN, with the published weights, agrees with the published graph."""
 
 import functools
 
@@ -29,7 +29,7 @@ def network(above: str = "silence", memory_s: float = 8.0) -> Gtcrn:
 
 
 def published(audio: Tensor) -> Tensor:
-    """What the published graph makes of mono ``(samples,)``, frame by frame; whole hops only."""
+    """Output of the published graph for mono ``(samples,)``, frame by frame; whole hops only."""
     session = open_session(checkpoints.find("gtcrn").path())
     memory = {
         "conv_cache": np.zeros((2, 1, 16, 16, 33), np.float32),
@@ -61,21 +61,19 @@ def mixture(briefing: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("samples", [1000, 16_000, 40_001])
-def test_a_song_in_one_row_is_what_the_published_graph_makes_of_it(
-    samples: int, mixture: Tensor
-) -> None:
+def test_a_song_in_one_row_agrees_with_the_published_graph(samples: int, mixture: Tensor) -> None:
     song = mixture[48_000:][:samples]
 
     speech, _ = separated(song.expand(2, -1))
 
-    # The published way ends songs with their mirror, and stops at the last whole hop.
+    # The published code mirrors songs at their end, and stops at the last whole hop.
     whole = (samples // 256 - 1) * 256
     expected = published(song)[:whole]
     assert agreement_db(expected, speech[0, :whole]) > 100
     assert torch.equal(speech[0], speech[1])
 
 
-def test_both_rates_see_the_same(mixture: Tensor) -> None:
+def test_both_rates_have_the_same_input(mixture: Tensor) -> None:
     spectrum = torch.fft.rfft(mixture[:96_000])[:14_000]  # up to 7 kHz of 2 s
     low = torch.fft.irfft(spectrum, 32_000) / 3
     high = torch.fft.irfft(spectrum, 96_000)
@@ -85,7 +83,7 @@ def test_both_rates_see_the_same(mixture: Tensor) -> None:
     assert agreement_db(slow[2000:-2000], fast[6000:-6000:3]) > 30
 
 
-def test_the_network_begins_again_after_each_row(mixture: Tensor) -> None:
+def test_the_network_starts_again_after_each_row(mixture: Tensor) -> None:
     brief = network("silence", 1.024)
     row = 64 * 256
     begin = row - 256  # the first frame of the second row is centred on its first sample

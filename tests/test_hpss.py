@@ -1,4 +1,4 @@
-"""The median filters agree with librosa's, which are far slower."""
+"""The masks are those of librosa, which takes much longer."""
 
 import dataclasses
 
@@ -85,8 +85,8 @@ def test_the_seams_between_chunks_do_not_show(rng: np.random.Generator) -> None:
 
     streamed = torch.cat([overlap.push(song), overlap.finish()], dim=-1)
 
-    # The whole song at once, on the same grid of frames; the last chunk is filled with silence
-    # and so ends the same way.
+    # The whole song at once, on the same grid of frames. The last chunk is padded with silence, so
+    # the song is, too.
     assert cut.hop == cut.chunk - 2 * cut.context
     whole = separator.separate(torch.nn.functional.pad(song, (0, cut.context)))
     torch.testing.assert_close(streamed, whole[..., : song.shape[-1]], rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Weights of Demucs v4 are found in a graph of ONNX, whatever the exporter made of their names."""
+"""Weights of Demucs v4 are found in an ONNX graph in which the exporter has renamed them."""
 
 from pathlib import Path
 
@@ -60,8 +60,8 @@ def test_the_official_weights_separate_as_their_graph_does() -> None:
 
     with torch.inference_mode():
         spectrogram = network._spec(mixture)
-        heard = (mixture, network._magnitude(spectrogram))
-        given = session.run(None, {k: v.numpy() for k, v in zip(names, heard, strict=True)})
+        inputs = (mixture, network._magnitude(spectrogram))
+        given = session.run(None, {k: v.numpy() for k, v in zip(names, inputs, strict=True)})
         masked, waveform = map(torch.from_numpy, given)
         expected = network._ispec(network._mask(spectrogram, masked), 343_980) + waveform
         actual = network(mixture)

@@ -1,4 +1,4 @@
-"""MDX-Net gives what KUIELab's own code gives, from small ONNX files that their code wrote."""
+"""MDX-Net agrees with KUIELab's own code, on small ONNX files that their code wrote."""
 
 import itertools
 import json
@@ -69,7 +69,7 @@ def test_leaderboard_b_is_separated_as_by_the_original(
         assert agreement_db(torch.from_numpy(golden["b_stems"][index]), answer) > 100
 
 
-def test_members_with_a_mixer_sum_to_what_the_original_mixes(
+def test_members_with_a_mixer_sum_to_the_output_of_the_original_mixer(
     golden: dict[str, NDArray[Any]], sessions: dict[str, InferenceSession]
 ) -> None:
     song = torch.from_numpy(golden["song"])
@@ -83,7 +83,7 @@ def test_members_with_a_mixer_sum_to_what_the_original_mixes(
     assert agreement_db(torch.from_numpy(golden["a_stems"]), total) > 100
 
 
-def test_chunks_are_as_long_as_the_file_says(sessions: dict[str, InferenceSession]) -> None:
+def test_the_file_determines_the_length_of_chunks(sessions: dict[str, InferenceSession]) -> None:
     bass, drums = (
         mdx_net.adapt(sessions[f"b_{stem}"], stem, frame_hop=HOP).chunking
         for stem in ("bass", "drums")
@@ -110,13 +110,13 @@ def test_our_network_is_the_one_in_their_files(sessions: dict[str, InferenceSess
     names = {name: value for name, value in network.state_dict().items() if value.dim()}
     state = {name: seeded.drawn(f"drums.{name}", tuple(names[name].shape)) for name in names}
     checkpoints.fill(network, state, "small")
-    heard = torch.randn(2, 4, 32, 16, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(2, 4, 32, 16, generator=torch.Generator().manual_seed(0))
 
     with torch.inference_mode():
-        answer = network(heard)
+        answer = network(inputs)
 
-    (said,) = sessions["b_drums"].run(None, {"input": heard.numpy()})
-    assert agreement_db(torch.from_numpy(said), answer) > 100
+    (expected,) = sessions["b_drums"].run(None, {"input": inputs.numpy()})
+    assert agreement_db(torch.from_numpy(expected), answer) > 100
 
 
 @pytest.mark.parametrize(("blocks", "parameters"), [(11, 7_423_236), (9, 5_480_196)])
@@ -190,7 +190,7 @@ def test_build_joins_the_files_of_a_member(
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
-    """Those with a mixer give parts of every stem, and none may be lost on the way."""
+    """Members with a mixer return parts of every stem, and none may be lost."""
     chosen = reading.load("mdx_net_a")
     everyone = chosen.givers(stem)
     share = {"bass": 0.5, "drums": 0.5, "other": 0.7, "vocals": 0.9}[stem]
@@ -210,7 +210,7 @@ def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_a_part_of_a_stem_is_not_taken_for_the_stem(stem: str) -> None:
+def test_a_part_of_a_stem_is_not_mistaken_for_the_stem(stem: str) -> None:
     chosen = reading.load("mdx_net_a")
     for names in subsets(chosen.givers(stem)):
         blend = chosen.blend(stem, names)

@@ -1,4 +1,4 @@
-"""Open-Unmix answers as the original does; its golden outputs are of name-seeded weights."""
+"""Open-Unmix agrees with the original; golden outputs have weights that are seeded by names."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from benchmarks import open_unmix as benchmark
 from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.errors import CheckpointError, ConfigError
-from demixing.networks.open_unmix import HEARD, OpenUnmix, prepared, weights
+from demixing.networks.open_unmix import INPUT_BINS, OpenUnmix, prepared, weights
 from demixing.separators import open_unmix
 from demixing.separators.open_unmix import OpenUnmixes, chunking
 from demixing.weights import checkpoints
@@ -118,7 +118,7 @@ def test_silence_at_the_end_of_a_song_is_part_of_it(samples: int) -> None:
     assert streamed(asked, song[:, :samples]).shape == (*whole.shape[:2], samples)
 
 
-def test_chunks_begin_where_the_wiener_filter_does() -> None:
+def test_chunks_start_with_a_block_of_the_wiener_filter() -> None:
     cut = chunking(60)
 
     assert cut.hop % (300 * 1024) == 0
@@ -142,7 +142,7 @@ def test_a_long_song_is_separated_as_if_it_were_one_chunk(
     assert agreement_db(streamed(whole, song), stems) > 90
 
 
-def test_files_may_hold_tensors_of_earlier_releases() -> None:
+def test_files_may_contain_tensors_of_earlier_releases() -> None:
     network = networks()["bass"]
     state = network.state_dict() | {"stft.window": torch.ones(4096)}
 
@@ -177,14 +177,14 @@ def test_options_are_checked_before_files_are(options: dict[str, object], reason
         separators.build("open_unmix", options)
 
 
-def test_the_benchmark_asks_for_the_original() -> None:
+def test_the_benchmark_requires_the_original() -> None:
     with pytest.raises(ConfigError, match="needs --original with a clone of open-unmix-pytorch"):
         next(benchmark.run(quick=True))
 
 
 def test_the_network_trains() -> None:
     network = OpenUnmix(hidden=HIDDEN)
-    assert network.heard == HEARD
+    assert network.input_bins == INPUT_BINS
 
     network(torch.rand(2, 2, 2049, 5, generator=torch.Generator().manual_seed(0))).sum().backward()
 

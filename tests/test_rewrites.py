@@ -1,4 +1,4 @@
-"""Rewritten networks answer as the plain ones, on small networks with the same layers."""
+"""Rewritten networks agree with the plain ones, on small networks with the same layers."""
 
 from typing import Any
 
@@ -127,7 +127,7 @@ def noise() -> Any:
 
 
 def same(plain: nn.Module, *inputs: Any) -> nn.Module:
-    """Assert that the rewritten module answers as the plain one, and return it."""
+    """Assert that the rewritten module agrees with the plain one, and return it."""
     plain = Holder(plain).eval()
     before = {name: value.clone() for name, value in plain.state_dict().items()}
     faster = rewrite(plain)
@@ -206,7 +206,7 @@ def test_masks_are_refused(noise: Any) -> None:
         attention(x, x, x, attn_mask=torch.zeros(5, 5))
 
 
-def test_a_fold_holds_for_inputs_far_from_zero(noise: Any) -> None:
+def test_folding_works_for_inputs_far_from_zero(noise: Any) -> None:
     branch = Branches(8).layers[0]
     assert isinstance(branch, nn.Sequential)
     x = 100 + noise(2, 8, 40)
@@ -217,7 +217,7 @@ def test_a_fold_holds_for_inputs_far_from_zero(noise: Any) -> None:
     torch.testing.assert_close(folded, x + branch(x), rtol=1e-5, atol=1e-3)
 
 
-def test_other_branches_are_not_taken_for_a_residual_one() -> None:
+def test_other_branches_are_not_mistaken_for_a_residual_one() -> None:
     layers = list(Branches(8).layers[0].children())
 
     assert is_residual(nn.Sequential(*layers))
@@ -226,7 +226,9 @@ def test_other_branches_are_not_taken_for_a_residual_one() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4)])
-def test_phases_are_the_transposed_convolution(noise: Any, size: tuple[int, int]) -> None:
+def test_the_polyphase_form_is_the_transposed_convolution(
+    noise: Any, size: tuple[int, int]
+) -> None:
     original = nn.ConvTranspose2d(3, 5, 5, 2)
     x = noise(2, 3, *size)
 
@@ -235,12 +237,12 @@ def test_phases_are_the_transposed_convolution(noise: Any, size: tuple[int, int]
         torch.testing.assert_close(Polyphase(original)(x), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_phases_refuse_another_kernel() -> None:
+def test_the_polyphase_form_refuses_another_kernel() -> None:
     with pytest.raises(ValueError, match="expected kernel 5"):
         Polyphase(nn.ConvTranspose2d(3, 5, 3, 2))
 
 
-def test_a_prepared_spleeter_answers_as_the_plain_one_to_90_db(noise: Any) -> None:
+def test_a_prepared_spleeter_agrees_with_the_plain_one_to_90_db(noise: Any) -> None:
     network = SpleeterUNet().eval()
     x = noise(1, 2, 64, 64).abs()
 

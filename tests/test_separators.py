@@ -1,4 +1,4 @@
-"""The contract of every separator: a new file is tested the moment it exists."""
+"""The contract of every separator; a new file is included automatically."""
 
 import functools
 import subprocess
@@ -32,7 +32,7 @@ def noise(*shape: int) -> Tensor:
 
 
 def shortest(cut: Chunking) -> int:
-    """Length of the shortest chunk that is accepted; of ragged ones any is, so a second will do."""
+    """Samples of the shortest accepted chunk; ragged ones may have any length, here a second."""
     return min(cut.chunk, *cut.shorter, 44_100 if cut.end.ragged else cut.chunk)
 
 
@@ -63,7 +63,7 @@ def test_a_batch_of_chunks_becomes_a_batch_of_stems(name: str) -> None:
 
 
 @every_separator
-def test_chunks_of_a_batch_do_not_hear_each_other(name: str) -> None:
+def test_chunks_of_a_batch_do_not_affect_each_other(name: str) -> None:
     torch.testing.assert_close(in_a_batch(name)[1:], alone(name), rtol=0, atol=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_shorter_chunks_that_are_declared_are_accepted(name: str) -> None:
 
 @every_separator
 @pytest.mark.parametrize("samples", [1, 2, 1023, 44_101])
-def test_songs_of_any_length_come_back_as_long_and_finite(name: str, samples: int) -> None:
+def test_songs_of_any_length_keep_it_and_stay_finite(name: str, samples: int) -> None:
     cut = built(name).chunking
     brief = cut.shortened(shortest(cut)) if cut.shorter else cut
     overlap = OverlapAdd(built(name), chunking=brief)
@@ -127,19 +127,19 @@ def test_extreme_chunks_give_finite_stems(name: str, level: float) -> None:
 
 
 @every_separator
-def test_each_separator_says_in_one_line_what_it_is(name: str) -> None:
+def test_each_separator_has_a_summary_of_one_line(name: str) -> None:
     summary = separators.summary(name)
 
     assert summary.endswith(".")
     assert "\t" not in summary
 
 
-def test_an_unknown_name_is_answered_with_a_close_one() -> None:
+def test_an_unknown_name_gets_a_close_one_as_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"no separator named 'hpps'; did you mean 'hpss'\?"):
         separators.build("hpps")
 
 
-def test_an_unknown_option_is_answered_with_a_close_one() -> None:
+def test_an_unknown_option_gets_a_close_one_as_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"no option 'cros_hz'; did you mean 'crossover_hz'\?"):
         separators.build("hpss", {"cros_hz": 1})
 
@@ -166,12 +166,12 @@ def test_impossible_options_are_refused(options: dict[str, object], reason: str)
 
 @pytest.mark.parametrize("stems", [[], ["a", "a"], "ab", [1]], ids=str)
 @pytest.mark.parametrize("name", ["silence", "equal_shares"])
-def test_stems_of_the_floors_are_different_names(name: str, stems: object) -> None:
+def test_stems_of_the_baselines_are_different_names(name: str, stems: object) -> None:
     with pytest.raises(ConfigError, match="stems must be"):
         separators.build(name, {"stems": stems})
 
 
-def test_building_leaves_the_random_numbers_of_others_alone() -> None:
+def test_building_does_not_change_the_random_state() -> None:
     before = torch.random.get_rng_state()
 
     separators.build("gtcrn")

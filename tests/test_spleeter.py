@@ -64,7 +64,7 @@ def stems(mixture: Tensor) -> Tensor:
 def test_real_vocals_keep_their_score(
     falcon: dict[str, Tensor], mixture: Tensor, stems: Tensor
 ) -> None:
-    # On a grid of frames that begins 2048 samples later it is 4.63 and 11.81.
+    # With a grid of frames that starts 2048 samples later, the scores are 4.63 and 11.81.
     assert sdr_db(falcon["vocals"], stems[0]) == pytest.approx(5.178, abs=0.01)
     assert sdr_db(mixture - falcon["vocals"], stems[1]) == pytest.approx(12.357, abs=0.01)
     torch.testing.assert_close(stems.sum(dim=0), mixture, rtol=0, atol=1e-6)
@@ -83,9 +83,9 @@ def as_deezer(song: NDArray[np.float64], separator: Spleeter) -> NDArray[np.floa
     starts = range(0, 1024 * frames, 1024)
     cut = np.stack([padded[:, start : start + 4096] * window for start in starts], axis=1)
     spectrum = np.fft.rfft(cut, axis=2)  # (2, frames, bins)
-    heard = np.zeros((2, -(-frames // 512) * 512, 1024), np.float32)
-    heard[:, :frames] = np.abs(spectrum[:, :, :1024])
-    powers = [blockwise(heard, network)[:, :frames] ** 2 for network in separator.networks]
+    inputs = np.zeros((2, -(-frames // 512) * 512, 1024), np.float32)
+    inputs[:, :frames] = np.abs(spectrum[:, :, :1024])
+    powers = [blockwise(inputs, network)[:, :frames] ** 2 for network in separator.networks]
     stems = []
     for power in powers:
         mask = (power + 1e-10 / len(powers)) / (sum(powers) + 1e-10)
@@ -98,9 +98,9 @@ def as_deezer(song: NDArray[np.float64], separator: Spleeter) -> NDArray[np.floa
     return np.stack(stems)
 
 
-def blockwise(heard: NDArray[np.float32], network: Any) -> NDArray[np.float64]:
+def blockwise(inputs: NDArray[np.float32], network: Any) -> NDArray[np.float64]:
     """Magnitudes of a stem, 512 frames at a time."""
-    blocks = torch.split(torch.from_numpy(heard), 512, dim=1)
+    blocks = torch.split(torch.from_numpy(inputs), 512, dim=1)
     with torch.inference_mode():
         answers = [network(block[None])[0] * block for block in blocks]
     return torch.cat(answers, dim=1).double().numpy()
@@ -153,7 +153,7 @@ def test_a_sample_that_was_replaced_is_noticed(
 
 
 def small(stems: int) -> Spleeter:
-    """A model at a small width, with weights that names seed."""
+    """A narrow model, with weights that are seeded by names."""
     networks = []
     for stem in STEMS[stems]:
         network = SpleeterUNet(elu=stems > 2, logits=stems > 4, widths=(2, 3, 4, 5, 6, 7))

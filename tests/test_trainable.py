@@ -1,4 +1,4 @@
-"""The contract of every network that can be trained: a new file is tested the moment it exists."""
+"""The contract of every trainable network; a new file is included automatically."""
 
 import copy
 from pathlib import Path
@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
 """Options that make networks narrow enough for tests."""
 
 UNUSED = {"shared_unet": ("down.5.norm.",)}
-"""Beginnings of names of weights that published files have and nothing comes after."""
+"""Prefixes of weights that published files contain and the output does not depend on."""
 
 every_network = pytest.mark.parametrize("name", trainable.names())
 
@@ -119,7 +119,7 @@ def test_gradients_in_bfloat16_are_as_large_as_those_in_float32(name: str) -> No
         found = [weight.grad for weight in network.parameters() if weight.grad is not None]
         gradients.append(torch.cat([gradient.flatten() for gradient in found]).norm())
 
-    # Not where they point: ByteSep's turn far when its weights are rounded, in float32 as well.
+    # Not their direction: ByteSep's changes a lot if weights are rounded, also in float32.
     assert 0.5 < gradients[1] / gradients[0] < 2
 
 
@@ -140,7 +140,7 @@ def test_extreme_mixtures_give_finite_stems_and_gradients(name: str, level: floa
 
 
 @every_network
-def test_examples_of_a_batch_do_not_hear_each_other(name: str) -> None:
+def test_examples_of_a_batch_do_not_affect_each_other(name: str) -> None:
     network = built(name).eval()
     mixtures = noise(2, 2, 12_000)
 
@@ -172,7 +172,7 @@ def test_a_copy_for_inference_gives_the_same_and_leaves_the_network_alone(name: 
 
 
 @every_network
-def test_what_it_says_of_chunks_suits_the_engine(name: str) -> None:
+def test_the_declared_chunks_suit_the_engine(name: str) -> None:
     network = built(name)
 
     cut = Chunking(chunk=network.chunk, hop=network.hop, context=network.context, step=network.step)
@@ -185,7 +185,7 @@ def test_what_it_says_of_chunks_suits_the_engine(name: str) -> None:
 
 
 @every_network
-def test_stems_are_as_many_as_asked_for(name: str) -> None:
+def test_the_number_of_stems_is_the_requested_one(name: str) -> None:
     network = trainable.build(name, ("vocals",), SMALL.get(name, {})).eval()
 
     with torch.inference_mode():
@@ -221,7 +221,7 @@ def test_names_are_those_of_the_files() -> None:
         ("bytesep_mobilenet", STEMS, {"chunk_s": 2.0}, "have nothing left without 1.0 s"),
     ],
 )
-def test_what_is_wrong_is_refused_with_a_hint(
+def test_mistakes_are_refused_with_a_hint(
     name: str, stems: Any, options: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
@@ -249,7 +249,7 @@ def test_a_published_file_fills_a_network_of_several_stems(name: str, published:
     assert trainable.warm_start(name, {}, STEMS, {}) == {}
 
 
-def test_a_network_that_starts_from_one_stem_gives_it_for_each() -> None:
+def test_a_network_that_starts_from_one_stem_returns_it_for_each() -> None:
     one = trainable.build("bytesep_mobilenet", ("vocals",), SMALL["bytesep_mobilenet"]).eval()
     three = built("bytesep_mobilenet").eval()
 

@@ -50,11 +50,11 @@ def test_with_a_residual_the_stems_sum_to_the_mixture(iterations: int, *, softma
     stems = wiener(magnitudes, mixture, iterations, softmask=softmask, residual=True)
 
     assert stems.shape == (4, *mixture.shape)
-    # But for the share of the noise that keeps the filter finite.
+    # Except for the share of the noise that keeps the filter finite.
     assert agreement_db(mixture, stems.sum(dim=0)) > (60 if iterations else 250)
 
 
-def test_songs_of_a_batch_do_not_hear_each_other() -> None:
+def test_songs_of_a_batch_do_not_affect_each_other() -> None:
     mixture, magnitudes = spectra()
     quiet = 0.01 * mixture.flip(-1)
 

@@ -1,1 +1,1 @@
-"""Networks: one ``nn.Module`` per file, tensors in and tensors out."""
+"""Networks, one per file, tensors in and tensors out; and the signal processing around them."""

@@ -1,4 +1,4 @@
-"""Networks whose products are of bfloat16, without a change to them."""
+"""Networks that run under autocast: products in bfloat16, without a change to the layers."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,10 @@ class InBfloat16(nn.Module):
     """Runs a network under autocast: products in bfloat16, spectra and sums in float32.
 
     Args:
-        network: waveforms to waveforms.
+        network: maps mixtures ``(b, c, samples)`` to stems ``(b, s, c, samples)``.
+
+    Shape:
+        as of the network; the output is float32.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -16,7 +19,7 @@ class InBfloat16(nn.Module):
         self.network = network
 
     def forward(self, mixtures: Tensor) -> Tensor:
-        """See the network; the answer is float32."""
+        """See the class."""
         with torch.autocast(mixtures.device.type, torch.bfloat16):
             answer: Tensor = self.network(mixtures)
         return answer.float()

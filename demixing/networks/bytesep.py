@@ -1,9 +1,9 @@
 """The networks of ByteSep: a U-Net of 143 layers between decoupled magnitudes and phases.
 
-Names of layers are those of the published checkpoints, which load key for key but for the
-constants of their STFT (:func:`weights`). A block normalises before it convolves, so what leaves
-it is a plain sum; for inference :mod:`demixing.networks.bytesep_fast` folds the other normalisation
-of each block into its first convolution.
+Layers have the names of the published checkpoints, which load key by key except for the constants
+of their STFT (:func:`weights`). A block normalises before it convolves, so its output is a plain
+sum. For inference, :mod:`demixing.networks.bytesep_fast` folds the second normalisation of each
+block into its first convolution. Letters: b batch, c channels, t frames, f bins.
 
 Source: Kong, Cao, Liu, Choi, Wang, "Decoupling magnitude and phase estimation with deep ResUNet
 for music source separation", ISMIR 2021.
@@ -18,26 +18,26 @@ from torch.nn import functional as F
 from demixing.networks.decoupled import MAPS, MOMENTUM, Bands, Decoupled
 
 CHANNELS = (32, 64, 128, 256, 384, 384)
-"""Of the six steps down."""
+"""Channels of the six steps down."""
 
 STEPS = ((2, 2), (2, 2), (2, 2), (2, 2), (2, 2), (1, 2))
-"""By how much each step down shortens time and frequency."""
+"""Factors by which each step down shortens time and frequency."""
 
 BLOCKS = 4
-"""In each step."""
+"""Residual blocks in each step."""
 
 CENTRE = "abcd"
-"""Blocks at the bottom."""
+"""Names of the blocks at the bottom."""
 
 SLOPE = 0.01
-"""Of the leaky rectifiers."""
+"""Slope of the leaky rectifiers below zero."""
 
 
 class AbsoluteNorm(nn.BatchNorm2d):
-    """Batch normalisation whose scale is taken as positive, as in the package inplace_abn."""
+    """Batch normalisation with the absolute value of its scale, as in the package inplace_abn."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(b, c, t, f)``."""
+        """Normalise the channels of ``(b, c, t, f)``."""
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         mean, variance = self.running_mean, self.running_var
@@ -75,7 +75,14 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Residual blocks, ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``."""
+    """Residual blocks, ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        absolute: see :class:`Residual`.
+        blocks: number of them.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, *, absolute: bool = False, blocks: int = BLOCKS
@@ -93,14 +100,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A transposed convolution and residual blocks that hear the skip connection, too.
+    """A transposed convolution, then residual blocks on its output and the skip connection.
 
     Args:
         inputs: channels from below.
-        outputs: channels of the skip connection and of the answer.
-        step: by how much time and frequency grow.
+        outputs: channels of the skip connection and of the output.
+        step: factors by which time and frequency grow.
         absolute: see :class:`Residual`.
-        blocks: how many.
+        blocks: number of them.
     """
 
     def __init__(
@@ -123,7 +130,7 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """Map ``(b, inputs, t, f)`` and the last skip connection to the size of the latter.
 
-        That is taken off the list, so that nobody holds its memory any longer.
+        The skip connection is removed from the list, so that its memory can be freed.
         """
         x = torch.cat([self.conv1(F.relu_(self.bn1(x))), skips.pop()], dim=1)
         for name in self._blocks:
@@ -136,14 +143,17 @@ class ResUNet143(Decoupled):
 
     Args:
         inputs: channels of the mixture and of each stem.
-        targets: stems; the published files have one.
+        targets: number of stems; the published files have one.
         variant: "subband" (ResUNet143_Subbandtime: four bands in time) or "ismir2021"
             (ResUNet143_DecouplePlusInplaceABN_ISMIR2021: the whole spectrum).
         channels: of the six steps down.
         blocks: in each step; the published files have four.
 
+    Shape:
+        mixtures ``(b, inputs, samples)`` to stems ``(b, targets, inputs, samples)``.
+
     Raises:
-        ValueError: there is no such variant, or a number is not as it should be.
+        ValueError: there is no such variant, or a number is out of range.
     """
 
     def __init__(
@@ -193,23 +203,23 @@ class ResUNet143(Decoupled):
         return self.after_conv2(self.after_conv_block1(x))  # type: ignore[no-any-return]
 
 
-def _as_it_is(x: Tensor) -> Tensor:
-    """The added magnitude of 2021."""
+def _identity(x: Tensor) -> Tensor:
+    """Return the added magnitude unchanged, as in 2021."""
     return x
 
 
 VARIANTS: dict[str, Bands] = {
     "subband": {"bands": 4, "frame": 512, "hop": 110, "added": torch.tanh},
-    "ismir2021": {"bands": 1, "frame": 2048, "hop": 441, "added": _as_it_is},
+    "ismir2021": {"bands": 1, "frame": 2048, "hop": 441, "added": _identity},
 }
 
 
 def weights(state: Mapping[str, Tensor], targets: int = 1) -> dict[str, Tensor]:
-    """Leave out of a published checkpoint what is no weight: the matrices of its STFT.
+    """Return the weights of a published checkpoint without the matrices of its STFT.
 
     Args:
         state: of a file, which has one target.
-        targets: how many the network has that starts from it; all answer like the one at first.
+        targets: number of targets of the network to fill; each is a copy of the file's one.
 
     >>> list(weights({"stft.conv_real.weight": torch.zeros(1), "bn0.bias": torch.zeros(1)}))
     ['bn0.bias']
@@ -217,8 +227,8 @@ def weights(state: Mapping[str, Tensor], targets: int = 1) -> dict[str, Tensor]:
     torch.Size([96])
     """
     constants = ("stft.", "istft.")
-    kept = {key: value for key, value in state.items() if not key.startswith(constants)}
-    for key in kept:
+    found = {key: value for key, value in state.items() if not key.startswith(constants)}
+    for key in found:
         if key.startswith("after_conv2."):  # its outputs are in the order of targets
-            kept[key] = torch.cat([kept[key]] * targets)
-    return kept
+            found[key] = torch.cat([found[key]] * targets)
+    return found

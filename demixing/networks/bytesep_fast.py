@@ -1,9 +1,13 @@
 """ByteSep's networks for inference: the same function with fewer and faster passes over memory.
 
-A block normalises, rectifies, convolves, normalises, rectifies, convolves. The second of these
-normalisations follows a convolution directly, so it goes into its weights; the first follows a
-sum that others need too, and stays. Tensors are channels last, where the CPU's convolutions are
-fastest, and whatever nobody needs any more is overwritten.
+A block normalises, rectifies, convolves, normalises, rectifies, convolves. The second normalisation
+directly follows a convolution and is folded into its weights,
+
+    (W x - mean) * scale / sqrt(variance + eps) + shift  =  (factor * W) x + summand.
+
+The first follows a sum that other layers need too, and stays. Tensors are channels last, where the
+CPU's convolutions are fastest, and are overwritten as soon as no layer needs them. Letters:
+b batch, c channels, t frames, f bins.
 """
 
 import copy
@@ -18,11 +22,15 @@ from demixing.networks.bytesep_mobilenet import Separable, SeparableDecoder
 from demixing.networks.decoupled import Decoupled
 
 WIDTH = 64
-"""Channels over which a convolution adds in one go."""
+"""Input channels of a narrow convolution, see :class:`Summed`."""
 
 
 class Affine(nn.Module):
-    """A batch normalisation that has learnt all that it will, as a factor and a summand."""
+    """A trained batch normalisation as a factor and a summand for each channel.
+
+    Args:
+        norm: to copy.
+    """
 
     def __init__(self, norm: Any) -> None:
         super().__init__()
@@ -38,8 +46,9 @@ class Affine(nn.Module):
 class Summed(nn.Module):
     """A wide 3x3 convolution as the sum of narrow ones over parts of its inputs.
 
-    Channels last, the CPU's convolution adds all that it adds in one go, and the longer that is,
-    the larger the rounding: with 384 channels it is 7 dB above that with 64. Parts are no slower.
+    Channels last, the CPU's convolution accumulates all its products in one sum. The longer that
+    is, the larger its rounding error: with 384 channels it is 7 dB above that with 64. Narrow ones
+    take no longer.
 
     Args:
         convolution: to copy.
@@ -68,8 +77,11 @@ class FoldedResidual(nn.Module):
 
     Args:
         block: to copy.
-        exact: whether to add wide convolutions up in parts.
-        overwrites: whether nobody needs its input afterwards.
+        exact: whether wide convolutions are split, see :class:`Summed`.
+        overwrites: whether the input may be overwritten.
+
+    Shape:
+        ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``.
     """
 
     def __init__(self, block: Residual, *, exact: bool, overwrites: bool = False) -> None:
@@ -94,7 +106,10 @@ class FoldedSeparable(nn.Module):
 
     Args:
         blocks: to copy.
-        overwrites: whether nobody needs their input afterwards.
+        overwrites: whether the input may be overwritten.
+
+    Shape:
+        ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``.
     """
 
     def __init__(self, blocks: Separable, *, overwrites: bool = False) -> None:
@@ -128,6 +143,9 @@ def prepared(network: Decoupled, dtype: torch.dtype = torch.float32) -> Decouple
         network: ResUNet143 or MobileNet with its weights; it is not touched.
         dtype: of the layers between the spectra: float32, the same answer to rounding, or
             bfloat16.
+
+    Returns:
+        The copy; mixtures and stems stay float32.
     """
     faster = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
     _replace(faster, exact=dtype == torch.float32)
@@ -138,9 +156,9 @@ def prepared(network: Decoupled, dtype: torch.dtype = torch.float32) -> Decouple
 
 
 def _replace(parent: nn.Module, *, exact: bool) -> None:
-    """Replace the blocks below ``parent``."""
+    """Replace the blocks below ``parent``, in place."""
     for name, child in list(parent.named_children()):
-        # What was joined for the first block of a step up is heard by that alone.
+        # Only the first block of a step up reads the concatenated tensor.
         joined = name == "conv_block2" and isinstance(parent, Decoder | SeparableDecoder)
         if isinstance(child, Residual):
             setattr(parent, name, FoldedResidual(child, exact=exact, overwrites=joined))
@@ -151,7 +169,7 @@ def _replace(parent: nn.Module, *, exact: bool) -> None:
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Factor and summand of a normalisation with the statistics that it has."""
+    """Return the factor and the summand of a normalisation, ``(channels,)`` each."""
     weight, mean, variance = norm.weight.double(), norm.running_mean, norm.running_var
     assert mean is not None
     assert variance is not None
@@ -162,7 +180,7 @@ def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """A convolution that does the normalisation after it, too."""
+    """Return a copy of a convolution with the normalisation after it in its weights."""
     factor, summand = affine(norm)
     new = copy.deepcopy(convolution)
     new.weight.data = convolution.weight.data * factor[:, None, None, None]

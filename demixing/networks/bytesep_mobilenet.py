@@ -1,6 +1,7 @@
 """ByteSep's small network: separable convolutions where the large one has full ones.
 
-It has 0.3 million weights in place of 103, and hears and answers just the same.
+It has 0.3 million weights in place of 103, and the same inputs and outputs. Letters: b batch,
+c channels, t frames, f bins.
 
 Source: the model MobileNet_Subbandtime of the package bytesep 0.1.1; separable convolutions:
 Howard et al., "MobileNets", arXiv:1704.04861.
@@ -16,11 +17,15 @@ from demixing.networks.bytesep import SLOPE, STEPS, VARIANTS
 from demixing.networks.decoupled import MAPS, MOMENTUM, Decoupled
 
 CHANNELS = (32, 64, 64, 64, 64, 64)
-"""Of the six steps down."""
+"""Channels of the six steps down."""
 
 
 class Separable(nn.Module):
-    """Two residual blocks of separable convolutions, ``(b, inputs, t, f)`` to ``outputs``."""
+    """Two residual blocks of separable convolutions.
+
+    Shape:
+        ``(b, inputs, t, f)`` to ``(b, outputs, t, f)``.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -49,7 +54,7 @@ class Separable(nn.Module):
 
 
 class SeparableEncoder(nn.Module):
-    """A name around the blocks of a step down, as the checkpoints have it."""
+    """A step down; the class exists for the key names of the checkpoints."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -61,12 +66,12 @@ class SeparableEncoder(nn.Module):
 
 
 class SeparableDecoder(nn.Module):
-    """Repeat rows and columns, and blocks that hear the skip connection, too.
+    """Repeated rows and columns, then blocks on them and the skip connection.
 
     Args:
         inputs: channels from below.
-        outputs: channels of the skip connection and of the answer.
-        step: by how much time and frequency grow.
+        outputs: channels of the skip connection and of the output.
+        step: factors by which time and frequency grow.
     """
 
     def __init__(self, inputs: int, outputs: int, step: tuple[int, int]) -> None:
@@ -79,12 +84,12 @@ class SeparableDecoder(nn.Module):
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """Map ``(b, inputs, t, f)`` and the last skip connection to the size of the latter.
 
-        That is taken off the list, so that nobody holds its memory any longer.
+        The skip connection is removed from the list, so that its memory can be freed.
         """
         if self.training:  # the statistics are the same; the original normalises larger tensors
             x = F.interpolate(x, scale_factor=self._step)
             x = self.conv1(F.leaky_relu_(self.bn1(x), SLOPE))
-        else:  # a convolution of single points may as well come before they are repeated
+        else:  # a convolution of one tap commutes with repeating, and is cheaper before it
             x = self.conv1(F.leaky_relu_(self.bn1(x), SLOPE))
             x = F.interpolate(x, scale_factor=self._step)
         return self.conv_block2(torch.cat([x, skips.pop()], dim=1))  # type: ignore[no-any-return]
@@ -95,8 +100,14 @@ class MobileNet(Decoupled):
 
     Args:
         inputs: channels of the mixture and of each stem.
-        targets: stems; the published files have one.
+        targets: number of stems; the published files have one.
         channels: of the six steps down.
+
+    Shape:
+        mixtures ``(b, inputs, samples)`` to stems ``(b, targets, inputs, samples)``.
+
+    Raises:
+        ValueError: there are not six channels, or one is less than 1.
     """
 
     def __init__(

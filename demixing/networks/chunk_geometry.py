@@ -1,22 +1,25 @@
-"""What a network that can be trained says about the chunks that it wants to be given."""
+"""The chunk geometry that a trainable network declares."""
 
 from torch import Tensor, nn
 
 
 class ChunkGeometry(nn.Module):
-    """Stems of chunks of a mixture; all lengths in samples at the network's own rate.
+    """Base of networks that separate chunks; all lengths in samples at the network's own rate.
 
-    The engine gives a network chunks of a song that overlap, throws the context at both ends of
-    each away, and cross-fades what is left with the next. A network that is given other lengths,
-    as it is while it is trained, answers in that length.
+        |context|  fade  |      flat      |  fade  |context|     one chunk
+                         |<------------- hop ------------->|
+
+    The engine cuts a song into overlapping chunks, discards the context at both ends of each output
+    and cross-fades the rest with the next. Training uses other lengths; the output always has the
+    length of the input.
 
     Attributes:
-        sample_rate_hz: the only rate that the network understands.
-        chunk: length of what it is given.
+        sample_rate_hz: the only rate that the network accepts.
+        chunk: length of a chunk.
         hop: distance between the starts of two chunks.
-        context: what is thrown away at both ends.
-        step: chunks that begin at multiples of it have one grid of frames.
-        shorter: other lengths of a chunk that are accepted where memory is short.
+        context: samples at both ends that are discarded.
+        step: chunks that start at multiples of it share one grid of frames.
+        shorter: other lengths of a chunk, for machines with little memory.
 
     Shape:
         ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
@@ -32,16 +35,16 @@ class ChunkGeometry(nn.Module):
     def set_geometry(
         self, sample_rate_hz: int, step: int, chunk_s: float, context_s: float
     ) -> None:
-        """Choose the lengths, as multiples of ``step``; an eighth of what is kept is cross-faded.
+        """Set all lengths, as multiples of ``step``; an eighth without the context is cross-faded.
 
         Args:
             sample_rate_hz: see the class.
             step: see the class.
-            chunk_s: seconds, rounded.
-            context_s: seconds, rounded up.
+            chunk_s: length of a chunk in seconds, rounded.
+            context_s: context in seconds, rounded up.
 
         Raises:
-            ValueError: context leaves nothing of a chunk.
+            ValueError: a chunk has nothing besides its context.
         """
         steps = round(chunk_s * sample_rate_hz / step)
         around = -int(-context_s * sample_rate_hz // step)

@@ -1,4 +1,7 @@
-"""Danna-Sep's U-Net rewritten for inference: the same function, faster and in less memory."""
+"""Danna-Sep's U-Net rewritten for inference: the same function, faster and in less memory.
+
+Letters: b batch, c channels, f bins, t frames.
+"""
 
 import copy
 import itertools
@@ -9,14 +12,20 @@ from torch import Tensor, nn
 from demixing.networks.d3_unet import D2Block, D3UNet, LocalAttention
 
 TILE = 1024
-"""Frames that the largest part gets at a time, a multiple of 8."""
+"""Frames of a tile of the largest part, a multiple of 8."""
 
 
 class FoldedD2(nn.Module):
-    """A D2 block whose normalisations are inside its convolutions.
+    """A D2 block whose normalisations are folded into its convolutions.
 
-    The part that layer i makes for layer j is scaled as layer j is; the shift is added once, by
-    the layer itself.
+    The part of layer j that convolution i computes is scaled as layer j is; the shift is added
+    once, by convolution j.
+
+    Args:
+        original: the block.
+
+    Shape:
+        ``(b, inputs, f, t)`` to ``(b, layers * growth, f, t)``.
     """
 
     def __init__(self, original: D2Block) -> None:
@@ -45,14 +54,14 @@ class FoldedD2(nn.Module):
 
 
 class Tiled(nn.Module):
-    """A part of the network that goes through time in tiles: the same answer in less memory.
+    """A part of the network that processes time in tiles: the same output in less memory.
 
-    At the highest resolution the dense connections of a minute would hold several GB at once.
+    At the highest resolution the dense connections of a minute would need several GB at once.
 
     Args:
         inner: the part; it halves or doubles the frames.
-        halo: frames, an even number, beyond which a frame is not heard.
-        upsampling: whether it doubles them.
+        halo: frames around an output frame that it depends on, an even number.
+        upsampling: whether the part doubles the frames.
     """
 
     def __init__(self, inner: nn.Module, halo: int, *, upsampling: bool) -> None:
@@ -80,7 +89,7 @@ def prepared(network: D3UNet, dtype: torch.dtype = torch.float32) -> D3UNet:
 
     Args:
         network: with its weights, which are not touched.
-        dtype: of everything in it: float32, the same answer to rounding, or bfloat16.
+        dtype: of all weights and tensors: float32, the same output to rounding, or bfloat16.
     """
     faster = copy.deepcopy(network).eval()
     for step in (*faster.down_convs, *faster.up_convs):
@@ -109,7 +118,13 @@ def fold_row(row: nn.Module) -> None:
 
 
 def folded(convolution: nn.Module, scale: Tensor, shift: Tensor) -> nn.Conv2d | nn.ConvTranspose2d:
-    """A convolution without a bias, with its outputs scaled and shifted."""
+    """Return a copy of a convolution without bias, with its outputs scaled and shifted.
+
+    Args:
+        convolution: the original.
+        scale: factors, ``(outputs,)``.
+        shift: summands, ``(outputs,)``.
+    """
     assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d)
     faster = copy.deepcopy(convolution)
     outputs = 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
@@ -121,7 +136,7 @@ def folded(convolution: nn.Module, scale: Tensor, shift: Tensor) -> nn.Conv2d | 
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a normalisation does at inference."""
+    """Return factors and summands of a normalisation at inference, ``(channels,)`` each."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()

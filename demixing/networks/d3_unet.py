@@ -1,12 +1,12 @@
 """Danna-Sep's U-Net: densely connected blocks of many dilations, and local attention inside.
 
-Six steps down halve bins and frames, five steps up and a last one double them again; at the
-bottom two attention layers let two frames at a time hear all bins of eight. Letters: b batch,
+Six steps down halve bins and frames; five steps up and a last one double them again. At the bottom,
+two attention layers let two frames at a time attend to all bins of eight frames. Letters: b batch,
 c channels, f bins, t frames.
 
 Source: Takahashi, Mitsufuji, "D3Net: Densely connected multidilated DenseNet for music source
 separation", arXiv:2010.01733; github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry.
-Key names are those of Danna-Sep's file.
+Layers have the key names of Danna-Sep's file.
 """
 
 import torch
@@ -15,20 +15,20 @@ from torch.nn import functional as F
 
 STEPS = 6
 SHORTEST = 2**STEPS
-"""Bins and frames that it needs at least."""
+"""Smallest number of bins, and of frames, that the network accepts."""
 
-UNHEARD = 0.25
-"""Mask of each stem where the network hears nothing."""
+MASK_ABOVE = 0.25
+"""Mask of each stem above the bins that the network reads."""
 
 
 class D2Block(nn.Module):
-    """Each layer is heard by all later ones, each time through a filter of the hearer's dilation.
+    """Dense layers, each of which reads all earlier ones, with a dilation of its own.
 
     Args:
         inputs: channels.
         growth: channels of a layer.
-        layers: number; layer i has the dilation 2**i and gives its part for itself and all
-            later ones.
+        layers: number of layers. Convolution i has the dilation 2**i, and computes the part of
+            layer i and of all later ones that comes from layer i - 1.
     """
 
     def __init__(self, inputs: int, growth: int, layers: int) -> None:
@@ -63,7 +63,13 @@ class D2Block(nn.Module):
 
 
 class D3Block(nn.Module):
-    """Two D2 blocks, densely connected; what came in goes out, too."""
+    """Two D2 blocks, densely connected; the output contains the input.
+
+    Args:
+        inputs: channels.
+        growth: see :class:`D2Block`.
+        layers: see :class:`D2Block`.
+    """
 
     def __init__(self, inputs: int, growth: int, layers: int) -> None:
         super().__init__()
@@ -80,19 +86,19 @@ class D3Block(nn.Module):
 
 
 class LocalAttention(nn.Module):
-    """Frames in groups, each hears all bins of its own and of some frames around.
+    """Groups of frames that attend to all bins of their own and of some frames around them.
 
-    Beyond the ends frames are silent and yet attended to: their keys are zero. The original
-    meant to forbid that, added 1e-9 in place of infinity, and was trained so; 1e-9 is lost in
-    the rounding of a softmax in single precision, and is left out.
+    Frames beyond the ends have keys of zero and still take part in the softmax. The original was
+    meant to exclude them, but added 1e-9 in place of minus infinity and was trained that way. In
+    single precision 1e-9 is below the rounding of a softmax, so it is left out here.
 
     Args:
         inputs: channels.
         outputs: channels.
-        width: channels of queries, keys and values.
-        heads: that share them.
+        width: channels of queries, keys and values, over all heads.
+        heads: number of heads.
         group: frames of a group.
-        flange: frames that are heard on either side of it.
+        flange: frames on either side of a group that it attends to.
     """
 
     def __init__(
@@ -117,10 +123,10 @@ class LocalAttention(nn.Module):
         q, k, v = x.unflatten(1, (self.heads, 3, -1)).unbind(2)  # type: ignore[no-untyped-call]
         # (b, heads, channels, f, t) to (b, heads, groups, f * frames of a group, channels)
         k, v = (F.pad(part, (self.flange, self.flange)) for part in (k, v))
-        heard = self.group + 2 * self.flange
+        span = self.group + 2 * self.flange
         q, k, v = (
             part.unfold(-1, size, self.group).permute(0, 1, 4, 3, 5, 2).flatten(3, 4)
-            for part, size in ((q, self.group), (k, heard), (v, heard))
+            for part, size in ((q, self.group), (k, span), (v, span))
         )
         y = F.scaled_dot_product_attention(q, k, v)
         y = y.unflatten(3, (x.shape[2], self.group))  # type: ignore[no-untyped-call]
@@ -129,19 +135,19 @@ class LocalAttention(nn.Module):
 
 
 class D3UNet(nn.Module):
-    """Magnitudes of a mixture to the masks of drums, bass, other and vocals.
+    """Map magnitudes of a mixture to the masks of drums, bass, other and vocals.
 
     Args:
-        heard: bins that the network hears, from the lowest on; above, its mask is 0.25.
+        input_bins: bins that the network reads, from the lowest on; above, its mask is 0.25.
         growth: channels of a layer of a D2 block.
 
     Shape:
-        ``(b, 2, f, t)`` to ``(b, 4, 2, f, t)`` from 0 to 1; ``heard`` and t at least 64.
+        ``(b, 2, f, t)`` to ``(b, 4, 2, f, t)`` from 0 to 1; ``input_bins`` and t at least 64.
     """
 
-    def __init__(self, heard: int = 1487, growth: int = 12) -> None:
+    def __init__(self, input_bins: int = 1487, growth: int = 12) -> None:
         super().__init__()
-        self.heard = heard
+        self.input_bins = input_bins
         widths = [2]
         self.down_convs, self.up_convs = nn.ModuleList(), nn.ModuleList()
         depths = [max(2, STEPS - step - 1) for step in range(STEPS)]
@@ -179,19 +185,28 @@ class D3UNet(nn.Module):
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """See the class."""
-        x = magnitudes[:, :, : self.heard]
-        heard = []
+        x = magnitudes[:, :, : self.input_bins]
+        skips = []
         for down in self.down_convs:
             x = down(x)
-            heard.append(x)
-        x = torch.cat([heard.pop(), self.attn(x)], dim=1)
+            skips.append(x)
+        x = torch.cat([skips.pop(), self.attn(x)], dim=1)
         for up in self.up_convs:
-            x = torch.cat([filled(up(x), heard[-1]), heard.pop()], dim=1)
+            x = torch.cat([filled(up(x), skips[-1]), skips.pop()], dim=1)
         x = self.end(x).sigmoid_()
-        return filled(x, magnitudes, UNHEARD).unflatten(1, (4, 2))  # type: ignore[no-untyped-call, no-any-return]
+        return filled(x, magnitudes, MASK_ABOVE).unflatten(1, (4, 2))  # type: ignore[no-untyped-call, no-any-return]
 
 
 def filled(x: Tensor, like: Tensor, value: float = 0.0) -> Tensor:
-    """Append bins and frames of one value up to the size of another tensor."""
+    """Append bins and frames of one value.
+
+    Args:
+        x: ``(b, c, f, t)``.
+        like: ``(b, c', f', t')``, not smaller.
+        value: of the new bins and frames.
+
+    Returns:
+        ``(b, c, f', t')``.
+    """
     bins, frames = like.shape[2] - x.shape[2], like.shape[3] - x.shape[3]
     return F.pad(x, (0, frames, 0, bins), value=value) if bins or frames else x

@@ -1,7 +1,7 @@
-"""Separation by a mask, a turn of the phase and an added magnitude, as in ByteSep's networks.
+"""Separation by a mask, a phase rotation and an added magnitude, as in ByteSep's networks.
 
-Letters: b batch, s stems, c channels, n bands, t frames, f bins. A network between two spectra
-sees magnitudes ``(b, c n, t, f)`` and answers with four maps for each stem, channel and band:
+Letters: b batch, s stems, c channels, n bands, t frames, f bins. A network between two spectra maps
+magnitudes ``(b, c n, t, f)`` to four maps p0 to p3 for each stem, channel and band:
 
     |Y| = relu(sigmoid(p0) |X| + q(p3)),    angle(Y) = angle(X) + angle(tanh(p1) + i tanh(p2)).
 
@@ -19,20 +19,20 @@ from torch.nn import functional as F
 from demixing.networks.pqmf import BANDS, PQMF
 
 MAPS = 4
-"""What the network answers for each stem, channel and band."""
+"""Outputs of the network for each stem, channel and band."""
 
 QUIET = 1e-5
-"""Least magnitude that the networks hear."""
+"""Smallest magnitude at the input of the networks."""
 
 MOMENTUM = 0.01
-"""Of the normalisations, while training."""
+"""Momentum of the normalisations while training."""
 
 FRAMES = 32
-"""The networks want a multiple of so many frames."""
+"""The networks need a multiple of this number of frames."""
 
 
 class Bands(TypedDict):
-    """Arguments of :class:`Decoupled` that make a variant."""
+    """Arguments of :class:`Decoupled` that define a variant."""
 
     bands: int
     frame: int
@@ -41,16 +41,16 @@ class Bands(TypedDict):
 
 
 class Decoupled(nn.Module):
-    """All that such a separator has around its network, which subclasses define as ``maps``.
+    """The parts around the network, which subclasses define as :meth:`maps`.
 
-    Their last layer is ``after_conv2``, in the precision of the others.
+    The last layer of a subclass is ``after_conv2``, in the precision of its other layers.
 
     Args:
         inputs: channels of the mixture and of each stem.
-        targets: stems.
+        targets: number of stems.
         bands: 4 with the filter bank of ``demixing/networks/pqmf.py``, or 1.
         frame: length of the STFT's window in samples of a band.
-        hop: distance of two frames.
+        hop: distance of two frames in samples of a band.
         added: q of the module's docstring.
 
     Shape:
@@ -88,18 +88,27 @@ class Decoupled(nn.Module):
         audio = audio[:, :, None] if self.bands == 1 else self.pqmf.analysis(audio)
         spectrum = self._stft(audio)
         magnitude = spectrum.abs().clamp(min=QUIET)
-        heard = self.bn0(magnitude.flatten(1, 2).transpose(1, 3)).transpose(1, 3)
-        frames = heard.shape[2]
-        # The last bin is not heard, and is silent in what comes out.
-        heard = F.pad(heard, (0, -1, 0, -frames % FRAMES))
-        maps = self.maps(heard.to(self.after_conv2.weight.dtype))[:, :, :frames].float()
+        x = self.bn0(magnitude.flatten(1, 2).transpose(1, 3)).transpose(1, 3)
+        frames = x.shape[2]
+        # The last bin is dropped, and is silent in the output.
+        x = F.pad(x, (0, -1, 0, -frames % FRAMES))
+        maps = self.maps(x.to(self.after_conv2.weight.dtype))[:, :, :frames].float()
         stems = self._istft(self._separated(spectrum, magnitude, maps), audio.shape[-1])
         if self.bands == 1:
             return stems[:, :, :, 0]
         return self.pqmf.synthesis(stems)[..., :samples]
 
     def _separated(self, spectrum: Tensor, magnitude: Tensor, maps: Tensor) -> Tensor:
-        """Spectra of the stems, ``(b, s, c, n, t, f)``."""
+        """Return the spectra of the stems; the formulas are those of the module.
+
+        Args:
+            spectrum: of the mixture, ``(b, c, n, t, f)``.
+            magnitude: of it, same shape.
+            maps: outputs of the network, ``(b, s c 4 n, t, f - 1)``.
+
+        Returns:
+            ``(b, s, c, n, t, f)``.
+        """
         shape = (len(maps), self.targets, self.inputs, MAPS, self.bands, *maps.shape[2:])
         share, cosine, sine, added = maps.reshape(shape).unbind(3)
         magnitude = magnitude[:, None, ..., :-1]
@@ -121,7 +130,7 @@ class Decoupled(nn.Module):
         return spectrum.transpose(1, 2).reshape(*audio.shape[:3], -1, self.frame // 2 + 1)
 
     def _istft(self, spectra: Tensor, samples: int) -> Tensor:
-        """Undo :meth:`_stft` for any number of axes before."""
+        """Undo :meth:`_stft`: ``(..., t, f)`` to ``(..., samples)``."""
         audio = torch.istft(
             spectra.flatten(0, -3).transpose(1, 2),
             n_fft=self.frame,

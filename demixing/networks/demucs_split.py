@@ -1,12 +1,13 @@
-"""Danna-Sep's Demucs, whose decoder is split: each of its four stems has a quarter for itself.
+"""Danna-Sep's Demucs, whose decoder is split: each of its four stems has a quarter of the channels.
 
-The steps down and the LSTM are those of Demucs v2. On the way up the channels come in four
-groups that do not hear each other; what the step down has heard reaches all of them through a
-convolution of its own. The network brings the mixture to one level and works at twice the rate.
-Unlike Demucs v2 it pads its convolutions, and aligns what was heard at its beginning.
+The steps down and the LSTM are those of Demucs v2. The steps up have four groups of channels
+without connections between them; the skip connection reaches all groups through a convolution of
+its own. The network normalises the mixture and works at twice the sample rate. Unlike Demucs v2 it
+pads its convolutions, and aligns skip connections at their start. Letters: b batch, c channels,
+t samples or frames.
 
-Source: github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry. Key names are those of
-Danna-Sep's file, which has the kernels of the resampling, too.
+Source: github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry. Layers have the key names
+of Danna-Sep's file, which also contains the kernels of the resampling.
 """
 
 import torch
@@ -18,10 +19,10 @@ from demixing.networks.rewrites import Convolution
 from demixing.networks.upsample2 import Folded, Resample
 
 GROUPS = 4
-"""Stems."""
+"""Groups of channels, one for each stem."""
 
 LEVEL = 1e-5
-"""Added to the deviation of a mixture."""
+"""Added to the deviation of a mixture, which divides it."""
 
 
 class DemucsSplit(nn.Module):
@@ -29,11 +30,11 @@ class DemucsSplit(nn.Module):
 
     Args:
         channels: of the first step down; each further one has twice as many.
-        depth: steps down, and up.
+        depth: number of steps down, and of steps up.
         layers: of the LSTM.
 
     Shape:
-        ``(b, 2, t)`` to ``(b, 4, 2, t')``, where t' is t or less by up to some thousand samples.
+        ``(b, 2, t)`` to ``(b, 4, 2, t')``, where t' is t, or up to a few thousand samples less.
     """
 
     def __init__(self, channels: int = 48, depth: int = 6, layers: int = 2) -> None:
@@ -68,25 +69,30 @@ class DemucsSplit(nn.Module):
         return (self.down_sample(x) * deviation + mean).unflatten(1, (GROUPS, 2))  # type: ignore[no-any-return]
 
     def stems_of(self, x: Tensor) -> Tensor:
-        """Down, through the LSTM and up again, ``(b, 2, t)`` to ``(b, 8, t')``."""
-        heard = []
+        """Run the steps down, the LSTM and the steps up, ``(b, 2, t)`` to ``(b, 8, t')``."""
+        skips = []
         for step in self.encoder:
             x = step(x)
-            heard.append(x)
+            skips.append(x)
         x = self.remembered(x)
         for step, own, across in zip(self.decoder, self.dec_pre_convs, self.convs_1x1, strict=True):
-            x = own(x) + across(heard.pop()[..., : x.shape[-1]])
+            x = own(x) + across(skips.pop()[..., : x.shape[-1]])
             value, gate = x.unflatten(1, (GROUPS, -1)).chunk(2, dim=2)  # type: ignore[no-untyped-call]
             x = step((value * gate.sigmoid()).flatten(1, 2))
         return x
 
     def remembered(self, x: Tensor) -> Tensor:
-        """Through the LSTM, ``(b, c, t)`` to ``(b, 2 c, t)``."""
+        """Run the LSTM, ``(b, c, t)`` to ``(b, 2 c, t)``."""
         return self.lstm_linear(in_turn(self.lstm, x.permute(2, 0, 1))).permute(1, 2, 0)  # type: ignore[no-any-return]
 
 
 class Prepared(DemucsSplit):
-    """The same network, whose steps work in place and in blocks, see :func:`prepared`."""
+    """The same network, whose steps work in place and in blocks, see :func:`prepared`.
+
+    Args:
+        network: with its weights.
+        dtype: of the products of its convolutions.
+    """
 
     def __init__(self, network: DemucsSplit, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
@@ -102,24 +108,24 @@ class Prepared(DemucsSplit):
     def stems_of(self, x: Tensor) -> Tensor:
         """See :meth:`DemucsSplit.stems_of`."""
         x = x[:, :, None].contiguous(memory_format=torch.channels_last)
-        heard = []
+        skips = []
         for step in self.encoder:
             x = step(x)
-            heard.append(x)
+            skips.append(x)
         x = self.remembered(x[:, :, 0].float())[:, :, None].to(x.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         for step in self.decoder:
-            x = step(x, heard.pop())
+            x = step(x, skips.pop())
         return x[:, :, 0].float()
 
 
 class SplitUp(nn.Module):
-    """A step up of all stems, in blocks; halves of a gate come one after the other.
+    """A step up of all stems, in blocks.
 
     Args:
-        step: the transposed convolution and its ReLU, if it is not the last.
-        own: convolution of what each stem has.
-        across: convolution of what the step down has heard.
+        step: the transposed convolution, and its ReLU unless it is the last step.
+        own: convolution of each stem's own channels.
+        across: convolution of the skip connection.
         dtype: of the products.
 
     Shape:
@@ -137,13 +143,13 @@ class SplitUp(nn.Module):
         self.step = Convolution(first, dtype)
         self.channels = self.own.weight.shape[0] // 2
 
-    def forward(self, x: Tensor, heard: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """See the class."""
         frames = x.shape[-1]
         y = empty(x, self.channels, frames, self.own.weight.dtype)
         for start, end in blocks(frames):
             z = self.own(around(x, start, end, frames))
-            z += self.across(around(heard, start, end, frames))
+            z += self.across(around(skip, start, end, frames))
             value, gate = z.unflatten(1, (GROUPS, 2, -1)).unbind(2)
             room = y[..., start:end].unflatten(1, (GROUPS, -1))  # type: ignore[no-untyped-call]
             torch.mul(value, gate.sigmoid_(), out=room)
@@ -152,13 +158,23 @@ class SplitUp(nn.Module):
 
 
 def around(x: Tensor, start: int, end: int, frames: int) -> Tensor:
-    """Frames from ``start`` to ``end`` of the first ``frames``, and one more at both ends."""
+    """Return some frames and one more at both ends, which is zero beyond the ends of the tensor.
+
+    Args:
+        x: ``(b, c, 1, t)``.
+        start: first of the frames.
+        end: one after the last of them.
+        frames: number of frames of ``x`` that count; ``x`` may be longer.
+
+    Returns:
+        ``(b, c, 1, end - start + 2)``.
+    """
     part = x[..., max(start - 1, 0) : min(end + 1, frames)]
     return nn.functional.pad(part, (int(start == 0), int(end == frames)))
 
 
 def unpadded(original: nn.Module) -> nn.Module:
-    """The same convolution, which is given its ends."""
+    """Return a convolution that shares the weights of another one and does not pad."""
     assert isinstance(original, nn.Conv1d)
     inner = nn.Conv1d(
         original.in_channels,
@@ -173,7 +189,7 @@ def unpadded(original: nn.Module) -> nn.Module:
 
 
 def prepared(network: DemucsSplit, dtype: torch.dtype = torch.float32) -> DemucsSplit:
-    """Rewrite a network for inference; in float32 it gives the same answer to rounding.
+    """Rewrite a network for inference; in float32 its output is the same to rounding.
 
     Args:
         network: with its weights. Its LSTM, the largest part, is shared and not copied.

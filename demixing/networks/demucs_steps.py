@@ -1,9 +1,9 @@
-"""The steps of a Demucs without normalisation, rewritten for inference; the same answer.
+"""The steps of a Demucs without normalisation, rewritten for inference with the same output.
 
-Letters: b batch, c channels, t samples or frames. Everything runs in two dimensions, one of them
-of length 1, and channels last, where the CPU's kernels are fastest. A step goes through time in
-blocks, so that the double width in front of a gate is never there as a whole, which is most of
-what the plain network holds at its peak. In bfloat16 a step takes, keeps and gives bfloat16.
+Letters: b batch, c channels, t samples or frames. Tensors are ``(b, c, 1, t)`` and channels last,
+where the CPU's kernels are fastest. A step processes time in blocks, so that the tensor of twice
+the width in front of a gate never exists as a whole; in the plain network it is most of the peak of
+memory. In bfloat16, inputs and outputs of a step are bfloat16 too.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from demixing.networks.rewrites import Convolution
 
 BLOCK = 4096
-"""Frames at a time: enough for any kernel, and small against a chunk of a song."""
+"""Frames of a block: longer than any kernel, and much shorter than a chunk of a song."""
 
 
 class Down(nn.Module):
@@ -54,12 +54,16 @@ class Down(nn.Module):
 class Spread(nn.Module):
     """A transposed convolution with a stride of half its kernel, as one product of matrices.
 
-    Faster than a transposed convolution if there are few outputs. The first half of what a frame
-    gives falls on its own place, the second on that of the next frame.
+    It is faster than a transposed convolution if there are few outputs. Frame i contributes to the
+    output samples of frame i with the first half of the kernel, and to those of frame i + 1 with
+    the second half.
 
     Args:
         original: the transposed convolution.
         dtype: of the products.
+
+    Raises:
+        ValueError: its stride is not half of its kernel, or it has groups or no bias.
     """
 
     def __init__(self, original: nn.ConvTranspose1d, dtype: torch.dtype) -> None:
@@ -73,12 +77,23 @@ class Spread(nn.Module):
         self.bias = nn.Parameter(original.bias.detach(), requires_grad=False)
 
     def begin(self, x: Tensor, frames: int) -> Tensor:
-        """Make room for the answer to ``frames``, ``(b, frames + 1, stride, outputs)``."""
+        """Return an output that is only bias so far, ``(b, frames + 1, stride, outputs)``.
+
+        Args:
+            x: the input, for batch and device.
+            frames: number of input frames.
+        """
         room = (len(x), frames + 1, self.stride, self.outputs)
         return self.bias.to(x.device).expand(room).clone()
 
     def add(self, total: Tensor, z: Tensor, start: int) -> None:
-        """Add what the frames ``(b, c, 1, t)`` from ``start`` on give."""
+        """Add the contribution of some frames.
+
+        Args:
+            total: from :meth:`begin`, changed in place.
+            z: input frames ``(b, c, 1, t)``.
+            start: number of the first of them.
+        """
         y = F.linear(z[:, :, 0].transpose(1, 2), self.weight)
         own, following = y.unflatten(2, (2, self.stride, self.outputs)).unbind(2)  # type: ignore[no-untyped-call]
         end = start + z.shape[-1]
@@ -86,20 +101,19 @@ class Spread(nn.Module):
         total[:, start + 1 : end + 1] += following
 
     def end(self, total: Tensor) -> Tensor:
-        """Return the answer, ``(b, outputs, 1, t)``."""
+        """Return the output of :meth:`begin` as ``(b, outputs, 1, t)``."""
         return total.flatten(1, 2).transpose(1, 2)[:, :, None]
 
 
 class Up(nn.Module):
-    """A convolution with a gate, and a transposed convolution, with a ReLU unless it is the last.
+    """A convolution with a gate, a transposed convolution, and a ReLU unless it is the last step.
 
     Args:
         step: ``nn.Sequential`` of the convolution, its gate, and the transposed convolution.
         dtype: of the products.
 
     Shape:
-        ``(b, c, 1, t)`` and what the step down has heard, at least as long, to
-        ``(b, outputs, 1, t')``.
+        ``(b, c, 1, t)`` and the skip connection, at least as long, to ``(b, outputs, 1, t')``.
     """
 
     def __init__(self, step: nn.Module, dtype: torch.dtype) -> None:
@@ -112,7 +126,7 @@ class Up(nn.Module):
         self.last = not activation
         self.second = Spread(second, dtype) if self.last else Convolution(second, dtype)
 
-    def forward(self, x: Tensor, heard: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """See the class."""
         frames = x.shape[-1] - self.context
         spread = self.second if isinstance(self.second, Spread) else None
@@ -121,10 +135,10 @@ class Up(nn.Module):
             if spread
             else empty(x, self.channels, frames, self.first.weight.dtype)
         )
-        before = (heard.shape[-1] - x.shape[-1]) // 2
+        before = (skip.shape[-1] - x.shape[-1]) // 2
         for start, end in blocks(frames):
             stop = end + self.context
-            z = self.first(x[..., start:stop] + heard[..., before + start : before + stop])
+            z = self.first(x[..., start:stop] + skip[..., before + start : before + stop])
             if spread:
                 room = empty(z, self.channels, end - start, z.dtype)
                 spread.add(y, gate(z, room), start)
@@ -137,13 +151,25 @@ class Up(nn.Module):
 
 
 def gate(z: Tensor, room: Tensor) -> Tensor:
-    """Gated linear unit over the channels of ``(b, 2 c, 1, t)``, written to ``room``."""
+    """Apply a gated linear unit over channels.
+
+    Args:
+        z: ``(b, 2 c, 1, t)``; overwritten.
+        room: the output, ``(b, c, 1, t)``.
+    """
     value, by = z.chunk(2, dim=1)
     return torch.mul(value, by.sigmoid_(), out=room)
 
 
 def empty(like: Tensor, channels: int, samples: int, dtype: torch.dtype) -> Tensor:
-    """Room for ``(b, channels, 1, samples)``, channels last."""
+    """Return an uninitialised tensor ``(b, channels, 1, samples)``, channels last.
+
+    Args:
+        like: gives the batch and the device.
+        channels: c.
+        samples: t.
+        dtype: of the new tensor.
+    """
     return torch.empty(
         (len(like), channels, 1, samples),
         dtype=dtype,
@@ -153,7 +179,7 @@ def empty(like: Tensor, channels: int, samples: int, dtype: torch.dtype) -> Tens
 
 
 def blocks(frames: int) -> Iterator[tuple[int, int]]:
-    """Where each block begins and ends.
+    """Yield the first frame of each block, and one after its last.
 
     >>> list(blocks(5000))
     [(0, 4096), (4096, 5000)]

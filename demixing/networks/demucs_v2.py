@@ -1,12 +1,13 @@
 """Demucs of 2019 to 2021, versions 1 and 2: waveform in, waveforms of the stems out.
 
 Six strided convolutions, each with a gated 1x1 convolution, then two layers of a bidirectional
-LSTM, then six steps back up that add what the step down of their level has heard. Nothing is
-padded, so the answer is shorter than the mixture: give it :meth:`Demucs.valid_length` samples and
-trim. Version 2 works at twice the sample rate; version 1 does not, and is the same otherwise.
+LSTM, then six steps up that add the output of the step down of their level. Convolutions are not
+padded, so the output is shorter than the mixture: call it with :meth:`Demucs.valid_length` samples
+and trim the mixture. Version 2 works at twice the sample rate; version 1 does not, and is the same
+otherwise. Letters: b batch, c channels, t samples or frames.
 
 Source: Defossez, Usunier, Bottou, Bach, "Music source separation in the waveform domain",
-arXiv:1911.13254. Key names are those of the released files.
+arXiv:1911.13254. Layers have the key names of the released files.
 """
 
 import math
@@ -34,7 +35,12 @@ def step_down(inputs: int, wide: int) -> nn.Sequential:
 
 
 class Memory(nn.Module):
-    """Two layers of a bidirectional LSTM, and a linear layer back to as many channels."""
+    """A bidirectional LSTM, and a linear layer back to the same number of channels.
+
+    Args:
+        channels: of the input, and of each direction.
+        layers: of the LSTM.
+    """
 
     def __init__(self, channels: int, layers: int) -> None:
         super().__init__()
@@ -43,14 +49,21 @@ class Memory(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, t)`` to the same shape."""
-        heard = in_turn(self.lstm, x.permute(2, 0, 1))
-        return self.linear(heard).permute(1, 2, 0)  # type: ignore[no-any-return]
+        memory = in_turn(self.lstm, x.permute(2, 0, 1))
+        return self.linear(memory).permute(1, 2, 0)  # type: ignore[no-any-return]
 
 
 def in_turn(lstm: nn.LSTM, x: Tensor) -> Tensor:
-    """Run an LSTM on ``(t, b, c)``, ``(t, b, 2 c)``; on a CPU on one of a batch after the other.
+    """Run an LSTM on a batch; on a CPU one example after the other.
 
     There a batch of two takes three times as long as one.
+
+    Args:
+        lstm: bidirectional, with c channels in each direction.
+        x: ``(t, b, c)``.
+
+    Returns:
+        ``(t, b, 2 c)``.
     """
     batch = torch.split(x, 1 if x.device.type == "cpu" else x.shape[1], dim=1)
     return torch.cat([lstm(part)[0] for part in batch], dim=1)
@@ -61,13 +74,13 @@ class Demucs(nn.Module):
 
     Args:
         channels: of the first step down; each further one has twice as many.
-        stems: that it knows.
-        depth: steps down, and up.
+        stems: number of stems.
+        depth: number of steps down, and of steps up.
         layers: of the LSTM.
         resample: work at twice the rate, as version 2 does.
-        normalize: bring each mixture to the same level first.
-        epsilon: added to its deviation, which is 1 if it is not measured: version 2 divides
-            by that even then, version 1 does not.
+        normalize: normalise each mixture by its mean and deviation.
+        epsilon: added to the deviation, which is 1 without ``normalize``. Version 2 divides by the
+            sum even then; version 1 does not.
 
     Shape:
         ``(b, 2, t)`` to ``(b, stems, 2, t')``, t' < t.
@@ -106,7 +119,7 @@ class Demucs(nn.Module):
         self.lstm = Memory(inputs, layers)
 
     def valid_length(self, samples: int) -> int:
-        """How long a mixture must be so that no step leaves a sample over.
+        """Return the shortest length, from ``samples`` on, at which no step leaves a sample over.
 
         >>> Demucs(2, depth=2, resample=False).valid_length(100)
         148
@@ -129,19 +142,31 @@ class Demucs(nn.Module):
         return (x * deviation + mean).unflatten(1, (self.stems, 2))  # type: ignore[no-untyped-call, no-any-return]
 
     def stems_of(self, x: Tensor) -> Tensor:
-        """Down, through the LSTM and up again, ``(b, 2, t)`` to ``(b, 2 * stems, t')``."""
-        heard = []
+        """Run the steps down, the LSTM and the steps up.
+
+        Args:
+            x: ``(b, 2, t)``.
+
+        Returns:
+            ``(b, 2 * stems, t')``.
+        """
+        skips = []
         for step in self.encoder:
             x = step(x)
-            heard.append(x)
+            skips.append(x)
         x = self.lstm(x)
         for step in self.decoder:
-            x = step(x + trimmed(heard.pop(), x.shape[-1]))
+            x = step(x + trimmed(skips.pop(), x.shape[-1]))
         return x
 
 
 class Prepared(Demucs):
-    """The same network, whose steps work in place and in blocks, see :func:`prepared`."""
+    """The same network, whose steps work in place and in blocks, see :func:`prepared`.
+
+    Args:
+        network: with its weights.
+        dtype: of the products of its convolutions.
+    """
 
     def __init__(self, network: Demucs, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
@@ -158,20 +183,20 @@ class Prepared(Demucs):
     def stems_of(self, x: Tensor) -> Tensor:
         """See :meth:`Demucs.stems_of`."""
         x = x[:, :, None].contiguous(memory_format=torch.channels_last)
-        heard = []
+        skips = []
         for step in self.encoder:
             x = step(x)
-            heard.append(x)
+            skips.append(x)
         dtype = x.dtype
         x = self.lstm(x[:, :, 0].float())[:, :, None].to(dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         for step in self.decoder:
-            x = step(x, heard.pop())
+            x = step(x, skips.pop())
         return x[:, :, 0].float()
 
 
 def prepared(network: Demucs, dtype: torch.dtype = torch.float32) -> Demucs:
-    """Rewrite a network for inference; in float32 it gives the same answer to rounding.
+    """Rewrite a network for inference; in float32 its output is the same to rounding.
 
     Args:
         network: with its weights. Its LSTM, the largest part, is shared and not copied.
@@ -181,7 +206,13 @@ def prepared(network: Demucs, dtype: torch.dtype = torch.float32) -> Demucs:
 
 
 def valid_length(samples: int, *, depth: int, resample: bool) -> int:
-    """See :meth:`Demucs.valid_length`; without a network, so that nobody has to keep one."""
+    """See :meth:`Demucs.valid_length`; a function, so that no caller has to keep the network.
+
+    Args:
+        samples: shortest length in samples.
+        depth: see :class:`Demucs`.
+        resample: see :class:`Demucs`.
+    """
     length = samples * 2 if resample else samples
     for _ in range(depth):
         length = max(math.ceil((length - KERNEL) / STRIDE) + 1, 1) + CONTEXT - 1
@@ -191,7 +222,14 @@ def valid_length(samples: int, *, depth: int, resample: bool) -> int:
 
 
 def trimmed(x: Tensor, samples: int) -> Tensor:
-    """The middle of the last axis; what is odd goes at the end.
+    """Return the middle of the last axis; an odd sample is dropped at the end.
+
+    Args:
+        x: ``(..., t)``.
+        samples: length of the result, at most t.
+
+    Returns:
+        ``(..., samples)``.
 
     >>> trimmed(torch.arange(6), 3).tolist()
     [1, 2, 3]

@@ -1,10 +1,14 @@
 """A residual branch whose wide normalisation is folded into the convolution before it.
 
 The branch ``convolution, GroupNorm(1), GELU, 1x1 convolution, GroupNorm(1), GLU, scale`` widens a
-handful of channels to many and normalises the many. Their mean and variance follow from those of
-the few: for ``y = W h + d``, with m the mean and S the covariance of h over time, channel i of y
-has the mean ``w_i m + d_i`` and the variance ``w_i S w_i'``. So the normalisation and the scale go
-into the weights of the 1x1 convolution, one set per example, and the wide tensor is written once.
+few channels h to many channels y and normalises the many. Their statistics follow from those of the
+few: with y = W h + d, m the mean and S the covariance of h over time,
+
+    mean(y_i) = w_i m + d_i,      var(y_i) = w_i S w_i'.
+
+So the normalisation and the scale are folded into the weights of the 1x1 convolution, one set for
+each example, and the wide tensor is written only once. Letters: b batch, c channels, f bins,
+t frames.
 
 Source: our own derivation; the branch is that of Defossez, "Hybrid spectrogram and waveform
 source separation", MDX workshop at ISMIR 2021.
@@ -19,12 +23,12 @@ from torch.nn import functional as F
 
 
 class FoldedResidual(nn.Module):
-    """The branch of the module's docstring, with the addition of its input.
+    """The branch of the module's docstring, plus its input.
 
     Args:
-        branch: layers that :func:`is_residual` knows.
+        branch: layers that :func:`is_residual` accepts.
         dtype: of the products.
-        convolution: makes a convolution in two dimensions of one in one.
+        convolution: converts a convolution over time into one over bins and time.
 
     Shape:
         ``(b, c, f, t)`` to ``(b, c, f, t)``; each of the f bins is an example of its own.
@@ -66,15 +70,15 @@ class FoldedResidual(nn.Module):
         return sum_.reshape(-1, bins, *sum_.shape[1:]).permute(0, 3, 1, 2)
 
     def _normalised(self, few: Tensor) -> Tensor:
-        """GroupNorm(1) and GELU of ``(examples, t, few)``."""
+        """Apply GroupNorm(1) and GELU to ``(examples, t, few)``."""
         variance, mean = torch.var_mean(few, dim=(1, 2), correction=0, keepdim=True)
         gain = torch.rsqrt(variance + self.norm.eps) * self.norm.weight
         return F.gelu(torch.addcmul(self.norm.bias - mean * gain, few, gain))
 
     def _folded(self, few: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights ``(examples, few, 2 c)`` and biases ``(examples, 1, 2 c)`` that normalise too."""
+        """Return normalising weights ``(examples, few, 2 c)``, biases ``(examples, 1, 2 c)``."""
         mean = few.mean(dim=1, keepdim=True)
-        # Of what is left without the mean: a difference of two large moments has few good digits.
+        # After subtracting the mean: a difference of two large moments would lose most digits.
         rest = few - mean
         covariance = torch.bmm(rest.transpose(1, 2), rest) / few.shape[1]
         level = (mean @ self.weight.T) + self.bias
@@ -87,7 +91,7 @@ class FoldedResidual(nn.Module):
 
 
 def is_residual(module: nn.Module) -> bool:
-    """Whether a module is a branch that :class:`FoldedResidual` can replace."""
+    """Return whether a module is a branch that :class:`FoldedResidual` can replace."""
     layers: list[Any] = list(module) if isinstance(module, nn.Sequential) else []
     kinds = (nn.Conv1d, nn.GroupNorm, nn.GELU, nn.Conv1d, nn.GroupNorm, nn.GLU)
     if len(layers) < 7 or not all(map(isinstance, [*layers[:3], *layers[-4:-1]], kinds)):

@@ -1,10 +1,10 @@
-"""GTCRN: a spectrum of speech in noise to a complex mask, by 24 thousand numbers.
+"""GTCRN: maps a spectrum of speech in noise to a complex mask, with 24 thousand weights.
 
-A frame of 257 bins becomes 129 bands, and these 33 columns of 16 channels. Blocks of grouped
-convolutions look back in time, and are weighted by a recurrent network of their energy; two
-dual-path layers look across the columns and then back in time. Nothing looks ahead, so the
-published graph takes one frame at a time. This network takes all frames at once and answers the
-same, several times faster.
+A frame of 257 bins is reduced to 129 bands, and these to 33 columns of 16 channels. Blocks of
+grouped convolutions cover past frames; a recurrent network weights their output by its energy. Two
+dual-path layers run across the columns and then forward in time. No layer looks ahead, so the
+published graph processes one frame at a time. This network processes all frames at once, with the
+same output, several times faster.
 
 Letters: b batch, c channels, t frames, f bins, bands or columns.
 
@@ -30,26 +30,26 @@ MERGED = 64
 CHANNELS = 16
 COLUMNS = 33
 HALF = CHANNELS // 2
-"""Channels that a block changes; it hands the others on."""
+"""Channels that a block changes; it copies the others."""
 
 DILATIONS = (1, 2, 5)
-"""Frames between the taps of the encoder's blocks; the decoder has them in reverse."""
+"""Frames between the taps of the encoder's blocks; the decoder uses them in reverse order."""
 
 TINY = 1e-12
-"""Under the root that makes a magnitude of a bin's power, as in the graph."""
+"""Added to the power of a bin before its root is taken, as in the graph."""
 
 NORM_EPSILON = 1e-5
 """Of batch normalisation, as in the graph."""
 
 GRU_GATES = (1, 0, 2)
-"""Where PyTorch's gates (reset, update, new) are in ONNX' order."""
+"""Positions of PyTorch's gates (reset, update, new) in the order of ONNX."""
 
 
 class GTCRN(nn.Module):
     """The network.
 
     Shape:
-        real and imaginary parts ``(b, 2, t, BINS)`` to those of the mask, the same.
+        real and imaginary parts ``(b, 2, t, BINS)`` to those of the mask, same shape.
     """
 
     merge: Tensor
@@ -91,7 +91,7 @@ class GTCRN(nn.Module):
 
 
 class Block(nn.Module):
-    """Changes half of the channels by convolutions, and mixes them with the other half.
+    """Changes half of the channels by convolutions, and interleaves them with the other half.
 
     Args:
         dilation: frames between the three taps in time, the last of which is the present.
@@ -114,21 +114,21 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        changed, kept = x[:, :HALF], x[:, HALF:]
+        changed, copied = x[:, :HALF], x[:, HALF:]
         changed = self.slopes[0](self.widen(changed))
         changed = self.slopes[1](self.look(F.pad(changed, (0, 0, self.past, 0))))
         changed = self.narrow(changed)
         energy = changed.square().mean(dim=-1)  # (b, c, t)
         weights = self.weigh(self.gru(energy.permute(2, 0, 1))[0]).sigmoid()
         changed = changed * weights.permute(1, 2, 0)[..., None]
-        return torch.stack([changed, kept], dim=2).flatten(1, 2)
+        return torch.stack([changed, copied], dim=2).flatten(1, 2)
 
 
 class DualPath(nn.Module):
-    """Looks across the columns of each frame, then back in time in each column.
+    """Recurrent layers across the columns of each frame, then over time in each column.
 
-    Both recurrent networks of the original are two of half the width, side by side. Here they are
-    one whose weights from half to half are zero, because steps cost more than products.
+    In the original, each is a pair of recurrent networks of half the width. Here it is one network
+    whose weights from one half to the other are zero: steps cost more than products.
 
     Shape:
         ``(b, CHANNELS, t, COLUMNS)`` to the same.
@@ -153,23 +153,29 @@ class DualPath(nn.Module):
 
 
 def prepared(network: GTCRN, dtype: torch.dtype = torch.float32) -> GTCRN:
-    """Copy a network for inference; it is not touched."""
+    """Copy a network for inference.
+
+    Args:
+        network: with its weights; it is not touched.
+        dtype: of its weights.
+    """
     return copy.deepcopy(network).eval().to(dtype)
 
 
 def renamed(numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn the numbers of the published graph into the weights of :class:`GTCRN`.
+    """Convert the tensors of the published graph into the weights of :class:`GTCRN`.
 
-    The exporter has named what it changed after the operation that uses it, and numbered in the
-    order of use. Batch normalisation goes into the convolution before it, transposed convolutions
-    of stride 1 become plain ones, and copies of a band beside its neighbours a wider kernel.
+    The exporter has named changed tensors after the operation that uses them, with numbers in the
+    order of use. Batch normalisation is folded into the convolution before it, transposed
+    convolutions of stride 1 become plain ones, and bands stacked with their neighbours become a
+    wider kernel.
 
     Args:
         numbers: tensors by their names in the graph.
 
     Raises:
-        KeyError: one that has a name is missing.
-        StopIteration: one that has a number is missing.
+        KeyError: a named tensor is missing.
+        StopIteration: a numbered tensor is missing.
     """
     graph = _Graph(numbers)
     graph.state["merge"] = next(graph.products)
@@ -182,7 +188,7 @@ def renamed(numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class _Graph:
-    """Takes the numbers of the graph in the order of use, and gives them our names.
+    """Reads the tensors of the graph in the order of use, and stores them under our names.
 
     Args:
         numbers: tensors by their names in the graph.
@@ -197,7 +203,7 @@ class _Graph:
         )
 
     def read_encoder(self) -> None:
-        """Name what the two steps down and the blocks after them use."""
+        """Store the tensors of the two steps down and the blocks after them."""
         for index, name in enumerate(("down1", "down2")):
             self._layer(name, next(self.convolutions), next(self.convolutions))
             self._slope(f"slopes.{index}")
@@ -211,7 +217,7 @@ class _Graph:
             self._attention(block, f"encoder.en_convs.{index + 2}")
 
     def read_dual(self, block: str, theirs: str) -> None:
-        """Name what one of the dual-path layers uses."""
+        """Store the tensors of one dual-path layer."""
         for place, (ours, name) in enumerate((("across", "intra"), ("back", "inter"))):
             first, second = (_gru([next(self.grus) for _ in range(3)]) for _ in range(2))
             for key, value in first.items():
@@ -224,7 +230,7 @@ class _Graph:
             self._layer(f"{block}.norm.{place}", *norm)
 
     def read_decoder(self) -> None:
-        """Name what the last blocks and the two steps up use."""
+        """Store the tensors of the last blocks and the two steps up."""
         for index in range(len(DILATIONS)):
             block, theirs = f"decoder.{index}", f"decoder.de_convs.{index}"
             weight, bias = self._folded(f"{theirs}.point_conv1", f"{theirs}.point_bn1")
@@ -250,14 +256,14 @@ class _Graph:
         self.state[f"{name}.weight"] = next(self.slopes).reshape(1)
 
     def _attention(self, block: str, theirs: str) -> None:
-        """Name what weighs the channels of a block."""
+        """Store the tensors that weight the channels of a block."""
         for key, value in _gru([next(self.grus) for _ in range(3)]).items():
             self.state[f"{block}.gru.{key}"] = value
         bias = self.numbers[f"{theirs}.tra.att_fc.bias"]
         self._layer(f"{block}.weigh", next(self.products).T, bias)
 
     def _folded(self, name: str, norm: str, groups: int = 1) -> tuple[Tensor, Tensor]:
-        """Weight ``(in, out / groups, ...)`` and bias with the normalisation after them."""
+        """Return weight ``(in, out / groups, ...)`` and bias with the normalisation folded in."""
         mean, variance, scale, shift = (
             self.numbers[f"{norm}.{key}"].double()
             for key in ("running_mean", "running_var", "weight", "bias")
@@ -270,23 +276,23 @@ class _Graph:
 
 
 def _in_order(numbers: Mapping[str, Tensor]) -> dict[str, Iterator[Tensor]]:
-    """Numbered tensors by the operation that uses them, in the order of use."""
+    """Return the numbered tensors by the operation that uses them, in the order of use."""
     found: defaultdict[str, dict[int, Tensor]] = defaultdict(dict)
     for key, value in numbers.items():
         match = re.fullmatch(r"onnx::(\w+)_(\d+)", key)
-        # What else recurrent networks use is the silence that they begin with.
+        # The other numbered tensors of recurrent networks are their initial states.
         if match and (match[1] != "GRU" or value.shape[1] > 1):
             found[match[1]][int(match[2])] = value
     return {kind: iter([few[at] for at in sorted(few)]) for kind, few in found.items()}
 
 
 def _beside(weight: Tensor) -> Tensor:
-    """Kernel ``(out, 3 * in, 1, 1)`` of bands beside their neighbours as ``(out, in, 1, 3)``."""
+    """Return a kernel ``(out, 3 * in, 1, 1)`` on stacked neighbours as ``(out, in, 1, 3)``."""
     return weight.reshape(len(weight), -1, 1, 3)
 
 
 def _gru(parts: list[Tensor]) -> dict[str, Tensor]:
-    """Weights of ONNX, ``(directions, 3 * hidden, ...)`` each, by the names of ``nn.GRU``."""
+    """Return weights of ONNX, ``(directions, 3 * hidden, ...)``, by the names of ``nn.GRU``."""
     (biases,) = (part for part in parts if part.ndim == 2)
     into, again = (part for part in parts if part.ndim == 3)
     bias_into, bias_again = biases.chunk(2, dim=1)
@@ -299,7 +305,7 @@ def _gru(parts: list[Tensor]) -> dict[str, Tensor]:
 
 
 def _side_by_side(first: Tensor, second: Tensor) -> Tensor:
-    """Join two recurrent networks, gate by gate, without a way from one to the other."""
+    """Join the weights of two recurrent networks gate by gate, without cross connections."""
     gates = zip(first.chunk(3), second.chunk(3), strict=True)
     if first.ndim == 1:
         return torch.cat(list(itertools.chain.from_iterable(gates)))

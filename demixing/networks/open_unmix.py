@@ -1,6 +1,6 @@
-"""Open-Unmix: magnitudes of a mixture to those of one stem, by three bidirectional LSTM layers.
+"""Open-Unmix: maps magnitudes of a mixture to those of one stem, by three bidirectional LSTMs.
 
-Names of layers are those of the published checkpoints (:func:`weights`). Letters: b batch,
+Layers have the key names of the published checkpoints (:func:`weights`). Letters: b batch,
 c channels, f bins, t frames.
 
 Source: Stoter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix - a reference implementation for music
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 FRAME = 4096
 FRAME_HOP = 1024
 BINS = FRAME // 2 + 1
-HEARD = 1487
-"""Bins that the network hears: up to 16 kHz."""
+INPUT_BINS = 1487
+"""Bins that the network reads: up to 16 kHz."""
 
 
 class OpenUnmix(nn.Module):
@@ -27,12 +27,12 @@ class OpenUnmix(nn.Module):
     Args:
         bins: of the spectra.
         channels: of the mixture.
-        hidden: width of the layers; both directions of an LSTM have half of it.
+        hidden: width of the layers; each direction of an LSTM has half of it.
         layers: of the LSTM.
-        heard: bins, from the lowest on, that the network hears; it answers for all of them.
+        input_bins: bins that the network reads, from the lowest on; its output has all ``bins``.
 
     Shape:
-        magnitudes ``(b, c, f, t)`` to the same.
+        magnitudes ``(b, c, f, t)`` to those of the stem, same shape.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class OpenUnmix(nn.Module):
         channels: int = 2,
         hidden: int = 512,
         layers: int = 3,
-        heard: int = HEARD,
+        input_bins: int = INPUT_BINS,
     ) -> None:
         super().__init__()
-        self.bins, self.heard = bins, heard
-        self.fc1 = nn.Linear(channels * heard, hidden, bias=False)
+        self.bins, self.input_bins = bins, input_bins
+        self.fc1 = nn.Linear(channels * input_bins, hidden, bias=False)
         self.bn1 = nn.BatchNorm1d(hidden)
         self.lstm = nn.LSTM(
             hidden,
@@ -58,15 +58,15 @@ class OpenUnmix(nn.Module):
         self.bn2 = nn.BatchNorm1d(hidden)
         self.fc3 = nn.Linear(hidden, channels * bins, bias=False)
         self.bn3 = nn.BatchNorm1d(channels * bins)
-        self.input_mean = nn.Parameter(torch.zeros(heard))
-        self.input_scale = nn.Parameter(torch.ones(heard))
+        self.input_mean = nn.Parameter(torch.zeros(input_bins))
+        self.input_scale = nn.Parameter(torch.ones(input_bins))
         self.output_scale = nn.Parameter(torch.ones(bins))
         self.output_mean = nn.Parameter(torch.ones(bins))
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """See the class."""
         rows = magnitudes.permute(3, 0, 1, 2)  # (t, b, c, f)
-        x = (rows[..., : self.heard] + self.input_mean) * self.input_scale
+        x = (rows[..., : self.input_bins] + self.input_mean) * self.input_scale
         x = self.fc1(x.flatten(2))
         x = _normalised(self.bn1, x).tanh()
         x = self.fc2(torch.cat([x, self.lstm(x)[0]], dim=-1))
@@ -77,17 +77,20 @@ class OpenUnmix(nn.Module):
 
 
 class Folded(nn.Module):
-    """An :class:`OpenUnmix` for inference: all that is affine is in the linear layers.
+    """An :class:`OpenUnmix` for inference: all affine operations are folded into linear layers.
 
     Args:
         network: with its weights.
         dtype: of the products.
+
+    Shape:
+        magnitudes ``(b, c, f, t)`` to those of the stem, same shape.
     """
 
     def __init__(self, network: OpenUnmix, dtype: torch.dtype) -> None:
         super().__init__()
-        self.heard = network.heard
-        channels = network.fc1.in_features // network.heard
+        self.input_bins = network.input_bins
+        channels = network.fc1.in_features // network.input_bins
         factor, summand = (part.double().repeat(channels) for part in _input(network))
         first = network.fc1.weight.double()
         self.fc1 = _linear(first * factor, first @ summand, network.bn1)
@@ -105,23 +108,32 @@ class Folded(nn.Module):
         """See the class."""
         dtype = self.fc1.weight.dtype
         rows = magnitudes.permute(3, 0, 1, 2)
-        x = self.fc1(rows[..., : self.heard].to(dtype).flatten(2)).tanh_()
+        x = self.fc1(rows[..., : self.input_bins].to(dtype).flatten(2)).tanh_()
         x = F.relu_(self.fc2(torch.cat([x, self.lstm(x)[0]], dim=-1)))
         x = F.relu_(self.fc3(x)).reshape(rows.shape)
         return (x.float() if dtype != torch.float32 else x).mul_(rows).permute(1, 2, 3, 0)
 
 
 def prepared(network: OpenUnmix, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Copy a network for inference; it is not touched."""
+    """Copy a network for inference.
+
+    Args:
+        network: with its weights; it is not touched.
+        dtype: of the products: float32, the same output to rounding, or bfloat16.
+    """
     with torch.no_grad():
         return Folded(network, dtype).eval().requires_grad_(requires_grad=False)
 
 
 def weights(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out of a published checkpoint what the network has no use for.
+    """Return the tensors of a published checkpoint that a network has.
 
-    Some files have tensors of earlier releases, such as the window of an STFT that was a part of
-    the network then.
+    Some files have tensors of earlier releases, such as the window of an STFT that used to be a
+    part of the network.
+
+    Args:
+        network: to fill.
+        state: of the file.
     """
     own = network.state_dict().keys()
     return {key: value for key, value in state.items() if key in own}
@@ -133,12 +145,12 @@ def _normalised(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
 
 
 def _input(network: OpenUnmix) -> tuple[Tensor, Tensor]:
-    """Factor and summand of what the network does to its input."""
+    """Return factor and summand of the scaling of the input, ``(input_bins,)`` each."""
     return network.input_scale, network.input_mean * network.input_scale
 
 
 def _linear(weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d) -> nn.Linear:
-    """A linear layer with the normalisation after it, in double precision."""
+    """Return a linear layer with the normalisation after it, in double precision."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
@@ -147,7 +159,7 @@ def _linear(weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d) -> nn.Linear:
 
 
 def _layer(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A linear layer with these weights, which may be in double precision."""
+    """Return a linear layer with these weights, which may be in double precision."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
     return layer

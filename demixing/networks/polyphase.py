@@ -1,13 +1,17 @@
-"""A transposed convolution that doubles both axes, as a plain one and a shuffle of pixels.
+"""The polyphase form of a transposed convolution that doubles both axes.
 
-An output row p of a transposed convolution with stride 2, kernel 5 and one row cropped in front is
-a sum over inputs i with ``p = 2 i + k - 1``. So even rows hear the taps 3 and 1 of the inputs
-before and at p / 2, odd rows the taps 4, 2 and 0 of those before, at and after it; columns alike.
-Four plain convolutions of kernel 3, one per phase, give the four pixels. They do 44 % more
-products, and yet they are faster where the transposed kernels are poor: with very few outputs,
-and in bfloat16.
+A transposed convolution with stride 2, kernel 5 and one row cropped in front sums, for output row
+p, over all inputs i and taps k with
 
-Source: the usual phase decomposition of resampling filters; the taps are derived above.
+    p = 2 i + k - 1.
+
+Even rows p therefore use the taps 3 and 1, on the inputs before and at p / 2; odd rows use the taps
+4, 2 and 0, on the inputs before, at and after (p - 1) / 2. Columns are alike. So four plain
+convolutions with a kernel of 3, one for each phase, compute the four pixels of an input, and a
+pixel shuffle interleaves them. They need 44 % more products, and are still faster where the kernels
+of transposed convolutions are slow: with very few outputs, and in bfloat16.
+
+Source: the polyphase decomposition of resampling filters; the taps are derived above.
 """
 
 import torch
@@ -15,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TAPS = ((3, 1, None), (4, 2, 0))
-"""For even and odd outputs: the tap that the input before, at and after hears."""
+"""For even and for odd outputs: the taps on the inputs before, at and after."""
 
 
 class Polyphase(nn.Module):
-    """What ``nn.ConvTranspose2d(kernel_size=5, stride=2)(x)[:, :, 1:-2, 1:-2]`` gives.
+    """Computes ``nn.ConvTranspose2d(kernel_size=5, stride=2)(x)[:, :, 1:-2, 1:-2]``.
 
     Args:
         original: the transposed convolution.
@@ -27,6 +31,9 @@ class Polyphase(nn.Module):
 
     Shape:
         ``(b, inputs, t, f)`` to ``(b, outputs, 2 t, 2 f)``.
+
+    Raises:
+        ValueError: the convolution has another kernel or stride, or no bias.
     """
 
     def __init__(self, original: nn.ConvTranspose2d, dtype: torch.dtype = torch.float32) -> None:

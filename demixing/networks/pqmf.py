@@ -1,9 +1,9 @@
 """Four bands at a quarter of the rate, and back: the filter bank of ByteSep's subband networks.
 
-Both directions are convolutions with filters of 64 samples that see as far back as forth, so
-nothing is delayed. A network's own filters come with its weights. They are no cosine modulation
-of one prototype (a fit of one leaves as much as it explains), so no formula gives them; a network
-that is trained from scratch gets :func:`designed` ones in their place.
+Both directions are convolutions with centred filters of 64 samples, so there is no delay. The
+filters of the published networks come with their weights. They are not cosine modulations of one
+prototype (the best fit of one leaves an error as large as the filters), so no formula gives them. A
+network that is trained from scratch uses :func:`designed` filters.
 
 Source of the structure: Liu, Xie, Wu, Yang, "Channel-wise subband input for better voice and
 accompaniment separation on high resolution music", INTERSPEECH 2020.
@@ -21,17 +21,22 @@ TAPS = 64
 """Length of a filter in samples."""
 
 STEPS = TAPS // BANDS
-"""Length of a filter in samples of a band."""
+"""Length of a filter in samples of a band, 1/4 of the rate."""
 
 CUTOFF = 0.07075
-"""Of the designed prototype, in parts of the rate; with the next, the best of a grid."""
+"""Cutoff of the designed prototype as a part of the rate; found by a grid search, with KAISER."""
 
 KAISER = 9.75
 """Shape of the designed prototype's window."""
 
 
 class Filters(nn.Module):
-    """A convolution whose weights are constants: kept with a network, but never trained."""
+    """A convolution whose weights are saved with a network, but never trained.
+
+    Args:
+        shape: of the weights, ``(outputs, inputs, taps)``.
+        stride: in samples.
+    """
 
     weight: Tensor
 
@@ -43,14 +48,14 @@ class Filters(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, inputs, samples)`` to ``(b, outputs, samples / stride)``, in float32.
 
-        Under autocast, too: the filters of a bank must cancel each other's aliases.
+        Also under autocast: the filters of a bank must cancel each other's aliases.
         """
         with torch.autocast(x.device.type, enabled=False):
             return F.conv1d(x, self.weight, stride=self._stride)
 
 
 class PQMF(nn.Module):
-    """Split audio into bands and join them; the filters are constants, as in the original."""
+    """Splits audio into bands and joins them; the filters are constants, as in the original."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +72,7 @@ class PQMF(nn.Module):
             audio: ``(..., samples)``, a multiple of 4.
 
         Returns:
-            ``(..., 4, samples / 4 + 16)``: synthesis needs some samples after the end.
+            ``(..., 4, samples / 4 + 16)``: synthesis needs samples beyond the end.
         """
         flat = F.pad(audio.reshape(-1, 1, audio.shape[-1]), (TAPS - BANDS, TAPS))
         bands: Tensor = self.ana_conv_filter(flat)
@@ -82,28 +87,31 @@ class PQMF(nn.Module):
 
 @functools.cache
 def designed() -> tuple[Tensor, Tensor]:
-    """Design filters: analysis ``(4, 1, 64)``, synthesis ``(4, 4, 16)``, as convolutions.
+    """Design the filters of both directions.
 
     The analysis is a prototype, a low-pass of 64 samples, modulated by cosines (Vaidyanathan,
     "Multirate systems and filter banks", 1993, section 8.3). That bank's own synthesis would
     reconstruct to some 40 dB. But what is reconstructed is linear in the synthesis filters, so
     here they are the least squares solution, which noise passes with an error of -78.7 dB.
+
+    Returns:
+        Kernels of convolutions: analysis ``(4, 1, 64)`` and synthesis ``(4, 4, 16)``.
     """
-    with torch.device("cpu"):  # even where a network is made without memory
+    with torch.device("cpu"):  # also while a network is built on the meta device
         time = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
         window = torch.kaiser_window(TAPS, periodic=False, beta=KAISER, dtype=torch.float64)
-        # Bands are 1/8 of the rate wide: half of that, and as much more as gives the least error.
+        # Bands are 1/8 of the rate wide. The cutoff is half of that, plus what minimises the error.
         prototype = torch.sinc(2 * CUTOFF * time) * 2 * CUTOFF * window
         band = torch.arange(BANDS, dtype=torch.float64)[:, None]
         turn = (-1) ** band * math.pi / 4
         analysis = 2 * prototype * torch.cos((2 * band + 1) * math.pi / (2 * BANDS) * time + turn)
-        # Output 4 m + r hears the samples 4 (m - 15) to 4 (m + 15) + 3 around it, and should be
-        # sample 4 m + r of them. Step s of the synthesis hears what analysis step s did.
-        heard = TAPS + TAPS - BANDS
-        through = torch.zeros(heard, BANDS, STEPS, dtype=torch.float64)
+        # Output 4 m + r depends on the samples 4 (m - 15) to 4 (m + 15) + 3, and should equal
+        # sample 4 m + r. Step s of the synthesis reads the output of step s of the analysis.
+        span = TAPS + TAPS - BANDS
+        through = torch.zeros(span, BANDS, STEPS, dtype=torch.float64)
         for step in range(STEPS):
             through[step * BANDS : step * BANDS + TAPS, :, step] = analysis.T
-        wanted = torch.zeros(heard, BANDS, dtype=torch.float64)
+        wanted = torch.zeros(span, BANDS, dtype=torch.float64)
         wanted[TAPS - BANDS : TAPS] = torch.eye(BANDS, dtype=torch.float64)
         synthesis = torch.linalg.lstsq(through.flatten(1), wanted).solution
         return analysis[:, None].float(), synthesis.T.reshape(BANDS, BANDS, STEPS).float()

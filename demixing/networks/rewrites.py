@@ -1,10 +1,10 @@
 """Rewrites of a built network for inference: the same function, fewer passes over memory.
 
-They look for layers with certain parts, not for a package, so they serve every network that is
-put together so; the hybrid Demucs family (v3 and v4) is. Letters: b batch, c channels, f bins,
-t frames. A layer of the time branch is a layer of the frequency branch with one bin.
+Layers are recognised by their parts, not by their package, so the rewrites serve every network of
+that structure, such as hybrid Demucs (v3 and v4). Letters: b batch, c channels, f bins, t frames. A
+layer of the time branch is a layer of the frequency branch with one bin.
 
-What is different, with the figures in docs/decisions/002-precision-and-speed.md:
+The differences, with measurements in docs/decisions/002-precision-and-speed.md:
 
 * Convolutions run in two dimensions and channels last, where the CPU's kernels are fastest.
 * A transposed convolution crops its ends itself instead of computing and copying them.
@@ -24,17 +24,20 @@ from torch.nn import functional as F
 from demixing.networks.folded import FoldedResidual, is_residual
 
 QUERIES = 512
-"""Queries that attend at once: their weights stay in the cache."""
+"""Queries that attend at once: few enough that their weights stay in the cache."""
 
 
 class Convolution(nn.Module):
-    """A convolution in one or two dimensions as one in two, channels last, in its own precision.
+    """A convolution in one or two dimensions as one in two: channels last, in its own precision.
 
     Args:
         original: any ``nn.Conv1d``, ``nn.Conv2d`` or their transposes.
         dtype: of the products.
-        crop: samples that a transposed convolution drops at both ends of its first dimension
-            (of its only one, if it has one).
+        crop: samples that a transposed convolution drops at both ends of its first dimension, or
+            of its only one.
+
+    Shape:
+        ``(b, c, f, t)`` to ``(b, outputs, f', t')``.
     """
 
     def __init__(self, original: Any, dtype: torch.dtype, crop: int = 0) -> None:
@@ -55,7 +58,7 @@ class Convolution(nn.Module):
             self._how["padding"] = (0, crop) if flat else (crop, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(b, c, f, t)`` to ``(b, outputs, f', t')``."""
+        """See the class."""
         x = x.to(self.weight.dtype)
         if self._transposed:
             return F.conv_transpose2d(x, self.weight, self.bias, **self._how)
@@ -63,7 +66,15 @@ class Convolution(nn.Module):
 
 
 class Convolution1d(nn.Module):
-    """A lone convolution in one dimension, ``(b, c, t)`` to ``(b, outputs, t')``."""
+    """A single convolution in one dimension.
+
+    Args:
+        original: the convolution.
+        dtype: of the products.
+
+    Shape:
+        ``(b, c, t)`` to ``(b, outputs, t')``.
+    """
 
     def __init__(self, original: nn.Conv1d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -75,7 +86,16 @@ class Convolution1d(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A step down: strided convolution, GELU, residual branches, 1x1 convolution with a GLU."""
+    """A step down: strided convolution, GELU, residual branches, 1x1 convolution with a GLU.
+
+    Args:
+        original: the layer of demucs.
+        dtype: of the products.
+
+    Shape:
+        ``(b, c, f, t)`` to ``(b, outputs, f', t)``; in the time branch ``(b, c, t)`` to
+        ``(b, outputs, t')``.
+    """
 
     def __init__(self, original: Any, dtype: torch.dtype) -> None:
         super().__init__()
@@ -90,7 +110,7 @@ class Encoder(nn.Module):
         self.norm2 = original.norm2 if original.rewrite else None
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
-        """Map ``(b, c, f, t)``, or ``(b, c, t)`` in the time branch, to the next smaller."""
+        """See the class; ``inject`` is the output of the time branch, added where both merge."""
         if not self._freq:
             x = x.flatten(1, 2) if x.dim() == 4 else x
             x = F.pad(x, (0, -x.shape[-1] % self._stride))[:, :, None]
@@ -98,7 +118,7 @@ class Encoder(nn.Module):
         if not self.empty:
             if inject is not None:
                 y = y + (inject[:, :, None] if inject.dim() == 3 else inject)
-            y = F.gelu(self.norm1(y))  # a line of its own, so that what came before is freed
+            y = F.gelu(self.norm1(y))  # a line of its own, so that the tensor before it is freed
             y = self.residuals(y)
             if self.rewrite is not None and self.norm2 is not None:
                 y = gated(self.norm2(self.rewrite(y)))
@@ -106,13 +126,22 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A step up: convolution with a GLU, residual branches, transposed convolution, GELU."""
+    """A step up: convolution with a GLU, residual branches, transposed convolution, GELU.
+
+    Args:
+        original: the layer of demucs.
+        dtype: of the products.
+
+    Shape:
+        ``(b, c, f, t)`` to ``(b, outputs, f', t)``; in the time branch ``(b, c, t)`` to
+        ``(b, outputs, t')``.
+    """
 
     def __init__(self, original: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.empty, self.last, self._freq = original.empty, original.last, original.freq
         self._inputs = original.chin
-        # A norm hears the ends too, so then they are cropped after it.
+        # A normalisation averages over the ends too, so then they are cropped after it.
         self._crop = 0 if isinstance(original.norm2, nn.Identity) else original.pad
         self.conv_tr = Convolution(original.conv_tr, dtype, crop=original.pad - self._crop)
         self.norm2 = original.norm2
@@ -123,7 +152,13 @@ class Decoder(nn.Module):
         self.residuals = _residuals(original.dconv, dtype)
 
     def forward(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor]:
-        """Return the next larger and what the transposed convolution was given."""
+        """Return the output and the input of the transposed convolution.
+
+        Args:
+            x: see the class.
+            skip: the skip connection, of the same shape.
+            length: samples of the output in the time branch.
+        """
         if self._freq and x.dim() == 3:
             x = x.reshape(len(x), self._inputs, -1, x.shape[-1])
         y = x if self._freq else x[:, :, None]
@@ -143,7 +178,12 @@ class Decoder(nn.Module):
 
 
 class Linear(nn.Module):
-    """A linear layer in its own precision."""
+    """A linear layer in its own precision.
+
+    Args:
+        original: the layer.
+        dtype: of the products.
+    """
 
     def __init__(self, original: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
@@ -156,7 +196,12 @@ class Linear(nn.Module):
 
 
 class Attention(nn.Module):
-    """What ``nn.MultiheadAttention(batch_first=True)`` answers, without the attention weights."""
+    """``nn.MultiheadAttention(batch_first=True)`` without the attention weights.
+
+    Args:
+        original: the layer.
+        dtype: of the products.
+    """
 
     def __init__(self, original: nn.MultiheadAttention, dtype: torch.dtype) -> None:
         super().__init__()
@@ -169,10 +214,10 @@ class Attention(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, **options: Any
     ) -> tuple[Tensor, None]:
-        """Attend; ``(b, t, c)`` and ``(b, s, c)`` to ``(b, t, c)`` and None.
+        """Attend: ``(b, t, c)`` and twice ``(b, s, c)`` to ``(b, t, c)`` and None.
 
         Raises:
-            ValueError: a mask or the weights are asked for.
+            ValueError: a mask or the weights are requested.
         """
         options.pop("average_attn_weights", None)
         if any(option is not None and option is not False for option in options.values()):
@@ -180,17 +225,26 @@ class Attention(nn.Module):
         assert key is value
         width = query.shape[-1]
         query, key = query.to(self.weight.dtype), key.to(self.weight.dtype)
-        asked = F.linear(query, self.weight[:width], self.bias[:width])
+        wanted = F.linear(query, self.weight[:width], self.bias[:width])
         known = F.linear(key, self.weight[width:], self.bias[width:])
         q, k, v = (
             part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2).contiguous()
-            for part in (asked, *known.chunk(2, dim=-1))
+            for part in (wanted, *known.chunk(2, dim=-1))
         )
         return self.out(attend(q, k, v).transpose(1, 2).flatten(2)), None
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attend with ``(b, heads, t, c)``; the fastest way differs with the precision on a CPU."""
+    """Return softmax(q k' / sqrt(c)) v; on a CPU the fastest way depends on the precision.
+
+    Args:
+        q: ``(b, heads, t, c)``.
+        k: ``(b, heads, s, c)``.
+        v: ``(b, heads, s, c)``.
+
+    Returns:
+        ``(b, heads, t, c)``.
+    """
     if q.dtype != torch.bfloat16 or q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v)
     keys = (k * q.shape[-1] ** -0.5).transpose(-1, -2)
@@ -199,9 +253,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def gated(z: Tensor) -> Tensor:
-    """Gated linear unit over the channels of ``(b, 2 c, f, t)``, which keeps channels last.
+    """Apply a gated linear unit over channels, which keeps them last in memory.
 
-    ``z`` is used up: its gate is overwritten, which saves a tensor of half its size.
+    Args:
+        z: ``(b, 2 c, f, t)``. Its gate is overwritten, which saves a tensor of half its size.
+
+    Returns:
+        ``(b, c, f, t)``.
     """
     value, gate = z.chunk(2, dim=1)
     return value * gate.sigmoid_()
@@ -214,11 +272,11 @@ def rewrite(
 
     Args:
         network: already filled with its weights.
-        dtype: of the products: float32, which gives the same answer to rounding, or bfloat16.
+        dtype: of the products: float32, the same output to rounding, or bfloat16.
         in_place: rewrite the network itself, which saves a copy of its weights.
 
     Returns:
-        A network in evaluation mode, without gradients, that takes and gives float32.
+        A network in evaluation mode, without gradients, with float32 inputs and outputs.
     """
     faster = network if in_place else copy.deepcopy(network)
     faster.eval().requires_grad_(False)
@@ -227,7 +285,7 @@ def rewrite(
 
 
 def _replace(parent: nn.Module, dtype: torch.dtype) -> None:
-    """Replace the known layers below ``parent``; what is inside of them is not looked at."""
+    """Replace the known layers below ``parent``, but not layers inside of them."""
     for name, child in list(parent.named_children()):
         if _has(child, "conv", "freq", "dconv", "empty") or _has(child, "conv", "empty", "norm"):
             setattr(parent, name, Encoder(child, dtype))
@@ -254,12 +312,12 @@ def _residuals(branches: Any, dtype: torch.dtype) -> nn.Module:
 
 
 def _has(module: nn.Module, *names: str) -> bool:
-    """Whether a module has all these attributes."""
+    """Return whether a module has all these attributes."""
     return all(hasattr(module, name) for name in names)
 
 
 def _is_plain_attention(module: nn.Module) -> bool:
-    """Whether a module is an attention that :class:`Attention` can replace."""
+    """Return whether a module is an attention that :class:`Attention` can replace."""
     return (
         isinstance(module, nn.MultiheadAttention)
         and module.batch_first

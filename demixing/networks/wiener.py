@@ -1,21 +1,21 @@
 """Multichannel Wiener filter: estimates of all stems made consistent with the stereo mixture.
 
-Every stem is modelled as Gaussian: a power v for each bin and frame, and for each bin one 2 by 2
-spatial covariance R, the same for all frames. Both are taken from the estimates at hand, and the
-best linear estimates under that model,
+Every stem is modelled as Gaussian, with a power v for each bin and frame and one 2 by 2 spatial
+covariance R for each bin. Both are computed from the current estimates, and the best linear
+estimates under that model,
 
     y_j = v_j R_j C^-1 x,        C = sum_k v_k R_k + sqrt(epsilon) I,
 
 replace them; that is one iteration of expectation maximisation.
 
-In single precision the usual formulas lose everything where all stems come from one direction,
+In single precision the usual formulas lose all digits where all stems come from one direction,
 because det C is then a small difference of large products. Here it is a sum of positive terms,
 
     det C = sum_jk v_j v_k D_jk + sqrt(epsilon) tr(sum_k v_k R_k) + epsilon,
 
 with D_jk = det R_j for j = k, and otherwise half of a_j d_k + d_j a_k - 2 Re(b_j conj(b_k)). Only
-D, which does not depend on the frame, has differences; it is computed in double precision. And
-C^-1 x is computed once for all stems.
+D contains differences; it does not depend on the frame and is computed in double precision. C^-1 x
+is computed once for all stems.
 
 Source: Nugraha, Liutkus, Vincent, "Multichannel music separation with deep neural networks",
 EUSIPCO 2016; the same filter as in the packages norbert 0.2.1 and open-unmix 1.3.0. The two
@@ -41,18 +41,18 @@ def wiener(
     """Estimate the stems' spectra from their magnitudes and the mixture's spectrum.
 
     Args:
-        magnitudes: of the stems, not negative, ``(targets, 2, bins, frames)``, or with a batch
-            before. More frames mean that directions are assumed to stay longer.
-        mixture: complex ``(2, bins, frames)``, or with a batch before.
-        iterations: of expectation maximisation; 0 gives the first estimates.
-        softmask: whether the first estimates are the mixture, shared in the ratio of the
+        magnitudes: of the stems, not negative, ``(targets, 2, bins, frames)``; optionally with a
+            batch axis in front. Directions are assumed constant over all frames.
+        mixture: complex ``(2, bins, frames)``; optionally with a batch axis in front.
+        iterations: of expectation maximisation; 0 returns the initial estimates.
+        softmask: whether the initial estimates are the mixture divided in the ratio of the
             magnitudes, in place of the magnitudes with the phase of the mixture.
-        residual: whether what the estimates leave of the mixture becomes one more stem.
-        epsilon: power of the noise that keeps the filter finite; open-unmix has 1e-10, norbert
-            the resolution of its numbers, 2.2e-16 in double precision and 1.2e-7 in single.
+        residual: whether the mixture minus the estimates becomes one more stem.
+        epsilon: power of the noise that keeps the filter finite. open-unmix uses 1e-10, norbert
+            the resolution of its numbers: 2.2e-16 in double precision, 1.2e-7 in single.
 
     Returns:
-        Complex ``(targets, 2, bins, frames)``, with the residual last, and the batch before.
+        Complex ``(targets, 2, bins, frames)``, with the residual last and the batch axis in front.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -82,7 +82,7 @@ def wiener(
 
 
 def phase(spectrum: Tensor) -> Tensor:
-    """Bring complex numbers to the magnitude 1; that of zero is 1.
+    """Divide complex numbers, of any shape, by their magnitudes; zeros become 1.
 
     >>> phase(torch.tensor([3 + 4j, 0j]))
     tensor([0.6000+0.8000j, 1.0000+0.0000j])
@@ -91,8 +91,8 @@ def phase(spectrum: Tensor) -> Tensor:
 
 
 def _maximised(stems: Tensor, mixture: Tensor, epsilon: float) -> Tensor:
-    """One iteration; ``(targets, 2, bins, frames)`` to the same."""
-    # Bins first: all that follows is small products of matrices, one for each bin.
+    """Run one iteration on stems ``(targets, 2, bins, frames)``; same shape."""
+    # Bins come first: the rest is small products of matrices, one for each bin.
     power = torch.view_as_real(stems).square().sum(dim=(1, -1)).transpose(0, 1).contiguous() / 2
     directions = torch.stack([_direction(stem, epsilon) for stem in stems], dim=1)
     a, d, b_real, b_imag = directions.unbind(-1)  # of R = (a, b; conj(b), d), (bins, targets)
@@ -105,7 +105,7 @@ def _maximised(stems: Tensor, mixture: Tensor, epsilon: float) -> Tensor:
     c_left = c_left + noise
     c_across = torch.complex(c_real, c_imag)
     left, right = mixture
-    # C z = x by elimination, whose errors fall where no R hears them.
+    # C z = x by elimination: its errors are in a direction that every R suppresses.
     z_right = (c_left * right - c_across.conj() * left) / determinant
     z_left = (left - c_across * z_right) / c_left
     b = torch.complex(b_real, b_imag).to(mixture.dtype)
@@ -119,7 +119,10 @@ def _maximised(stems: Tensor, mixture: Tensor, epsilon: float) -> Tensor:
 
 
 def _direction(stem: Tensor, epsilon: float) -> Tensor:
-    """Spatial covariance of one stem, ``(2, bins, frames)`` to float64 ``(bins, 4)``: a, d, b."""
+    """Return the spatial covariance of a stem ``(2, bins, frames)``, float64 ``(bins, 4)``.
+
+    The columns are a, d, re b and im b of R = (a, b; conj(b), d).
+    """
     left, right = torch.view_as_real(stem).double()
     powers = torch.stack([left.square().sum(dim=(1, 2)), right.square().sum(dim=(1, 2))])
     real = (left * right).sum(dim=(1, 2))
@@ -128,7 +131,7 @@ def _direction(stem: Tensor, epsilon: float) -> Tensor:
 
 
 def _mixed(directions: Tensor) -> Tensor:
-    """D of the module's docstring, ``(bins, targets, 4)`` to ``(bins, targets, targets)``."""
+    """Return D of the module: ``(bins, targets, 4)`` to ``(bins, targets, targets)``."""
     # As a bilinear form: (a, d, re b, im b) with (d / 2, a / 2, -re b, -im b).
     mirrored = directions[..., [1, 0, 2, 3]] * directions.new_tensor([0.5, 0.5, -1, -1])
     return (directions @ mirrored.transpose(1, 2)).clamp(min=0)

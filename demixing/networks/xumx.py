@@ -1,11 +1,11 @@
-"""X-UMX: four Open-Unmix networks that hear each other, as Danna-Sep has them.
+"""X-UMX: four Open-Unmix networks with connections between them, in Danna-Sep's variant.
 
-Each of the four begins with an affine layer, the mean of their answers goes through four LSTMs,
-and what these say on average goes, with their input, through one more layer that makes the masks
-of all four stems. Letters: b batch, c hidden channels, f bins, t frames.
+Each network begins with an affine layer. The mean of the four outputs is the input of four LSTMs;
+the mean of their outputs, together with their input, is the input of the layers that compute the
+masks of all stems. Letters: b batch, c hidden channels, f bins, t frames.
 
-Source: Sawata, Uhlich, Takahashi, Mitsufuji, "All for One and One for All", arXiv:2010.04228. Key
-names are those of Danna-Sep's file, whose order of the stems is drums, bass, other, vocals.
+Source: Sawata, Uhlich, Takahashi, Mitsufuji, "All for One and One for All", arXiv:2010.04228.
+Layers have the key names of Danna-Sep's file, whose order of stems is drums, bass, other, vocals.
 """
 
 import torch
@@ -15,12 +15,12 @@ STEMS = 4
 
 
 class XUMX(nn.Module):
-    """Magnitudes of a mixture to the masks of its stems.
+    """Map magnitudes of a mixture to the masks of its stems.
 
     Args:
-        frame: length of the frames of the STFT.
-        hidden: channels.
-        heard: bins that the network hears, from the lowest on.
+        frame: length of a frame of the STFT in samples.
+        hidden: channels of the hidden layers.
+        input_bins: bins that the network reads, from the lowest on.
         layers: of each LSTM.
 
     Shape:
@@ -28,17 +28,17 @@ class XUMX(nn.Module):
     """
 
     def __init__(
-        self, frame: int = 4096, hidden: int = 512, heard: int = 1487, layers: int = 3
+        self, frame: int = 4096, hidden: int = 512, input_bins: int = 1487, layers: int = 3
     ) -> None:
         super().__init__()
-        self.heard, self.bins = heard, frame // 2 + 1
-        self.input_means = nn.Parameter(torch.zeros(STEMS * heard))
-        self.input_scale = nn.Parameter(torch.ones(STEMS * heard))
+        self.input_bins, self.bins = input_bins, frame // 2 + 1
+        self.input_means = nn.Parameter(torch.zeros(STEMS * input_bins))
+        self.input_scale = nn.Parameter(torch.ones(STEMS * input_bins))
         self.output_means = nn.Parameter(torch.zeros(STEMS * self.bins))
         self.output_scale = nn.Parameter(torch.ones(STEMS * self.bins))
         wide = STEMS * hidden
         self.affine1 = nn.Sequential(
-            nn.Conv1d(2 * STEMS * heard, wide, 1, bias=False, groups=STEMS),
+            nn.Conv1d(2 * STEMS * input_bins, wide, 1, bias=False, groups=STEMS),
             nn.BatchNorm1d(wide),
             nn.Tanh(),
         )
@@ -56,7 +56,7 @@ class XUMX(nn.Module):
     def forward(self, magnitudes: Tensor) -> Tensor:
         """See the class."""
         batch, _, _, frames = magnitudes.shape
-        x = magnitudes[:, None, :, : self.heard]
+        x = magnitudes[:, None, :, : self.input_bins]
         x = (x + per_bin(self.input_means)) * per_bin(self.input_scale)
         x = self.affine1(x.reshape(batch, -1, frames))
         x = self.crossed(x.reshape(batch, STEMS, -1, frames).mean(dim=1))
@@ -64,15 +64,15 @@ class XUMX(nn.Module):
         return (x * per_bin(self.output_scale) + per_bin(self.output_means)).relu()  # type: ignore[no-any-return]
 
     def crossed(self, x: Tensor) -> Tensor:
-        """Append what the LSTMs say on average, ``(b, c, t)`` to ``(b, 2 c, t)``."""
+        """Append the mean output of the LSTMs, ``(b, c, t)`` to ``(b, 2 c, t)``."""
         x = x.permute(2, 0, 1)
         lstms = (self.bass_lstm, self.drums_lstm, self.vocals_lstm, self.other_lstm)
-        said = torch.stack([lstm(x)[0] for lstm in lstms]).mean(dim=0)
-        return torch.cat([x, said], dim=2).permute(1, 2, 0)
+        mean = torch.stack([lstm(x)[0] for lstm in lstms]).mean(dim=0)
+        return torch.cat([x, mean], dim=2).permute(1, 2, 0)
 
 
 class Prepared(XUMX):
-    """The same network with everything linear in a row made one product of matrices.
+    """The same network with consecutive linear operations merged into one product of matrices.
 
     Args:
         network: with its weights.
@@ -81,7 +81,7 @@ class Prepared(XUMX):
 
     def __init__(self, network: XUMX, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
-        self.heard, self.bins = network.heard, network.bins
+        self.input_bins, self.bins = network.input_bins, network.bins
         self.bass_lstm, self.drums_lstm = network.bass_lstm, network.drums_lstm
         self.vocals_lstm, self.other_lstm = network.vocals_lstm, network.other_lstm
         first, norm1, _ = network.affine1
@@ -108,14 +108,20 @@ class Prepared(XUMX):
     def forward(self, magnitudes: Tensor) -> Tensor:
         """See :class:`XUMX`."""
         batch, _, bins, frames = magnitudes.shape
-        x = magnitudes[:, :, : self.heard].reshape(batch, -1, frames)
+        x = magnitudes[:, :, : self.input_bins].reshape(batch, -1, frames)
         x = self.first(x).tanh_().reshape(batch, STEMS, -1, frames).mean(dim=1)
         x = self.middle(self.crossed(x)).relu_().reshape(batch, STEMS, -1, frames)
         return self.last(x).relu_().reshape(batch, STEMS, 2, bins, frames)  # type: ignore[no-any-return]
 
 
 class Affine(nn.Module):
-    """``weight @ x + bias`` in its own precision; float32 comes out."""
+    """An affine map ``weight @ x + bias`` in its own precision, with a float32 output.
+
+    Args:
+        weight: ``(outputs, inputs)``.
+        bias: ``(outputs,)``.
+        dtype: of the product.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
@@ -128,18 +134,25 @@ class Affine(nn.Module):
 
 
 def taps(layer: nn.Module) -> Tensor:
-    """Weight of a convolution with one tap, ``(outputs, inputs)``."""
+    """Return the weight of a convolution with one tap, ``(outputs, inputs)``."""
     assert isinstance(layer, nn.Conv1d)
     return layer.weight.detach()[:, :, 0]
 
 
 def folded(weight: Tensor, bias: Tensor, norm: nn.Module, dtype: torch.dtype) -> Affine:
-    """An affine layer with the normalisation that follows it."""
+    """Return an affine layer with the normalisation after it folded in.
+
+    Args:
+        weight: ``(outputs, inputs)``.
+        bias: ``(outputs,)`` or ``(1,)``.
+        norm: the normalisation, over outputs.
+        dtype: of the product.
+    """
     return Affine(*normed(weight, bias, norm), dtype)
 
 
 def normed(weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias with the normalisation that follows them."""
+    """Fold the normalisation over outputs into ``(outputs, inputs)`` and ``(outputs,)``."""
     assert isinstance(norm, nn.BatchNorm1d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -148,12 +161,12 @@ def normed(weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tenso
 
 
 def per_bin(values: Tensor) -> Tensor:
-    """Values of all bins of all stems so that they meet ``(b, stems, 2, f, t)``."""
+    """Reshape values ``(stems * f,)`` so that they broadcast with ``(b, stems, 2, f, t)``."""
     return values.reshape(STEMS, 1, -1, 1)
 
 
 def prepared(network: XUMX, dtype: torch.dtype = torch.float32) -> XUMX:
-    """Rewrite a network for inference; in float32 it gives the same answer to rounding.
+    """Rewrite a network for inference; in float32 its output is the same to rounding.
 
     Args:
         network: with its weights. Its LSTMs are shared and not copied.

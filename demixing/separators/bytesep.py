@@ -1,8 +1,8 @@
 """ByteSep: vocals, accompaniment or both, by a U-Net of 143 layers or by a small one.
 
-A network hears 30 s at a time. Of that, its authors keep the middle half; of the first of a song
-also what is before, of the last what is after. The song is filled up with silence to a multiple
-of 30 s. Each stem has a network, so the two need not sum to the mixture.
+A network processes segments of 30 s, of which its authors keep the middle half; of the first
+segment of a song also the start, and of the last one the end. The song is padded with silence to a
+multiple of 30 s. Each stem has its own network, so the two need not sum to the mixture.
 
 Source: Kong, Cao, Liu, Choi, Wang, "Decoupling magnitude and phase estimation with deep ResUNet
 for music source separation", ISMIR 2021; the drivers of the package bytesep 0.1.1.
@@ -29,21 +29,23 @@ from demixing.weights import checkpoints
 
 SAMPLE_RATE_HZ = 44_100
 SEGMENT_S = 30.0
-"""What a network hears at a time, by its authors."""
+"""Length of the authors' segments."""
 
 VARIANTS = ("subband", "ismir2021", "mobilenet")
 COMPLEMENTS = {"vocals": "accompaniment", "accompaniment": "vocals"}
+"""By stem, the name of the mixture minus it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ByteSep(Networks):
-    """Stems by one network each.
+    """Separates each stem by its own network.
 
     Attributes:
         networks: map mixtures ``(batch, 2, samples)`` to ``(batch, 1, 2, samples)``.
-        stems: their names.
+        stems: names of the outputs.
         chunking: see :func:`chunking`.
-        rest: whether the last of the stems is the mixture minus the others, without a network.
+        rest: whether the last stem is the mixture minus the others, without a network.
+        sample_rate_hz: the rate that the networks were trained at.
     """
 
     networks: tuple[Callable[[Tensor], Tensor], ...]
@@ -59,10 +61,9 @@ class ByteSep(Networks):
     def _song_part(self, chunk: Tensor) -> Tensor:
         """Separate ``(2, chunk)``, a segment and half of the next, into ``(stems, 2, chunk)``.
 
-        The authors' segments begin at every half of one and their number is odd, so that after
-        the first they come in pairs: one chunk has the second of a pair and the first of the
-        next. Where the song ends, which is where only silence follows, there may be one more
-        or one less.
+        The authors' segments start at every half segment and their number is odd, so after the
+        first they come in pairs: a chunk contains the second of one pair and the first of the next.
+        At the end of the song, where only silence follows, there may be one more or one less.
         """
         quarter = chunk.shape[-1] // 6
         parts = [self._segment(chunk, 0, quarter)]
@@ -71,13 +72,17 @@ class ByteSep(Networks):
             parts = [parts[0][..., : 3 * quarter], middle[..., quarter : 3 * quarter]]
             if chunk[:, 5 * quarter :].any() and not chunk[:, -1].any():
                 parts.append(self._segment(chunk, 4 * quarter, quarter)[..., quarter:])
-            else:  # context, unless the song ends with the very last sample
+            else:  # context, unless the song ends with the last sample of the chunk
                 parts.append(middle[..., 3 * quarter :])
         whole = torch.cat(parts, dim=-1)[..., : chunk.shape[-1]]
         return F.pad(whole, (0, chunk.shape[-1] - whole.shape[-1]))
 
     def _segment(self, chunk: Tensor, start: int, quarter: int) -> Tensor:
-        """Separate the four quarters from ``start`` on, ``(stems, 2, 4 * quarter)``."""
+        """Separate the four quarters of ``(2, chunk)`` from ``start`` on.
+
+        Returns:
+            ``(stems, 2, 4 * quarter)``.
+        """
         segment = chunk[:, start : start + 4 * quarter]
         segment = F.pad(segment, (0, 4 * quarter - segment.shape[-1]))
         stems = [network(segment[None])[0, 0] for network in self.networks]
@@ -87,7 +92,10 @@ class ByteSep(Networks):
 
 
 def chunking(segment_s: float) -> Chunking:
-    """Chunks that have all that is kept of the segments which begin in them.
+    """Return chunks that contain the parts that the authors keep of two segments.
+
+    Args:
+        segment_s: length of a segment in seconds.
 
     Raises:
         ValueError: the segments are too short for the networks' spectra.
@@ -127,20 +135,20 @@ def build(
     chunk_s: float = SEGMENT_S,
     precision: str = "fp32",
 ) -> ByteSep:
-    """Load one network for each stem from files that a user has put in place.
+    """Load one network for each stem from files that the user provides.
 
     Args:
         variant: "subband", "ismir2021" or "mobilenet".
         stem: "vocals", "accompaniment", or a list of both.
-        checkpoint: names in the catalogue of weights for the stems, if not the authors'.
-        rest: with one stem, also give the other one as the mixture minus it.
-        chunk_s: seconds that a network hears at a time; half of it is kept.
+        checkpoint: names in the catalogue of the weights of the stems; None: the authors'.
+        rest: with one stem, also return the mixture minus it as the other one.
+        chunk_s: length of a segment in seconds; half of it is kept.
         precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
         CheckpointError: a file is missing, altered, or of another network.
         ConfigError: there is no such precision.
-        ValueError: an option is not as it should be.
+        ValueError: an option is out of range.
     """
     names = required_weights(variant, stem, checkpoint=checkpoint)
     if variant not in VARIANTS:
@@ -152,18 +160,18 @@ def build(
         raise ValueError(f"rest needs a single stem, got {stem!r}")
     if len(names) != len(stems):
         raise ValueError(f"expected one checkpoint for each of {list(stems)}, got {checkpoint!r}")
-    cut = chunking(chunk_s)
+    chunks = chunking(chunk_s)
     networks = tuple(_loaded(variant, name, precision) for name in names)
     if rest:
         stems = (*stems, COMPLEMENTS[stems[0]])
-    return ByteSep(networks, stems, cut, rest)
+    return ByteSep(networks, stems, chunks, rest)
 
 
 def network(variant: str, state: Mapping[str, Tensor], name: str) -> Decoupled:
-    """Make the network of a checkpoint.
+    """Build the network of a checkpoint and fill it.
 
     Args:
-        variant: of :data:`VARIANTS`.
+        variant: one of :data:`VARIANTS`.
         state: a state dict as the authors' code saves it.
         name: of the weights, for messages.
 
@@ -175,7 +183,7 @@ def network(variant: str, state: Mapping[str, Tensor], name: str) -> Decoupled:
 
 
 def _loaded(variant: str, name: str, precision: str) -> PreparedNetwork:
-    """Load one network and make it ready."""
+    """Load one network and prepare it."""
     entry = checkpoints.find(name)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
     return how.prepare(network(variant, checkpoints.load(entry), name), prepared)

@@ -1,8 +1,12 @@
-"""What stands in the middle at low frequencies: the bass of most records, without any training.
+"""The centre of the stereo image at low frequencies: the bass of most records, without training.
 
-A source that both channels play alike has the same spectrum in both. Where they differ, in level
-or in phase, the mask falls; below the crossover, what is left of the middle is the centre. A mono
-song is all centre, so there this is a low-pass.
+A source in the centre has the same spectrum in both channels. Where the channels L and R differ, in
+level or in phase, the mask is small:
+
+    similarity = max(0, 2 Re(L conj(R)) / (|L|**2 + |R|**2)).
+
+The centre is the mean of both channels, masked, below the crossover. A mono song is all centre; its
+"centre" is the song through a low-pass.
 
 Source: the similarity of Avendano and Jot, "Frequency domain techniques for stereo to multichannel
 upmix", AES 22nd conference 2002. Measured in docs/decisions/004-members-without-training.md.
@@ -30,9 +34,11 @@ class Centre:
     """The centre below the crossover, and the rest; the two sum to the input.
 
     Attributes:
-        crossover_hz: where half of the centre goes to each.
-        power: of the similarity; higher is stricter.
-        sample_rate_hz: the length of a frame is right for this rate.
+        crossover_hz: frequency where centre and rest each get half.
+        power: exponent of the similarity; higher is stricter.
+        stems: names of the outputs.
+        sample_rate_hz: the rate that the length of a frame suits.
+        chunking: chunks of about 5 s.
     """
 
     crossover_hz: float
@@ -61,13 +67,13 @@ class Centre:
 
 
 def similarity(spectrum: Tensor) -> Tensor:
-    """How alike two channels are: 1 if they are equal, 0 if they share nothing or oppose.
+    """Return the similarity of two channels: 1 if they are equal, 0 if unrelated or opposite.
 
     Args:
         spectrum: complex, ``(batch, 2, bins, frames)``.
 
     Returns:
-        ``(batch, bins, frames)``.
+        From 0 to 1, ``(batch, bins, frames)``.
 
     >>> pairs = torch.tensor([[1 + 1j, 1 + 1j], [2.0, 0.0], [1.0, -1.0]])
     >>> similarity(pairs[:, :, None, None]).flatten().round(decimals=6)
@@ -79,5 +85,9 @@ def similarity(spectrum: Tensor) -> Tensor:
 
 
 def build(crossover_hz: float = 200.0, power: float = 2.0) -> Centre:
-    """Build the filter; it has no weights. See :class:`Centre` for the arguments."""
+    """Build the filter; it has no weights. See :class:`Centre` for the arguments.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
     return Centre(crossover_hz=crossover_hz, power=power)

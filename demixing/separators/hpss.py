@@ -1,4 +1,4 @@
-"""Harmonic and percussive parts by median filters, the harmonic part cut in two at a frequency.
+"""Harmonic and percussive parts by median filters, the harmonic part divided at a frequency.
 
 A sustained note is a horizontal line in a spectrogram, a drum hit a vertical one. A median over
 time keeps the first and a median over frequency the second; the ratio of their powers is the mask:
@@ -34,13 +34,14 @@ class Hpss:
     The three sum to the input. How the defaults were chosen: docs/decisions/001-hpss.md.
 
     Attributes:
-        crossover_hz: where low and high have half the harmonic part each; 0 is no low.
-        frame: length of the STFT's window, in samples.
-        frame_hop: distance of two frames, in samples.
-        across_time: frames that the median for the harmonic part looks at, odd.
-        across_frequency: bins that the median for the percussive part looks at, odd.
-        power: of the ratio; 2 is a Wiener filter.
-        sample_rate_hz: the lengths above are right for this rate.
+        crossover_hz: frequency where low and high each get half of the harmonic part; 0: no low.
+        frame: length of the STFT's window in samples.
+        frame_hop: distance of two frames in samples.
+        across_time: frames that the median of the harmonic part covers, odd.
+        across_frequency: bins that the median of the percussive part covers, odd.
+        power: exponent p of the mask; 2 is a Wiener filter.
+        stems: names of the outputs.
+        sample_rate_hz: the rate that the lengths suit.
     """
 
     crossover_hz: float
@@ -75,7 +76,7 @@ class Hpss:
 
     @property
     def chunking(self) -> Chunking:
-        """About 20 s, with as much context as the filters look at: the seams do not show."""
+        """Chunks of about 20 s, with as much context as the filters cover."""
         reach = self.across_time // 2 * self.frame_hop + self.frame
         context = -(-reach // self.frame_hop) * self.frame_hop
         hops = [s * self.sample_rate_hz // self.frame_hop * self.frame_hop for s in (20, 10, 5)]
@@ -91,7 +92,7 @@ class Hpss:
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         spectrum = stft(chunks, self.frame, self.frame_hop)
-        # One mask for both channels: half the work, and the stereo image stays where it is.
+        # One mask for both channels: half the work, and the stereo image does not move.
         mask = torch.stack([self._mask(song) for song in spectrum.abs().mean(dim=1)])[:, None]
         hz = torch.fft.rfftfreq(self.frame, 1 / self.sample_rate_hz)[:, None]
         parts = [spectrum * mask, spectrum * (1 - mask) * crossover(hz, self.crossover_hz)]
@@ -109,7 +110,15 @@ class Hpss:
 
 
 def median_of_rows(table: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """Replace each value by the median of its neighbours in its row, mirrored at the ends."""
+    """Replace each value by the median of its neighbours in its row, mirrored at the ends.
+
+    Args:
+        table: ``(rows, columns)``.
+        length: values that a median covers, odd.
+
+    Returns:
+        Same shape.
+    """
     rows = np.ascontiguousarray(table)
     return np.stack([median_filter(row, size=length, mode="reflect") for row in rows])
 
@@ -147,7 +156,11 @@ def build(
     across_frequency: int = 71,
     power: float = 2.0,
 ) -> Hpss:
-    """Build the filter; it has no weights. See :class:`Hpss` for the arguments."""
+    """Build the filter; it has no weights. See :class:`Hpss` for the arguments.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
     return Hpss(
         crossover_hz=crossover_hz,
         frame=frame,

@@ -1,13 +1,17 @@
 """KUIELab's MDX-Net: one stem by a network on the complex spectrogram.
 
-The four networks have frames, and so chunks, of four different lengths, and what a network says
-depends on where a chunk begins. So each stem is a member of a recipe for itself. Leaderboard A's
-mixer, which makes each channel of each stem of all estimates and of the mixture, is linear: with
-it a member gives what its estimate contributes to every stem, and the sum of four such members is
-what the mixer gives. The recipes mdx_net_a and mdx_net_b show both.
+The four networks have frames, and so chunks, of four lengths, and the output of a network depends
+on where a chunk starts. So each stem is a recipe member of its own. Leaderboard A's mixer is
+linear: it computes each channel of each stem from all estimates e_j and the mixture x,
 
-Chunks do not overlap; half a frame of context at both ends is thrown away, at the ends of the song
-too. The frames next to a border see the chunk mirrored there.
+    stem_i = sum_j A_ij e_j + B_i x.
+
+With the mixer, the member of stem j returns A_ij e_j for all stems i, plus B_j x for its own stem;
+the sum of four such members is the output of the mixer. The recipes mdx_net_a and mdx_net_b show
+both forms.
+
+Chunks do not overlap; half a frame of context at both ends is discarded, also at the ends of the
+song. For frames next to its ends, a chunk is mirrored there.
 
 Source: Kim, Choi, Chung, Lee, Jung, "KUIELab-MDX-Net: a two-stream neural network for music
 demixing", MDX workshop 2021.
@@ -32,19 +36,19 @@ STEMS = ("bass", "drums", "other", "vocals")
 """In the order of the mixer."""
 
 FRAME_BINS = {"bass": 8, "drums": 2, "other": 4, "vocals": 3}
-"""Length of a frame over the bins that the network hears, which are the lowest ones."""
+"""Length of a frame in samples, divided by the bins that the network reads, the lowest ones."""
 
 FRAME_HOP = 1024
 
 
 class Share(NamedTuple):
-    """What the mixer makes of one estimate.
+    """The weights of the mixer for one estimate.
 
     Attributes:
-        estimate: for each stem and channel, the weights of the estimate's channels,
-            ``(stems, 2, 2)``.
-        mixture: the same of the mixture's channels. It counts only once, with the estimate of
-            the very stem.
+        estimate: A_ij of the module, for each stem and channel the weights of the estimate's
+            channels, ``(stems, 2, 2)``.
+        mixture: weights of the mixture's channels, ``(stems, 2, 2)``; B_j for the stem of the
+            estimate, and zeros for the others.
     """
 
     estimate: Tensor
@@ -56,14 +60,15 @@ class MDXNet:
     """One network at 44.1 kHz.
 
     Attributes:
-        session: the network, spectrograms ``(batch, 4, bins, frames)`` to the stem's.
-        stems: the stem; with a mixer, all of them.
+        session: the network, maps spectrograms ``(batch, 4, bins, frames)`` to the stem's.
+        stems: the stem; with a mixer, all stems.
         frame: length of the STFT's window in samples.
         frame_hop: distance of two frames in samples.
-        chunking: as many samples as the network has frames for.
-        share: of the estimate in each stem; None: the estimate is the answer.
-        denoise: also ask for the mixture upside down, and take the mean: what the network makes
-            of silence cancels out, at twice the work.
+        chunking: chunks with the number of frames of the network.
+        share: of the estimate in each stem; None: no mixer.
+        denoise: also run the network on the mixture with inverted polarity, and average both
+            outputs: the output for silence cancels, at twice the work.
+        sample_rate_hz: the rate that the network was trained at.
     """
 
     session: InferenceSession
@@ -78,20 +83,20 @@ class MDXNet:
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         _, _, bins, _ = self.session.get_inputs()[0].shape
-        heard = stft(chunks, self.frame, self.frame_hop, pad_mode="reflect")[..., :bins, :]
-        answer = self._run(as_channels(heard))
+        spectrum = stft(chunks, self.frame, self.frame_hop, pad_mode="reflect")[..., :bins, :]
+        stem = self._run(as_channels(spectrum))
         if self.denoise:
-            answer = (answer - self._run(-as_channels(heard))) / 2
-        unheard = self.frame // 2 + 1 - bins
-        spectrum = F.pad(as_spectrum(answer), (0, 0, 0, unheard))
-        estimate = istft(spectrum, self.frame, self.frame_hop, chunks.shape[-1])
+            stem = (stem - self._run(-as_channels(spectrum))) / 2
+        above = self.frame // 2 + 1 - bins
+        full = F.pad(as_spectrum(stem), (0, 0, 0, above))
+        estimate = istft(full, self.frame, self.frame_hop, chunks.shape[-1])
         if self.share is None:
             return estimate[:, None]
         shared = torch.einsum("scd,bdt->bsct", self.share.estimate, estimate)
         return shared + torch.einsum("scd,bdt->bsct", self.share.mixture, chunks)
 
     def _run(self, channels: Tensor) -> Tensor:
-        """Ask the network."""
+        """Run the network on ``(batch, 4, bins, frames)``."""
         name = self.session.get_inputs()[0].name
         return torch.from_numpy(self.session.run(None, {name: channels.numpy()})[0])
 
@@ -109,7 +114,7 @@ def build(
         stem: bass, drums, other or vocals.
         leaderboard: "a" (trained on MUSDB18-HQ without its test songs) or "b" (with them).
         mixer: name of the mixer's weights in the catalogue, mdx_net_mixer for leaderboard A; then
-            the answer is this stem's part of all four. None: no mixer.
+            the outputs are this estimate's parts of all four stems. None: no mixer.
         denoise: see :class:`MDXNet`.
 
     Raises:
@@ -147,7 +152,14 @@ def adapt(
     share: Share | None = None,
     denoise: bool = False,
 ) -> MDXNet:
-    """Make a separator of an open network; its file says how long the chunks are.
+    """Make a separator of an open network, whose input shape gives the length of chunks.
+
+    Args:
+        session: the network.
+        stem: bass, drums, other or vocals.
+        frame_hop: distance of two frames in samples.
+        share: see :class:`MDXNet`.
+        denoise: see :class:`MDXNet`.
 
     Raises:
         CheckpointError: the network is not one of MDX-Net's.
@@ -156,14 +168,14 @@ def adapt(
     sizes = shape[1:] if len(shape) == 4 else []
     if not sizes or sizes[0] != CHANNELS or not all(isinstance(size, int) for size in sizes):
         raise CheckpointError(
-            f"expected a network of MDX-Net that hears (batch, {CHANNELS}, bins, frames), "
-            f"got one that hears {shape}"
+            f"expected a network of MDX-Net with inputs (batch, {CHANNELS}, bins, frames), "
+            f"got one with inputs {shape}"
         )
     _, bins, frames = sizes
     frame, chunk = FRAME_BINS[stem] * bins, (frames - 1) * frame_hop
     if chunk <= frame:
         raise CheckpointError(
-            f"expected a network that hears more than a frame of {frame} samples at once, "
+            f"expected a network that reads more than a frame of {frame} samples at once, "
             f"got one for {frames} frames of {frame_hop} samples"
         )
     return MDXNet(
@@ -178,12 +190,12 @@ def adapt(
 
 
 def shared(stem: str, state: dict[str, Tensor]) -> Share:
-    """Take from the mixer's weights what concerns one estimate.
+    """Return the part of the mixer's weights that belongs to one estimate.
 
     Args:
         stem: of the estimate.
-        state: of the mixer: ``linear.weight``, from two channels of four estimates and the
-            mixture to two channels of four stems.
+        state: of the mixer: ``linear.weight``, ``(8, 10)``, maps two channels of four estimates
+            and the mixture to two channels of four stems.
 
     Raises:
         CheckpointError: these are not the weights of a mixer.

@@ -1,9 +1,9 @@
 """Open-Unmix: vocals, drums, bass and the rest by recurrent networks and a Wiener filter.
 
-The authors give a whole song to the networks. Here they get more than a minute at a time, with
-context and a cross-fade, so that memory does not depend on the length of a song; what is shorter
-is separated as they do. The Wiener filter works on 300 frames at a time, which begin where theirs
-do.
+The authors run the networks on a whole song. Here they process chunks of more than a minute, with
+context and a cross-fade, so memory does not depend on the length of a song. A shorter song is
+separated as by the authors. The Wiener filter works on blocks of 300 frames, which start where
+theirs do.
 
 Source: Stoter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix - a reference implementation for music
 source separation", JOSS 4(41), 2019; the drivers of the package openunmix 1.3.0.
@@ -28,11 +28,11 @@ from demixing.weights import checkpoints
 
 SAMPLE_RATE_HZ = 44_100
 WIENER_FRAMES = 300
-"""Over which the stems' directions do not change, by the authors."""
+"""Frames of a block of the Wiener filter, in which directions are constant, as in the original."""
 
 FADED_FRAMES = 100
-"""Frames over which chunks are cross-faded. At both ends, a block of the Wiener filter is thrown
-away: one that has frames without context estimates its directions from them, too."""
+"""Frames over which chunks are cross-faded. Besides, a block of the Wiener filter is discarded at
+both ends: one that contains frames without context estimates its directions from them, too."""
 
 MODELS = ("umx", "umxhq", "umxl")
 TARGETS = ("vocals", "drums", "bass", "other")
@@ -41,15 +41,16 @@ RESIDUAL = "residual"
 
 @dataclass(frozen=True, slots=True)
 class OpenUnmixes(Networks):
-    """Stems by one network each, and one Wiener filter for all of them.
+    """Separates each stem by its own network, with one Wiener filter for all of them.
 
     Attributes:
         networks: map magnitudes ``(batch, 2, bins, frames)`` to those of a stem.
-        stems: their names, and :data:`RESIDUAL` if there is one more.
+        stems: names of the outputs; one more than networks, :data:`RESIDUAL`, is the rest.
         chunking: see :func:`chunking`.
         iterations: of the Wiener filter.
         softmask: see :func:`demixing.networks.wiener.wiener`.
-        wiener_frames: that are filtered together.
+        wiener_frames: frames of a block of the Wiener filter.
+        sample_rate_hz: the rate that the networks were trained at.
     """
 
     networks: tuple[Callable[[Tensor], Tensor], ...]
@@ -62,20 +63,20 @@ class OpenUnmixes(Networks):
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
-        # Not as a batch: on a CPU recurrent networks are slower with one.
+        # One by one: on a CPU, recurrent networks are slower with a batch.
         return torch.stack([self._stems(chunk) for chunk in chunks])
 
     def _stems(self, chunk: Tensor) -> Tensor:
         """Separate audio of any length, ``(2, samples)`` to ``(stems, 2, samples)``."""
         samples = chunk.shape[-1]
-        # The spectrum's first frame is mirrored at the first sample, and needs enough of them.
+        # The audio is mirrored around its first frame, and must be long enough for that.
         audio = F.pad(chunk, (0, max(FRAME - samples, 0)))
         window = torch.hann_window(FRAME)
         spectrum = torch.stft(
             audio, FRAME, FRAME_HOP, window=window, pad_mode="reflect", return_complex=True
         )
         magnitude = spectrum.abs()
-        # Frames before bins, as the networks leave them and the inverse wants them.
+        # Frames before bins in memory, as the networks return them and the inverse needs them.
         stems = spectrum.new_empty(len(self.stems), 2, spectrum.shape[-1], BINS).transpose(2, 3)
         magnitudes = [network(magnitude[None])[0] for network in self.networks]
         for start in range(0, spectrum.shape[-1], self.wiener_frames):
@@ -94,13 +95,13 @@ class OpenUnmixes(Networks):
 
 
 def chunking(chunk_s: float) -> Chunking:
-    """Chunks that begin where a block of the Wiener filter does.
+    """Return chunks that start with a block of the Wiener filter.
 
     Args:
-        chunk_s: their length in seconds, at least; it is rounded up.
+        chunk_s: shortest length in seconds; it is rounded up to whole blocks.
 
     Raises:
-        ValueError: they are too short to have anything between their ends.
+        ValueError: a chunk has nothing besides its context.
     """
     block, fade = WIENER_FRAMES * FRAME_HOP, FADED_FRAMES * FRAME_HOP
     blocks = -int((fade - chunk_s * SAMPLE_RATE_HZ) // block)
@@ -135,21 +136,21 @@ def build(
     chunk_s: float = 70.0,
     precision: str = "fp32",
 ) -> OpenUnmixes:
-    """Load one network for each target from files that a user has put in place.
+    """Load one network for each target from files that the user provides.
 
     Args:
         model: "umx", "umxhq" or "umxl".
-        targets: which stems.
+        targets: names of stems, of :data:`TARGETS`.
         niter: iterations of the Wiener filter.
         softmask: see :func:`demixing.networks.wiener.wiener`.
-        residual: whether what the targets leave of the mixture becomes a stem "residual".
-        chunk_s: seconds that the networks hear at a time, at least.
+        residual: whether the mixture minus the targets becomes a stem "residual".
+        chunk_s: see :func:`chunking`.
         precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
         CheckpointError: a file is missing, altered, or of another network.
         ConfigError: there is no such precision.
-        ValueError: an option is not as it should be.
+        ValueError: an option is out of range.
     """
     if model not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
@@ -160,15 +161,19 @@ def build(
         raise ValueError(f"niter must not be negative, got {niter}")
     if niter and len(stems) + residual < 2:
         raise ValueError("one target needs niter = 0 or residual = true: the filter compares stems")
-    cut = chunking(chunk_s)
+    chunks = chunking(chunk_s)
     networks = tuple(_loaded(f"{model}_{target}", precision) for target in stems)
     if residual:
         stems = (*stems, RESIDUAL)
-    return OpenUnmixes(networks, stems, cut, niter, softmask)
+    return OpenUnmixes(networks, stems, chunks, niter, softmask)
 
 
 def network(state: Mapping[str, Tensor], name: str) -> OpenUnmix:
-    """Make the network of a checkpoint; its width is that of the weights.
+    """Build the network of a checkpoint, as wide as the weights, and fill it.
+
+    Args:
+        state: of the file.
+        name: of the weights, for messages.
 
     Raises:
         CheckpointError: the weights are of another network.
@@ -181,7 +186,7 @@ def network(state: Mapping[str, Tensor], name: str) -> OpenUnmix:
 
 
 def _loaded(name: str, precision: str) -> PreparedNetwork:
-    """Load one network and make it ready."""
+    """Load one network and prepare it."""
     entry = checkpoints.find(name)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
     return how.prepare(network(checkpoints.load(entry), name), prepared)

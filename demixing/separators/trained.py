@@ -1,4 +1,4 @@
-"""Any network that was trained here: its file says which it is, and which stems it gives.
+"""Any network that was trained here: its file names the network and its stems.
 
 ``python -m training export`` writes such files with their entries in the catalogue of weights;
 those that come with the package lie in models/weights. A network of ``demixing/networks/trainable``
@@ -21,13 +21,13 @@ from demixing.weights import checkpoints
 
 @dataclass(frozen=True, slots=True)
 class Trained(Networks):
-    """The stems of one network.
+    """Separates the stems of one network.
 
     Attributes:
         network: ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
-        stems: names of its answers.
-        sample_rate_hz: that it was trained at.
-        chunking: as the network says.
+        stems: names of the outputs.
+        sample_rate_hz: the rate that the network was trained at.
+        chunking: the chunk geometry of the network.
     """
 
     network: Callable[[Tensor], Tensor]
@@ -41,12 +41,17 @@ class Trained(Networks):
 
 
 def of_network(network: ChunkGeometry, stems: Sequence[str]) -> Trained:
-    """Make a separator of a network as it is, which training does to score it."""
+    """Make a separator of a network without preparing it; training scores networks this way.
+
+    Args:
+        network: ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
+        stems: names of its outputs.
+    """
     return Trained(network, tuple(stems), network.sample_rate_hz, chunking(network))
 
 
 def chunking(network: ChunkGeometry) -> Chunking:
-    """How a network wants songs to be cut."""
+    """Return the chunks that a network declares."""
     return Chunking(
         chunk=network.chunk,
         hop=network.hop,
@@ -66,10 +71,10 @@ def build(weights: str, precision: str = "fp32") -> Trained:
 
     Args:
         weights: name in the catalogue of weights.
-        precision: of its products, see :mod:`demixing.networks.execution`.
+        precision: of the network, see :mod:`demixing.networks.execution`.
 
     Raises:
-        CheckpointError: the file is missing, altered, or of a network that is not known here.
+        CheckpointError: the file is missing, altered, or of an unknown network.
         ConfigError: there is no such precision.
     """
     entry = checkpoints.find(weights)

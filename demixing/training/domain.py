@@ -33,8 +33,8 @@ class Waveforms(nn.Module):
 class Magnitudes(Waveforms):
     """Compares magnitudes on the network's own grid, which saves the inverse transform.
 
-    The network has ``magnitudes(mixtures)``, its estimates, and ``heard(audio)``, the magnitudes of
-    audio ``(..., 2, samples)`` on the same grid; both are ``(..., 2, frames * bins)``. So a loss
+    The network has ``magnitudes(mixtures)``, its estimates, and ``input_magnitudes(audio)``, the
+    magnitudes of audio ``(..., 2, samples)`` on the same grid; both are ``(..., 2, frames * bins)``. So a loss
     for waveforms compares them as if they were samples.
     """
 
@@ -45,7 +45,7 @@ class Magnitudes(Waveforms):
     @torch.no_grad()
     def truth(self, stems: Tensor) -> Tensor:
         """Map stems, ``(batch, stems, 2, samples)``, to the targets of the estimates."""
-        return self.network.heard(stems)  # type: ignore[no-any-return, operator]
+        return self.network.input_magnitudes(stems)  # type: ignore[no-any-return, operator]
 
 
 class Projections(Magnitudes):

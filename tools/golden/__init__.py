@@ -1,5 +1,5 @@
-"""Golden outputs: what the original code of a system computes from weights that names seed.
+"""Golden outputs: the outputs of a system's original code, with weights that are seeded by names.
 
-One module for each system runs the original from a checkout beside this repository and stores
-what it gives in tests/golden/. The tests fill our network with the same weights and compare.
+One module for each system runs the original code from a checkout next to this repository, and
+stores its outputs in tests/golden/. Tests fill our network with the same weights and compare.
 """

@@ -1,15 +1,15 @@
-"""How far an answer is from its reference, in dB of energy; more is closer."""
+"""The agreement of an output with its reference in dB; higher is closer."""
 
 import torch
 from torch import Tensor
 
 
 def agreement_db(reference: Tensor, answer: Tensor) -> float:
-    """Energy of the reference over that of the error, in dB; 300 and more if they are equal.
+    """Return the energy of the reference over that of the error, in dB; about 300 if equal.
 
     Args:
         reference: real or complex, of any shape.
-        answer: of the same shape.
+        answer: the output, of the same shape.
 
     >>> round(agreement_db(torch.ones(4), torch.full((4,), 0.9)), 3)
     20.0

@@ -5,10 +5,11 @@
     pip install --no-deps torchlibrosa==0.1.0
     python -m tools.golden.bytesep CHECKOUT
 
-The code of the checkout runs as it is, with three things in place of what it imports: nothing
-for pytorch_lightning, a plain module with the formula of inplace_abn 1.1.0 in evaluation, whose
-own needs CUDA, and a temporary home folder that holds the filters it would otherwise download.
-The large networks get narrower blocks of their own classes, because their widths are fixed.
+The code of the checkout runs unchanged, with three replacements for its imports: an empty module
+for pytorch_lightning; a plain module with the formula of inplace_abn 1.1.0 in evaluation, because
+the original needs CUDA; and a temporary home folder with the filters that it would download. The
+widths of the large networks are fixed, so their blocks are replaced by narrower ones of the same
+classes.
 """
 
 import argparse
@@ -31,12 +32,14 @@ from tools.golden import seeded
 OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "bytesep.npz"
 CHANNELS = (4, 6, 8, 8, 12, 12)
 SEGMENT = 44_100
-"""Of the golden songs; the authors' is 30 times as long."""
+"""Samples of a segment; the authors' is 30 times as long."""
 
 SONGS = (40_000, 44_100 * 2 + 9_000, 44_100 * 2 + 19_001, 44_100 * 2 + 40_000)
-"""They end in different parts of a segment."""
+"""Samples of songs that end in different parts of a segment."""
 
 STRIDE = 32
+"""Samples between two that are stored."""
+
 CLASSES = {
     "subband": ("resunet_subbandtime", "ResUNet143_Subbandtime"),
     "ismir2021": ("resunet_ismir2021", "ResUNet143_DecouplePlusInplaceABN_ISMIR2021"),
@@ -45,7 +48,7 @@ CLASSES = {
 
 
 class InPlaceABNSync(nn.Module):
-    """What inplace_abn 1.1.0 computes in evaluation: the scale is taken as positive."""
+    """The formula of inplace_abn 1.1.0 in evaluation, with the absolute value of the scale."""
 
     def __init__(self, num_features: int, momentum: float, activation: str) -> None:
         super().__init__()
@@ -56,7 +59,7 @@ class InPlaceABNSync(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise and rectify."""
+        """Normalise and rectify ``(b, c, t, f)``."""
         mean: Any = self.running_mean
         variance: Any = self.running_var
         x = F.batch_norm(x, mean, variance, self.weight.abs() + 1e-5, self.bias, False, 0.0, 1e-5)
@@ -88,7 +91,7 @@ def original(variant: str, targets: int = 1) -> Any:
 
 
 def narrow(network: Any, variant: str) -> None:
-    """Give a large original network blocks of fewer channels."""
+    """Replace the blocks of a large original network by blocks of fewer channels."""
     module: Any = importlib.import_module(f"bytesep.models.{CLASSES[variant][0]}")
     common = {"kernel_size": (3, 3), "activation": "leaky_relu", "momentum": 0.01}
     widths = (2 * network.subbands_num, *CHANNELS)
@@ -113,7 +116,7 @@ def narrow(network: Any, variant: str) -> None:
 
 
 def constant(name: str) -> bool:
-    """Whether a tensor is no weight but part of a transform."""
+    """Return whether a tensor is a constant of a transform, not a weight."""
     return name.startswith(("stft.", "istft.", "pqmf."))
 
 

@@ -6,9 +6,10 @@
     pip install julius==0.2.8 norbert==0.2.1    # in an environment of its own
     python -m tools.golden.danna_sep training danna-sep
 
-The networks come from the first, narrow, the inference from the second; what it imports and does
-not need here (torchaudio, gdown) is replaced by empty modules. Writes tests/golden/danna_sep.npz
-and, with the key names and shapes at full size, tests/golden/danna_sep_keys.json.
+The networks, narrow, come from the first checkout, and the inference from the second. Imports that
+are not needed here (torchaudio, gdown) are replaced by empty modules. Writes
+tests/golden/danna_sep.npz, and tests/golden/danna_sep_keys.json with the key names and shapes at
+full size.
 """
 
 import importlib
@@ -27,7 +28,7 @@ from tools.golden.demucs_v2 import GOLDEN, shapes
 
 SONG = 120_000
 STEP = 89
-"""Every so many samples of a song are kept, so that all of it is looked at."""
+"""Samples between two that are stored, over the whole song."""
 
 BINS_STEP, FRAMES_STEP = 53, 7
 FRAMES = 90
@@ -35,7 +36,7 @@ SEGMENT = 30_000
 
 
 def networks(training: Path, *, full: bool = False) -> dict[str, nn.Module]:
-    """Build the original networks, at full size without seeded weights."""
+    """Build the original networks: narrow with seeded weights, or at full size with random ones."""
     package = types.ModuleType("model")
     package.__path__ = [str(training / "model")]
     sys.modules["model"] = package
@@ -59,7 +60,7 @@ def networks(training: Path, *, full: bool = False) -> dict[str, nn.Module]:
 
 
 def constant(name: str) -> bool:
-    """Whether a tensor is no weight: the kernels of the resampling."""
+    """Return whether a tensor is a kernel of the resampling, not a weight."""
     return name.endswith("kernel")
 
 
@@ -75,7 +76,7 @@ def inference(package_folder: Path) -> tuple[Any, Any]:
 
 
 def separated(made: dict[str, Any], infer: Any, cli: Any, song: Tensor, *, fast: bool) -> Tensor:
-    """Stems of a song as ``danna_sep/cli.py`` makes them, ``(4, 2, samples)``."""
+    """Separate a song ``(2, samples)`` as ``danna_sep/cli.py`` does, into ``(4, 2, samples)``."""
     weights = cli.blending_weights_2 if fast else cli.blending_weights_3
     stems = torch.zeros(4, *song.shape)
     for weight, name in zip(weights, ("unet", "demucs", "xumx"), strict=False):
@@ -84,18 +85,18 @@ def separated(made: dict[str, Any], infer: Any, cli: Any, song: Tensor, *, fast:
 
 
 def one(made: dict[str, Any], infer: Any, song: Tensor, name: str) -> Tensor:
-    """Stems of a song by one of the networks, ``(4, 2, samples)``."""
+    """Separate a song ``(2, samples)`` by one of the networks, into ``(4, 2, samples)``."""
     audio = nn.functional.pad(song, (0, 1024))
     if name == "demucs":
         stems: Tensor = infer.demucs_sep(audio, made[name], rate=44_100, shifts=1)
     else:
-        # The reshaping of X-UMX wants what an ONNX file is given, too: no gaps in memory.
+        # The reshaping in X-UMX needs contiguous tensors, as an ONNX file gets.
         stems = infer.tf_sep(audio, lambda x: made[name](x.contiguous()), batching=name == "unet")
     return stems[..., : song.shape[-1]]
 
 
 def magnitudes(frames: int = FRAMES) -> Tensor:
-    """Of a song, ``(1, 2, bins, frames)``."""
+    """Return magnitudes of a song, ``(1, 2, bins, frames)``."""
     window = torch.hann_window(4096)
     spectrum = torch.stft(
         seeded.song((frames - 1) * 1024, 1), 4096, 1024, window=window, return_complex=True

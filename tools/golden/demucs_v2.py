@@ -5,9 +5,9 @@
     pip install julius==0.2.8    # in an environment of its own
     python -m tools.golden.demucs_v2 v1 v2
 
-Both are run as they are, narrow and on short segments, without random shifts; what they import
-and do not need here (diffq, tqdm) is replaced by empty modules. Writes tests/golden/demucs_v2.npz
-and, with the key names and shapes at full size, tests/golden/demucs_v2_keys.json.
+Both run unchanged, narrow and on short segments, without random shifts. Imports that are not needed
+here (diffq, tqdm) are replaced by empty modules. Writes tests/golden/demucs_v2.npz, and
+tests/golden/demucs_v2_keys.json with the key names and shapes at full size.
 """
 
 import importlib
@@ -33,7 +33,7 @@ NETWORK = 8000
 """Samples that the network alone is shown, before they are lengthened."""
 
 STEP = 89
-"""Every so many samples of a song are kept, so that all of it is looked at."""
+"""Samples between two that are stored, over the whole song."""
 
 FULL = {"demucs_v1": 100, "demucs_v1_light": 64, "demucs_v2": 64, "demucs_v2_48_hq": 48}
 
@@ -66,7 +66,7 @@ def network_v2(model: Any, channels: int, **options: Any) -> Any:
 
 
 def separated(utils: Any, network: Any, song: Tensor) -> Tensor:
-    """Stems of a song as ``demucs/separate.py`` makes them, ``(stems, 2, samples)``."""
+    """Separate ``(2, samples)`` as ``demucs/separate.py`` does, into ``(stems, 2, samples)``."""
     reference = song.mean(0)
     level = (song - reference.mean()) / reference.std()
     with torch.no_grad():
@@ -75,7 +75,7 @@ def separated(utils: Any, network: Any, song: Tensor) -> Tensor:
 
 
 def made(network: Any, utils: Any, name: str) -> dict[str, Any]:
-    """The outputs of one version."""
+    """Return the outputs of one version: of its network, and of a whole song."""
     seeded.fill(network)
     mixture = seeded.song(network.valid_length(NETWORK))[None]
     with torch.no_grad():
@@ -88,7 +88,7 @@ def made(network: Any, utils: Any, name: str) -> dict[str, Any]:
 
 
 def shapes(network: Any) -> dict[str, list[int]]:
-    """Names and shapes of a state dict."""
+    """Return the names and shapes of a state dict."""
     return {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
 
 

@@ -2,13 +2,13 @@
 
     python -m tools.golden.mdx_net SUBMISSION TRAINING
 
-SUBMISSION is a clone of https://github.com/kuielab/mdx-net-submission in which the commits 13c98c0
-(branch leaderboard_A) and 18014d7 (leaderboard_B) are known; TRAINING a checkout of
-https://github.com/kuielab/mdx-net at bbd46db. Needs the package onnx besides ours. Nothing else
-that the code imports is needed for what is run, so it gets empty modules.
+SUBMISSION is a clone of https://github.com/kuielab/mdx-net-submission with the commits 13c98c0
+(branch leaderboard_A) and 18014d7 (leaderboard_B); TRAINING is a checkout of
+https://github.com/kuielab/mdx-net at bbd46db. Needs the package onnx besides ours. The other
+imports of the code are not needed here and are replaced by empty modules.
 
-Their networks are made small: 32 bins, two steps down, two channels more at each; the weights get
-names as in TRAINING, and are drawn by them. The ONNX files are theirs too, written by torch.
+The networks are small: 32 bins, two steps down, two more channels at each. The weights are drawn
+from their names in TRAINING. The ONNX files are exported from these networks by torch.
 """
 
 import contextlib
@@ -47,11 +47,11 @@ SMALL: dict[str, Any] = {
     "hop": FRAME_HOP,
 }
 FRAMES = {"a": dict.fromkeys(STEMS, 4), "b": {"bass": 5, "drums": 4, "other": 5, "vocals": 5}}
-"""Powers of two; leaderboard A doubles them for inference."""
+"""Exponents of two: frames of a chunk. Leaderboard A doubles the frames for inference."""
 
 NAMES = {"ds_dense": "encoding_blocks", "us_dense": "decoding_blocks"}
 NAMES |= {"mid_dense": "bottleneck_block", "H": "tfc.H"}
-"""Parts of names in SUBMISSION, and the same in TRAINING."""
+"""Parts of names in SUBMISSION, and their names in TRAINING."""
 
 
 def main(submission: Path, training: Path) -> None:
@@ -69,7 +69,16 @@ def main(submission: Path, training: Path) -> None:
 def separated(
     submission: Path, leaderboard: str, song: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
-    """Run ``demix_base`` of one leaderboard; its stems, and the files that it ran."""
+    """Run ``demix_base`` of one leaderboard.
+
+    Args:
+        submission: the clone.
+        leaderboard: a or b.
+        song: ``(2, samples)``.
+
+    Returns:
+        The stems, ``(stems, 2, samples)``, and the bytes of the ONNX files, by name.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     with original(submission, leaderboard) as predict_blend:
         networks = [small(predict_blend, leaderboard, stem) for stem in STEMS]
@@ -90,10 +99,10 @@ def separated(
 
 @contextlib.contextmanager
 def original(submission: Path, leaderboard: str) -> Iterator[Any]:
-    """Import ``predict_blend`` of one leaderboard, in a folder of its own that is the current one.
+    """Import ``predict_blend`` of one leaderboard, with a temporary working directory.
 
-    It separates a whole folder when it is imported: its base class is replaced by one that does
-    not. torch has since made complex numbers compulsory.
+    It separates a whole folder while it is imported, so its base class is replaced by one that does
+    nothing. The STFT is replaced by one with real outputs, which torch no longer has.
     """
     before = Path.cwd()
     fakes: dict[str, dict[str, Any]] = {
@@ -129,14 +138,14 @@ def original(submission: Path, leaderboard: str) -> Iterator[Any]:
 
 
 class Idle:
-    """In place of the class that separates a folder."""
+    """Replaces the class that separates a folder."""
 
     def run(self) -> None:
         """Do nothing."""
 
 
 def real_stft(stft: Any) -> Any:
-    """An STFT that gives real and imaginary parts, as it once did, to those who expect that."""
+    """Return an STFT with real and imaginary parts as its output, as in older versions of torch."""
 
     def transform(x: Tensor, *, return_complex: bool = False, **options: Any) -> Tensor:
         spectrum: Tensor = stft(x, return_complex=True, **options)
@@ -146,7 +155,7 @@ def real_stft(stft: Any) -> Any:
 
 
 def real_istft(istft: Any) -> Any:
-    """An inverse STFT that takes real and imaginary parts, too."""
+    """Return an inverse STFT that accepts real and imaginary parts, too."""
 
     def transform(x: Tensor, **options: Any) -> Tensor:
         spectrum = x if x.is_complex() else torch.view_as_complex(x.contiguous())
@@ -162,12 +171,12 @@ def small(predict_blend: Any, leaderboard: str, stem: str) -> Any:
 
 
 def built(kind: Any, stem: str, *, load: bool = True, **options: Any) -> Any:
-    """Build a network of SUBMISSION with its weights; the name of its file is of no use here.
+    """Build a network of SUBMISSION with seeded weights.
 
     Args:
         kind: its class.
-        stem: that it separates.
-        load: whether it gets layers and weights at all, or only knows its sizes.
+        stem: name of the stem that it separates.
+        load: whether it has layers and weights, or only its sizes.
         options: of the class.
     """
     with contextlib.redirect_stdout(io.StringIO()):
@@ -183,13 +192,13 @@ def built(kind: Any, stem: str, *, load: bool = True, **options: Any) -> Any:
 
 
 def drawn(stem: str, name: str, tensor: Tensor) -> Tensor:
-    """Draw weights by their name in TRAINING, and by the stem."""
+    """Draw a tensor of the same shape, seeded by its name in TRAINING and by the stem."""
     parts = [NAMES.get(part, part) for part in name.split(".")]
     return seeded.drawn(f"{stem}.{'.'.join(parts)}", tuple(tensor.shape))
 
 
 def export(network: Any, path: Path) -> None:
-    """Write an ONNX file as the authors do: the number of chunks is open, that of frames is not."""
+    """Write an ONNX file as the authors do: the size of a batch is free, the frames are fixed."""
     frames = network.chunk_size // network.hop + 1
     torch.onnx.export(
         network,
@@ -204,7 +213,7 @@ def export(network: Any, path: Path) -> None:
 
 
 def shapes(training: Path, blocks: int) -> dict[str, list[int]]:
-    """Names and shapes of the weights of a network of TRAINING, at full size."""
+    """Return names and shapes of the weights of a network of TRAINING, at full size."""
     lightning, omegaconf = types.ModuleType("pytorch_lightning"), types.ModuleType("omegaconf")
     types_ = types.ModuleType("pytorch_lightning.utilities.types")
     utils = types.ModuleType("src.utils.utils")

@@ -117,7 +117,7 @@ def narrow_bytesep() -> Separator:
 def narrow_danna_sep() -> Separator:
     """Danna-Sep, all three networks."""
     networks = {
-        "unet": D3UNet(heard=128, growth=2),
+        "unet": D3UNet(input_bins=128, growth=2),
         "demucs": DemucsSplit(channels=4),
         "xumx": XUMX(hidden=16),
     }

@@ -5,8 +5,8 @@
     pip install --no-deps norbert==0.2.1
     python -m tools.golden.open_unmix CHECKOUT
 
-The code of the checkout runs as it is, with nothing in place of torchaudio, which it imports for
-reading files, and a module for norbert that scipy has moved.
+The code of the checkout runs unchanged, with an empty module for torchaudio, which it imports to
+read files, and an alias of a module of scipy that norbert expects at its old place.
 """
 
 import argparse
@@ -29,12 +29,14 @@ SONG = 44_100 * 9
 """Samples; two blocks of the Wiener filter."""
 
 STRIDE = 256
+"""Samples between two that are stored."""
+
 CHOICES: dict[str, dict[str, Any]] = {
     "song": {"niter": 1},
     "song_masked": {"niter": 0, "softmask": True},
     "song_twice": {"niter": 2, "residual": True},
 }
-"""Settings of the whole path."""
+"""Arguments of the original separator, by the name of the golden array."""
 
 
 def prepare(checkout: Path) -> Any:
@@ -51,7 +53,7 @@ def original(model: Any, hidden: int) -> Any:
 
 
 class Prefixed(nn.Module):
-    """Networks of several stems, so that names seed them differently."""
+    """Networks of several stems under one module, so that their names differ."""
 
     def __init__(self, networks: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -59,10 +61,14 @@ class Prefixed(nn.Module):
 
 
 def spectra() -> tuple[torch.Tensor, torch.Tensor]:
-    """A mixture ``(2, bins, frames)`` and magnitudes of three stems, in double precision."""
+    """Return a mixture and magnitudes of three stems, in double precision.
+
+    Returns:
+        Complex ``(2, bins, frames)``, and ``(3, 2, bins, frames)``.
+    """
     draw = np.random.default_rng(0)
     mixture = draw.standard_normal((2, 17, 20)) + 1j * draw.standard_normal((2, 17, 20))
-    mixture *= 30  # louder than what the filter scales down
+    mixture *= 30  # loud enough to be scaled down by the filter
     mixture[0, 3] = mixture[1, 3]  # one direction only
     mixture[:, 5, 4:9] = 0
     magnitudes = np.abs(mixture) * draw.uniform(0, 1, (3, 2, 17, 20))
@@ -70,7 +76,7 @@ def spectra() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def norbert_golden() -> dict[str, Any]:
-    """Answers of norbert in both precisions."""
+    """Return outputs of norbert in both precisions."""
     moved: Any = ModuleType("scipy.ndimage.filters")
     moved.gaussian_filter1d = importlib.import_module("scipy.ndimage").gaussian_filter1d
     sys.modules["scipy.ndimage.filters"] = moved
@@ -104,8 +110,8 @@ def main() -> None:
         spectrum = torch.stft(
             seeded.song(44_100), 4096, 1024, window=torch.hann_window(4096), return_complex=True
         )
-        heard = networks["vocals"](spectrum.abs()[None])[0]
-        golden["network"] = heard[:, ::16].numpy()
+        stem = networks["vocals"](spectrum.abs()[None])[0]
+        golden["network"] = stem[:, ::16].numpy()
         for name, options in CHOICES.items():
             separator = model.Separator(networks, **options).eval()
             stems = separator(seeded.song(SONG)[None])[0]

@@ -1,7 +1,7 @@
-"""Weights that need no file: each tensor is drawn from a generator that its name seeds.
+"""Weights without files: each tensor is drawn from a generator that is seeded by its name.
 
-Two networks with the same names and shapes get the same weights, whoever wrote them, so that a
-test can make the weights of a network of any size again and store its output alone.
+Two networks with the same names and shapes get the same weights, even if they are from different
+authors. So a test can draw the weights of a network of any size, and only its output is stored.
 """
 
 import math
@@ -18,8 +18,8 @@ def fill(network: nn.Module, *, keep: Callable[[str], bool] = lambda name: False
     """Fill a network in place.
 
     Args:
-        network: any; statistics of its norms become random, too.
-        keep: says by its name whether a tensor stays as it is, such as the window of an STFT.
+        network: any network; the statistics of its normalisations become random, too.
+        keep: returns, by its name, whether a tensor is not changed, such as the window of an STFT.
     """
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
@@ -28,15 +28,22 @@ def fill(network: nn.Module, *, keep: Callable[[str], bool] = lambda name: False
 
 
 def state(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Make a state dict of given names and shapes."""
+    """Draw a state dict of given names and shapes."""
     return {name: drawn(name, shape) for name, shape in shapes.items()}
 
 
 def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
-    """Draw one tensor, float32.
+    """Draw one tensor.
 
-    Matrices and filters keep the power of what passes through, variances lie between 0.5 and 1.5,
-    scales around 1, everything else around 0.
+    Matrices and filters preserve the power of their input; variances are between 0.5 and 1.5,
+    scales around 1, all other tensors around 0.
+
+    Args:
+        name: seeds the generator.
+        shape: of the tensor.
+
+    Returns:
+        float32, of the given shape.
     """
     draw: Any = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("running_var"):
@@ -51,7 +58,7 @@ def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def song(samples: int, seed: int = 0) -> Tensor:
-    """A stereo song of noise with an envelope, on the grid of 16 bits, ``(2, samples)``."""
+    """Return a song of noise and tones with an envelope, rounded to 16 bits, ``(2, samples)``."""
     draw = np.random.default_rng(seed)
     time = np.arange(samples) / 44_100
     shape = 0.15 * (1.2 + np.sin(2 * np.pi * 1.7 * time + [[0.0], [0.6]]))

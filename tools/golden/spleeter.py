@@ -4,7 +4,7 @@
 
 CHECKOUT is one of https://github.com/deezer/spleeter at 64daa5a. Needs tensorflow-cpu 2.21 and
 tf_keras 2.21 besides what this project needs, in an environment of their own. The networks are made
-narrow; frames, bins and everything else are as released. One block of frames is separated.
+narrow; frames, bins and all other settings are as released. One block of frames is separated.
 """
 
 import importlib
@@ -22,14 +22,14 @@ from tools.golden import seeded
 FILE = Path(__file__).parents[2] / "tests" / "golden" / "spleeter.npz"
 WIDTHS = (2, 3, 4, 5, 6, 7)
 SAMPLES = 511 * 1024 - 2048
-"""Of the song: what lies in one block of 512 frames, the first of which is silent."""
+"""Samples of the song: one block of 512 frames, the first of which is silent."""
 
 START, STOP = 200_000, 201_500
-"""Of what is kept."""
+"""First sample that is stored, and one after the last."""
 
 LAST = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 LAST |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
-"""Of the names of numbers in TensorFlow, and in torch."""
+"""Last part of the names of tensors in TensorFlow, and in torch."""
 
 
 def main(checkout: Path) -> None:
@@ -45,7 +45,7 @@ def main(checkout: Path) -> None:
 
 
 def separated(config: dict[str, Any], song: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Separate ``(2, samples)`` with a released model; ``(samples, 2)`` by stem."""
+    """Separate ``(2, samples)`` with a released model into ``(samples, 2)`` by stem."""
     tf: Any = importlib.import_module("tensorflow")
     sys.modules.setdefault("pandas", types.ModuleType("pandas"))  # for training alone
     builder: Any = importlib.import_module("spleeter.model").EstimatorSpecBuilder
@@ -67,9 +67,17 @@ def separated(config: dict[str, Any], song: NDArray[np.float32]) -> dict[str, ND
 
 
 def drawn(name: str, shape: tuple[int, ...], stems: list[str]) -> NDArray[np.float32]:
-    """Draw a variable of TensorFlow by our name for it, and put its axes in order.
+    """Draw a variable of TensorFlow, seeded by our name for it, and transpose it.
 
-    TensorFlow numbers the layers of all stems through.
+    TensorFlow numbers the layers of all stems consecutively.
+
+    Args:
+        name: of the variable.
+        shape: of the variable; kernels are ``(height, width, inputs, outputs)``.
+        stems: names of the stems, in the order of the model.
+
+    Returns:
+        The values, of the given shape.
     """
     layer, _, kind = name.removesuffix(":0").partition("/")
     base, _, number = layer.rpartition("_")

@@ -1,9 +1,9 @@
-"""Write a small checkpoint of Spleeter's names with TensorFlow itself, for the tests of our reader.
+"""Write a small checkpoint with Spleeter's names by TensorFlow, for the tests of our reader.
 
     python tools/golden/tensorflow_checkpoint.py tests/golden/tensorflow_checkpoint.tar.gz
 
 Needs tensorflow-cpu 2.21 in an environment of its own, and nothing of this project. The graph is
-that of two stems at a width of 2; its numbers are drawn from generators that the names seed.
+that of two stems at a width of 2; its values are drawn from generators that are seeded by names.
 """
 
 import sys
@@ -19,7 +19,7 @@ STEMS = 2
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all variables, numbered through as TensorFlow does it."""
+    """Return names and shapes of all variables, numbered consecutively as by TensorFlow."""
     result: dict[str, tuple[int, ...]] = {}
     for stem in range(STEMS):
         for step in range(6):
@@ -41,12 +41,12 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def numbered(layer: str, number: int) -> str:
-    """TensorFlow's name of the n-th layer of a kind."""
+    """Return TensorFlow's name of the n-th layer of a kind."""
     return f"{layer}_{number}" if number else layer
 
 
 def drawn(name: str, shape: tuple[int, ...]) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-    """Draw the numbers of one variable."""
+    """Draw the values of one variable, float32 of the given shape."""
     return np.random.default_rng(zlib.crc32(name.encode())).random(shape, dtype=np.float32)
 
 
@@ -70,7 +70,7 @@ def main(target: str) -> None:
 
 
 def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Leave out who wrote a file, and when."""
+    """Remove owner and time of a member of the archive."""
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     return member

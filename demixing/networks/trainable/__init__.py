@@ -1,7 +1,7 @@
 """Networks that can be trained, one plug-in each.
 
 Each maps mixtures ``(batch, 2, samples)`` to stems ``(batch, stems, 2, samples)``, of any length
-while it is trained, and says in its attributes how the engine should cut songs for it
+during training. Its attributes tell the engine how to cut songs
 (:class:`demixing.networks.chunk_geometry.ChunkGeometry`). Besides ``build``, a module may have
 
 * ``warm_start(state, stems, **options)``, which makes initial weights from those of another one;
@@ -37,11 +37,11 @@ def build(
 
     Args:
         name: a key from :func:`names`.
-        stems: what the network gives, in this order.
+        stems: names of the outputs, in their order.
         options: keyword arguments of the module's ``build``, usually from a run file.
 
     Raises:
-        ValueError: no network has that name, it refuses an option, or stems are no names.
+        ValueError: no network has that name, it refuses an option, or the stems are not names.
     """
     options = options or {}
     if name not in names():
@@ -81,11 +81,11 @@ def warm_start(
 
 
 def prepared(network: ChunkGeometry, dtype: torch.dtype) -> nn.Module:
-    """Copy a network for inference, as its own module does it, if it does.
+    """Copy a network for inference, by the ``prepared`` of its own module if it has one.
 
     Args:
         network: with its weights, which are not touched.
-        dtype: of the products; what comes and goes is float32.
+        dtype: of the products; inputs and outputs are float32.
     """
     import torch
 

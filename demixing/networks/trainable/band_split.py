@@ -1,11 +1,14 @@
 """A small network in bands for the CPU: several stems by complex masks of both channels.
 
-A spectrum is cut into bands that widen with frequency, and what is heard of each becomes a few
-numbers per frame. Layers let frames, bands and features hear each other in turns. What comes out is
-a complex 2x2 matrix for each stem, frame and bin, so that a stem may be panned out, too.
+A spectrum is split into bands that widen with frequency, and each band becomes a few features per
+frame. Layers over time, over bands and over features alternate. The output is a complex 2x2 matrix
+M for each stem, frame and bin, so that the panning of the mixture can be undone:
 
-It hears levels, and phases of the channels against each other, but no phase against time, so that
-polarity changes nothing but that of the stems. High up, bins share what is heard and answered.
+    (left, right)_stem = M (left, right)_mixture.
+
+The inputs are levels and the phase between the channels, but no absolute phase, so inverting the
+polarity of a mixture inverts that of the stems and nothing else. At high frequencies, neighbouring
+bins share inputs and outputs.
 
 Source of the idea: Luo, Yu, "Music source separation with band-split RNN" (BSRNN), IEEE/ACM TASLP
 2023; bands coarser with frequency: Tong et al., "SCNet: sparse compression network for music source
@@ -25,27 +28,27 @@ from demixing.networks.temporal import LAYERS, TAPS, Mixer
 SAMPLE_RATE_HZ = 44_100
 FRAME = 4096
 FRAME_HOP = 1024
-HEARD = 4
-"""Numbers that are heard of a bin: two levels, and the coherence of the channels."""
+INPUTS = 4
+"""Inputs for a bin: two levels, and the complex coherence of the channels."""
 
-ANSWERED = 8
-"""Numbers that are answered of a bin for each stem: a complex 2x2 matrix."""
+OUTPUTS = 8
+"""Outputs for a bin and a stem: a complex 2x2 matrix."""
 
 POWER = 0.3
-"""To which magnitudes are raised: levels in a range that a layer can use."""
+"""Exponent of magnitudes, which compresses levels into a range that a layer can use."""
 
 QUIET = 1e-8
-"""Added to energies; noise at full scale has 1."""
+"""Added to energies; noise at full scale has an energy of 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """A range of frequencies whose bands are alike.
+    """A range of frequencies with bands of one width.
 
     Attributes:
-        bands: how many.
-        bins: of each band.
-        shared: neighbouring bins that are heard, and answered, as one.
+        bands: number of bands.
+        bins: bins of each band.
+        shared: neighbouring bins that share inputs and outputs.
     """
 
     bands: int
@@ -58,12 +61,21 @@ ZONES = (
     Zone(bands=12, bins=20),  # 4.7 kHz
     Zone(bands=8, bins=48, shared=2),  # 8.8 kHz
     Zone(bands=6, bins=96, shared=4),  # 15 kHz
-    Zone(bands=2, bins=328, shared=8),  # all but the very last bin, which stays silent
+    Zone(bands=2, bins=328, shared=8),  # all but the last bin, which stays silent
 )
 
 
 class BandLinear(nn.Module):
-    """A linear layer for each band of a zone, ``(b, t, k, inputs)`` to ``(b, t, k, outputs)``."""
+    """A linear layer for each band of a zone.
+
+    Args:
+        bands: k.
+        inputs: features of a band.
+        outputs: features of a band.
+
+    Shape:
+        ``(b, t, k, inputs)`` to ``(b, t, k, outputs)``.
+    """
 
     def __init__(self, bands: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -80,17 +92,17 @@ class BandSplit(ChunkGeometry):
     """See the module and :class:`demixing.networks.chunk_geometry.ChunkGeometry`.
 
     Args:
-        stems: how many.
+        stems: number of stems.
         features: of each frame and band.
-        layers: how many; frames hear each other farther from layer to layer.
-        time: how frames hear each other, of :data:`demixing.networks.temporal.LAYERS`.
+        layers: number of layers; the dilation over time doubles from layer to layer.
+        time: temporal module, a key of :data:`demixing.networks.temporal.LAYERS`.
     """
 
     def __init__(self, stems: int, features: int, layers: int, time: str) -> None:
         super().__init__()
         self.stems = stems
         self.listen = nn.ModuleList(
-            BandLinear(zone.bands, HEARD * zone.bins // zone.shared, features) for zone in ZONES
+            BandLinear(zone.bands, INPUTS * zone.bins // zone.shared, features) for zone in ZONES
         )
         bands = sum(zone.bands for zone in ZONES)
         self.mixers = nn.ModuleList(
@@ -98,10 +110,10 @@ class BandSplit(ChunkGeometry):
         )
         self.norm = nn.LayerNorm(features)
         self.answer = nn.ModuleList(
-            BandLinear(zone.bands, features, stems * ANSWERED * zone.bins // zone.shared)
+            BandLinear(zone.bands, features, stems * OUTPUTS * zone.bins // zone.shared)
             for zone in ZONES
         )
-        self._begin_with_equal_shares()
+        self._start_from_equal_shares()
 
     def forward(self, mixtures: Tensor) -> Tensor:
         """See :class:`demixing.networks.chunk_geometry.ChunkGeometry`."""
@@ -110,7 +122,7 @@ class BandSplit(ChunkGeometry):
         parts = spectrum.split([zone.bands * zone.bins for zone in ZONES], dim=-1)  # type: ignore[no-untyped-call]
         x = torch.cat(
             [
-                listen(heard(part, zone))
+                listen(inputs_of(part, zone))
                 for listen, part, zone in zip(self.listen, parts, ZONES, strict=True)
             ],
             dim=2,
@@ -128,12 +140,12 @@ class BandSplit(ChunkGeometry):
         )
 
     def _masked(self, answer: Tensor, part: Tensor, zone: Zone) -> Tensor:
-        """Multiply the channels of a zone by the matrices for them.
+        """Multiply the channels of a zone by their matrices.
 
         Args:
-            answer: ``(b, t, k, stems * ANSWERED * bins / shared)``.
+            answer: ``(b, t, k, stems * OUTPUTS * bins / shared)``.
             part: spectrum ``(b, 2, t, k * bins)``.
-            zone: which.
+            zone: the zone.
 
         Returns:
             Spectra ``(b, stems, 2, t, k * bins)``.
@@ -148,8 +160,8 @@ class BandSplit(ChunkGeometry):
         return (from_left * left + from_right * right).flatten(-3)
 
     @torch.no_grad()
-    def _begin_with_equal_shares(self) -> None:
-        """Let each stem be nearly its share of the mixture before anything is learnt."""
+    def _start_from_equal_shares(self) -> None:
+        """Initialise the outputs so that each stem is nearly an equal share of the mixture."""
         for layer, zone in zip(self.answer, ZONES, strict=True):
             assert isinstance(layer, BandLinear)
             layer.weight.mul_(0.1)
@@ -158,17 +170,17 @@ class BandSplit(ChunkGeometry):
                 bias[:, :, channel, channel, :, 0] = 1 / self.stems
 
 
-def heard(part: Tensor, zone: Zone) -> Tensor:
-    """What the network hears of a zone.
+def inputs_of(part: Tensor, zone: Zone) -> Tensor:
+    """Return the inputs of the network for a zone: levels and coherence.
 
     Args:
         part: spectrum ``(b, 2, t, k * bins)``.
-        zone: which.
+        zone: the zone.
 
     Returns:
-        ``(b, t, k, HEARD * bins / shared)``.
+        ``(b, t, k, INPUTS * bins / shared)``.
     """
-    # Divided by the root of the window's energy, so that noise has its own level.
+    # Divided by the root of the window's energy, so that noise at full scale has an energy of 1.
     batch, channels, frames, _ = part.shape
     shape = (batch, channels, frames, zone.bands, zone.bins // zone.shared, zone.shared)
     bins = part.reshape(shape) / math.sqrt(3 / 8 * FRAME)
@@ -191,16 +203,16 @@ def build(
     """Build the network.
 
     Args:
-        stems: their names.
+        stems: names of the outputs.
         features: of each frame and band, an even number.
-        layers: how many; with convolutions each hears twice as far as the one before.
-        time: how frames hear each other: "convolution" or "recurrence".
-        chunk_s: seconds that it hears at a time when it separates.
-        context_s: seconds of those that are thrown away at both ends; by default all that
-            convolutions hear. With another way of hearing it is a choice.
+        layers: number of layers; the dilation over time doubles from layer to layer.
+        time: temporal module, "convolution" or "recurrence".
+        chunk_s: length in seconds of the chunks that the network separates.
+        context_s: seconds at both ends of a chunk that are discarded; None: the reach of
+            convolutions, even if ``time`` is another module.
 
     Raises:
-        ValueError: an option is not as it should be.
+        ValueError: an option is out of range.
     """
     if time not in LAYERS:
         raise ValueError(f"time must be one of {', '.join(LAYERS)}, got {time!r}")
@@ -216,7 +228,7 @@ def build(
 
 
 def reach(layers: int) -> int:
-    """Samples before and after that the network hears by convolutions.
+    """Return the samples before and after an output sample that convolutions cover.
 
     >>> reach(6) / SAMPLE_RATE_HZ < 3.1
     True

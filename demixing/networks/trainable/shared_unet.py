@@ -1,9 +1,13 @@
 """One encoder of Spleeter's U-Net for all stems, and a decoder for each of them.
 
-The U-Net that hears the accompaniment is the one set of weights here that has heard much real
-music, so a run may start from it (:func:`warm_start`): all stems share its steps down and the
-first of its steps up, and each continues with copies of the others. Masks are made of the ratios
-of powers, as in Spleeter, and training goes through them, so stems learn to share the mixture.
+A run may start from Spleeter's U-Net for the accompaniment (:func:`warm_start`), the only weights
+here that were trained on much real music. All stems share its steps down and the first of its steps
+up; each stem has its own copies of the other steps up. Masks are ratios of powers, as in Spleeter,
+
+    mask_s = P_s / sum_r P_r,
+
+and are part of the trained function, so stems learn to divide the mixture. Letters: b batch,
+t frames, f bins.
 
 Source: the network is that of :mod:`demixing.networks.spleeter_unet`; sharing is our own.
 """
@@ -21,28 +25,29 @@ from demixing.networks.stft import istft, stft
 FRAME = 4096
 FRAME_HOP = 1024
 BINS = 1024
-"""Frequency bins that the network hears, of ``FRAME // 2 + 1``."""
+"""Frequency bins that the network reads, of ``FRAME // 2 + 1``."""
 
 FRAMES = 512
-"""In a chunk, as the weights of Spleeter were trained with."""
+"""Frames of a chunk, as in the training of Spleeter's weights."""
 
 MULTIPLE = 64
-"""Frames are filled up with silence to a multiple of it: six steps halve them."""
+"""Frames are padded with silence to a multiple of this: six steps halve them."""
 
 EPSILON = 1e-10
-"""Keeps ratios finite where all stems say silence."""
+"""Keeps ratios finite where all estimates are silent."""
 
 TAPS = ((3, 1, 5), (4, 2, 0))
-"""Of :mod:`demixing.networks.polyphase`; the sixth tap is a zero."""
+"""Taps of :mod:`demixing.networks.polyphase`; the sixth tap is zero."""
 
 VOICES = ("vocals", "dialog")
+"""Stems that are no accompaniment."""
 
 FEW = 32
-"""Outputs up to which four plain convolutions train faster than a transposed one (bfloat16)."""
+"""Outputs up to which the polyphase form trains faster than a transposed convolution (bfloat16)."""
 
 
 class Step(Up):
-    """A step up whose transposed convolution is trained as four plain ones where that is faster."""
+    """A step up whose transposed convolution is trained in polyphase form where that is faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, inputs, t, f)`` to ``(b, outputs, 2 t, 2 f)``."""
@@ -58,7 +63,12 @@ class Step(Up):
 
 
 class Branch(nn.Module):
-    """What one stem has alone: the upper steps up, and a mask of both channels."""
+    """The layers of one stem: the last steps up, and a mask for both channels.
+
+    Args:
+        widths: channels after each step down.
+        shared: number of steps up that all stems share.
+    """
 
     def __init__(self, widths: tuple[int, ...], shared: int) -> None:
         super().__init__()
@@ -66,7 +76,12 @@ class Branch(nn.Module):
         self.last = nn.Conv2d(1, 2, kernel_size=4, dilation=2, padding=3)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Return the mask ``(b, 2, t, f)``, given the skip connections, smallest first."""
+        """Return the root of the power of a stem, ``(b, 2, t, f)`` from 0 to 1.
+
+        Args:
+            x: output of the shared steps up.
+            skips: skip connections, smallest first.
+        """
         for step, skip in zip(self.up, skips, strict=True):
             x = step(torch.cat([skip, x], dim=1))
         return torch.sigmoid(self.last(x))
@@ -76,14 +91,17 @@ class SharedUNet(ChunkGeometry):
     """Separate a stereo mixture at 44.1 kHz.
 
     Args:
-        stems: their names.
+        stems: names of the outputs.
         widths: channels after each step down.
-        shared: how many steps up all stems share, at least one.
-        frozen_norms: keep the statistics of batch normalisation while training: batches are
-            small, and those of the weights that a run starts from are known.
+        shared: number of steps up that all stems share, at least one.
+        frozen_norms: keep the statistics of batch normalisation while training: batches are small,
+            and the initial weights have good statistics.
 
     Shape:
         ``(b, 2, samples)`` to ``(b, stems, 2, samples)``.
+
+    Raises:
+        ValueError: ``shared`` is out of range.
     """
 
     sample_rate_hz = 44_100
@@ -112,7 +130,7 @@ class SharedUNet(ChunkGeometry):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def train(self, mode: bool = True) -> "SharedUNet":
-        """Set the mode of all layers, but that of frozen normalisations."""
+        """Set the mode of all layers except frozen normalisations."""
         super().train(mode)
         if self.frozen_norms:
             for module in self.modules():
@@ -123,48 +141,67 @@ class SharedUNet(ChunkGeometry):
     def forward(self, mixture: Tensor) -> Tensor:
         """See the class."""
         spectrum = stft(mixture, FRAME, FRAME_HOP)
-        powers = self.powers(heard_of(spectrum))
+        powers = self.powers(input_of(spectrum))
         masks = powers / powers.sum(dim=1, keepdim=True)
-        unheard = FRAME // 2 + 1 - BINS
-        above = masks.mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], unheard)
+        count = FRAME // 2 + 1 - BINS
+        above = masks.mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], count)
         masks = torch.cat([masks, above], dim=-1).transpose(-1, -2)
         return istft(spectrum[:, None] * masks, FRAME, FRAME_HOP, mixture.shape[-1])
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Magnitudes of all stems where the network hears, ``(b, stems, 2, frames * BINS)``."""
-        heard = heard_of(stft(mixture, FRAME, FRAME_HOP))
-        powers = self.powers(heard)
-        # Not by masks, whose quotients are four times as many.
-        return (powers * (heard / powers.sum(dim=1))[:, None]).flatten(-2)
+        """Return magnitudes of all stems in the bins of the input.
 
-    def heard(self, audio: Tensor) -> Tensor:
-        """Magnitudes where the network hears: ``(..., samples)`` to ``(..., frames * BINS)``."""
-        return heard_of(stft(audio, FRAME, FRAME_HOP)).flatten(-2)
+        Args:
+            mixture: ``(b, 2, samples)``.
+
+        Returns:
+            ``(b, stems, 2, frames * BINS)``.
+        """
+        magnitudes = input_of(stft(mixture, FRAME, FRAME_HOP))
+        powers = self.powers(magnitudes)
+        # One quotient for all stems: masks would need one for each.
+        return (powers * (magnitudes / powers.sum(dim=1))[:, None]).flatten(-2)
+
+    def input_magnitudes(self, audio: Tensor) -> Tensor:
+        """Return magnitudes in the bins of the input.
+
+        Args:
+            audio: ``(..., samples)``.
+
+        Returns:
+            ``(..., frames * BINS)``.
+        """
+        return input_of(stft(audio, FRAME, FRAME_HOP)).flatten(-2)
 
     def projected(self, stems: Tensor) -> Tensor:
-        """What masks can give of stems at best: the part of each that has the mixture's phase.
+        """Project the spectra of stems onto the phase of their mixture: the best that masks can do.
 
-        Its sum over stems is the mixture's magnitude, and its distance from what masks give is,
-        but for a constant, the distance of the spectra themselves.
+        For a stem S and the mixture X this is Re(S conj(X)) / abs(X). Its sum over stems is the
+        magnitude of the mixture, and its squared distance from masked magnitudes is that of the
+        spectra themselves minus a constant.
 
         Args:
             stems: ``(b, stems, 2, samples)``.
 
         Returns:
-            ``(b, stems, 2, frames * BINS)``; negative where a stem is against its mixture.
+            ``(b, stems, 2, frames * BINS)``; negative where a stem opposes its mixture.
         """
         spectra = stft(stems, FRAME, FRAME_HOP)[..., :BINS, :].transpose(-1, -2)
         mixture = spectra.sum(dim=1, keepdim=True)
         phase = mixture / mixture.abs().clamp_min(EPSILON)
         return (spectra.real * phase.real + spectra.imag * phase.imag).flatten(-2)
 
-    def powers(self, heard: Tensor) -> Tensor:
-        """Map ``(b, 2, frames, BINS)`` to powers ``(b, stems, 2, frames, BINS)``.
+    def powers(self, magnitudes: Tensor) -> Tensor:
+        """Map magnitudes of a mixture to powers whose ratios to their sum are the masks.
 
-        Masks are their ratios to their sum.
+        Args:
+            magnitudes: ``(b, 2, frames, BINS)``.
+
+        Returns:
+            ``(b, stems, 2, frames, BINS)``.
         """
-        frames = heard.shape[2]
-        x = F.pad(heard, (0, 0, 0, -frames % MULTIPLE))
+        frames = magnitudes.shape[2]
+        x = F.pad(magnitudes, (0, 0, 0, -frames % MULTIPLE))
         x = x.contiguous(memory_format=torch.channels_last)
         skips = []
         for step in self.down:
@@ -173,12 +210,12 @@ class SharedUNet(ChunkGeometry):
         x = self.up[0](skips.pop())
         for step in self.up[1:]:
             x = step(torch.cat([skips.pop(), x], dim=1))
-        answers = [branch(x, skips[::-1]) for branch in self.branches]
-        return torch.stack(answers, dim=1)[..., :frames, :].float().square() + EPSILON
+        roots = [branch(x, skips[::-1]) for branch in self.branches]
+        return torch.stack(roots, dim=1)[..., :frames, :].float().square() + EPSILON
 
 
-def heard_of(spectrum: Tensor) -> Tensor:
-    """Magnitudes that the network hears: ``(..., bins, frames)`` to ``(..., frames, BINS)``."""
+def input_of(spectrum: Tensor) -> Tensor:
+    """Return the input of the network: ``(..., bins, frames)`` to ``(..., frames, BINS)``."""
     return spectrum[..., :BINS, :].abs().transpose(-1, -2)
 
 
@@ -199,15 +236,15 @@ def warm_start(
     shared: int = 2,
     frozen_norms: bool = True,
 ) -> Mapping[str, Tensor]:
-    """Make weights for a start of those of Spleeter's accompaniment.
+    """Make initial weights from those of Spleeter's accompaniment.
 
     Args:
-        state: as it is published, or of this network, which is returned as it is.
-        stems: of the network to fill. A stem in :data:`VOICES` is no accompaniment: its mask
-            begins as what the accompaniment leaves.
-        widths: as of the network, like the others.
-        shared: as of the network.
-        frozen_norms: as of the network.
+        state: as published, or of this network, which is returned unchanged.
+        stems: names of the network's outputs. The initial mask of a stem in :data:`VOICES` is the
+            rest that the accompaniment leaves.
+        widths: of the network; not used.
+        shared: of the network.
+        frozen_norms: of the network; not used.
     """
     del widths, frozen_norms
     if any(key.startswith("branches.") for key in state):
