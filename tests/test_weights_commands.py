@@ -84,7 +84,7 @@ def test_a_good_file_is_ok(
     ],
     ids=["missing", "an LFS pointer", "empty", "too long"],
 )
-def test_a_bad_file_is_told_apart(
+def test_each_kind_of_bad_file_has_its_own_condition(
     official: Path,
     weights: Path,
     damage: bytes | None,
@@ -115,7 +115,7 @@ def test_one_changed_bit_is_a_wrong_hash(
     assert "expected sha256" in said
 
 
-def test_a_part_of_a_hash_is_compared_as_such(
+def test_a_hash_with_fewer_digits_is_compared_as_a_prefix(
     official: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -130,7 +130,7 @@ def test_a_part_of_a_hash_is_compared_as_such(
     assert verified(capsys, NAME)[1] == {NAME: "wrong hash"}
 
 
-def test_a_file_without_a_published_hash_is_said_to_be_that(
+def test_a_file_without_a_published_hash_is_reported_as_such(
     official: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,7 +171,7 @@ def test_without_names_damaged_files_count(
 # import
 
 
-def test_an_import_stands_for_the_official_file(
+def test_a_conversion_replaces_the_official_file(
     official: Path, weights: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", NAME, str(official)]) == 0
@@ -185,7 +185,7 @@ def test_an_import_stands_for_the_official_file(
     assert [p.name for p in weights.iterdir()] == [path.name]
 
 
-def test_an_import_says_where_it_comes_from_and_is_the_same_each_time(
+def test_a_conversion_has_provenance_and_always_the_same_bytes(
     official: Path, weights: Path
 ) -> None:
     main(["import", NAME, str(official)])
@@ -214,7 +214,7 @@ def test_the_official_file_comes_first(official: Path, weights: Path) -> None:
 @pytest.mark.parametrize(
     ("contents", "reason"), [(b"something else", "expected"), (LFS_POINTER, "is a Git-LFS pointer")]
 )
-def test_only_the_registered_file_is_imported(
+def test_only_the_file_in_the_catalogue_is_converted(
     official: Path,
     weights: Path,
     contents: bytes,
@@ -229,7 +229,7 @@ def test_only_the_registered_file_is_imported(
     assert not list(weights.iterdir())
 
 
-def test_a_network_in_a_file_needs_no_import(
+def test_a_file_that_contains_its_network_needs_no_conversion(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", "conv_tasnet_speech", str(tmp_path)]) == 2
@@ -238,7 +238,7 @@ def test_a_network_in_a_file_needs_no_import(
     assert not list(weights.iterdir())
 
 
-def test_an_import_of_another_file_is_not_used(
+def test_a_conversion_of_another_file_is_not_used(
     official: Path, monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
     main(["import", NAME, str(official)])
@@ -248,7 +248,7 @@ def test_an_import_of_another_file_is_not_used(
         checkpoints.load(entry)
 
 
-def test_an_import_that_was_altered_is_not_used(
+def test_an_altered_conversion_is_not_used(
     official: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["import", NAME, str(official)])
@@ -265,7 +265,9 @@ def test_an_import_that_was_altered_is_not_used(
 
 
 @pytest.mark.parametrize("contents", [b"", LFS_POINTER, b"\x08\0\0\0\0\0\0\0{}      "])
-def test_what_is_no_import_is_one_sentence(official: Path, weights: Path, contents: bytes) -> None:
+def test_a_file_that_is_not_a_conversion_is_one_sentence(
+    official: Path, weights: Path, contents: bytes
+) -> None:
     (weights / f"{NAME}.safetensors").write_bytes(contents)
 
     with pytest.raises(CheckpointError, match=f"{NAME}.safetensors") as caught:
