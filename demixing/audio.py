@@ -95,7 +95,7 @@ def check_finite(block: Tensor, start: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFormat:
-    """The format of a song whose length is not known.
+    """Format of a song of unknown length.
 
     Attributes:
         sample_rate_hz: of the song.
@@ -107,16 +107,16 @@ class AudioFormat:
 
     @property
     def groups(self) -> int:
-        """Stereo pairs that are separated, see :func:`pairs_of`."""
+        """Number of stereo pairs, see :func:`pairs_of`."""
         return len(pairs_of(self.channels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongFormat(AudioFormat):
-    """What the header of a song says.
+    """Format of a song, from the header of its file.
 
     Attributes:
-        frames: length of the song; good for progress and file sizes, but the data decides.
+        frames: length of the song, for progress and file sizes only: the data may be shorter.
     """
 
     frames: int

@@ -5,8 +5,8 @@ turns on two cores, and each waits for the others by spinning. So the quota of t
 or the affinity mask decides, whichever is smaller.
 
 The number is set here and nowhere else: a process of ours calls :func:`use` before it builds
-networks, and :func:`environment` passes a number on to the processes that it starts. All else asks
-torch for the number, ONNX models included.
+networks, and :func:`environment` gives a number to the processes that it starts. All other code,
+ONNX models included, asks torch for the number.
 
 Source: Linux, Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
 Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``).
@@ -20,7 +20,7 @@ from pathlib import Path
 from demixing.machine import ControlGroup, control_groups, lines
 
 THREADS_VARIABLE = "DEMIX_THREADS"
-"""Environment variable that overrules the number of threads."""
+"""Environment variable that overrides the number of threads."""
 
 OPENMP_VARIABLE = "OMP_NUM_THREADS"
 """OpenMP's own variable, read when torch is loaded; it also sets threads outside of networks."""
@@ -71,7 +71,7 @@ def wait_passively() -> None:
 
 
 def environment(count: int) -> dict[str, str]:
-    """Environment variables that give a new process, and all that it starts, so many threads."""
+    """Environment variables that give ``count`` threads to a new process and all that it starts."""
     return {THREADS_VARIABLE: str(count), OPENMP_VARIABLE: str(count)}
 
 

@@ -1,6 +1,6 @@
 """A child process without torch, for the tests of isolation: ``fake_worker.py BEHAVIOUR FD``.
 
-Its stems are fixed parts of the mixture, but it misbehaves in the way that it is told.
+Its stems are fixed parts of the mixture, but it misbehaves in the way that its argument names.
 """
 
 import ctypes
@@ -36,7 +36,7 @@ def misbehave(behaviour: str) -> None:
         case "sleep":
             time.sleep(1000)
         case "song error":
-            raise SongError("a song that nobody likes")
+            raise SongError("a song that cannot be separated")
         case "bug":
             raise KeyError("bug")
         case "print":
@@ -54,7 +54,7 @@ def make(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Work:
     behaviour = sys.argv[1]
     stems = len(chosen.track.stems)
     if behaviour == "refuse":
-        raise ConfigError("a recipe that nobody likes")
+        raise ConfigError("a recipe that cannot be built")
     if behaviour.endswith(WHILE_BUILT) and 0 not in without:
         at_work(0)
         misbehave(behaviour.removesuffix(WHILE_BUILT))

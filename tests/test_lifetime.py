@@ -1,4 +1,4 @@
-"""A process ends with the one that started it; that a kill is enough is an evaluation's test."""
+"""A process ends with its parent; tests of the evaluation kill a parent."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ print("alive")
 @pytest.mark.parametrize(
     ("parent", "status", "said"), [(os.getpid(), 0, "alive\n"), (os.getpid() + 1, 1, "")]
 )
-def test_a_process_whose_parent_has_gone_before_ends_at_once(
+def test_a_process_whose_parent_has_already_ended_ends_at_once(
     parent: int, status: int, said: str
 ) -> None:
     done = subprocess.run(

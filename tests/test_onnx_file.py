@@ -11,7 +11,7 @@ from tests.onnx_graphs import field, varint
 
 
 def external_tensor(file: Path, name: bytes = b"w") -> bytes:
-    """Two floats that lie in another file."""
+    """Two floats that are in another file."""
     location = field(1, b"location") + field(2, str(file).encode())
     return field(1, 2) + field(2, 1) + field(8, name) + field(13, location) + field(14, 1)
 
@@ -93,7 +93,7 @@ def test_a_field_cannot_hide_behind_a_number_that_is_too_large(tmp_path: Path) -
         onnx_file.check(tmp_path / "a.onnx")
 
 
-def test_graphs_in_graphs_do_not_go_on_forever(tmp_path: Path) -> None:
+def test_graphs_may_not_be_nested_too_deep(tmp_path: Path) -> None:
     graph = b""
     for _ in range(100):
         graph = then_branch(graph)
@@ -110,7 +110,7 @@ def test_an_honest_model_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 5, 20, 40])
-def test_a_part_of_a_model_is_one_sentence(tmp_path: Path, length: int) -> None:
+def test_a_truncated_model_is_one_sentence(tmp_path: Path, length: int) -> None:
     (tmp_path / "a.onnx").write_bytes(model()[:length])
 
     with pytest.raises(CheckpointError, match="expected an ONNX model at") as caught:

@@ -1,4 +1,4 @@
-"""Optional members: used if their files are in place, and left out without a word if not."""
+"""Optional members are used if their files exist, and left out silently if not."""
 
 import dataclasses
 import json
@@ -140,7 +140,7 @@ def separated(ready: Demixer, deadline: Deadline | None = None) -> Tensor:
 @pytest.mark.engine
 @pytest.mark.parametrize("forgiving", [False, True])
 @pytest.mark.parametrize("hurry", [None, Deadline(math.inf)], ids=["no deadline", "deadline"])
-def test_without_its_file_the_recipe_works_as_if_the_member_were_not_written_down(
+def test_without_its_file_the_recipe_works_as_if_it_had_no_such_member(
     forgiving: bool, hurry: Deadline | None
 ) -> None:
     ready = Demixer(parsed(WHOLE), forgiving=forgiving)
@@ -153,7 +153,7 @@ def test_without_its_file_the_recipe_works_as_if_the_member_were_not_written_dow
     assert ready.omissions == ()
 
 
-def test_of_a_missing_member_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_member_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         Demixer(parsed(WHOLE), forgiving=True)
 
@@ -166,12 +166,12 @@ def test_without_its_file_the_package_is_not_needed(monkeypatch: pytest.MonkeyPa
     assert Demixer(parsed(WHOLE)).absent == ("htdemucs",)
 
 
-def test_a_member_that_is_not_optional_is_missed() -> None:
+def test_a_missing_file_of_a_required_member_is_an_error() -> None:
     with pytest.raises(CheckpointError, match="no weights for 'demucs_v4_955717e8'"):
         Demixer(parsed(WHOLE.replace("optional = true", "optional = false")))
 
 
-def test_of_several_files_all_must_be_there(weights: Path) -> None:
+def test_a_member_with_several_files_needs_all_of_them(weights: Path) -> None:
     text = WHOLE.replace('files = "any"', 'bag = "htdemucs_ft"')
     assert optional.absent(parsed(text)) == ("htdemucs",)
 
@@ -229,14 +229,14 @@ def test_a_file_that_is_damaged_is_an_error(file: Path, contents: str, reason: s
     assert [one.member for one in ready.omissions] == ["htdemucs"]
 
 
-def test_a_link_to_nowhere_is_damage(file: Path, tmp_path: Path) -> None:
+def test_a_broken_link_counts_as_damage(file: Path, tmp_path: Path) -> None:
     file.symlink_to(tmp_path / "nowhere")
 
     with pytest.raises(CheckpointError, match="no weights for"):
         Demixer(parsed(WHOLE))
 
 
-def test_a_damaged_import_is_an_error() -> None:
+def test_a_damaged_conversion_is_an_error() -> None:
     entries()["demucs_v4_955717e8"].converted_path().write_text("no tensors")
 
     with pytest.raises(CheckpointError):
@@ -256,7 +256,7 @@ def test_with_its_file_the_package_is_needed(file: Path, monkeypatch: pytest.Mon
 # The sentence
 
 
-def test_what_a_missing_member_would_add_is_said(file: Path) -> None:
+def test_advice_says_what_a_missing_member_would_add(file: Path) -> None:
     assert optional.advice(parsed(WHOLE)) == ADVICE
     assert optional.advice(parsed(PLAIN)) == ""
 
@@ -264,7 +264,7 @@ def test_what_a_missing_member_would_add_is_said(file: Path) -> None:
     assert optional.advice(parsed(WHOLE)) == ""
 
 
-def test_a_gain_that_was_not_measured_is_not_named() -> None:
+def test_a_gain_that_was_not_measured_is_not_mentioned() -> None:
     text = WHOLE.replace("sdr_db = 7.0\n", "")
 
     assert optional.advice(parsed(text)) == (
@@ -278,7 +278,7 @@ def test_files_that_are_not_recommended_are_named() -> None:
     assert "`demixing fetch demucs_v4_5c90dfd2` would" in optional.advice(parsed(text))
 
 
-def test_a_member_that_takes_one_file_only_is_not_sent_to_another() -> None:
+def test_a_member_with_one_fixed_file_is_not_advised_to_fetch_another() -> None:
     text = WHOLE.replace('files = "any"', 'files = "hf"')
 
     assert "fetch demucs_hf_955717e8`" in optional.advice(parsed(text))

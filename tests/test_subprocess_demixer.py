@@ -1,4 +1,4 @@
-"""Whatever happens to the process that separates, the grader's process has an answer in time."""
+"""Whatever happens to the separating process, the grader's process has all stems in time."""
 
 import json
 import logging
@@ -79,7 +79,7 @@ def isolation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def isolate() -> Iterator[Isolate]:
-    """Start fakes; make sure that none of them is left."""
+    """Start fakes, and check that none of them is left."""
     started: list[SubprocessDemixer] = []
 
     def start(
@@ -181,7 +181,7 @@ def test_a_child_separates_one_song_after_the_other(isolate: Isolate) -> None:
         ("hold the lock while it is built", "no heartbeat for"),
     ],
 )
-def test_another_child_goes_on_without_the_member_that_did_it(
+def test_another_child_continues_without_the_member_that_crashed(
     isolate: Isolate, caplog: pytest.LogCaptureFixture, behaviour: str, reason: str
 ) -> None:
     ready = isolate(behaviour, step_s=0.1 if "lock" in behaviour else 0.0)
@@ -200,7 +200,7 @@ def test_another_child_goes_on_without_the_member_that_did_it(
 @pytest.mark.parametrize(
     "behaviour", ["killed while it is built", "hold the lock while it is built"]
 )
-def test_a_member_that_cannot_be_built_costs_no_song_its_time(
+def test_a_member_that_cannot_be_built_takes_no_time_from_a_song(
     isolate: Isolate, behaviour: str
 ) -> None:
     ready = isolate(behaviour, step_s=0.1 if "lock" in behaviour else 0.0)
@@ -213,7 +213,7 @@ def test_a_member_that_cannot_be_built_costs_no_song_its_time(
     assert children() == first, "by the process that was ready before the first song"
 
 
-def test_a_member_that_is_built_for_ever_is_left_out_before_the_first_song(
+def test_a_member_that_takes_too_long_to_build_is_left_out_before_the_first_song(
     isolate: Isolate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess_demixer, "BUILD_S", 10)
@@ -227,7 +227,7 @@ def test_a_member_that_is_built_for_ever_is_left_out_before_the_first_song(
     assert [one.member for one in ready.omissions] == ["naughty"]
 
 
-def test_getting_ready_is_waited_for_but_not_for_ever(
+def test_waiting_for_a_child_to_get_ready_has_a_limit(
     isolate: Isolate, caplog: pytest.LogCaptureFixture
 ) -> None:
     ready = isolate("build slowly while it is built")
@@ -239,7 +239,7 @@ def test_getting_ready_is_waited_for_but_not_for_ever(
     assert "the separating process is not ready after 10 s" in caplog.text
 
 
-def test_what_a_child_had_to_leave_out_is_known(isolate: Isolate) -> None:
+def test_the_parent_knows_what_a_child_left_out(isolate: Isolate) -> None:
     ready = isolate("partly")
 
     assert_fake(separated(ready))
@@ -263,7 +263,7 @@ def test_without_a_deadline_nothing_is_given_up(isolate: Isolate) -> None:
     assert not ready.omissions
 
 
-def test_a_member_has_a_second_chance_but_no_third(
+def test_a_member_gets_a_second_chance_but_no_third(
     isolate: Isolate, caplog: pytest.LogCaptureFixture
 ) -> None:
     ready = isolate("killed")
@@ -287,7 +287,7 @@ def test_a_member_that_does_not_return_costs_no_more_than_the_rest_of_its_song(
     assert "was not done in time" in caplog.text
     (omission,) = ready.omissions
     assert (omission.member, omission.reason) == ("", "it was not done in time")
-    # What had arrived by then stays, which depends on the machine.
+    # Stems that had arrived by then are kept, which depends on the machine.
     assert 2 / 3 < omission.part < 1
     kept = round((1 - omission.part) * SONG.shape[-1])
     torch.testing.assert_close(stems[0, :, :kept], SONG[:, :kept] / 10, rtol=0, atol=2e-6)
@@ -308,7 +308,7 @@ class FullOnce(Memory):
         return "memory is full"
 
 
-def test_a_child_ends_before_the_kernel_must_choose(
+def test_a_child_is_killed_before_the_kernel_kills_something(
     isolate: Isolate, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert_fake(separated(isolate("fine", FullOnce())))
@@ -321,7 +321,7 @@ def test_a_child_ends_before_the_kernel_must_choose(
     [("/nowhere/python",), ("sleep", "1000"), ("false",), ("echo", "no frame at all")],
     ids=lambda command: Path(command[0]).name,
 )
-def test_without_any_child_there_are_shares(
+def test_without_a_child_the_song_gets_shares_of_the_mixture(
     command: Sequence[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     if command[0] == "sleep":
@@ -340,16 +340,16 @@ def test_without_any_child_there_are_shares(
     assert children() <= before
 
 
-def test_what_a_library_prints_is_no_answer(isolate: Isolate) -> None:
+def test_output_of_a_library_does_not_mix_with_messages(isolate: Isolate) -> None:
     assert_fake(separated(isolate("print")))
 
 
-def test_errors_that_a_user_can_mend_are_raised_here(isolate: Isolate) -> None:
-    with pytest.raises(SongError, match=r"^a song that nobody likes$"):
+def test_errors_that_a_user_can_fix_are_raised_in_the_parent(isolate: Isolate) -> None:
+    with pytest.raises(SongError, match=r"^a song that cannot be separated$"):
         separated(isolate("song error"))
     refused = isolate("refuse")
     for _ in range(2):
-        with pytest.raises(ConfigError, match=r"^a recipe that nobody likes$"):
+        with pytest.raises(ConfigError, match=r"^a recipe that cannot be built$"):
             separated(refused)
 
 
@@ -393,7 +393,7 @@ def test_a_child_that_is_lost_between_songs_is_replaced(isolate: Isolate) -> Non
         ("too little", "ended a song too early"),
     ],
 )
-def test_an_answer_that_is_none_is_not_passed_on(
+def test_invalid_stems_are_not_passed_on(
     isolate: Isolate, caplog: pytest.LogCaptureFixture, behaviour: str, reason: str
 ) -> None:
     separated(isolate(behaviour), exact=False)
@@ -401,7 +401,7 @@ def test_an_answer_that_is_none_is_not_passed_on(
     assert reason in caplog.text
 
 
-# What the child is told
+# What the child receives
 
 
 EVERYTHING: dict[str, Any] = {
@@ -449,14 +449,14 @@ EVERYTHING: dict[str, Any] = {
     ],
     ids=lambda given: given.name,
 )
-def test_a_recipe_survives_the_way_to_the_child(given: Recipe) -> None:
+def test_a_recipe_reaches_the_child_unchanged(given: Recipe) -> None:
     sent = json.loads(json.dumps(table(given)))
 
     assert reading.parse(given.name, table(given)) == given
     assert reading.parse(given.name, sent) == given
 
 
-def test_a_machine_without_limits_has_all_the_memory(tmp_path: Path) -> None:
+def test_without_limits_all_memory_is_free(tmp_path: Path) -> None:
     assert Memory(tmp_path).free_bytes() == float("inf")
 
     (tmp_path / "proc").mkdir()
@@ -491,7 +491,9 @@ def answers(*, isolate: bool) -> dict[str, Any]:
     return stems
 
 
-def test_the_real_child_answers_as_this_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_child_gives_the_same_stems_as_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DEMIX_TIME_LIMIT", "none")
     before = children()
     alone, together = answers(isolate=True), answers(isolate=False)
@@ -502,7 +504,7 @@ def test_the_real_child_answers_as_this_process_does(monkeypatch: pytest.MonkeyP
     assert children() <= before
 
 
-def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_decides_whether_there_is_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEMIX_ISOLATE", "maybe")
     with pytest.raises(ConfigError, match="DEMIX_ISOLATE to be 0 or 1, got 'maybe'"):
         Predictor(reading.load("mdx_silence"))

@@ -78,7 +78,7 @@ def test_version_1(tmp_path: Path, folder: str, quota: str, expected: int) -> No
     assert threads.allowed(root) == expected
 
 
-def test_nonsense_is_no_quota(tmp_path: Path) -> None:
+def test_nonsense_is_ignored(tmp_path: Path) -> None:
     root = tree(
         tmp_path, {"proc/self/cgroup": "what\n0::/\n", "sys/fs/cgroup/cpu.max": "few 0\n0 0\n"}
     )
@@ -87,7 +87,7 @@ def test_nonsense_is_no_quota(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("wish", "expected"), [("3", 3), ("0", 16), ("many", 16), ("", 16)])
-def test_the_environment_overrules(
+def test_the_environment_overrides_the_quota(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str, expected: int
 ) -> None:
     monkeypatch.setenv(threads.THREADS_VARIABLE, wish)
@@ -95,9 +95,7 @@ def test_the_environment_overrules(
     assert threads.chosen(tmp_path) == expected
 
 
-def test_our_variable_comes_before_that_of_openmp(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_variable_comes_before_openmps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert threads.chosen(tmp_path) == 5
 

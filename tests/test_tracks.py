@@ -10,7 +10,7 @@ from demixing.errors import ConfigError
 from demixing.evaluation.songs import STEMS
 
 
-def test_both_rooms_know_the_same_stems() -> None:
+def test_separation_and_evaluation_have_the_same_stems() -> None:
     assert {name: track.stems for name, track in tracks.TRACKS.items()} == dict(STEMS)
 
 
@@ -33,7 +33,7 @@ def test_the_challenge_decides_the_track(tmp_path: Path, challenge: str, track: 
     assert tracks.submitted(path).name == track
 
 
-def test_the_environment_overrules_aicrowd_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_aicrowd_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(tracks.TRACK_VARIABLE, "cdx")
 
     assert tracks.submitted().name == "cdx"

@@ -84,7 +84,7 @@ def test_a_good_file_is_ok(
     ],
     ids=["missing", "an LFS pointer", "empty", "too long"],
 )
-def test_a_bad_file_has_its_own_condition(
+def test_each_kind_of_bad_file_has_its_own_condition(
     official: Path,
     weights: Path,
     damage: bytes | None,
@@ -115,7 +115,7 @@ def test_one_changed_bit_is_a_wrong_hash(
     assert "expected sha256" in said
 
 
-def test_a_partial_hash_is_compared_with_the_beginning(
+def test_a_hash_with_fewer_digits_is_compared_as_a_prefix(
     official: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -130,7 +130,7 @@ def test_a_partial_hash_is_compared_with_the_beginning(
     assert verified(capsys, NAME)[1] == {NAME: "wrong hash"}
 
 
-def test_a_file_without_a_published_hash_is_reported_as_unpinned(
+def test_a_file_without_a_published_hash_is_reported_as_such(
     official: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,7 +171,7 @@ def test_without_names_damaged_files_count(
 # import
 
 
-def test_an_import_replaces_the_official_file(
+def test_a_conversion_replaces_the_official_file(
     official: Path, weights: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", NAME, str(official)]) == 0
@@ -185,7 +185,9 @@ def test_an_import_replaces_the_official_file(
     assert [p.name for p in weights.iterdir()] == [path.name]
 
 
-def test_an_import_names_its_origin_and_is_reproducible(official: Path, weights: Path) -> None:
+def test_a_conversion_has_provenance_and_always_the_same_bytes(
+    official: Path, weights: Path
+) -> None:
     main(["import", NAME, str(official)])
     path = weights / f"{NAME}.safetensors"
     first = path.read_bytes()
@@ -212,7 +214,7 @@ def test_the_official_file_comes_first(official: Path, weights: Path) -> None:
 @pytest.mark.parametrize(
     ("contents", "reason"), [(b"something else", "expected"), (LFS_POINTER, "is a Git-LFS pointer")]
 )
-def test_only_the_registered_file_is_imported(
+def test_only_the_file_in_the_catalogue_is_converted(
     official: Path,
     weights: Path,
     contents: bytes,
@@ -227,7 +229,7 @@ def test_only_the_registered_file_is_imported(
     assert not list(weights.iterdir())
 
 
-def test_a_network_in_a_file_needs_no_import(
+def test_a_file_that_contains_its_network_needs_no_conversion(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", "conv_tasnet_speech", str(tmp_path)]) == 2
@@ -236,7 +238,7 @@ def test_a_network_in_a_file_needs_no_import(
     assert not list(weights.iterdir())
 
 
-def test_an_import_of_another_file_is_not_used(
+def test_a_conversion_of_another_file_is_not_used(
     official: Path, monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
     main(["import", NAME, str(official)])
@@ -246,7 +248,7 @@ def test_an_import_of_another_file_is_not_used(
         checkpoints.load(entry)
 
 
-def test_an_import_that_was_altered_is_not_used(
+def test_an_altered_conversion_is_not_used(
     official: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["import", NAME, str(official)])
@@ -263,7 +265,7 @@ def test_an_import_that_was_altered_is_not_used(
 
 
 @pytest.mark.parametrize("contents", [b"", LFS_POINTER, b"\x08\0\0\0\0\0\0\0{}      "])
-def test_a_file_that_is_not_an_import_is_one_sentence(
+def test_a_file_that_is_not_a_conversion_is_one_sentence(
     official: Path, weights: Path, contents: bytes
 ) -> None:
     (weights / f"{NAME}.safetensors").write_bytes(contents)

@@ -107,7 +107,7 @@ def test_a_song_becomes_four_16_bit_files_of_its_shape(
 
 
 @pytest.mark.parametrize("name", ["絆 🎵", "100 %s", "two\nlines", os.fsdecode(b"caf\xe9")])
-def test_any_name_of_a_song_is_taken(
+def test_a_song_may_have_any_name(
     write_song: WriteSong, wrapper: AIcrowdWrapper, dataset: Path, predictions: Path, name: str
 ) -> None:
     write_song("dataset/song/mixture.wav")
@@ -213,7 +213,7 @@ def test_the_folders_may_be_arguments(
     assert files(tmp_path / "here") == {f"song/{stem}.wav" for stem in MDX}
 
 
-def test_the_environment_overrules_the_arguments(
+def test_the_environment_overrides_the_arguments(
     server: Callable[[str], None], dataset: Path, predictions: Path
 ) -> None:
     server("mdx")
@@ -302,7 +302,7 @@ def test_a_stem_that_cannot_be_written_leaves_none(
     assert not files(predictions)
 
 
-def test_aicrowds_own_way_to_report(wrapper: AIcrowdWrapper) -> None:
+def test_errors_are_reported_as_aicrowd_does(wrapper: AIcrowdWrapper) -> None:
     with pytest.raises(NameError, match="no luck"):
         wrapper.raise_aicrowd_error("no luck")
 

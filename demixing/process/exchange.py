@@ -70,3 +70,14 @@ def pushed(message: Message, song: Song, channels: int) -> Tensor:
         return song.push(torch.from_numpy(message.array(song.stems, channels)))
     except (ValueError, BrokenMessageError) as error:
         raise LostError(f"gave no answer: {error}") from error
+
+
+def finished(song: Song) -> Tensor:
+    """Return the last stems of a song that a child has ended.
+
+    Raises:
+        LostError: there are not stems for all of it.
+    """
+    if not song.complete:
+        raise LostError("ended a song too early")
+    return song.finish()

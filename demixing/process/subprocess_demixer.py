@@ -36,7 +36,7 @@ from demixing.engine.omissions import EVERY_MEMBER, Omission, merged
 from demixing.engine.progress import Progress, Report
 from demixing.process.child import COMMAND, Child, LostError, Spawn
 from demixing.process.crashes import Crashes
-from demixing.process.exchange import continued, end_s, omissions_of, pushed
+from demixing.process.exchange import continued, end_s, finished, omissions_of, pushed
 from demixing.process.handover import Song, TimeLeft, measure_shares
 from demixing.process.memory import Memory
 from demixing.process.status import NO_MEMBER
@@ -273,10 +273,9 @@ class SubprocessDemixer:
             statistics=dataclasses.asdict(song.statistics) if song.statistics else None,
             report=report is not None,
         )
-        before = self.omissions
         part = request.samples / max(time_left.samples, 1)
         child.send({"kind": "song", "song": number, "request": dataclasses.asdict(request)})
-        checked_s = -math.inf
+        before, checked_s = self.omissions, -math.inf
         while True:
             if block is not None and child.idle:
                 child.send({"kind": "block"}, block.numpy())
@@ -295,9 +294,7 @@ class SubprocessDemixer:
                     continue
                 self.omissions = (*before, *omissions_of(message, part))
                 if message.header["kind"] == "done":
-                    if not song.complete:
-                        raise LostError("ended a song too early")
-                    yield song.finish()
+                    yield finished(song)
                     return
                 yield pushed(message, song, request.channels)
 

@@ -60,7 +60,7 @@ residual, and a member may subtract only stems that one of those outputs before 
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,35 +129,40 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     fields["track"] = tracks.by_name(fields["track"])
     if fields.get("boards"):
         fields["boards"] = tables.names(fields["boards"], f"{where}: boards")
-    fields["members"] = tables.each(
-        fields["members"], f"{where}: members", f"{where}, member", _member
-    )
-    if "blends" in fields:
-        fields["blends"] = tables.each(
-            fields["blends"], f"{where}: blends", f"{where}, blend", _blend
-        )
-    if "leaks" in fields:
-        fields["leaks"] = tables.each(
-            fields["leaks"],
-            f"{where}: leaks",
-            f"{where}, leak",
-            lambda one, here: tables.record(Leak, one, here),
-        )
+    return Recipe(**(fields | _lists(fields, where) | _mappings(fields, where)))
+
+
+def _lists(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Turn the members, blends and leaks of a recipe's table into dataclasses."""
+    kinds: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
+        "members": ("member", _member),
+        "blends": ("blend", _blend),
+        "leaks": ("leak", lambda one, here: tables.record(Leak, one, here)),
+    }
+    return {
+        key: tables.each(fields[key], f"{where}: {key}", f"{where}, {one}", make)
+        for key, (one, make) in kinds.items()
+        if key in fields
+    }
+
+
+def _mappings(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Check the shares of a recipe's table, and turn its gates into dataclasses."""
+    result: dict[str, Any] = {}
     for key in ("consistency", "gates"):
         if key in fields:
             tables.kind(fields[key], dict, f"{where}: {key}")
     if "consistency_above_hz" in fields:
-        fields["consistency_above_hz"] = tables.scalar(
-            fields["consistency_above_hz"], float, f"{where}: consistency_above_hz"
-        )
+        at = f"{where}: consistency_above_hz"
+        result["consistency_above_hz"] = tables.scalar(fields["consistency_above_hz"], float, at)
     if "consistency" in fields:
-        fields["consistency"] = tables.numbers(fields["consistency"], f"{where}: consistency")
+        result["consistency"] = tables.numbers(fields["consistency"], f"{where}: consistency")
     if "gates" in fields:
-        at = f"{where}: gates."
-        fields["gates"] = {
-            stem: tables.record(Gate, gate, at + stem) for stem, gate in fields["gates"].items()
+        result["gates"] = {
+            stem: tables.record(Gate, gate, f"{where}: gates.{stem}")
+            for stem, gate in fields["gates"].items()
         }
-    return Recipe(**fields)
+    return result
 
 
 def _member(table: Any, where: str) -> Member:

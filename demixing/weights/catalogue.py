@@ -115,7 +115,7 @@ class Checkpoint:
         """Whether the file or its conversion exists, in whatever condition.
 
         A broken link exists in this sense, and so does a file in a folder that may not be read:
-        opening it tells what is wrong.
+        opening it reports what is wrong.
         """
         return any(_exists(path) for path in (self.path(), self.converted_path()))
 
