@@ -224,8 +224,8 @@ def test_weights_of_several_runs_are_averaged(
         expected = (states[0][key].float() + states[1][key].float()) / 2
         torch.testing.assert_close(value.float(), expected, atol=1e-3, rtol=1e-3)
     card = (tmp_path / "soup.md").read_text(encoding="utf-8")
-    assert card.count("begun with random weights") == 2
-    assert "of these, the average" in card
+    assert card.count("started from random weights") == 2
+    assert "the average of these weights" in card
     assert str(tmp_path) not in card
 
 
