@@ -2,11 +2,11 @@
 
     python tools/compare_recipes.py RECIPE... --data DIR... [--songs PATTERN...] [--once]
 
-A recipe is a name or a TOML file, all of one track; a ``DIR`` has a folder per song with that
-track's stems; never use a test set. Stems that are silent or unknown do not count. The score is the
-board's, on floats and not on 16-bit files, without a deadline and without gates. Songs of one
-artist count together as much as those of any other (see :mod:`demixing.training.fitting.groups`);
-the last columns say how far the worst and the best song are from the first recipe.
+A recipe is a name or a TOML file; all must be of one track. ``DIR`` has a folder per song with the
+stems of that track; do not use a test set. Silent and unknown stems do not count. The score is that
+of the leaderboard, on floats instead of 16-bit files, without a deadline and without gates. All
+artists have equal weight (see :mod:`demixing.training.fitting.groups`). The last columns are the
+differences of the worst and the best song to the first recipe.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from demixing.training.fitting.groups import artist_of
 from my_submission.predictor import Predictor
 
 ALL_TIME_S = math.inf
-"""A deadline that never comes, so that the best settings are taken, however busy the machine is."""
+"""No deadline, so that the best settings are used on any machine."""
 
 SILENT = 1e-4
-"""Stems whose peak is below do not count."""
+"""Stems with a lower peak do not count."""
 
 
 def scores_db(predictor: Predictor, song: Song, seconds: float) -> list[float]:
-    """SDR of each stem; NaN if it is silent, or if what it holds is not known."""
+    """SDR of each stem in dB; NaN if it is silent or unknown."""
     files = {stem: soundfile.read(path, always_2d=True) for stem, path in song.stems.items()}
     rate_hz = next(rate_hz for _, rate_hz in files.values())
     parts = {
@@ -59,7 +59,12 @@ def scores_db(predictor: Predictor, song: Song, seconds: float) -> list[float]:
 
 
 def mean_of(scores: NDArray[np.float64], artists: list[str]) -> float:
-    """Mean over artists of the mean over their songs that have a score; NaN without any."""
+    """Mean over artists of the mean over their scored songs; NaN without any.
+
+    Args:
+        scores: ``(songs,)``.
+        artists: of each song.
+    """
     means = [
         np.nanmean(own)
         for one in dict.fromkeys(artists)
@@ -80,8 +85,10 @@ def main() -> None:
     parser.add_argument("recipes", nargs="+", metavar="RECIPE")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--songs", nargs="+", default=["*"], metavar="PATTERN")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="of each song")
-    parser.add_argument("--once", action="store_true", help="each member in its first setting")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="most of each song (default: all of it)"
+    )
+    parser.add_argument("--once", action="store_true", help="use the first setting of each member")
     options = parser.parse_args()
     chosen = {name: reading.load(name) for name in options.recipes}
     (track,) = {one.track.name for one in chosen.values()}
