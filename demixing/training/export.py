@@ -173,7 +173,7 @@ def averaged(
 
 
 def scored(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Score weights on the songs for validation of a run, as the run does."""
+    """Score the tensors of a network on the songs for validation of a run, in dB."""
     run = setup.run_of(folder)
     network = trainable.build(run.network.name, run.stems, run.network.options)
     network.load_state_dict(state)
@@ -182,7 +182,7 @@ def scored(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def narrowed(value: Tensor) -> Tensor:
-    """Convert a matrix to half precision, if the loss is inaudible.
+    """Convert a matrix ``(rows, ...)`` to half precision, if the loss is inaudible.
 
     Statistics and biases stay as they are: they are few, and may be large. So do matrices whose
     values are all tiny.
