@@ -22,7 +22,7 @@ from demixing.training.fitting.blending import Method, fit, mean_db, plain_mean,
 from demixing.training.fitting.fit import methods_of
 from demixing.training.fitting.gates import Example, of_examples
 from demixing.training.fitting.groups import shares_of
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 from demixing.training.fitting.writing import MARK, write
 from tests.left_out import left_out_db
 
@@ -130,7 +130,7 @@ def test_scores_are_the_official_ones() -> None:
 
     assert sdr_db(song, "dialog", {"a/dialog": 1.0}) == pytest.approx(expected, abs=1e-6)
     assert plain_mean(["x", "y"]) == {"x": 0.5, "y": 0.5}
-    assert answer("a", "dialog") == "a/dialog"
+    assert signal_name("a", "dialog") == "a/dialog"
 
 
 def test_a_gate_is_fitted_for_the_odds_among_all_songs() -> None:

@@ -24,7 +24,7 @@ from demixing.training.fitting.estimates import disputes_of, estimates, leak_fil
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import edges_of, of_song, products_of
 from demixing.training.fitting.report import disputes, leak_gains, total_db
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
 pytestmark = pytest.mark.engine
 
@@ -186,9 +186,9 @@ def leaky(gain: float) -> SongGram:
     )
     dialog[1], music[0] = 0.0, 0.0
     rows = {
-        answer("a", "dialog"): dialog * (1 - gain),
-        answer("a", "effect"): effect,
-        answer("a", "music"): music + gain * dialog,
+        signal_name("a", "dialog"): dialog * (1 - gain),
+        signal_name("a", "effect"): effect,
+        signal_name("a", "music"): music + gain * dialog,
         MIXTURE: dialog + music + effect,
         **{"dialog": dialog, "effect": effect, "music": music},
     }
@@ -198,7 +198,7 @@ def leaky(gain: float) -> SongGram:
 
 def test_leaks_are_removed_band_by_band_and_returned() -> None:
     song = leaky(0.1)
-    stems = {stem: {answer("a", stem): 1.0} for stem in STEMS}
+    stems = {stem: {signal_name("a", stem): 1.0} for stem in STEMS}
     leak = Leak(of="dialog", into="music", power=0.01, returned=True)
 
     filtered = leak_filtered(stems, [leak], song)

@@ -63,7 +63,7 @@ def test_the_artist_is_in_the_name_or_is_the_folder(song: str, artist: str) -> N
 
 
 def test_artists_have_equal_weight_and_are_left_out_together() -> None:
-    # The first artist's songs have the worse answer good, so they must not vouch for one another.
+    # The estimate that is worse elsewhere is good for the songs of the first artist.
     odd = [made(seed, noise=(2.0, 0.1), artist="odd") for seed in range(3)]
     usual = [made(seed, noise=(0.1, 2.0), artist="usual") for seed in (3, 4)]
     answers, method = ["a/dialog", "b/dialog"], Method(ridges=(1e-6,), mixture=False)
@@ -144,7 +144,7 @@ def test_small_weights_vanish_where_the_sum_allows_it() -> None:
 
 
 def test_a_member_is_not_judged_on_its_training_songs() -> None:
-    """Not even if its answer there is no number at all."""
+    """Not even if its estimate there is NaN."""
     songs = [made(seed) for seed in range(4)]
     products = songs[0].products.copy()
     products[:, 1], products[:, :, 1] = np.nan, np.nan

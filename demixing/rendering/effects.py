@@ -101,7 +101,7 @@ def trembling(audio: Audio, rng: np.random.Generator, rate_hz: float) -> Audio:
 
 
 def glued(stems: Mapping[str, Audio], above_db: float, ratio: float) -> dict[str, Audio]:
-    """Compress the mixture: each stem, ``(2, samples)``, gets the gain of a compressor on the sum."""
+    """Compress the mixture: stems, ``(2, samples)``, get the gain of a compressor on the sum."""
     mixture = sum(stems.values(), np.zeros(()))
     power = uniform_filter1d(maximum_filter1d(np.square(mixture).max(axis=0), 882), 4410)
     threshold_db = active_level_db(mixture) + above_db
