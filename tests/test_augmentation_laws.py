@@ -36,14 +36,14 @@ def tone(hz: float, samples: int = RATE_HZ) -> Tensor:
 
 
 def level_db(audio: Tensor, reference: Tensor) -> float:
-    """Of the middle half, where filters have settled."""
+    """Level of the middle half, where filters have settled."""
     inside = slice(audio.shape[-1] // 4, -(audio.shape[-1] // 4))
     ratio = audio[..., inside].square().sum() / reference[..., inside].square().sum()
     return 10 * math.log10(float(ratio) + 1e-30)
 
 
 def pitch_hz(audio: Tensor) -> float:
-    """The loudest frequency of the left channel's middle."""
+    """The loudest frequency in the middle of the left channel."""
     inside = audio[0, audio.shape[-1] // 4 : -(audio.shape[-1] // 4)].double()
     spectrum = torch.fft.rfft(inside * torch.hann_window(len(inside), dtype=torch.float64)).abs()
     return float(spectrum.argmax()) * RATE_HZ / len(inside)

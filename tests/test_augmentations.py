@@ -29,7 +29,7 @@ def wave(name: str, **options: float) -> Augmentation:
 
 
 def noise(stems: int, samples: int, seed: int = 0) -> Tensor:
-    """Coloured stereo noise; no two stems and no two channels are alike."""
+    """Coloured stereo noise; all stems and channels differ."""
     white = torch.randn(stems, 2, samples, generator=torch.Generator().manual_seed(seed))
     return 0.1 * (white + white.roll(1, dims=2))
 

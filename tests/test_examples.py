@@ -41,7 +41,7 @@ SONGS = (
 
 
 def fake_read(song: Song, stem: str, start: int, samples: int) -> Tensor:
-    """Samples that say where they come from, but 0 where the stem is silent."""
+    """Samples with their own positions as values, and 0 where the stem is silent."""
     places = torch.arange(start, start + samples)
     seconds = [second for span in song.active[stem] for second in range(*span)]
     audible = torch.isin(places // song.rate_hz, torch.tensor(seconds, dtype=torch.int64))
@@ -161,7 +161,7 @@ def test_groups_of_songs_get_their_shares() -> None:
 
 
 class Doubled:
-    """Plays twice as fast, so it needs twice as much."""
+    """Plays twice as fast, so it needs twice as many samples."""
 
     def needs(self, samples: int) -> int:
         return 2 * samples

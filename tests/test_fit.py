@@ -38,7 +38,7 @@ def made(
     scale: float = 1.0,
     folder: str = "one",
 ) -> SongGram:
-    """A song whose two answers are the stem with independent noise; the mixture has more."""
+    """A song whose two estimates are the stem with independent noise; the mixture has more noise."""
     rng = np.random.default_rng(seed)
     stem = rng.standard_normal(20_000)
     rows = [stem + level * rng.standard_normal(20_000) for level in (*noise, 2.0)]
@@ -148,7 +148,7 @@ def test_a_gate_is_fitted_for_the_odds_among_all_songs() -> None:
 
 @dataclass
 class Leaks:
-    """Gives the mixture's left channel to both, or its right: good at one stem each."""
+    """Estimates the left or the right channel of the mixture, which is good for one stem each."""
 
     channel: int
     chunking: Chunking = Chunking(chunk=5000, hop=4000)
@@ -175,7 +175,7 @@ def data(tmp_path: Path) -> Path:
 
 
 QUICK = ["--ridge", "0.001", "--rounds", "1"]
-"""Options with which a fit takes no time, where its weights do not matter."""
+"""Options for a fast fit, for tests in which the weights do not matter."""
 
 TABLE = """
 track = "cdx"

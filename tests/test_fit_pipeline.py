@@ -34,7 +34,7 @@ STEMS = ("dialog", "effect", "music")
 
 @dataclass
 class Side:
-    """Gives all stems the same: most of one channel, little of the other."""
+    """Estimates most of one channel and little of the other for every stem."""
 
     channel: int
     chunking: Chunking = Chunking(chunk=20_000, hop=16_000)
@@ -179,7 +179,7 @@ def test_a_tone_is_in_the_same_band_as_in_the_leakage_filter() -> None:
 
 
 def leaky(gain: float) -> SongGram:
-    """Two bands; in the first one, a tenth of the loud dialog is all that music's estimate has."""
+    """Two bands; in the first one, the estimate of music is only a part of the loud dialog."""
     rng = np.random.default_rng(0)
     dialog, music, effect = (
         rng.standard_normal((3, 2, 4000)) * np.array([1.0, 0.5, 0.5])[:, None, None]

@@ -24,7 +24,7 @@ SIGNALS = ("a/dialog", "b/dialog", MIXTURE, "dialog")
 def made(
     seed: int, *, noise: tuple[float, float] = (0.5, 1.0), artist: str | None = None
 ) -> SongGram:
-    """A song whose answers are the stem with so much independent noise."""
+    """A song whose estimates are the stem with independent noise."""
     rng = np.random.default_rng(seed)
     stem = rng.standard_normal(5000)
     rows = [stem + level * rng.standard_normal(5000) for level in (*noise, 2.0)]
@@ -115,7 +115,7 @@ def test_a_member_does_not_count_where_it_was_trained() -> None:
 
 
 def test_scores_of_different_songs_can_be_compared() -> None:
-    """All sets are scored as if on all songs: the hard ones are not held against those who try."""
+    """All sets are scored as if on all songs, so hard songs are no disadvantage."""
     usual = [made(seed, noise=(0.5, 0.5)) for seed in range(5)]
     hard = [made(seed, noise=(3.0, 3.0)) for seed in (5, 6, 7)]
     everyone = [

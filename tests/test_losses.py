@@ -24,10 +24,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sum": {"terms": TERMS},
     "quantile": {"loss": {"name": "wave_l1"}, "quantile": 0.6},
 }
-"""Of those losses that cannot be built without."""
+"""Options of losses that require some."""
 
 RATIOS = {"sdr", "si_snr"}
-"""Losses whose blocks have ratios of their own."""
+"""Losses that take ratios within blocks."""
 
 every_loss = pytest.mark.parametrize("name", losses.names())
 every_loss_in_time = pytest.mark.parametrize("name", sorted({*losses.names()} - {"quantile"}))
@@ -49,7 +49,7 @@ def batch(samples: int = 2_400) -> tuple[Tensor, Tensor]:
 
 
 def spectrum_by_hand(audio: Audio, frame: int, hop: int) -> NDArray[np.complex128]:
-    """The definition, as plainly as possible: ``(..., frames, bins)``."""
+    """Direct definition of the spectrum, ``(..., frames, bins)``."""
     around = [(0, 0)] * (audio.ndim - 1) + [(frame // 2, frame // 2)]
     longer = np.pad(audio, around, mode="reflect")
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame) / frame)

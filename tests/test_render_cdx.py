@@ -31,7 +31,7 @@ Draw = Callable[[Stock, float, int, int], Drawn]
 
 @pytest.fixture(scope="module")
 def drawn() -> Draw:
-    """As draw_clip, but what several tests look at is drawn once; not to be changed."""
+    """As draw_clip, but cached, so the result must not be changed."""
     return functools.cache(draw_clip)
 
 

@@ -19,7 +19,7 @@ from demixing.training.__main__ import main
 
 @dataclass(frozen=True)
 class Noise:
-    """Makes half a second of noise; at module level, so that other processes find it."""
+    """Makes half a second of noise; at module level, so that other processes can import it."""
 
     packages: Path
     seed: int = 1

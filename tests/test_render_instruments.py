@@ -41,7 +41,7 @@ def tone(hz: float = 441.0, samples: int = SAMPLES) -> Audio:
 
 @pytest.fixture
 def score() -> midi.Midi:
-    """A beat a second, from the fourth on four times as fast."""
+    """A beat per second, and four times as fast from the fourth beat on."""
     head = (midi.tempo(0, 1_000_000), midi.tempo(400, 250_000))
     played = [(0, 0x92, 60, 127), (100, 0x82, 60, 0), (200, 0x92, 64, 64), (600, 0x92, 64, 0)]
     track = midi.Track(

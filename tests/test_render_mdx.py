@@ -33,7 +33,7 @@ from demixing.training.__main__ import main
 pytestmark = pytest.mark.engine
 
 FRAMES = 400
-"""What the stand-in for the vocoder makes of every clip: 2 s."""
+"""Length of the output of the stand-in for the vocoder: 2 s."""
 
 MMA = """#!{python} -IS
 import sys
@@ -52,7 +52,7 @@ for channel, program in ((9, 0), (1, 33), (2, 25)):
 data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, len(tracks), 0, 192]) + b"".join(tracks)
 open(sys.argv[2], "wb").write(data)
 """
-"""Four beats a bar, and a drummer, a bass player and a guitarist."""
+"""Four beats per bar; drums, a bass and a guitar."""
 
 FLUIDSYNTH = """#!{python} -IS
 import hashlib, sys, wave
@@ -81,7 +81,7 @@ def write_library(unpacked: Path) -> None:
 
 
 def write_kit(path: Path, clip: bytes) -> None:
-    """A drum kit of Hydrogen: two layers of a kick, an older snare, a hat, and what is missing."""
+    """A drum kit of Hydrogen: two layers of a kick, an older snare, a hat, and a missing file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / "hit.ogg").write_bytes(clip)
     layer = "<layer><filename>hit.ogg</filename><min>{}</min><max>{}</max><gain>1</gain></layer>"
@@ -121,7 +121,7 @@ def score() -> midi.Midi:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packages with all files that the splits name, of next to no content."""
+    """Packages with all files of the splits, almost without content."""
     scratch = tmp_path_factory.mktemp("unpacked")
     folder = scratch / "packages"
     write_library(folder)
@@ -175,7 +175,7 @@ def vocoder() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of stand-ins for mma and fluidsynth; that for pyworld is in place, too."""
+    """The folder of stand-ins for mma and fluidsynth; pyworld is replaced as well."""
     scratch = tmp_path_factory.mktemp("programs")
     write_program(scratch / "bin/mma", MMA)
     write_program(scratch / "bin/fluidsynth", FLUIDSYNTH)
@@ -200,7 +200,7 @@ def render(
 
 @pytest.fixture(scope="module")
 def whole(programs: Path, unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two songs, rendered in one go; not to be changed."""
+    """Two songs, rendered together; they must not be changed."""
     folder = tmp_path_factory.mktemp("whole")
     render(unpacked, folder, 2)
     return folder

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.engine
 
 STEMS = ("drums", "rest")
 PATIENCE_S = 600
-"""To import torch, and to train a little, on a slow and busy machine."""
+"""Time to import torch and to train a little on a slow and busy machine."""
 
 RUN = """
 stems = ["drums", "rest"]
@@ -98,7 +98,7 @@ def validations(folder: Path) -> list[dict[str, Any]]:
 
 
 def words(run_file: Path, folder: Path, *settings: str) -> list[str]:
-    """Of the command line, without the program."""
+    """Arguments of the command line."""
     return [str(run_file), "--out", str(folder), *(f"--set={one}" for one in settings)]
 
 

@@ -27,7 +27,7 @@ Audio = NDArray[np.float64]
 
 
 def tone(rng: np.random.Generator, low_hz: float, high_hz: float) -> Audio:
-    """Notes with overtones, with rests, in one range."""
+    """Notes with overtones and rests, within a range."""
     parts = []
     fade = np.minimum(1, np.hanning(RATE_HZ // 2) * 10)  # a click would be audible everywhere
     for _ in range(SECONDS * 2):
@@ -54,7 +54,7 @@ def clicks(rng: np.random.Generator) -> Audio:
 
 
 def make(seed: int) -> dict[str, Audio]:
-    """A song whose stems differ as those of songs do."""
+    """A song whose stems differ like those of real songs."""
     rng = np.random.default_rng(seed)
     stems = {
         "vocals": tone(rng, 250, 500),
