@@ -38,7 +38,7 @@ def made(
     scale: float = 1.0,
     folder: str = "one",
 ) -> SongGram:
-    """A song whose two estimates are the stem with independent noise; the mixture has more noise."""
+    """A song whose two estimates are the stem with independent noise; the mixture has more."""
     rng = np.random.default_rng(seed)
     stem = rng.standard_normal(20_000)
     rows = [stem + level * rng.standard_normal(20_000) for level in (*noise, 2.0)]
