@@ -1,4 +1,4 @@
-"""What each augmentation does to sound; what all promise is in test_augmentations.py."""
+"""The effect of each augmentation; test_augmentations.py has the contract of all."""
 
 import math
 
@@ -36,14 +36,14 @@ def tone(hz: float, samples: int = RATE_HZ) -> Tensor:
 
 
 def level_db(audio: Tensor, reference: Tensor) -> float:
-    """Of the middle half, where filters have settled."""
+    """Level of the middle half, where filters have settled."""
     inside = slice(audio.shape[-1] // 4, -(audio.shape[-1] // 4))
     ratio = audio[..., inside].square().sum() / reference[..., inside].square().sum()
     return 10 * math.log10(float(ratio) + 1e-30)
 
 
 def pitch_hz(audio: Tensor) -> float:
-    """The loudest frequency of the left channel's middle."""
+    """The loudest frequency in the middle of the left channel."""
     inside = audio[0, audio.shape[-1] // 4 : -(audio.shape[-1] // 4)].double()
     spectrum = torch.fft.rfft(inside * torch.hann_window(len(inside), dtype=torch.float64)).abs()
     return float(spectrum.argmax()) * RATE_HZ / len(inside)
@@ -115,7 +115,7 @@ def test_nothing_is_delayed(augmentation: Augmentation, drawn: object) -> None:
     assert int(torch.fft.irfft(spectrum).argmax()) == 0
 
 
-def test_a_low_pass_ends_all_stems_at_one_frequency() -> None:
+def test_a_low_pass_cuts_all_stems_at_one_frequency() -> None:
     low, high = tone(9000), tone(11_000)
 
     both = LowPass().apply(torch.cat([low + high, high + low]), Cut(10_000, RATE_HZ))
@@ -125,13 +125,13 @@ def test_a_low_pass_ends_all_stems_at_one_frequency() -> None:
     assert torch.equal(both[0], both[1])
 
 
-def test_a_cutoff_above_what_the_rate_holds_does_nothing(rng: np.random.Generator) -> None:
+def test_a_cutoff_above_half_the_rate_does_nothing(rng: np.random.Generator) -> None:
     high = LowPass(low_hz=17_000, high_hz=19_000, probability=1.0)
 
     assert high.draw(rng, 2, 100, 32_000) is None
 
 
-def test_a_room_answers_after_its_delay_with_its_level_and_dies_away() -> None:
+def test_a_room_has_its_delay_level_and_decay() -> None:
     room = Room(seed=3, decay_s=0.4, delay_s=0.02, wet_db=-6, rate_hz=RATE_HZ)
     click = torch.zeros(1, 2, RATE_HZ)
     click[..., 0] = 1
@@ -146,7 +146,7 @@ def test_a_room_answers_after_its_delay_with_its_level_and_dies_away() -> None:
     assert abs(float(torch.corrcoef(answer)[0, 1])) < 0.1, "a room is wide"
 
 
-def test_width_leaves_the_middle_and_widens_what_was_mono() -> None:
+def test_width_keeps_the_middle_and_widens_mono() -> None:
     mono = noise(20_000)[:, :1].expand(2, 2, -1).contiguous()
     stems = torch.stack([noise(20_000, seed=4)[0], mono[0]])
 
@@ -160,7 +160,7 @@ def test_width_leaves_the_middle_and_widens_what_was_mono() -> None:
     )
 
 
-def test_panning_turns_one_channel_down_and_none_up() -> None:
+def test_panning_attenuates_one_channel_and_amplifies_none() -> None:
     stems = torch.ones(2, 2, 10)
 
     panned = Pan().apply(stems, (20.0, -20.0))
@@ -169,17 +169,17 @@ def test_panning_turns_one_channel_down_and_none_up() -> None:
 
 
 @pytest.mark.parametrize("speed", [2 ** (-2 / 12), 1.0, 2 ** (2 / 12)])
-def test_speed_changes_pitch_and_fills_up_with_silence(speed: float) -> None:
+def test_speed_changes_pitch_and_pads_with_silence(speed: float) -> None:
     changed = faster(tone(1000)[0], speed)
 
     assert changed.shape == (2, RATE_HZ)
-    sounding = changed[:, : int(RATE_HZ / max(speed, 1)) - 100]
-    assert pitch_hz(sounding) == pytest.approx(1000 * speed, abs=3)
+    audible = changed[:, : int(RATE_HZ / max(speed, 1)) - 100]
+    assert pitch_hz(audible) == pytest.approx(1000 * speed, abs=3)
     assert not changed[:, math.ceil(RATE_HZ / speed) + 1 :].any()
 
 
 @given(st.integers(1, 5000), st.floats(-12, 12), st.floats(0, 12))
-def test_what_speed_asks_for_is_enough(samples: int, low: float, width: float) -> None:
+def test_speed_requests_enough_samples(samples: int, low: float, width: float) -> None:
     speed = Speed(low_semitones=low, high_semitones=min(low + width, 12))
     given_samples = speed.needs(samples)
 
@@ -208,13 +208,13 @@ def test_stretching_changes_the_length_and_neither_pitch_nor_level(factor: float
     torch.testing.assert_close(inside[1], -0.5 * inside[0], rtol=0, atol=1e-3)
 
 
-def test_stretching_by_nothing_gives_the_stem_back() -> None:
+def test_stretching_by_1_returns_the_stem() -> None:
     stem = noise(20_000)[0]
 
     torch.testing.assert_close(stretched(stem, 1.0), stem, rtol=0, atol=1e-4)
 
 
-def test_pitch_and_tempo_are_changed_apart() -> None:
+def test_pitch_and_tempo_change_independently() -> None:
     beats = torch.zeros(1, 2, 2 * RATE_HZ)
     beats[..., 4410::8820] = 1  # every 0.2 s
 
@@ -227,7 +227,7 @@ def test_pitch_and_tempo_are_changed_apart() -> None:
     assert pitch_hz(higher[:, : RATE_HZ * 8 // 10]) == pytest.approx(1200, abs=3)
 
 
-def test_what_stretching_asks_for_is_enough() -> None:
+def test_stretching_requests_enough_samples() -> None:
     stretch = Stretch(high_tempo=1.5, probability=1.0)
     needed = stretch.needs(10_000)
 
@@ -237,7 +237,7 @@ def test_what_stretching_asks_for_is_enough() -> None:
 
 
 @given(st.floats(0, 20), st.booleans(), st.integers(0, 20))
-def test_clipping_shares_out_what_happens_to_the_mixture(
+def test_clipping_of_the_mixture_is_shared_by_all_stems(
     under_db: float, soft: bool, seed: int
 ) -> None:
     stems = noise(2000, stems=3, seed=seed)
@@ -253,7 +253,7 @@ def test_clipping_shares_out_what_happens_to_the_mixture(
     assert torch.equal(clipped.sign(), stems.sign())
 
 
-def test_stems_may_be_clipped_for_themselves() -> None:
+def test_stems_can_be_clipped_separately() -> None:
     stems = noise(2000)
 
     clipped = Clip(each_stem=True).apply(stems, (Limit(6, soft=False), None))
@@ -316,6 +316,6 @@ def test_impossible_values_are_refused(name: str, options: dict[str, object], me
         build(name, options)
 
 
-def test_codecs_refuse_rates_that_they_do_not_know(rng: np.random.Generator) -> None:
+def test_codecs_refuse_unsupported_rates(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match=r"sample rates of .* Hz, got 1000"):
         Codec().draw(rng, 1, 10, 1000)

@@ -1,4 +1,4 @@
-"""What every augmentation promises, whatever it does; a new file is tested the moment it exists."""
+"""The contract of every augmentation; a new plug-in is tested automatically."""
 
 import pickle
 
@@ -29,7 +29,7 @@ def wave(name: str, **options: float) -> Augmentation:
 
 
 def noise(stems: int, samples: int, seed: int = 0) -> Tensor:
-    """Coloured stereo noise; no two stems and no two channels are alike."""
+    """Coloured stereo noise; all stems and channels differ."""
     white = torch.randn(stems, 2, samples, generator=torch.Generator().manual_seed(seed))
     return 0.1 * (white + white.roll(1, dims=2))
 
@@ -41,7 +41,7 @@ def test_each_is_either_an_augmentation_or_a_choice() -> None:
 
 @every_wave
 @pytest.mark.parametrize("samples", [1, 1000, 30_011])
-def test_shapes_stay_and_the_input_is_left_alone(name: str, samples: int) -> None:
+def test_shapes_stay_and_the_input_is_not_modified(name: str, samples: int) -> None:
     stems = noise(3, samples)
     before = stems.clone()
     augmentation = wave(name)
@@ -56,7 +56,7 @@ def test_shapes_stay_and_the_input_is_left_alone(name: str, samples: int) -> Non
 
 
 @every_wave
-def test_what_was_drawn_is_all_that_is_random(name: str) -> None:
+def test_all_randomness_is_in_the_drawn_values(name: str) -> None:
     stems = noise(3, 20_000)
     augmentation = wave(name)
     first, second, other = (
@@ -110,7 +110,7 @@ def test_unknown_names_are_refused_with_the_closest() -> None:
         build("gian")
 
 
-def test_only_names_the_stems_that_are_touched() -> None:
+def test_only_names_the_affected_stems() -> None:
     built = build("gain", {"only": ["vocals"], "low_db": -1})
 
     assert built == Only(("vocals",), Gain(low_db=-1.0))
@@ -134,7 +134,7 @@ def test_twenty_db_are_ten_times() -> None:
     assert torch.equal(Gain().apply(stems, (20.0, None))[1], stems[1])
 
 
-def test_a_range_must_be_one() -> None:
+def test_an_invalid_range_is_refused() -> None:
     with pytest.raises(ValueError, match="need -60 <= low_db <= high_db <= 60, got 3 and -3"):
         Gain(low_db=3, high_db=-3)
 

@@ -1,4 +1,4 @@
-"""What chooses material: it acts on excerpts, before anything is read."""
+"""Choices of material act on excerpts, before audio is read."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -54,12 +54,12 @@ def choice(name: str, probability: float = 1.0) -> Choice:
     return built
 
 
-def test_the_choices_are_known() -> None:
+def test_all_choices_are_tested() -> None:
     assert CHOICES == ["mixup", "remix", "silence"]
 
 
 @every_choice
-def test_picks_are_of_the_same_stems_and_lie_in_their_songs(name: str) -> None:
+def test_excerpts_are_of_the_same_stems_and_within_their_songs(name: str) -> None:
     for seed in range(20):
         excerpts = choice(name).choose(np.random.default_rng(seed), together(), SAMPLER, 4000)
 
@@ -70,7 +70,7 @@ def test_picks_are_of_the_same_stems_and_lie_in_their_songs(name: str) -> None:
 
 
 @every_choice
-def test_the_generator_decides_alone_and_picks_are_left_alone(name: str) -> None:
+def test_only_the_generator_decides_and_the_input_is_not_modified(name: str) -> None:
     excerpts = together()
 
     first, second = (
@@ -83,20 +83,20 @@ def test_the_generator_decides_alone_and_picks_are_left_alone(name: str) -> None
 
 
 @every_choice
-def test_with_probability_0_nothing_is_chosen_anew(name: str) -> None:
+def test_with_probability_0_nothing_changes(name: str) -> None:
     for seed in range(10):
         rng = np.random.default_rng(seed)
         assert choice(name, 0.0).choose(rng, together(), SAMPLER, 4000) == together()
 
 
-def test_a_remix_takes_each_stem_from_elsewhere(rng: np.random.Generator) -> None:
+def test_a_remix_takes_each_stem_from_another_place(rng: np.random.Generator) -> None:
     remixed = Remix(probability=1.0).choose(rng, together(), SAMPLER, 4000)
 
     assert all(len(excerpts) == 1 for excerpts in remixed.values())
     assert len({(excerpt.song, excerpt.start) for (excerpt,) in remixed.values()}) == 3
 
 
-def test_a_mixup_adds_a_place_of_the_same_stem_with_its_gain(rng: np.random.Generator) -> None:
+def test_a_mixup_adds_an_excerpt_of_the_same_stem_with_its_gain(rng: np.random.Generator) -> None:
     excerpts = {**together(), "music": ()}
 
     mixed = Mixup(low_db=-20, high_db=-20, probability=1.0).choose(rng, excerpts, SAMPLER, 4000)
@@ -107,7 +107,7 @@ def test_a_mixup_adds_a_place_of_the_same_stem_with_its_gain(rng: np.random.Gene
 
 
 @given(st.integers(0, 10_000), st.floats(0.5, 1))
-def test_silence_never_takes_all(seed: int, probability: float) -> None:
+def test_silence_never_removes_all_stems(seed: int, probability: float) -> None:
     silence = Silence(probability=probability)
 
     left = silence.choose(np.random.default_rng(seed), together(), SAMPLER, 4000)
@@ -117,7 +117,7 @@ def test_silence_never_takes_all(seed: int, probability: float) -> None:
 
 
 @given(st.integers(1, 25_000), st.integers(0, 10_000))
-def test_what_is_picked_is_heard(samples: int, seed: int) -> None:
+def test_a_drawn_excerpt_is_active(samples: int, seed: int) -> None:
     excerpt = SAMPLER.excerpt(np.random.default_rng(seed), "music", samples)
 
     assert 0 <= excerpt.start <= max(20 * RATE_HZ - samples, 0)
@@ -126,7 +126,7 @@ def test_what_is_picked_is_heard(samples: int, seed: int) -> None:
     assert any(begin < end and first < stop for begin, stop in active)
 
 
-def test_the_standard_chain_is_built_and_covers_all_but_what_is_dear() -> None:
+def test_the_standard_chain_is_built_and_has_all_but_the_slow_augmentations() -> None:
     built = chain.build(chain.STANDARD)
 
     assert all(isinstance(one, Augmentation | Choice) for one in built)
@@ -134,7 +134,7 @@ def test_the_standard_chain_is_built_and_covers_all_but_what_is_dear() -> None:
     assert set(augmentations.names()) - named == {"codec", "stretch"}
 
 
-def test_a_chain_is_built_of_tables() -> None:
+def test_a_chain_is_built_from_tables() -> None:
     assert chain.build([{"name": "remix", "only": ["music"], "probability": 1}]) == (
         Only(("music",), Remix(probability=1.0)),
     )
@@ -152,7 +152,7 @@ def folder(tmp_path: Path, write_song: Callable[..., Path]) -> Path:
     return tmp_path / "data"
 
 
-def test_examples_are_what_the_files_hold(folder: Path, tmp_path: Path) -> None:
+def test_examples_match_the_files(folder: Path, tmp_path: Path) -> None:
     found = songs.index([folder], STEMS, cache=tmp_path / "cache")
     plain = Examples(songs=found, stems=STEMS, samples=40_000, rate_hz=44_100)
 
@@ -201,5 +201,5 @@ def test_all_augmentations_make_the_same_examples_in_any_threads_and_workers(
     assert torch.get_num_threads() == 3, "what was set is set again"
 
 
-def test_a_pick_says_what_it_is() -> None:
+def test_excerpts_can_be_compared() -> None:
     assert Excerpt(3, 100) == Excerpt(song=3, start=100, gain=1.0)

@@ -1,4 +1,4 @@
-"""Every command describes itself, and its end is an exit status."""
+"""Every command describes its options, and returns an exit status."""
 
 import argparse
 import subprocess
@@ -54,7 +54,7 @@ def ends(error: BaseException) -> Callable[[argparse.Namespace], int]:
 @pytest.mark.parametrize(
     "error", [ConfigError("a\nb"), OutputError("a\nb"), EvaluationError("a\nb")]
 )
-def test_an_error_of_the_user_is_one_line_and_status_2(
+def test_a_user_error_is_one_line_and_status_2(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert console.guarded(ends(error), argparse.Namespace()) == 2
@@ -70,13 +70,13 @@ def test_ctrl_c_is_status_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "stopped\n"
 
 
-def test_an_error_of_ours_is_not_hidden() -> None:
+def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         console.guarded(ends(ZeroDivisionError()), argparse.Namespace())
 
 
 @pytest.mark.process
-def test_a_reader_that_goes_away_is_status_141() -> None:
+def test_a_closed_pipe_is_status_141() -> None:
     program = (
         "import argparse, itertools, sys\n"
         "from demixing import console\n"

@@ -60,7 +60,7 @@ def test_settings_reach_into_tables(tmp_path: Path) -> None:
         ({"loss": []}, "loss must be of the type dict"),
     ],
 )
-def test_what_a_run_cannot_be_is_said(changes: dict[str, object], said: str) -> None:
+def test_an_invalid_option_is_reported(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         updated(Run(), changes)
 
@@ -68,7 +68,7 @@ def test_what_a_run_cannot_be_is_said(changes: dict[str, object], said: str) -> 
 @pytest.mark.parametrize(
     ("text", "said"), [("x = = 1", "expected a run in"), ("stems = []", "expected a run in")]
 )
-def test_files_that_are_no_runs_are_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_other_files_than_runs_are_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load(written(tmp_path, text))
 
@@ -82,6 +82,6 @@ def test_a_run_needs_songs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["batch", "=3", "batch = ["])
-def test_settings_that_are_none_are_refused(tmp_path: Path, setting: str) -> None:
+def test_invalid_settings_are_refused(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigError):
         load(written(tmp_path, ""), [setting])

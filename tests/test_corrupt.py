@@ -1,4 +1,4 @@
-"""A corrupted copy: what is spoilt is what the report says, and all else is the same file."""
+"""A corrupted copy matches its report, and all other files are links."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def corpus(tmp_path: Path, rng: np.random.Generator) -> Path:
         for stem in STEMS:
             soundfile.write(folder / f"{stem}.wav", 0.1 * rng.standard_normal((2000, 2)), 44_100)
         (folder / "sources.json").write_text("{}")
-    (tmp_path / "corpus" / "LICENCES.md").write_text("mine")
+    (tmp_path / "corpus" / "LICENCES.md").write_text("text")
     return tmp_path / "corpus"
 
 
@@ -40,7 +40,7 @@ def read(folder: Path) -> dict[str, NDArray[np.float64]]:
 
 
 @pytest.mark.parametrize("kind", ["labelnoise", "bleeding"])
-def test_what_is_not_spoilt_is_the_same_file(corpus: Path, tmp_path: Path, kind: str) -> None:
+def test_uncorrupted_files_are_links(corpus: Path, tmp_path: Path, kind: str) -> None:
     spoilt = corrupt(corpus, tmp_path / "out", kind)
 
     assert len(spoilt) == 2
@@ -48,7 +48,7 @@ def test_what_is_not_spoilt_is_the_same_file(corpus: Path, tmp_path: Path, kind:
         for path in folder.iterdir():
             same = path.samefile(tmp_path / "out" / folder.name / path.name)
             assert same or folder.name in spoilt
-    assert (tmp_path / "out" / "LICENCES.md").read_text() == "mine"
+    assert (tmp_path / "out" / "LICENCES.md").read_text() == "text"
 
 
 def test_label_noise_swaps_two_stems(corpus: Path, tmp_path: Path) -> None:
@@ -62,22 +62,22 @@ def test_label_noise_swaps_two_stems(corpus: Path, tmp_path: Path) -> None:
             assert (tmp_path / "out" / name / f"{stem}.wav").samefile(corpus / name / f"{true}.wav")
 
 
-def test_bleeding_is_as_loud_as_the_report_says(corpus: Path, tmp_path: Path) -> None:
+def test_bleeding_has_the_level_in_the_report(corpus: Path, tmp_path: Path) -> None:
     spoilt = corrupt(corpus, tmp_path / "out", "bleeding", "--share", "1")
 
     for name, done in spoilt.items():
-        true, heard = read(corpus / name), read(tmp_path / "out" / name)
+        true, found = read(corpus / name), read(tmp_path / "out" / name)
         for stem in STEMS:
             expected = true[stem].copy()
             for pair, level_db in done["bleeding_db"].items():
                 of, into = pair.split(" in ")
                 if into == stem:
                     expected += 10 ** (level_db / 20) * true[of]
-            np.testing.assert_allclose(heard[stem], expected, atol=2e-3)
+            np.testing.assert_allclose(found[stem], expected, atol=2e-3)
     assert sum(len(done["bleeding_db"]) for done in spoilt.values()) > 60
 
 
-def test_the_same_seed_spoils_the_same(corpus: Path, tmp_path: Path) -> None:
+def test_the_same_seed_corrupts_the_same_songs(corpus: Path, tmp_path: Path) -> None:
     spoilt = [
         corrupt(corpus, tmp_path / name, "bleeding", "--seed", seed)
         for name, seed in (("a", "1"), ("b", "1"), ("c", "2"))
@@ -86,7 +86,7 @@ def test_the_same_seed_spoils_the_same(corpus: Path, tmp_path: Path) -> None:
     assert spoilt[0] == spoilt[1] != spoilt[2]
 
 
-def test_nothing_is_written_over(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_overwritten(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["corrupt", str(corpus), str(corpus), "--kind", "bleeding"])
 
     assert status == 2

@@ -1,4 +1,4 @@
-"""Answers and truth as magnitudes are those of the waveforms, without the way there and back."""
+"""Estimates and targets as magnitudes match those of the waveforms."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def stems() -> torch.Tensor:
     return torch.randn(2, 3, 2, 40 * 1024, generator=torch.Generator().manual_seed(1))
 
 
-def test_answers_are_magnitudes_of_the_masked_mixture(network: Any, stems: torch.Tensor) -> None:
+def test_estimates_are_magnitudes_of_the_masked_mixture(network: Any, stems: torch.Tensor) -> None:
     mixture = stems.sum(dim=1)
     answer = domain.of(network, MAGNITUDES)(mixture)
 
@@ -37,7 +37,7 @@ def test_answers_are_magnitudes_of_the_masked_mixture(network: Any, stems: torch
     torch.testing.assert_close(answer.sum(dim=1), network.input_magnitudes(mixture))
 
 
-def test_the_truth_is_on_the_same_grid_and_has_no_gradient(
+def test_targets_are_on_the_same_grid_and_have_no_gradient(
     network: Any, stems: torch.Tensor
 ) -> None:
     truth = domain.of(network, MAGNITUDES).truth(stems.requires_grad_())
@@ -47,7 +47,7 @@ def test_the_truth_is_on_the_same_grid_and_has_no_gradient(
     assert not truth.requires_grad
 
 
-def test_projections_are_what_masks_can_give_at_best(network: Any, stems: torch.Tensor) -> None:
+def test_projections_are_the_best_that_masks_can_reach(network: Any, stems: torch.Tensor) -> None:
     truth = domain.of(network, PROJECTIONS).truth(stems)
 
     spectra = stft(stems, 4096, 1024)[..., :1024, :].transpose(-1, -2).flatten(-2)
@@ -69,7 +69,7 @@ def test_frames_are_the_time_of_a_loss(network: Any, stems: torch.Tensor) -> Non
     assert early < 0.1 * late
 
 
-def test_waveforms_are_as_the_network_gives_them(network: Any, stems: torch.Tensor) -> None:
+def test_waveforms_are_those_of_the_network(network: Any, stems: torch.Tensor) -> None:
     plain = domain.of(network, WAVEFORMS)
 
     torch.testing.assert_close(plain(stems.sum(dim=1)), network(stems.sum(dim=1)))

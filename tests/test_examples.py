@@ -1,4 +1,4 @@
-"""Examples: the same for the same (seed, epoch, index), whoever makes them."""
+"""Examples only depend on (seed, epoch, index)."""
 
 import pickle
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ STEMS = ("drums", "bass", "vocals")
 
 
 def fake_song(name: str, active: Mapping[str, Spans], seconds: int = 30) -> Song:
-    """A song without files; ``active`` says where a stem is heard."""
+    """A song without files; ``active`` says where a stem is active."""
     return Song(
         name=name,
         stems={stem: (Path(f"{stem}.wav"),) for stem in active},
@@ -41,13 +41,13 @@ SONGS = (
 
 
 def fake_read(song: Song, stem: str, start: int, samples: int) -> Tensor:
-    """Samples that say where they come from, but 0 where the stem is silent."""
+    """Samples with their own positions as values, and 0 where the stem is silent."""
     places = torch.arange(start, start + samples)
     seconds = [second for span in song.active[stem] for second in range(*span)]
-    heard = torch.isin(places // song.rate_hz, torch.tensor(seconds, dtype=torch.int64))
-    heard &= places < song.samples
+    audible = torch.isin(places // song.rate_hz, torch.tensor(seconds, dtype=torch.int64))
+    audible &= places < song.samples
     where = 1 + SONGS.index(song) + places / song.samples
-    return (heard * where).float().repeat(2, 1) * torch.tensor([[1.0], [0.5]])
+    return (audible * where).float().repeat(2, 1) * torch.tensor([[1.0], [0.5]])
 
 
 def examples(**options: object) -> Examples:
@@ -79,14 +79,14 @@ def test_any_number_of_workers_makes_the_same_examples(workers: int) -> None:
     assert together.dtype == torch.float32
 
 
-def test_a_run_that_is_resumed_goes_on_where_it_stopped() -> None:
+def test_a_resumed_run_continues_where_it_stopped() -> None:
     whole = list(DataLoader(examples(), batch_size=2, sampler=range(8)))
     rest = list(DataLoader(examples(), batch_size=2, sampler=range(4, 8)))
 
     assert all(torch.equal(a, b) for a, b in zip(whole[2:], rest, strict=True))
 
 
-def test_several_processes_share_out_the_batches_of_one() -> None:
+def test_several_processes_share_the_batches_of_one() -> None:
     alone = list(DataLoader(examples(), batch_size=4, sampler=range(3, 11)))
     ranks = [
         list(DataLoader(examples(), batch_size=2, sampler=range(3 + rank, 11, 2)))
@@ -103,7 +103,7 @@ def test_seeds_epochs_and_indices_differ() -> None:
     assert not any(torch.equal(a, b) for n, a in enumerate(made) for b in made[:n])
 
 
-def test_every_example_is_heard() -> None:
+def test_every_example_is_active() -> None:
     plain = examples(augmentations=())
     remixed = examples(augmentations=(Remix(probability=1.0),))
 
@@ -111,7 +111,7 @@ def test_every_example_is_heard() -> None:
     assert all(remixed[position].any(dim=2).any(dim=1).all() for position in range(40))
 
 
-def test_places_may_be_anywhere_if_one_wants_silence_too() -> None:
+def test_excerpts_can_be_silent_on_request() -> None:
     anywhere = examples(augmentations=(Remix(probability=1.0),), active_only=False)
 
     assert not all(anywhere[position].any(dim=2).any(dim=1).all() for position in range(40))
@@ -123,8 +123,8 @@ def test_without_augmentations_the_stems_of_a_song_stay_together() -> None:
     for position in range(20):
         left = plain[position][:, 0]
         for values in left.T:
-            heard = values[values != 0]
-            assert torch.equal(heard, heard[:1].expand_as(heard)), "stems come from one place"
+            audible = values[values != 0]
+            assert torch.equal(audible, audible[:1].expand_as(audible)), "stems come from one place"
 
 
 def test_remixed_stems_come_from_several_songs() -> None:
@@ -142,13 +142,13 @@ def test_a_song_shorter_than_an_example_is_followed_by_silence() -> None:
     assert not long[0][..., 30 * RATE_HZ :].any()
 
 
-def test_weights_say_how_often_a_song_is_picked(rng: np.random.Generator) -> None:
+def test_weights_decide_how_often_a_song_is_drawn(rng: np.random.Generator) -> None:
     sampler = Sampler(SONGS, ("vocals",), (1, 5, 3))
 
-    picked = [sampler.excerpt(rng, "vocals", 100).song for _ in range(400)]
+    drawn = [sampler.excerpt(rng, "vocals", 100).song for _ in range(400)]
 
-    assert picked.count(1) == 0
-    assert picked.count(2) == pytest.approx(300, abs=30)
+    assert drawn.count(1) == 0
+    assert drawn.count(2) == pytest.approx(300, abs=30)
 
 
 def test_groups_of_songs_get_their_shares() -> None:
@@ -161,7 +161,7 @@ def test_groups_of_songs_get_their_shares() -> None:
 
 
 class Doubled:
-    """Plays twice as fast, so it needs twice as much."""
+    """Plays twice as fast, so it needs twice as many samples."""
 
     def needs(self, samples: int) -> int:
         return 2 * samples
@@ -175,14 +175,14 @@ class Doubled:
         return result
 
 
-def test_what_uses_up_samples_is_given_more() -> None:
+def test_an_augmentation_that_needs_more_samples_gets_them() -> None:
     fast = examples(augmentations=(Remix(probability=1.0), Doubled()), samples=20)
 
     assert fast[0].shape == (3, 2, 20)
     assert fast[0][..., -1].all()
 
 
-def test_an_augmentation_may_be_for_some_stems_only() -> None:
+def test_an_augmentation_can_act_on_some_stems_only() -> None:
     louder = Gain(low_db=20, high_db=20)
     plain = examples(augmentations=())[0]
 
@@ -191,7 +191,7 @@ def test_an_augmentation_may_be_for_some_stems_only() -> None:
     torch.testing.assert_close(changed, plain * torch.tensor([10.0, 1.0, 10.0])[:, None, None])
 
 
-def test_a_choice_may_be_for_some_stems_only(rng: np.random.Generator) -> None:
+def test_a_choice_can_act_on_some_stems_only(rng: np.random.Generator) -> None:
     plain = examples(augmentations=()).excerpts(np.random.default_rng(1))
 
     changed = examples(augmentations=(Only(("bass",), Remix(probability=1.0)),)).excerpts(
@@ -221,8 +221,6 @@ def test_examples_can_be_sent_to_another_process() -> None:
         ({"augmentations": (Only(("vocal",), Gain()),)}, "no stem 'vocal' in this run; did you"),
     ],
 )
-def test_what_cannot_be_trained_on_is_said_at_once(
-    options: dict[str, object], message: str
-) -> None:
+def test_unusable_songs_are_reported_at_once(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         examples(**options)

@@ -431,7 +431,7 @@ def test_names_may_be_patterns_or_prefixes(
     assert sorted(printed) == [str(weights / f"{name}.th") for name in fetched]
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("listed")
 def test_a_failure_does_not_stop_the_other_downloads(
     server: Server, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Fitting finds the weights that there are, and says honestly what they gain."""
+"""Fitting finds the best weights, and reports their gains without bias."""
 
 import argparse
 import dataclasses
@@ -22,8 +22,8 @@ from demixing.training.fitting.blending import Method, fit, mean_db, plain_mean,
 from demixing.training.fitting.fit import methods_of
 from demixing.training.fitting.gates import Example, of_examples
 from demixing.training.fitting.groups import shares_of
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
-from demixing.training.fitting.writing import MARK, OLD_MARK, write
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
+from demixing.training.fitting.writing import MARK, write
 from tests.left_out import left_out_db
 
 pytestmark = pytest.mark.engine
@@ -38,7 +38,7 @@ def made(
     scale: float = 1.0,
     folder: str = "one",
 ) -> SongGram:
-    """A song whose two answers are the stem with independent noise; the mixture has more."""
+    """A song whose two estimates are the stem with independent noise; the mixture has more."""
     rng = np.random.default_rng(seed)
     stem = rng.standard_normal(20_000)
     rows = [stem + level * rng.standard_normal(20_000) for level in (*noise, 2.0)]
@@ -46,7 +46,7 @@ def made(
     return SongGram(SIGNALS, (signals @ signals.T)[None], song=f"song{seed}", folder=folder)
 
 
-def test_the_weights_are_those_of_the_theory() -> None:
+def test_the_weights_match_the_theory() -> None:
     songs = [made(seed) for seed in range(4)]
 
     weights = fit(songs, "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-6,)))
@@ -56,7 +56,7 @@ def test_the_weights_are_those_of_the_theory() -> None:
     np.testing.assert_allclose(list(weights.values()), expected, atol=0.02)
 
 
-def test_a_ridge_draws_to_the_plain_mean() -> None:
+def test_a_ridge_pulls_towards_the_plain_mean() -> None:
     songs = [made(seed) for seed in range(4)]
 
     weights = fit(songs, "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e6,)))
@@ -64,7 +64,7 @@ def test_a_ridge_draws_to_the_plain_mean() -> None:
     np.testing.assert_allclose(list(weights.values()), [0.5, 0.5, 0.0], atol=1e-3)
 
 
-def test_songs_count_alike_however_loud_they_are() -> None:
+def test_songs_have_equal_weight_at_any_level() -> None:
     answers = ["a/dialog", "b/dialog"]
     quiet, loud = made(0, noise=(0.5, 1.0)), made(1, noise=(1.0, 0.5), scale=100.0)
 
@@ -77,7 +77,7 @@ def test_songs_count_alike_however_loud_they_are() -> None:
     assert both[0] > both[1]
 
 
-def test_folders_count_alike_however_many_songs_they_have() -> None:
+def test_folders_have_equal_weight_with_any_number_of_songs() -> None:
     many = [made(seed, folder="rendered") for seed in range(9)]
     few = [made(seed, folder="real") for seed in (10, 11)]
 
@@ -91,7 +91,7 @@ def test_folders_count_alike_however_many_songs_they_have() -> None:
     )
 
 
-def test_weights_below_zero_can_be_refused() -> None:
+def test_weights_below_zero_can_be_excluded() -> None:
     rng = np.random.default_rng(0)
     stem, leak = rng.standard_normal((2, 20_000))
     signals = np.stack([stem + leak, leak, stem + leak, stem])
@@ -110,13 +110,13 @@ def test_weights_below_zero_can_be_refused() -> None:
     assert kept["b/dialog"] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_song_left_out_has_no_say() -> None:
+def test_a_song_that_is_left_out_does_not_affect_its_weights() -> None:
     songs = [made(0), made(1), made(2, noise=(5.0, 0.01))]
 
     scores = left_out_db(songs, "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-3,)))
 
-    mine = fit(songs[:2], "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-3,)))
-    assert scores[2] == pytest.approx(sdr_db(songs[2], "dialog", mine))
+    alone = fit(songs[:2], "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-3,)))
+    assert scores[2] == pytest.approx(sdr_db(songs[2], "dialog", alone))
     assert scores[2] < 0
 
 
@@ -130,7 +130,7 @@ def test_scores_are_the_official_ones() -> None:
 
     assert sdr_db(song, "dialog", {"a/dialog": 1.0}) == pytest.approx(expected, abs=1e-6)
     assert plain_mean(["x", "y"]) == {"x": 0.5, "y": 0.5}
-    assert answer("a", "dialog") == "a/dialog"
+    assert signal_name("a", "dialog") == "a/dialog"
 
 
 def test_a_gate_is_fitted_for_the_odds_among_all_songs() -> None:
@@ -148,7 +148,7 @@ def test_a_gate_is_fitted_for_the_odds_among_all_songs() -> None:
 
 @dataclass
 class Leaks:
-    """Gives the mixture's left channel to both, or its right: good at one stem each."""
+    """Estimates the left or the right channel of the mixture, which is good for one stem each."""
 
     channel: int
     chunking: Chunking = Chunking(chunk=5000, hop=4000)
@@ -175,7 +175,7 @@ def data(tmp_path: Path) -> Path:
 
 
 QUICK = ["--ridge", "0.001", "--rounds", "1"]
-"""Options with which a fit takes no time, where its weights do not matter."""
+"""Options for a fast fit, for tests in which the weights do not matter."""
 
 TABLE = """
 track = "cdx"
@@ -210,7 +210,7 @@ def leaky(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_recipe_is_fitted_and_written(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    source, target = tmp_path / "plain.toml", tmp_path / "fitted.toml"
     source.write_text(TABLE)
     arguments = ["fit", str(source), "--data", str(data), "-o", str(target)]
 
@@ -248,14 +248,14 @@ def test_a_recipe_is_fitted_and_written(
     ],
 )
 @pytest.mark.usefixtures("leaky")
-def test_what_cannot_be_fitted_is_said(
+def test_an_impossible_fit_is_reported_with_the_reason(
     tmp_path: Path,
     data: Path,
     capsys: pytest.CaptureFixture[str],
     change: list[str],
     reason: str,
 ) -> None:
-    source = tmp_path / "mine.toml"
+    source = tmp_path / "plain.toml"
     source.write_text(TABLE)
 
     assert main(["fit", str(source), "--data", str(data), *change]) == 2
@@ -270,7 +270,7 @@ def test_nothing_is_fitted_without_an_optional_member(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
-    source = tmp_path / "mine.toml"
+    source = tmp_path / "plain.toml"
     source.write_text(
         (reading.FOLDER / "cdx_equal_shares.toml").read_text()
         + '[[members]]\nseparator = "demucs_v4"\noptional = true\noptions = { bag = "cdx23" }\n'
@@ -283,10 +283,10 @@ def test_nothing_is_fitted_without_an_optional_member(
 
 
 @pytest.mark.usefixtures("leaky")
-def test_a_song_without_a_stem_counts_and_too_few_songs_are_named(
+def test_a_song_without_a_stem_counts_and_too_few_songs_are_reported(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = tmp_path / "mine.toml"
+    source = tmp_path / "plain.toml"
     source.write_text(TABLE)
     arguments = ["fit", str(source), "--data", str(data), *QUICK]
     (data / "clip_0" / "music.wav").unlink()
@@ -303,10 +303,10 @@ def test_a_song_without_a_stem_counts_and_too_few_songs_are_named(
 
 
 @pytest.mark.usefixtures("leaky")
-def test_a_residual_is_scored_and_has_no_blend(
+def test_a_residual_is_scored_and_has_no_weights(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    source, target = tmp_path / "plain.toml", tmp_path / "fitted.toml"
     table = TABLE.replace(', music = ["part"]', "")
     source.write_text('residual = "music"\n' + table)
 
@@ -324,10 +324,10 @@ def test_a_residual_is_scored_and_has_no_blend(
 
 
 @pytest.mark.usefixtures("leaky")
-def test_artists_and_songs_of_training_are_in_the_report(
+def test_artists_and_training_songs_are_in_the_report(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
+    source, target = tmp_path / "plain.toml", tmp_path / "fitted.toml"
     source.write_text(TABLE)
     for number, name in enumerate("ABCC"):
         (data / f"clip_{number}").rename(data / f"{name}_{number}")
@@ -344,7 +344,7 @@ def test_artists_and_songs_of_training_are_in_the_report(
     assert all(blend.sdr_db is not None for blend in reading.load(str(target)).blends)
 
 
-def test_a_ridge_can_be_that_of_one_stem() -> None:
+def test_a_ridge_can_be_for_one_stem() -> None:
     options = argparse.Namespace(ridge=["0.01", "dialog=1"], no_mixture=False, non_negative=False)
 
     methods = methods_of(options, ["dialog", "effect"])
@@ -353,12 +353,18 @@ def test_a_ridge_can_be_that_of_one_stem() -> None:
     assert methods["effect"].ridges == (0.01,)
 
 
-@pytest.mark.parametrize("mark", [MARK, OLD_MARK])
-def test_what_stands_above_either_mark_is_kept(tmp_path: Path, mark: str) -> None:
-    source, target = tmp_path / "mine.toml", tmp_path / "fitted.toml"
-    source.write_text(f"{TABLE}# mine\n\n{mark}\n\n[consistency]\nmusic = 0.5\n")
+OLD_MARKS = (
+    "# Fitted by `python -m training fit`; what follows is rewritten each time.",
+    "# Fitted by `python -m training fit`; what follows is written anew each time.",
+)
+
+
+@pytest.mark.parametrize("mark", [MARK, *OLD_MARKS])
+def test_text_above_any_mark_is_kept(tmp_path: Path, mark: str) -> None:
+    source, target = tmp_path / "plain.toml", tmp_path / "fitted.toml"
+    source.write_text(f"{TABLE}# own\n\n{mark}\n\n[consistency]\nmusic = 0.5\n")
     fitted = dataclasses.replace(reading.load(str(source)), consistency={"music": 0.25})
 
     write(target, source, fitted)
 
-    assert target.read_text() == f"{TABLE}# mine\n\n{MARK}\n\n[consistency]\nmusic = 0.250\n"
+    assert target.read_text() == f"{TABLE}# own\n\n{MARK}\n\n[consistency]\nmusic = 0.250\n"

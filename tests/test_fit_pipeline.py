@@ -1,4 +1,4 @@
-"""What fitting makes of a song's Gram matrix is what the pipeline makes of the song."""
+"""Results that the fit computes from a song's Gram matrix match those of the pipeline."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from demixing.training.fitting.estimates import disputes_of, estimates, leak_fil
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.measured import edges_of, of_song, products_of
 from demixing.training.fitting.report import disputes, leak_gains, total_db
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
 pytestmark = pytest.mark.engine
 
@@ -34,7 +34,7 @@ STEMS = ("dialog", "effect", "music")
 
 @dataclass
 class Side:
-    """Gives all stems the same: most of one channel, little of the other."""
+    """Estimates most of one channel and little of the other for every stem."""
 
     channel: int
     chunking: Chunking = Chunking(chunk=20_000, hop=16_000)
@@ -87,7 +87,7 @@ def doubtful(*, least: float = 0.0, most: float = 2.0) -> Recipe:
     )
     members[-1]["doubt"] = {"stem": "dialog", "least": least, "most": most}
     table = {"track": "cdx", "summary": "For tests.", "members": members}
-    return reading.parse("mine", table)
+    return reading.parse("test", table)
 
 
 def methods(*ridges: float) -> dict[str, Method]:
@@ -103,7 +103,7 @@ def separated(chosen: Recipe, song: Song) -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize("most", [1e-6, 1.0, 2.0])
-def test_the_pipeline_scores_what_the_fit_says(songs: list[Song], most: float) -> None:
+def test_the_pipeline_has_the_scores_of_the_fit(songs: list[Song], most: float) -> None:
     plain = doubtful(most=most)
     grams = [of_song(song, Demixer(plain), None) for song in songs]
 
@@ -123,7 +123,7 @@ def test_the_pipeline_scores_what_the_fit_says(songs: list[Song], most: float) -
             assert sdr_db(one, stem, estimate) == pytest.approx(measured_db, abs=1e-3)
 
 
-def test_a_doubted_member_is_added_to_the_blend_of_the_others(songs: list[Song]) -> None:
+def test_a_doubted_member_is_added_to_the_weighted_others(songs: list[Song]) -> None:
     plain = doubtful(least=5.0, most=6.0)
     grams = [of_song(song, Demixer(plain), None) for song in songs]
 
@@ -141,7 +141,7 @@ def test_a_doubted_member_is_added_to_the_blend_of_the_others(songs: list[Song])
     assert alone.weights == {"first": pytest.approx(0, abs=1e-3), "second": pytest.approx(1)}
 
 
-def test_songs_where_a_member_is_not_believed_do_not_shape_its_weight(songs: list[Song]) -> None:
+def test_songs_in_which_a_member_is_not_trusted_do_not_affect_its_weight(songs: list[Song]) -> None:
     plain = doubtful(least=0.1, most=0.1001)
     grams = [of_song(song, Demixer(plain), None) for song in songs]
     fits = Fits(plain, grams, methods(1e-3))
@@ -166,7 +166,7 @@ def test_bands_add_up_to_the_whole_song() -> None:
     np.testing.assert_allclose(products.sum(axis=0), flat @ flat.T, rtol=1e-5, atol=0.1)
 
 
-def test_a_tone_is_in_the_band_that_the_leakage_filter_has_it_in() -> None:
+def test_a_tone_is_in_the_same_band_as_in_the_leakage_filter() -> None:
     seconds = np.arange(RATE_HZ) / RATE_HZ
     tone = np.sin(2 * np.pi * 1000 * seconds).astype(np.float32)[None]
     edges = edges_of(RATE_HZ // 2 + 1, RATE_HZ)
@@ -179,16 +179,16 @@ def test_a_tone_is_in_the_band_that_the_leakage_filter_has_it_in() -> None:
 
 
 def leaky(gain: float) -> SongGram:
-    """Two bands; in the first one, a tenth of the loud dialog is all that music's estimate has."""
+    """Two bands; in the first one, the estimate of music is only a part of the loud dialog."""
     rng = np.random.default_rng(0)
     dialog, music, effect = (
         rng.standard_normal((3, 2, 4000)) * np.array([1.0, 0.5, 0.5])[:, None, None]
     )
     dialog[1], music[0] = 0.0, 0.0
     rows = {
-        answer("a", "dialog"): dialog * (1 - gain),
-        answer("a", "effect"): effect,
-        answer("a", "music"): music + gain * dialog,
+        signal_name("a", "dialog"): dialog * (1 - gain),
+        signal_name("a", "effect"): effect,
+        signal_name("a", "music"): music + gain * dialog,
         MIXTURE: dialog + music + effect,
         **{"dialog": dialog, "effect": effect, "music": music},
     }
@@ -196,40 +196,42 @@ def leaky(gain: float) -> SongGram:
     return SongGram(tuple(rows), signals @ signals.mT, song="song", folder="one")
 
 
-def test_leaks_are_taken_band_by_band_and_given_back() -> None:
+def test_leaks_are_removed_band_by_band_and_returned() -> None:
     song = leaky(0.1)
-    stems = {stem: {answer("a", stem): 1.0} for stem in STEMS}
+    stems = {stem: {signal_name("a", stem): 1.0} for stem in STEMS}
     leak = Leak(of="dialog", into="music", power=0.01, returned=True)
 
-    mended = leak_filtered(stems, [leak], song)
+    filtered = leak_filtered(stems, [leak], song)
 
-    assert sdr_db(song, "music", mended["music"]) > sdr_db(song, "music", stems["music"]) + 10
-    assert sdr_db(song, "dialog", mended["dialog"]) > sdr_db(song, "dialog", stems["dialog"]) + 10
+    assert sdr_db(song, "music", filtered["music"]) > sdr_db(song, "music", stems["music"]) + 10
+    assert sdr_db(song, "dialog", filtered["dialog"]) > sdr_db(song, "dialog", stems["dialog"]) + 10
     # Two leaks that claim all of it share it; what is taken is never more than there is.
     greedy = [leak, dataclasses.replace(leak, power=0.5, returned=False)]
     assert song.energies(leak_filtered(stems, greedy, song)["music"])[0] == pytest.approx(
         0, abs=1e-9
     )
-    assert mended["effect"] == stems["effect"]
+    assert filtered["effect"] == stems["effect"]
 
 
-def test_a_leak_has_a_line_in_the_report_and_shares_know_of_it() -> None:
+def test_a_leak_is_in_the_report_and_considered_by_the_consistency() -> None:
     songs = [dataclasses.replace(leaky(gain), song=str(gain)) for gain in (0.08, 0.1, 0.12)]
     member = {"name": "a", "separator": "x", "outputs": {stem: ["part"] for stem in STEMS}}
     member["options"] = {"channel": 0}
     leaks = [{"of": "dialog", "into": "music", "power": 0.01, "returned": True}]
     table = {"track": "cdx", "summary": "For tests.", "members": [member], "leaks": leaks}
-    sealing = reading.parse("mine", table)
-    without = dataclasses.replace(sealing, leaks=())
+    leaky_recipe = reading.parse("test", table)
+    without = dataclasses.replace(leaky_recipe, leaks=())
 
-    (line,) = leak_gains(sealing, songs)
+    (line,) = leak_gains(leaky_recipe, songs)
 
     label, gain = line.rsplit(maxsplit=1)
-    totals = [total_db({song.fold: one for song in songs}, songs) for one in (sealing, without)]
+    totals = [
+        total_db({song.fold: one for song in songs}, songs) for one in (leaky_recipe, without)
+    ]
     assert label == "gain of the leak dialog -> music"
     assert float(gain) == pytest.approx(totals[0] - totals[1], abs=1e-3)
     assert float(gain) > 1
-    assert consistency.fit(sealing, songs) == {}
+    assert consistency.fit(leaky_recipe, songs) == {}
 
 
 def test_a_cache_of_another_layout_is_not_read(
@@ -257,7 +259,7 @@ SHARING = {"consistency": {"music": 0.8}, "consistency_above_hz": 1500.0}
     "finish", [LEAKING, SHARING, LEAKING | SHARING], ids=["leaks", "shares", ""]
 )
 @pytest.mark.parametrize("most", [1e-6, 6.0], ids=["doubted", "believed"])
-def test_the_pipeline_finishes_stems_as_the_fit_says(
+def test_the_pipeline_finishes_stems_like_the_fit(
     songs: list[Song], finish: dict[str, Any], most: float
 ) -> None:
     chosen = dataclasses.replace(doubtful(least=most / 2, most=most), **finish)
@@ -276,7 +278,7 @@ def test_only_the_first_of_two_stems_is_scored(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{stem}.wav", 0.1 * rng.standard_normal((9000, 1)), RATE_HZ)
     outputs = {stem: ["part"] for stem in ("bass", "drums", "other", "vocals")}
     member = {"name": "a", "separator": "x", "outputs": outputs, "options": {"channel": 0}}
-    chosen = reading.parse("mine", {"track": "mdx", "summary": "", "members": [member]})
+    chosen = reading.parse("test", {"track": "mdx", "summary": "", "members": [member]})
     files = {stem: tmp_path / f"{stem}.wav" for stem in ("vocals", "other")}
 
     pair = of_song(Song("pair", tmp_path, files, ()), Demixer(chosen), None)

@@ -1,4 +1,4 @@
-"""Which songs count in a fit: artists, instrumentals, pairs of stems, songs of a training set."""
+"""Songs in a fit: artists, instrumentals, pairs of stems, training songs of members."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ SIGNALS = ("a/dialog", "b/dialog", MIXTURE, "dialog")
 def made(
     seed: int, *, noise: tuple[float, float] = (0.5, 1.0), artist: str | None = None
 ) -> SongGram:
-    """A song whose answers are the stem with so much independent noise."""
+    """A song whose estimates are the stem with independent noise."""
     rng = np.random.default_rng(seed)
     stem = rng.standard_normal(5000)
     rows = [stem + level * rng.standard_normal(5000) for level in (*noise, 2.0)]
@@ -41,7 +41,7 @@ def two_members() -> Recipe:
         for name, stems in outputs
     ]
     table = {"track": "cdx", "summary": "For tests.", "members": members}
-    return reading.parse("mine", table)
+    return reading.parse("test", table)
 
 
 def fits(songs: list[SongGram], *, ridge: float = 1e-3) -> Fits:
@@ -58,12 +58,12 @@ def fits(songs: list[SongGram], *, ridge: float = 1e-3) -> Fits:
         ("_nameless", "some/data"),
     ],
 )
-def test_the_artist_stands_in_the_name_or_is_the_folder(song: str, artist: str) -> None:
+def test_the_artist_is_in_the_name_or_is_the_folder(song: str, artist: str) -> None:
     assert artist_of(song, "some/data") == artist
 
 
-def test_artists_count_alike_and_are_left_out_together() -> None:
-    # The first artist's songs have the worse answer good, so they must not vouch for one another.
+def test_artists_have_equal_weight_and_are_left_out_together() -> None:
+    # The estimate that is worse elsewhere is good for the songs of the first artist.
     odd = [made(seed, noise=(2.0, 0.1), artist="odd") for seed in range(3)]
     usual = [made(seed, noise=(0.1, 2.0), artist="usual") for seed in (3, 4)]
     answers, method = ["a/dialog", "b/dialog"], Method(ridges=(1e-6,), mixture=False)
@@ -91,7 +91,7 @@ def test_stems_without_a_file_are_silent_or_unknown(tmp_path: Path) -> None:
         known(song(), stems)
 
 
-def test_a_stem_that_is_not_known_does_not_count() -> None:
+def test_an_unknown_stem_does_not_count() -> None:
     song = made(0)
     names = ("a/dialog", MIXTURE)
     pair = SongGram(names, song.products[:, [[0], [2]], [0, 2]], song="pair", folder="one")
@@ -115,7 +115,7 @@ def test_a_member_does_not_count_where_it_was_trained() -> None:
 
 
 def test_scores_of_different_songs_can_be_compared() -> None:
-    """All sets are scored as if on all songs: the hard ones are not held against those who try."""
+    """All sets are scored as if on all songs, so hard songs are no disadvantage."""
     usual = [made(seed, noise=(0.5, 0.5)) for seed in range(5)]
     hard = [made(seed, noise=(3.0, 3.0)) for seed in (5, 6, 7)]
     everyone = [
@@ -143,8 +143,8 @@ def test_small_weights_vanish_where_the_sum_allows_it() -> None:
     assert tidy(several) == several
 
 
-def test_a_song_of_its_training_says_nothing_about_a_member() -> None:
-    """Not even if its answer there is no number at all."""
+def test_a_member_is_not_judged_on_its_training_songs() -> None:
+    """Not even if its estimate there is NaN."""
     songs = [made(seed) for seed in range(4)]
     products = songs[0].products.copy()
     products[:, 1], products[:, :, 1] = np.nan, np.nan
@@ -156,7 +156,7 @@ def test_a_song_of_its_training_says_nothing_about_a_member() -> None:
         assert np.isfinite(scored.sdr_db("dialog", names))
 
 
-def test_one_song_that_is_left_of_an_artist_does_not_speak_for_all_of_them() -> None:
+def test_a_single_remaining_song_of_an_artist_does_not_count_in_full() -> None:
     many = [made(seed, artist="many") for seed in range(8)]
     odd = made(8, noise=(3.0, 0.01), artist="many")  # b gains the most here
     few = [made(seed, noise=(0.5, 0.5), artist="few") for seed in (9, 10)]
@@ -172,7 +172,7 @@ def test_one_song_that_is_left_of_an_artist_does_not_speak_for_all_of_them() -> 
     assert gain == pytest.approx((9 * usual + most) / 10)
 
 
-def test_a_doubted_member_does_not_count_among_too_many_givers() -> None:
+def test_a_doubted_member_does_not_count_towards_the_most_members() -> None:
     def of(count: int, *, doubt: bool) -> Recipe:
         outputs = {stem: ["x"] for stem in ("dialog", "effect", "music")}
         members = [
@@ -181,7 +181,7 @@ def test_a_doubted_member_does_not_count_among_too_many_givers() -> None:
         ]
         if doubt:
             members[-1]["doubt"] = {"stem": "dialog", "least": 0.4, "most": 0.6}
-        return reading.parse("mine", {"track": "cdx", "summary": "", "members": members})
+        return reading.parse("test", {"track": "cdx", "summary": "", "members": members})
 
     with pytest.raises(ConfigError, match="at most 6 members to give 'dialog' without a doubt"):
         Fits(of(7, doubt=False), [], {}).check()

@@ -1,4 +1,4 @@
-"""Losses agree with their definitions in numpy, and keep their promises about silence and time."""
+"""Losses match their definitions in numpy, and handle silence and blocks of time."""
 
 import copy
 from pathlib import Path
@@ -24,10 +24,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sum": {"terms": TERMS},
     "quantile": {"loss": {"name": "wave_l1"}, "quantile": 0.6},
 }
-"""Of those losses that cannot be built without."""
+"""Options of losses that require some."""
 
 RATIOS = {"sdr", "si_snr"}
-"""Losses whose blocks have ratios of their own."""
+"""Losses that take ratios within blocks."""
 
 every_loss = pytest.mark.parametrize("name", losses.names())
 every_loss_in_time = pytest.mark.parametrize("name", sorted({*losses.names()} - {"quantile"}))
@@ -49,7 +49,7 @@ def batch(samples: int = 2_400) -> tuple[Tensor, Tensor]:
 
 
 def spectrum_by_hand(audio: Audio, frame: int, hop: int) -> NDArray[np.complex128]:
-    """The definition, as plainly as possible: ``(..., frames, bins)``."""
+    """Direct definition of the spectrum, ``(..., frames, bins)``."""
     around = [(0, 0)] * (audio.ndim - 1) + [(frame // 2, frame // 2)]
     longer = np.pad(audio, around, mode="reflect")
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame) / frame)
@@ -149,7 +149,7 @@ DEFINITIONS: list[tuple[str, dict[str, Any], Any]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "by_hand"), DEFINITIONS)
-def test_a_loss_is_its_definition(name: str, options: dict[str, Any], by_hand: Any) -> None:
+def test_a_loss_matches_its_definition(name: str, options: dict[str, Any], by_hand: Any) -> None:
     estimate, stems = batch()
 
     values = built(name, **options)(estimate, stems)
@@ -184,7 +184,7 @@ def test_it_is_computed_in_float32_under_autocast(name: str) -> None:
 
 
 @every_loss_in_time
-def test_the_worse_the_higher_and_examples_are_apart(name: str) -> None:
+def test_worse_estimates_have_a_higher_loss_and_examples_are_independent(name: str) -> None:
     loss = built(name)
     estimate, stems = batch()
     worse = estimate.clone()
@@ -200,7 +200,7 @@ def test_the_worse_the_higher_and_examples_are_apart(name: str) -> None:
 
 
 @every_loss
-def test_the_gradient_is_that_of_finite_differences(name: str) -> None:
+def test_the_gradient_matches_finite_differences(name: str) -> None:
     loss = built(name)
     estimate, stems = batch()
     weights = torch.tensor([[1.0, 2, 3], [4, 5, 6]], dtype=torch.float64)
@@ -250,7 +250,7 @@ def test_all_silent_is_finite(name: str) -> None:
 
 @every_loss_in_time
 @pytest.mark.parametrize("count", [1, 4, 7])
-def test_blocks_of_time_are_as_many_as_asked_for(name: str, count: int) -> None:
+def test_there_are_as_many_blocks_as_requested(name: str, count: int) -> None:
     loss = built(name)
     estimate, stems = batch(10_000)
 
@@ -264,7 +264,7 @@ def test_blocks_of_time_are_as_many_as_asked_for(name: str, count: int) -> None:
 
 
 @every_loss_in_time
-def test_what_is_wrong_late_is_in_the_last_blocks(name: str) -> None:
+def test_a_late_error_is_in_the_last_blocks(name: str) -> None:
     loss = built(name)
     _, stems = batch(20_000)
     estimate = stems + 0.01 * noise(2, 3, 2, 20_000, seed=1)
@@ -285,14 +285,14 @@ def test_more_blocks_than_there_are_frames_are_refused(name: str) -> None:
 
 
 @every_loss
-def test_shapes_that_differ_are_refused(name: str) -> None:
+def test_different_shapes_are_refused(name: str) -> None:
     estimate, stems = batch()
 
     with pytest.raises(ValueError, match="of one shape"):
         built(name)(estimate[:, :1], stems)
 
 
-def test_a_sum_takes_its_weights() -> None:
+def test_a_sum_is_weighted() -> None:
     estimate, stems = batch()
     terms = [{"name": "wave_l1", "weight": 0.25}, {"name": "wave_l2", "weight": 3}]
 
@@ -324,7 +324,7 @@ def test_noise_has_the_same_magnitudes_in_every_resolution() -> None:
     assert values == pytest.approx([0.0886] * 3, rel=0.02)
 
 
-def test_without_its_bounds_the_sdr_is_that_of_the_evaluator() -> None:
+def test_without_bounds_the_sdr_matches_the_evaluation() -> None:
     loss = built("sdr", best_db=float("inf"), quiet_db=float("-inf"))
     estimate, stems = (audio.float().double() for audio in batch())
 
@@ -362,14 +362,14 @@ def test_a_silent_stem_is_measured_against_its_mixture() -> None:
     torch.testing.assert_close(values[:, 0], torch.zeros_like(values[:, 0]), rtol=0, atol=0.01)
 
 
-def test_the_si_snr_does_not_hear_the_level_of_an_estimate() -> None:
+def test_the_si_snr_ignores_the_level_of_an_estimate() -> None:
     loss = built("si_snr")
     estimate, stems = batch()
 
     torch.testing.assert_close(loss(3 * estimate, stems), loss(estimate, stems))
 
 
-def test_the_si_snr_learns_nothing_from_a_silent_stem() -> None:
+def test_the_si_snr_of_a_silent_stem_has_no_gradient() -> None:
     estimate, stems = batch()
     stems[:, 1] = 0
     estimate.requires_grad_()
@@ -458,7 +458,7 @@ def test_it_has_a_summary(name: str) -> None:
         ("sum", {"terms": [{"name": "wave_l1", "options": {"a": 1}}]}, "has no option 'a'"),
     ],
 )
-def test_what_is_wrong_is_refused_with_a_hint(
+def test_a_wrong_option_is_refused_with_a_hint(
     name: str, options: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(ConfigError, match=reason):

@@ -1,4 +1,4 @@
-"""What is left out by a quantile is what is worst, counted as KUIELab did for boards A and B."""
+"""The quantile loss leaves out the worst values, as KUIELab did for boards A and B."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def test_whole_examples_are_left_out_for_each_stem() -> None:
 
     values = built(quantile=0.4)(estimate, stems)
 
-    # Two of six are below the quantile, which lies on the third: each counts threefold.
+    # Two of six are below the quantile, which is at the third: each counts threefold.
     expected = torch.zeros_like(plain)
     expected[:2, 0] = 3 * plain[:2, 0]
     expected[1:3, 1] = 3 * plain[1:3, 1]
@@ -64,7 +64,7 @@ def test_the_mean_is_as_defined_for_board_b_by_hand() -> None:
     assert value == pytest.approx(np.mean(kept), rel=1e-9)
 
 
-def test_only_what_is_kept_has_a_gradient() -> None:
+def test_only_kept_values_have_a_gradient() -> None:
     estimate, stems = worse_and_worse()
     estimate.requires_grad_()
 
@@ -90,7 +90,7 @@ def test_bleeding_in_a_part_of_an_example_leaves_the_other_parts() -> None:
     assert torch.equal(learnt, expected)
 
 
-def test_within_an_example_each_loses_its_own_worst_blocks() -> None:
+def test_within_an_example_the_worst_blocks_of_each_are_left_out() -> None:
     estimate, stems = worse_and_worse()
     estimate.requires_grad_()
 
@@ -103,7 +103,7 @@ def test_within_an_example_each_loses_its_own_worst_blocks() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
-def test_where_all_are_alike_all_are_kept(level: float) -> None:
+def test_equal_values_are_all_kept(level: float) -> None:
     stems = torch.zeros(4, 2, 2, 100)
 
     values = built(quantile=0.4)(stems + level, stems)
@@ -119,7 +119,7 @@ def test_many_perfect_examples_do_not_let_the_worst_through() -> None:
     assert not built(quantile=0.4)(estimate, stems).any()
 
 
-def test_an_example_alone_counts_as_it_is() -> None:
+def test_a_single_example_counts_fully() -> None:
     estimate, stems = worse_and_worse(1)
 
     torch.testing.assert_close(
@@ -152,7 +152,7 @@ def test_schedules_reach_the_terms_of_a_sum() -> None:
     assert losses.at(losses.build("wave_l1"), 0) == losses.build("wave_l1")
 
 
-def test_what_is_not_finite_is_still_seen() -> None:
+def test_values_that_are_not_finite_are_still_detected() -> None:
     estimate, stems = worse_and_worse()
     estimate[5, 0, 0, 0] = torch.nan
 
@@ -162,7 +162,7 @@ def test_what_is_not_finite_is_still_seen() -> None:
 
 
 @pytest.mark.parametrize("options", [{"quantile": 0.4}, {"quantile": 0.9, "blocks": 9}])
-def test_processes_together_leave_out_what_one_would(
+def test_processes_together_leave_out_the_same_as_one(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     estimate, stems = worse_and_worse()
@@ -174,8 +174,8 @@ def test_processes_together_leave_out_what_one_would(
     parts = []
     for rank in range(2):
         monkeypatch.setattr(quantile, "gathered", lambda values, rank=rank: (plain, 3 * rank))
-        mine = slice(3 * rank, 3 * rank + 3)
-        parts.append(loss(estimate[mine], stems[mine]))
+        own = slice(3 * rank, 3 * rank + 3)
+        parts.append(loss(estimate[own], stems[own]))
 
     torch.testing.assert_close(torch.cat(parts), alone)
 

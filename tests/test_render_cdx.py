@@ -1,4 +1,4 @@
-"""Clips are drawn from recordings of one split, loud as film is, and the same every time."""
+"""Clips are drawn from recordings of one split, at levels of films, and reproducibly."""
 
 import functools
 import zipfile
@@ -31,7 +31,7 @@ Draw = Callable[[Stock, float, int, int], Drawn]
 
 @pytest.fixture(scope="module")
 def drawn() -> Draw:
-    """As draw_clip, but what several tests look at is drawn once; not to be changed."""
+    """As draw_clip, but cached, so the result must not be changed."""
     return functools.cache(draw_clip)
 
 
@@ -63,7 +63,7 @@ def stock(unpacked: Path) -> Stock:
     return fill_stock(unpacked, SOURCES)
 
 
-def test_recordings_are_sorted_by_what_they_are_for(stock: Stock) -> None:
+def test_recordings_are_sorted_by_their_use(stock: Stock) -> None:
     assert [len(folder) for folder in stock.voices[0]] == [2, 1]
     assert [bed.path.name for shelf in stock.beds for bed in shelf] == ["wind.wav"]
     assert [event.member for shelf in stock.events for event in shelf] == ["sound/hit.wav"]
@@ -85,7 +85,7 @@ def test_a_clip_has_three_wide_stems_without_offset_or_clipping(
     assert levels_db == pytest.approx([-20, -24, -27], abs=film_clips.SPREAD_DB + 1.5)
 
 
-def test_the_same_seed_gives_the_same_clip_and_another_another(drawn: Draw, stock: Stock) -> None:
+def test_the_seed_decides_the_clip(drawn: Draw, stock: Stock) -> None:
     first = drawn(stock, CLIP_S, 1, 0).audio
 
     assert np.array_equal(draw_clip(stock, CLIP_S, 1, 0).audio, first)
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_clip_and_another_another(drawn: Draw, stoc
     assert not np.array_equal(drawn(stock, CLIP_S, 1, 1).audio, first)
 
 
-def test_each_stem_is_silent_in_its_turn(drawn: Draw, stock: Stock) -> None:
+def test_each_stem_is_silent_in_turn(drawn: Draw, stock: Stock) -> None:
     silent = {
         index: [not stem.any() for stem in drawn(stock, CLIP_S, 1, index).audio]
         for index in (6, 7, 15, 23)
@@ -107,7 +107,7 @@ def test_each_stem_is_silent_in_its_turn(drawn: Draw, stock: Stock) -> None:
     }
 
 
-def test_files_hold_what_was_drawn(drawn: Draw, stock: Stock, tmp_path: Path) -> None:
+def test_files_contain_the_drawn_clip(drawn: Draw, stock: Stock, tmp_path: Path) -> None:
     stems = drawn(stock, CLIP_S, 1, 0).audio
 
     write_stems(tmp_path, stems)
@@ -118,19 +118,19 @@ def test_files_hold_what_was_drawn(drawn: Draw, stock: Stock, tmp_path: Path) ->
         np.testing.assert_allclose(audio.T, stem, rtol=0, atol=2**-15)
 
 
-def test_what_a_clip_is_made_of_is_told_but_not_what_is_not_heard(
+def test_sources_of_a_clip_are_listed_without_those_of_a_silent_stem(
     drawn: Draw, stock: Stock, unpacked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cdx, "draw_clip", drawn)
     maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
 
-    heard, without_dialog = maker.make(0), maker.make(7)
+    full, without_dialog = maker.make(0), maker.make(7)
 
-    assert tuple(heard.stems) == STEMS
-    assert heard.sources["packages"] == ["noise", "talk", "tune"]
-    assert {"wind.wav", "song.wav"} <= set(heard.sources["files"])
+    assert tuple(full.stems) == STEMS
+    assert full.sources["packages"] == ["noise", "talk", "tune"]
+    assert {"wind.wav", "song.wav"} <= set(full.sources["files"])
     assert without_dialog.sources["packages"] == ["noise", "tune"]
-    assert (heard.sources["silent"], without_dialog.sources["silent"]) == (None, "dialog")
+    assert (full.sources["silent"], without_dialog.sources["silent"]) == (None, "dialog")
 
 
 def test_silence_at_the_ends_of_a_line_is_cut_off(unpacked: Path) -> None:
@@ -142,7 +142,7 @@ def test_silence_at_the_ends_of_a_line_is_cut_off(unpacked: Path) -> None:
     assert 11_025 <= len(kept) < 16_000 < len(audio)
 
 
-def test_an_effect_without_a_sample_is_passed_over(unpacked: Path, tmp_path: Path) -> None:
+def test_an_empty_effect_is_skipped(unpacked: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.wav"
     soundfile.write(empty, np.zeros((0, 1)), RATE_HZ)
     bed = Recording(unpacked / "noise" / "wind.wav")
@@ -155,7 +155,7 @@ def test_an_effect_without_a_sample_is_passed_over(unpacked: Path, tmp_path: Pat
     assert np.isfinite(effect.audio).all()
 
 
-def test_silence_in_a_tune_is_passed_over(tmp_path: Path) -> None:
+def test_silence_in_a_tune_is_skipped(tmp_path: Path) -> None:
     wave = 0.1 * np.sin(np.arange(8 * RATE_HZ) / 20)
     wave[: 5 * RATE_HZ] = 0
     soundfile.write(tmp_path / "song.wav", np.stack([wave, wave], axis=1), RATE_HZ)
@@ -186,7 +186,7 @@ def test_a_package_that_is_missing_is_named(unpacked: Path) -> None:
         Source("absent", "*.ogg").recordings(unpacked)
 
 
-def test_no_recording_is_of_two_splits() -> None:
+def test_no_recording_is_in_two_splits() -> None:
     def of(split: str) -> set[tuple[str, str]]:
         return {
             (source.package, source.files)

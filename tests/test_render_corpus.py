@@ -1,4 +1,4 @@
-"""Corpora: any number of processes gives the same, and whose work it is can be read."""
+"""Corpora do not depend on the number of processes, and have a manifest of their sources."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ from demixing.training.__main__ import main
 
 @dataclass(frozen=True)
 class Noise:
-    """Makes half a second of noise; at module level, so that other processes find it."""
+    """Makes half a second of noise; at module level, so that other processes can import it."""
 
     packages: Path
     seed: int = 1
@@ -51,7 +51,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.process
-def test_processes_give_what_one_gives_in_order(unpacked: Path, tmp_path: Path) -> None:
+def test_several_processes_render_the_same_as_one_in_order(unpacked: Path, tmp_path: Path) -> None:
     maker = Noise(unpacked)
     list(corpus.render(maker, tmp_path / "one", 3))
     (tmp_path / "two").mkdir()
@@ -62,7 +62,7 @@ def test_processes_give_what_one_gives_in_order(unpacked: Path, tmp_path: Path) 
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-def test_the_format_changes_nothing_but_the_files(unpacked: Path, tmp_path: Path) -> None:
+def test_the_format_only_changes_the_files(unpacked: Path, tmp_path: Path) -> None:
     for form in ("wav", "flac"):
         list(corpus.render(Noise(unpacked), tmp_path / form, 1, form=form))
 
@@ -73,7 +73,7 @@ def test_the_format_changes_nothing_but_the_files(unpacked: Path, tmp_path: Path
     assert np.array_equal(wav, flac)
 
 
-def test_the_manifest_tells_licences_and_who_uses_what(unpacked: Path, tmp_path: Path) -> None:
+def test_the_manifest_lists_licences_and_uses(unpacked: Path, tmp_path: Path) -> None:
     list(corpus.render(Noise(unpacked), tmp_path / "out", 2))
     list(corpus.render(Noise(unpacked), tmp_path / "out", 4))
 
@@ -116,7 +116,7 @@ def test_a_piece_that_cannot_be_written_leaves_nothing(
 
 
 @pytest.mark.parametrize("spoilt", [["--hours", "0"], ["--clips", "-1"], ["--hours", "nan"]])
-def test_hours_and_clips_out_of_range_are_one_sentence(
+def test_hours_and_clips_out_of_range_are_reported_in_one_sentence(
     spoilt: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = main(["render", "cdx", "--split", "test", "--out", str(tmp_path / "out"), *spoilt])

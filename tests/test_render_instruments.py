@@ -1,4 +1,4 @@
-"""The instruments of rendered songs that are no soundfonts."""
+"""The instruments of rendered songs that are not soundfonts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def tone(hz: float = 441.0, samples: int = SAMPLES) -> Audio:
 
 @pytest.fixture
 def score() -> midi.Midi:
-    """A beat a second, from the fourth on four times as fast."""
+    """A beat per second, and four times as fast from the fourth beat on."""
     head = (midi.tempo(0, 1_000_000), midi.tempo(400, 250_000))
     played = [(0, 0x92, 60, 127), (100, 0x82, 60, 0), (200, 0x92, 64, 64), (600, 0x92, 64, 0)]
     track = midi.Track(
@@ -51,7 +51,7 @@ def score() -> midi.Midi:
 
 
 class TestNotes:
-    def test_changes_of_tempo_are_heard(self, score: midi.Midi) -> None:
+    def test_changes_of_tempo_count(self, score: midi.Midi) -> None:
         found = notes(score, [score.tracks[1]])
 
         assert [(note.start_s, note.key, note.length_s) for note in found] == [
@@ -68,7 +68,7 @@ class TestNotes:
 
 
 class TestDrums:
-    def test_a_loud_note_is_hit_by_the_loud_layer(self, rng: np.random.Generator) -> None:
+    def test_a_loud_note_uses_the_loud_layer(self, rng: np.random.Generator) -> None:
         soft, loud = Layer(tone(200, 4410), 0, 0.5), Layer(tone(2000, 4410), 0.5, 1)
         kit = Kit({"kick": (soft, loud)})
 
@@ -79,7 +79,7 @@ class TestDrums:
         assert [pitch_hz(hit) for hit in audio] == pytest.approx([200, 2000], rel=0.05)
         assert not audio[0][:, : RATE_HZ // 2].any()
 
-    def test_a_part_that_is_missing_is_played_by_another_or_left_out(self) -> None:
+    def test_a_missing_part_is_replaced_or_left_out(self) -> None:
         kit = Kit({"kick": (Layer(tone()),), "closed_hat": (Layer(tone()),)})
 
         assert [kit.part(key) for key in (35, 46, 38, 81)] == ["kick", "closed_hat", None, None]
@@ -139,9 +139,7 @@ class TestKits:
             ("Zap 1", None),
         ],
     )
-    def test_parts_are_known_by_the_names_that_people_gave(
-        self, name: str, part: str | None
-    ) -> None:
+    def test_parts_are_recognised_by_their_names(self, name: str, part: str | None) -> None:
         assert kits.part_of(name) == part
 
 
@@ -155,7 +153,7 @@ class TestOscillator:
         assert pitch_hz(audio) == pytest.approx(220, abs=1)
         assert 0.1 < np.abs(audio).max() < 2
 
-    def test_a_filter_takes_the_treble_away(self, rng: np.random.Generator) -> None:
+    def test_a_filter_removes_high_frequencies(self, rng: np.random.Generator) -> None:
         bright = oscillator.Patch(wave="saw", cutoff_hz=9000, closed_hz=9000)
         dark = oscillator.Patch(wave="saw", cutoff_hz=300, closed_hz=300)
 
@@ -166,14 +164,16 @@ class TestOscillator:
 
         assert high[0][4000:].max() > 30 * high[1][4000:].max()
 
-    def test_a_bass_is_never_below_what_a_loudspeaker_plays(self, rng: np.random.Generator) -> None:
+    def test_a_bass_is_never_below_the_range_of_loudspeakers(
+        self, rng: np.random.Generator
+    ) -> None:
         patch = oscillator.Patch(wave="sine", octave=-1)
 
         audio = oscillator.play(rng, patch, [Note(0, 28, 2, 1.0)], SAMPLES, lowest=26)
 
         assert pitch_hz(audio) == pytest.approx(41.2, abs=1)
 
-    def test_what_is_drawn_can_be_played(self) -> None:
+    def test_drawn_patches_can_be_played(self) -> None:
         for seed in range(12):
             rng = np.random.default_rng(seed)
             for patch in (oscillator.bass(rng), oscillator.lead(rng)):
@@ -193,7 +193,7 @@ class TestEffects:
         assert np.std(driven) == pytest.approx(np.std(clean), rel=0.1)
         assert not effects.distorted(np.zeros((2, 99)), rng, 20.0).any()
 
-    def test_takes_differ_left_and_right(self, rng: np.random.Generator) -> None:
+    def test_takes_differ_between_left_and_right(self, rng: np.random.Generator) -> None:
         noise = rng.standard_normal(SAMPLES)
 
         left, right = effects.doubled(np.stack([noise, noise]), rng)
@@ -201,7 +201,7 @@ class TestEffects:
         assert abs(np.corrcoef(left, right)[0, 1]) < 0.5
         assert np.std(left) == pytest.approx(1, rel=0.3)
 
-    def test_each_kick_ducks_and_lets_go_again(self) -> None:
+    def test_each_kick_ducks_and_releases(self) -> None:
         ducked = effects.ducked(np.ones((2, SAMPLES)), [0.5, 1.0], 12.0, 0.2)[0]
 
         assert np.allclose(ducked[: int(0.49 * RATE_HZ)], 1)
@@ -209,7 +209,7 @@ class TestEffects:
         assert ducked[int(0.9 * RATE_HZ)] == pytest.approx(1)
         assert ducked[int(1.01 * RATE_HZ)] < 0.4
 
-    def test_glue_keeps_the_mixture_the_sum(self, rng: np.random.Generator) -> None:
+    def test_glue_keeps_the_mixture_equal_to_the_sum(self, rng: np.random.Generator) -> None:
         stems = {name: rng.standard_normal((2, SAMPLES)) for name in "ab"}
         stems["a"][:, :RATE_HZ] *= 0.1
 
@@ -219,7 +219,7 @@ class TestEffects:
         np.testing.assert_allclose(gains["a"], gains["b"], rtol=1e-6)
         assert gains["a"].min() < 0.99
 
-    def test_what_is_below_hearing_goes(self) -> None:
+    def test_inaudible_low_frequencies_are_removed(self) -> None:
         low = tone(60.0)
 
         clean = sound.high_pass(low + 0.1, sound.HIGH_PASS_HZ)
@@ -237,12 +237,12 @@ class TestStrums:
             soundfile.write(tmp_path / f"{name}.flac", np.stack([wave, wave], axis=1), 96_000)
         return sorted([*tmp_path.iterdir(), tmp_path / "Asharp minro7b5_00.flac"])
 
-    def test_chords_are_known_by_their_names(self, files: list[Path]) -> None:
+    def test_chords_are_recognised_by_their_names(self, files: list[Path]) -> None:
         found = {(s.root, s.minor, s.upward) for s in strums.read_names(files)}
 
         assert found == {(9, False, False), (9, False, True), (1, True, False), (1, True, True)}
 
-    def test_a_chord_that_was_not_recorded_is_the_nearest_one_moved(
+    def test_an_unrecorded_chord_is_the_nearest_one_transposed(
         self, files: list[Path], rng: np.random.Generator
     ) -> None:
         song = Arrangement(midi.Midi(1, ()), (Chord(10, False),), 2.0)
@@ -254,7 +254,7 @@ class TestStrums:
 
 
 class TestScores:
-    def test_an_excerpt_begins_with_the_instruments_set(self, score: midi.Midi) -> None:
+    def test_an_excerpt_starts_with_its_instruments(self, score: midi.Midi) -> None:
         track = midi.Track((midi.program(2, 33), *score.tracks[1].events))
         changed = midi.Midi(100, (score.tracks[0], track))
 
@@ -265,7 +265,7 @@ class TestScores:
         assert [(note.start_s, note.key) for note in found] == [(0.0, 67)]
         assert found[0].length_s == pytest.approx((2 + 0.5) / 2)
 
-    def test_a_tune_on_a_bass_is_no_bass(self, score: midi.Midi) -> None:
+    def test_a_tune_on_a_bass_is_not_a_bass(self, score: midi.Midi) -> None:
         tune = midi.Track((midi.program(2, 33), *score.tracks[1].events))
 
         changed = scores._with_low_basses(score.only([tune]))
@@ -273,7 +273,7 @@ class TestScores:
         assert stem_of(tune) == "bass"
         assert stem_of(changed.tracks[1]) == "other"
 
-    def test_the_chord_is_that_of_the_notes(self) -> None:
+    def test_the_chord_matches_the_notes(self) -> None:
         played = [Note(0, key, 2.0, 1.0) for key in (45, 60, 64, 69)] + [Note(3, 62, 1.0, 1.0)]
 
         assert scores.chord_of(played, 0.0, 2.0) == Chord(9, minor=True)
@@ -315,7 +315,7 @@ class TestTrackerSongs:
         assert all(audio.any() for audio in alone)
         np.testing.assert_allclose(sum(alone), song.play(0.5, SAMPLES), atol=1e-4)
 
-    def test_what_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_library_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tracker, "LIBRARY", "libabsent.so.0")
 
         with pytest.raises(ConfigError, match="apt-get install libopenmpt0"):
@@ -343,7 +343,7 @@ class TestTrackerSongs:
 
         assert [kick.stem(pitches) for pitches in (1, 8)] == ["drums", "bass"]
 
-    def test_a_singer_is_told_the_chord(self) -> None:
+    def test_chords_are_found_for_the_singer(self) -> None:
         minor = sum(tone(hz) for hz in (220.0, 261.6, 329.6))
 
         assert tracker.chords_of(np.asarray(minor)) == (Chord(9, minor=True),)

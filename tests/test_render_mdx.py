@@ -1,4 +1,4 @@
-"""Rendering songs for MDX: what it promises, with stand-ins for the programs it calls."""
+"""Rendering songs for MDX, with stand-ins for external programs."""
 
 import json
 import stat
@@ -33,7 +33,7 @@ from demixing.training.__main__ import main
 pytestmark = pytest.mark.engine
 
 FRAMES = 400
-"""What the stand-in for the vocoder makes of every clip: 2 s."""
+"""Length of the output of the stand-in for the vocoder: 2 s."""
 
 MMA = """#!{python} -IS
 import sys
@@ -52,7 +52,7 @@ for channel, program in ((9, 0), (1, 33), (2, 25)):
 data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, len(tracks), 0, 192]) + b"".join(tracks)
 open(sys.argv[2], "wb").write(data)
 """
-"""Four beats a bar, and a drummer, a bass player and a guitarist."""
+"""Four beats per bar; drums, a bass and a guitar."""
 
 FLUIDSYNTH = """#!{python} -IS
 import hashlib, sys, wave
@@ -81,7 +81,7 @@ def write_library(unpacked: Path) -> None:
 
 
 def write_kit(path: Path, clip: bytes) -> None:
-    """A drum kit of Hydrogen: two layers of a kick, an older snare, a hat, and what is missing."""
+    """A drum kit of Hydrogen: two layers of a kick, an older snare, a hat, and a missing file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / "hit.ogg").write_bytes(clip)
     layer = "<layer><filename>hit.ogg</filename><min>{}</min><max>{}</max><gain>1</gain></layer>"
@@ -121,7 +121,7 @@ def score() -> midi.Midi:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packages with all files that the splits name, of next to no content."""
+    """Packages with all files of the splits, almost without content."""
     scratch = tmp_path_factory.mktemp("unpacked")
     folder = scratch / "packages"
     write_library(folder)
@@ -175,7 +175,7 @@ def vocoder() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of stand-ins for mma and fluidsynth; that for pyworld is in place, too."""
+    """The folder of stand-ins for mma and fluidsynth; pyworld is replaced as well."""
     scratch = tmp_path_factory.mktemp("programs")
     write_program(scratch / "bin/mma", MMA)
     write_program(scratch / "bin/fluidsynth", FLUIDSYNTH)
@@ -200,7 +200,7 @@ def render(
 
 @pytest.fixture(scope="module")
 def whole(programs: Path, unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two songs, rendered in one go; not to be changed."""
+    """Two songs, rendered together; they must not be changed."""
     folder = tmp_path_factory.mktemp("whole")
     render(unpacked, folder, 2)
     return folder
@@ -232,7 +232,7 @@ class TestSongs:
         assert np.square(audio).mean(axis=(1, 2)).min() > 1e-4
         assert 0.1 < np.abs(audio.sum(axis=0)).max() < 0.96
 
-    def test_another_seed_gives_other_bytes(
+    def test_another_seed_gives_other_songs(
         self, unpacked: Path, whole: Path, tmp_path: Path
     ) -> None:
         render(unpacked, tmp_path, 1, seed=4)
@@ -241,7 +241,7 @@ class TestSongs:
             path = f"song_000/{stem}.flac"
             assert contents(whole)[path] != contents(tmp_path)[path]
 
-    def test_a_longer_run_goes_on_where_a_shorter_one_ended_to_the_same_bytes(
+    def test_a_longer_run_continues_a_shorter_one_with_the_same_bytes(
         self, unpacked: Path, whole: Path, tmp_path: Path
     ) -> None:
         render(unpacked, tmp_path / "steps", 1)
@@ -305,13 +305,13 @@ class TestSongs:
 
 @pytest.mark.usefixtures("programs")
 class TestSecondGeneration:
-    def test_it_is_the_usual_one_for_training_only(self, unpacked: Path) -> None:
+    def test_it_is_the_default_for_training_only(self, unpacked: Path) -> None:
         usual = {split: mdx.songs(split, 5, 3, unpacked).generation for split in packages.SPLITS}
 
         assert usual == {"train": 2, "valid": 1}
 
     @pytest.mark.process
-    def test_songs_of_all_kinds_have_all_stems_and_tell_their_sources(
+    def test_songs_of_all_kinds_have_all_stems_and_list_their_sources(
         self, produced: list[corpus.Piece]
     ) -> None:
         split = packages.SPLITS["train"]
@@ -342,7 +342,7 @@ class TestSecondGeneration:
         assert used <= {"mma", *fonts, *(singer.package for singer in split.singers)}
 
     @pytest.mark.process
-    def test_a_song_is_the_same_whenever_it_is_made(
+    def test_a_song_is_the_same_each_time_it_is_made(
         self, unpacked: Path, produced: list[corpus.Piece]
     ) -> None:
         again = mdx.songs("train", 5, 3, unpacked).make(3)
@@ -366,9 +366,7 @@ class TestSecondGeneration:
         with pytest.raises(ConfigError, match="only for training songs"):
             mdx.songs("valid", 5, 3, unpacked, tracker_share=0.25)
 
-    def test_a_song_by_people_sounds_in_all_stems(
-        self, unpacked: Path, rng: np.random.Generator
-    ) -> None:
+    def test_a_song_by_people_has_all_stems(self, unpacked: Path, rng: np.random.Generator) -> None:
         files = packages.find(unpacked, packages.SPLITS["train"].scores[0])
 
         path, song = scores.draw(rng, files, 5.0)
@@ -395,7 +393,7 @@ class TestSplits:
         assert valid
         assert not {source.package for source in train} & {source.package for source in valid}
 
-    def test_every_file_of_grooves_is_in_one(self, tmp_path: Path) -> None:
+    def test_every_groove_file_is_in_one_split(self, tmp_path: Path) -> None:
         write_library(tmp_path)
 
         train, valid = (
@@ -407,14 +405,14 @@ class TestSplits:
         )
         assert 2 <= len(valid) <= 10
 
-    def test_what_is_held_out_does_not_depend_on_the_machine(self) -> None:
+    def test_the_held_out_grooves_do_not_depend_on_the_machine(self) -> None:
         names = ["stdlib/folk", "casio/poprock2", "casio/soulpop", "stdlib/desert"]
 
         assert [packages.is_held_out(name) for name in names] == [True, True, False, False]
 
 
 class TestWhatIsMissing:
-    def test_a_package_is_named(self, tmp_path: Path) -> None:
+    def test_a_missing_package_is_named(self, tmp_path: Path) -> None:
         source = packages.Source("some-soundfont", "usr/share/no/such.sf2")
 
         with pytest.raises(ConfigError, match=r"package some-soundfont .* no usr/share/no/such"):
@@ -422,7 +420,7 @@ class TestWhatIsMissing:
 
     @pytest.mark.parametrize("name", ["mma", "fluidsynth"])
     @pytest.mark.process
-    def test_a_program_is_named(
+    def test_a_missing_program_is_named(
         self,
         programs: Path,
         unpacked: Path,
@@ -440,7 +438,7 @@ class TestWhatIsMissing:
 
         assert not (tmp_path / "out").exists()
 
-    def test_the_vocoder_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_vocoder_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pyworld", None)
 
         with pytest.raises(ConfigError, match=r"-r demixing/training/requirements\.txt"):
@@ -455,7 +453,7 @@ class TestWhatIsMissing:
             band.play(str(tmp_path / "fluidsynth"), tmp_path / "a.sf2", song, 9, tmp_path)
 
     @pytest.mark.process
-    def test_mma_that_always_refuses_is_quoted(
+    def test_the_message_of_mma_is_quoted_if_it_always_fails(
         self, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_program(tmp_path / "bin/mma", "#!/bin/sh\necho ERROR: bad groove\n")
@@ -470,7 +468,7 @@ class TestWhatIsMissing:
     "spoilt",
     [["--songs", "0"], ["--seconds", "4"], ["--seconds", "nan"], ["--seed", "-1"], ["--jobs", "0"]],
 )
-def test_numbers_out_of_range_are_one_sentence(
+def test_numbers_out_of_range_are_reported_in_one_sentence(
     spoilt: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["render", "mdx", "--split", "valid", "--songs", "1", "--out", str(tmp_path / "out")]
@@ -491,13 +489,13 @@ def drummer() -> midi.Track:
 
 
 class TestMidi:
-    def test_what_is_written_is_read_again(self, drummer: midi.Track) -> None:
+    def test_a_written_score_is_read_back(self, drummer: midi.Track) -> None:
         end = midi.Event(0, mido.MetaMessage("end_of_track"))
         song = midi.Midi(192, (drummer, midi.Track((end,))))
 
         assert midi.decode(midi.encode(song)) == song
 
-    def test_a_status_that_repeats_may_be_left_out(self) -> None:
+    def test_a_running_status_is_read(self) -> None:
         body = bytes([0, 0x91, 60, 64, 5, 60, 0, 0, 0xFF, 0x2F, 0])
         data = b"MThd" + bytes([0, 0, 0, 6, 0, 1, 0, 1, 0, 96, *b"MTrk", 0, 0, 0, len(body)])
 
@@ -522,7 +520,7 @@ class TestMidi:
 
         assert (moved.channel, moved.program) == (midi.DRUM_CHANNEL, 25)
 
-    def test_what_is_no_midi_is_refused(self) -> None:
+    def test_other_files_than_midi_are_refused(self) -> None:
         with pytest.raises(ValueError, match="expected a MIDI file"):
             midi.decode(b"RIFF")
 
@@ -550,7 +548,7 @@ class TestSound:
             stem: stem == "other" for stem in mdx.STEMS
         }
 
-    def test_the_compressor_turns_down_the_loud_part_only(self) -> None:
+    def test_the_compressor_only_attenuates_the_loud_part(self) -> None:
         audio = np.ones((2, 2 * 44_100))
         audio[:, :44_100] *= 0.2
 
@@ -559,7 +557,7 @@ class TestSound:
         assert np.allclose(result[:, 5000:40_000], 0.2)
         assert 0.7 < result[0, -5000] < 0.95
 
-    def test_the_compressor_stands_silence_after_a_very_loud_part(
+    def test_the_compressor_handles_silence_after_a_very_loud_part(
         self, rng: np.random.Generator
     ) -> None:
         audio = 100 * rng.standard_normal((2, 44_100))
@@ -567,7 +565,7 @@ class TestSound:
 
         assert np.isfinite(sound.compressed(audio, above_db=0.0, ratio=2.0)).all()
 
-    def test_a_place_keeps_the_power(self, rng: np.random.Generator) -> None:
+    def test_panning_keeps_the_power(self, rng: np.random.Generator) -> None:
         voice = rng.standard_normal(1000)
 
         left, right = sound.placed(voice, -0.5)
@@ -575,7 +573,7 @@ class TestSound:
         assert np.allclose(left**2 + right**2, voice**2)
         assert np.square(left).sum() > np.square(right).sum()
 
-    def test_a_room_comes_after_the_sound_and_dies_away(self, rng: np.random.Generator) -> None:
+    def test_reverberation_follows_the_sound_and_decays(self, rng: np.random.Generator) -> None:
         click = np.zeros((2, 44_100))
         click[:, 100] = 1
 

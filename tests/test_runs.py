@@ -11,7 +11,7 @@ RUNS = sorted((Path(__file__).parents[1] / "runs").glob("*.toml"))
 
 @pytest.mark.usefixtures("unfilled")
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
-def test_every_run_of_the_project_can_begin(path: Path) -> None:
+def test_every_run_of_the_project_can_start(path: Path) -> None:
     run = config.load(path, ["data.train=somewhere"])
 
     assert run.summary

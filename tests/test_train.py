@@ -1,4 +1,4 @@
-"""The loop as its users have it: `python train.py`, killed, gone on with, exported, in a recipe."""
+"""Training as users run it: `python train.py`, killed, resumed, exported, and in a recipe."""
 
 import json
 import re
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.engine
 
 STEMS = ("drums", "rest")
 PATIENCE_S = 600
-"""To import torch, and to train a little, on a slow and busy machine."""
+"""Time to import torch and to train a little on a slow and busy machine."""
 
 RUN = """
 stems = ["drums", "rest"]
@@ -98,11 +98,11 @@ def validations(folder: Path) -> list[dict[str, Any]]:
 
 
 def words(run_file: Path, folder: Path, *settings: str) -> list[str]:
-    """Of the command line, without the program."""
+    """Arguments of the command line."""
     return [str(run_file), "--out", str(folder), *(f"--set={one}" for one in settings)]
 
 
-def test_a_run_learns_and_says_how_it_goes(finished: Path) -> None:
+def test_a_run_learns_and_logs_its_progress(finished: Path) -> None:
     steps = curve(finished)
 
     assert [step for step, _, _ in steps] == [1, 2, 3, 4, 5, 6]
@@ -114,7 +114,7 @@ def test_a_run_learns_and_says_how_it_goes(finished: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(
+def test_a_killed_run_resumes_as_if_it_had_not_stopped(
     run_file: Path, finished: Path, tmp_path: Path
 ) -> None:
     same = ("optimiser.decay=constant", "validation.every_steps=100000")
@@ -144,7 +144,7 @@ def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_two_processes_compute_what_one_does(
+def test_two_processes_compute_the_same_as_one(
     run_file: Path, finished: Path, tmp_path: Path
 ) -> None:
     two = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
@@ -159,7 +159,7 @@ def test_two_processes_compute_what_one_does(
     assert mean == pytest.approx(validations(finished)[-1]["mean"], abs=0.01)
 
 
-def test_what_was_learned_separates_in_a_recipe(
+def test_exported_weights_separate_in_a_recipe(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
@@ -183,7 +183,7 @@ def test_what_was_learned_separates_in_a_recipe(
     assert str(finished.parent) not in card
 
 
-def test_eight_bits_take_less_space_and_are_what_is_scored(
+def test_weights_of_eight_bits_are_smaller_and_are_scored_as_stored(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path))
@@ -224,8 +224,8 @@ def test_weights_of_several_runs_are_averaged(
         expected = (states[0][key].float() + states[1][key].float()) / 2
         torch.testing.assert_close(value.float(), expected, atol=1e-3, rtol=1e-3)
     card = (tmp_path / "soup.md").read_text(encoding="utf-8")
-    assert card.count("begun with random weights") == 2
-    assert "of these, the average" in card
+    assert card.count("started from random weights") == 2
+    assert "the average of these weights" in card
     assert str(tmp_path) not in card
 
 
@@ -267,7 +267,7 @@ def test_a_folder_of_another_run_is_refused(
     assert "has other values of batch" in capsys.readouterr().err
 
 
-def test_steps_without_a_finite_loss_change_nothing_and_keep_their_batch(
+def test_a_step_without_a_finite_loss_changes_nothing_and_writes_its_batch(
     run_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for stem in STEMS:
@@ -298,7 +298,7 @@ def test_steps_without_a_finite_loss_change_nothing_and_keep_their_batch(
         ("data.shares=[1, 2]", "data.shares must be as many as the 1 folders"),
     ],
 )
-def test_mistakes_in_a_run_are_one_sentence(
+def test_a_mistake_in_a_run_file_is_reported_in_one_sentence(
     run_file: Path, tmp_path: Path, setting: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = train.main([str(run_file), "--out", str(tmp_path / "run"), "--set", setting])
@@ -319,7 +319,7 @@ def test_patience_ends_a_run(run_file: Path, tmp_path: Path) -> None:
     assert len(curve(tmp_path)) < 50
 
 
-def test_a_run_may_compare_magnitudes(run_file: Path, tmp_path: Path) -> None:
+def test_a_run_can_compare_magnitudes(run_file: Path, tmp_path: Path) -> None:
     settings = ["domain=magnitudes", "data.valid=[]", "steps=12", "batch=2"]
     network = ["network.name=shared_unet", "network.options={widths=[2, 4, 4, 4, 4, 4]}"]
 

@@ -1,4 +1,4 @@
-"""What the doctor of data sets finds, and what it leaves alone."""
+"""The check of data sets finds faults, and does not report sound data."""
 
 import json
 from pathlib import Path
@@ -27,9 +27,9 @@ Audio = NDArray[np.float64]
 
 
 def tone(rng: np.random.Generator, low_hz: float, high_hz: float) -> Audio:
-    """Notes with overtones, with rests, in one range."""
+    """Notes with overtones and rests, within a range."""
     parts = []
-    fade = np.minimum(1, np.hanning(RATE_HZ // 2) * 10)  # a click would be heard everywhere
+    fade = np.minimum(1, np.hanning(RATE_HZ // 2) * 10)  # a click would be audible everywhere
     for _ in range(SECONDS * 2):
         time_s = np.arange(RATE_HZ // 2) / RATE_HZ
         hz = rng.uniform(low_hz, high_hz)
@@ -54,7 +54,7 @@ def clicks(rng: np.random.Generator) -> Audio:
 
 
 def make(seed: int) -> dict[str, Audio]:
-    """A song whose stems differ as those of songs do."""
+    """A song whose stems differ like those of real songs."""
     rng = np.random.default_rng(seed)
     stems = {
         "vocals": tone(rng, 250, 500),
@@ -130,7 +130,7 @@ def test_each_fault_of_a_file_is_found(tmp_path: Path, capsys: pytest.CaptureFix
     assert float(lacking) == 0.05
 
 
-def test_notes_are_listed_only_if_asked_for(
+def test_notes_are_listed_only_on_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stems = make(1)
@@ -211,7 +211,7 @@ def test_a_copy_is_found_at_another_start_and_level(
     assert "of vocals of two, +777 samples away" in rows[0][4]
 
 
-def test_what_is_in_two_splits_leaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audio_in_two_splits_is_a_leak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "train/Song", make(1), mixture=True)
     write(tmp_path / "test/Song", {**make(2), "drums": make(1)["drums"]}, mixture=True)
 
@@ -224,7 +224,7 @@ def test_what_is_in_two_splits_leaks(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(("split", "leaks"), [("train", 0), ("valid", 1)])
-def test_a_source_file_in_two_splits_leaks(
+def test_a_source_file_in_two_splits_is_a_leak(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str, leaks: int
 ) -> None:
     for seed, (folder, name) in enumerate((("a", "train"), ("b", split))):
@@ -251,7 +251,7 @@ def test_songs_are_analysed_once(
     assert found(capsys, str(tmp_path)) == first
 
 
-def test_the_json_file_has_findings_and_what_is_known_of_files(
+def test_the_json_file_has_findings_and_measurements(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stems = make(1)
@@ -285,7 +285,7 @@ def test_bad_input_ends_with_status_2(
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_blocks_measure_as_the_whole(tmp_path: Path) -> None:
+def test_blocks_measure_the_same_as_the_whole(tmp_path: Path) -> None:
     audio = np.random.default_rng(1).normal(size=(1000, 2)).astype(np.float32).clip(-1, 1)
     audio[100:104] = 1
     meter = samples.Meter(2)
@@ -325,7 +325,7 @@ def test_a_part_of_another_recording_matches_at_its_delay() -> None:
     assert votes > 0.8 * len(prints[1, "drums"])
 
 
-def test_features_tell_what_they_say() -> None:
+def test_features_measure_what_they_describe() -> None:
     rng = np.random.default_rng(5)
     names = list(spectra.FEATURES)
     rows = {}

@@ -102,7 +102,7 @@ def test_stems_of_film_sound_have_the_tracks_names(tmp_path: Path) -> None:
     ]
 
 
-def test_mdx23_says_how_a_song_is_corrupted(tmp_path: Path) -> None:
+def test_mdx23_has_the_corruption_of_a_song(tmp_path: Path) -> None:
     mdx23(tmp_path)
 
     kinds = {entry.name[-1]: entry.kind for entry in songs.index([tmp_path], MDX)}
@@ -110,9 +110,7 @@ def test_mdx23_says_how_a_song_is_corrupted(tmp_path: Path) -> None:
     assert kinds == {"a": "", "b": "labelnoise", "c": "bleeding"}
 
 
-def test_a_split_may_be_named_as_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_split_can_be_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     musdb(tmp_path)
     monkeypatch.chdir(tmp_path / "train")
 
@@ -122,7 +120,7 @@ def test_a_split_may_be_named_as_the_folder(
     assert {entry.split for entry in listed} == {"train"}
 
 
-def test_a_layout_can_be_imposed(tmp_path: Path) -> None:
+def test_a_layout_can_be_given(tmp_path: Path) -> None:
     stem_folders(tmp_path)
 
     with pytest.raises(ConfigError, match="in the layout 'dnr', found none"):
@@ -170,7 +168,7 @@ def test_songs_have_lengths_activity_and_loudness(tmp_path: Path) -> None:
     assert found.loudness_db["bass"] == -120
 
 
-def test_several_splits_must_be_told_apart(tmp_path: Path) -> None:
+def test_one_of_several_splits_must_be_named(tmp_path: Path) -> None:
     musdb(tmp_path)
 
     with pytest.raises(ConfigError, match="expected one split"):
@@ -191,18 +189,18 @@ def test_nothing_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     stem_folders(tmp_path)
     first = songs.index([tmp_path], MDX)
     changed = put(tmp_path / "two/drums_1.wav", noise(9, 77))
-    heard: list[Path] = []
+    decoded_: list[Path] = []
     decode = metadata.decoded
 
     def noted(path: Path) -> metadata.FileMetadata:
-        heard.append(path)
+        decoded_.append(path)
         return decode(path)
 
     monkeypatch.setattr(metadata, "decoded", noted)
 
     second = songs.index([tmp_path], MDX)
 
-    assert heard == [changed]
+    assert decoded_ == [changed]
     assert first[0] == second[0]
 
 
@@ -221,7 +219,7 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, contents: str) -> None:
     )
 
 
-def test_the_index_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_the_index_can_be_in_another_folder(tmp_path: Path) -> None:
     stem_folders(tmp_path / "data")
 
     songs.index([tmp_path / "data"], MDX, cache=tmp_path / "cache")
@@ -230,7 +228,7 @@ def test_the_index_may_lie_elsewhere(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_where_no_index_can_be_written_songs_are_found_all_the_same(
+def test_songs_are_found_even_if_no_index_can_be_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stem_folders(tmp_path)
@@ -260,7 +258,7 @@ def test_a_chunk_of_odd_length_before_the_data_is_skipped(tmp_path: Path) -> Non
     assert np.array_equal(wav.part(path, 0, 50), soundfile.read(path, dtype="float32")[0])
 
 
-def test_a_header_that_promises_too_much_is_not_believed(tmp_path: Path) -> None:
+def test_a_header_with_too_long_data_is_corrected(tmp_path: Path) -> None:
     path = put(tmp_path / "a.wav", noise(3, 50))
     path.write_bytes(path.read_bytes()[:-40])
 

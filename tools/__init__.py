@@ -1,1 +1,1 @@
-"""Programs for developers: they make material and tables; nothing that separates needs them."""
+"""Programs for developers, which make data and tables; separation does not need them."""

@@ -4,7 +4,7 @@
 
 ``UNPACKED_DIR`` has one folder per package of ``samples/README.md``, made with
 ``dpkg-deb -x FILE.deb UNPACKED_DIR/PACKAGE``. A clip is a folder with a ``clip.toml``; its
-stems are written beside it. The same packages give the same bytes.
+stems are written beside that file. The same packages give the same bytes.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from demixing.rendering.film.files import Recording
 
 PEAK_LIMIT = 0.98
 BITS = 13
-"""Of the 16 in the files: a third fewer bytes, for a noise of rounding 50 dB below the stems."""
+"""Bits in use of 16: files are a third smaller, with rounding noise 50 dB below the stems."""
 ASTERISK = "asterisk-core-sounds-en-g722/usr/share/asterisk/sounds/en_US_f_Allison"
 MINETEST = "minetest-data/usr/share/games/minetest/games/minetest_game/mods"
 PACKAGES = {
@@ -36,19 +36,19 @@ PACKAGES = {
     "opensfx": ("openttd-opensfx/usr/share/games/openttd/baseset/opensfx/opensfx", ".cat"),
     "singularity": ("singularity-music/usr/share/games/singularity/music", ".ogg"),
 }
-"""Where the sounds of a package lie in the folder of unpacked packages, and how they end."""
+"""Path of the sounds of a package below the folder of packages, and their suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """A part of one source at its place in a clip.
+    """An excerpt of a source at a position in a clip.
 
     Attributes:
         source: ``package:name`` with a key of :data:`PACKAGES`; OpenSFX has numbers as names.
         level_db: its :func:`active_level_db` in the clip.
-        start_s: where the part starts in the source.
-        stop_s: where it ends there.
-        at_s: where it starts in the clip.
+        start_s: start of the excerpt in the source.
+        stop_s: end of the excerpt in the source.
+        at_s: start in the clip.
         pan: -1 is left, 1 is right.
     """
 
@@ -62,15 +62,15 @@ class Sound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """Everything that is heard in one clip.
+    """All sounds of a clip.
 
     Attributes:
         duration_s: length of all its stems.
-        lines: speech; none gives an exactly silent dialog stem.
+        lines: speech; without any, the dialog stem is silent.
         events: single sounds of the effect stem.
         bed_left: takes that are chained and repeated in the left channel of the effect stem.
-        bed_right: the same for the right channel; other takes make the ambience wide.
-        music: the only sound that stays stereo.
+        bed_right: the same for the right channel; different takes make the ambience wide.
+        music: the only sound in stereo.
     """
 
     duration_s: float
@@ -82,7 +82,11 @@ class Clip:
 
 
 def load_clip(path: Path) -> Clip:
-    """Read a clip; an unknown key is a TypeError."""
+    """Read a clip.
+
+    Raises:
+        TypeError: it has an unknown key.
+    """
     with path.open("rb") as file:
         table: dict[str, Any] = tomllib.load(file)
 
@@ -100,7 +104,7 @@ def load_clip(path: Path) -> Clip:
 
 
 def read(unpacked: Path, sound: Sound) -> Audio:
-    """Read the part of a source that is used, ``(channels, samples)`` at its level."""
+    """Read the excerpt of a source at its level, ``(channels, samples)``."""
     package, name = sound.source.split(":")
     folder, suffix = PACKAGES[package]
     if suffix == ".cat":
@@ -112,13 +116,13 @@ def read(unpacked: Path, sound: Sound) -> Audio:
 
 
 def placed(unpacked: Path, sounds: Sequence[Sound], samples: int) -> Audio:
-    """Sum sounds, made mono, at their places.
+    """Sum sounds, in mono, at their positions.
 
     Returns:
         ``(2, samples)``.
 
     Raises:
-        ValueError: the end of the clip would cut a sound off.
+        ValueError: a sound ends after the clip.
     """
     stem = np.zeros((2, samples))
     for sound in sounds:
@@ -131,7 +135,7 @@ def placed(unpacked: Path, sounds: Sequence[Sound], samples: int) -> Audio:
 
 
 def bed(unpacked: Path, takes: Sequence[Sound], samples: int) -> Audio:
-    """Chain takes, made mono, until they fill ``(samples,)``."""
+    """Chain takes, in mono, to fill ``(samples,)``."""
     return film_audio.chained([read(unpacked, take).mean(axis=0) for take in takes], samples)
 
 
@@ -139,10 +143,10 @@ def build(unpacked: Path, path: Path) -> Audio:
     """Make the stems of one clip.
 
     Returns:
-        ``(3, 2, samples)`` in the order of the stems, already rounded to :data:`BITS`.
+        ``(3, 2, samples)`` in the order of the stems, rounded to :data:`BITS`.
 
     Raises:
-        ValueError: the mixture would come too near to full scale.
+        ValueError: the mixture is too close to full scale.
     """
     clip = load_clip(path)
     samples = round(clip.duration_s * RATE_HZ)

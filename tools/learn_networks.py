@@ -1,10 +1,12 @@
-"""Let ways of hearing along time learn the same made-up examples: docs/decisions/010-networks.md.
+"""Train variants of a network's temporal module on the same synthetic examples.
+
+See docs/decisions/010-networks.md.
 
     OMP_NUM_THREADS=1 python -m tools.learn_networks [--steps 60]
 
-Two stems: tones with harmonics, panned and faded, and hits of noise. Every way sees the same
-examples from the same seed. Prints the SDR of each stem, mean of the last 20 batches (before each
-step), and the seconds of processor. It says whether a network learns, not how well it separates.
+The two stems are tones with harmonics, panned and faded, and hits of noise. All variants get the
+same examples. Prints the SDR of each stem, as the mean of the last 20 batches (before each step),
+and the processor time in seconds. It shows whether a network learns, not how well it separates.
 """
 
 import argparse
@@ -75,15 +77,15 @@ def example(rng: np.random.Generator) -> torch.Tensor:
 
 
 def tone(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Five harmonics that come and go, ``(SAMPLES,)``."""
+    """Five harmonics that fade in and out, ``(SAMPLES,)``."""
     hz, level = rng.uniform(80, 3000), rng.uniform(0.02, 0.1)
     length = rng.integers(SAMPLES // 4, SAMPLES // 2)
     start = rng.integers(0, SAMPLES // 2)
     turns = 2 * np.pi * hz * np.arange(length) / RATE_HZ
     harmonics = sum(level / order * np.sin(order * turns) for order in range(1, 6))
-    sounding = np.zeros(SAMPLES)
-    sounding[start : start + length] = harmonics * np.hanning(length)
-    return sounding
+    note = np.zeros(SAMPLES)
+    note[start : start + length] = harmonics * np.hanning(length)
+    return note
 
 
 if __name__ == "__main__":

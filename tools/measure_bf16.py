@@ -2,8 +2,8 @@
 
     python -m tools.measure_bf16 SONG_FOLDER...
 
-A folder holds vocals, drums, bass and other as audio files; the mixture is their sum. Never give
-it test material. Prints, per song, both scores and their difference, and the largest of all.
+A folder contains vocals, drums, bass and other as audio files; the mixture is their sum. Do not use
+test data. Prints both scores of each song and their difference, and the largest difference.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def separated(mixture: Tensor, precision: str) -> Tensor:
 
 
 def sdr_db(reference: Tensor, estimate: Tensor) -> float:
-    """Global SDR of the boards."""
+    """Global SDR in dB, as on the leaderboards."""
     error = (reference - estimate).double().square().sum() + 1e-7
     return float(10 * torch.log10((reference.double().square().sum() + 1e-7) / error))
 

@@ -1,8 +1,8 @@
-"""Render film-like clips; another way to call ``python -m training render cdx``.
+"""Render film-like clips: the old form of ``demixing render cdx``, which decisions mention.
 
     python tools/render_cdx.py UNPACKED_DIR OUT --split valid --clips 32 --seconds 20 --seed 1
 
-The decisions name this command. The same packages and the same seed give the same clips as ever.
+The same packages and the same seed still give the same clips.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""Measure what trainable networks cost on this machine: docs/decisions/010-networks.md.
+"""Measure the processor time of trainable networks: docs/decisions/010-networks.md.
 
     python -m tools.time_networks [--threads 1] [--examples 2] [--seconds 3] [NAME...]
 
-Seconds are those of the processor, summed over threads, so that other work on the machine disturbs
-little; the smallest of three rounds counts. A step is forward, waveform L1 and backward in training
-mode; it is divided by the seconds of audio of its batch, so "train" is seconds of processor per
-second of audio, as "separate" is (10 s at a time, float32).
+Processor time is summed over threads, so that other work on the machine has little effect, and the
+minimum of three rounds counts. "train" is a step (forward, waveform L1, backward, in training mode)
+divided by the seconds of audio in its batch. "separate" is the time per second of audio as well,
+10 s at a time in float32.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def separating(network: nn.Module) -> float:
-    """Seconds of processor per second of audio that is separated."""
+    """Processor time in seconds to separate a second of audio."""
     network.eval()
     song = noise(1, 2, SEPARATED_S * 44_100)
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def separating(network: nn.Module) -> float:
 
 
 def training(network: nn.Module, examples: int, seconds: float, *, bf16: bool) -> float:
-    """Seconds of processor per second of audio that is trained on."""
+    """Processor time in seconds to train on a second of audio."""
     network.train()
     stems = noise(examples, len(STEMS), 2, int(seconds * 44_100))
     mixtures = stems.sum(dim=1)
@@ -86,7 +86,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 def least(run: Callable[[], object]) -> float:
-    """Seconds of processor of the quickest of some calls."""
+    """Smallest processor time of several calls, in seconds."""
     times_s = []
     for _ in range(ROUNDS):
         start_s = time.process_time()

@@ -2,10 +2,10 @@
 
     python tools/under_load.py --data DIR [--songs 10] [--seconds 30] [--burners 2 4 8]
 
-For each number of burners a predictor is set up beside them and separates songs one after the
-other. Prints for each song how much of its limit was used, and what it had to do without; then
-how many were late, and how many were answered by members all the way. A song is not if a part of
-it is in equal shares of the mixture. The status is 1 if one was late.
+For each number of burners, a predictor is set up beside them and separates songs one by one. Prints
+the used part of each song's limit and its omissions, then the number of late songs, and of songs
+that were separated completely, without a part in equal shares of the mixture. The status is 1 if a
+song was late.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BURN = "while True: pass"
 
 @contextlib.contextmanager
 def burning(count: int) -> Iterator[None]:
-    """Keep so many other processes busy."""
+    """Run this many busy processes until the block ends."""
     burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(count)]
     try:
         yield
@@ -46,7 +46,7 @@ def burning(count: int) -> Iterator[None]:
 def cut(song: Song, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
     """Read a part of a song's mixture, the sum of its stems, ``(samples, channels)``.
 
-    A song that ends before the part does is read from its beginning.
+    A song that is too short is read from its start.
     """
     info = soundfile.info(next(iter(song.stems.values())))
     rate_hz = info.samplerate
@@ -58,12 +58,12 @@ def cut(song: Song, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
 
 
 def answered(omissions: Sequence[Omission]) -> bool:
-    """Whether members answered all the way."""
+    """Whether members separated the whole song."""
     return all(omission.member != EVERY_MEMBER for omission in omissions)
 
 
 def separate(predictor: Predictor, song: Song, start_s: float, seconds: float) -> tuple[bool, bool]:
-    """Separate a part of a song and print a line; return whether it was late, and answered."""
+    """Separate a part of a song and print a line; returns whether it was late, and complete."""
     mixture, rate_hz = cut(song, start_s, seconds)
     started_s = time.monotonic()
     predictor.separate_music_file(mixture, rate_hz)

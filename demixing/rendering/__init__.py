@@ -1,1 +1,1 @@
-"""Songs with known stems, rendered from packages that Debian carries."""
+"""Renders songs and film sound with known stems from Debian packages."""

@@ -21,10 +21,13 @@ def distorted(
     """Distort with an asymmetric waveshaper, like a valve, and optionally a loudspeaker cabinet.
 
     Args:
-        audio: to distort.
+        audio: ``(2, samples)``.
         rng: draws the asymmetry and the cabinet.
         drive_db: gain before the waveshaper.
         cabinet: whether low and high frequencies are removed afterwards.
+
+    Returns:
+        ``(2, samples)``, at the same active level.
     """
     bias, low_hz, high_hz = rng.uniform((0, 60, 3500), (0.4, 120, 6500))
     if not audio.any():
@@ -42,9 +45,12 @@ def doubled(audio: Audio, rng: np.random.Generator, width: float = 1.0) -> Audio
     """Double a track: two takes of the middle, slightly out of time and tune, left and right.
 
     Args:
-        audio: to double.
+        audio: ``(2, samples)``.
         rng: draws the differences of the takes.
         width: 1 puts the takes at the sides, 0 in the middle.
+
+    Returns:
+        ``(2, samples)``.
     """
     middle = audio.mean(axis=0)
     takes = np.stack([_late(middle, rng), _late(middle, rng)])
@@ -66,7 +72,14 @@ def _late(mono: Audio, rng: np.random.Generator) -> Audio:
 
 
 def ducked(audio: Audio, times_s: Sequence[float], depth_db: float, release_s: float) -> Audio:
-    """Reduce the level at each kick and recover, like a compressor with a side chain."""
+    """Reduce the level of ``(2, samples)`` at each kick, like a compressor with a side chain.
+
+    Args:
+        audio: ``(2, samples)``.
+        times_s: of the kicks.
+        depth_db: reduction at a kick.
+        release_s: time of the recovery.
+    """
     samples = audio.shape[-1]
     last = np.full(samples, -np.inf)
     starts = [round(time_s * RATE_HZ) for time_s in times_s if 0 <= time_s * RATE_HZ < samples]
@@ -79,7 +92,7 @@ def ducked(audio: Audio, times_s: Sequence[float], depth_db: float, release_s: f
 
 
 def trembling(audio: Audio, rng: np.random.Generator, rate_hz: float) -> Audio:
-    """Tremolo or auto-pan at a rate."""
+    """Tremolo or auto-pan of ``(2, samples)`` at a rate."""
     depth, shift = rng.uniform(0.3, 0.9), rng.choice([0.0, np.pi])
     time_s = np.arange(audio.shape[-1]) / RATE_HZ
     phase = 2 * np.pi * rate_hz * time_s + rng.uniform(0, 2 * np.pi)
@@ -88,7 +101,7 @@ def trembling(audio: Audio, rng: np.random.Generator, rate_hz: float) -> Audio:
 
 
 def glued(stems: Mapping[str, Audio], above_db: float, ratio: float) -> dict[str, Audio]:
-    """Compress the mixture: all stems get the gain of a compressor on their sum."""
+    """Compress the mixture: stems, ``(2, samples)``, get the gain of a compressor on the sum."""
     mixture = sum(stems.values(), np.zeros(()))
     power = uniform_filter1d(maximum_filter1d(np.square(mixture).max(axis=0), 882), 4410)
     threshold_db = active_level_db(mixture) + above_db

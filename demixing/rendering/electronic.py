@@ -39,7 +39,7 @@ def draw(rng: np.random.Generator) -> Kit:
 
 
 def kick(rng: np.random.Generator) -> Audio:
-    """A tone that falls fast to its pitch, sometimes distorted, with a click.
+    """A tone, ``(samples,)``, that falls fast to its pitch, sometimes distorted, with a click.
 
     Few ring: networks that were trained with many long kicks took sub-bass for a kick.
     """
@@ -57,7 +57,7 @@ def kick(rng: np.random.Generator) -> Audio:
 
 
 def snare(rng: np.random.Generator) -> Audio:
-    """Two tones and noise."""
+    """Two tones and noise, ``(samples,)``."""
     decay_s, base_hz = rng.uniform(0.08, 0.35), rng.uniform(140, 260)
     noise = _band(rng, decay_s, rng.uniform(800, 2500), 14_000)
     loud = rng.uniform(0.2, 1.0)
@@ -67,7 +67,7 @@ def snare(rng: np.random.Generator) -> Audio:
 
 
 def clap(rng: np.random.Generator) -> Audio:
-    """A few bursts of noise and a tail."""
+    """A few bursts of noise and a tail, ``(samples,)``."""
     noise = _band(rng, rng.uniform(0.15, 0.4), rng.uniform(700, 1200), 6000)
     result = 0.5 * noise
     for _ in range(3):
@@ -78,7 +78,7 @@ def clap(rng: np.random.Generator) -> Audio:
 
 
 def hat(rng: np.random.Generator, metal: Audio, cutoff_hz: float, decay_s: float) -> Audio:
-    """Inharmonic square waves and noise, high-passed."""
+    """Inharmonic square waves and noise, high-passed, ``(samples,)``."""
     time_s = _time(2 * decay_s)
     squares = sum(np.sign(np.sin(2 * np.pi * hz * 8 * time_s)) for hz in metal)
     mixed = squares / 6 + rng.uniform(0.3, 1.5) * rng.standard_normal(len(time_s))
@@ -88,7 +88,7 @@ def hat(rng: np.random.Generator, metal: Audio, cutoff_hz: float, decay_s: float
 
 
 def _tone(hz: float, fall: float, decay_s: float) -> Audio:
-    """A tone that starts at ``fall`` times its frequency."""
+    """A tone, ``(samples,)``, that starts at ``fall`` times its frequency."""
     time_s = _time(decay_s)
     pitch = hz * (1 + (fall - 1) * np.exp(-time_s / 0.03))
     result: Audio = np.sin(2 * np.pi * np.cumsum(pitch) / RATE_HZ) * np.exp(-4 * time_s / decay_s)
@@ -96,7 +96,7 @@ def _tone(hz: float, fall: float, decay_s: float) -> Audio:
 
 
 def _band(rng: np.random.Generator, decay_s: float, low_hz: float, high_hz: float) -> Audio:
-    """Decaying noise between two frequencies."""
+    """Decaying noise between two frequencies, ``(samples,)``."""
     time_s = _time(decay_s)
     band = butter(2, [low_hz, high_hz], "bandpass", fs=RATE_HZ, output="sos")
     noise: Audio = sosfilt(band, rng.standard_normal(len(time_s))) * np.exp(-4 * time_s / decay_s)
@@ -104,5 +104,5 @@ def _band(rng: np.random.Generator, decay_s: float, low_hz: float, high_hz: floa
 
 
 def _time(decay_s: float) -> Audio:
-    """Times of the samples of a hit in seconds, until it has decayed by 50 dB."""
+    """Times of the samples of a hit in seconds, ``(samples,)``, until it has decayed by 50 dB."""
     return np.arange(max(64, round(1.5 * decay_s * RATE_HZ))) / RATE_HZ

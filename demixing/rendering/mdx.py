@@ -144,7 +144,7 @@ class Sources:
 
 
 def _song(job: Songs, number: int) -> tuple[dict[str, Audio], Sources]:
-    """Make one song: its stems as they are written, and what they were made of."""
+    """Make one song: its stems, ``(2, samples)``, and their sources."""
     splits = sorted(packages.SPLITS)
     rng = np.random.default_rng([job.seed, splits.index(job.split), number])
     split = packages.SPLITS[job.split]
@@ -220,7 +220,7 @@ def _doubled(rng: np.random.Generator, voice: Audio) -> Audio:
 
 
 def _mixed(rng: np.random.Generator, stems: dict[str, Audio]) -> dict[str, Audio]:
-    """Apply the effects of a studio to stems, and scale them so that the mixture does not clip."""
+    """Apply effects to stems, ``(2, samples)``, and scale them so that the sum does not clip."""
     decay_s = rng.uniform(0.3, 1.8)  # one room for all
     done = {}
     for stem in STEMS:

@@ -32,7 +32,7 @@ LEVEL_DB = -20.0
 
 
 def drums(studio: Studio) -> Audio:
-    """Play the drums with a soundfont, a sampled kit or a synthesiser."""
+    """Play the drums with a soundfont, a sampled kit or a synthesiser, ``(2, samples)``."""
     rng, tracks = studio.rng, studio.song.group("drums")
     kinds = ["font", "kit", "electronic"]
     shares = [0.25, 0.25, 0.5] if studio.electronic else [0.4, 0.55, 0.05]
@@ -74,7 +74,7 @@ def _kit(studio: Studio, kind: str, beats: Sequence[Note]) -> hits.Kit | None:
 
 
 def bass(studio: Studio) -> Audio:
-    """Play the bass with a soundfont, an oscillator or both."""
+    """Play the bass with a soundfont, an oscillator or both, ``(2, samples)``."""
     rng, tracks = studio.rng, studio.song.group("bass")
     audio = np.zeros((2, studio.samples))
     oscillating = studio.chance(0.7 if studio.electronic else 0.15)
@@ -100,7 +100,7 @@ def bass(studio: Studio) -> Audio:
 
 
 def other(studio: Studio) -> Audio:
-    """Play all other instruments, each with its own effects, and perhaps a strummed guitar."""
+    """Play all other instruments with effects, and perhaps a strummed guitar, ``(2, samples)``."""
     rng = studio.rng
     plain, result = [], np.zeros((2, studio.samples))
     tracks = studio.song.group("other")
@@ -131,7 +131,7 @@ def other(studio: Studio) -> Audio:
 
 
 def _treated(studio: Studio, track: midi.Track) -> Audio | None:
-    """Play one track with effects; None if it is played plainly with the others."""
+    """Play one track with effects, ``(2, samples)``; None if it needs none."""
     rng, program = studio.rng, track.program
     if studio.chance(0.5 if studio.electronic else 0.08):
         patch = oscillator.lead(rng)

@@ -181,7 +181,7 @@ def _placed(studio: Studio, voice: Audio) -> Audio:
 
 
 def mix(studio: Studio, stems: Mapping[str, Audio]) -> dict[str, Audio]:
-    """Apply the effects of a studio to stems, and scale them so that the mixture does not clip."""
+    """Apply effects to stems, ``(2, samples)``, and scale them so that the sum does not clip."""
     rng = studio.rng
     decay_s = rng.uniform(0.25, 2.2)  # one room for all
     done = {}

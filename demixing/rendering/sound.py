@@ -34,7 +34,7 @@ def active_level_db(audio: Audio) -> float:
 
 
 def levelled(audio: Audio, level_db: float) -> Audio:
-    """Scale audio to a given :func:`active_level_db`."""
+    """Scale ``(..., samples)`` to a given :func:`active_level_db`."""
     now_db = active_level_db(audio)
     gain = 10 ** ((level_db - now_db) / 20) if math.isfinite(now_db) else 0.0
     return gain * audio
@@ -44,7 +44,7 @@ def equalised(audio: Audio, rng: np.random.Generator, *, fast: bool = False) -> 
     """Equalise at random: two shelves and a bell with zero phase.
 
     Args:
-        audio: to equalise.
+        audio: ``(..., samples)``.
         rng: draws the curve.
         fast: whether to use a faster FFT, which rounds differently from the first generation.
     """
@@ -62,7 +62,13 @@ def equalised(audio: Audio, rng: np.random.Generator, *, fast: bool = False) -> 
 
 
 def compressed(audio: Audio, above_db: float, ratio: float) -> Audio:
-    """Compress above a threshold of ``above_db`` over the active level, both channels alike."""
+    """Compress ``(2, samples)``, both channels alike.
+
+    Args:
+        audio: ``(2, samples)``.
+        above_db: threshold over the active level.
+        ratio: dB of input level per dB of output level, above the threshold.
+    """
     power = uniform_filter1d(maximum_filter1d(np.square(audio).max(axis=0), 441), 2205)
     # Rounding in the running sum may make the power of silence after loud parts negative.
     level_db = 10 * np.log10(np.maximum(power, 0) + 1e-12)
@@ -78,7 +84,7 @@ def reverberated(
     """Add reverberation: decaying noise, faster at high frequencies, different in each channel.
 
     Args:
-        audio: dry sound.
+        audio: dry sound, ``(2, samples)``.
         rng: draws the noise.
         decay_s: time in which the reverberation decays by 60 dB.
         wet: energy of the impulse response.

@@ -1,1 +1,1 @@
-"""Makes training material and, later, trains on it: nothing here runs on the grader's machine."""
+"""Training: data, losses, augmentations, the loop and fits of recipes. Separating needs none."""

@@ -85,7 +85,7 @@ def each(stems: Tensor, drawn: Sequence[T | None], change: Callable[[Tensor, T],
 
 
 def has_signal(audio: Tensor) -> bool:
-    """Whether any sample of any shape is not 0; checks a few samples first, which is faster."""
+    """Whether any sample of ``(..., samples)`` is not 0; checks a few first, which is faster."""
     return bool(audio[..., ::997].any()) or bool(audio.any())
 
 

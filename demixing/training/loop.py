@@ -263,7 +263,8 @@ def _skipped(
 ) -> bool:
     """Whether a step was skipped because its loss or gradient was not finite.
 
-    The batch of such a step, ``stems``, is written to the folder, so that the cause can be found.
+    The batch of such a step, ``(batch, stems, 2, samples)``, is written to the folder, so that the
+    cause can be found.
 
     Raises:
         OutputError: too many steps in a row were skipped.

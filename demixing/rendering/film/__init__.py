@@ -1,1 +1,1 @@
-"""Film sound: whose recordings it is made of, and how a clip is drawn from them."""
+"""Film sound: its recordings, and how clips are drawn from them."""

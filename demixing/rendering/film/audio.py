@@ -49,7 +49,7 @@ def active_level_db(audio: Audio) -> float:
 
 
 def at_level(audio: Audio, level_db: float) -> Audio:
-    """Scale audio to an :func:`active_level_db`; silence stays silence."""
+    """Scale ``(..., samples)`` to an :func:`active_level_db`; silence stays silence."""
     if not audio.any():
         return audio
     scaled: Audio = audio * 10 ** ((level_db - active_level_db(audio)) / 20)

@@ -1,1 +1,1 @@
-"""Songs with known stems: found, read, checked."""
+"""Songs with known stems: finding, reading, checking and corrupting them."""

@@ -74,23 +74,17 @@ def corrupt(
     try:
         for number, song in enumerate(found):
             target = out / song.folder
-            if number not in chosen:
+            if number in chosen:
+                rng = np.random.default_rng([seed, number])
+                change = _swap if kind == "labelnoise" else _bleed
+                done[song.folder.as_posix()] = change(rng, song, corpus, target)
+                yield f"{target}: {json.dumps(done[song.folder.as_posix()])}"
+            else:
                 _link_all(corpus / song.folder, target)
-                continue
-            rng = np.random.default_rng([seed, number])
-            corrupted = _swap if kind == "labelnoise" else _bleed
-            done[song.folder.as_posix()] = corrupted(rng, song, corpus, target)
-            yield f"{target}: {json.dumps(done[song.folder.as_posix()])}"
         for path in sorted(corpus.iterdir()):
             if path.is_file():
                 _link(path, out / path.name)
-        report = {
-            "kind": kind,
-            "share": share,
-            "seed": seed,
-            "songs": len(found),
-            "spoilt": done,
-        }
+        report = {"kind": kind, "share": share, "seed": seed, "songs": len(found), "spoilt": done}
         (out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     except (OSError, soundfile.LibsndfileError) as error:
         raise OutputError(f"cannot write to {str(out)!r}: {error}") from error

@@ -1,1 +1,1 @@
-"""Fit the weights of a recipe to songs whose stems are known."""
+"""Fits the weights of a recipe to songs with known stems."""

@@ -62,9 +62,9 @@ def mean_of(songs: Sequence[SongGram], values_db: Sequence[float]) -> float:
     return float(shares_of(songs) @ np.array(values_db)) if songs else math.nan
 
 
-def plain_mean(answers: Sequence[str]) -> dict[str, float]:
+def plain_mean(signals: Sequence[str]) -> dict[str, float]:
     """Equal weights with the sum 1, by name."""
-    return dict.fromkeys(answers, 1 / len(answers))
+    return dict.fromkeys(signals, 1 / len(signals))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Problem:
 def problem(
     songs: Sequence[SongGram],
     stem: str,
-    answers: Sequence[str],
+    signals: Sequence[str],
     method: Method,
     prior: Mapping[str, float] | None = None,
 ) -> Problem:
@@ -168,12 +168,12 @@ def problem(
     Args:
         songs: in which the stem is not silent, at least one.
         stem: name of the true stem.
-        answers: names of the estimates.
+        signals: names of the estimates.
         method: with which it will be solved.
         prior: weights of the estimates; the plain mean if None.
     """
-    names = (*answers, *([MIXTURE] if method.mixture else []))
-    known = plain_mean(answers) if prior is None else prior
+    names = (*signals, *([MIXTURE] if method.mixture else []))
+    known = plain_mean(signals) if prior is None else prior
     return Problem(
         tuple(songs),
         names,
@@ -187,7 +187,7 @@ def problem(
 def fit(
     songs: Sequence[SongGram],
     stem: str,
-    answers: Sequence[str],
+    signals: Sequence[str],
     method: Method,
     prior: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
@@ -198,7 +198,7 @@ def fit(
     Returns:
         Weights by the names of the signals.
     """
-    return problem(songs, stem, answers, method, prior).fit(method)
+    return problem(songs, stem, signals, method, prior).fit(method)
 
 
 def solve(

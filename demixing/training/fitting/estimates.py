@@ -16,7 +16,7 @@ from demixing.ensemble.doubt import TINY
 from demixing.ensemble.leak import Leak
 from demixing.evaluation.gram import Combination
 from demixing.recipes.recipe import Member, Recipe
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
 Stems = Mapping[str, Combination]
 
@@ -51,7 +51,7 @@ def disputed(member: Member, song: SongGram, rest: Combination) -> float:
         rest: estimate of the compared stem by the other members.
     """
     assert member.doubt is not None
-    own = {answer(member.name, member.doubt.stem): 1.0}
+    own = {signal_name(member.name, member.doubt.stem): 1.0}
     return song.energy(added(rest, own, -1.0)) / max(song.energy({MIXTURE: 1.0}), TINY)
 
 
@@ -86,7 +86,7 @@ def _with(recipe: Recipe, member: Member, stems: Stems, song: SongGram) -> dict[
         names = [name for name in recipe.givers(stem) if name in before]
         blend = recipe.blend(stem, [*names, member.name])
         add = blend.weights[member.name]
-        whole: Combination = {answer(member.name, stem): add, MIXTURE: blend.mixture}
+        whole: Combination = {signal_name(member.name, stem): add, MIXTURE: blend.mixture}
         if names:
             rest = recipe.blend(stem, names)
             keep = ratio(blend.total - add, rest.total)
@@ -97,7 +97,7 @@ def _with(recipe: Recipe, member: Member, stems: Stems, song: SongGram) -> dict[
 
 def of_blend(blend: Blend) -> dict[str, float]:
     """Ensemble weights by names of signals."""
-    weights = {answer(name, blend.stem): weight for name, weight in blend.weights.items()}
+    weights = {signal_name(name, blend.stem): weight for name, weight in blend.weights.items()}
     return {**weights, MIXTURE: blend.mixture}
 
 

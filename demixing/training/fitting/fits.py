@@ -12,7 +12,7 @@ from demixing.recipes.recipe import Member, Recipe
 from demixing.training.fitting.blending import Method, fit, mean_of, plain_mean, sdr_db
 from demixing.training.fitting.estimates import compared, doubted, mixed, of_blend, trust_of
 from demixing.training.fitting.groups import shares_of
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer, audible, unseen
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, audible, signal_name, unseen
 
 LEAST = 3
 """Least number of songs with a stem for a fit."""
@@ -101,11 +101,11 @@ class Fits:
     def _first(self, stem: str, names: Sequence[str], without: str | None) -> Blend:
         """Fit the weights of members that are never doubted."""
         songs = [song for song in self.songs(stem, names) if song.fold != without]
-        signals = [answer(name, stem) for name in names]
+        signals = [signal_name(name, stem) for name in names]
         weights = plain_mean(signals)
         if songs:
             weights = fit(songs, stem, signals, self._methods[stem])
-        kept = tidy({name: weights[answer(name, stem)] for name in names})
+        kept = tidy({name: weights[signal_name(name, stem)] for name in names})
         return Blend(stem=stem, weights=kept, mixture=weights.get(MIXTURE, 0.0))
 
     def _second(
@@ -119,7 +119,7 @@ class Fits:
         estimate is fixed, and the song is weighted by the trust.
         """
         others = [name for name in names if name != member.name]
-        own = answer(member.name, stem)
+        own = signal_name(member.name, stem)
         rest = self.blend(stem, others, without) if others else None
         songs = []
         for song in self.songs(stem, names):

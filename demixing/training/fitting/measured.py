@@ -20,7 +20,7 @@ from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.songs import Song
 from demixing.recipes.recipe import Member, Recipe
 from demixing.training.fitting import truth
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
 LAYOUT = f"products in {BANDS} bands, and the rate"
 """Layout of a cached file. It is part of the key, so files of another layout are not found."""
@@ -101,16 +101,16 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
     if layout.channels == 1:
         true = {stem: np.repeat(one, 2, axis=0) for stem, one in true.items()}
     mixture = torch.from_numpy(np.sum(list(true.values()), axis=0))
-    answers: dict[str, list[torch.Tensor]] = {}
+    estimates: dict[str, list[torch.Tensor]] = {}
 
     def tap(member: str, stem: str, pairs: torch.Tensor) -> None:
         if pairs.shape[-1]:
-            answers.setdefault(answer(member, stem), []).append(pairs[0].clone())
+            estimates.setdefault(signal_name(member, stem), []).append(pairs[0].clone())
 
     cut = torch.split(mixture, audio.BLOCK, dim=-1)
     for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, statistics=SongStatistics.of(cut)):
         pass
-    signals = {name: torch.cat(answers.pop(name), dim=-1).numpy() for name in list(answers)}
+    signals = {name: torch.cat(estimates.pop(name), dim=-1).numpy() for name in list(estimates)}
     signals[MIXTURE] = mixture.numpy()
     silence = np.zeros_like(signals[MIXTURE])
     signals |= {stem: true.pop(stem, silence) for stem in known}

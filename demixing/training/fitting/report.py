@@ -14,7 +14,7 @@ from demixing.training.fitting.blending import mean_db, mean_of, plain_mean, sdr
 from demixing.training.fitting.estimates import disputes_of, estimates
 from demixing.training.fitting.fits import Fits
 from demixing.training.fitting.groups import folds_of
-from demixing.training.fitting.song_gram import MIXTURE, SongGram, answer, audible, unseen
+from demixing.training.fitting.song_gram import MIXTURE, SongGram, audible, signal_name, unseen
 
 MOST_DISPUTED = 3
 """Number of songs that are listed even if the member is trusted there, for comparison."""
@@ -64,10 +64,10 @@ def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
     """Scores of members and of fitted weights for one stem."""
     lines = []
     givers = plain.givers(stem)
-    signals = [answer(name, stem) for name in givers]
+    signals = [signal_name(name, stem) for name in givers]
     having = fits.songs(stem, givers)
     judged = {name: fits.songs(stem, [name]) for name in givers}
-    singles = {name: mean_db(judged[name], stem, {answer(name, stem): 1.0}) for name in givers}
+    singles = {name: mean_db(judged[name], stem, {signal_name(name, stem): 1.0}) for name in givers}
     for name, score in sorted(singles.items(), key=lambda pair: -pair[1]):
         part = len(judged[name])
         where = f", {part} songs" if part < len(fits.songs(stem)) else ""

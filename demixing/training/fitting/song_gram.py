@@ -16,7 +16,7 @@ SILENT_DB = -60.0
 """A true stem is silent if its energy is below that of the mixture by this."""
 
 
-def answer(member: str, stem: str) -> str:
+def signal_name(member: str, stem: str) -> str:
     """Name of the signal that is a member's estimate of a stem."""
     return f"{member}/{stem}"
 
@@ -25,8 +25,8 @@ def answer(member: str, stem: str) -> str:
 class SongGram(Gram):
     """The Gram matrix of one song.
 
-    Its signals are estimates, named by :func:`answer`, :data:`MIXTURE`, and the true stems by their
-    own names, without those that are unknown. Its products are summed over samples and channels.
+    Its signals are estimates, named by :func:`signal_name`, :data:`MIXTURE`, and the known true
+    stems by their own names. Its products are summed over samples and channels.
 
     Attributes:
         song: its name.

@@ -1,6 +1,7 @@
 """Writes a fitted recipe: its own text, followed by the fitted tables."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 from demixing import atomic
@@ -8,9 +9,9 @@ from demixing.errors import OutputError
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 
-MARK = "# Fitted by `python -m training fit`; what follows is rewritten each time."
-
-OLD_MARK = "# Fitted by `python -m training fit`; what follows is written anew each time."
+MARK_START = "# Fitted by "
+MARK = f"{MARK_START}`demixing fit`, which replaces everything below."
+"""Line above the fitted tables; only its start is recognised, since its text has changed."""
 
 
 def write(path: Path, source: Path, fitted: Recipe) -> None:
@@ -18,7 +19,7 @@ def write(path: Path, source: Path, fitted: Recipe) -> None:
 
     Args:
         path: of the new file.
-        source: file or name of the recipe; all above :data:`MARK` is kept.
+        source: file or name of the recipe; all text above :data:`MARK` is kept.
         fitted: recipe with the fitted tables.
 
     Raises:
@@ -26,7 +27,7 @@ def write(path: Path, source: Path, fitted: Recipe) -> None:
     """
     named = reading.FOLDER / f"{source}.toml"
     text = (named if named.is_file() else source).read_text(encoding="utf-8")
-    own = text.partition(MARK)[0].partition(OLD_MARK)[0].rstrip("\n")
+    own = re.split(f"^{MARK_START}", text, maxsplit=1, flags=re.MULTILINE)[0].rstrip("\n")
     try:
         atomic.write_text(path, "\n".join([own, "", MARK, *tables(fitted)]) + "\n")
     except OSError as error:

@@ -69,7 +69,7 @@ class Quantile:
         return (values * weights).mean(dim=2)
 
     def blocks(self, estimate: Tensor, stems: Tensor, count: int) -> Tensor:
-        """Refuse more than one block: values that are left out cannot be masked once more.
+        """As :meth:`__call__`, ``(batch, stems, 1)``: masked values have no more blocks than one.
 
         Raises:
             ValueError: ``count`` is not 1.

@@ -40,7 +40,7 @@ class Sum:
 
 
 def _added(values: list[Tensor]) -> Tensor:
-    """Sum of at least one tensor."""
+    """Sum of at least one tensor, all of one shape, such as ``(batch, stems)``."""
     first, *others = values
     for value in others:
         first = first + value

@@ -229,6 +229,7 @@ def _fit(
 
 
 def _log_softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the softmax over the last axis of ``(rows, classes)``."""
     values = values - values.max(axis=1, keepdims=True)
     totals: NDArray[np.float64] = np.log(np.exp(values).sum(axis=1, keepdims=True))
     return values - totals
