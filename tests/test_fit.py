@@ -51,7 +51,7 @@ def test_the_weights_match_the_theory() -> None:
 
     weights = fit(songs, "dialog", ["a/dialog", "b/dialog"], Method(ridges=(1e-6,)))
 
-    # Independent noises: weights go as the inverse variances 4, 1 and 1/4, the stem itself has 1.
+    # Independent noise: weights follow the inverse variances 4, 1 and 1/4; the stem has 1.
     expected = np.array([4, 1, 0.25]) / (1 + 4 + 1 + 0.25)
     np.testing.assert_allclose(list(weights.values()), expected, atol=0.02)
 
@@ -227,7 +227,7 @@ def test_a_recipe_is_fitted_and_written(
     gain = float(next(line for line in printed.splitlines() if "gain of fitting" in line)[-8:])
     assert gain > 0.5
     assert "gain of left with passes = 2, channel_swap = True" in printed
-    # Once more from its own result: the tables are replaced, not repeated.
+    # A second fit from its own result replaces the tables and does not repeat them.
     assert main([*arguments[:1], str(target), *arguments[2:], *QUICK]) == 0
     assert tomllib.loads(target.read_text())["blends"][0]["stem"] == "dialog"
     assert target.read_text().count("# Fitted by") == 1

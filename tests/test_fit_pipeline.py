@@ -136,7 +136,7 @@ def test_a_doubted_member_is_added_to_the_weighted_others(songs: list[Song]) -> 
     assert whole.weights["third"] == pytest.approx(ratio * others.weights["third"])
     assert whole.mixture == pytest.approx(ratio * others.mixture)
     assert fits.sdr_db("effect", ["first", "third", "second"]) == whole.sdr_db
-    # By nothing but its prior it is taken as it is.
+    # With nothing but its prior, it has the weight 1.
     alone = Fits(plain, grams, methods(1e6)).blend("dialog", ["first", "second"])
     assert alone.weights == {"first": pytest.approx(0, abs=1e-3), "second": pytest.approx(1)}
 
@@ -148,7 +148,7 @@ def test_songs_in_which_a_member_is_not_trusted_do_not_affect_its_weight(songs: 
     fitted = dataclasses.replace(plain, blends=tuple(fits.blends()))
 
     assert all(", trusted to 0.000: " in line for line in disputes(fitted, grams))
-    # Nothing was learnt about it, and it counts nowhere: the score is that of the others.
+    # It has no songs to learn from and no weight, so the score is that of the others.
     assert fits.blend("dialog", ["first", "second"]).weights == {"first": 0.0, "second": 1.0}
     assert fits.sdr_db("dialog", ["first", "second"]) == pytest.approx(
         fits.sdr_db("dialog", ["first"])
@@ -205,7 +205,7 @@ def test_leaks_are_removed_band_by_band_and_returned() -> None:
 
     assert sdr_db(song, "music", filtered["music"]) > sdr_db(song, "music", stems["music"]) + 10
     assert sdr_db(song, "dialog", filtered["dialog"]) > sdr_db(song, "dialog", stems["dialog"]) + 10
-    # Two leaks that claim all of it share it; what is taken is never more than there is.
+    # Two leaks that claim everything share it; no more than everything is removed.
     greedy = [leak, dataclasses.replace(leak, power=0.5, returned=False)]
     assert song.energies(leak_filtered(stems, greedy, song)["music"])[0] == pytest.approx(
         0, abs=1e-9

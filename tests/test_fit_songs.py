@@ -133,7 +133,7 @@ def test_scores_of_different_songs_can_be_compared() -> None:
     assert scored.sdr_db("dialog", ["a", "b"]) == pytest.approx(
         scored.sdr_db("dialog", ["a"]) + gain
     )
-    # Alone it is as good as the other, and so it must not score as if all songs were easy.
+    # Alone it is as good as the other, so it must not score as if all songs were easy.
     assert scored.sdr_db("dialog", ["b"]) == pytest.approx(scored.sdr_db("dialog", ["a"]), abs=0.3)
 
 

@@ -155,7 +155,7 @@ def test_a_loss_matches_its_definition(name: str, options: dict[str, Any], by_ha
     values = built(name, **options)(estimate, stems)
 
     assert values.dtype == torch.float64
-    # What is compressed has a floor, which a bin or two of noise reach.
+    # Compressed magnitudes have a floor, which a few bins of noise reach.
     tolerance = 1e-5 if "compressed" in name else 1e-9
     np.testing.assert_allclose(values, by_hand(estimate.numpy(), stems.numpy()), rtol=tolerance)
 
@@ -257,7 +257,7 @@ def test_there_are_as_many_blocks_as_requested(name: str, count: int) -> None:
     values = loss.blocks(estimate, stems, count)
 
     assert values.shape == (2, 3, count)
-    if name not in RATIOS:  # frames are not quite alike in number
+    if name not in RATIOS:  # numbers of frames differ slightly
         torch.testing.assert_close(values.mean(dim=2), loss(estimate, stems), rtol=0.1, atol=1e-9)
     if count == 1:
         torch.testing.assert_close(values[..., 0], loss(estimate, stems))

@@ -43,7 +43,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def write(name: str, audio: Audio, rate_hz: int = RATE_HZ) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, 0.2 * audio + 0.05, rate_hz)  # the offset must not come through
+        soundfile.write(path, 0.2 * audio + 0.05, rate_hz)  # the offset must be removed
         return path
 
     for voice in ("anna/1", "anna/2", "berta/1"):

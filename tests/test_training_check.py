@@ -168,7 +168,7 @@ def test_bleeding_is_found_with_its_source_and_gain(
     for seed in range(2):
         stems = make(seed)
         if seed == 1:
-            late = np.roll(stems["drums"], 40, axis=0)  # a microphone is some way off
+            late = np.roll(stems["drums"], 40, axis=0)  # a distant microphone
             stems["bass"] = stems["bass"] + 0.1 * late
         write(tmp_path / f"song_{seed}", stems)
 

@@ -124,8 +124,8 @@ def draw_clip(stock: Stock, clip_s: float, seed: int, index: int) -> Drawn:
     ]
     stems = np.stack([part.audio for part in drawn])
     if rng.random() < 0.5:
-        # All end where the first of them does, or speech is known by its missing treble. Old
-        # recordings end somewhat before half their rate.
+        # All stems get the lowest bandwidth, otherwise speech is recognised by its missing high
+        # frequencies. Old recordings have a bandwidth of somewhat less than half their rate.
         lowest_hz = min(part.lowest_hz for part in drawn[:2])
         stems = sound.low_pass(stems, lowest_hz * rng.uniform(0.35, 0.45))
     turn, silence = divmod(index, SILENT_EVERY)
@@ -154,7 +154,7 @@ def draw_dialog(voices: tuple[Shelf, ...], samples: int, rng: np.random.Generato
         line, rate_hz = _mono(recording, rng, spread_db=2)
         if start + len(line) > samples:
             if start > samples * 0.7 or len(line) > samples:
-                break  # a voice that has no line short enough for the end is silent there
+                break  # without a line that is short enough, the end stays silent
             line = film_audio.faded(line[: samples - start], film_audio.FADE_S)
         lowest_hz = min(lowest_hz, rate_hz)
         used.append(recording)
