@@ -2,14 +2,22 @@
 
 import dataclasses
 
+from demixing import separators
 from demixing.recipes import reading
-from demixing.recipes.recipe import Recipe
+from demixing.recipes.recipe import Member, Recipe
+from demixing.weights.catalogue import find
 
 
 def shipped(name: str) -> Recipe:
-    """A recipe without its optional members, whose files do not come with the package."""
+    """A recipe without the optional members whose weights no installed package contains."""
     chosen = reading.load(name)
-    return chosen.without([member.name for member in chosen.members if member.optional])
+    optional = [member for member in chosen.members if member.optional]
+    return chosen.without([member.name for member in optional if not _comes_with_a_package(member)])
+
+
+def _comes_with_a_package(member: Member) -> bool:
+    weights = separators.required_weights(member.separator, member.options)
+    return all(find(file).package for file in weights)
 
 
 def once(name: str) -> Recipe:

@@ -34,8 +34,8 @@ class Magnitudes(Waveforms):
     """Compares magnitudes on the network's own grid, which saves the inverse transform.
 
     The network has ``magnitudes(mixtures)``, its estimates, and ``input_magnitudes(audio)``, the
-    magnitudes of audio ``(..., 2, samples)`` on the same grid; both are ``(..., 2, frames * bins)``. So a loss
-    for waveforms compares them as if they were samples.
+    magnitudes of audio ``(..., 2, samples)`` on the same grid; both are ``(..., 2, frames *
+    bins)``. So a loss for waveforms compares them as if they were samples.
     """
 
     def forward(self, mixtures: Tensor) -> Tensor:
