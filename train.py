@@ -11,8 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from demixing import console
-from demixing.training.commands import train
+from demixing.cli import console, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

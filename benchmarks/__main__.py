@@ -23,8 +23,8 @@ from benchmarks import (
     spleeter,
 )
 from benchmarks.timing import HEAD, Line, machine, row
-from demixing import threads
 from demixing.errors import DemixError
+from demixing.machine import threads
 
 Cases = dict[str, Callable[..., Iterator[Line]]]
 CASES: Cases = {

@@ -16,7 +16,7 @@ from benchmarks import peak
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, Side, beside, clone
-from demixing import threads
+from demixing.machine import threads
 from demixing.networks.bytesep import ResUNet143
 from demixing.networks.bytesep_fast import prepared
 from demixing.networks.bytesep_mobilenet import MobileNet

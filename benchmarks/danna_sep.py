@@ -14,7 +14,7 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, Side, beside, clone
-from demixing import threads
+from demixing.machine import threads
 from demixing.separators import danna_sep
 from tools.golden import danna_sep as golden
 from tools.golden import seeded

@@ -18,7 +18,7 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, Side, beside, clone
-from demixing import threads
+from demixing.machine import threads
 from demixing.networks.demucs_v2 import Demucs
 from demixing.separators import demucs_v1, demucs_v2
 from tools.golden import demucs_v2 as golden

@@ -14,8 +14,8 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import engine, streamed
 from benchmarks.timing import Line, agreement, compare, row
-from demixing import threads
 from demixing.errors import ConfigError
+from demixing.machine import threads
 from demixing.separators.demucs import package_networks
 from demixing.separators.demucs.bag_separator import BagSeparator, adapt
 

@@ -20,8 +20,8 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, beside, clone
-from demixing import threads
 from demixing.errors import ConfigError
+from demixing.machine import threads
 from demixing.separators.mdx_net import adapt
 from demixing.weights.onnx_session import open_session
 from tools.golden import mdx_net as golden

@@ -13,7 +13,7 @@ from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
 from benchmarks.timing import Line, Side, beside, clone
-from demixing import threads
+from demixing.machine import threads
 from demixing.networks.open_unmix import OpenUnmix, prepared
 from demixing.separators import open_unmix
 from tools.golden import open_unmix as golden

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.songs import SAMPLE_RATE_HZ
 from demixing.errors import ConfigError
-from demixing.machine import cpu_flags
+from demixing.machine.linux import cpu_flags
 from tools.golden.agreement import agreement_db
 
 Side = Callable[[Tensor], Tensor]

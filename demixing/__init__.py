@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from demixing.api import Separator
-    from demixing.errors import (
-        CheckpointError,
-        ConfigError,
-        DemixError,
-        OutputError,
-        SongError,
-    )
+    from demixing.errors import CheckpointError, ConfigError, DemixError, OutputError, SongError
 
 __all__ = [
     "CheckpointError",

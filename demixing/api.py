@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing import audio, threads
+from demixing import audio
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
 from demixing.errors import SongError
-from demixing.networks import execution
+from demixing.machine import threads
+from demixing.machine.device import on_device
 from demixing.recipes import reading
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Separator:
         self._best = best
         self._progress = progress
         threads.limit()
-        with execution.on_device(device):
+        with on_device(device):
             self._demixer = Demixer(reading.load(str(recipe)))
         self.stems = self._demixer.recipe.track.stems
         self.missing = self._demixer.absent

@@ -10,8 +10,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from demixing import console
-from demixing.cli import score
+from demixing.cli import console, score
 from demixing.cli.arguments import Parser
 from evaluator.grading import command as grading
 from evaluator.preflight import command as preflight

@@ -3,6 +3,6 @@
 Unlike ``demixing`` this is a program, so importing it chooses how threads wait.
 """
 
-from demixing import threads
+from demixing.machine import threads
 
 threads.wait_passively()

@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from demixing import tracks
+from demixing.audio.files import READ_ERRORS, unreadable, whole_files
 from demixing.errors import ConfigError, DemixError, OutputError, SongError
-from demixing.files import READ_ERRORS, unreadable, whole_files
+from demixing.recipes import tracks
 from my_submission.user_config import MySeparationModel
 
 logger = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from demixing import audio, tracks
+from demixing import audio
+from demixing.audio.files import read_blocks, song_format, whole_files, write_stems
 from demixing.errors import SongError
-from demixing.files import read_blocks, song_format, whole_files, write_stems
-from demixing.recipes import reading
+from demixing.recipes import reading, tracks
 from demixing.schedule.budget import USED, positive, song_budget
 from my_submission.predictor import SETUP_S, Predictor
 

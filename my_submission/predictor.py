@@ -17,19 +17,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing import audio, threads
+from demixing import audio
+from demixing.engine import optional
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Report
 from demixing.errors import ConfigError, OutputError, SongError
+from demixing.machine import threads
 from demixing.process.subprocess_demixer import SubprocessDemixer
-from demixing.recipes import optional
 from demixing.recipes.recipe import Recipe
+from demixing.recipes.tracks import Track
 from demixing.schedule.budget import USED, Deadline, positive, song_budget
 from demixing.schedule.contention import Contention
 from demixing.schedule.costs import Costs
-from demixing.tracks import Track
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """The model that is submitted, for the track in aicrowd.json."""
 
-from demixing import tracks
-from demixing.recipes import reading
+from demixing.recipes import reading, tracks
 from my_submission.predictor import Predictor
 
 

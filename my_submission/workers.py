@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from demixing import tracks
 from demixing.cli import bar
 from demixing.engine import progress, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import OutputError, SongError
 from demixing.process.lifetime import die_with_parent
+from demixing.recipes import tracks
 
 if TYPE_CHECKING:  # the process that starts workers does not need torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from demixing import tracks
 from demixing.errors import ConfigError
+from demixing.recipes import tracks
 from demixing.schedule.budget import Deadline, TimeBudget, song_budget
 
 

@@ -18,16 +18,16 @@ import pytest
 import soundfile
 import torch
 
-from demixing import console, resources
 from demixing.cli import bar as cli_bar
-from demixing.cli import completion, contest, evaluate_track, note
+from demixing.cli import completion, console, contest, evaluate_track, note
 from demixing.cli import main as cli
 from demixing.cli.arguments import Parser
 from demixing.cli.compare import mean_of, row
 from demixing.cli.main import COMMANDS, main, parser
 from demixing.engine import progress_bar
 from demixing.errors import ConfigError
-from demixing.networks import execution
+from demixing.machine import installation
+from demixing.machine.device import chosen_device
 from demixing.recipes import reading
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +54,7 @@ def data(write_song: WriteSong, tmp_path: Path) -> Path:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this were an installed package, without the contest's folders."""
-    monkeypatch.setattr(resources, "INSTALLED", True)
+    monkeypatch.setattr(installation, "INSTALLED", True)
 
 
 def described(name: str) -> argparse.ArgumentParser:
@@ -282,7 +282,7 @@ def test_the_option_overrules_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DEMIX_DEVICE", "cuda:77")
 
     with cli.device(argparse.Namespace(device="cpu")):
-        assert execution.chosen_device() == torch.device("cpu")
+        assert chosen_device() == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -483,7 +483,7 @@ def test_an_installed_package_evaluates_without_the_contest(
     assert said.err == ""
     assert "(the contest allows 1.57 x, which was not enforced here)" in said.out
     found = json.loads((out / track / "scores.json").read_text())
-    monkeypatch.setattr(resources, "INSTALLED", False)
+    monkeypatch.setattr(installation, "INSTALLED", False)
     assert main([*words, "--output", str(tmp_path / "other"), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out) == {track: found}
 
@@ -553,7 +553,7 @@ def test_the_contest_is_found_from_any_folder(
     monkeypatch.setattr(sys, "path", [one for one in sys.path if Path(one).resolve() != ROOT])
 
     assert contest.module("samples", "a test").__name__ == "samples"
-    monkeypatch.setattr(resources, "ROOT", tmp_path)
+    monkeypatch.setattr(installation, "ROOT", tmp_path)
     with pytest.raises(ConfigError, match="a test needs the contest's folders"):
         contest.module("samples", "a test")
 

@@ -20,7 +20,6 @@ import soundfile
 
 import evaluate_locally
 import samples
-from demixing import threads
 from demixing.cli import evaluate as cli
 from demixing.cli import evaluate_track
 from demixing.cli.main import parser
@@ -29,6 +28,7 @@ from demixing.engine.progress import SEPARATING, Progress
 from demixing.errors import ConfigError
 from demixing.evaluation import run as books
 from demixing.evaluation.songs import find_songs
+from demixing.machine import threads
 from demixing.recipes import reading
 from demixing.schedule import costs
 from demixing.weights.catalogue import entries

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from demixing.audio import SongFormat
+from demixing.audio.files import read_blocks, song_format, whole_files, write_stems
 from demixing.errors import OutputError, SongError
-from demixing.files import read_blocks, song_format, whole_files, write_stems
 
 STEMS = ("bass", "drums", "other", "vocals")
 SONG_44K = SongFormat(sample_rate_hz=44_100, channels=2, frames=100)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from demixing import separators
+from demixing.cli.main import main
 from demixing.evaluation.metrics.sdr import sdr
 from demixing.recipes import reading
 from demixing.separator import Chunking
-from demixing.training.__main__ import main
 from demixing.training.fitting.blending import Method, fit, mean_db, plain_mean, sdr_db
 from demixing.training.fitting.fit import methods_of
 from demixing.training.fitting.gates import Example, of_examples

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
-from demixing.networks import loading
 from demixing.networks.upsample2 import Resample
+from demixing.weights import loading
 
 SEEN: list[str] = []
 

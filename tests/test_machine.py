@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demixing.machine import ControlGroup, control_groups, cpu_flags, cpu_model
+from demixing.machine.linux import ControlGroup, control_groups, cpu_flags, cpu_model
 
 
 def write(path: Path, text: str) -> None:

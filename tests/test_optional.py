@@ -18,9 +18,10 @@ from torch import Tensor
 
 from demixing import separators
 from demixing.cli.main import main
+from demixing.engine import optional
 from demixing.engine.demixer import Demixer
 from demixing.errors import CheckpointError, ConfigError
-from demixing.recipes import optional, reading
+from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import Deadline
 from demixing.weights import checkpoints

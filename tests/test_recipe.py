@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from demixing import tracks
 from demixing.engine.demixer import Demixer
 from demixing.errors import ConfigError
-from demixing.recipes import reading
+from demixing.recipes import reading, tracks
 
 pytestmark = pytest.mark.engine
 

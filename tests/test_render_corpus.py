@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from demixing.cli.main import main
 from demixing.errors import ConfigError, OutputError
 from demixing.rendering import corpus
 from demixing.rendering.corpus import Piece
-from demixing.training.__main__ import main
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from demixing.cli.main import main
 from demixing.errors import ConfigError
 from demixing.rendering import (
     arrangement,
@@ -28,7 +29,6 @@ from demixing.rendering import (
     singing,
     sound,
 )
-from demixing.training.__main__ import main
 
 pytestmark = pytest.mark.engine
 
@@ -603,7 +603,7 @@ def test_without_mido_the_command_says_what_to_install(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "sys.modules['mido'] = None\n"
-        "from demixing.training.__main__ import main\n"
+        "from demixing.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     words = ["render", "mdx", "--split", "valid", "--songs", "1", "--out", str(tmp_path / "out")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demixing import resources
+from demixing.machine import installation
 from demixing.weights import catalogue
 
 
@@ -14,12 +14,12 @@ def test_an_extra_is_installed_by_name_or_from_its_pinned_file(
 ) -> None:
     root = Path(__file__).parents[1]
 
-    for extra, words in resources.PINNED.items():
-        assert resources.install_command(extra) == f"pip install {words}"
+    for extra, words in installation.PINNED.items():
+        assert installation.install_command(extra) == f"pip install {words}"
         assert (root / words.split()[-1]).is_file()
 
-    monkeypatch.setattr(resources, "INSTALLED", True)
-    assert resources.install_command("demucs") == "pip install 'sound-demixing[demucs]'"
+    monkeypatch.setattr(installation, "INSTALLED", True)
+    assert installation.install_command("demucs") == "pip install 'sound-demixing[demucs]'"
 
 
 def test_weights_that_ship_are_restored_from_where_they_came(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from demixing.tracks import TRACKS
+from demixing.recipes.tracks import TRACKS
 from demixing.training import chain, config, losses, setup
 
 RUNS = sorted((Path(__file__).parents[1] / "runs").glob("*.toml"))

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from demixing import tracks
 from demixing.audio import AudioFormat
 from demixing.chunks import tta
 from demixing.chunks.answer import Reliable
@@ -18,7 +17,7 @@ from demixing.engine.members import ScheduledMember, Task
 from demixing.engine.pipeline import SongPipeline
 from demixing.ensemble.leak import Leak
 from demixing.ensemble.setting import Setting
-from demixing.recipes import reading
+from demixing.recipes import reading, tracks
 from demixing.separator import Chunking
 
 RATE_HZ = 8_000

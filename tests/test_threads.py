@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from demixing import threads
+from demixing.machine import threads
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from demixing import tracks
 from demixing.errors import ConfigError
 from demixing.evaluation.songs import STEMS
+from demixing.recipes import tracks
 
 
 def test_separation_and_evaluation_have_the_same_stems() -> None:

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from demixing.training.__main__ import main
+from demixing.cli.main import main
 from demixing.training.data.checks import (
     analysis,
     duplicates,

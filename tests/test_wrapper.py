@@ -12,9 +12,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from demixing import tracks
 from demixing.errors import ConfigError, OutputError, SongError
-from demixing.recipes import reading
+from demixing.recipes import reading, tracks
 from my_submission.aicrowd_wrapper import AIcrowdWrapper, main
 
 ROOT = Path(__file__).parents[1]

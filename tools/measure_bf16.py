@@ -14,8 +14,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from demixing import separators, threads
+from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
+from demixing.machine import threads
 
 
 def main() -> None:

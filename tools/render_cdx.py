@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demixing.training.__main__ import main
+from demixing.cli.main import main
 
 if __name__ == "__main__":
     places = ["--packages", sys.argv[1], "--out", sys.argv[2]] if len(sys.argv) > 2 else []

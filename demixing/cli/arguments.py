@@ -14,9 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from demixing import tracks
 from demixing.errors import ConfigError
-from demixing.recipes import reading
+from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
 
 ENDLESS = ("+", "*")

@@ -13,12 +13,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from demixing.cli import STDOUT, arguments, check_target, note, write_or_print
+from demixing.engine import optional
 from demixing.errors import ConfigError
 from demixing.evaluation.songs import STEMS, Song, find_songs
-from demixing.recipes import optional, reading
+from demixing.recipes import reading
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
     from demixing.engine.demixer import Demixer
 
 SILENT = 1e-4

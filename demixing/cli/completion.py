@@ -14,7 +14,7 @@ from demixing.cli import contest
 from demixing.errors import ConfigError
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 BASH = """\
 # Load it by: eval "$(demixing completion bash)"

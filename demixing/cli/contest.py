@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from demixing import resources
 from demixing.errors import ConfigError
+from demixing.machine import installation
 
 COMMANDS = {
     "grade": "evaluator.grading.command",
@@ -19,7 +19,7 @@ COMMANDS = {
 
 def here() -> bool:
     """Whether this is a checkout with the contest's folders."""
-    return not resources.INSTALLED and (resources.ROOT / "my_submission").is_dir()
+    return not installation.INSTALLED and (installation.ROOT / "my_submission").is_dir()
 
 
 def module(name: str, wanted_by: str) -> ModuleType:
@@ -37,8 +37,8 @@ def module(name: str, wanted_by: str) -> ModuleType:
             f"{wanted_by} needs the contest's folders, which only a checkout of the repository "
             "has; clone it, and run: pip install --editable ."
         )
-    if str(resources.ROOT) not in sys.path:
-        sys.path.insert(0, str(resources.ROOT))
+    if str(installation.ROOT) not in sys.path:
+        sys.path.insert(0, str(installation.ROOT))
     return importlib.import_module(name)
 
 

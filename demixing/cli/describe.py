@@ -6,16 +6,17 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from demixing import separators, tracks
+from demixing import separators
 from demixing.cli import arguments, contest, say_json
+from demixing.engine import optional
 from demixing.errors import CheckpointError, ConfigError
-from demixing.recipes import optional, reading
+from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Member, Recipe
 from demixing.weights.catalogue import Checkpoint, find
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 IMPORTED = "imported"
 READY = "ready"

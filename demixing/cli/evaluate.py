@@ -19,16 +19,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing import tracks
 from demixing.cli import arguments, check_target, contest, note, write_or_print
+from demixing.engine import optional
 from demixing.errors import ConfigError, OutputError
 from demixing.evaluation.songs import detect_track
-from demixing.recipes import optional, reading
+from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import TIME_VARIABLE
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 
 def add(commands: Subparsers) -> None:

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from demixing import threads, tracks
 from demixing.cli import STDOUT, contest, note
-from demixing.engine import progress_bar
+from demixing.engine import optional, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import ConfigError
 from demixing.evaluation import metrics, report
@@ -25,7 +24,8 @@ from demixing.evaluation.run import SAMPLE, Run
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.songs import choose, find_songs
 from demixing.evaluation.summary import summarise
-from demixing.recipes import optional, reading
+from demixing.machine import threads
+from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import TIME_VARIABLE, UNLIMITED
 

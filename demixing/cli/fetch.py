@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing import console
-from demixing.cli import in_background, note, say
+from demixing.cli import console, in_background, note, say
 from demixing.errors import DemixError
 from demixing.weights.catalogue import Checkpoint, entries
 from demixing.weights.installer import Installer, chosen
@@ -22,7 +21,7 @@ from demixing.weights.recommended import (
 from demixing.weights.verification import OK, UNPINNED, examine
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 
 def add(commands: Subparsers) -> None:

@@ -10,7 +10,7 @@ from demixing.cli import say
 from demixing.weights.catalogue import find
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 
 def add(commands: Subparsers) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from demixing.audio.files import whole_files
 from demixing.cli import bar, unlimited
 from demixing.engine import progress
 from demixing.engine.omissions import Omission
 from demixing.errors import DemixError
 from demixing.evaluation.run import Run
-from demixing.files import whole_files
 from demixing.recipes.recipe import Recipe
-from demixing.tracks import Track
+from demixing.recipes.tracks import Track
 
 Finish = Callable[[str, tuple[Omission, ...]], None]
 

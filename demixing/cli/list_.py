@@ -11,7 +11,7 @@ from demixing.cli import arguments, describe, say_json
 from demixing.recipes import reading
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 
 def add(commands: Subparsers) -> None:

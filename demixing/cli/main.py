@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from demixing import console, resources, threads
-from demixing.cli import contest
+from demixing.cli import console, contest
 from demixing.cli.arguments import Parser, add_device, add_verbosity
+from demixing.machine import installation, threads
 
 SONGS_STAY = "stopped; finished songs are kept"
 
@@ -75,28 +75,26 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Train": {
         "check": Command(
-            module="demixing.training.commands.check",
+            module="demixing.cli.check",
             help="look for faults in a data set; status 1 if any",
         ),
-        "render": Command(
-            module="demixing.rendering.command", help="render songs with known stems"
-        ),
+        "render": Command(module="demixing.cli.render", help="render songs with known stems"),
         "train": Command(
-            module="demixing.training.commands.train",
+            module="demixing.cli.train",
             help="train a network",
             stopped="stopped; run it again to resume from the last checkpoint",
         ),
         "fit": Command(
-            module="demixing.training.commands.fit",
+            module="demixing.cli.fit",
             help="fit a recipe's weights to songs",
             device=True,
         ),
         "export": Command(
-            module="demixing.training.commands.export",
+            module="demixing.cli.export",
             help="write trained weights for use in recipes",
         ),
         "corrupt": Command(
-            module="demixing.training.commands.corrupt",
+            module="demixing.cli.corrupt",
             help="copy a data set and damage some of it",
         ),
     },
@@ -210,7 +208,7 @@ def device(options: argparse.Namespace) -> Iterator[None]:
     if getattr(options, "device", None) is None:
         yield
         return
-    from demixing.networks.execution import on_device  # imports torch
+    from demixing.machine.device import on_device  # imports torch
 
     with on_device(options.device):
         yield
@@ -233,5 +231,5 @@ def version() -> str:
     try:
         return metadata.version("sound-demixing")
     except metadata.PackageNotFoundError:
-        text = (resources.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        text = (installation.ROOT / "pyproject.toml").read_text(encoding="utf-8")
         return str(tomllib.loads(text)["project"]["version"])

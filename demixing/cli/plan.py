@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demixing import threads
 from demixing.cli import arguments, note, say_json
+from demixing.engine import optional
 from demixing.errors import ConfigError
-from demixing.recipes import optional
+from demixing.machine import threads
 
 if TYPE_CHECKING:
     from demixing.audio import SongFormat
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
     from demixing.engine.demixer import Demixer
     from demixing.recipes.recipe import Recipe
 

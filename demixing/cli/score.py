@@ -12,7 +12,7 @@ from demixing.evaluation import metrics
 from demixing.evaluation.songs import STEMS, detect_track
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
     from demixing.evaluation.summary import Summary
 
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing import console, threads
-from demixing.cli import arguments, bar, note, say, say_json
+from demixing.cli import arguments, bar, console, note, say, say_json
+from demixing.engine import optional
 from demixing.errors import ConfigError, DemixError, SongError
-from demixing.recipes import optional
+from demixing.machine import threads
 from demixing.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 DEFAULT_BITS = {"wav": "32f", "flac": "24"}
 

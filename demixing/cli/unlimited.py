@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from demixing import threads
 from demixing.audio import BLOCK
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
 from demixing.engine.progress import Report
+from demixing.machine import threads
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import Deadline
 from demixing.schedule.costs import Costs

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from demixing import console
-from demixing.cli import arguments, say_json
+from demixing.cli import arguments, console, say_json
 from demixing.cli.describe import IMPORTED
 from demixing.errors import CheckpointError
 from demixing.weights.catalogue import Checkpoint, entries
@@ -14,7 +13,7 @@ from demixing.weights.installer import chosen
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 
 def add(commands: Subparsers) -> None:

@@ -16,6 +16,7 @@ from demixing import audio, separators
 from demixing.audio import AudioFormat, SongFormat
 from demixing.chunks import tta
 from demixing.chunks.answer import Done, Reliable, Source
+from demixing.engine import optional
 from demixing.engine.blending import Tap
 from demixing.engine.members import ScheduledMember, Task
 from demixing.engine.normalisation import SongStatistics
@@ -25,7 +26,6 @@ from demixing.engine.progress import Report, Work
 from demixing.engine.workload import Workload
 from demixing.errors import CheckpointError, ConfigError, SongError
 from demixing.plugins import did_you_mean
-from demixing.recipes import optional
 from demixing.recipes.recipe import Member, Recipe
 from demixing.schedule import planner
 from demixing.schedule.budget import Deadline, TimeBudget
@@ -58,7 +58,7 @@ class Demixer:
     Attributes:
         recipe: as given, without the members that are :attr:`absent`; all others are required.
         absent: names of the optional members whose files are missing. That is not an omission;
-            :func:`demixing.recipes.optional.advice` makes a sentence of it.
+            :func:`demixing.engine.optional.advice` makes a sentence of it.
         asked: as given; may be replaced.
         costs: of each member on an idle machine, updated after each song.
 

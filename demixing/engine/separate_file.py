@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demixing import audio
+from demixing.audio.files import read_blocks, song_format, whole_files, write_stems
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
 from demixing.engine.progress import Report
-from demixing.files import read_blocks, song_format, whole_files, write_stems
 
 logger = logging.getLogger(__name__)
 

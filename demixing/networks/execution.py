@@ -6,11 +6,8 @@ with ``auto`` if the processor multiplies it fast and the score of the weights w
 change by no more than :data:`HARMLESS_DB`.
 """
 
-import contextlib
 import logging
-import os
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import ConfigError
-from demixing.machine import cpu_flags
+from demixing.machine.device import chosen_device
+from demixing.machine.linux import cpu_flags
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +29,6 @@ HARMLESS_DB = 0.01
 
 FAST_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 """Of the processor: it multiplies bfloat16 at twice the rate of float32 or more."""
-
-DEVICE_VARIABLE = "DEMIX_DEVICE"
-"""Environment variable: the device of networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
-
-_device: ContextVar[str | None] = ContextVar("device", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,59 +143,3 @@ def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execut
         fast = torch.cuda.is_bf16_supported()
     low = precision == "bf16" or (precision == "auto" and harmless and fast)
     return Execution(device=device, dtype=torch.bfloat16 if low else torch.float32)
-
-
-@contextlib.contextmanager
-def on_device(name: str | None) -> Iterator[None]:
-    """Build separators on a device within this context; None leaves the choice to the machine.
-
-    Raises:
-        ConfigError: torch does not know the device, or this machine has none.
-    """
-    if name is not None:
-        usable(name)
-    token = _device.set(name)
-    try:
-        yield
-    finally:
-        _device.reset(token)
-
-
-def chosen_device() -> torch.device:
-    """The device that was chosen, otherwise a GPU if there is one, otherwise the CPU.
-
-    Raises:
-        ConfigError: the environment names a device that this machine does not have.
-    """
-    name = _device.get() or os.environ.get(DEVICE_VARIABLE)
-    if name:
-        return usable(name)
-    for kind in ("cuda", "mps"):
-        if _is_there(kind):
-            return torch.device(kind)
-    return torch.device("cpu")
-
-
-def usable(name: str) -> torch.device:
-    """Return a device by its name.
-
-    Raises:
-        ConfigError: torch does not know it, or this machine has none.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"expected a device such as cpu, cuda or mps, got {name!r}") from error
-    many = torch.cuda.device_count() if device.type == "cuda" else 1
-    if not _is_there(device.type) or (device.index or 0) >= many:
-        raise ConfigError(
-            f"this machine has no device {name!r}; use cpu, or leave the choice to torch"
-        )
-    return device
-
-
-def _is_there(kind: str) -> bool:
-    """Whether this machine has a kind of device."""
-    if kind == "cuda":
-        return torch.cuda.is_available()
-    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())

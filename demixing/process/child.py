@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demixing.errors import CheckpointError, ConfigError, DemixError, SongError
+from demixing.machine.installation import ROOT
 from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
 from demixing.process.status import SharedStatus
-from demixing.resources import ROOT
 from demixing.schedule.budget import Clock
 from demixing.schedule.contention import Contention
 

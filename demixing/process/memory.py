@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from demixing.machine import control_groups, lines
+from demixing.machine.linux import control_groups, lines
 
 NEAR = 0.08
 """Less than this part of the limit left is too little..."""

@@ -30,10 +30,10 @@ from typing import Any
 
 from torch import Tensor
 
-from demixing import threads
 from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import EVERY_MEMBER, Omission, merged
 from demixing.engine.progress import Progress, Report
+from demixing.machine import threads
 from demixing.process.child import COMMAND, Child, LostError, Spawn
 from demixing.process.crashes import Crashes
 from demixing.process.exchange import continued, end_s, finished, omissions_of, pushed
@@ -79,7 +79,7 @@ class SubprocessDemixer:
     The child is started at once and gets ready in the background.
 
     Args:
-        recipe: what to do; see :func:`demixing.recipes.optional.settled` for optional members.
+        recipe: what to do; see :func:`demixing.engine.optional.settled` for optional members.
         command: program to start as the child.
         memory: tells when memory is nearly full.
         clock: returns seconds; replaced in tests.

@@ -28,10 +28,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from demixing import threads
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Progress, Report
 from demixing.errors import DemixError
+from demixing.machine import threads
 from demixing.process.lifetime import die_with_parent
 from demixing.process.memory import Memory
 from demixing.process.messages import BrokenMessageError, Incoming, Message, pack

@@ -55,7 +55,7 @@ A member with ``optional = true`` is used if its files of weights exist. Otherwi
 as if it did not contain that member and the blends that name it. A file that exists but is damaged
 is an error, as for any other member. Members that are not optional must output all stems but the
 residual, and a member may subtract only stems that one of those outputs before it. See
-:mod:`demixing.recipes.optional`.
+:mod:`demixing.engine.optional`.
 """
 
 import os
@@ -64,7 +64,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from demixing import tracks
 from demixing.ensemble.blend import Blend
 from demixing.ensemble.doubt import Doubt
 from demixing.ensemble.gate import Gate
@@ -72,9 +71,9 @@ from demixing.ensemble.leak import Leak
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
-from demixing.recipes import old_keys, tables
+from demixing.recipes import old_keys, tables, tracks
 from demixing.recipes.recipe import Member, Recipe
-from demixing.tracks import Track
+from demixing.recipes.tracks import Track
 
 FOLDER = Path(__file__).parent
 

@@ -14,7 +14,7 @@ from demixing.ensemble.leak import Leak
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
-from demixing.tracks import Track
+from demixing.recipes.tracks import Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from demixing.errors import ConfigError
-from demixing.resources import install_command
+from demixing.machine.installation import install_command
 
 try:
     import mido

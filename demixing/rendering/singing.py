@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from demixing.errors import ConfigError
+from demixing.machine.installation import install_command
 from demixing.rendering.arrangement import Arrangement
 from demixing.rendering.sound import RATE_HZ, Audio, active_level_db, faded
-from demixing.resources import install_command
 
 FRAME_S = 0.005
 SHORTEST_S, LONGEST_S = 0.5, 6.0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from demixing.errors import ConfigError
-from demixing.tracks import Track
+from demixing.recipes.tracks import Track
 
 Clock = Callable[[], float]
 

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 from demixing import atomic
-from demixing.machine import cpu_model
-from demixing.resources import cache_folder
+from demixing.machine.installation import cache_folder
+from demixing.machine.linux import cpu_model
 from demixing.schedule import contention
 from demixing.schedule.fallback import infer, out_of_memory
 from demixing.separator import Separator

@@ -22,10 +22,10 @@ from demixing.networks.bytesep_fast import prepared
 from demixing.networks.bytesep_mobilenet import MobileNet
 from demixing.networks.decoupled import Decoupled
 from demixing.networks.execution import PreparedNetwork
-from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.separator import Chunking, distinct
 from demixing.weights import checkpoints
+from demixing.weights.loading import load
 
 SAMPLE_RATE_HZ = 44_100
 SEGMENT_S = 30.0

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from demixing.networks import d3_fast, d3_unet, demucs_split, execution, xumx
-from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.networks.stft import istft, stft
 from demixing.networks.wiener import wiener
 from demixing.plugins import did_you_mean
 from demixing.separator import Chunking, SongEnd
 from demixing.weights import checkpoints
+from demixing.weights.loading import load
 
 Network = Callable[[Tensor], Tensor]
 """Waveforms ``(b, 2, samples)`` to stems, or magnitudes ``(b, 2, bins, frames)`` to masks."""

@@ -15,10 +15,10 @@ source separation in the waveform domain", arXiv:1911.13254.
 import functools
 
 from demixing.networks.demucs_v2 import Demucs
-from demixing.networks.loading import load
 from demixing.separator import Chunking, SongEnd
 from demixing.separators.demucs.segments import Segments, segment_and_hop, segments
 from demixing.weights import checkpoints
+from demixing.weights.loading import load
 
 CHANNELS = {"demucs_v1": 100, "demucs_v1_light": 64}
 """Channels of the first step, by the beginning of the name of the weights."""

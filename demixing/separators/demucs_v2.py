@@ -10,10 +10,10 @@ Source: github.com/facebookresearch/demucs at 9602180 (2.0.3); Defossez, Usunier
 """
 
 from demixing.networks.demucs_v2 import STRIDE, Demucs
-from demixing.networks.loading import load
 from demixing.separator import Chunking, SongEnd
 from demixing.separators.demucs.segments import Segments, segment_and_hop, segments
 from demixing.weights import checkpoints
+from demixing.weights.loading import load
 
 CHANNELS = {"demucs_v2": 64, "demucs_v2_extra": 64, "demucs_v2_48_hq": 48}
 """Channels of the first step, by the name of the weights; the files do not contain them."""

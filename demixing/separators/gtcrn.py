@@ -22,10 +22,10 @@ from torch.nn import functional as F
 from demixing.errors import ConfigError
 from demixing.networks import execution
 from demixing.networks.gtcrn import BINS, GTCRN, prepared, renamed
-from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
+from demixing.weights.loading import load
 
 RATE_HZ = 16_000
 FRAME = 512

@@ -19,12 +19,12 @@ from torch.nn import functional as F
 from demixing.errors import CheckpointError
 from demixing.networks import execution
 from demixing.networks.execution import PreparedNetwork
-from demixing.networks.loading import empty, fill
 from demixing.networks.movable import Networks
 from demixing.networks.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
 from demixing.networks.wiener import wiener
 from demixing.separator import Chunking, SongEnd, distinct
 from demixing.weights import checkpoints
+from demixing.weights.loading import empty, fill
 
 SAMPLE_RATE_HZ = 44_100
 WIENER_FRAMES = 300

@@ -22,12 +22,12 @@ from torch.nn import functional as F
 from demixing.errors import ConfigError
 from demixing.networks import execution
 from demixing.networks.execution import PreparedNetwork
-from demixing.networks.loading import load
 from demixing.networks.movable import Networks
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared, renamed
 from demixing.networks.stft import frames_of, from_frames
 from demixing.separator import Chunking, SongEnd
 from demixing.weights import checkpoints
+from demixing.weights.loading import load
 
 FRAME = 4096
 FRAME_HOP = 1024

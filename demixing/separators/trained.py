@@ -13,10 +13,10 @@ from torch import Tensor
 from demixing.errors import CheckpointError
 from demixing.networks import execution, trainable
 from demixing.networks.chunk_geometry import ChunkGeometry
-from demixing.networks.loading import empty, fill
 from demixing.networks.movable import Networks
 from demixing.separator import Chunking
 from demixing.weights import checkpoints
+from demixing.weights.loading import empty, fill
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from demixing import threads
+from demixing.machine import threads
 
 
 @dataclass(frozen=True, slots=True)

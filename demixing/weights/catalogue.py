@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demixing.errors import CheckpointError
+from demixing.machine.installation import INSTALLED, MODELS, cache_folder
 from demixing.plugins import did_you_mean
-from demixing.resources import INSTALLED, MODELS, cache_folder
 
 CATALOGUE = MODELS / "checkpoints.toml"
 

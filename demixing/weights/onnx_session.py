@@ -19,7 +19,7 @@ import onnxruntime
 from onnxruntime import InferenceSession
 
 from demixing.errors import CheckpointError
-from demixing.networks import execution
+from demixing.machine.device import chosen_device
 from demixing.weights import onnx_file
 
 __all__ = ["InferenceSession", "open_session", "providers"]
@@ -27,7 +27,7 @@ __all__ = ["InferenceSession", "open_session", "providers"]
 
 def providers() -> list[str]:
     """Name the devices of models: CUDA if torch has it, and the CPU for what that lacks."""
-    cuda = ["CUDAExecutionProvider"] if execution.chosen_device().type == "cuda" else []
+    cuda = ["CUDAExecutionProvider"] if chosen_device().type == "cuda" else []
     return [*cuda, "CPUExecutionProvider"]
 
 

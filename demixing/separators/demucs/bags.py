@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from demixing.errors import ConfigError
+from demixing.machine.installation import MODELS
 from demixing.plugins import did_you_mean
-from demixing.resources import MODELS
 from demixing.weights.catalogue import Checkpoint, entries
 
 LIST = MODELS / "bags.toml"

@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from demixing.errors import CheckpointError, ConfigError
-from demixing.networks.loading import empty, fill
-from demixing.resources import install_command
+from demixing.machine.installation import install_command
+from demixing.weights.loading import empty, fill
 from demixing.weights.readers import DEMUCS_CLASSES, Contents
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demixing.audio.files import cause
 from demixing.errors import ConfigError, OutputError
-from demixing.files import cause
 from demixing.training.data import layouts, metadata
 from demixing.training.data.checks import analysis, duplicates, labels
 from demixing.training.data.checks.analysis import SongAnalysis

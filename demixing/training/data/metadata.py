@@ -20,8 +20,8 @@ import numpy as np
 import soundfile
 
 from demixing import atomic
+from demixing.audio.files import READ_ERRORS, UNKNOWN_FRAMES, unreadable
 from demixing.errors import SongError
-from demixing.files import READ_ERRORS, UNKNOWN_FRAMES, unreadable
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from demixing.files import READ_ERRORS, unreadable
+from demixing.audio.files import READ_ERRORS, unreadable
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 """Tags of a ``fmt`` chunk. An extensible one has the tag in the first bytes of its sub-format."""

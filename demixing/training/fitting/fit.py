@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from demixing import threads
 from demixing.engine.demixer import Demixer
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.evaluation.songs import find_songs
+from demixing.machine import threads
 from demixing.plugins import did_you_mean
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
@@ -39,7 +39,7 @@ def fit(options: argparse.Namespace) -> list[str]:
     """Fit a recipe, write it if asked to, and return the lines of the report.
 
     Args:
-        options: of the command, see :mod:`demixing.training.commands.fit`.
+        options: of the command, see :mod:`demixing.cli.fit`.
 
     Raises:
         ConfigError: the recipe or an option is wrong.

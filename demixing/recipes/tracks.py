@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demixing.errors import ConfigError
-from demixing.resources import ROOT
+from demixing.machine.installation import ROOT
 
 TRACK_VARIABLE = "DEMIX_TRACK"
 """Environment variable that overrides aicrowd.json, so that one checkout serves both tracks."""

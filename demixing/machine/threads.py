@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from demixing.machine import ControlGroup, control_groups, lines
+from demixing.machine.linux import ControlGroup, control_groups, lines
 
 THREADS_VARIABLE = "DEMIX_THREADS"
 """Environment variable that overrides the number of threads."""

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing import console
+from demixing.cli import console
 from demixing.training.data import layouts
 from demixing.training.data.checks.kinds import KINDS
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 
 def add(commands: "Subparsers") -> None:

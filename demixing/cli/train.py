@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing import console
+from demixing.cli import console
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 STOPPED = "stopped; run it again to resume from the last checkpoint"
 

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing import console
-from demixing.resources import MODELS
+from demixing.cli import console
+from demixing.machine.installation import MODELS
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
 
 LICENCE = "MIT"
 

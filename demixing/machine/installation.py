@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 ROOT = PACKAGE.parent
 """The checkout, or the folder that the wheel was installed into."""

@@ -11,12 +11,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing import console
+from demixing.cli import console
 from demixing.errors import ConfigError
-from demixing.tracks import TRACKS
+from demixing.recipes.tracks import TRACKS
 
 if TYPE_CHECKING:
-    from demixing.console import Subparsers
+    from demixing.cli.console import Subparsers
     from demixing.rendering.corpus import Maker
 
 SONG_S, CLIP_S = 30.0, 20.0

@@ -1,0 +1,1 @@
+"""This machine: its container, threads, devices, and where the package is installed."""

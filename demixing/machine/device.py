@@ -1,0 +1,71 @@
+"""The device that networks run on: asked for, or else a GPU if there is one, or else the CPU."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import torch
+
+from demixing.errors import ConfigError
+
+DEVICE_VARIABLE = "DEMIX_DEVICE"
+"""Environment variable: the device of networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
+
+_device: ContextVar[str | None] = ContextVar("device", default=None)
+
+
+@contextlib.contextmanager
+def on_device(name: str | None) -> Iterator[None]:
+    """Build separators on a device within this context; None leaves the choice to the machine.
+
+    Raises:
+        ConfigError: torch does not know the device, or this machine has none.
+    """
+    if name is not None:
+        usable(name)
+    token = _device.set(name)
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
+def chosen_device() -> torch.device:
+    """The device that was chosen, otherwise a GPU if there is one, otherwise the CPU.
+
+    Raises:
+        ConfigError: the environment names a device that this machine does not have.
+    """
+    name = _device.get() or os.environ.get(DEVICE_VARIABLE)
+    if name:
+        return usable(name)
+    for kind in ("cuda", "mps"):
+        if _is_there(kind):
+            return torch.device(kind)
+    return torch.device("cpu")
+
+
+def usable(name: str) -> torch.device:
+    """Return a device by its name.
+
+    Raises:
+        ConfigError: torch does not know it, or this machine has none.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"expected a device such as cpu, cuda or mps, got {name!r}") from error
+    many = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not _is_there(device.type) or (device.index or 0) >= many:
+        raise ConfigError(
+            f"this machine has no device {name!r}; use cpu, or leave the choice to torch"
+        )
+    return device
+
+
+def _is_there(kind: str) -> bool:
+    """Whether this machine has a kind of device."""
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
