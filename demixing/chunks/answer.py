@@ -43,7 +43,7 @@ class Answer:
     def stacked(
         cls, answers: Sequence["Answer"], join: Callable[[list[Tensor]], Tensor]
     ) -> "Answer":
-        """Join the tensors of several answers, which are all valid everywhere or all may not be."""
+        """Join the tensors of several answers; either all of them have a validity, or none has."""
         valid = [one.valid for one in answers if one.valid is not None]
         return cls(join([one.stems for one in answers]), join(valid) if valid else None)
 

@@ -31,7 +31,7 @@ from demixing.separator import Separator
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 3
+MAX_FAILURES = 3
 """After this many failures in a row a separator is given up for the rest of the song."""
 
 
@@ -109,7 +109,7 @@ class Fallback:
         """Ask if there is time, and record how long it took."""
         spent_s = None
         answer = self._none(chunks)
-        if self._failures < PATIENCE:
+        if self._failures < MAX_FAILURES:
             if self.budget.allows(self.turn, len(chunks)):
                 clock = self.budget.deadline.clock
                 started_s = clock()
@@ -118,7 +118,7 @@ class Fallback:
             else:
                 self._log("there is no time for more of it")
         self.budget.done(self.turn, len(chunks), spent_s)
-        if self._failures >= PATIENCE:
+        if self._failures >= MAX_FAILURES:
             self.budget.retire(self.turn)
         return answer
 
@@ -131,7 +131,7 @@ class Fallback:
             stems = self._call(chunks, timeout_s)
             self._check(stems, chunks)
         except LateError as error:
-            self._failures = PATIENCE
+            self._failures = MAX_FAILURES
             self._log(str(error))
             return self._none(chunks)
         except Exception as error:  # anything that a member can do wrong ends here
