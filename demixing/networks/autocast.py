@@ -21,5 +21,5 @@ class InBfloat16(nn.Module):
     def forward(self, mixtures: Tensor) -> Tensor:
         """See the class."""
         with torch.autocast(mixtures.device.type, torch.bfloat16):
-            answer: Tensor = self.network(mixtures)
-        return answer.float()
+            output: Tensor = self.network(mixtures)
+        return output.float()

@@ -141,7 +141,7 @@ def prepared(network: Decoupled, dtype: torch.dtype = torch.float32) -> Decouple
 
     Args:
         network: ResUNet143 or MobileNet with its weights; it is not touched.
-        dtype: of the layers between the spectra: float32, the same answer to rounding, or
+        dtype: of the layers between the spectra: float32, the same output to rounding, or
             bfloat16.
 
     Returns:

@@ -41,7 +41,7 @@ class FoldedD2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See :class:`D2Block`."""
-        answers: list[Tensor] = []
+        outputs: list[Tensor] = []
         later: Tensor | None = None
         for convolution in self.conv_layers:
             parts = convolution(x)
@@ -49,8 +49,8 @@ class FoldedD2(nn.Module):
                 parts += later
             x = parts[:, : self.growth].relu()
             later = parts[:, self.growth :]
-            answers.append(x)
-        return torch.cat(answers, dim=1)
+            outputs.append(x)
+        return torch.cat(outputs, dim=1)
 
 
 class Tiled(nn.Module):

@@ -50,7 +50,7 @@ class D2Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, inputs, f, t)`` to ``(b, layers * growth, f, t)``."""
-        answers: list[Tensor] = []
+        outputs: list[Tensor] = []
         later: Tensor | None = None
         for convolution, norm in zip(self.conv_layers, self.bn_layers, strict=True):
             parts = convolution(x)
@@ -58,8 +58,8 @@ class D2Block(nn.Module):
                 parts += later
             x = norm(parts[:, : self.growth])
             later = parts[:, self.growth :]
-            answers.append(x)
-        return torch.cat(answers, dim=1)
+            outputs.append(x)
+        return torch.cat(outputs, dim=1)
 
 
 class D3Block(nn.Module):

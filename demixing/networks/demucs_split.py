@@ -153,8 +153,8 @@ class SplitUp(nn.Module):
             value, gate = z.unflatten(1, (GROUPS, 2, -1)).unbind(2)
             room = y[..., start:end].unflatten(1, (GROUPS, -1))  # type: ignore[no-untyped-call]
             torch.mul(value, gate.sigmoid_(), out=room)
-        answer: Tensor = self.step(y)
-        return answer.relu_() if self.activated else answer
+        output: Tensor = self.step(y)
+        return output.relu_() if self.activated else output
 
 
 def around(x: Tensor, start: int, end: int, frames: int) -> Tensor:

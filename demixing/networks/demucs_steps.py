@@ -146,8 +146,8 @@ class Up(nn.Module):
                 gate(z, y[..., start:end])
         if spread:
             return spread.end(y)
-        answer: Tensor = self.second(y)
-        return answer.relu_()
+        output: Tensor = self.second(y)
+        return output.relu_()
 
 
 def gate(z: Tensor, room: Tensor) -> Tensor:

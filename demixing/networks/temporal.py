@@ -44,8 +44,8 @@ class Convolution(nn.Module):
         rows = x.reshape(batch, -1, self.dilation * bands, features)
         with torch.autocast(x.device.type, enabled=False):
             # Features last in memory is what torch calls channels last: nothing is copied.
-            answer: Tensor = self.over_time(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return answer.reshape(batch, -1, bands, features)[:, :frames]
+            output: Tensor = self.over_time(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return output.reshape(batch, -1, bands, features)[:, :frames]
 
 
 class Recurrence(nn.Module):
@@ -69,8 +69,8 @@ class Recurrence(nn.Module):
         """See the class."""
         batch, frames, bands, features = x.shape
         sequences = x.transpose(1, 2).reshape(batch * bands, frames, features)
-        answer: Tensor = self.out(self.recurrent(sequences)[0])
-        return answer.reshape(batch, bands, frames, features).transpose(1, 2)
+        output: Tensor = self.out(self.recurrent(sequences)[0])
+        return output.reshape(batch, bands, frames, features).transpose(1, 2)
 
 
 class Mixer(nn.Module):

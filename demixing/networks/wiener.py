@@ -110,12 +110,12 @@ def _maximised(stems: Tensor, mixture: Tensor, epsilon: float) -> Tensor:
     z_left = (left - c_across * z_right) / c_left
     b = torch.complex(b_real, b_imag).to(mixture.dtype)
     a, d = a.to(power.dtype), d.to(power.dtype)
-    answer = torch.empty_like(stems)
-    for target, out in enumerate(answer):
+    output = torch.empty_like(stems)
+    for target, out in enumerate(output):
         v, across_j = power[:, target], b[:, target, None]
         torch.addcmul(a[:, target, None] * z_left, across_j, z_right, out=out[0]).mul_(v)
         torch.addcmul(d[:, target, None] * z_right, across_j.conj(), z_left, out=out[1]).mul_(v)
-    return answer
+    return output
 
 
 def _direction(stem: Tensor, epsilon: float) -> Tensor:

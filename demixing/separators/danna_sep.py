@@ -105,16 +105,16 @@ class DannaSep(Networks):
         audio = F.pad(chunk, (0, max(FRAME - samples, 0) + TAIL))
         stems = chunk.new_zeros(len(self.stems), *chunk.shape)
         for name, weights in self.weights.items():
-            answer = self._by_waveform(audio) if name == "demucs" else self._by_mask(audio, name)
+            output = self._by_waveform(audio) if name == "demucs" else self._by_mask(audio, name)
             scale = chunk.new_tensor(weights)[:, None, None]
-            stems += answer[..., :samples].mul_(scale)
+            stems += output[..., :samples].mul_(scale)
         return stems
 
     def _by_waveform(self, audio: Tensor) -> Tensor:
         """Separate ``(2, samples)`` by Demucs into ``(4, 2, samples)``, padded at the end."""
-        answer = self.networks["demucs"](F.pad(audio, (LEAD, 0))[None])[0, ..., LEAD:]
-        missing = audio.shape[-1] - answer.shape[-1]
-        return F.pad(answer.clamp_(-LIMIT, LIMIT), (0, missing))
+        output = self.networks["demucs"](F.pad(audio, (LEAD, 0))[None])[0, ..., LEAD:]
+        missing = audio.shape[-1] - output.shape[-1]
+        return F.pad(output.clamp_(-LIMIT, LIMIT), (0, missing))
 
     def _by_mask(self, audio: Tensor, name: str) -> Tensor:
         """Separate ``(2, samples)`` by a network for masks and the Wiener filter.
@@ -134,9 +134,9 @@ class DannaSep(Networks):
         ]
         estimates = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
         del magnitudes, parts
-        answer = wiener(estimates, spectrum, epsilon=EPSILON)
+        output = wiener(estimates, spectrum, epsilon=EPSILON)
         del estimates, spectrum
-        stems = [istft(stem, FRAME, FRAME_HOP, audio.shape[-1]) for stem in answer]
+        stems = [istft(stem, FRAME, FRAME_HOP, audio.shape[-1]) for stem in output]
         return torch.stack(stems)
 
     def _mask(self, magnitudes: Tensor, name: str) -> Tensor:

@@ -88,13 +88,13 @@ class Spleeter(Networks):
         spectrum = frames_of(chunks, FRAME, FRAME_HOP)
         masks = self.masks(spectrum.abs())
         whole = self.above == "average"  # then masks sum to 1
-        answers = [
+        outputs = [
             from_frames(spectrum * self._extended(mask), FRAME, FRAME_HOP)
             for mask in (masks[:-1] if whole else masks)
         ]
         if whole:
-            answers.append(chunks - sum(answers))
-        return torch.stack(answers, dim=1)
+            outputs.append(chunks - sum(outputs))
+        return torch.stack(outputs, dim=1)
 
     def masks(self, magnitudes: Tensor) -> list[Tensor]:
         """Estimate the mask of each stem.
@@ -107,11 +107,11 @@ class Spleeter(Networks):
         """
         inputs = magnitudes[:, :, :BINS].transpose(2, 3)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        answers = [network(inputs) for network in self.networks]
-        if _softmax(len(answers)):
-            answers = list(torch.stack(answers).softmax(dim=0))
+        outputs = [network(inputs) for network in self.networks]
+        if _softmax(len(outputs)):
+            outputs = list(torch.stack(outputs).softmax(dim=0))
         # The output of a network times the mixture is the magnitude of its stem.
-        powers = [(answer * inputs).square() for answer in answers]
+        powers = [(output * inputs).square() for output in outputs]
         total = torch.stack(powers).sum(dim=0) + EPSILON
         return [(power + EPSILON / len(powers)) / total for power in powers]
 

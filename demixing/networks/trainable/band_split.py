@@ -129,31 +129,31 @@ class BandSplit(ChunkGeometry):
         )
         for mixer in self.mixers:
             x = mixer(x)
-        answers = self.norm(x).split([zone.bands for zone in ZONES], dim=2)
+        outputs = self.norm(x).split([zone.bands for zone in ZONES], dim=2)
         stems = [
-            self._masked(answer(own).float(), part, zone)
-            for answer, own, part, zone in zip(self.answer, answers, parts, ZONES, strict=True)
+            self._masked(layer(own).float(), part, zone)
+            for layer, own, part, zone in zip(self.answer, outputs, parts, ZONES, strict=True)
         ]
         stems.append(torch.zeros_like(stems[0][..., :1]))
         return istft(
             torch.cat(stems, dim=-1).transpose(-1, -2), FRAME, FRAME_HOP, mixtures.shape[-1]
         )
 
-    def _masked(self, answer: Tensor, part: Tensor, zone: Zone) -> Tensor:
+    def _masked(self, output: Tensor, part: Tensor, zone: Zone) -> Tensor:
         """Multiply the channels of a zone by their matrices.
 
         Args:
-            answer: ``(b, t, k, stems * OUTPUTS * bins / shared)``.
+            output: ``(b, t, k, stems * OUTPUTS * bins / shared)``.
             part: spectrum ``(b, 2, t, k * bins)``.
             zone: the zone.
 
         Returns:
             Spectra ``(b, stems, 2, t, k * bins)``.
         """
-        batch, frames = answer.shape[:2]
+        batch, frames = output.shape[:2]
         shape = (batch, frames, zone.bands, self.stems, 2, 2, zone.bins // zone.shared, 2)
         # Stems, channels to, channels from, frames, bands, bins that share a value.
-        mask = torch.view_as_complex(answer.reshape(shape)).permute(0, 3, 4, 5, 1, 2, 6)
+        mask = torch.view_as_complex(output.reshape(shape)).permute(0, 3, 4, 5, 1, 2, 6)
         bins = part.reshape(batch, 1, 1, 2, frames, zone.bands, -1, zone.shared)
         left, right = bins.unbind(dim=3)
         from_left, from_right = mask[..., None].unbind(dim=3)

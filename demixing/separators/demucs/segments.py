@@ -40,9 +40,9 @@ class Segments(Networks):
         """See :class:`demixing.separator.Separator`."""
         context = self.chunking.context
         samples = chunks.shape[-1] - 2 * context
-        return F.pad(self.answer(chunks, samples), (context, context))
+        return F.pad(self.separate_middle(chunks, samples), (context, context))
 
-    def answer(self, chunks: Tensor, samples: int) -> Tensor:
+    def separate_middle(self, chunks: Tensor, samples: int) -> Tensor:
         """Separate the samples after the context of chunks.
 
         Args:
