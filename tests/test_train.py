@@ -13,9 +13,9 @@ import soundfile
 import torch
 
 import train
+from demixing.cli import main as command
 from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.separators import trained
-from demixing.training import __main__ as command
 from demixing.training import checkpoint, export, log, loop, setup
 from demixing.training.config import Optimiser, Run
 from demixing.training.ema import Average
