@@ -128,12 +128,12 @@ def test_a_recipe_that_is_not_there_is_refused() -> None:
 
 
 def test_progress_is_told() -> None:
-    told: list[Progress] = []
+    events: list[Progress] = []
 
-    Separator(SHARES, progress=told.append)(noise(500, 2), 44_100)
+    Separator(SHARES, progress=events.append)(noise(500, 2), 44_100)
 
-    assert told
-    assert told[-1].done == 1
+    assert events
+    assert events[-1].done == 1
 
 
 @pytest.mark.engine

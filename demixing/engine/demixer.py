@@ -51,7 +51,7 @@ class Demixer:
             nothing until they have worked.
         without: indices in :attr:`recipe` of members that are left out.
         memory_bytes: how much a member may need at work, beyond its weights.
-        asked: is called with the index of a member before it is built, measured or called, and
+        at_work: is called with the index of a member before it is built, measured or called, and
             with -1 afterwards.
         contention: of this process, for planning; None for an idle machine.
 
@@ -59,7 +59,7 @@ class Demixer:
         recipe: as given, without the members that are :attr:`absent`; all others are required.
         absent: names of the optional members whose files are missing. That is not an omission;
             :func:`demixing.engine.optional.advice` makes a sentence of it.
-        asked: as given; may be replaced.
+        at_work: as given; may be replaced.
         costs: of each member on an idle machine, updated after each song.
 
     Raises:
@@ -75,7 +75,7 @@ class Demixer:
         costs: Costs | None = None,
         without: frozenset[int] = frozenset(),
         memory_bytes: float = math.inf,
-        asked: Callable[[int], None] = lambda index: None,
+        at_work: Callable[[int], None] = lambda index: None,
         contention: Contention | None = None,
     ) -> None:
         self._load = Load(contention)
@@ -83,18 +83,18 @@ class Demixer:
         self._fallbacks: list[Fallback] = []
         self.absent = optional.absent(recipe)
         self.recipe = optional.settled(recipe, self.absent)
-        self.asked = asked
+        self.at_work = at_work
         self._forgiving = forgiving
         self._memory_bytes = memory_bytes
         self._run: Run = TimeoutRunner()
         self._separators: list[Separator | None] = []
         self.costs: list[Cost] = []
         for index, member in enumerate(self.recipe.members):
-            self.asked(index)
+            self.at_work(index)
             separator = None if index in without else self._build(member)
             self._separators.append(separator)
             self.costs.append(self._cost(costs, member, separator))
-            self.asked(-1)
+            self.at_work(-1)
 
     def _build(self, member: Member) -> Separator | None:
         """Build one member, and check that it has the stems that the recipe asks for."""
@@ -157,12 +157,12 @@ class Demixer:
                 continue
             cut = separator.chunking
             chunk = torch.zeros(1, 2, min((cut.chunk, *cut.shorter)))
-            self.asked(index)
+            self.at_work(index)
             try:
                 infer(separator, chunk)
             except Exception as error:
                 logger.info("%s: fails at once: %s", self.recipe.members[index].name, error)
-            self.asked(-1)
+            self.at_work(-1)
         try:
             self._load.measure(self._try_without_work)
         except Exception as error:  # then the defaults hold
@@ -171,7 +171,7 @@ class Demixer:
     def _try_without_work(self, asked_s: list[float]) -> None:
         """Separate a song of noise with members that only copy, and record when they are called."""
         trial = copy.copy(self)
-        trial.asked, trial.costs, trial._load = lambda index: None, list(self.costs), Load(None)
+        trial.at_work, trial.costs, trial._load = lambda index: None, list(self.costs), Load(None)
         trial._separators = [one and Copies(one, asked_s) for one in self._separators]
         noise = torch.randn(2, round(TRIAL_S * TRIAL_RATE_HZ)) / 10
         blocks = torch.split(noise, audio.BLOCK, dim=-1)
@@ -343,7 +343,7 @@ class Demixer:
             run=self._run,
             batch=self.costs[index].batch,
             done=done,
-            watch=lambda busy: self.asked(index if busy else -1),
+            watch=lambda busy: self.at_work(index if busy else -1),
         )
         self._fallbacks.append(fallback)
         return fallback

@@ -256,7 +256,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Wo
         costs=Costs.at_home(),
         without=without,
         memory_bytes=Memory().free_bytes(),
-        asked=at_work,
+        at_work=at_work,
         contention=Contention(),
     )
     demixer.warm_up()
