@@ -40,6 +40,21 @@ def test_ctrl_c_is_status_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "stopped\n"
 
 
+def test_a_missing_package_of_an_extra_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = ModuleNotFoundError("No module named 'av'", name="av")
+
+    assert console.guarded(ends(error), argparse.Namespace()) == 2
+
+    assert "expected the package av, which is not installed; run: pip" in capsys.readouterr().err
+
+
+def test_another_missing_module_is_a_bug() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        console.guarded(ends(ModuleNotFoundError(name="demixing.x")), argparse.Namespace())
+
+
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         console.guarded(ends(ZeroDivisionError()), argparse.Namespace())

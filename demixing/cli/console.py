@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from demixing.errors import DemixError, EvaluationError
+from demixing.machine.installation import install_command
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     ]  # what add_subparsers returns
 
 STOPPED = "stopped; what is finished stays"
+EXTRAS = {"av": "rendering", "mido": "rendering", "pyworld": "rendering"}
+"""Packages that only some commands import, and the extra that installs each."""
+
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 
@@ -54,6 +58,12 @@ def guarded(
         sys.stdout.flush()
     except (DemixError, EvaluationError) as error:
         complain(str(error))
+        return BAD_INPUT
+    except ModuleNotFoundError as error:  # a package of an extra, which may not be installed
+        if error.name not in EXTRAS:
+            raise
+        command = install_command(EXTRAS[error.name])
+        complain(f"expected the package {error.name}, which is not installed; run: {command}")
         return BAD_INPUT
     except BrokenPipeError:  # the reader of our output has gone, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
