@@ -64,7 +64,7 @@ def test_a_bug_is_not_hidden() -> None:
 def test_a_closed_pipe_is_status_141() -> None:
     program = (
         "import argparse, itertools, sys\n"
-        "from demixing import console\n"
+        "from demixing.cli import console\n"
         "def run(_):\n"
         "    console.show(map(str, itertools.count()))\n"
         "sys.exit(console.guarded(run, argparse.Namespace()))\n"

@@ -426,7 +426,8 @@ def test_a_damaged_file_is_described_as_optional_but_not_as_absent(
 def test_what_a_member_needs_is_known_without_torch() -> None:
     program = (
         "import sys\n"
-        "from demixing.recipes import optional, reading\n"
+        "from demixing.engine import optional\n"
+        "from demixing.recipes import reading\n"
         f"chosen = reading.parse('whole', {tomllib.loads(WHOLE)!r})\n"
         f"assert optional.advice(chosen) == {ADVICE!r}\n"
         "sys.exit('torch' in sys.modules)\n"

@@ -173,7 +173,7 @@ def environment_after(program: str, **variables: str) -> list[str]:
 def test_threads_wait_without_spinning_unless_the_user_wants_it(
     variables: dict[str, str], expected: str
 ) -> None:
-    program = "from demixing import threads; threads.wait_passively()"
+    program = "from demixing.machine import threads; threads.wait_passively()"
 
     found = environment_after(program, **variables)
 
