@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from demixing.api import Separator
+    from demixing.engine.progress import Progress
     from demixing.errors import CheckpointError, ConfigError, DemixError, OutputError, SongError
 
 __all__ = [
@@ -19,10 +20,14 @@ __all__ = [
     "ConfigError",
     "DemixError",
     "OutputError",
+    "Progress",
     "Separator",
     "SongError",
     "__version__",
 ]
+
+HOMES = {"Progress": "demixing.engine.progress", "Separator": "demixing.api"}
+"""Modules of the public names that are not errors."""
 
 
 def __getattr__(name: str) -> Any:
@@ -33,8 +38,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.metadata.version("sound-demixing")
     if name in __all__:
-        module = "demixing.api" if name == "Separator" else "demixing.errors"
-        return getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(HOMES.get(name, "demixing.errors")), name)
     raise AttributeError(f"module 'demixing' has no attribute {name!r}")
 
 

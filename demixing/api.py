@@ -1,11 +1,12 @@
 """The library's front door: :class:`Separator` turns audio in memory into stems.
 
-It has no deadline, starts no process and catches nothing: errors are raised. The commands separate
-files in constant memory instead; see :func:`demixing.engine.separate_file.separate_file`.
+It has no deadline and no child process, and all errors are raised. The recipe's gates, which serve
+the score of the contest, are not applied.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing import audio
+from demixing.audio import BLOCK, whole_rate
+from demixing.audio.files import SUBTYPES
+from demixing.engine import optional, separate_file
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
-from demixing.errors import SongError
+from demixing.errors import ConfigError, SongError
 from demixing.machine import threads
 from demixing.machine.device import on_device
 from demixing.recipes import reading
@@ -25,23 +28,28 @@ from demixing.recipes import reading
 if TYPE_CHECKING:
     from demixing.engine.progress import Report
 
+logger = logging.getLogger(__name__)
+
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
 
 
 class Separator:
     """Separates whole songs with one recipe; build it once, call it for each song.
 
+    An object may be used by one thread at a time. Building one may lower torch's number of threads,
+    to what the container grants.
+
     Args:
         recipe: a name from ``demixing list``, such as ``mdx_default`` or ``cdx_default``, or the
             path of a recipe's TOML file.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; None takes the GPU if there is one.
-        best: take all the test-time augmentation that the recipe knows of. Slower, and better.
-        progress: is called with each :class:`~demixing.engine.progress.Progress` event.
+        best: use all of the recipe's test-time augmentation: slower, slightly better.
+        progress: is called with a :class:`~demixing.Progress` at the start and after each chunk.
 
     Attributes:
         stems: names of the stems.
-        missing: optional members of the recipe that are left out because their weights are not on
-            this machine; ``demixing fetch recommended`` downloads them.
+        missing: optional members of the recipe that are left out because their weights or packages
+            are not on this machine. A warning in the log says how to get them.
 
     Raises:
         ConfigError: there is no such recipe or device.
@@ -63,11 +71,18 @@ class Separator:
     ) -> None:
         self._best = best
         self._progress = progress
+        chosen = reading.load(str(recipe))
         threads.limit()
         with on_device(device):
-            self._demixer = Demixer(reading.load(str(recipe)))
+            self._demixer = Demixer(chosen)
+        if self._demixer.absent:
+            logger.warning("%s", optional.advice(chosen))
         self.stems = self._demixer.recipe.track.stems
         self.missing = self._demixer.absent
+
+    def __repr__(self) -> str:
+        recipe = self._demixer.recipe
+        return f"<Separator {recipe.name}: {', '.join(self.stems)}>"
 
     def __call__(self, audio: Audio, sample_rate_hz: int) -> dict[str, Audio]:
         """Separate one song.
@@ -85,12 +100,13 @@ class Separator:
             SongError: the audio is empty, not finite, or of another shape or type.
             OutputError: a separator answered with a NaN or an infinity.
         """
+        rate_hz = whole_rate(sample_rate_hz)
         song = as_song(audio)
         blocks = torch.split(song, BLOCK, dim=-1)
         statistics = SongStatistics.of(blocks) if self._demixer.normalises else None
         stream = self._demixer.stream(
             blocks,
-            sample_rate_hz,
+            rate_hz,
             samples=song.shape[-1],
             best=self._best,
             statistics=statistics,
@@ -102,9 +118,37 @@ class Separator:
             for stem, separated in zip(self.stems, stems, strict=True)
         }
 
+    def separate_file(
+        self, song: str | Path, folder: str | Path, *, bits: str = "32f"
+    ) -> dict[str, Path]:
+        """Separate a file of any length in constant memory.
 
-BLOCK = audio.BLOCK
-"""Samples that are handed on at a time."""
+        Args:
+            song: an audio file.
+            folder: gets ``STEM.wav`` for each stem. Files that exist are replaced; all stems appear
+                together, or none.
+            bits: of a sample: ``16``, ``24`` or ``32f``, which keeps peaks above full scale.
+
+        Returns:
+            The path of each stem.
+
+        Raises:
+            SongError: the song cannot be read or separated.
+            OutputError: the stems cannot be written.
+            ConfigError: there is no such depth.
+        """
+        if bits not in SUBTYPES:
+            raise ConfigError(f"expected bits to be one of {', '.join(SUBTYPES)}, got {bits!r}")
+        paths = {stem: Path(folder) / f"{stem}.wav" for stem in self.stems}
+        separate_file.separate_file(
+            self._demixer,
+            Path(song),
+            paths,
+            bits=bits,
+            best=self._best,
+            report=self._progress,
+        )
+        return paths
 
 
 def as_song(given: object) -> Tensor:

@@ -6,7 +6,6 @@ input and output are checked here.
 """
 
 import logging
-import operator
 import os
 import time
 from collections.abc import Iterator
@@ -116,7 +115,7 @@ class Predictor:
             OutputError: the stems would break the contract.
         """
         check_array(mixed_sound_array)
-        rate_hz = whole_rate(sample_rate)
+        rate_hz = audio.whole_rate(sample_rate)
         budget_s = song_budget(self._demixer.recipe.track, len(mixed_sound_array) / rate_hz)
         return self.separate_within(budget_s, mixed_sound_array, rate_hz)
 
@@ -205,22 +204,6 @@ def check_array(song: object) -> None:
         )
     if song.size == 0:
         raise SongError(f"expected a song of at least one sample, got shape {song.shape}")
-
-
-def whole_rate(sample_rate: object) -> int:
-    """Return a sample rate as an int.
-
-    Raises:
-        SongError: it is not a whole number.
-    """
-    if isinstance(sample_rate, float | np.floating) and sample_rate.is_integer():
-        return int(sample_rate)
-    try:
-        return operator.index(sample_rate)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise SongError(
-            f"expected the sample rate to be a whole number of Hz, got {sample_rate!r}"
-        ) from error
 
 
 def blocks(frames: NDArray[Any]) -> Iterator[Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from numpy.typing import DTypeLike
 
@@ -29,6 +30,7 @@ def test_the_public_names_are_these() -> None:
         "ConfigError",
         "DemixError",
         "OutputError",
+        "Progress",
         "Separator",
         "SongError",
         "__version__",
@@ -116,6 +118,36 @@ def test_values_that_are_no_sound_are_refused() -> None:
         Separator(SHARES)(song, 44_100)
 
 
+def test_a_rate_that_is_no_whole_number_is_refused() -> None:
+    separator = Separator(SHARES)
+
+    for rate in (44_100.5, "44100"):
+        with pytest.raises(SongError, match="sample rate to be a whole number"):
+            separator(noise(500, 2), rate)  # type: ignore[arg-type]
+
+
+def test_a_file_becomes_files(tmp_path: Path) -> None:
+    song = noise(700, 2)
+    soundfile.write(tmp_path / "song.wav", song, 44_100, subtype="FLOAT")
+
+    paths = Separator(SHARES).separate_file(tmp_path / "song.wav", tmp_path / "stems")
+
+    assert list(paths) == ["bass", "drums", "other", "vocals"]
+    for path in paths.values():
+        stem, rate_hz = soundfile.read(path, dtype="float32")
+        assert rate_hz == 44_100
+        np.testing.assert_allclose(stem, song / 4, atol=1e-6)
+
+
+def test_an_unknown_depth_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="bits to be one of 16, 24, 32f"):
+        Separator(SHARES).separate_file(tmp_path / "song.wav", tmp_path, bits="8")
+
+
+def test_a_separator_says_what_it_is() -> None:
+    assert repr(Separator(SHARES)) == f"<Separator {SHARES}: bass, drums, other, vocals>"
+
+
 @pytest.mark.parametrize("name", ["warp", "cuda:99", "meta"])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="device"):
@@ -137,12 +169,13 @@ def test_progress_is_told() -> None:
 
 
 @pytest.mark.engine
-def test_the_default_needs_no_settings() -> None:
+def test_the_default_needs_no_settings(caplog: pytest.LogCaptureFixture) -> None:
     song = noise(30_000, 2)
 
     separator = Separator(device="cpu")
 
     assert separator.missing == ("htdemucs",)
+    assert "`demixing fetch recommended` would add" in caplog.text
     stems = separator(song, 44_100)
     assert all(stem.shape == song.shape and np.isfinite(stem).all() for stem in stems.values())
 

@@ -1,6 +1,7 @@
 """Optional members are used if their files exist, and left out silently if not."""
 
 import dataclasses
+import importlib.util
 import json
 import logging
 import math
@@ -255,6 +256,21 @@ def test_with_its_file_the_package_is_needed(file: Path, monkeypatch: pytest.Mon
 
 
 # The sentence
+
+
+def test_a_member_without_its_package_is_absent(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = importlib.util.find_spec
+    file.touch()
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "demucs" else find_spec(name)
+    )
+
+    assert optional.absent(parsed(WHOLE)) == ("htdemucs",)
+    assert "htdemucs is not in place: `pip install --no-deps" in optional.advice(parsed(WHOLE))
+    file.unlink()
+    assert "`demixing fetch recommended` and `pip install" in optional.advice(parsed(WHOLE))
 
 
 def test_advice_says_what_a_missing_member_would_add(file: Path) -> None:

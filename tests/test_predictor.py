@@ -71,7 +71,7 @@ def test_any_floats_will_do(view: Any) -> None:
         (np.zeros((100, 2), np.int16), "array of floats .* got int16 samples"),
         (np.zeros((100, 2), np.complex64), "got complex64 samples"),
         ([[0.0, 0.0]], "got list"),
-        (np.zeros((2, 100)), "got 100; an array must be .samples, channels., not transposed"),
+        (np.zeros((2, 100)), "got 100; if these are samples, transpose the array"),
         (np.zeros((1, 100, 2)), "got .1, 100, 2."),
         (np.full((9, 2), 1e300), "got inf at sample 0 of channel 0"),
         (np.full((9, 2), 1e30), "got 1e.30 at sample 0 of channel 0"),

@@ -18,6 +18,7 @@ channels on there is no standard order, so each channel is mono.
 """
 
 import logging
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,9 +69,25 @@ def check_format(sample_rate_hz: int, channels: int) -> None:
         )
     if not 1 <= channels <= MAX_CHANNELS:
         raise SongError(
-            f"expected 1 to {MAX_CHANNELS} channels, got {channels}; "
-            "an array must be (samples, channels), not transposed"
+            f"expected 1 to {MAX_CHANNELS} channels, got {channels}; if these are samples, "
+            "transpose the array: (samples, channels) for numpy, (channels, samples) for torch"
         )
+
+
+def whole_rate(sample_rate: object) -> int:
+    """Return a sample rate as an int.
+
+    Raises:
+        SongError: it is not a whole number.
+    """
+    if isinstance(sample_rate, float | np.floating) and sample_rate.is_integer():
+        return int(sample_rate)
+    try:
+        return operator.index(sample_rate)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise SongError(
+            f"expected the sample rate to be a whole number of Hz, got {sample_rate!r}"
+        ) from error
 
 
 def check_finite(block: Tensor, start: int) -> None:

@@ -88,6 +88,8 @@ def state(member: Member) -> str:
         CheckpointError: the catalogue has no such file.
         ConfigError: the member refuses its options.
     """
+    if packages := optional.missing_packages(member):
+        return f"needs {', '.join(packages)}"
     files = map(find, separators.required_weights(member.separator, member.options))
     conditions = (_facts(file)["condition"] for file in files)
     wrong = (one for one in conditions if one not in (OK, UNPINNED, IMPORTED))

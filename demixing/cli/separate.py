@@ -62,6 +62,11 @@ def run(options: argparse.Namespace) -> int:
     chosen = arguments.chosen_recipe(options)
     jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
     note(optional.advice(chosen), options)
+    if not any(os.path.lexists(song) for song in jobs):  # nothing to load networks for
+        for song in jobs:
+            console.complain(f"{song}: no such file")
+            tell(song, jobs[song], SongError("no such file"), as_json=options.json)
+        return console.BAD_INPUT
 
     with bar(chosen.name, quiet=options.quiet):
         # Only now: torch takes seconds to import, and mistakes should not wait for it.
@@ -79,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         except DemixError as raised:
             error = raised
             failed += 1
-            console.complain(f"{song}: {error}")
+            console.complain(f"{song}: {str(error).replace(f' at {song}', '')}")
         tell(song, paths, error, as_json=options.json)
     return 2 if failed else 0
 

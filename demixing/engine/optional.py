@@ -1,15 +1,18 @@
-"""Optional members of recipes: which of them are missing, and what getting their files would add.
+"""Optional members of recipes: which of them are missing, and what installing them would add.
 
-An ``optional`` member is absent if a file that it needs does not exist: neither the official file
-nor its conversion by ``demixing import``. The recipe is then used without the member
-and without all blends that contain it, as if they were not in the file. A file that exists but is
-damaged, for example a Git-LFS pointer, does not count as missing.
+An ``optional`` member is absent if a file that it needs does not exist (neither the official file
+nor its conversion by ``demixing import``), or if a package that it needs is not installed. The
+recipe is then used without the member and without all blends that contain it, as if they were not
+in the file. A file that exists but is damaged, for example a Git-LFS pointer, does not count as
+missing.
 """
 
+import importlib.util
 from collections.abc import Collection
 
 from demixing import separators
 from demixing.errors import CheckpointError
+from demixing.machine.installation import install_command
 from demixing.recipes import expected_score
 from demixing.recipes.recipe import Member, Recipe
 from demixing.separators.demucs import bags
@@ -21,12 +24,16 @@ LEAST_DB = 0.05
 
 
 def absent(recipe: Recipe) -> tuple[str, ...]:
-    """Names of the optional members whose files are missing, in the recipe's order.
+    """Names of the optional members with a missing file or package, in the recipe's order.
 
     Raises:
         ConfigError: an optional member has a separator that does not exist, or wrong options.
     """
-    return tuple(one.name for one in recipe.members if one.optional and missing(one))
+    return tuple(
+        one.name
+        for one in recipe.members
+        if one.optional and (missing(one) or missing_packages(one))
+    )
 
 
 def settled(recipe: Recipe, without: Collection[str]) -> Recipe:
@@ -58,6 +65,12 @@ def missing(member: Member) -> tuple[str, ...]:
     except CheckpointError:
         return ()
     return tuple(file.name for file in files if not file.exists())
+
+
+def missing_packages(member: Member) -> tuple[str, ...]:
+    """Packages of an extra that a member imports and that are not installed."""
+    packages = separators.required_packages(member.separator)
+    return tuple(one for one in packages if importlib.util.find_spec(one) is None)
 
 
 def gain_db(recipe: Recipe, names: Collection[str]) -> float | None:
@@ -106,8 +119,11 @@ def advice(recipe: Recipe) -> str:
     wanted = dict.fromkeys(
         fetched_as(member, name) for member in members for name in missing(member)
     )
+    commands = [f"`demixing fetch {' '.join(wanted)}`"] if wanted else []
+    if any(missing_packages(member) for member in members):
+        commands.append(f"`{install_command('demucs')}`")
     effect = f"would add {amount}" if amount else "gets what is missing"
-    return f"{state}: `demixing fetch {' '.join(wanted)}` {effect}"
+    return f"{state}: {' and '.join(commands)} {effect}"
 
 
 def fetched_as(member: Member, file: str) -> str:

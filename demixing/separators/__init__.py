@@ -60,3 +60,15 @@ def required_weights(name: str, options: Mapping[str, Any] | None = None) -> tup
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"separator {name!r} refuses its options: {error}") from error
     return tuple(found)
+
+
+def required_packages(name: str) -> tuple[str, ...]:
+    """Return the names of the packages of an extra that a separator imports.
+
+    A separator that needs some has a function ``required_packages`` that returns a literal list.
+    Modules are not imported.
+
+    Args:
+        name: a key from :func:`names`.
+    """
+    return tuple(_plugins.literal(name, "required_packages") or ())

@@ -20,3 +20,8 @@ def required_weights(
 ) -> list[str]:
     """See :func:`demixing.separators.demucs.plugin.required_weights`."""
     return plugin.required_weights(3, bag, stems, files)
+
+
+def required_packages() -> list[str]:
+    """See :func:`demixing.separators.required_packages`."""
+    return ["demucs", "einops", "julius"]

@@ -21,3 +21,8 @@ def required_weights(
 ) -> list[str]:
     """See :func:`demixing.separators.demucs.plugin.required_weights`."""
     return plugin.required_weights(4, bag, stems, files)
+
+
+def required_packages() -> list[str]:
+    """See :func:`demixing.separators.required_packages`."""
+    return ["demucs", "einops", "julius"]
