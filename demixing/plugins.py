@@ -115,10 +115,10 @@ def did_you_mean(word: str, known: list[str]) -> str:
     """End of an error message: the closest known word, and the known words, unless too many.
 
     >>> did_you_mean("hpps", ["hpss", "silence"])
-    "; did you mean 'hpss'? (have: hpss, silence)"
+    "; did you mean 'hpss'? (available: hpss, silence)"
     """
     close = difflib.get_close_matches(word, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(known[:MOST_LISTED]) or "none"
     more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
-    return f"{hint} (have: {listed}{more})"
+    return f"{hint} (available: {listed}{more})"

@@ -282,7 +282,7 @@ def test_existing_stems_are_kept_without_overwrite(
     (out / "song" / "other.wav").write_text("precious")
 
     assert separate(out, song) == 2
-    assert "other.wav is there already; add --overwrite" in capsys.readouterr().err
+    assert "other.wav already exists; use --overwrite" in capsys.readouterr().err
     assert everything(out) == {"song", "song/other.wav"}
     assert (out / "song" / "other.wav").read_text() == "precious"
 
@@ -313,7 +313,7 @@ def test_a_song_is_never_overwritten(
 
     assert separate(out, song, inner, options=["--overwrite"]) == 2
 
-    assert "is a song and a result; choose another --output" in capsys.readouterr().err
+    assert "is both an input and an output; choose another --output" in capsys.readouterr().err
     assert inner.read_bytes() == before
 
 

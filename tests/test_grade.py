@@ -584,7 +584,7 @@ def test_folders_that_the_image_leaves_out_are_empty(
     ("options", "said"),
     [
         (("--data", "nowhere"), "nowhere"),
-        (("--songs", "four"), "no song named 'four' (have: one"),
+        (("--songs", "four"), "no song named 'four' (available: one"),
         (("--submission", "docs"), "expected a folder with my_submission/"),
         (("--env", "x"), "expected --env NAME=VALUE"),
         (("--image", "x", "--engine", "no-such-engine"), "expected the engine 'no-such-engine'"),

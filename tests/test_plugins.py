@@ -41,7 +41,7 @@ def test_a_choice_is_built_with_its_options(plugins: Plugins) -> None:
         (
             "circel",
             {},
-            r"no shape named 'circel'; did you mean 'circle'\? \(have: broken, circle\)",
+            r"no shape named 'circel'; did you mean 'circle'\? \(available: broken, circle\)",
         ),
         (
             "circle",

@@ -239,5 +239,5 @@ def test_an_unknown_metric_is_refused_with_a_hint() -> None:
 
 
 def test_a_metric_without_a_similar_name_is_refused_with_the_list() -> None:
-    with pytest.raises(EvaluationError, match=r"no metric named 'x' \(have: .*sdr"):
+    with pytest.raises(EvaluationError, match=r"no metric named 'x' \(available: .*sdr"):
         metrics.load("x")

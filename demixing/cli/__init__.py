@@ -92,5 +92,5 @@ def in_background() -> bool:
     """Whether a shell runs this process in the background, where a bar would disturb others."""
     try:
         return os.tcgetpgrp(sys.stderr.fileno()) != os.getpgrp()
-    except (OSError, ValueError):  # not a terminal, or not a file
+    except (AttributeError, OSError, ValueError):  # no such call, no terminal, no file
         return False

@@ -16,12 +16,11 @@ def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "check",
-        help="look for faults in data sets; status 1 if there are any",
-        description="Each line is a finding: its kind, the song, the stem, a number, and the "
-        "number in words. Faults end with status 1. Notes, which may be intended, are only counted "
-        "unless you ask for them. Several folders, or a folder with splits, are also searched for "
-        "audio that is in more than one split. The analysis is stored beside the data, or in "
-        "--cache, so the next check is fast.",
+        description="Look for faults in data sets. Each line is a finding: its kind, the song, the "
+        "stem, a number, and the number in words. The exit status is 1 if there are faults. Notes, "
+        "which may be intended, are only counted unless you ask for them. Several folders, or a "
+        "folder with splits, are also searched for audio that is in more than one split. The "
+        "analysis is stored beside the data, or in --cache, so the next check is fast.",
         epilog="Kinds: " + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items()),
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="data sets")

@@ -14,8 +14,7 @@ def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "corrupt",
-        help="copy a corpus and corrupt some of its songs",
-        description="Copy a corpus and corrupt the labels or the separation of some songs. Songs "
+        description="Copy a data set and corrupt the labels, or add bleeding, in some songs. Songs "
         "that stay as they are become links. OUT/corruption.json lists what was changed.",
     )
     parser.add_argument("corpus", type=Path, metavar="DIR", help="a data set, in any known layout")

@@ -17,9 +17,9 @@ def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "export",
-        help="write the weights that a run has learned for use in recipes",
-        description="Write NAME.safetensors, NAME.toml with the entry for the catalogue of "
-        "weights, and NAME.md, the model card. The weights of several runs are averaged.",
+        description="Export a run's trained weights so that recipes can use them: write "
+        "NAME.safetensors, NAME.toml with the entry for the catalogue of weights, and NAME.md, the "
+        "model card. The weights of several runs are averaged.",
     )
     parser.add_argument(
         "folders",

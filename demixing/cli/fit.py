@@ -14,7 +14,6 @@ def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "fit",
-        help="fit a recipe's ensemble weights, mixture consistency and gates",
         description="Fit what a recipe makes of its members' estimates, on songs whose stems are "
         "known, and print what it gains on songs that were left out.",
     )

@@ -27,7 +27,6 @@ def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "render",
-        help="render songs or film sound with known stems",
         description="Render songs or clips with known stems out of Debian packages.",
     )
     tracks = parser.add_subparsers(dest="track", required=True)

@@ -34,12 +34,12 @@ def add(commands: Subparsers) -> None:
     )
     arguments.add_recipe(parser)
     parser.add_argument(
-        "--format", choices=tuple(DEFAULT_BITS), default="wav", help="of the stems' files"
+        "--format", choices=tuple(DEFAULT_BITS), default="wav", help="file format of the stems"
     )
     parser.add_argument(
         "--bits",
         choices=("16", "24", "32f"),
-        help="of a sample: 32f (default in WAV) keeps peaks above full scale; 24 is the default "
+        help="sample format: 32f (default in WAV) keeps peaks above full scale; 24 is the default "
         "in FLAC",
     )
     parser.add_argument(
@@ -121,13 +121,13 @@ def plan(
         if folder in owners:
             raise SongError(
                 f"{owners[folder]} and {song} would both be written to {folder}; "
-                "separate them into two folders"
+                "use another --output for one of them"
             )
         owners[folder] = song
         jobs[song] = {stem: folder / f"{stem}.{format_}" for stem in chosen.track.stems}
         for path in jobs[song].values():
             if os.path.realpath(path) in inputs:
-                raise SongError(f"{path} is a song and a result; choose another --output")
+                raise SongError(f"{path} is both an input and an output; choose another --output")
             if os.path.lexists(path) and not overwrite:
-                raise SongError(f"{path} is there already; add --overwrite to replace it")
+                raise SongError(f"{path} already exists; use --overwrite to replace it")
     return jobs

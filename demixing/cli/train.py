@@ -17,7 +17,6 @@ def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "train",
-        help="train a network",
         description="Train a network. A run that was stopped resumes from its last checkpoint.",
     )
     describe(parser)

@@ -20,7 +20,7 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "verify",
-        description="Print condition, name and path of files of weights, tab-separated. The "
+        description="Print status, name and path of files of weights, tab-separated. The "
         "status is 2 if a file is not the one in the catalogue; missing files count only if they "
         "are named.",
     )

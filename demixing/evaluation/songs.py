@@ -216,5 +216,5 @@ def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
     known = {song.name: song for song in songs}
     for name in names:
         if name not in known:
-            raise EvaluationError(f"no song named {name!r} (have: {', '.join(known)})")
+            raise EvaluationError(f"no song named {name!r} (available: {', '.join(known)})")
     return [known[name] for name in dict.fromkeys(names)]

@@ -77,6 +77,6 @@ def load(name: str) -> Metric:
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise EvaluationError(f"no metric named {name!r}{hint} (have: {', '.join(names())})")
+        raise EvaluationError(f"no metric named {name!r}{hint} (available: {', '.join(names())})")
     module = importlib.import_module(f"{__name__}.{name}")
     return Metric(name, module.TITLE, module.DEFINITION, module.Meter)
