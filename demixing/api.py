@@ -1,4 +1,4 @@
-"""The library's front door: :class:`Separator` turns audio in memory into stems.
+"""The library's entry point: :class:`Separator` separates audio in memory.
 
 It has no deadline and no child process, and all errors are raised. The recipe's gates, which serve
 the score of the contest, are not applied.
@@ -34,7 +34,7 @@ Audio = TypeVar("Audio", NDArray[Any], Tensor)
 
 
 class Separator:
-    """Separates whole songs with one recipe; build it once, call it for each song.
+    """Separates whole songs with one recipe. Build it once, then call it for each song.
 
     An object may be used by one thread at a time. Building one may lower torch's number of threads,
     to what the container grants.
@@ -88,17 +88,17 @@ class Separator:
         """Separate one song.
 
         Args:
-            audio: floats with full scale at ±1. An array of numpy is ``(samples, channels)``, as
-                soundfile reads it; a tensor of torch is ``(channels, samples)``. Mono may be
-                ``(samples,)`` in both. At most 16 channels. Not modified.
+            audio: floats with full scale at ±1. A NumPy array is ``(samples, channels)``, as
+                soundfile reads it; a torch tensor is ``(channels, samples)``. Mono may be
+                ``(samples,)`` in either. At most 16 channels. Not modified.
             sample_rate_hz: 8000 to 192000.
 
         Returns:
-            For each stem what ``audio`` is: same type, shape, precision and device.
+            One entry per stem, with the type, shape, precision and device of ``audio``.
 
         Raises:
-            SongError: the audio is empty, not finite, or of another shape or type.
-            OutputError: a separator answered with a NaN or an infinity.
+            SongError: the audio is empty, not finite, or has an unsupported shape or type.
+            OutputError: a separator returned a NaN or an infinity.
         """
         rate_hz = whole_rate(sample_rate_hz)
         song = as_song(audio)
@@ -152,15 +152,13 @@ class Separator:
 
 
 def as_song(given: object) -> Tensor:
-    """Map audio of a caller to a float32 tensor ``(channels, samples)`` on the CPU.
+    """Convert the caller's audio to a float32 tensor ``(channels, samples)`` on the CPU.
 
     Raises:
-        SongError: it is no array or tensor of floats of one or two axes with a sample at least.
+        SongError: it is not a non-empty array or tensor of floats with one or two axes.
     """
     if not isinstance(given, np.ndarray | Tensor):
-        raise SongError(
-            f"expected an array of numpy or a tensor of torch, got {type(given).__name__}"
-        )
+        raise SongError(f"expected a NumPy array or a torch tensor, got {type(given).__name__}")
     if not (given.is_floating_point() if isinstance(given, Tensor) else given.dtype.kind == "f"):
         raise SongError(
             f"expected floats with full scale at 1, got {given.dtype}; "
@@ -172,13 +170,13 @@ def as_song(given: object) -> Tensor:
     if isinstance(given, Tensor):
         song = given.detach().to("cpu", torch.float32)
     else:
-        with np.errstate(over="ignore"):  # what overflows is refused as an infinity
+        with np.errstate(over="ignore"):  # an overflow is rejected later as an infinity
             song = torch.from_numpy(np.array(given.T, dtype=np.float32, order="C"))
     return song.reshape(-1, song.shape[-1])
 
 
 def as_given(separated: Tensor, given: Audio) -> Audio:
-    """Map one stem, ``(channels, samples)``, to the type and shape of the caller's audio."""
+    """Convert one stem, ``(channels, samples)``, to the type and shape of the caller's audio."""
     if isinstance(given, Tensor):
         return separated.to(given.device, given.dtype).reshape(given.shape)
     return np.ascontiguousarray(separated.numpy().T, dtype=given.dtype).reshape(given.shape)

@@ -1,9 +1,9 @@
-"""Files and folders that appear whole or not at all.
+"""Atomic writes: files and folders appear complete or not at all.
 
-What is being written is in a folder ``.unfinished-*`` beside its target, and moves to its name when
-it is complete. A move within one file system is atomic, so readers never see half of anything. If
-an exception ends the writing, the unfinished part is removed; what a killed process leaves behind
-is found by its name, see :func:`clear`.
+Data is written to a folder ``.unfinished-*`` beside its target and moved to its final name when it
+is complete. A move within one file system is atomic, so readers never see a partial file. If an
+exception interrupts the writing, the unfinished part is removed. Leftovers of a killed process are
+found by name; see :func:`clear`.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 UNFINISHED = ".unfinished-"
-"""Names of unfinished files and folders start with it."""
+"""Prefix of the names of unfinished files and folders."""
 
 
 @contextlib.contextmanager
@@ -22,13 +22,13 @@ def staging(folder: Path) -> Iterator[Path]:
     """Make a folder for unfinished files, and remove it afterwards.
 
     Args:
-        folder: an existing one, in which it is made.
+        folder: an existing folder; the new one is created in it.
 
     Yields:
-        The new folder, which only this user may read.
+        The new folder, readable only by this user.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     stage = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
     try:
@@ -39,21 +39,21 @@ def staging(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def file(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Let one file appear, or replace it.
+    """Write or replace one file.
 
     Args:
         path: of the file; its folder exists.
-        durable: wait until the contents are on the disk, so that they survive a power failure.
+        durable: wait until the contents are on disk, to survive a power failure.
 
     Yields:
-        Where to write instead, a path of the same name; it moves to ``path`` when the block ends
+        The path to write to, with the same file name. It is moved to ``path`` when the block ends
         without an error.
 
     Raises:
         OSError: it cannot be written.
     """
     with staging(path.parent) as stage:
-        unfinished = stage / path.name  # in a folder of its own, so the name may have any length
+        unfinished = stage / path.name  # in a folder of its own, so long names still fit
         yield unfinished
         if durable:
             with unfinished.open("rb") as written:
@@ -63,13 +63,13 @@ def file(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder(path: Path) -> Iterator[Path]:
-    """Let one folder appear.
+    """Write one folder.
 
     Args:
-        path: of the folder, which does not exist yet or is empty; its parent exists.
+        path: of the folder, which is missing or empty; its parent exists.
 
     Yields:
-        The folder to fill instead; it moves to ``path`` when the block ends without an error.
+        The folder to fill. It is moved to ``path`` when the block ends without an error.
 
     Raises:
         OSError: it cannot be written.
@@ -83,13 +83,13 @@ def folder(path: Path) -> Iterator[Path]:
 def write_text(
     path: Path, text: str, *, errors: str = "strict", newline: str | None = None
 ) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write a UTF-8 text file atomically.
 
     Args:
         path: of the file, which is replaced if it exists; its folder exists.
         text: contents.
-        errors: what to do about characters that UTF-8 does not have, see :func:`open`.
-        newline: how lines end, see :func:`open`.
+        errors: how to handle characters that UTF-8 cannot encode; see :func:`open`.
+        newline: line ending; see :func:`open`.
 
     Raises:
         OSError: it cannot be written.
@@ -99,7 +99,7 @@ def write_text(
 
 
 def resumable(path: Path) -> Path:
-    """Where an unfinished download of ``path`` waits for the run that completes it.
+    """Path where an unfinished download of ``path`` is kept until a later run completes it.
 
     >>> resumable(Path("weights/a.th")).name
     '.unfinished-a.th'
@@ -108,11 +108,11 @@ def resumable(path: Path) -> Path:
 
 
 def clear(folder: Path, *, recursive: bool = False) -> None:
-    """Remove what killed processes left unfinished in a folder.
+    """Remove unfinished files and folders that killed processes left behind.
 
     Args:
         folder: to look in.
-        recursive: look in the folders below it, too.
+        recursive: also look in its subfolders.
 
     Raises:
         OSError: something cannot be removed.

@@ -1,23 +1,23 @@
-"""All errors that this package raises on purpose.
+"""The package's exceptions.
 
     DemixError
-    ├── SongError          the audio is not what we accept
+    ├── SongError the audio is not accepted
     ├── ConfigError        a recipe, a setting or a command line is wrong
-    ├── CheckpointError    a file of weights is missing, altered or of another network
-    ├── OutputError        stems break the contract with the grader, or cannot be written
-    ├── EvaluationError    songs cannot be scored, or a submission not graded
+    ├── CheckpointError a weight file is missing, altered or for another network
+    ├── OutputError stems violate the grader's contract, or cannot be written
+    ├── EvaluationError songs cannot be scored, or a submission cannot be graded
     └── SubmissionError    nothing was pushed; in ``submitting``, which only the contest needs
 
-The commands print them as one sentence and end with status 2. Any other exception is a bug.
+Commands print them as one sentence and exit with status 2. Any other exception is a bug.
 """
 
 
 class DemixError(Exception):
-    """Base of all errors that a user can act on."""
+    """Base class of all errors that a user can act on."""
 
 
 class SongError(DemixError):
-    """The audio is not what we accept."""
+    """The audio is not accepted."""
 
 
 class ConfigError(DemixError):
@@ -25,11 +25,11 @@ class ConfigError(DemixError):
 
 
 class CheckpointError(DemixError):
-    """A file of weights is missing, altered or of another network."""
+    """A weight file is missing, altered or for another network."""
 
 
 class OutputError(DemixError):
-    """Stems break the contract with the grader, or cannot be written."""
+    """Stems violate the grader's contract, or cannot be written."""
 
 
 class EvaluationError(DemixError):

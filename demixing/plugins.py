@@ -1,6 +1,6 @@
-"""Folders of plug-ins: each module in one is a choice, and its name is the key.
+"""Plug-in folders: each module is a choice, and its name is the key.
 
-A new choice is a new file, and no other file changes. Listing the names imports none of them.
+To add a choice, add a file; no other file changes. Listing the names imports no module.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 MOST_LISTED = 24
-"""At most this many names in an error message."""
+"""Maximum number of names in an error message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """The modules of one package.
+    """The plug-in modules of one package.
 
     Attributes:
-        package: its name, ``__name__`` there.
-        paths: its folders, ``__path__`` there.
-        kind: what a module is called in messages.
+        package: its name, the package's ``__name__``.
+        paths: its folders, the package's ``__path__``.
+        kind: noun for a module in messages.
     """
 
     package: str
@@ -54,14 +54,14 @@ class Plugins:
         return self._function(name, function) is not None
 
     def literal(self, name: str, function: str) -> Any:
-        """Return the result of a function whose body is one literal, without importing the module.
+        """Return the value of a function whose body is one literal, without importing the module.
 
         Returns:
             The value; None if there is no such function.
         """
         found = self._function(name, function)
         match found and [one for one in found.body if not isinstance(one, ast.Expr)]:
-            case [ast.Return(value=ast.expr() as value)]:  # nothing else but the docstring
+            case [ast.Return(value=ast.expr() as value)]:  # besides the docstring
                 with contextlib.suppress(ValueError):  # it is computed
                     return ast.literal_eval(value)
         return None
@@ -79,7 +79,7 @@ class Plugins:
         """Import one module.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: there is no such module.
         """
         if name not in self.names():
             raise ConfigError(f"no {self.kind} named {name!r}{did_you_mean(name, self.names())}")
@@ -89,7 +89,7 @@ class Plugins:
         """Import one module and call its ``build`` with options.
 
         Raises:
-            ConfigError: there is none of that name, or an option is unknown or refused.
+            ConfigError: there is no such module, or an option is unknown or invalid.
         """
         make = self.module(name).build
         self.check_options(name, options or {})
@@ -99,7 +99,7 @@ class Plugins:
             raise ConfigError(f"{self.kind} {name!r} refuses its options: {error}") from error
 
     def check_options(self, name: str, options: Mapping[str, Any]) -> None:
-        """Raise unless a module's ``build`` has all of some options.
+        """Raise unless a module's ``build`` accepts all the given options.
 
         Raises:
             ConfigError: there is no such module, or it has no such option.
@@ -112,7 +112,7 @@ class Plugins:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """End of an error message: the closest known word, and the known words, unless too many.
+    """End of an error message: the closest known word, and a list of the known words.
 
     >>> did_you_mean("hpps", ["hpss", "silence"])
     "; did you mean 'hpss'? (available: hpss, silence)"

@@ -1,8 +1,8 @@
-"""The contract of separators: which chunks they want, and what they return for a batch of them.
+"""The contract of separators: the chunks they take, and the stems they return for a batch.
 
-A separator does not know about songs. It declares the chunks that it wants, and maps a batch of
-them to stems. :mod:`demixing.chunks.overlap_add` cuts songs, cross-fades and joins. So a new
-separator is short, and memory does not depend on the length of a song.
+A separator knows nothing about songs. It declares its chunking and maps a batch of chunks to stems.
+:mod:`demixing.chunks.overlap_add` cuts songs, cross-fades and joins. This keeps separators short,
+and memory use independent of the song's length.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to
 
 
 class SongEnd(Enum):
-    """Which chunk is the last one, and what it has beyond the end of the song.
+    """Which chunk is the last one, and what it contains beyond the end of the song.
 
     Either the last chunk is the first one that reaches the end:
 
-    * ``ZERO_FILLED``: it is filled with silence.
-    * ``RAGGED``: it ends with the song, so it is shorter, for networks whose result depends on the
-      length of a chunk.
-    * ``PADDED``: it is filled with silence, and the song has a context of silence at both ends,
-      which is discarded like any other context. So do KUIELab's networks, which were always given
-      context.
+    * ``ZERO_FILLED``: it is zero-padded.
+    * ``RAGGED``: it ends with the song, so it is shorter; for networks whose output depends on the
+      chunk length.
+    * ``PADDED``: it is zero-padded, and the song has a context of silence at both ends, which is
+      discarded like any other context. KUIELab's networks need this: they have always been run
+      with context.
 
-    Or a chunk begins at every hop of the song, as with Demucs, and the song has a context of
-    silence at both ends:
+    Or, as in Demucs, a chunk starts at every hop of the song, and the song has a context of silence
+    at both ends:
 
-    * ``EVERY_HOP``: chunks are filled with silence.
+    * ``EVERY_HOP``: chunks are zero-padded.
     * ``EVERY_HOP_RAGGED``: chunks end with the song.
-    * ``EVERY_HOP_CENTRED``: chunks that are too long are moved back by half of what is too much,
-      so that there is song on both sides of what counts. Needs a context of 0.
+    * ``EVERY_HOP_CENTRED``: chunks that reach past the end are moved back by half of the excess,
+      which puts audio on both sides of the part that is kept. Requires a context of 0.
     """
 
     ZERO_FILLED = "zero-filled"
@@ -46,7 +46,7 @@ class SongEnd(Enum):
 
     @property
     def every_hop(self) -> bool:
-        """Whether a chunk begins at every hop of the song."""
+        """Whether a chunk starts at every hop of the song."""
         return self in (SongEnd.EVERY_HOP, SongEnd.EVERY_HOP_RAGGED, SongEnd.EVERY_HOP_CENTRED)
 
     @property
@@ -56,7 +56,7 @@ class SongEnd(Enum):
 
     @property
     def centred(self) -> bool:
-        """Whether chunks that are too long are moved back."""
+        """Whether chunks that reach past the end are moved back."""
         return self is SongEnd.EVERY_HOP_CENTRED
 
     @property
@@ -67,29 +67,27 @@ class SongEnd(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunking:
-    """How a separator wants a song to be cut; all lengths in samples at its own rate.
+    """How a separator's songs are cut; all lengths in samples at its own rate.
 
         |context|  fade  |      flat      |  fade  |context|     one chunk
                          |<------------- hop ------------->|
 
     Attributes:
         chunk: length of the pieces that :meth:`Separator.separate` accepts.
-        hop: distance between the starts of two chunks. What is left of a chunk without its
-            context, less the hop, is cross-faded linearly with the next chunk.
-        context: samples at both ends whose result is discarded, because a network's borders are
-            bad or a filter has not settled there. The ends of a song are kept, unless it is
-            padded.
-        step: hops that are multiples of it give all chunks one grid of frames.
-        shorter: other lengths of a chunk that are accepted where memory is short, long ones
-            first.
+        hop: distance between the starts of consecutive chunks. The rest of a chunk without its
+            context is cross-faded linearly with the next chunk.
+        context: samples at both ends whose output is discarded, because networks have edge effects
+            and filters have not settled there. The ends of a song are kept, unless it is padded.
+        step: with hops that are multiples of it, all chunks share one grid of frames.
+        shorter: shorter chunk lengths that are accepted when memory runs out, longest first.
         end: how the song ends.
-        lead: samples of silence before the song, for networks whose first frames begin there.
-        frame_hop: of an STFT with frames of four hops, if a chunk is a row of whole frames and
-            neighbours overlap by three hops. They are then joined as the inverse STFT joins
-            frames, by squared windows, so that the seam is that of one long row of frames.
+        lead: samples of silence before the song, for networks whose first frames start there.
+        frame_hop: hop of an STFT with frames of four hops, if chunks consist of whole frames and
+            neighbours overlap by three hops. Chunks are then joined by squared windows, as the
+            inverse STFT joins frames, so the joint is the same as in one long sequence of frames.
 
     Raises:
-        ValueError: the lengths leave samples that no chunk covers, or contradict each other.
+        ValueError: the lengths leave samples uncovered, or contradict each other.
     """
 
     chunk: int
@@ -111,15 +109,15 @@ class Chunking:
 
     @property
     def silence(self) -> int:
-        """Samples of silence that are added at each end of a song."""
+        """Samples of silence added at each end of a song."""
         return self.context if self.end.padded else 0
 
     def count(self, samples: int, offset: int = 0) -> int:
-        """How many chunks a song of ``samples`` is cut into.
+        """Number of chunks that a song of ``samples`` is cut into.
 
         Args:
             samples: length of the song.
-            offset: all chunks but the first start this many samples earlier.
+            offset: all chunks except the first start this many samples earlier.
 
         >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
         [1, 1, 2, 3]
@@ -133,7 +131,7 @@ class Chunking:
         return 1 + -(-(samples - self.chunk + offset) // self.hop)
 
     def overlapping(self, overlap: float) -> Chunking:
-        """The same chunks with another overlap, as a part of a chunk without its context.
+        """The same chunks with another overlap, a fraction of the chunk without its context.
 
         >>> Chunking(chunk=100, hop=80, context=10, step=8).overlapping(0.5).hop
         40
@@ -142,7 +140,7 @@ class Chunking:
         return dataclasses.replace(self, hop=max(int(hop), self.step))
 
     def shortened(self, chunk: int) -> Chunking:
-        """Chunks of another length; context is in proportion, an eighth of the rest is cross-faded.
+        """Chunks of another length, with proportional context and an eighth of the rest as fade.
 
         >>> cut = Chunking(chunk=100, hop=80, context=10).shortened(40)
         >>> cut.chunk, cut.hop, cut.context
@@ -155,9 +153,9 @@ class Chunking:
         return dataclasses.replace(self, chunk=chunk, hop=max(hop, 1), context=context, shorter=())
 
     def fitted(self, samples: int) -> Chunking:
-        """The same chunks, or for a short song the shortest accepted ones that contain all of it.
+        """The same chunks, or for a short song the shortest accepted ones that contain it.
 
-        A long chunk full of silence costs as much as a chunk of music.
+        A chunk of mostly silence costs as much as a chunk of music.
 
         Args:
             samples: length of the song.
@@ -172,7 +170,7 @@ class Chunking:
 
 
 class Separator(Protocol):
-    """Turns chunks of a mixture into chunks of stems."""
+    """Separates chunks of a mixture into stems."""
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -180,38 +178,38 @@ class Separator(Protocol):
 
     @property
     def sample_rate_hz(self) -> int | None:
-        """The only rate that :meth:`separate` works at; None if it works at any."""
+        """The sample rate that :meth:`separate` requires; None if any will do."""
 
     @property
     def chunking(self) -> Chunking:
-        """The chunks that :meth:`separate` wants."""
+        """The chunks that :meth:`separate` takes."""
 
     def separate(self, chunks: Tensor) -> Tensor:
-        """Separate a batch of chunks, which need not belong to one song.
+        """Separate a batch of chunks, which may belong to different songs.
 
         Args:
             chunks: float32 stereo mixtures, ``(batch, 2, chunk)``; shorter at the end of a song
                 if the separator's chunks are ragged. Not modified.
 
         Returns:
-            ``(batch, stems, 2, chunk)``, float32, as long as ``chunks``.
+            ``(batch, stems, 2, chunk)``, float32, of the same length as ``chunks``.
         """
 
 
 def input_normalisation(separator: Separator) -> str:
-    """By which deviation a separator wants songs divided: ``mono``, ``stereo``, or ``""`` for none.
+    """The deviation that a separator's input is divided by: ``mono``, ``stereo``, or ``""``: none.
 
-    It is the value of an optional attribute ``normalises``; see
+    It is the separator's optional attribute ``normalises``; see
     :mod:`demixing.engine.normalisation`.
     """
     return str(getattr(separator, "normalises", ""))
 
 
 def distinct(stems: object) -> tuple[str, ...]:
-    """Return names of stems from a recipe's options as a tuple.
+    """Return the stem names in a recipe's options as a tuple.
 
     Raises:
-        ValueError: they are not a list of names, all different.
+        ValueError: they are not a list of distinct names.
     """
     if not isinstance(stems, list | tuple) or not all(isinstance(stem, str) for stem in stems):
         raise ValueError(f"stems must be a list of names, got {stems!r}")

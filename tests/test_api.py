@@ -92,12 +92,12 @@ def test_a_song_may_be_longer_than_a_block() -> None:
 @pytest.mark.parametrize(
     ("song", "reason"),
     [
-        ([0.0, 1.0], "expected an array of numpy or a tensor of torch, got list"),
+        ([0.0, 1.0], "expected a NumPy array or a torch tensor, got list"),
         (np.zeros((5, 2), dtype=np.int16), "expected floats with full scale at 1, got int16"),
         (torch.zeros(2, 5, dtype=torch.int32), "expected floats .* got torch.int32"),
         (np.zeros((0, 2)), r"expected audio of shape \(samples, channels\) or \(samples,\), got"),
         (torch.zeros(1, 2, 5), r"expected audio of shape \(channels, samples\) or"),
-        (np.float64(1), "expected an array"),
+        (np.float64(1), "expected a NumPy array"),
     ],
 )
 def test_what_is_no_song_is_refused(song: object, reason: str) -> None:

@@ -244,7 +244,7 @@ def test_samples_that_integers_cannot_hold_are_counted_and_clipped(
     save(tmp_path, stems, bits)
 
     assert [record.message for record in caplog.records] == [
-        "drums: 8 samples are above full scale, the peak is 3.00: a file of integers clips them"
+        "drums: 8 samples are above full scale, the peak is 3.00: integer files clip them"
     ]
     drums = read_song(tmp_path / "drums.wav")
     assert drums.max() == pytest.approx(1, abs=1e-4)

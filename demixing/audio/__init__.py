@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-Inside the package audio is a ``float32`` tensor, channels before samples, full scale at ±1:
+Inside the package, audio is a ``float32`` tensor, channels before samples, full scale at ±1:
 
     song      (channels, samples)             as the file has it
     pairs     (groups, 2, samples)            input of separators, always stereo
@@ -12,9 +12,9 @@ Only :mod:`my_submission.predictor` sees AIcrowd's ``(samples, channels)`` array
 
 More than two channels
 ----------------------
-Channels that belong together are separated as a stereo pair, each other channel as mono. The order
-is that of WAVE files: front left, front right, centre, low frequency, back, side. From nine
-channels on there is no standard order, so each channel is mono.
+Channels that belong together are separated as a stereo pair, every other channel as mono. The order
+is that of WAVE files: front left, front right, centre, low frequency, back, side. There is no
+standard order for nine or more channels, so each one is mono.
 """
 
 import logging
@@ -41,23 +41,23 @@ PAIRS: dict[int, tuple[tuple[int, int], ...]] = {
     7: ((0, 1), (2, 2), (3, 3), (4, 4), (5, 6)),
     8: ((0, 1), (2, 2), (3, 3), (4, 5), (6, 7)),
 }
-"""By number of channels, which form a stereo pair; a channel paired with itself is mono."""
+"""Stereo pairs by number of channels; a channel paired with itself is mono."""
 
 MAX_CHANNELS = 16
-"""More would need more memory than a grader has: a mono channel costs as much as a pair."""
+"""More would exceed the grader's memory: a mono channel costs as much as a pair."""
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
 
 MAX_LEVEL = 1e6
-"""120 dB above full scale is not audio, and its square comes close to the limit of float32."""
+"""120 dB above full scale is not audio; much more, and squares would overflow float32."""
 
 BLOCK = 1 << 18
-"""Samples that are read and passed on at a time: about 6 s."""
+"""Samples per block when reading: about 6 s."""
 
 
 def check_format(sample_rate_hz: int, channels: int) -> None:
-    """Raise unless songs of this format can be separated.
+    """Raise unless songs in this format can be separated.
 
     Raises:
         SongError: the rate or the number of channels is out of range.
@@ -95,18 +95,18 @@ def check_finite(block: Tensor, start: int) -> None:
 
     Args:
         block: part of a song.
-        start: index in the song of the block's first sample.
+        start: index of the block's first sample in the song.
 
     Raises:
         SongError: names the first bad sample and its channel, both counted from 0.
     """
-    bad = ~(block.abs() <= MAX_LEVEL)  # a NaN compares false to everything
+    bad = ~(block.abs() <= MAX_LEVEL)  # comparisons with NaN are false
     if bad.any():
         sample = int(bad.any(dim=0).nonzero()[0])
         channel = int(bad[:, sample].nonzero()[0])
         raise SongError(
             f"expected samples with full scale at 1, got {block[channel, sample].item():g} at "
-            f"sample {start + sample} of channel {channel}; mend the file or export it again"
+            f"sample {start + sample} of channel {channel}; repair the file or export it again"
         )
 
 
@@ -130,10 +130,10 @@ class AudioFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongFormat(AudioFormat):
-    """Format of a song, from the header of its file.
+    """Format of a song, from its file header.
 
     Attributes:
-        frames: length of the song, for progress and file sizes only: the data may be shorter.
+        frames: length of the song. Only for progress and file sizes: the data may be shorter.
     """
 
     frames: int
@@ -145,7 +145,7 @@ class SongFormat(AudioFormat):
 
 
 def pairs_of(channels: int) -> tuple[tuple[int, int], ...]:
-    """Group the channels of a song into stereo pairs; the module describes how.
+    """Group the channels of a song into stereo pairs; see the module's docstring.
 
     >>> pairs_of(6)
     ((0, 1), (2, 2), (3, 3), (4, 5))
@@ -159,7 +159,7 @@ def to_pairs(song: Tensor) -> Tensor:
 
 
 def from_pairs(pairs: Tensor, channels: int) -> Tensor:
-    """Invert :func:`to_pairs` for anything that was separated in pairs.
+    """Inverse of :func:`to_pairs`, for any output that was separated in pairs.
 
     Args:
         pairs: ``(groups, ..., 2, samples)``.
@@ -199,7 +199,7 @@ class Resampler:
         self._stream = soxr.ResampleStream(from_hz, to_hz, waveforms, dtype="float32", quality="HQ")
 
     def push(self, block: Tensor, *, last: bool = False) -> Tensor:
-        """Add samples and return those that are ready; with ``last`` all that are left, too."""
+        """Resample a block; return the samples that are ready, and with ``last`` all the rest."""
         if self._same:
             return block
         frames = np.ascontiguousarray(block.flatten(0, -2).numpy().T)
@@ -209,7 +209,7 @@ class Resampler:
 
 
 class Clipping:
-    """Counts the samples above full scale, which a file of integers clips.
+    """Counts samples above full scale, which integer files clip.
 
     Args:
         stems: names of the stems, in the order of the first axis.
@@ -221,19 +221,19 @@ class Clipping:
         self._peaks = torch.zeros(len(stems))
 
     def count(self, block: Tensor) -> None:
-        """Count those of the next ``(stems, channels, samples)``."""
+        """Count them in the next block, ``(stems, channels, samples)``."""
         if block.numel():
             levels = block.abs().flatten(1)
             self._counts += (levels > 1).sum(dim=1)
             self._peaks = torch.maximum(self._peaks, levels.amax(dim=1))
 
     def warn(self) -> None:
-        """Log a warning for each stem with such samples."""
+        """Log a warning for each stem that has any."""
         for stem, count, peak in zip(self._stems, self._counts, self._peaks, strict=True):
             if count:
                 logger.warning(
                     "%s: %d samples are above full scale, the peak is %.2f: "
-                    "a file of integers clips them",
+                    "integer files clip them",
                     stem,
                     int(count),
                     float(peak),

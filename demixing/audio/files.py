@@ -1,4 +1,4 @@
-"""Audio files: songs are read block by block, stems appear when they are complete."""
+"""Audio files: songs are read block by block, stems are written atomically."""
 
 import contextlib
 import errno
@@ -22,33 +22,33 @@ WAVE_ORDER = {
     7: (0, 2, 1, 6, 5, 3, 4),
     8: (0, 2, 1, 7, 5, 6, 3, 4),
 }
-"""Indices of Ogg's channels in the order of WAVE, by number of channels. Ogg has the centre second
-and the low frequency last (Vorbis I specification, 4.3.9), and libsndfile does not reorder them."""
+"""Indices of Ogg channels in WAVE order, by number of channels. Ogg puts the centre second and the
+low frequency last (Vorbis I specification, 4.3.9), and libsndfile does not reorder them."""
 
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
-"""Subtypes of libsndfile, by the command line's names of bit depths."""
+"""libsndfile subtypes, by the command line's names of bit depths."""
 
 WAV_LIMIT_BYTES = (1 << 32) - (1 << 16)
-"""Above this, the sizes in a WAV header overflow; RF64 is the same format with wider ones."""
+"""Above this, the size fields of a WAV header overflow; RF64 is the same format with wider ones."""
 
 FLAC_CHANNELS = 8
-"""Maximum of the format."""
+"""Maximum number of channels of the format."""
 
 UNKNOWN_FRAMES = (1 << 63) - 1
-"""What libsndfile reports for a FLAC file that was written into a pipe."""
+"""The length that libsndfile reports for a FLAC file that was written to a pipe."""
 
 READ_ERRORS = (OSError, soundfile.LibsndfileError, TypeError)
-"""What soundfile raises for files that it cannot read; TypeError for ``.raw`` without a header."""
+"""Errors of soundfile for unreadable files; TypeError for ``.raw``, which has no header."""
 
 
 def song_format(path: Path) -> SongFormat:
     """Read the header of an audio file.
 
     Raises:
-        SongError: the file is missing, empty or not audio that libsndfile can read.
+        SongError: the file is missing or empty, or libsndfile cannot read it.
     """
     try:
-        info = soundfile.info(os.fsencode(path))  # soundfile encodes names strictly
+        info = soundfile.info(os.fsencode(path))  # soundfile itself encodes names strictly
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
     if info.frames == UNKNOWN_FRAMES:
@@ -60,7 +60,7 @@ def song_format(path: Path) -> SongFormat:
 
 
 def read_blocks(path: Path, frames: int = audio.BLOCK) -> Iterator[Tensor]:
-    """Read a song in blocks of ``(channels, samples)``, float32, channels in the order of WAVE.
+    """Read a song in blocks of ``(channels, samples)``, float32, channels in WAVE order.
 
     Raises:
         SongError: the file cannot be opened, or its data is damaged.
@@ -77,7 +77,7 @@ def read_blocks(path: Path, frames: int = audio.BLOCK) -> Iterator[Tensor]:
 
 
 def unreadable(path: Path, error: Exception) -> SongError:
-    """Make an error that says in one sentence why a file cannot be read."""
+    """Return an error that explains in one sentence why a file cannot be read."""
     try:
         size_bytes = path.stat().st_size
     except FileNotFoundError:
@@ -94,31 +94,31 @@ def unreadable(path: Path, error: Exception) -> SongError:
 
 
 def cause(error: Exception) -> str:
-    """What the system or libsndfile says about an error, without the path."""
+    """The message of the system or of libsndfile, without the path."""
     said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return said.rstrip(" .") or "not all of it was written"
 
 
 @contextlib.contextmanager
 def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Let several files appear together, whole, or not at all.
+    """Write several files atomically: all of them, or none.
 
     Args:
-        paths: of the files, in one folder or in several. Missing folders are made, and removed
+        paths: of the files, in one or several folders. Missing folders are created, and removed
             again if the files are not written.
 
     Yields:
-        Where to write instead; moved to ``paths`` when the block ends without an error.
+        The paths to write to; moved to ``paths`` when the block ends without an error.
 
     Raises:
-        OutputError: a file cannot be written: no permission, no space, a name too long.
+        OutputError: a file cannot be written: no permission, no space, or the name is too long.
     """
     where = paths[0].parent
     made: list[Path] = []
     try:
         for path in paths:
             where = path.parent
-            if path.is_dir():  # later, this error would leave the first stems without the others
+            if path.is_dir():  # raised later, it would leave only the first stems
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
         with contextlib.ExitStack() as stack:
             stages: dict[Path, Path] = {}
@@ -132,12 +132,12 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
                 stage.replace(path)
     # soundfile asserts that all frames were written.
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
-        # libsndfile calls everything that the system refuses a "System error".
+        # libsndfile reports every error of the system as "System error".
         hint = "" if isinstance(error, OSError) else "; is the disk full?"
         raise OutputError(f"cannot write stems to {where}: {cause(error)}{hint}") from error
     finally:
         for folder in reversed(made):
-            with contextlib.suppress(OSError):  # it is not empty
+            with contextlib.suppress(OSError):  # not empty
                 folder.rmdir()
 
 
@@ -151,16 +151,16 @@ def write_stems(
     """Write stems block by block.
 
     Args:
-        stems: blocks of ``(stems, channels, samples)``.
-        paths: of each stem's file, in the order of the first axis; ``.wav`` or ``.flac``.
-        form: rate, channels and the expected length of the files.
+        stems: blocks, ``(stems, channels, samples)``.
+        paths: file of each stem, in the order of the first axis; ``.wav`` or ``.flac``.
+        form: rate, channels and expected length of the files.
         bits: a key of :data:`SUBTYPES`.
 
     Yields:
         Frames written so far, after each block.
 
     Raises:
-        OutputError: the format cannot hold the song, or the disk is full.
+        OutputError: the format cannot store the song, or the disk is full.
     """
     clipping = audio.Clipping(list(paths))
     with contextlib.ExitStack() as stack:
@@ -174,7 +174,7 @@ def write_stems(
             done += block.shape[-1]
             yield done
     for path in paths.values():
-        # A FLAC encoder writes its last samples on closing, and libsndfile ignores errors of that.
+        # A FLAC encoder writes its last samples on closing, and libsndfile ignores errors there.
         if soundfile.info(os.fsencode(path)).frames != done:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     clipping.warn()

@@ -1,1 +1,1 @@
-"""Songs are cut into overlapping chunks, and the stems of chunks are joined again."""
+"""Songs are cut into overlapping chunks, and the chunks' stems are joined again."""

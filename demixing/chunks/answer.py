@@ -1,4 +1,4 @@
-"""What a separator returns if it may fail: stems, and where they are valid."""
+"""The output of a separator that may fail: stems, and where they are valid."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from torch import Tensor
 from demixing.separator import Chunking, Separator
 
 Done = Callable[[int], None]
-"""Is called with the number of chunks that have just been separated, or skipped."""
+"""Called with the number of chunks that have just been separated or skipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Stems of a batch of chunks, or of some samples of a song.
+    """Stems of a batch of chunks, or of a segment of a song.
 
     Attributes:
         stems: ``(batch, stems, 2, samples)``; zero where they are not valid.
-        valid: ``(batch, 1, 1, samples)``: 1 where there is an answer, 0 where there is none, and
-            in between where one fades into the other. None: there is one everywhere.
+        valid: ``(batch, 1, 1, samples)``: 1 where the stems are valid, 0 where they are not, and in
+            between in a cross-fade. None: valid everywhere.
     """
 
     stems: Tensor
@@ -32,7 +32,7 @@ class Answer:
         return self.stems.shape[-1]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Answer":
-        """Apply to both tensors what moves, cuts or averages samples but not stems."""
+        """Apply a change of samples, such as a cut or a mean, to stems and validity."""
         return Answer(change(self.stems), None if self.valid is None else change(self.valid))
 
     def split(self, samples: int) -> tuple["Answer", "Answer"]:
@@ -43,13 +43,13 @@ class Answer:
     def stacked(
         cls, answers: Sequence["Answer"], join: Callable[[list[Tensor]], Tensor]
     ) -> "Answer":
-        """Join the tensors of several answers; either all of them have a validity, or none has."""
+        """Join the tensors of several answers; either all of them have a validity, or none does."""
         valid = [one.valid for one in answers if one.valid is not None]
         return cls(join([one.stems for one in answers]), join(valid) if valid else None)
 
     @classmethod
     def joined(cls, answers: Sequence["Answer"]) -> "Answer":
-        """One after the other in time.
+        """Concatenate answers in time.
 
         >>> one = Answer(torch.zeros(1, 4, 2, 3))
         >>> Answer.joined([one, one]).samples
@@ -59,33 +59,33 @@ class Answer:
 
     @classmethod
     def mean(cls, answers: Sequence["Answer"]) -> "Answer":
-        """The mean of several answers for the same samples."""
+        """Average several answers for the same samples."""
         return cls.stacked(answers, lambda tensors: torch.stack(tensors).mean(dim=0))
 
 
 class Source(Protocol):
-    """Answers for chunks, as overlap-add asks for them: a separator, with or without a fallback."""
+    """What overlap-add calls with chunks: a separator, with or without a fallback."""
 
     @property
     def stems(self) -> tuple[str, ...]:
         """Names of the stems, in the order of the second axis of an answer."""
 
     def answer(self, chunks: Tensor) -> Answer:
-        """Answer for any number of chunks, ``(batch, 2, chunk)``."""
+        """Separate any number of chunks, ``(batch, 2, chunk)``."""
 
     def nothing(self, groups: int) -> Answer:
-        """The answer for no samples of ``groups`` stereo pairs."""
+        """An empty answer for ``groups`` stereo pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliable:
-    """A separator whose answers are always valid, since its errors are raised.
+    """A separator whose answers are always valid, because its errors are raised.
 
     Attributes:
         separator: maps chunks to stems.
-        batch: chunks at once, at most.
-        skip_silence: do not ask for chunks without any sound; their stems are silent.
-        done: is called with the number of chunks that have just been separated, or skipped.
+        batch: maximum number of chunks per call.
+        skip_silence: skip silent chunks; their stems are silent.
+        done: called with the number of chunks that have just been separated or skipped.
     """
 
     separator: Separator
@@ -109,7 +109,7 @@ class Reliable:
         if self.skip_silence:
             audible = chunks.flatten(1).any(dim=1)
         if audible.all() and len(chunks) <= self.batch:
-            stems = self.separator.separate(chunks)  # no copy: it is all that is asked for
+            stems = self.separator.separate(chunks)  # no copy: these are all the chunks
             self.done(len(chunks))
             return Answer(stems)
         stems = chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:])

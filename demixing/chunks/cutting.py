@@ -1,4 +1,4 @@
-"""Cuts a song that comes in blocks into overlapping chunks, always at the same places."""
+"""Cuts a streamed song into overlapping chunks, at positions independent of its blocks."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,8 +15,8 @@ class End(NamedTuple):
 
     Attributes:
         audio: ``(..., chunk)``, or shorter if the chunking says so.
-        samples: of the song and its padding that are left from the chunk's start on.
-        last: whether no other chunk follows.
+        samples: length of the song and its padding from the chunk's start on.
+        last: whether this is the last chunk.
     """
 
     audio: Tensor
@@ -28,26 +28,26 @@ class Cutter:
     """Cuts one song.
 
     Args:
-        cut: where.
-        shape: of a block without its last axis, such as ``(groups, 2)``.
-        offset: all chunks but the first start this many samples earlier.
+        cut: the chunking.
+        shape: of a block, without the last axis, such as ``(groups, 2)``.
+        offset: all chunks except the first start this many samples earlier.
     """
 
     def __init__(self, cut: Chunking, shape: tuple[int, ...], offset: int = 0) -> None:
         self._cut = cut
-        self._shorter = offset  # by how much the next hop is shorter: only the first one is
+        self._shorter = offset  # by how much the next hop is shortened: only the first one
         self._blocks: list[Tensor] = []
         self._pending = torch.zeros(*shape, cut.lead + cut.silence)
         self._past = torch.zeros(*shape, 0)
 
     def push(self, block: Tensor, most: int) -> Iterator[Tensor]:
-        """Take the next samples, ``(..., samples)``, and yield the chunks that are complete.
+        """Add samples, ``(..., samples)``, and yield the chunks that are complete.
 
-        A chunk that reaches the last sample so far may be the last of the song, so it waits.
+        A chunk that reaches the last sample so far may be the song's last one, so it is kept back.
 
         Args:
-            block: of the song.
-            most: how many chunks to yield at once.
+            block: next samples of the song.
+            most: maximum number of chunks to yield at once.
 
         Yields:
             ``(..., chunks, chunk)``; overlapping views.
@@ -55,7 +55,7 @@ class Cutter:
         self._blocks.append(block)
         waiting = self._pending.shape[-1] + sum(block.shape[-1] for block in self._blocks)
         if waiting <= self._cut.chunk:
-            return  # joining the blocks at every push would make many short ones slow
+            return  # joining at every push would make many short blocks slow
         self._collect()
         while (samples := self._pending.shape[-1]) > self._cut.chunk:
             ready = -(-(samples - self._cut.chunk) // self._cut.hop)
@@ -77,10 +77,10 @@ class Cutter:
             self._advance(self._cut.hop)
 
     def placed(self, result: Tensor, samples: int) -> Tensor:
-        """Put the result for a chunk at the end where the chunk started, as long as any chunk.
+        """Align the output for a chunk at the end with the chunk's start, at full chunk length.
 
         Args:
-            result: ``(..., samples)``, as long as the chunk was.
+            result: ``(..., samples)``, of the chunk's length.
             samples: see :class:`End`.
         """
         result = F.pad(result, (0, self._cut.chunk - result.shape[-1]))
@@ -89,7 +89,7 @@ class Cutter:
         return result
 
     def _filled(self, samples: int) -> Tensor:
-        """What is left of the song as one chunk: with silence, shorter, or moved back."""
+        """The rest of the song as one chunk: zero-padded, shorter, or moved back."""
         if self._cut.end.ragged:
             return self._pending[..., : self._cut.chunk]
         missing = self._cut.chunk - samples
@@ -100,7 +100,7 @@ class Cutter:
         return F.pad(torch.cat([before, self._pending], dim=-1), (left, missing - missing // 2))
 
     def _advance(self, samples: int) -> None:
-        """Drop samples that no later chunk contains; only chunks that move back need some."""
+        """Drop samples that later chunks do not need; centred chunks keep some of the past."""
         samples -= self._shorter
         self._shorter = 0
         if self._cut.end.centred:
@@ -109,6 +109,6 @@ class Cutter:
         self._pending = self._pending[..., samples:]
 
     def _collect(self) -> None:
-        """Join the blocks that came."""
+        """Join the collected blocks."""
         self._pending = torch.cat([self._pending, *self._blocks], dim=-1)
         self._blocks.clear()

@@ -5,19 +5,19 @@ maps it to ``y[k]``, and the chunks are averaged with a window ``w`` of their le
 
     y[n] = sum_k(w[n - s[k]] * y[k][n - s[k]]) / sum_k(w[n - s[k]])                         (1)
 
-where the sums go over the chunks that contain sample ``n``. For a separator that copies,
-``y[k][n - s[k]] = x[n]`` does not depend on ``k``, so it leaves the sum, the sums cancel, and
-``y[n] = x[n]``. Hence overlap-add is exact, for any window whose sums are positive:
+where the sums run over the chunks that contain sample ``n``. For a separator that copies its input,
+``y[k][n - s[k]] = x[n]`` does not depend on ``k``, so it can be factored out, the sums cancel, and
+``y[n] = x[n]``. Overlap-add is thus exact for any window whose sums are positive:
 
-* ``w`` is 0 on the context, which is thrown away, and positive on the rest, where it rises and
-  falls linearly over what overlaps: ``1 / (fade + 1), 2 / (fade + 1), ..., 1``, not from 0.
-* The rest is at least a hop long, so it covers every sample of the song; :class:`Chunking` checks
-  that.
-* At the ends of a song nothing overlaps, and there is no better context than the song's own first
-  and last samples: ``w`` is 1 in the first half of the first chunk and the last half of the last.
+* ``w`` is 0 on the context, which is discarded, and positive elsewhere. It rises and falls linearly
+  over the overlap: ``1 / (fade + 1), 2 / (fade + 1), ..., 1``, not from 0.
+* A chunk without its context is at least a hop long, so every sample of the song is covered;
+  :class:`Chunking` checks that.
+* At the ends of a song nothing overlaps, and there is no better output for the first and last
+  samples: ``w`` is 1 in the first half of the first chunk and in the last half of the last.
 
-No later chunk contributes to samples before ``s[k + 1]`` plus the context. So after chunk ``k``
-those are final, and for the others the numerator and the divisor of (1) are kept. Where a chunk
+No later chunk contributes to samples before ``s[k + 1]`` plus the context. After chunk ``k`` these
+samples are final; for the others, the numerator and the divisor of (1) are kept. Where a chunk
 overlaps no other one, (1) is ``y[k]``: it is copied, and arithmetic is only done at the joints.
 """
 
@@ -33,18 +33,18 @@ from demixing.networks.stft import of_frames
 from demixing.separator import Chunking, Separator
 
 TINY = 1e-12
-"""Lower bound of the divisor in (1), where all chunks have only context: that is thrown away."""
+"""Lower bound of the divisor in (1), where all chunks have only context, which is discarded."""
 
 Parts = tuple[Tensor, ...]
-"""Tensors that are cross-faded alike, ``(..., samples)`` each."""
+"""Tensors that are cross-faded in the same way, ``(..., samples)`` each."""
 
 
 class CrossFade:
-    """Joins the results for consecutive chunks by (1).
+    """Joins the outputs for consecutive chunks by (1).
 
     Args:
-        cut: where the song was cut.
-        offset: all chunks but the first started this many samples earlier.
+        cut: how the song was cut.
+        offset: all chunks except the first started this many samples earlier.
     """
 
     def __init__(self, cut: Chunking, offset: int = 0) -> None:
@@ -56,11 +56,11 @@ class CrossFade:
         self._weight = torch.zeros(0)
 
     def add(self, results: Parts, samples: int | None = None) -> list[Parts]:
-        """Add the results for one chunk and return those that are final.
+        """Add the outputs for one chunk and return the samples that are final.
 
         Args:
             results: ``(..., chunk)`` each.
-            samples: of the song and its padding that the chunk contains, if it is the last.
+            samples: for the last chunk, how many samples of the song and its padding it contains.
 
         Returns:
             Consecutive pieces; they may be views of ``results``.
@@ -68,13 +68,13 @@ class CrossFade:
         cut, hop, shared = self._cut, self._hop, self._weight.shape[0]
         window = weights(cut, first=self._first, last=samples is not None)
         total = self._total or tuple(part[..., :0] for part in results)
-        # Beyond what is shared, and up to where it falls, the window is 1.
+        # After the shared samples, the window is 1 until it falls.
         joint = tuple(
             part[..., :shared] * window[:shared] + old
             for part, old in zip(results, total, strict=True)
         )
         weight = window[:shared] + self._weight
-        # The chunk before has answered for the context at the start.
+        # The previous chunk covers the context at the start.
         start = 0 if self._first and not cut.end.padded else cut.context
         end = hop + cut.context if samples is None else samples - cut.silence
         divisor = weight[start:end].clamp(min=TINY)
@@ -91,13 +91,13 @@ class CrossFade:
 
 
 class AnswerOverlapAdd:
-    """Streams one song through a source of answers and cross-fades both stems and validity.
+    """Streams one song through a source and cross-fades both stems and validity.
 
     Args:
-        source: answers for chunks.
+        source: separates chunks.
         cut: how the song is cut.
         groups: stereo pairs of the song; each is separated on its own.
-        batch: chunks to collect before the source is asked.
+        batch: chunks to collect before the source is called.
         offset: all chunks but the first start this many samples earlier.
 
     Shape:
@@ -117,7 +117,7 @@ class AnswerOverlapAdd:
         self._together = max(batch // groups, 1)
         self._cutter = Cutter(cut, (groups, 2), offset)
         self._fade = CrossFade(cut, offset)
-        self._lead = cut.lead  # samples of it that are still to be dropped
+        self._lead = cut.lead  # samples of it still to be dropped
 
     def push(self, block: Tensor) -> Answer:
         """See :class:`demixing.chunks.stream.Stream`."""
@@ -137,9 +137,9 @@ class AnswerOverlapAdd:
         return self._song(finished)
 
     def _ask(self, chunks: Tensor) -> Iterator[Parts]:
-        """Ask for ``(groups, 2, chunks, chunk)`` and yield what belongs to each chunk."""
+        """Separate ``(groups, 2, chunks, chunk)`` and yield the output for each chunk."""
         count = chunks.shape[-2]
-        # The source need not know of groups: a flat batch.
+        # The source need not know about groups, so the batch is flat.
         flat = chunks.transpose(1, 2).flatten(0, 1)
         with torch.inference_mode():
             answer = self._source.answer(flat)
@@ -147,7 +147,7 @@ class AnswerOverlapAdd:
         return zip(*(part.unbind(1) for part in parts), strict=True)
 
     def _song(self, finished: Sequence[Parts]) -> Answer:
-        """Join what is final, without the silence that precedes the song."""
+        """Join the final samples, without the silence that precedes the song."""
         pieces = [_parts(self._nothing), *finished]
         whole = Answer(*(torch.cat(parts, dim=-1) for parts in zip(*pieces, strict=True)))
         dropped = min(self._lead, whole.samples)
@@ -161,20 +161,21 @@ def _parts(answer: Answer) -> Parts:
 
 
 class OverlapAdd:
-    """Streams one song through a separator that always answers.
+    """Streams one song through a separator whose errors are raised.
 
-    Chunk k covers the samples from ``k * hop`` on; the separator's :class:`Chunking` says how the
-    song begins and ends.
+    Chunk k starts at sample ``k * hop``; the separator's :class:`Chunking` defines how the song
+    begins and ends.
 
     Args:
         separator: maps chunks to stems.
         groups: stereo pairs of the song; each is separated on its own.
-        batch: chunks that are separated at once, which bounds the memory of the separator.
-        chunking: how to cut, if not as the separator says: chunks of a length that it accepts.
-        offset: all chunks but the first start this many samples earlier. Several passes over a
-            song with different offsets cut it in different places, and their mean is better.
-        skip_silence: do not ask for chunks without any sound; their stems are silent.
-        done: is called with the number of chunks that have just been separated, or skipped.
+        batch: chunks per call, which bounds the separator's memory.
+        chunking: overrides the separator's own; its chunks have a length that the separator
+            accepts.
+        offset: all chunks but the first start this many samples earlier. Passes with different
+            offsets cut the song in different places, and their mean is better.
+        skip_silence: skip silent chunks; their stems are silent.
+        done: called with the number of chunks that have just been separated or skipped.
 
     Shape:
         in ``(groups, 2, samples)``, out ``(groups, stems, 2, samples)``.
@@ -229,6 +230,6 @@ def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
 
 
 def fade(cut: Chunking) -> int:
-    """Samples over which the window of a chunk rises, and falls."""
+    """Samples over which the window of a chunk rises and falls."""
     kept = cut.chunk - 2 * cut.context
     return min(kept - cut.hop, kept // 2)

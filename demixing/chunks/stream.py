@@ -1,4 +1,4 @@
-"""The contract of everything that a song streams through."""
+"""The contract of the stages that a song streams through."""
 
 from typing import Protocol, TypeVar
 
@@ -7,21 +7,21 @@ Out = TypeVar("Out", covariant=True)
 
 
 class Stream(Protocol[In, Out]):
-    """Maps one song, which comes in blocks, to results, which leave in blocks.
+    """Maps one song to results, both in blocks.
 
-    A stream promises that
+    A stream guarantees that
 
-    * the results, joined, do not depend on how the song was cut into blocks;
-    * the results together are as long as the song, sample aligned to sample, although each result
-      may be shorter or longer than the block that was pushed, or empty;
-    * it holds a bounded part of the song, so memory does not grow with the song's length.
+    * the joined results do not depend on how the song was cut into blocks;
+    * the joined results are as long as the song and aligned to the sample, although each result may
+      be empty, or shorter or longer than the block that was pushed;
+    * it buffers a bounded part of the song, so memory does not grow with the song's length.
 
-    A stream serves one song. The caller pushes all blocks in their order and then calls
-    :meth:`finish` once; nothing can be pushed after that.
+    A stream is for one song. The caller pushes all blocks in order and then calls :meth:`finish`
+    once; nothing can be pushed after that.
     """
 
     def push(self, block: In, /) -> Out:
-        """Take the next samples and return the results that are final, perhaps none."""
+        """Add the next samples and return the results that are final, possibly none."""
 
     def finish(self) -> Out:
-        """Return all results that are still owed."""
+        """Return all remaining results."""

@@ -1,11 +1,11 @@
-"""Test-time augmentation (TTA): several passes over a song, each a little different, are averaged.
+"""Test-time augmentation (TTA): averages several slightly different passes over a song.
 
-The errors of a network depend on where a chunk begins, on the sign of the waveform, and on which
-channel is left; what it gets right does not. So part of the errors of the passes cancel.
+A network's errors depend on where chunks start, on the sign of the waveform, and on which channel
+is left. The correct part of its output does not. So the errors partly cancel in the mean.
 
-* Shift trick: each pass cuts the song in other places.
+* Shift trick: each pass cuts the song in different places.
 * Polarity: every other pass separates the song with its sign inverted.
-* Channel swap: passes alternate between left and right as they are, and exchanged.
+* Channel swap: passes alternate between original and swapped left and right channels.
 """
 
 from torch import Tensor
@@ -18,18 +18,18 @@ from demixing.separator import Chunking, Separator
 
 
 class AugmentedStream:
-    """Streams one song through a source of answers as many times as a setting says.
+    """Streams one song through a source, once per pass of a setting.
 
     Args:
-        source: answers for chunks.
-        setting: how many passes, and how they differ.
+        source: separates chunks.
+        setting: number of passes, and how they differ.
         cut: how the song is cut, see :func:`chunking`.
         groups: stereo pairs of the song.
         batch: chunks to collect before the source is asked.
 
     Shape:
         in ``(groups, 2, samples)``, out answers with ``(groups, stems, 2, samples)``. Where only
-        some passes have an answer, the mean is taken over those that do.
+        some passes are valid, the mean is taken over those.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class AugmentedStream:
         return self._mean([one.finish() for one in self._passes])
 
     def _mean(self, answers: list[Answer]) -> Answer:
-        """Average what all passes have finished; what some are ahead of the others waits."""
+        """Average the samples that all passes have finished; keep the rest for later."""
         if len(answers) == 1:
             return answers[0]
         known = [Answer.joined(pair) for pair in zip(self._ahead, answers, strict=True)]
@@ -63,9 +63,9 @@ class _Pass:
     """One of several passes of a member over a song.
 
     Args:
-        source: see :class:`AugmentedStream`, as for the other arguments.
+        source: see :class:`AugmentedStream`, also for the other arguments.
         setting: how passes differ.
-        number: of the pass, from 0 on.
+        number: of the pass, from 0.
         cut: how the song is cut.
         groups: stereo pairs of the song.
         batch: chunks to collect before the source is asked.
@@ -97,26 +97,26 @@ class _Pass:
         return self._restored(self._chunks.finish())
 
     def _restored(self, answer: Answer) -> Answer:
-        """Undo in the stems what the pass did to the song."""
+        """Undo the augmentation in the stems."""
         stems = answer.stems.flip(-2) if self._swapped else answer.stems
         return Answer(-1.0 * stems if self._inverted else stems, answer.valid)
 
 
 def chunking(separator: Separator, setting: Setting, samples: int | None = None) -> Chunking:
-    """How a separator's song is cut with a setting.
+    """How a song is cut for a separator with a setting.
 
     Args:
-        separator: what maps chunks to stems.
-        setting: its overlap replaces that of the separator, if it has one.
-        samples: length of the song at the separator's rate, if a short song may be cut into shorter
-            chunks.
+        separator: maps chunks to stems.
+        setting: its overlap, if any, replaces the separator's.
+        samples: length of the song at the separator's rate; given if a short song may be cut into
+            shorter chunks.
     """
     cut = separator.chunking if samples is None else separator.chunking.fitted(samples)
     return cut if setting.overlap is None else cut.overlapping(setting.overlap)
 
 
 def offset(setting: Setting, number: int, hop: int) -> int:
-    """How many samples earlier the chunks of a pass start: passes spread evenly over a hop.
+    """How many samples earlier the chunks of a pass start; passes are spread evenly over a hop.
 
     >>> [offset(Setting(passes=4), number, 100) for number in range(4)]
     [0, 25, 50, 75]
@@ -125,10 +125,10 @@ def offset(setting: Setting, number: int, hop: int) -> int:
 
 
 def count(cut: Chunking, setting: Setting, samples: int) -> int:
-    """How many chunks of a song a separator is asked for with a setting.
+    """Number of chunks that a separator processes for a song with a setting.
 
     Args:
-        cut: what :func:`chunking` returns for the setting.
+        cut: the result of :func:`chunking` for the setting.
         setting: has the number of passes.
         samples: length of the song at the separator's rate.
     """

@@ -1,1 +1,1 @@
-"""A song on its way through the members of a recipe."""
+"""Runs a song through the members of a recipe."""

@@ -1,4 +1,4 @@
-"""How one member's answers change the estimates of the stems."""
+"""Blends one member's outputs into the estimates of the stems."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,17 +17,16 @@ MARGIN = 1e-3
 """Validity below this is taken as 0, and within it of 1 as 1."""
 
 Tap = Callable[[str, str, Tensor], None]
-"""Is called with the name of a member, a stem, and the member's answer for it,
-``(groups, 2, samples)``, as the song streams past."""
+"""Called with the name of a member, a stem, and the member's output for it, ``(groups, 2,
+samples)``, block by block."""
 
 
 def settled(answer: Answer, passes: int) -> Answer:
     """Scale stems to full validity, and round validity that is nearly 0 or 1.
 
     Args:
-        answer: the mean of several passes. Where only some of them are valid, that part of them
-            counts as an answer.
-        passes: how many.
+        answer: the mean of several passes. One valid pass is enough for full validity.
+        passes: number of passes.
     """
     if answer.valid is None:
         return answer
@@ -40,20 +39,21 @@ def settled(answer: Answer, passes: int) -> Answer:
 
 
 class MemberBlend:
-    """Updates the estimates with the answers of one member.
+    """Updates the estimates with the outputs of one member.
 
     Args:
         member: of the recipe.
-        stems: names of the stems that have an estimate.
-        before: names of the members that answer before this one.
-        averages: how the member's answers change the estimates, by stem.
-        share: part of the member's input that each of its stems gets if no member answers.
+        stems: names of the stems that are estimated.
+        before: names of the members that run before this one.
+        averages: running averages of the member's stems, by stem.
+        share: fraction of the member's input that each of its stems gets if no member has output
+            for it.
         form: of the song.
-        tap: gets each answer.
+        tap: called with each output.
 
     Attributes:
         member: as given.
-        cell: answers can be blended in pieces of this many samples, except the last piece.
+        cell: outputs are blended in multiples of this many samples, except at the end.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class MemberBlend:
         self._share = share
         self._tap = tap
         self._subtract = [1 + self._stems.index(stem) for stem in member.subtract]
-        # Stems for which no member was asked before: without an answer they get their share.
+        # Stems of no earlier member: without an output, they get their share.
         self._untried = {
             stem for stem, one in averages.items() if not set(one.givers).intersection(before)
         }
@@ -84,7 +84,7 @@ class MemberBlend:
         self.cell = self._trust.cell if self._trust else 1
 
     def nothing(self, groups: int) -> Estimates:
-        """The estimates before this member, for no samples."""
+        """Empty estimates, as they are before this member."""
         return Estimates.none(groups, len(self._stems), len(self._before))
 
     def input_of(self, estimates: Estimates) -> Tensor:
@@ -92,17 +92,17 @@ class MemberBlend:
         return estimates.mixture - estimates.signals[:, self._subtract].sum(dim=1)
 
     def without_answer(self, estimates: Estimates) -> Estimates:
-        """The estimates after a member that has no answer."""
+        """The estimates after a member without output."""
         none = estimates.answered.new_zeros(len(estimates.answered), 1, estimates.samples)
         signals = [estimates.mixture, *self._untouched(estimates).values()]
         return Estimates(torch.stack(signals, dim=1), torch.cat([estimates.answered, none], dim=1))
 
     def with_answer(self, estimates: Estimates, answer: Answer) -> Estimates:
-        """The estimates after an answer.
+        """The estimates updated by the member's output.
 
         Args:
-            estimates: of the samples of the answer.
-            answer: for the member's outputs, as :func:`settled` makes it.
+            estimates: for the same samples.
+            answer: the member's output after :func:`settled`.
         """
         groups = len(estimates.signals)
         if answer.valid is None:
@@ -123,7 +123,7 @@ class MemberBlend:
         return Estimates(signals, torch.cat([estimates.answered, valid], dim=1))
 
     def _untouched(self, estimates: Estimates) -> dict[str, Tensor]:
-        """The estimates as they are where the member has no answer, by stem."""
+        """The estimates where the member has no output, by stem."""
         found = dict(zip(self._stems, estimates.signals[:, 1:].unbind(1), strict=True))
         if self._untried:
             share = self._share * self.input_of(estimates)
@@ -133,7 +133,7 @@ class MemberBlend:
     def _believed(
         self, trust: Trust, estimates: Estimates, stems: Mapping[str, Tensor], valid: Tensor
     ) -> Tensor:
-        """How much the answer counts where others can replace it, ``(groups, 1, samples)``."""
+        """Trust in the output where others can replace it, ``(groups, 1, samples)``."""
         others = torch.ones_like(valid)
         for average in self._averages.values():
             before = [n for n, name in enumerate(self._before) if name in average.givers]
@@ -149,7 +149,7 @@ class MemberBlend:
     def _updated(
         self, stem: str, estimate: Tensor, answer: Tensor, valid: Tensor, estimates: Estimates
     ) -> Tensor:
-        """One stem's estimate after the answer, which fades in where it becomes valid."""
+        """One stem's updated estimate; the output fades in where it becomes valid."""
         after = torch.zeros_like(estimate)
         for before, chance in self._who_answered(stem, estimates.answered):
             update = self._averages[stem].update(before, self.member.name)
@@ -166,7 +166,7 @@ class MemberBlend:
     def _who_answered(
         self, stem: str, answered: Tensor
     ) -> Iterator[tuple[frozenset[str], Tensor | float]]:
-        """Which members may have answered for a stem, each set of them with its part."""
+        """Yield the sets of members that may have output for a stem, each with its weight."""
         givers = [
             (name, answered[:, number : number + 1])
             for number, name in enumerate(self._before)

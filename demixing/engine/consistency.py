@@ -1,9 +1,9 @@
-"""Mixture consistency: what the stems leave of the mixture is given to them, and leakage removed.
+"""Mixture consistency: shares the residual among the stems, then removes leakage.
 
-A recipe has a residual, the stem that is all that the others leave, or shares of each stem in it.
-Then the leakage filter takes back what loud stems have leaked into faint ones. Members that may
-be doubted come after that stage: they are compared with stems that are as good as the others can
-make them, and a strong member needs neither.
+The residual is the mixture minus all stems. In some recipes it is itself a stem; in others, each
+stem gets a share of it. Then the leakage filter removes what loud stems have leaked into faint
+ones. Members that may be doubted run after this stage: they are compared with the best stems that
+the others can produce, and a strong member needs neither correction.
 
 Source of the shares: Wisdom et al., "Differentiable consistency constraints for improved deep
 speech enhancement", ICASSP 2019.
@@ -22,12 +22,12 @@ class Consistency:
     """A stage of the pipeline, like a member's; see :class:`demixing.chunks.stream.Stream`.
 
     Args:
-        recipe: has the residual or the shares, and the leaks.
-        stems: names of the stems that come in, in the order of the signals.
-        members: how many have answered before.
+        recipe: defines the residual or the shares, and the leaks.
+        stems: names of the input stems, in the order of the signals.
+        members: number of members before this stage.
         form: of the song.
 
-    The estimates that come out have all stems of the track.
+    The output estimates have all stems of the track.
     """
 
     def __init__(self, recipe: Recipe, stems: list[str], members: int, form: AudioFormat) -> None:
@@ -63,12 +63,12 @@ class Consistency:
         return self._with_mixture(self._filter.finish())
 
     def _with_mixture(self, stems: Tensor) -> Estimates:
-        """Join final stems with the mixture, which waited for them."""
+        """Join final stems with the buffered mixture."""
         ready, self._waiting = self._waiting.split(stems.shape[-1])
         return Estimates(torch.cat([ready.signals, stems], dim=1), ready.answered)
 
     def _complete(self, estimates: Estimates) -> Tensor:
-        """All stems of the track, ``(groups, stems, 2, samples)``, with what is left shared."""
+        """All stems of the track, ``(groups, stems, 2, samples)``, with the residual shared."""
         recipe = self._recipe
         found = dict(zip(self._stems, estimates.signals[:, 1:].unbind(1), strict=True))
         left = estimates.mixture - estimates.signals[:, 1:].sum(dim=1)

@@ -1,4 +1,4 @@
-"""A recipe at work: songs stream in and stems stream out, in constant memory."""
+"""Runs a recipe: songs stream in and stems stream out, in constant memory."""
 
 import copy
 import dataclasses
@@ -41,29 +41,28 @@ logger = logging.getLogger(__name__)
 
 
 class Demixer:
-    """Builds the members of a recipe once, and separates any number of songs with them.
+    """Builds the members of a recipe once and separates any number of songs with them.
 
     Args:
-        recipe: the recipe. Optional members whose files are missing are left out at once.
-        forgiving: whether a member with missing or damaged weights is logged and left out; if
-            not, it is an error.
-        costs: of members on this machine, for planning. Without them members are assumed to cost
-            nothing until they have worked.
-        without: indices in :attr:`recipe` of members that are left out.
-        memory_bytes: how much a member may need at work, beyond its weights.
-        at_work: is called with the index of a member before it is built, measured or called, and
-            with -1 afterwards.
-        contention: of this process, for planning; None for an idle machine.
+        recipe: the recipe. Optional members whose files are missing are left out.
+        forgiving: log and leave out a member with missing or damaged weights; otherwise raise.
+        costs: of members on this machine, for planning. Without them, members are assumed to cost
+            nothing until they have run.
+        without: indices in :attr:`recipe` of members to leave out.
+        memory_bytes: working memory that a member may use, beyond its weights.
+        at_work: called with the index of a member before it is built, measured or called, and with
+            -1 afterwards.
+        contention: of this process, for planning; None assumes an idle machine.
 
     Attributes:
         recipe: as given, without the members that are :attr:`absent`; all others are required.
-        absent: names of the optional members whose files are missing. That is not an omission;
-            :func:`demixing.engine.optional.advice` makes a sentence of it.
+        absent: names of the optional members whose files are missing. They do not count as
+            omissions; :func:`demixing.engine.optional.advice` describes them.
         at_work: as given; may be replaced.
-        costs: of each member on an idle machine, updated after each song.
+        costs: cost of each member on an idle machine, updated after each song.
 
     Raises:
-        ConfigError: a member's name or options are wrong.
+        ConfigError: a member's name or options are invalid.
         CheckpointError: a member's weights are missing or damaged.
     """
 
@@ -97,7 +96,7 @@ class Demixer:
             self.at_work(-1)
 
     def _build(self, member: Member) -> Separator | None:
-        """Build one member, and check that it has the stems that the recipe asks for."""
+        """Build one member and check that it has the stems that the recipe uses."""
         try:
             separator = separators.build(member.separator, member.options)
         except CheckpointError as error:
@@ -115,7 +114,7 @@ class Demixer:
         return separator
 
     def _cost(self, costs: Costs | None, member: Member, separator: Separator | None) -> Cost:
-        """Look up what a member costs; one that cannot be measured may still work."""
+        """Look up a member's cost; a member that cannot be measured may still work."""
         if costs is None or separator is None:
             return Cost()
         try:
@@ -128,12 +127,12 @@ class Demixer:
 
     @property
     def normalises(self) -> bool:
-        """Whether a member needs the statistics of the whole song before its first block."""
+        """Whether a member needs statistics of the whole song before the first block."""
         return any(separator and input_normalisation(separator) for separator in self._separators)
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """What the present song, or the last one, has had to do without so far."""
+        """Omissions of the current or last song so far."""
         unusable = [
             Omission(member=name, part=1.0, reason=reason)
             for name, reason in self._unusable.items()
@@ -146,9 +145,9 @@ class Demixer:
         return (*unusable, *partial)
 
     def warm_up(self) -> None:
-        """Prepare for the first song, in the time for setting up.
+        """Warm up for the first song, during set-up.
 
-        Each member separates a chunk, because the first one is slow, and the work around the
+        Each member separates one chunk, because the first one is slow. The overhead besides the
         members is measured. Errors are only logged here: songs have a fallback for them.
         """
         self._load.restart()
@@ -165,11 +164,11 @@ class Demixer:
             self.at_work(-1)
         try:
             self._load.measure(self._try_without_work)
-        except Exception as error:  # then the defaults hold
-            logger.info("the work around the members cannot be measured: %s", error)
+        except Exception as error:  # keep the defaults
+            logger.info("the overhead besides the members cannot be measured: %s", error)
 
     def _try_without_work(self, asked_s: list[float]) -> None:
-        """Separate a song of noise with members that only copy, and record when they are called."""
+        """Separate noise with members that only copy, and record when they are called."""
         trial = copy.copy(self)
         trial.at_work, trial.costs, trial._load = lambda index: None, list(self.costs), Load(None)
         trial._separators = [one and Copies(one, asked_s) for one in self._separators]
@@ -196,30 +195,30 @@ class Demixer:
         statistics: SongStatistics | None = None,
         report: Report | None = None,
     ) -> Iterator[Tensor]:
-        """Separate a song that comes in blocks.
+        """Separate a song in blocks.
 
-        With a deadline there is always a result in time. It has what the members have answered
-        by then, and shares of the mixture where there is no answer; see :attr:`omissions`.
-        Without a deadline all members work, and their errors are raised.
+        With a deadline, there is always a result in time. It uses the outputs that the members have
+        finished by then, and shares of the mixture where there is none; see :attr:`omissions`.
+        Without a deadline, all members run, and their errors are raised.
 
         Args:
-            blocks: ``(channels, samples)`` of any lengths, together the song.
+            blocks: the song in consecutive blocks, ``(channels, samples)``, of any length.
             sample_rate_hz: of the song.
-            samples: length of the song, which is needed to plan for a deadline, and to report.
-            deadline: when the stems must be there; it may be infinitely far away.
+            samples: length of the song; required with a deadline or ``report``.
+            deadline: when the stems must be finished; may be infinitely far away.
             best: without a deadline, use each member's setting with the highest gain.
             tap: see :data:`demixing.engine.blending.Tap`.
-            statistics: of the song, which is needed if :attr:`normalises`.
-            report: is called with each event of the progress.
+            statistics: of the song; required if :attr:`normalises`.
+            report: called with each progress event.
 
         Yields:
-            ``(stems, channels, samples)``, the stems in the order of the recipe's track; together
-            as long as the song.
+            Consecutive blocks, ``(stems, channels, samples)``, with the stems in the order of the
+            recipe's track; in total as long as the song.
 
         Raises:
-            SongError: the song is empty, not finite, or of a format that cannot be separated.
-            OutputError: a member answered with a NaN or an infinity.
-            ValueError: a deadline has no length, or the statistics are needed and not given.
+            SongError: the song is empty, not finite, or in an unsupported format.
+            OutputError: a member returned a NaN or an infinity.
+            ValueError: a deadline has no length, or the required statistics are missing.
         """
         if samples is None and not (deadline is None and report is None):
             raise ValueError("a deadline and progress need the song's length in samples")
@@ -251,7 +250,7 @@ class Demixer:
         *,
         best: bool,
     ) -> "_Song":
-        """Plan for one song and make the members ready; see :meth:`stream` for the arguments."""
+        """Plan one song and prepare the members; see :meth:`stream` for the arguments."""
         plan = planner.without_limits(self.recipe, best=best)
         if samples is None:
             return _Song(plan, self._scheduled(plan))
@@ -268,11 +267,11 @@ class Demixer:
         return _Song(plan, self._scheduled(plan, workload, budget, report), workload, budget)
 
     def plan(self, form: SongFormat, *, budget_s: float) -> Plan:
-        """Choose what to do with a song.
+        """Plan a song.
 
         Args:
             form: of the song.
-            budget_s: seconds that it may take, on this machine as busy as it has been lately.
+            budget_s: seconds that it may take, under the machine's recent load.
         """
         budget_s -= self._load.around_s(form.seconds)
         able = zip(self.costs, self._separators, strict=True)
@@ -285,7 +284,7 @@ class Demixer:
         )
 
     def workload(self, form: SongFormat) -> Workload:
-        """How much work a song is, on this machine as busy as it has been lately."""
+        """The workload of a song, under the machine's recent load."""
         return Workload(
             form=form,
             separators=self._separators,
@@ -300,7 +299,7 @@ class Demixer:
         budget: TimeBudget | None = None,
         report: Report | None = None,
     ) -> list[ScheduledMember]:
-        """Make the members ready for one song, with a fallback if there is a time budget."""
+        """Prepare the members for one song, with a fallback if there is a time budget."""
         work: Work | None = None
         if workload and report:
             work = workload.progress(plan, report, short=budget is not None)
@@ -319,7 +318,7 @@ class Demixer:
         budget: TimeBudget | None,
         done: Done,
     ) -> Task | None:
-        """What one member has to do for a song; None if it cannot work."""
+        """One member's task for a song; None if it cannot run."""
         separator, setting = self._separators[index], plan.settings[index]
         if separator is None:
             return None
@@ -349,10 +348,11 @@ class Demixer:
         return fallback
 
     def _learn(self, plan: Plan, budget: TimeBudget, form: SongFormat) -> None:
-        """Keep for the next song what this one has shown about the members' costs.
+        """Update the members' costs with this song's measurements, for the next song.
 
-        A cost in the budget is partly measured in this song, under its load, and partly expected,
-        under the load before it. Each part is converted to an idle machine by its own load.
+        A cost in the budget is partly measured during this song, under its load, and partly
+        expected, under the load before it. Each part is converted to an idle machine by its own
+        load.
         """
         slowdown, workload = self._load.now(), self.workload(form)
         for index, chunk_s, kept in zip(plan.priority, budget.costs_s, budget.kept, strict=True):
@@ -364,12 +364,12 @@ class Demixer:
 
 
 class _Song(NamedTuple):
-    """What was decided for one song.
+    """The decisions for one song.
 
     Attributes:
-        plan: which members work.
-        scheduled: the members, ready for the song.
-        workload: None if the song's length is not known.
+        plan: which members run.
+        scheduled: the members, prepared for the song.
+        workload: None if the song's length is unknown.
         budget: None if there is no deadline.
     """
 

@@ -1,4 +1,4 @@
-"""What the stages of a pipeline hand to one another."""
+"""The data passed between the stages of a pipeline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """The mixture and what the stems are estimated to be so far, aligned to the sample.
+    """The mixture and the current estimates of the stems, aligned to the sample.
 
     Attributes:
         signals: ``(groups, 1 + stems, 2, samples)``, the mixture first.
-        answered: ``(groups, members, samples)``: for each member so far how much its answer
-            counts at a sample, from 0 to 1.
+        answered: ``(groups, members, samples)``: how much each member so far counts at each sample,
+            from 0 to 1.
     """
 
     signals: Tensor
@@ -22,12 +22,12 @@ class Estimates:
 
     @classmethod
     def none(cls, groups: int, stems: int, members: int) -> "Estimates":
-        """Those of no samples."""
+        """Empty estimates."""
         return cls(torch.zeros(groups, 1 + stems, 2, 0), torch.zeros(groups, members, 0))
 
     @classmethod
     def joined(cls, parts: Sequence["Estimates"]) -> "Estimates":
-        """One after the other in time."""
+        """Concatenate estimates in time."""
         return cls(
             torch.cat([part.signals for part in parts], dim=-1),
             torch.cat([part.answered for part in parts], dim=-1),
@@ -35,7 +35,7 @@ class Estimates:
 
     @property
     def mixture(self) -> Tensor:
-        """``(groups, 2, samples)``."""
+        """The mixture, ``(groups, 2, samples)``."""
         return self.signals[:, 0]
 
     @property

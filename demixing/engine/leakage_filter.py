@@ -1,11 +1,11 @@
-"""A Wiener post-filter that removes what loud stems have leaked into faint ones.
+"""A Wiener post-filter that removes the leakage of loud stems into faint ones.
 
-The part of a stem's power that leaks is about the same in all songs. So the powers of two stems
-tell, band by band, how much of the faint one is leakage, and that is removed with the gain of a
-Wiener filter. A stem that is not faint loses hardly anything.
+The fraction of a stem's power that leaks is about the same in all songs. The powers of two stems
+thus show, band by band, how much of the faint one is leakage, and a Wiener gain removes it. A stem
+that is not faint hardly changes.
 
-Powers are those of the song so far, including the 20 s that are filtered together. So nothing
-waits for the end of a song, and its beginning is filtered by its own powers.
+Powers are averaged over the song so far, including the 20 s segment being filtered. So the filter
+need not wait for the end of a song, and the beginning is filtered by its own powers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ FRAME, FRAME_HOP = 4096, 1024
 """Frame and hop of the STFT, in samples."""
 
 TOGETHER_S, FADE_S = 20, 1
-"""How long one gain holds, and how long the fade to the next one takes."""
+"""Duration of one gain, and of the fade to the next one."""
 
 BANDS = 40
-"""Number of bands up to half the sample rate, equally wide on the scale of human hearing."""
+"""Number of bands up to half the sample rate, equally wide on the ERB scale."""
 
 SILENT = 1e-12
 """Lower bound of divisors, in power, for silent stems."""
@@ -36,13 +36,13 @@ class LeakageFilter:
     """Filters the stems of one song; see :class:`demixing.chunks.stream.Stream`.
 
     Args:
-        leaks: between ``stems``.
+        leaks: leakage between ``stems``.
         stems: names, in the order of the blocks.
         sample_rate_hz: of the song.
         groups: stereo pairs of the song.
-        shares: of stems, in what all leave of the mixture above a frequency; they get it before
-            leakage is removed.
-        above_hz: that frequency.
+        shares: share of each stem in the residual above ``above_hz``; added before leakage is
+            removed.
+        above_hz: lowest frequency of the shared residual.
 
     Shape:
         in ``(groups, stems + 1, 2, samples)``, the mixture last; out
@@ -88,7 +88,7 @@ class LeakageFilter:
 
     @torch.inference_mode()
     def _filtered(self, chunk: Tensor) -> Tensor:
-        """Filter ``(groups, stems + 1, 2, samples)`` with the powers up to here."""
+        """Filter ``(groups, stems + 1, 2, samples)`` with the powers so far."""
         audio = chunk.clone()
         stems = {name: audio[:, index] for index, name in enumerate(self._stems)}  # views
         if self._shares:
@@ -111,7 +111,7 @@ class LeakageFilter:
         return audio[:, :-1]
 
     def _share(self, stems: dict[str, Tensor], left: Tensor) -> None:
-        """Add to the stems, in place, their shares of what they leave above the frequency."""
+        """Add the stems' shares of the high-frequency residual to them, in place."""
         spectrum = stft(left, FRAME, FRAME_HOP)
         mask = high(FRAME // 2 + 1, self._sample_rate_hz, self._above_hz)[:, None]
         left = istft(spectrum * mask, FRAME, FRAME_HOP, left.shape[-1])
@@ -119,7 +119,7 @@ class LeakageFilter:
             stems[name] += share * left
 
     def _parts(self) -> list[Tensor]:
-        """For each leak the part of the stem that it is, ``(groups, bands)``, at most 1 in all."""
+        """Fraction of its stem's power in each leak, ``(groups, bands)``; at most 1 in total."""
         parts, whole = [], {leak.into: torch.zeros(1) for leak in self._leaks}
         for leak in self._leaks:
             power = self._powers[leak.into].clamp(min=SILENT)
@@ -133,14 +133,14 @@ class LeakageFilter:
 
 
 def chunking(sample_rate_hz: int) -> Chunking:
-    """20 s and a fade, all in whole frames; the last chunk ends with the song."""
+    """Chunks of 20 s plus a fade, in whole frames; the last chunk ends with the song."""
     hop, fade = (s * sample_rate_hz // FRAME_HOP * FRAME_HOP for s in (TOGETHER_S, FADE_S))
     chunk = hop + fade + 2 * FRAME
     return Chunking(chunk=chunk, hop=hop, context=FRAME, step=FRAME_HOP, end=SongEnd.RAGGED)
 
 
 def high(bins: int, sample_rate_hz: int, above_hz: float) -> Tensor:
-    """A high-pass filter that rises over half an octave about ``above_hz``, ``(bins,)``.
+    """A high-pass response that rises over half an octave around ``above_hz``, ``(bins,)``.
 
     >>> high(5, 8, 2.0).tolist()
     [0.0, 0.0, 0.5, 1.0, 1.0]
@@ -153,8 +153,9 @@ def high(bins: int, sample_rate_hz: int, above_hz: float) -> Tensor:
 def in_bands(bins: int, sample_rate_hz: int) -> Tensor:
     """The weight of each bin in each band, ``(bins, BANDS)``: triangles that sum to 1.
 
-    Source: the scale is Glasberg and Moore's of equivalent rectangular bandwidths, "Derivation of
-    auditory filter shapes from notched-noise data", Hearing Research 1990.
+    The bands are equally wide on the ERB scale (equivalent rectangular bandwidth). Source: Glasberg
+    and Moore, "Derivation of auditory filter shapes from notched-noise data", Hearing Research
+    1990.
     """
     hz = torch.linspace(0, sample_rate_hz / 2, bins)
     scale = torch.log10(1 + 0.00437 * hz)

@@ -1,4 +1,4 @@
-"""The members of a recipe as stages of a pipeline: at work, or absent."""
+"""The members of a recipe as stages of a pipeline: working or absent."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ from demixing.separator import Chunking, Separator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What a member has to do for a song.
+    """A member's task for one song.
 
     Attributes:
-        separator: the member's own.
-        source: asks the separator, with or without a fallback.
-        setting: how much test-time augmentation.
+        separator: the member's separator.
+        source: calls the separator, with or without a fallback.
+        setting: its test-time augmentation.
         cut: how the song is cut.
-        batch: chunks at once.
+        batch: chunks per call.
     """
 
     separator: Separator
@@ -40,11 +40,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledMember:
-    """A member at its place in the recipe.
+    """A member and its task.
 
     Attributes:
         member: of the recipe.
-        task: None if the member cannot work.
+        task: None if the member cannot run.
     """
 
     member: Member
@@ -54,11 +54,11 @@ class ScheduledMember:
 def stage(
     task: Task | None, blend: MemberBlend, form: AudioFormat, statistics: SongStatistics | None
 ) -> Stream[Estimates, Estimates]:
-    """Make a member's stage for one song.
+    """Build a member's stage for one song.
 
     Args:
         task: see :class:`ScheduledMember`.
-        blend: what the member's answers do to the estimates.
+        blend: updates the estimates with the member's outputs.
         form: of the song.
         statistics: of the song.
 
@@ -71,7 +71,7 @@ def stage(
 
 
 class AbsentMember:
-    """A member that cannot work: its place stays, since later members subtract its stems.
+    """A member that cannot run. It keeps its place, because later members subtract its stems.
 
     Args:
         blend: of the member.
@@ -92,14 +92,13 @@ class AbsentMember:
 
 
 class WorkingMember:
-    """A member at work: resampled to its rate, normalised, cut, and back again; then blended.
+    """A working member: resamples, normalises and cuts its input, undoes that, and blends.
 
-    The member answers later than it is asked, so the estimates wait for it, in a queue about as
-    long as its chunk.
+    A member's output lags its input, so the estimates are queued for about the length of a chunk.
 
     Args:
-        task: what it has to do.
-        blend: what its answers do to the estimates.
+        task: what to run.
+        blend: updates the estimates with the member's outputs.
         form: of the song.
         statistics: of the song; see :class:`demixing.engine.normalisation.Normaliser`.
     """
@@ -137,26 +136,26 @@ class WorkingMember:
         block = self._normaliser.into(self._into.push(silence, last=True))
         rest = Answer.joined([self._stream.push(block), self._stream.finish()])
         answer = self._resampled(self._outputs(rest), last=True)
-        # Two conversions of the rate may gain or lose a sample at the end.
+        # Resampling there and back may add or drop a sample at the end.
         owed = self._waiting.samples + sum(one.samples for one in self._queue)
         missing = owed - self._held.samples - answer.samples
         return self._blended(answer.map(lambda one: F.pad(one, (0, missing))), last=True)
 
     def _outputs(self, answer: Answer) -> Answer:
-        """Undo the normalisation, and sum the separator's stems to those of the track."""
+        """Undo the normalisation and sum the separator's stems to the track's."""
         stems = self._normaliser.back(answer.stems, answer.valid)
         outputs = [stems[:, parts].sum(dim=1) for parts in self._parts]
         return Answer(torch.stack(outputs, dim=1), answer.valid)
 
     def _resampled(self, answer: Answer, *, last: bool = False) -> Answer:
-        """Convert to the rate of the song."""
+        """Resample to the song's rate."""
         stems = self._back.push(answer.stems, last=last)
         if answer.valid is None:
             return Answer(stems)
         return Answer(stems, self._valid_back.push(answer.valid, last=last))
 
     def _blended(self, answer: Answer, *, last: bool = False) -> Estimates:
-        """Blend what is answered with the estimates that waited for it."""
+        """Blend the new output with the queued estimates."""
         known = Answer.joined([self._held, answer])
         cell = 1 if last else self._blend.cell
         ready, self._held = known.split(known.samples // cell * cell)

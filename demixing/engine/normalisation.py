@@ -1,8 +1,8 @@
 """Input normalisation, for networks that expect songs of zero mean and unit deviation.
 
-Demucs subtracts the mean of a song and divides by its standard deviation before it cuts the song
-into chunks. A stream knows neither, so they are measured first, which takes one more reading of
-the song. The mixture minus a stem is normalised like the mixture itself.
+Demucs subtracts the mean of a song and divides by its standard deviation before cutting it into
+chunks. A stream knows neither, so they are measured first, in an additional pass over the file. The
+mixture minus a stem is normalised like the mixture itself.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from demixing import audio
 from demixing.separator import Separator, input_normalisation
 
 EPSILON = 1e-8
-"""Added to deviations, so that silence is not divided by 0; the value is Demucs' own."""
+"""Added to deviations to avoid division by 0 in silence; the value is that of Demucs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class SongStatistics:
 
     @classmethod
     def of(cls, blocks: Iterable[Tensor]) -> "SongStatistics":
-        """Measure a song that comes in blocks of ``(channels, samples)``, in float64.
+        """Measure a song given in blocks of ``(channels, samples)``, in float64.
 
         >>> SongStatistics.of([torch.tensor([[1.0, -1.0], [1.0, -1.0]])]).mono
         (1.4142135623730951,)
@@ -61,7 +61,7 @@ def _deviation(squares: Tensor, mean: Tensor, count: int) -> Tensor:
 
 
 class Normaliser:
-    """Normalises a song as a separator expects, and undoes that in the stems.
+    """Normalises a song as a separator expects, and undoes it in the stems.
 
     Args:
         separator: may have an attribute ``normalises``, ``"mono"`` or ``"stereo"``.
@@ -69,7 +69,7 @@ class Normaliser:
         groups: stereo pairs of the song.
 
     Raises:
-        ValueError: the separator needs the statistics, and they are not given.
+        ValueError: the separator needs the statistics and they are missing.
     """
 
     def __init__(
@@ -88,16 +88,15 @@ class Normaliser:
         self._deviation[:, 0, 0] = torch.tensor(deviation) + EPSILON
 
     def into(self, block: Tensor) -> Tensor:
-        """Map ``(groups, 2, samples)`` of the song to what the separator expects."""
+        """Normalise a block of the song, ``(groups, 2, samples)``."""
         return (block - self._mean) / self._deviation if self._needed else block
 
     def back(self, stems: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Map ``(groups, stems, 2, samples)`` of the separator to the scale of the song.
+        """Undo the normalisation in stems, ``(groups, stems, 2, samples)``.
 
         Args:
             stems: of the separator.
-            valid: see :class:`demixing.chunks.answer.Answer`; where there is no answer, the stems
-                stay silent.
+            valid: see :class:`demixing.chunks.answer.Answer`; where it is 0, the stems stay silent.
         """
         if not self._needed:
             return stems

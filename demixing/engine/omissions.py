@@ -1,23 +1,23 @@
-"""Omissions: which members a song had to do without, for how much of it, and why.
+"""Omissions: which members are missing from a song's result, for how much of it, and why.
 
-A song that was separated in time but without a member is not what its recipe can do, and neither
-is its score. So each result comes with its omissions.
+A song that was separated in time but without a member does not represent its recipe, and neither
+does its score. So each result comes with its omissions.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 EVERY_MEMBER = ""
-"""In place of a member's name: no member answered, and the stems are shares of the mixture."""
+"""Stands for all members: none had an output, and the stems are shares of the mixture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Omission:
-    """One member that did not answer for all of a song.
+    """One member without output for all or part of a song.
 
     Attributes:
         member: its name in the recipe, or :data:`EVERY_MEMBER`.
-        part: of the song without its answer, above 0; 1 for all of the song.
+        part: fraction of the song without its output, above 0; 1 for the whole song.
         reason: why, in a few words.
 
     >>> print(Omission(member="spleeter", part=0.25, reason="out of time"))
@@ -37,7 +37,7 @@ class Omission:
 
 
 def merged(omissions: Iterable[Omission]) -> tuple[Omission, ...]:
-    """Join the omissions of a member that have the same reason; members keep their order.
+    """Merge omissions of the same member and reason; members keep their order.
 
     >>> half = Omission(member="net", part=0.5, reason="it failed")
     >>> merged([half, half])

@@ -20,14 +20,14 @@ from demixing.weights.catalogue import find
 from demixing.weights.recommended import RECOMMENDED, RECOMMENDED_NAME
 
 LEAST_DB = 0.05
-"""A smaller gain would be printed as 0.0 dB, so it is not mentioned."""
+"""A smaller gain would print as 0.0 dB, so it is not mentioned."""
 
 
 def absent(recipe: Recipe) -> tuple[str, ...]:
     """Names of the optional members with a missing file or package, in the recipe's order.
 
     Raises:
-        ConfigError: an optional member has a separator that does not exist, or wrong options.
+        ConfigError: an optional member has an unknown separator or invalid options.
     """
     return tuple(
         one.name
@@ -37,9 +37,9 @@ def absent(recipe: Recipe) -> tuple[str, ...]:
 
 
 def settled(recipe: Recipe, without: Collection[str]) -> Recipe:
-    """The recipe as it is used: without some members, and with all others required.
+    """The recipe that is used: some members removed, and all others required.
 
-    A child process that gets this recipe does not decide again, so it counts the same members.
+    A child process that gets this recipe does not decide again, so both use the same members.
 
     Args:
         recipe: as it was read.
@@ -51,12 +51,12 @@ def settled(recipe: Recipe, without: Collection[str]) -> Recipe:
 
 
 def missing(member: Member) -> tuple[str, ...]:
-    """Names in the catalogue of the files that a member needs and that do not exist.
+    """Catalogue names of the files that a member needs and that do not exist.
 
-    Also empty if the catalogue has no such file: building the member reports that.
+    Also empty if the catalogue has no such file; building the member reports that.
 
     Raises:
-        ConfigError: there is no such separator, or it refuses its options.
+        ConfigError: there is no such separator, or its options are invalid.
     """
     try:
         files = [
@@ -74,15 +74,15 @@ def missing_packages(member: Member) -> tuple[str, ...]:
 
 
 def gain_db(recipe: Recipe, names: Collection[str]) -> float | None:
-    """What some optional members add to the recipe's score, as the planner estimates it.
+    """Expected gain in score from some optional members, as the planner estimates it.
 
     Args:
         recipe: as it was read.
         names: of the members.
 
     Returns:
-        The difference of two means over the stems, in dB: with all members, and without ``names``.
-        None if the blends of one of them were not measured.
+        The difference in dB between the mean over the stems with all members and without ``names``.
+        None if the blends of either were not measured.
     """
     rest = recipe.without(names)
     if not (expected_score.measured(recipe) and expected_score.measured(rest)):
@@ -127,10 +127,10 @@ def advice(recipe: Recipe) -> str:
 
 
 def fetched_as(member: Member, file: str) -> str:
-    """The name to give to ``fetch`` for a file that a member needs.
+    """The argument of ``demixing fetch`` for a file that a member needs.
 
-    ``recommended`` gets its file from any source that can be reached, so it is only for members
-    that accept any of these files.
+    ``recommended`` downloads from any reachable source, so it only suits members that accept any of
+    these files.
 
     Args:
         member: needs the file.

@@ -1,9 +1,8 @@
-"""One song on its way through the members of a recipe.
+"""The pipeline of one song through the members of a recipe.
 
-The song passes from stage to stage as :class:`~demixing.engine.estimates.Estimates`, aligned to
-the sample: the mixture, an estimate of each stem, which starts as an equal share of the mixture,
-and which members have answered so far. A member's input is the mixture minus some of these
-estimates, and its answer changes others.
+Stages pass on :class:`~demixing.engine.estimates.Estimates`, aligned to the sample: the mixture, an
+estimate of each stem, initially an equal share of the mixture, and the validity of each member so
+far. A member's input is the mixture minus some of these estimates, and its output updates others.
 """
 
 from collections.abc import Sequence
@@ -29,11 +28,11 @@ class SongPipeline:
     """Streams one song through the members of a recipe; see :class:`demixing.chunks.stream.Stream`.
 
     Args:
-        recipe: how the stems are made.
+        recipe: the recipe.
         scheduled: its members, in the recipe's order.
-        planned: names of those members that there is time for.
+        planned: names of the members that there is time for.
         form: of the song.
-        tap: gets the answers of the members as the song streams past.
+        tap: called with the outputs of the members, block by block.
         statistics: of the song, for members that normalise their input.
 
     Shape:
@@ -82,7 +81,7 @@ class SongPipeline:
         """See :class:`demixing.chunks.stream.Stream`.
 
         Raises:
-            OutputError: an answer is not finite.
+            OutputError: an output is not finite.
         """
         mixture = audio.to_pairs(block)[:, None]
         share = mixture / len(self._recipe.track.stems)
@@ -96,7 +95,7 @@ class SongPipeline:
         """See :class:`demixing.chunks.stream.Stream`.
 
         Raises:
-            OutputError: an answer is not finite.
+            OutputError: an output is not finite.
         """
         late: Estimates | None = None
         for stage in self._stages:
@@ -106,11 +105,11 @@ class SongPipeline:
         return self._checked(late.signals)
 
     def _checked(self, signals: Tensor) -> Tensor:
-        """Map final signals to ``(stems, channels, samples)``, if they can be used."""
+        """Check final signals and map them to ``(stems, channels, samples)``."""
         for stem, pairs in zip(self._recipe.track.stems, signals[:, 1:].unbind(1), strict=True):
             if not torch.isfinite(pairs).all():
                 raise OutputError(
-                    f"recipe {self._recipe.name!r} answered with a NaN or an infinity in the stem "
+                    f"recipe {self._recipe.name!r} returned a NaN or an infinity in the stem "
                     f"{stem!r}; choose another recipe and report this one"
                 )
         return audio.from_pairs(signals[:, 1:], self._channels)
@@ -121,8 +120,8 @@ def _averages(
 ) -> dict[str, RunningAverage]:
     """The running average of each stem.
 
-    A member that may be doubted is added to what the others would make without it, so it is
-    never among the planned ones here.
+    A member that may be doubted is blended into the result of the others, so it never counts as
+    planned here.
     """
     able = {
         one.member.name

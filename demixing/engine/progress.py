@@ -1,8 +1,8 @@
-"""Progress of the work: events for a callback; :mod:`demixing.engine.progress_bar` shows them.
+"""Progress events for a callback; :mod:`demixing.engine.progress_bar` shows them.
 
-The work on a song is all chunks of all members in all passes. What a chunk of each member takes
-is learnt during the song, so progress is a part of the time rather than of the samples: most
-of a recipe's work may be done before the first sample of a stem is final.
+The work on a song consists of all chunks of all members in all passes. The time per chunk of each
+member is learnt during the song, and progress is measured in time rather than samples: most of a
+recipe's work may be done before the first sample of a stem is final.
 """
 
 import math
@@ -20,9 +20,9 @@ class Progress:
 
     Attributes:
         stage: :data:`LOADING` or :data:`SEPARATING`.
-        done: part of the work that is done, from 0 to 1; it never decreases.
+        done: fraction of the work that is done, from 0 to 1; it never decreases.
         elapsed_s: seconds since the work began.
-        remaining_s: present estimate of the seconds that are left; NaN if unknown.
+        remaining_s: current estimate of the remaining seconds; NaN if unknown.
         audio_s: length of the audio.
     """
 
@@ -34,7 +34,7 @@ class Progress:
 
     @property
     def speed(self) -> float:
-        """Seconds of audio per second of work so far; 0 at the start."""
+        """Seconds of audio separated per second so far; 0 at the start."""
         return self.audio_s * self.done / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
@@ -42,14 +42,14 @@ Report = Callable[[Progress], None]
 
 
 class Work:
-    """Counts the chunks of one song, and reports after each one.
+    """Counts the chunks of one song and reports progress after each one.
 
     Args:
-        chunks: of each member, in all passes.
-        costs_s: seconds that a chunk of each is expected to take; NaN if unknown.
+        chunks: number of chunks of each member, in all passes.
+        costs_s: expected seconds per chunk of each member; NaN if unknown.
         audio_s: length of the song.
         report: is called with each event.
-        clock: returns seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class Work:
         )
 
     def _further(self, passed_s: float, left_s: float, all_s: float) -> float:
-        """The part that is done by now.
+        """The fraction that is done by now.
 
-        If costs turn out to be higher than expected, less is done than was reported before. Then
-        the bar neither goes back nor waits: it only moves more slowly from there on.
+        If costs turn out higher than expected, less is done than was reported. Then the bar neither
+        goes back nor stops: it just moves more slowly from there on.
         """
         if not any(self._left):
             return 1.0
@@ -109,19 +109,19 @@ class Work:
         return max(self._done + step, 1 - left_s / all_s if all_s > 0 else 0.0)
 
     def _all_costs_s(self) -> list[float]:
-        """What a chunk of each member takes; an unknown cost is assumed to be the others' mean."""
+        """Seconds per chunk of each member; the mean stands in for unknown costs."""
         known = [cost for cost in self._costs_s if not math.isnan(cost)]
         mean_s = sum(known) / len(known) if known else 1.0
         return [mean_s if math.isnan(cost) else cost for cost in self._costs_s]
 
 
 class Together:
-    """Joins the progress of several songs, which are separated in parallel or in turn.
+    """Combines the progress of several songs, separated in parallel or in turn.
 
     Args:
         lengths_s: length of each song, by name.
-        report: is called with each event for all songs together.
-        clock: returns seconds.
+        report: called with each event, for all songs together.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Together:
         report(Progress(stage=LOADING, audio_s=self._audio_s))
 
     def update(self, name: str, done: float) -> None:
-        """Record how much of one song is done, and report."""
+        """Record the progress of one song and report."""
         now_s = self._clock()
         if self._started_s is None:
             self._started_s = now_s

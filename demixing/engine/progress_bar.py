@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, and its words."""
+"""A progress bar for terminals, and its texts."""
 
 import contextlib
 import sys
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from demixing.engine.progress import LOADING, Progress, Report
 
 REFRESH_S = 0.2
-"""How often the bar is redrawn: it also moves while a long chunk is separated."""
+"""Interval between redraws: the bar also moves while a long chunk is separated."""
 
 SCALE = 1000
-"""Number of steps of the bar."""
+"""Number of steps in the bar."""
 
 
 @contextlib.contextmanager
@@ -23,7 +23,8 @@ def bar(name: str) -> Iterator[Report]:
         name: text before the bar.
 
     Yields:
-        What to call with events. The bar shows "loading" until the first one of another stage.
+        A function to call with events. The bar shows "loading" until the first event of another
+        stage.
     """
     if not sys.stderr.isatty():
         yield lambda event: None
@@ -33,7 +34,7 @@ def bar(name: str) -> Iterator[Report]:
 
 
 class _Bar:
-    """A bar that also moves between two events, as the rest is expected to take.
+    """A bar that also moves between events, at the expected speed.
 
     Args:
         name: text before the bar.
@@ -75,7 +76,7 @@ class _Bar:
             self._show()
 
     def _show(self) -> None:
-        """Draw the bar where the work should be by now."""
+        """Draw the bar at the expected position."""
         with self._lock:
             event, since_s = self._event, time.monotonic() - self._came_s
             done, left_s = ahead(event, since_s)
@@ -89,14 +90,14 @@ class _Bar:
 
 
 def ahead(event: Progress, since_s: float) -> tuple[float, float]:
-    """Estimate the progress some time after an event.
+    """Extrapolate the progress some time after an event.
 
     Args:
         event: the latest one.
         since_s: seconds since that event.
 
     Returns:
-        The part that is done, at most half-way to the end, and the seconds that are left.
+        The fraction that is done, at most half-way to the end, and the remaining seconds.
 
     >>> ahead(Progress(stage="separating", done=0.5, remaining_s=10.0), 1.0)
     (0.55, 9.0)
@@ -108,7 +109,7 @@ def ahead(event: Progress, since_s: float) -> tuple[float, float]:
 
 
 def said(speed: float, left_s: float) -> str:
-    """Speed and time left, as text.
+    """Format speed and remaining time.
 
     >>> said(4.04, 75.2)
     '4.0 x faster than real time, 1:15 left'
@@ -121,7 +122,7 @@ def said(speed: float, left_s: float) -> str:
 
 
 def in_real_time(speed: float) -> str:
-    """Say how fast something is, such that it cannot be taken for its inverse.
+    """Format a speed so that it cannot be mistaken for its inverse.
 
     Args:
         speed: seconds of audio per second.

@@ -1,4 +1,4 @@
-"""Separates a file into files: reads the song, runs a demixer and writes the stems."""
+"""Separates an audio file into stem files."""
 
 import logging
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ def separate_file(
     best: bool = False,
     report: Report | None = None,
 ) -> None:
-    """Separate one file in constant memory; either all its stems appear, complete, or none.
+    """Separate one file in constant memory. Either all stems are written, complete, or none.
 
     Args:
-        demixer: what separates.
+        demixer: separates the song.
         song: an audio file.
-        paths: of the stems, in the order of the demixer's track.
+        paths: of the stem files, in the order of the demixer's track.
         bits: ``16``, ``24`` or ``32f``.
-        best: use all test-time augmentation of the recipe, however long that takes.
-        report: is called with each event of the progress.
+        best: use all test-time augmentation of the recipe, however long it takes.
+        report: called with each progress event.
 
     Raises:
         SongError: the song cannot be read or cannot be separated.

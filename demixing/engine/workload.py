@@ -1,4 +1,4 @@
-"""How much work a song is: the chunks that each member is asked for, and what they cost."""
+"""The workload of a song: the number of chunks of each member, and their costs."""
 
 import math
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from demixing.separator import Separator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """The work on one song.
+    """The workload of one song.
 
-    With a deadline a song shorter than a chunk is cut into shorter chunks where members accept
-    them, and each costs a part of a full chunk.
+    With a deadline, a song shorter than a chunk is cut into shorter chunks where members accept
+    them, and each costs a fraction of a full chunk.
 
     Attributes:
         form: of the song.
-        separators: of the members of the recipe; None for those that cannot work.
-        costs: of the members, for full chunks on an idle machine.
-        slowdown: how many times longer everything takes on this machine now.
+        separators: of the recipe's members; None for those that cannot run.
+        costs: of the members' full chunks on an idle machine.
+        slowdown: factor by which everything is slower on this machine now.
     """
 
     form: SongFormat
@@ -39,11 +39,11 @@ class Workload:
         return math.ceil(self.form.frames * rate_hz / self.form.sample_rate_hz)
 
     def chunks(self, index: int, setting: Setting, *, short: bool = True) -> int:
-        """How many chunks of the song a member is asked for.
+        """Number of chunks that a member separates for the song.
 
         Args:
             index: of the member.
-            setting: how much test-time augmentation.
+            setting: its test-time augmentation.
             short: whether a short song is cut into shorter chunks, as with a deadline.
         """
         separator = self.separators[index]
@@ -54,7 +54,7 @@ class Workload:
         return self.form.groups * tta.count(cut, setting, samples)
 
     def part(self, index: int) -> float:
-        """What a chunk of a song with a deadline costs, as a part of a full one."""
+        """Cost of a chunk of a song with a deadline, as a fraction of a full chunk."""
         separator = self.separators[index]
         if separator is None:
             return 1.0
@@ -62,11 +62,11 @@ class Workload:
         return cut.fitted(self.samples(separator)).chunk / cut.chunk
 
     def full_chunks(self, index: int, setting: Setting) -> float:
-        """How many full chunks a member's work amounts to."""
+        """A member's work in full chunks."""
         return self.part(index) * self.chunks(index, setting)
 
     def budget(self, plan: Plan, deadline: Deadline) -> TimeBudget:
-        """Divide the time until a deadline among the members."""
+        """Create the time budget of the members until a deadline."""
         return TimeBudget(
             deadline,
             [self.chunks(index, plan.settings[index]) for index in plan.priority],
@@ -74,11 +74,11 @@ class Workload:
         )
 
     def progress(self, plan: Plan, report: Report, *, short: bool) -> Work:
-        """Count the work, to report how much of it is done.
+        """Create a counter that reports progress.
 
         Args:
             plan: for the song.
-            report: is called with each event.
+            report: called with each event.
             short: see :meth:`chunks`.
         """
         everyone = range(len(self.separators))
@@ -90,5 +90,5 @@ class Workload:
         )
 
     def _chunk_s(self, index: int, part: float) -> float:
-        """Expected seconds for a part of a full chunk, on this machine now."""
+        """Expected seconds for a fraction of a full chunk, on this machine now."""
         return part * self.costs[index].chunk_s * self.slowdown

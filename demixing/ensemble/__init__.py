@@ -1,1 +1,1 @@
-"""How the answers of several separators become one: weights, doubt, gates, leakage."""
+"""Combines the outputs of several separators: weights, doubt, gates, leakage."""

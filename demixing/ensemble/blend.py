@@ -1,9 +1,9 @@
-"""Weights of an ensemble, and the running average that applies them.
+"""Ensemble weights, and the running average that applies them.
 
-A blend is a weighted sum of the members' answers for a stem, plus the mixture times a weight of
-its own. Its weights are fitted for exactly the members that it names. The average runs while the
-song streams past: there is an estimate of the stem after each answer. So no answer is waited for,
-a missing one only makes the estimate worse, and another member costs no memory.
+A blend is a weighted sum of the members' outputs for a stem, plus the weighted mixture. Its weights
+are fitted for exactly the members that it names. The average is updated while the song streams
+through: there is an estimate of the stem after each member. So a missing output only makes the
+estimate worse, and an additional member costs no memory.
 """
 
 import itertools
@@ -15,16 +15,16 @@ from typing import NamedTuple
 from demixing.errors import ConfigError
 
 TINY = 1e-3
-"""A sum of weights below this is no divisor."""
+"""A smaller sum of weights is not used as a divisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blend:
-    """The weights of the members that answered for a stem.
+    """The weights of the members that have output for a stem.
 
     Attributes:
         stem: of the track.
-        weights: by the names of the members that answered.
+        weights: weight of each member, by name.
         mixture: the weight of the mixture.
         sdr_db: its score on validation songs; None if it was not measured.
     """
@@ -52,11 +52,11 @@ def blended(blends: Iterable[Blend], stem: str, names: frozenset[str]) -> Blend:
     Args:
         blends: of any stems.
         stem: of the track.
-        names: members that answered, at least one.
+        names: members that have output, at least one.
 
     Returns:
-        The listed blend; or the smallest listed one that has all of ``names``, without the other
-        members and with the same sum of weights; or the plain mean.
+        The listed blend; otherwise the smallest listed one that contains ``names``, without the
+        other members and rescaled to the same sum of weights; otherwise the mean.
     """
     listed = [blend for blend in blends if blend.stem == stem and names <= blend.weights.keys()]
     if not listed:
@@ -74,7 +74,7 @@ def blended(blends: Iterable[Blend], stem: str, names: frozenset[str]) -> Blend:
 
 
 class Update(NamedTuple):
-    """How an answer changes an estimate: to ``keep * estimate + add * answer + mix * mixture``."""
+    """Changes an estimate to ``keep * estimate + add * answer + mix * mixture``."""
 
     keep: float
     add: float
@@ -83,18 +83,18 @@ class Update(NamedTuple):
 
 @dataclass(frozen=True)
 class RunningAverage:
-    """The weighted average of one stem, as it grows answer by answer.
+    """The weighted average of one stem, updated member by member.
 
-    If all planned members answer, the result is exactly their blend. Before that, or if one of
-    them failed, the estimate is the part of that blend from those that answered, scaled to the sum
-    of weights of their own blend. A member that was not planned is added with its weight in the
-    blend of all that answered.
+    If all planned members have output, the result is exactly their blend. Before that, or if one of
+    them fails, the estimate is the part of that blend from the members with output, scaled to the
+    sum of weights of their own blend. A member that was not planned is added with its weight in the
+    blend of all members with output.
 
     Attributes:
         stem: of the track.
         blends: of the recipe.
         givers: names of all members that can give the stem.
-        planned: the ones that there is time for.
+        planned: those that there is time for.
     """
 
     stem: str
@@ -103,7 +103,7 @@ class RunningAverage:
     planned: frozenset[str]
 
     def update(self, answered: frozenset[str], name: str) -> Update:
-        """What the answer of ``name`` does to the estimate, after those that ``answered``."""
+        """How the output of ``name`` changes the estimate, after those that ``answered``."""
         together = answered | {name}
         blend = blended(self.blends, self.stem, together)
         if together <= self.planned:
@@ -125,7 +125,7 @@ class RunningAverage:
         return blended(self.blends, self.stem, self.planned)
 
     def _scale(self, names: frozenset[str]) -> float:
-        """The factor of the target's weights of ``names``, if only they answer."""
+        """The factor for the target's weights of ``names``, if only they have output."""
         if not names:
             return 1.0
         part = sum(self._target.weights[name] for name in names)
@@ -142,7 +142,7 @@ def ratio(part: float, whole: float) -> float:
 
 
 def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """All non-empty subsets, the small ones first.
+    """All non-empty subsets, smallest first.
 
     >>> subsets(["a", "b"])
     [('a',), ('b',), ('a', 'b')]

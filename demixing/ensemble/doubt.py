@@ -1,13 +1,13 @@
-"""Doubt: a member does not count where it contradicts all others about most of the energy.
+"""Doubt: a member is ignored where it disagrees with all others about most of the energy.
 
 A network that is the best on nearly every song can be badly wrong on one that is unlike all its
 training data. If it takes a sub-bass for drums, its bass differs from that of all other members,
-and the bass is most of the song. Fitted weights do not help, since on all other songs they are
-right to give it everything. But the disagreement can be measured without knowing which side is
-right: it is the energy of the difference between the member's stem and the others' blend, as a
-part of the mixture's energy. Where that is large, the others' blend is used without the member.
+and the bass is most of the song. Fitted weights do not help: on all other songs they rightly give
+this network everything. But the disagreement can be measured without knowing which side is right:
+it is the energy of the difference between the member's stem and the others' blend, relative to the
+mixture's energy. Where it is large, the others' blend is used without the member.
 
-The decision is made every ten seconds, from the song so far. So nothing waits for the end of a
+The decision is made every ten seconds, from the song so far. It need not wait for the end of the
 song, and the beginning is judged on its own.
 """
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:  # reading a recipe must not cost the seconds that torch takes
     from torch import Tensor
 
 CELL_S, FADE_S = 10, 1
-"""How long a decision holds, and how long the fade to the next one takes."""
+"""Duration of a decision, and of the fade to the next one."""
 
 TINY = 1e-12
-"""Lower bound of divisors, in energy: two silent stems do not contradict each other."""
+"""Lower bound of divisors, in energy: two silent stems do not disagree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """How much a member may contradict the members before it.
+    """How much a member may disagree with the members before it.
 
     Attributes:
         stem: the one that is compared.
-        least: up to this disputed part of the mixture's energy the member counts in full.
-        most: from this disputed part on it does not count at all.
+        least: up to this disputed fraction of the mixture's energy, the member counts in full.
+        most: from this disputed fraction on, it does not count at all.
 
     >>> doubt = Doubt(stem="bass", least=0.4, most=0.6)
     >>> [round(doubt.trust(part), 2) for part in (0.1, 0.45, 0.6, 2.0)]
@@ -51,20 +51,20 @@ class Doubt:
             raise ConfigError(f"expected 0 <= least < most, got {self.least} and {self.most}")
 
     def trust(self, disputed: float) -> float:
-        """How much the member counts where this part of the mixture's energy is disputed."""
+        """Weight of the member where this fraction of the mixture's energy is disputed."""
         return min(max((self.most - disputed) / (self.most - self.least), 0.0), 1.0)
 
 
 class Trust:
-    """How much a member counts, as a song streams past.
+    """The running weight of a member during a song.
 
     Args:
-        doubt: has the bounds.
+        doubt: the bounds.
         sample_rate_hz: of the song.
         groups: stereo pairs of the song; each is judged on its own.
 
     Attributes:
-        cell: how many samples a decision holds for.
+        cell: samples per decision.
     """
 
     def __init__(self, doubt: Doubt, sample_rate_hz: int, groups: int) -> None:
@@ -82,12 +82,12 @@ class Trust:
 
         Args:
             difference: between the member's stem and the others', ``(groups, 2, samples)``; zero
-                where one of them has no answer. Only in the last call may the length be other
-                than a multiple of a cell.
+                where either is not valid. The length must be a multiple of a cell, except in the
+                last call.
             mixture: of the same shape.
 
         Returns:
-            From 0 to 1, ``(groups, 1, samples)``.
+            Weights from 0 to 1, ``(groups, 1, samples)``.
         """
         import torch
 
@@ -97,7 +97,7 @@ class Trust:
         return torch.cat([self._judged(*cell) for cell in zip(*cells, strict=True)], dim=-1)
 
     def _judged(self, difference: Tensor, mixture: Tensor) -> Tensor:
-        """Judge one cell by the song so far, and fade from the decision before."""
+        """Judge one cell by the song so far, and fade from the previous decision."""
         import torch
 
         self._disputed += difference.double().square().sum(dim=(1, 2))

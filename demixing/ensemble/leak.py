@@ -1,8 +1,8 @@
 """Leakage from a loud stem into a faint one; see :mod:`demixing.engine.leakage_filter`.
 
-A good separator puts a fiftieth of a stem's power into another one. That is inaudible, unless the
-other stem is twenty decibels below: then it is mostly leakage, and its SDR is below zero. This
-happens in songs that have hardly anything but a sub-bass.
+A good separator leaks a fiftieth of a stem's power into another one. That is inaudible unless the
+other stem is 20 dB quieter: then it is mostly leakage, and its SDR is negative. This happens in
+songs with hardly anything but a sub-bass.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Leak:
 
     Attributes:
         of: the stem that leaks.
-        into: the stem that has the leakage.
-        power: the part of the power of ``of`` that leaks, the same in each band.
-        returned: whether what is taken out is added to ``of``, or dropped.
+        into: the stem that contains the leakage.
+        power: fraction of the power of ``of`` that leaks, the same in each band.
+        returned: whether the removed leakage is added to ``of``, or dropped.
     """
 
     of: str

@@ -1,4 +1,4 @@
-"""How much test-time augmentation a member of an ensemble uses."""
+"""The test-time augmentation of a member."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,16 @@ MAX_OVERLAP = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A member's test-time augmentation (:mod:`demixing.chunks.tta`), and what it gains.
+    """A member's test-time augmentation (:mod:`demixing.chunks.tta`), and its gain.
 
     Attributes:
-        passes: over the song, each cut in other places (shift trick); their mean is taken.
-        polarity: every other pass has the sign of the song inverted.
-        channel_swap: passes alternate between the channels as they are and swapped.
-        overlap: of neighbouring chunks, as a part of a chunk without its context; None: the
+        passes: number of passes over the song, each cut in different places (shift trick); their
+            mean is taken.
+        polarity: every other pass inverts the sign of the song.
+        channel_swap: passes alternate between original and swapped channels.
+        overlap: of neighbouring chunks, as a fraction of a chunk without its context; None: the
             separator's own.
-        gain_db: measured gain in SDR over the member's first setting.
+        gain_db: measured SDR gain over the member's first setting.
     """
 
     passes: int = 1
