@@ -233,7 +233,7 @@ def test_the_table_shows_means_and_marks_silent_references() -> None:
         "MEAN, active    33.667   1.000   0.000   100.000         -",
         "MEDIAN, active  33.667   1.000   0.000   100.000         -",
         "* silent reference: any sound in the estimate costs tens of dB",
-        "active: without the scores that are marked * or ~",
+        "active: without the scores marked * or ~",
     ]
 
 
@@ -414,7 +414,7 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
 
     for name in ("x" * 300, "loop/s.json"):
-        with pytest.raises(EvaluationError, match="expected "):
+        with pytest.raises(EvaluationError, match=r"cannot write |expected "):
             report.write_report(tmp_path / name, "text")
 
     assert [entry.name for entry in tmp_path.iterdir()] == ["loop"]

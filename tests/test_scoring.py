@@ -215,7 +215,7 @@ def test_songs_without_a_reference_are_ignored(
         scores = score_folder(references, estimates, "mdx")
 
     assert scores == expected
-    assert "estimates that are not to be scored: 1 in" in caplog.text
+    assert "estimates that are not scored: 1 in" in caplog.text
 
 
 def test_a_missing_song_is_named_and_its_stems_are_counted(
