@@ -1,8 +1,7 @@
 """Tracker songs: every instrument can be played alone, so stems are exact.
 
-Names of instruments do not tell which is a drum: composers use them for greetings. So an
-instrument is classified by its sound and its number of notes: a drum has one pitch or two, or is
-noise.
+Names of instruments do not tell which is a drum: composers use them for greetings. So an instrument
+is classified by its sound and its number of notes: a drum has one pitch or two, or is noise.
 
 Source: libopenmpt's C interface, with its extension "interactive", which mutes instruments.
 """

@@ -1,7 +1,7 @@
 """Changes pitch and tempo of all stems independently, with a phase vocoder.
 
-The frames of the spectrogram are interpolated at a new rate, and the phase of each bin advances
-as it did in the original. Then a change of sample rate turns tempo into pitch. Both channels are
+The frames of the spectrogram are interpolated at a new rate, and the phase of each bin advances as
+it did in the original. Then a change of sample rate turns tempo into pitch. Both channels are
 rotated by the same phase, which keeps the stereo image, and the bins around a peak are rotated like
 the peak, so that they still sum to one tone. Transients are smeared, so its probability should be
 low: for most examples, :mod:`demixing.training.augmentations.speed` is cheaper.

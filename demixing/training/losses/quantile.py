@@ -6,8 +6,8 @@ With ``blocks = 1`` these are values of whole examples, for stems with wrong lab
 MDX'23). With more blocks they are values of blocks of time, for bleeding, which comes and goes
 (board B).
 
-Both boards were won this way, A by CCOM, and B by KUIELab, who masked squared errors: for A
-whole examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
+Both boards were won this way, A by CCOM, and B by KUIELab, who masked squared errors: for A whole
+examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
 
 Source: Kim, Lee, Jung, "Sound Demixing Challenge 2023 music demixing track technical report:
 TFC-TDF-UNet v3", arXiv:2306.09382, and their code for both boards (settings); Kang, Hashimoto,

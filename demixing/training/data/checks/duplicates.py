@@ -59,8 +59,8 @@ def find(
 
     Args:
         places: the songs.
-        prints: fingerprints by index of the song and name of the stem, each a list of
-            (place, distance, distance) in samples.
+        prints: fingerprints by index of the song and name of the stem, each a list of (place,
+            distance, distance) in samples.
     """
     return [*_same_audio(places, prints), *_same_sources(places), *_same_names(places)]
 

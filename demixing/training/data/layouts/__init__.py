@@ -1,8 +1,8 @@
 """Layouts of data sets on disk, one module each: what a song is, and which files are its stems.
 
-A module has a ``RANK``, the order in which layouts are tried by default (specific ones first),
-and ``find``, which returns the songs of a folder, or an empty list if it has another layout. No
-audio is read here. Stems have the names of the two tracks, even if a data set has others.
+A module has a ``RANK``, the order in which layouts are tried by default (specific ones first), and
+``find``, which returns the songs of a folder, or an empty list if it has another layout. No audio
+is read here. Stems have the names of the two tracks, even if a data set has others.
 
 Files of a song in ``SONG/``, each as wav or flac, upper or lower case:
 
