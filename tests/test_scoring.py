@@ -250,7 +250,7 @@ def test_progress_is_reported_after_each_song(references: Path, estimates: Path)
     assert steps == [(1, 2, "a"), (2, 2, "b")]
 
 
-# How a file can differ from its partner, and what the message must say.
+# How a file can differ from its partner, and the expected message.
 UNLIKE: dict[str, tuple[Callable[[Path], object], str]] = {
     "rate": (
         lambda path: soundfile.write(path, noise(1), 48_000),
