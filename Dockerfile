@@ -6,7 +6,7 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
 
-# AIcrowd runs submissions as this user and may replace its home, so nothing is installed there.
+# AIcrowd runs submissions as this user and may replace its home folder, so install nothing there.
 RUN groupadd --gid 1001 aicrowd && useradd --create-home --uid 1001 --gid 1001 aicrowd
 
 COPY requirements.txt requirements-weights.txt requirements-demucs.txt /opt/submission/

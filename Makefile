@@ -1,20 +1,20 @@
 # make evaluate   create .venv, install everything, and separate and score the samples. The first
 #                 time, it tries once to download better weights (WEIGHTS=none skips that)
 # make test       run all tests
-# make quick      run the tests without networks, processes and waiting: under a minute
+# make quick      run the tests that need no networks, processes or waiting: under a minute
 # make check      run the linters
 # make format     format the code
 # make wheel      build the package that pip installs, and print its size
 # make image      build the submission's image with docker or podman
 # make grade      run that image as the grading server does, and score it
-# ARGS has more arguments for the command: make evaluate ARGS="--track cdx --jobs 2"
+# ARGS adds arguments to the command: make evaluate ARGS="--track cdx --jobs 2"
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ARGS ?=
 WEIGHTS ?= recommended
 
-# docker, podman, or another program with their command line.
+# docker, podman, or another program with the same command line.
 ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),docker))
 IMAGE ?= sound-demixing
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -24,8 +24,8 @@ BASE_IMAGE ?= python:3.11-slim-bookworm
 evaluate: .venv/ready $(if $(filter none,$(WEIGHTS)),,.venv/asked-for-weights)
 	$(BIN)/python -m demixing evaluate $(ARGS)
 
-# Once, whether it succeeds or not, because without a network each try takes some seconds. To try
-# again, run `.venv/bin/demixing fetch recommended`, or remove this file.
+# Runs once, even if it fails, because without a network each attempt takes a few seconds. To try
+# again, run `.venv/bin/demixing fetch recommended`, or delete this file.
 .venv/asked-for-weights: | .venv/ready
 	@echo "trying once to fetch the weights '$(WEIGHTS)' (make evaluate WEIGHTS=none skips this)"
 	@$(BIN)/python -m demixing fetch --if-possible $(WEIGHTS)

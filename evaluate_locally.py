@@ -1,6 +1,6 @@
 """Separate songs as the grader does, score the files, print the board: ``demixing evaluate``.
 
-python evaluate_locally.py                     both tracks, on the samples that come with us
+python evaluate_locally.py                     both tracks, on the samples in this repository
 python evaluate_locally.py --data DIR          MUSDB18-HQ, MDX'23, CDX'23, DnR, stem folders
 python evaluate_locally.py --limit             with the grader's time limit for each song
 """

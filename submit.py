@@ -83,9 +83,7 @@ def submit(options: argparse.Namespace) -> int:
     submission.prepare()
     faults = look(options)
     if faults and not options.anyway:
-        print(
-            f"nothing was changed: {faults} faults; correct them, or add --anyway", file=sys.stderr
-        )
+        print(f"nothing was changed: {faults} faults; fix them, or add --anyway", file=sys.stderr)
         return 1
     try:
         page = submission.push()
@@ -102,7 +100,7 @@ def submit(options: argparse.Namespace) -> int:
 
 
 def look(options: argparse.Namespace) -> int:
-    """Print preflight's findings, except those that a submission corrects; count the faults."""
+    """Print preflight's findings, except those that a submission fixes; count the faults."""
     with tempfile.TemporaryDirectory() as folder:
         # Its output must not become part of the submission.
         options.output = options.output or Path(folder, "grade")

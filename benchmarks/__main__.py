@@ -1,9 +1,9 @@
-"""Compare speed and memory with the code of others.
+"""Compare speed and memory with other people's code.
 
     python -m benchmarks [--quick] [--original CHECKOUT] [NAME...]
 
-Prints a table of ratios; above 1, ours is faster. Both sides have the same weights, song, process
-and number of threads, and take turns.
+Prints a table of ratios; above 1, ours is faster. Both sides share weights, song, process and
+number of threads, and take turns.
 """
 
 import argparse
@@ -45,10 +45,12 @@ CASES: Cases = {
 def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(cases)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(cases)}"
+    )
     parser.add_argument("--quick", action="store_true", help="shorter songs, fewer rounds")
     parser.add_argument(
-        "--original", type=Path, metavar="CHECKOUT", help="of the code to compare with"
+        "--original", type=Path, metavar="CHECKOUT", help="the code to compare with"
     )
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(cases):

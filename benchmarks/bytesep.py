@@ -25,7 +25,7 @@ from tools.golden import bytesep as golden
 from tools.golden import seeded
 
 SEGMENTS_S = {"subband": 30.0, "mobilenet": 30.0, "ismir2021": 6.0}
-"""Length of a segment. The authors' is 30 s, which takes the network of 2021 minutes."""
+"""Length of a segment. The authors use 30 s, which takes the network of 2021 several minutes."""
 
 
 def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
@@ -59,7 +59,7 @@ def _theirs(variant: str, segment_s: float) -> Side:
 
 
 def _ours(variant: str, segment_s: float) -> Side:
-    """Return our engine and network, with their filters."""
+    """Return our engine and network, with the authors' filters."""
     with torch.device("meta"):
         empty = MobileNet() if variant == "mobilenet" else ResUNet143(variant=variant)
     shapes = {key: tuple(value.shape) for key, value in empty.state_dict().items() if value.dim()}

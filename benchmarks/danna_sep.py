@@ -66,7 +66,7 @@ def _ours(original: Path, part: str) -> Side:
 
 
 def main(side: str, original: str, part: str, duration_s: str) -> None:
-    """Separate once and print the peak resident memory of that in KiB."""
+    """Separate once and print the peak resident memory in KiB."""
     threads.use()
     make = _ours if side == "ours" else _theirs
     separate = make(Path(original), part)

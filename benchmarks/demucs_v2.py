@@ -88,7 +88,7 @@ def _ours(original: Path, version: str, channels: int) -> Side:
 
 
 def main(side: str, original: str, version: str, channels: str, duration_s: str) -> None:
-    """Separate once and print the peak resident memory of that in KiB."""
+    """Separate once and print the peak resident memory in KiB."""
     threads.use()
     make = _ours if side == "ours" else _theirs
     separate = make(Path(original), version, int(channels))

@@ -28,11 +28,11 @@ class Case:
     """One network at its full size.
 
     Attributes:
-        module: of the package demucs.
-        kind: name of the class in it.
-        options: of the class.
+        module: name of the module in the package demucs.
+        kind: name of its class.
+        options: options of the class.
         segment_s: length of a segment in seconds.
-        duration_s: seconds of the song, and of that of a quick run.
+        duration_s: length of the song in seconds, in full and quick runs.
     """
 
     module: str
@@ -104,8 +104,8 @@ def theirs(network: Any, audio: Tensor) -> Tensor:
     """Stems ``(stems, 2, samples)`` by demucs' own driver, without shifts."""
     from demucs.apply import apply_model
 
-    answer: Tensor = apply_model(network, audio[None], shifts=0, overlap=0.25)[0]
-    return answer
+    stems: Tensor = apply_model(network, audio[None], shifts=0, overlap=0.25)[0]
+    return stems
 
 
 def _run(name: str, *, quick: bool) -> Iterator[Line]:
@@ -116,8 +116,8 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
     reference = theirs(network, audio)
     for precision in ("fp32", "bf16"):
         separator = ours(case, network, precision)
-        answer = streamed(separator, audio)
-        outputs = f"{agreement(reference, answer)}, {duration_s:.1f} s"
+        estimate = streamed(separator, audio)
+        outputs = f"{agreement(reference, estimate)}, {duration_s:.1f} s"
         if precision == "fp32":
             outputs = f"{outputs}, {peak.both(MODULE, name, duration_s)}"
         yield (

@@ -6,9 +6,9 @@
     Thanatoz      the whole set in memory as float32; each stem from a random place of a random
                   song, then gain and clipping with new parameters for 2 of 8 examples
 
-The last two are our implementations of the descriptions of ByteSep's and Thanatoz' trainers, which
-cannot be installed here. All of them read cached files in one thread, as a worker of a DataLoader
-does, and processor time is measured. A slow disk, which affects whole files most, is not.
+The last two are our own implementations, from the descriptions of ByteSep's and Thanatoz' trainers,
+which cannot be installed here. All readers run in one thread on cached files, like a worker of a
+DataLoader, and processor time is measured. A slow disk, which affects whole files most, is not.
 """
 
 import tempfile
@@ -34,7 +34,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 EXAMPLE_S = 12
 Audio = NDArray[np.float32]
 Make = Callable[[int], object]
-"""Returns the example with a number, ``(stems, 2, samples)``."""
+"""Returns the example at an index, ``(stems, 2, samples)``."""
 
 
 def run(*, quick: bool) -> Iterator[Line]:
@@ -74,7 +74,7 @@ def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[L
     began_s = time.perf_counter()
     memory = InMemory(paths, samples)
     loaded_s = time.perf_counter() - began_s
-    held = f"; it loads for {loaded_s:.1f} s first, and holds {memory.size_bytes / 2**30:.1f} GiB"
+    held = f"; it first loads for {loaded_s:.1f} s, and keeps {memory.size_bytes / 2**30:.1f} GiB"
     make = ours("remix", "gain", "clip")
     yield _compared(
         "loading: Thanatoz' way, both remixed, gain, clipping", memory.example, make, quick, held
@@ -86,7 +86,7 @@ def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[L
 
 
 def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") -> Line:
-    """Time a few examples in turns."""
+    """Time a few examples, taking turns."""
     each = 4 if quick else 8
     numbers = iter(range(1 << 30))
 
@@ -98,7 +98,7 @@ def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") 
         return do
 
     make_theirs, make_ours = several(theirs), several(ours)
-    make_theirs(), make_ours()  # work that is done once does not count
+    make_theirs(), make_ours()  # one-off work does not count
     return compare(
         what,
         make_theirs,
@@ -152,8 +152,8 @@ class Hdf5Segments:
     """Reads segments of int16 out of one HDF5 file per song.
 
     Args:
-        paths: of each song's stems; they are packed first.
-        folder: for the packed files.
+        paths: paths of each song's stems; they are packed first.
+        folder: folder for the packed files.
         samples: length of an example.
 
     Raises:
@@ -196,11 +196,11 @@ class InMemory:
     """Keeps all songs in memory.
 
     Attributes:
-        paths: of each song's stems.
+        paths: paths of each song's stems.
         samples: length of an example.
-        audio: of each song's stems, ``(2, samples)``.
-        gain: linear factor, as drawn last.
-        ceiling: level of clipping, as drawn last.
+        audio: audio of each song's stems, ``(2, samples)``.
+        gain: linear factor, last drawn value.
+        ceiling: level of clipping, last drawn value.
     """
 
     paths: Sequence[dict[str, Path]]

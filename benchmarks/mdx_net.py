@@ -2,7 +2,7 @@
 
 Needs the package onnx, to write files of random weights, and `--original` with a clone of
 https://github.com/kuielab/mdx-net-submission; see tools/golden/mdx_net.py. Both sides open their
-file for each song, as the original does.
+file for each song, like the original.
 """
 
 import functools
@@ -81,12 +81,12 @@ def prepared(predict_blend: Any, stem: str, path: Path) -> Any:
 
 
 def theirs(predictor: Any, audio: Tensor) -> Tensor:
-    """Separate a song ``(2, samples)`` by their code, same shape."""
+    """Separate a song ``(2, samples)`` with their code; the result has the same shape."""
     return torch.from_numpy(predictor.demix_base(audio.double().numpy())[0])
 
 
 def ours(stem: str, path: Path, audio: Tensor) -> Tensor:
-    """Separate a song ``(2, samples)`` by ours, same shape."""
+    """Separate a song ``(2, samples)`` with our code; the result has the same shape."""
     return streamed(adapt(open_session(path), stem), audio)[0]
 
 

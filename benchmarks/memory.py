@@ -57,7 +57,7 @@ def peak_of(minutes: int) -> float:
                 file.write(minute)
         command = [sys.executable, "-m", "my_submission", "separate", str(path), "-o", folder]
         # A process starts with the peak of the process that forked it. So a small process starts
-        # the measured one, in place of this process, which contains networks.
+        # the measured one, instead of this process, which contains networks.
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )

@@ -11,7 +11,7 @@ def both(module: str, *arguments: object) -> str:
     """Describe the peak memory of ``python -m module SIDE ARGUMENTS``, SIDE "theirs" and "ours".
 
     Args:
-        module: calls :func:`report` at its end if it runs as a program.
+        module: calls :func:`report` at its end when run as a program.
         arguments: converted to text.
     """
     peaks = []

@@ -1,4 +1,4 @@
-"""Audio for measurements: coloured noise and tones, so that nothing is downloaded."""
+"""Audio for measurements: coloured noise and tones, so nothing has to be downloaded."""
 
 import torch
 from torch import Tensor

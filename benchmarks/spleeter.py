@@ -1,4 +1,4 @@
-"""Spleeter: ours and a plain driver of whole songs with the network as published."""
+"""Spleeter: ours and a plain driver for whole songs with the published network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ def run(*, quick: bool) -> Iterator[Line]:
     for precision in ("fp32", "bf16"):
         separator = separators.build("spleeter", {"precision": precision})
         # With the same chunks: on noise, masks depend on where a block starts.
-        reference, answer = (
+        reference, estimate = (
             streamed(Spleeter(tuple(networks)), audio),
             streamed(separator, audio),
         )
 
-        def note(_: float, ours_s: float, said: str = agreement(reference, answer)) -> str:
+        def note(_: float, ours_s: float, said: str = agreement(reference, estimate)) -> str:
             factor = ours_s * SAMPLE_RATE_HZ / audio.shape[-1]
             return f"{said}, real-time factor {factor:.4f} on 60 s"
 
@@ -68,7 +68,7 @@ def streamed(separator: Separator, audio: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Replaces a separator and takes no time, so that only the time of the engine is measured."""
+    """Replaces a separator and takes no time, so that only the engine is measured."""
 
     stems: tuple[str, ...]
     sample_rate_hz: int | None
@@ -82,8 +82,8 @@ class Nothing:
 def engine(name: str, separator: Separator, audio: Tensor, *, repeats: int) -> Iterator[Line]:
     """Compare the engine with the separator alone on the same chunks, in two ways.
 
-    The difference of two long times is noisy. The time of the engine with a stand-in is not, but
-    does not include its effect on the caches of the separator.
+    The difference between two long times is noisy. The engine's time with a stand-in is not, but
+    excludes its effect on the separator's caches.
 
     Args:
         name: of the system.

@@ -1,4 +1,4 @@
-"""Ratios of times that are measured in turns, so that a busy machine affects both sides alike."""
+"""Ratios of times measured in turns, so that a busy machine affects both sides alike."""
 
 import platform
 import statistics
@@ -51,15 +51,15 @@ def compare(
 
     Args:
         what: subject of the comparison.
-        theirs: runs the reference; it has run once before, to warm up.
-        ours: runs our code, likewise.
+        theirs: runs the reference; warmed up by one run.
+        ours: runs our code; likewise.
         repeats: number of rounds.
         note: returns the last column, given both medians in seconds.
         clock: returns seconds.
     """
     rounds = []
     for index in range(repeats):
-        # The second one may find warm caches, so the order alternates.
+        # The second may find warm caches, so the order alternates.
         first, second = (theirs, ours) if index % 2 == 0 else (ours, theirs)
         times_s = [_seconds(first, clock), _seconds(second, clock)]
         rounds.append(times_s if index % 2 == 0 else times_s[::-1])
@@ -103,7 +103,7 @@ def clone(original: Path | None, of: str) -> Path:
 
     Args:
         original: folder from the command line, if any.
-        of: contents that the folder must have, for the message.
+        of: required contents of the folder, for the message.
 
     Raises:
         ConfigError: there is no folder.

@@ -1,1 +1,1 @@
-"""The contest's grader: official scores, the grading server at home, checks before submitting."""
+"""The contest's grader: official scores, a local grading server, checks before submitting."""

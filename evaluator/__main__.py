@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        arguments: words after the program's name; ``None`` takes them from the shell.
+        arguments: command-line arguments; if None, those of the process.
 
     Raises:
         SystemExit: with the status, unless songs were scored without an error.
@@ -42,7 +42,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m evaluator",
         description="Score separated songs as AIcrowd's board does. Two more commands, each with "
-        "--help: `grade` runs a submission as the server does, `preflight` looks for faults in it.",
+        "--help: `grade` runs a submission like the server, `preflight` checks it for faults.",
     )
     score.describe(parser)
     return parser

@@ -1,6 +1,6 @@
-"""The entry to the contest: what the grading server loads and runs.
+"""The contest entry: the code that the grading server loads and runs.
 
-Unlike ``demixing`` this is a program, so importing it chooses how threads wait.
+Unlike ``demixing`` this is a program, so importing it sets how threads wait.
 """
 
 from demixing.machine import threads

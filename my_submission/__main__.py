@@ -1,4 +1,4 @@
-"""``python -m my_submission``: the first name of the command ``demixing``."""
+"""``python -m my_submission``: the original name of the command ``demixing``."""
 
 from demixing.cli.main import command
 

@@ -2,8 +2,8 @@
 
 One class serves both tracks. MDX'23 reads ``<song>/mixture.wav`` and writes ``<song>/<stem>.wav``;
 CDX'23 reads ``<clip>/<clip>_mixture_Lt.wav`` and ``_Rt.wav``, both mono, and writes
-``<clip>/<clip>_<stem>.wav``. Files are 16-bit PCM, soundfile's default for WAV. Unlike with
-AIcrowd's wrapper, files appear only when they are complete.
+``<clip>/<clip>_<stem>.wav``. Files are 16-bit PCM, soundfile's default for WAV. Unlike AIcrowd's
+wrapper, this one writes files that appear only when complete.
 
 Source: AIcrowd's MDX'23 starter kit, and the public copy of its CDX'23 wrapper.
 """
@@ -34,7 +34,7 @@ class AIcrowdWrapper:
 
     Args:
         dataset_dir: folder of songs; the environment's ``AICROWD_DATASET_DIR`` overrides it.
-        predictions_dir: of the stems; ``$AICROWD_PUBLIC_SHARED_DIR/predictions`` overrides it.
+        predictions_dir: for the stems; ``$AICROWD_PUBLIC_SHARED_DIR/predictions`` overrides it.
 
     Raises:
         ConfigError: one of the folders does not exist.
@@ -55,17 +55,17 @@ class AIcrowdWrapper:
         self.dataset_dir = os.environ.get("AICROWD_DATASET_DIR", dataset_dir)
         for folder in (self.predictions_dir, self.dataset_dir):
             if not Path(folder).is_dir():
-                raise ConfigError(f"expected the folder {folder} to exist; make it first")
+                raise ConfigError(f"expected the folder {folder} to exist; create it first")
 
     def raise_aicrowd_error(self, msg: str) -> None:
-        """Report ``msg`` as AIcrowd's kits do."""
+        """Report ``msg`` like AIcrowd's kits."""
         raise NameError(msg)
 
     def separate_music_file(self, foldername: str) -> bool:
         """Separate the song or clip in one folder of the data set.
 
         Returns:
-            True, as AIcrowd's wrapper does.
+            True, like AIcrowd's wrapper.
 
         Raises:
             SongError: the mixture cannot be read or cannot be separated.
@@ -78,7 +78,7 @@ class AIcrowdWrapper:
         return True
 
     def read_mixture(self, foldername: str) -> tuple[NDArray[np.float64], int]:
-        """Read a mixture as the grader does: float64, ``(samples, channels)``, and its rate."""
+        """Read a mixture like the grader: float64, ``(samples, channels)``, and its rate."""
         folder = Path(self.dataset_dir, foldername)
         if not self.track.split_mixture:
             return read(folder / "mixture.wav")
@@ -86,7 +86,7 @@ class AIcrowdWrapper:
         right, right_rate = read(folder / f"{foldername}_mixture_Rt.wav")
         if (left.shape, rate) != (right.shape, right_rate) or left.ndim != 1:
             raise SongError(
-                f"expected two mono files of one length and rate in {folder}, got shape "
+                f"expected two mono files of the same length and rate in {folder}, got shape "
                 f"{left.shape} at {rate} Hz and {right.shape} at {right_rate} Hz"
             )
         return np.stack([left, right], axis=1), rate
@@ -144,7 +144,7 @@ def read(path: Path) -> tuple[NDArray[np.float64], int]:
 
 
 def main() -> None:
-    """Separate all folders of the data set, as the grader does."""
+    """Separate all folders of the data set, like the grader."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     wrapper = AIcrowdWrapper()
     for folder in sorted(Path(wrapper.dataset_dir).iterdir()):

@@ -6,7 +6,7 @@ AIcrowd's MDX'21 server has its own base class. Put this one before it:
         ...
 
 Source: AIcrowd's music-demixing-challenge-starter-kit. It calls ``prediction`` with keywords and
-without the ``music_name`` that its base class declares, so that is optional here.
+without the ``music_name`` declared by its base class, so that argument is optional here.
 """
 
 from pathlib import Path
@@ -22,10 +22,10 @@ from demixing.schedule.budget import USED, positive, song_budget
 from my_submission.predictor import SETUP_S, Predictor
 
 TIMEOUT_VARIABLE = "INFERENCE_PER_MUSIC_TIMEOUT_SECONDS"
-"""Environment variable of AIcrowd's server: seconds for a song of any length."""
+"""Environment variable of AIcrowd's server: seconds per song, regardless of length."""
 
 SETUP_TIMEOUT_VARIABLE = "INFERENCE_SETUP_TIMEOUT_SECONDS"
-"""Environment variable of AIcrowd's server: seconds for setting up."""
+"""Environment variable of AIcrowd's server: seconds for setup."""
 
 TIMEOUT_S = 240.0
 """The server's default."""

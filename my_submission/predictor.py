@@ -35,13 +35,13 @@ logger = logging.getLogger(__name__)
 
 
 ISOLATE_VARIABLE = "DEMIX_ISOLATE"
-"""Environment variable: ``0`` separates songs in this process."""
+"""Environment variable: ``0`` separates songs in the current process."""
 
 SETUP_VARIABLE = "DEMIX_SETUP_TIME"
-"""Environment variable that overrides the contest's time for setting up, in seconds."""
+"""Environment variable that overrides the contest's setup time, in seconds."""
 
 SETUP_S = 900.0
-"""Time for setting up, before the first song: MDX'21's limit, the only published one."""
+"""Setup time before the first song: MDX'21's limit, the only published one."""
 
 
 class Predictor:
@@ -50,15 +50,15 @@ class Predictor:
     Missing optional members of the recipe are logged once, at info level.
 
     Args:
-        recipe: decides the track and how it is separated.
-        isolate: whether to separate in another process, so that this one survives all faults there;
-            None: as the environment says.
-        setup_s: time for setting up in seconds; None: as the environment says.
+        recipe: determines the track and how it is separated.
+        isolate: whether to separate in another process, so that this one survives any crash; if
+            None, the environment decides.
+        setup_s: setup time in seconds; if None, the environment decides.
 
     Attributes:
         absent: names of the optional members whose files are missing.
         omissions: what the last song was separated without.
-        report: is called with each event of the progress, unless it is None.
+        report: called with each progress event, unless it is None.
 
     Raises:
         ConfigError: the recipe cannot be built, or the environment's settings are wrong.
@@ -94,7 +94,7 @@ class Predictor:
         return list(self._demixer.recipe.track.stems)
 
     def raise_aicrowd_error(self, msg: str) -> NoReturn:
-        """Report ``msg`` as AIcrowd's kits do."""
+        """Report ``msg`` like AIcrowd's kits."""
         raise NameError(msg)
 
     def separate_music_file(
@@ -111,8 +111,8 @@ class Predictor:
             By stem: float32 arrays of the shape of the input, and the input's rate.
 
         Raises:
-            SongError: the array is not such a song.
-            OutputError: the stems would break the contract.
+            SongError: the array is not a valid song.
+            OutputError: the stems would violate the contract.
         """
         check_array(mixed_sound_array)
         rate_hz = audio.whole_rate(sample_rate)
@@ -122,7 +122,7 @@ class Predictor:
     def separate_within(
         self, budget_s: float, mixed_sound_array: NDArray[Any], rate_hz: int
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
-        """Separate as :meth:`separate_music_file` does, but in ``budget_s`` seconds."""
+        """Like :meth:`separate_music_file`, but within ``budget_s`` seconds."""
         check_array(mixed_sound_array)
         self.omissions = ()
         started_s = time.monotonic()
@@ -158,15 +158,15 @@ class Predictor:
         )
 
     def _silence(self, arrays: dict[str, NDArray[np.float32]], mixture: NDArray[Any]) -> None:
-        """Silence the stems that the recipe's gates take for silent."""
+        """Silence the stems that the recipe's gates consider silent."""
         for stem, gate in self._demixer.recipe.gates.items():
             if gate.silences(energy(arrays[stem]), energy(mixture)):
-                logger.info("%s: is taken to be silent", stem)
+                logger.info("%s: considered silent", stem)
                 arrays[stem][:] = 0
 
 
 def isolated() -> bool:
-    """Whether another process separates, which is the default, by the environment.
+    """Whether the environment requests another process, which is the default.
 
     Raises:
         ConfigError: the variable is neither 0 nor 1.
@@ -210,5 +210,5 @@ def blocks(frames: NDArray[Any]) -> Iterator[Tensor]:
     """Cut ``(samples, channels)`` into float32 blocks of ``(channels, samples)``."""
     for start in range(0, len(frames), audio.BLOCK):
         block = frames[start : start + audio.BLOCK].T
-        with np.errstate(over="ignore"):  # what overflows is refused as an infinity
+        with np.errstate(over="ignore"):  # overflow becomes an infinity, which is refused
             yield torch.from_numpy(np.array(block, dtype=np.float32, order="C"))

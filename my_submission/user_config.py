@@ -1,4 +1,4 @@
-"""The model that is submitted, for the track in aicrowd.json."""
+"""The submitted model, for the track in aicrowd.json."""
 
 from demixing.recipes import reading, tracks
 from my_submission.predictor import Predictor

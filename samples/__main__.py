@@ -1,6 +1,6 @@
 """Write the samples as songs with true stems: ``python -m samples mdx|cdx DIR``.
 
-Prints the folder of the songs, which is the repository's own if nothing had to be decoded.
+Prints the folder of the songs, which is the one in the repository if nothing had to be decoded.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Gives git a token that is visible nowhere and sent to no other host.
+"""Passes git a token that is never visible or sent to another host.
 
 A credential helper, configured in the environment (``GIT_CONFIG_COUNT``, git 2.31 or later), reads
-it from another environment variable. So it is in no address, argument or file, and git calls that
-helper only for AIcrowd's host over https, whatever the remote or a redirection says.
+it from another environment variable. So it appears in no address, argument or file, and git calls
+the helper only for AIcrowd's host over https, regardless of the remote or any redirection.
 """
 
 import os
@@ -23,13 +23,13 @@ VARIABLE = "SUBMIT_AICROWD_TOKEN"
 HELPER = (
     '!f() { test "$1" = get && printf "username=oauth2\\npassword=%s\\n" "$' + VARIABLE + '"; }; f'
 )
-"""Git runs it in a shell, where ``printf`` is built in, so the token is no process's argument."""
+"""Git runs it in a shell, where ``printf`` is a builtin, so the token is never an argument."""
 
 OLDEST = (2, 31)
 
 
 def wanted(url: str) -> bool:
-    """Whether the token is for an address.
+    """Whether an address gets the token.
 
     >>> wanted("https://gitlab.aicrowd.com/a/b.git"), wanted("https://gitlab.aicrowd.com.evil/b")
     (True, False)
@@ -47,7 +47,7 @@ def environment(login: Login | None) -> Mapping[str, str]:
     """Environment variables for git commands that contact the remote.
 
     Args:
-        login: has the token. With None, git fails where it would ask for a password.
+        login: has the token. If None, git fails instead of prompting for a password.
     """
     never_ask = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": ""}
     if login is None:
@@ -57,7 +57,7 @@ def environment(login: Login | None) -> Mapping[str, str]:
     except ValueError:
         count = 0
     key = f"credential.https://{HOST}.helper"
-    # The empty one clears all helpers before it, one of which might store the token.
+    # The empty one clears all earlier helpers, one of which might store the token.
     given = {
         part: value
         for index, helper in enumerate(("", HELPER), start=count)

@@ -13,7 +13,7 @@ def to_track(checkout: Checkout, *, whole: bool) -> list[str]:
     """Files that LFS must track from now on.
 
     Args:
-        checkout: to submit.
+        checkout: the repository to submit.
         whole: push large files without LFS.
 
     Raises:
@@ -21,7 +21,7 @@ def to_track(checkout: Checkout, *, whole: bool) -> list[str]:
     """
     large = [] if whole else sorted(too_large(checkout))
     if (large or uses_lfs(checkout)) and not installed(checkout.folder):
-        names = ", ".join(large) or "files that .gitattributes gives to it"
+        names = ", ".join(large) or "files that .gitattributes assigns to it"
         raise SubmissionError(
             f"expected git-lfs, for {names}, but it is not installed; install it (Debian, Ubuntu: "
             "apt install git-lfs), or push large files whole with --whole-files"
@@ -40,21 +40,21 @@ def installed(folder: Path) -> bool:
 
 
 def track(shell: Shell, checkout: Checkout, names: list[str]) -> None:
-    """Let LFS track files, and convert those that git has whole.
+    """Let LFS track files, and convert those that git stores whole.
 
     Args:
         shell: runs the commands.
-        checkout: to submit.
-        names: of the files; may be empty if LFS tracks some already.
+        checkout: the repository to submit.
+        names: names of the files; may be empty if LFS already tracks some.
 
     Raises:
         SubmissionError: a command failed.
     """
-    # Filters and the hook that uploads, only in this repository.
+    # Filters and the upload hook, in this repository only.
     shell.run("git", "lfs", "install", "--local")
     for name in names:
         shell.run("git", "lfs", "track", "--filename", name)
     known = [name for name in names if name in checkout.tracked]
     if known:
-        # Git does not notice a change of attributes alone.
+        # Git does not notice if only the attributes change.
         shell.run("git", "add", "--renormalize", "--", *known)

@@ -30,7 +30,7 @@ class Login:
 
     Attributes:
         username: at AIcrowd's GitLab.
-        token: allows pushing in the user's name. It is left out wherever this is printed.
+        token: allows pushing in the user's name. Never printed.
     """
 
     username: str
@@ -64,7 +64,7 @@ def read() -> Login:
     except (OSError, ValueError):
         # Not chained, because the error may quote the line with the token.
         raise SubmissionError(
-            f"expected the configuration of aicrowd-cli in {path}, which cannot be read; {REMEDY}"
+            f"expected the configuration of aicrowd-cli in {path}, but it cannot be read; {REMEDY}"
         ) from None
     gitlab = table.get("gitlab")
     known = gitlab if isinstance(gitlab, dict) else {}

@@ -29,7 +29,7 @@ def address(username: str, challenge: object, repository: str = "") -> str:
     if not name:
         raise SubmissionError(
             f"expected challenge_id in aicrowd.json to be one of {', '.join(REPOSITORIES)}, got "
-            f"{challenge!r}; correct it, or name your repository by --repository"
+            f"{challenge!r}; correct it, or name your repository with --repository"
         )
     for part in (username, name):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):

@@ -21,8 +21,8 @@ class Shell:
     Attributes:
         folder: working directory.
         dry_run: only show commands.
-        secret: is replaced in all output; empty if there is none.
-        done: commands that succeeded, as they were shown.
+        secret: replaced in all output; empty if there is none.
+        done: commands that succeeded, as shown.
     """
 
     folder: Path
@@ -62,7 +62,7 @@ class Shell:
         self.done.append(shown)
 
     def _relay(self, pipe: int) -> None:
-        """Print the output of a pipe in whole lines, so that a secret is never cut in two."""
+        """Print the output of a pipe in whole lines, so that a secret is never split."""
         waiting = b""
         while part := os.read(pipe, 65536):
             waiting += part

@@ -1,4 +1,4 @@
-"""One submission: the checks before, the commands, and the message if one of them fails."""
+"""One submission: the checks, the commands, and the message if a command fails."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ PREFIX = "submission-"
 """AIcrowd grades tags whose names start with it."""
 
 MOST_SHOWN = 10
-"""Number of committed files that are listed."""
+"""Maximum number of committed files to list."""
 
 CORRECTED = ("branch", "dirty_tree", "lfs_limit", "remote", "untracked_weights")
-"""Checks of preflight whose findings a submission corrects itself."""
+"""Preflight checks whose findings a submission fixes by itself."""
 
 
 def tag_name(name: str, git: Git) -> str:
@@ -42,7 +42,7 @@ class Submission:
 
     Attributes:
         checkout: the repository.
-        tag: of the submission.
+        tag: tag of the submission.
         repository: its name at AIcrowd; if empty, the kit's.
         whole_files: push large files without LFS.
         force: replace the remote's branch if it has other commits.
@@ -62,7 +62,7 @@ class Submission:
     _tags: dict[str, str] = field(init=False, default_factory=dict)
 
     def prepare(self) -> None:
-        """Run all checks; nothing is changed.
+        """Run all checks without changing anything.
 
         Raises:
             SubmissionError: something is missing, or the name is taken.
@@ -81,14 +81,14 @@ class Submission:
         self._find_remote(git)
         if git.succeeds("show-ref", "--verify", "--quiet", f"refs/tags/{self.tag}"):
             raise SubmissionError(
-                f"expected a new name, but there is a tag {self.tag!r} here already; choose "
+                f"expected a new name, but the tag {self.tag!r} already exists here; choose "
                 f"another, or, if it was never pushed, run: git tag -d {self.tag}"
             )
         self._tags = self._remote_tags()
         if self.tag in self._tags:
             raise SubmissionError(
-                f"expected a new name, but {self.checkout.remote!r} has a tag {self.tag!r} "
-                "already; choose another: AIcrowd grades each name once"
+                f"expected a new name, but {self.checkout.remote!r} already has a tag "
+                f"{self.tag!r}; choose another: AIcrowd grades each name once"
             )
         self._large = large.to_track(self.checkout, whole=self.whole_files)
 
@@ -99,7 +99,7 @@ class Submission:
             Page where the result appears; empty if the remote is not AIcrowd's.
 
         Raises:
-            SubmissionError: a command failed; the message says what was done, and what to do now.
+            SubmissionError: a command failed; the message lists what was done and what to do next.
         """
         git, checkout = self.checkout.git, self.checkout
         secret = self._login.token if self._login else ""
@@ -168,12 +168,12 @@ class Submission:
         found = {}
         for line in done.stdout.splitlines():
             object_, _, ref = line.partition("\t")
-            # After an annotated tag comes the commit that it names, marked with ^{}.
+            # An annotated tag is followed by the commit it points to, marked with ^{}.
             found[ref.removeprefix("refs/tags/").removesuffix("^{}")] = object_
         return found
 
     def _commit(self, shell: Shell, before: str) -> None:
-        """Commit everything; an empty commit if this one was submitted before.
+        """Commit everything, with an empty commit if the current one was submitted before.
 
         AIcrowd does not grade the same commit again under another tag.
         """
@@ -202,10 +202,10 @@ class Submission:
         try:
             arrived = self.tag in self._remote_tags()
         except SubmissionError:
-            arrived = False  # if it did arrive, the next attempt will report that
+            arrived = False  # if it did arrive, the next attempt will report it
         if arrived:
             return (
-                f"{reason}; but the tag {self.tag!r} is at {name!r}, so the submission was made; "
+                f"{reason}; but the tag {self.tag!r} reached {name!r}, so the submission was made; "
                 "look for its result there"
             )
         git.run("tag", "--delete", self.tag)
@@ -218,7 +218,7 @@ class Submission:
             parts.append("changes are added but not committed (undo: git reset)")
         if self._new_remote and any(line.startswith("git remote add") for line in shell.done):
             parts.append(f"the remote {name!r} stays")
-        parts.append("correct what is reported above and submit again under the same name")
+        parts.append("fix the problem reported above and submit again under the same name")
         if not self.force:
             parts.append("if the remote's branch has commits that are not here, add --force")
         return "; ".join(parts)

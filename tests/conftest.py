@@ -1,11 +1,11 @@
-"""What all tests share. The only place where anything global is set."""
+"""Shared by all tests; the only place where global state is set."""
 
 import contextlib
 import os
 import signal
 
-# Threads that wait for each other spin: beside other work, they take ten times the processor time
-# of one thread, in this process and in those that it starts.
+# Threads that wait for each other spin: next to other work, they take ten times the processor time
+# of one thread, here and in child processes.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
@@ -27,7 +27,7 @@ from tests.waiting import until
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
 
-# A shell starts jobs in the background with Ctrl-C ignored, and so would be what tests start.
+# A shell starts background jobs with Ctrl-C ignored, which processes of the tests would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read when onnxruntime is imported, which otherwise leaves files in the user's cache.
@@ -36,13 +36,13 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 @pytest.fixture(scope="session")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What separators cost: measured once for all tests, not kept for the user."""
+    """Costs of separators: measured once for all tests, not stored for the user."""
     return tmp_path_factory.mktemp("costs") / "costs.json"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests find an empty home, and end all processes that they start."""
+    """Tests get an empty home folder, and must end all processes that they start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("XDG_CACHE_HOME", raising=False)
@@ -52,7 +52,7 @@ def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def running_children() -> list[str]:
-    """Command lines of the processes that this one has started, but for Python's own helper."""
+    """Command lines of child processes, except Python's own helper."""
     found = []
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in children.read_text().split():
@@ -69,9 +69,9 @@ def no_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path, no_weights: Path) -> None:
-    """What a developer has set in the environment, or fetched, must not reach the tests.
+    """A developer's environment variables and fetched files must not affect the tests.
 
-    They separate in their own process, where things can be replaced.
+    Tests separate in their own process, where functions can be replaced.
     """
     for name in list(os.environ):
         if name.startswith(("DEMIX_", "AICROWD_")):
@@ -83,14 +83,14 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path, no_weights: Path) 
 
 @pytest.fixture
 def unfilled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks are built without random weights, which take longer than all else."""
+    """Networks are built without random weights, which take longer than everything else."""
     for name in ("uniform_", "kaiming_uniform_", "xavier_uniform_"):
         monkeypatch.setattr(torch.nn.init, name, lambda weights, *_, **__: weights)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def forgotten(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What the tests of a file share is freed after the last of them: networks are large."""
+    """Objects shared by the tests of a file are freed after the last one: networks are large."""
     yield
     for name in dir(request.module):
         cached = getattr(request.module, name)
@@ -140,7 +140,7 @@ def write_song(tmp_path: Path, rng: np.random.Generator) -> Callable[..., Path]:
 
 @pytest.fixture
 def copying_model() -> bytes:
-    """An ONNX model that copies a vector of two floats, written by hand: onnx is no dependency."""
+    """An ONNX model that copies a vector of two floats, written by hand to avoid the package."""
     dimension = field(1, field(1, 2))
     tensor = field(1, field(1, 1) + field(2, dimension))
     node = field(1, b"x") + field(2, b"y") + field(4, b"Identity")

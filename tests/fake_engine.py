@@ -22,7 +22,7 @@ def main() -> int:
         os.killpg(int(pid.read_text()), signal.SIGKILL)
     if words[0] != "run":
         return 1
-    pid.write_text(str(os.getpid()))  # of its session, too: the grader begins one
+    pid.write_text(str(os.getpid()))  # also the id of its session, which the grader starts
     options = [word for word in words if word.startswith("--")]
     command = words[words.index("python") :]
     folders = {}

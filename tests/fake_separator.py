@@ -1,8 +1,8 @@
-"""A submission for preflight's tests: takes bands of frequencies apart, and plants faults.
+"""A submission for preflight's tests: splits songs into frequency bands, and plants faults.
 
-FAULTS is a JSON object of faults by song: ``stems`` is an expression that makes ``stems``, arrays
-by name, into what is returned, ``rate`` is returned as the rate, and with ``hangs`` it never ends.
-HOST is asked for when the model is built.
+FAULTS is a JSON object of faults by song: ``stems`` is an expression that turns ``stems``, arrays
+by name, into the returned value, ``rate`` is the returned rate, and with ``hangs`` the song never
+ends. HOST is requested when the model is built.
 """
 
 import json
@@ -22,7 +22,7 @@ EDGES_HZ = {"bass": (0, 500), "drums": (6000, 30_000), "other": (500, 2000), "vo
 
 class Model:
     fault: ClassVar[dict[str, Any]] = {}
-    """Of the song that is asked for; the grader may wrap an instance, but not the class."""
+    """Of the requested song; the grader may wrap an instance, but not the class."""
 
     def __init__(self) -> None:
         if host := os.environ.get("HOST"):
@@ -45,7 +45,7 @@ class Model:
 
 
 class AIcrowdWrapper:
-    """As AIcrowd's: checks the names of the stems and nothing else."""
+    """Like AIcrowd's: checks only the names of the stems."""
 
     def __init__(self) -> None:
         self.model = Model()

@@ -9,11 +9,11 @@ from demixing.schedule.timeout import Call, LateError
 
 @dataclass
 class FakeTime:
-    """A clock, and in place of a timeout runner, a way to run calls of a declared cost.
+    """A clock, and a stand-in for a timeout runner with calls of a declared cost.
 
     Attributes:
-        now_s: what the clock shows.
-        cost_s: what the present call costs; the call itself adds to it.
+        now_s: time of the clock.
+        cost_s: cost of the current call, increased by the call itself.
     """
 
     now_s: float = 0.0

@@ -1,6 +1,6 @@
 """A child process without torch, for the tests of isolation: ``fake_worker.py BEHAVIOUR FD``.
 
-Its stems are fixed parts of the mixture, but it misbehaves in the way that its argument names.
+Its stems are fixed parts of the mixture, but it misbehaves as its argument specifies.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ def misbehave(behaviour: str) -> None:
         case "hold the lock":
             ctypes.PyDLL(None).sleep(1000)
         case "segmentation fault":
-            os.close(2)  # the report of the fault is of no interest
+            os.close(2)  # the report of the fault is not needed
             ctypes.string_at(0)
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -50,7 +50,7 @@ def misbehave(behaviour: str) -> None:
 
 
 def make(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Work:
-    """Its member 0 misbehaves at second 1 of each song; without it all is well."""
+    """Its member 0 misbehaves at second 1 of each song; without that member, nothing fails."""
     behaviour = sys.argv[1]
     stems = len(chosen.track.stems)
     if behaviour == "refuse":

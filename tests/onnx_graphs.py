@@ -1,4 +1,4 @@
-"""ONNX models written by hand: the package onnx is no dependency."""
+"""ONNX models written by hand: the package onnx is not a dependency."""
 
 import re
 from collections.abc import Mapping
@@ -35,12 +35,11 @@ def node(name: str, kind: str, inputs: list[str]) -> bytes:
 
 
 def exported(state: Mapping[str, Tensor]) -> bytes:
-    """What PyTorch's exporter makes of HTDemucs' parameters, and of nothing else.
+    """HTDemucs' parameters as PyTorch exports them, and nothing else.
 
-    Weights of linear layers are turned round, those of norms of groups and the scales of layers
-    get another dimension, the embedding of frequencies is that of all bands; all of them lose
-    their names. Attention from one branch to the other is cut into queries, and keys and values,
-    in one of the branches.
+    Weights of linear layers are transposed, those of group norms and the layer scales get another
+    dimension, the frequency embedding covers all bands; all of them lose their names. In one of the
+    branches, cross attention is split into queries, and keys and values.
     """
     nodes, tensors = b"", b""
     numbers = iter(range(1000, 9999))

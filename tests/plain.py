@@ -1,4 +1,4 @@
-"""Recipes of the package, without what would only make tests slow."""
+"""Recipes of the package, without the parts that would only slow tests down."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from demixing.weights.catalogue import find
 
 
 def shipped(name: str) -> Recipe:
-    """A recipe without the members whose files come neither with this nor with other packages."""
+    """A recipe without the members whose files come with no package, neither this nor another."""
     chosen = reading.load(name)
     fetched = [one.name for one in chosen.members if one.optional and not _in_a_package(one)]
     return chosen.without(fetched).required()

@@ -1,4 +1,4 @@
-"""What ``import demixing`` offers: whole songs in memory, as arrays or tensors."""
+"""``import demixing``: whole songs in memory, as arrays or tensors."""
 
 import importlib
 import importlib.metadata
@@ -24,7 +24,7 @@ def noise(*shape: int) -> np.ndarray:
     return 0.1 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_are_fixed() -> None:
     assert demixing.__all__ == [
         "CheckpointError",
         "ConfigError",
@@ -56,7 +56,7 @@ def test_types_of_the_package_are_for_its_users_too() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 @pytest.mark.parametrize("shape", [(500, 2), (500, 1), (500,), (500, 6), (1, 2)])
-def test_an_array_gives_arrays_like_it(shape: tuple[int, ...], dtype: DTypeLike) -> None:
+def test_an_array_gives_arrays_of_its_type(shape: tuple[int, ...], dtype: DTypeLike) -> None:
     song = noise(*shape).astype(dtype)
     before = song.copy()
 
@@ -71,7 +71,7 @@ def test_an_array_gives_arrays_like_it(shape: tuple[int, ...], dtype: DTypeLike)
 
 
 @pytest.mark.parametrize("shape", [(2, 500), (500,), (6, 500)])
-def test_a_tensor_gives_tensors_like_it(shape: tuple[int, ...]) -> None:
+def test_a_tensor_gives_tensors_of_its_type(shape: tuple[int, ...]) -> None:
     song = torch.from_numpy(noise(*shape)).requires_grad_()
 
     stems = Separator("cdx_equal_shares")(song, 48_000)
@@ -100,17 +100,17 @@ def test_a_song_may_be_longer_than_a_block() -> None:
         (np.float64(1), "expected a NumPy array"),
     ],
 )
-def test_what_is_no_song_is_refused(song: object, reason: str) -> None:
+def test_invalid_songs_are_refused(song: object, reason: str) -> None:
     with pytest.raises(SongError, match=reason):
         as_song(song)
 
 
-def test_an_array_the_wrong_way_round_is_refused() -> None:
+def test_a_transposed_array_is_refused() -> None:
     with pytest.raises(SongError, match=r"expected 1 to 16 channels, got 500"):
         Separator(SHARES)(noise(2, 500), 44_100)
 
 
-def test_values_that_are_no_sound_are_refused() -> None:
+def test_values_that_are_not_finite_are_refused() -> None:
     song = noise(500, 2)
     song[7, 1] = np.nan
 
@@ -149,17 +149,17 @@ def test_a_separator_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["warp", "cuda:99", "meta"])
-def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+def test_a_missing_device_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="device"):
         Separator(SHARES, device=name)
 
 
-def test_a_recipe_that_is_not_there_is_refused() -> None:
+def test_a_missing_recipe_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'mdx_default'"):
         Separator("mdx_defualt")
 
 
-def test_progress_is_told() -> None:
+def test_progress_is_reported() -> None:
     events: list[Progress] = []
 
     Separator(SHARES, progress=events.append)(noise(500, 2), 44_100)
@@ -181,7 +181,7 @@ def test_the_default_needs_no_settings(caplog: pytest.LogCaptureFixture) -> None
 
 
 @pytest.mark.engine
-def test_film_sound_is_separated_without_the_packages_that_carry_models_of_speech(
+def test_film_sound_is_separated_without_the_packages_of_speech_models(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     installed = importlib.metadata.distribution

@@ -76,7 +76,7 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None
     assert (tmp_path / ("n" * 255)).read_text() == "text"
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     inner = tmp_path / "song"
     for folder in (tmp_path, inner):
         folder.mkdir(exist_ok=True)

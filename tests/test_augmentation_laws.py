@@ -188,7 +188,7 @@ def test_speed_requests_enough_samples(samples: int, low: float, width: float) -
     assert changed[..., :samples].all(), "no silence within what is kept"
 
 
-def test_stems_are_sped_up_together_on_demand(rng: np.random.Generator) -> None:
+def test_stems_are_sped_up_together_on_request(rng: np.random.Generator) -> None:
     drawn = Speed(together=True, probability=1.0).draw(rng, 4, 10, RATE_HZ)
 
     assert len(drawn) == 4
@@ -280,7 +280,7 @@ def test_a_compressor_reduces_differences_and_keeps_the_power() -> None:
 
 
 @pytest.mark.parametrize("codec", ["mp3", "aac"])
-def test_a_codec_does_less_harm_at_a_higher_bit_rate(codec: str) -> None:
+def test_a_codec_is_more_accurate_at_a_higher_bit_rate(codec: str) -> None:
     stem = convolve(noise(40_000, stems=1), torch.ones(5) / 5)
 
     harm_db = [

@@ -49,7 +49,7 @@ def test_without_a_listed_blend_the_mean_is_used() -> None:
 
 @pytest.mark.parametrize("planned", ["abc", "ab", "b", ""])
 @given(answers=st.fixed_dictionaries({name: st.floats(-9, 9) for name in "abc"}))
-def test_if_all_planned_members_answer_the_result_is_their_blend(
+def test_if_all_planned_members_work_the_result_is_their_blend(
     planned: str, answers: dict[str, float]
 ) -> None:
     average = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
@@ -63,7 +63,7 @@ def test_if_all_planned_members_answer_the_result_is_their_blend(
 
 @pytest.mark.parametrize("who", subsets("abc"), ids="".join)
 @pytest.mark.parametrize("planned", ["abc", "ab", "b", ""])
-def test_equal_answers_have_the_total_weight_of_their_blend(planned: str, who: tuple[str]) -> None:
+def test_equal_outputs_have_the_total_weight_of_their_blend(planned: str, who: tuple[str]) -> None:
     # Equal answers show the sum of the weights, not how it is divided.
     average = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
     order = planned + "".join(set("abc") - set(planned))
@@ -74,7 +74,7 @@ def test_equal_answers_have_the_total_weight_of_their_blend(planned: str, who: t
     assert estimate == pytest.approx(blend.total + 3 * blend.mixture)
 
 
-def test_a_member_that_answers_alone_has_its_own_blend() -> None:
+def test_a_member_that_works_alone_has_its_own_blend() -> None:
     average = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset("abc"))
 
     assert running(average, {"b": 1.0}, "abc", 1.0) == pytest.approx(0.9)

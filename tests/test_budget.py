@@ -1,4 +1,4 @@
-"""Deadlines hold, whatever the members do. All clocks are fake, so nothing sleeps."""
+"""Deadlines hold regardless of the members. All clocks are fake, so nothing sleeps."""
 
 import itertools
 import math
@@ -59,7 +59,7 @@ def test_later_members_leave_enough_time_for_the_first() -> None:
     assert budget.allows(1, 1)
 
 
-def test_chunks_without_an_answer_do_not_change_the_cost() -> None:
+def test_failed_chunks_do_not_change_the_cost() -> None:
     budget = TimeBudget(Deadline(10, clock=FakeClock()), [3])
     budget.done(0, 1, spent_s=9)
     budget.done(0, 1)

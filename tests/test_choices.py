@@ -1,4 +1,4 @@
-"""Choices of material act on excerpts, before audio is read."""
+"""Choices act on excerpts, before audio is read."""
 
 import pickle
 from collections.abc import Callable, Iterator

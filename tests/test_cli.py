@@ -1,4 +1,4 @@
-"""The command line: songs in, stems out, one sentence for what cannot be done."""
+"""The command line: songs in, stems out, one sentence for each error."""
 
 import contextlib
 import os
@@ -57,7 +57,7 @@ def everything(folder: Path) -> set[str]:
 
 
 def assert_shares_of(song: Path, folder: Path, kind: str = "wav", step: float = 1e-6) -> None:
-    """What ``mdx_equal_shares`` gives: as long as the song, at its rate, with its channels."""
+    """The output of ``mdx_equal_shares``: as long as the song, at its rate, with its channels."""
     expected, rate_hz = soundfile.read(os.fsencode(song), always_2d=True)
     for stem in STEMS:
         found, found_hz = soundfile.read(os.fsencode(folder / f"{stem}.{kind}"), always_2d=True)

@@ -1,4 +1,4 @@
-"""The command itself: how it reads words, what it prints, and what it does without a checkout."""
+"""The command itself: its arguments, its output, and its behaviour without a checkout."""
 
 import argparse
 import contextlib
@@ -63,7 +63,7 @@ def described(name: str) -> argparse.ArgumentParser:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What is printed about wrong words, which is one line; the status is 2."""
+    """The message about wrong arguments, which is one line; the status is 2."""
     with pytest.raises(SystemExit) as stopped:
         main(words)
     printed = capsys.readouterr()
@@ -145,7 +145,7 @@ def test_both_modules_are_the_command(module: str) -> None:
 
 
 @pytest.mark.process
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+def test_a_reader_that_quits_early_is_not_an_error() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "demixing", "list", "--json"],
         cwd=ROOT,
@@ -195,7 +195,7 @@ def test_a_wrong_word_is_one_line_and_a_suggestion(
         ("--songs A --track mdx -- -REF EST", "-REF", "EST", ["A"]),
     ],
 )
-def test_options_leave_the_positional_arguments_what_they_need(
+def test_options_leave_enough_words_for_the_positional_arguments(
     words: str, references: str, estimates: str, songs: list[str]
 ) -> None:
     options = parser(["score"]).parse_args(["score", *words.split()])
@@ -224,7 +224,7 @@ def test_an_option_keeps_one_word_where_many_arguments_are_possible(
     assert [str(folder) for folder in options.data] == folders
 
 
-def test_songs_stand_before_and_behind_options() -> None:
+def test_songs_may_precede_or_follow_options() -> None:
     words = ["separate", "a", "-oDIR", "b", "--bits", "24", "-"]
 
     options = parser(["separate"]).parse_args(words)
@@ -249,14 +249,14 @@ def test_an_abbreviation_takes_its_value_and_two_of_them_are_refused(
     assert "ambiguous option: --ab" in capsys.readouterr().err
 
 
-# What all commands have
+# Options of all commands
 
 
 @pytest.mark.parametrize(
     ("words", "level"),
     [([], logging.WARNING), (["-v"], logging.INFO), (["--quiet"], logging.ERROR)],
 )
-def test_the_log_is_as_verbose_as_it_should_be(words: list[str], level: int) -> None:
+def test_the_log_has_the_requested_verbosity(words: list[str], level: int) -> None:
     assert cli.level(parser(["list"]).parse_args(["list", *words])) == level
 
 
@@ -267,7 +267,7 @@ def test_quiet_shows_no_notes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "note: loud\n"
 
 
-def test_a_device_that_is_not_there_is_one_sentence(
+def test_a_missing_device_is_one_sentence(
     write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["separate", str(write_song()), "-o", str(out), "--recipe", "mdx_silence"]
@@ -411,7 +411,7 @@ def test_recipes_are_compared_on_the_same_songs(
         (["mdx_silense"], "did you mean 'mdx_silence'?"),
     ],
 )
-def test_what_cannot_be_compared_is_one_sentence(
+def test_recipes_that_cannot_be_compared_are_one_sentence(
     data: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "--data", str(data), *words]) == 2
@@ -497,7 +497,7 @@ def test_an_installed_package_evaluates_without_the_contest(
         (["--data", "DATA", "--jobs", "2"], "--jobs above 1 needs a checkout"),
     ],
 )
-def test_what_an_installed_package_cannot_evaluate_is_one_sentence(
+def test_an_evaluation_that_needs_a_checkout_is_one_sentence(
     data: Path, out: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = [str(data) if word == "DATA" else word for word in words]
@@ -512,7 +512,7 @@ def test_what_an_installed_package_cannot_evaluate_is_one_sentence(
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("name", contest.COMMANDS)
-def test_an_installed_package_says_that_the_contest_needs_a_checkout(
+def test_an_installed_package_reports_that_the_contest_needs_a_checkout(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([name, "--help"]) == 2
@@ -616,7 +616,7 @@ def test_the_script_of_fish_has_every_option(scripts: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_an_installed_package_does_not_complete_what_needs_a_checkout() -> None:
+def test_an_installed_package_completes_no_command_that_needs_a_checkout() -> None:
     assert not completion.described().keys() & contest.COMMANDS.keys()
 
 

@@ -139,7 +139,7 @@ class Clock:
 
 
 class FakeProcess:
-    """What a child is to its parent: a number, and two pipes in which nothing happens."""
+    """A child as its parent sees it: an id, and two idle pipes."""
 
     pid = 1 << 30  # larger than any process's
 

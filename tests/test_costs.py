@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_replaced(tmp_path: Path, text: str) -> No
     assert len(json.loads(path.read_text())) == 1
 
 
-def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_not_an_error(tmp_path: Path) -> None:
     path = tmp_path / "file" / "costs.json"
     path.parent.write_text("in the way")
     clock = FakeClock()

@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_nothing(write_song: WriteSong, tmp_path: Path, folde
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
     try:
-        with pytest.raises(EvaluationError, match=r"expected to prepare song 'song' .* full\?"):
+        with pytest.raises(EvaluationError, match=r"cannot prepare song 'song' .* full\?"):
             prepare_all(tmp_path / "data", "mdx", folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -115,7 +115,7 @@ def test_several_stems_of_a_separator_are_summed(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(stems[2], -2 * song, rtol=0, atol=2e-6)
 
 
-def test_a_nan_in_an_answer_names_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nan_in_the_output_names_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = demixer(monkeypatch, Broken(), Copies())
 
     with pytest.raises(OutputError, match="NaN or an infinity in the stem 'dialog'"):
@@ -168,5 +168,5 @@ def test_the_default_recipe_separates_any_format(channels: int, rate_hz: int) ->
     assert not default().omissions
     assert stems.shape == (4, *song.shape)
     assert torch.isfinite(stems).all()
-    # Fitted stems need not sum to the mixture, but they are made of it.
+    # Fitted stems need not sum to the mixture, but they are parts of it.
     assert (stems.sum(dim=0) * song).sum() > 0.3 * song.square().sum()

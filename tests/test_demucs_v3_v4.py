@@ -88,7 +88,7 @@ class Shelf:
     opened: list[str] = field(default_factory=list)
 
     def contents(self, entry: Entry) -> Contents:
-        """As the file would say, with an argument that has been forgotten since."""
+        """Contents as in the file, with an argument that no longer exists."""
         self.opened.append(entry.name)
         network = member(self.bag.name, list(self.bag.files().values()).index(entry.name))
         _, arguments = network._init_args_kwargs

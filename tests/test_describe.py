@@ -1,4 +1,4 @@
-"""``demixing describe``: what would be submitted."""
+"""``demixing describe``: the submission described."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Documents agree with the code: links lead somewhere, and tables are complete."""
+"""Documents agree with the code: links are valid, and tables are complete."""
 
 import re
 import subprocess
@@ -22,14 +22,14 @@ def link_targets(page: Path) -> list[str]:
 
 
 def headings(page: Path) -> set[str]:
-    """Anchors of a page's headings, as they are made of their text."""
+    """Anchors of a page's headings, derived from their text."""
     lines = page.read_text(encoding="utf-8").splitlines()
     texts = [line.lstrip("#").strip().lower() for line in lines if line.startswith("#")]
     return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+def test_links_of_a_page_are_valid(page: Path) -> None:
     for target in link_targets(page):
         path, _, anchor = target.partition("#")
         other = (page.parent / path).resolve() if path else page
@@ -70,7 +70,7 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
 
 
-def test_what_the_readme_calls_exists() -> None:
+def test_code_called_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 

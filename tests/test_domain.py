@@ -79,5 +79,5 @@ def test_waveforms_are_those_of_the_network(network: Any, stems: torch.Tensor) -
 def test_a_network_without_magnitudes_is_refused() -> None:
     network = trainable.build("band_split", STEMS, {"layers": 1, "features": 8})
 
-    with pytest.raises(ConfigError, match="'waveforms' for a network that gives no magnitudes"):
+    with pytest.raises(ConfigError, match="'waveforms' for a network that estimates no magnitudes"):
         domain.of(network, MAGNITUDES)

@@ -1,4 +1,4 @@
-"""A member does not count where it contradicts all others about most of a song."""
+"""A member does not count if it contradicts all others for most of a song."""
 
 import math
 from collections.abc import Callable
@@ -119,7 +119,7 @@ def test_where_it_contradicts_all_others_their_blend_is_used(separate: Separate)
 
 
 def test_between_the_bounds_it_counts_partly(separate: Separate) -> None:
-    other = 0.6 - math.sqrt(0.5)  # half of the energy is disputed, so it is half believed
+    other = 0.6 - math.sqrt(0.5)  # half of the energy is disputed, so it is half trusted
 
     stems = separate(Gain(1.0), Gain(other))
 
@@ -146,14 +146,14 @@ def test_doubt_does_not_depend_on_the_blocks(separate: Separate, block: int) -> 
     )
 
 
-def test_where_the_others_have_no_answer_it_counts(separate: Separate) -> None:
+def test_where_the_others_have_no_output_it_counts(separate: Separate) -> None:
     stems = separate(Gain(1.0, broken=True), Gain(-0.5))
 
     # The blend of both without one, scaled to the sum that it has.
     torch.testing.assert_close(stems[0], 0.8 * -0.5 * SONG, rtol=0, atol=1e-6)
 
 
-def test_where_it_has_no_answer_the_blend_of_the_others_is_used(separate: Separate) -> None:
+def test_where_it_has_no_output_the_blend_of_the_others_is_used(separate: Separate) -> None:
     stems = separate(Gain(1.0), Gain(-0.5, broken=True))
 
     torch.testing.assert_close(stems[0], 0.6 * SONG, rtol=0, atol=1e-6)

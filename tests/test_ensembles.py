@@ -97,7 +97,7 @@ def test_if_one_fails_the_blend_of_the_others_is_used(
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_if_one_fails_for_a_while_the_joints_are_faded(
+def test_if_one_fails_for_a_while_the_transitions_are_faded(
     stems_of: Callable[..., Tensor], which: int
 ) -> None:
     some: list[Callable[[int], bool]] = [lambda call: False, lambda call: False]
@@ -114,7 +114,9 @@ def test_if_one_fails_for_a_while_the_joints_are_faded(
     assert ratio.diff().abs().max() < 2e-3, "a step is a click"
 
 
-def test_nobody_left_is_a_share_of_the_mixture(stems_of: Callable[..., Tensor]) -> None:
+def test_without_members_the_stem_is_a_share_of_the_mixture(
+    stems_of: Callable[..., Tensor],
+) -> None:
     def fails(call: int) -> bool:
         return True
 
@@ -129,7 +131,7 @@ def test_an_unfitted_third_member_is_averaged(stems_of: Callable[..., Tensor]) -
     torch.testing.assert_close(stems[0], 3 * SONG, rtol=0, atol=4e-6)
 
 
-def test_what_is_left_of_the_mixture_is_shared(stems_of: Callable[..., Tensor]) -> None:
+def test_the_rest_of_the_mixture_is_shared(stems_of: Callable[..., Tensor]) -> None:
     stems = stems_of(Gain(1.0), Gain(0.0), rest={"consistency": {"dialog": 0.75, "music": 0.25}})
 
     # 0.6 + 0.25 + 0.5 of the song is 0.35 too much.

@@ -1,4 +1,4 @@
-"""The main job: separate as the grader does, score as the board does."""
+"""The main job: separate like the grader, score like the board."""
 
 import argparse
 import contextlib
@@ -93,7 +93,7 @@ class Separated(list[str]):
 
 @pytest.fixture
 def separated(monkeypatch: pytest.MonkeyPatch) -> Separated:
-    """Separate in this process, which has torch already; note which songs were."""
+    """Separate in this process, which has torch already; record which songs were."""
     done = Separated()
     done.omissions = {}
 
@@ -139,11 +139,11 @@ def started(
     """Run the script in a session of its own, so that its group can be interrupted.
 
     Args:
-        out: for the results; also what tells its processes from others.
-        words: further arguments.
+        out: folder for the results; also identifies its processes.
+        words: additional arguments.
         hold: songs that are never finished.
         isolate: whether another process separates.
-        background: start it as a shell starts a job in the background.
+        background: start it like a shell's background job.
     """
     shell = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"] if background else []
     script = ["evaluate_locally.py"] if hold is None else ["-m", "tests.held_evaluation"]
@@ -172,7 +172,7 @@ def started(
 
 
 def processes(out: Path, word: bytes = b"") -> list[int]:
-    """Ids of the running processes of a run whose commands contain a word."""
+    """Ids of a run's processes whose commands contain a word."""
     token = f"TEST_OUTPUT={out}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -187,7 +187,7 @@ def workers(out: Path) -> list[int]:
 
 
 def noted(out: Path) -> set[str]:
-    """Songs that a run knows to be finished."""
+    """Songs that a run lists as finished."""
     return set(json.loads((out / "mdx" / "run.json").read_text())["omissions"])
 
 
@@ -516,7 +516,7 @@ def test_a_worker_reports_the_time_and_the_omissions_of_a_song(
     assert omissions == (Omission(member="a", part=1.0, reason="it failed"),)
 
 
-def test_what_a_song_was_separated_without_is_shown_everywhere(
+def test_omissions_are_shown_everywhere(
     music: Path, out: Path, separated: Separated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shares = Omission(member=EVERY_MEMBER, part=0.25, reason="it failed")
@@ -792,7 +792,7 @@ def test_a_run_that_was_killed_while_starting_can_be_resumed(
     assert contents(out) == before
 
 
-def test_a_run_that_was_killed_before_its_first_note_can_be_resumed(
+def test_a_run_that_was_killed_before_its_first_record_can_be_resumed(
     music: Path, out: Path, separated: Separated
 ) -> None:
     (out / "mdx").mkdir(parents=True)
@@ -817,7 +817,7 @@ def test_a_run_that_was_killed_before_its_first_note_can_be_resumed(
         ("run.json", "[]"),
     ],
 )
-def test_an_output_that_holds_something_else_is_left_alone(
+def test_an_output_with_other_contents_is_left_alone(
     music: Path,
     out: Path,
     separated: Separated,

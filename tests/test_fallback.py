@@ -1,4 +1,4 @@
-"""Whatever goes wrong in a member, a song gets stems of the right shape in time."""
+"""However a member fails, a song gets stems of the right shape in time."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Each kind of fault in each real member of the default recipes: there is always an answer."""
+"""Each kind of fault in each real member of the default recipes: there are always stems."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ from tests.plain import once, shipped
 pytestmark = pytest.mark.engine
 
 RATE_HZ = 44_100
-# So short that members are asked for their shortest chunks.
+# So short that members get their shortest chunks.
 SONG = 0.1 * torch.randn(2, 5 * RATE_HZ // 2, generator=torch.Generator().manual_seed(0))
 FORM = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=SONG.shape[-1])
 STANDING = FakeTime()
@@ -54,7 +54,7 @@ def kinds(key: Callable[[Member], str]) -> list[Any]:
 
 @dataclass
 class Injected:
-    """A real member with a fault: ``trouble`` may raise, wait, or answer in its place."""
+    """A real member with a fault: ``trouble`` may raise, wait, or return stems in its place."""
 
     inner: Separator
     answers: Answers
@@ -70,7 +70,7 @@ class Injected:
         return self.remembered(chunks) if answer is None else answer
 
     def remembered(self, chunks: Tensor) -> Tensor:
-        """The member's answer, from a cache: most tests ask for the same chunks."""
+        """The member's output, from a cache: most tests use the same chunks."""
         key = (chunks.shape, hash(chunks.numpy().tobytes()))
         if key not in self.answers:
             with torch.inference_mode():
@@ -79,13 +79,13 @@ class Injected:
 
 
 def kind(member: Member) -> str:
-    """A key: members with the same key give the same answers."""
+    """A key: members with the same key have the same output."""
     return json.dumps([member.separator, member.options], sort_keys=True)
 
 
 @functools.cache
 def built(kind: str) -> tuple[Separator, Answers]:
-    """A real separator, which members share, and what it has answered."""
+    """A real separator, which members share, and its cached outputs."""
     name, options = json.loads(kind)
     return BUILD(name, options), {}
 
@@ -179,7 +179,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize(("name", "index"), MEMBERS)
-def test_other_members_answer_if_one_fails(
+def test_other_members_work_if_one_fails(
     demixer: Callable[..., Demixer],
     name: str,
     index: int,

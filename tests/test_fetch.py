@@ -42,7 +42,7 @@ def entry(**changes: object) -> Checkpoint:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves files from memory, badly if a test wants that."""
+    """Serves files from memory, with faults on request."""
 
     daemon_threads = True
 

@@ -55,7 +55,7 @@ def write_wheel(folder: Path) -> Path:
 
 @pytest.fixture
 def fake_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Python whose pip knows one wheel; it keeps the words that it was called with."""
+    """A Python whose pip knows one wheel; it records its arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
     write_wheel(folder)

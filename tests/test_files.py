@@ -38,7 +38,7 @@ def patched(path: Path, place: bytes, offset: int, value: bytes) -> Path:
 
 @contextmanager
 def disk_of(size_bytes: int) -> Iterator[None]:
-    """Let no file grow beyond a size; what the system then says is much like a full disk."""
+    """Let no file grow beyond a size; the error is then much like that of a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
     try:

@@ -1,10 +1,10 @@
-"""The grader against submissions that fail, cheat, or go wild, in the sandbox.
+"""The grader against submissions that fail, cheat, or run wild, in the sandbox.
 
 The sandbox is real: processes, namespaces, files. Only the grader runs in this process, unless it
 has to be killed, or to see another file system.
 
-A song may take two minutes for each of its seconds, so no machine is too slow for a good one.
-Songs that hang do so for ever, so they are very short.
+A song may take two minutes for each of its seconds, so no machine is too slow for a good one. Songs
+that hang do so forever, so they are very short.
 """
 
 import contextlib
@@ -107,7 +107,7 @@ class Grade:
         ]
 
     def words(self, options: Sequence[str], faults: Mapping[str, str]) -> list[str]:
-        """Words of the command line; faults are Python code by song."""
+        """Arguments of the command line; faults are Python code by song."""
         return [*self._words, "--env", f"FAULTS={json.dumps(dict(faults))}", *options]
 
     def __call__(self, *options: str, **faults: str) -> Done:
@@ -190,7 +190,7 @@ FAULTS = {
     "aborts": ("import os; os.abort()", "died", "status 134"),
     "exits": ("import os; os._exit(0)", "died", "status 0"),
     "hangs": (HANG, "late", "alarm"),
-    # What takes too much keeps it until the grader looks.
+    # A song that uses too much keeps doing so until the grader checks.
     "memory": (f"hold = b'1' * 3 * 10**8; {HANG}", "memory", "killed at"),
     "disk": (
         "for name in ('/tmp/one', '/tmp/two'):\n"
@@ -458,7 +458,7 @@ def test_a_full_disk_loses_no_result(grade: Grade) -> None:
     done = grade.process(before=(*before, "sh", "-c", script, "sh"))
 
     assert done.status == 2
-    assert "make room" in done.err
+    assert "free some space" in done.err
     assert done.err.count("Traceback") == 0
     lines = (keep / "grade.jsonl").read_text(encoding="utf-8").splitlines()
     results = [json.loads(line) for line in lines]
@@ -480,7 +480,7 @@ def test_predictions_that_cannot_be_written_are_one_sentence(grade: Grade) -> No
     done = grade.process("--resume", "--songs", "one", before=mounted(grade.output, lock))
 
     assert done.status == 2
-    assert "which failed (Read-only file system)" in done.err
+    assert "(Read-only file system)" in done.err
     assert "Traceback" not in done.err
 
 
@@ -587,7 +587,10 @@ def test_folders_that_the_image_leaves_out_are_empty(
         (("--songs", "four"), "no song named 'four' (available: one"),
         (("--submission", "docs"), "expected a folder with my_submission/"),
         (("--env", "x"), "expected --env NAME=VALUE"),
-        (("--image", "x", "--engine", "no-such-engine"), "expected the engine 'no-such-engine'"),
+        (
+            ("--image", "x", "--engine", "no-such-engine"),
+            "cannot start the engine 'no-such-engine'",
+        ),
         (("--profile", "cdx23"), "dialog"),
     ],
 )

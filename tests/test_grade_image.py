@@ -87,7 +87,7 @@ def test_a_container_that_hangs_is_killed_by_its_name(
 
 @pytest.mark.process
 def test_a_missing_image_is_one_sentence(engine: str) -> None:
-    with pytest.raises(EvaluationError, match=r"says: Error: no such image; run `make image`"):
+    with pytest.raises(EvaluationError, match=r"reports: Error: no such image; run `make image`"):
         Container("missing", engine).check()
 
 

@@ -106,7 +106,7 @@ def test_the_evaluation_can_be_used_without_the_rest_of_the_package() -> None:
     assert used == {"atomic", "errors", "evaluation"}
 
 
-def test_what_separates_needs_nothing_that_the_image_leaves_out() -> None:
+def test_separating_needs_nothing_that_the_image_leaves_out() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     left_out = {line.split("/")[1] for line in lines if line.startswith("demixing/")}
     parts = {part for parts in FLOORS for part in parts} - left_out - {"cli"}
@@ -118,7 +118,7 @@ def test_what_separates_needs_nothing_that_the_image_leaves_out() -> None:
         assert not found & left_out, path
 
 
-def test_no_module_imports_itself_by_a_detour() -> None:
+def test_no_module_imports_itself_indirectly() -> None:
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for part in MAY_IMPORT

@@ -1,4 +1,4 @@
-"""What is read from Linux's files about the machine and the container."""
+"""Facts about the machine and the container, read from Linux's files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`make evaluate` asks for better weights once, and evaluates with or without them."""
+"""`make evaluate` tries once to fetch better weights, and evaluates with or without them."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ FETCH, EVALUATE = "-m demixing fetch --if-possible recommended", "-m demixing ev
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The Makefile, and an environment that is ready, whose Python only notes its arguments."""
+    """The Makefile, and an environment that is ready, whose Python only logs its arguments."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("", "-dev", "-weights", "-demucs"):
         (tmp_path / f"requirements{name}.txt").touch()
@@ -53,7 +53,7 @@ def made(checkout: Path, *words: str, target: str = "evaluate") -> list[str]:
     return [line.strip() for line in lines]
 
 
-def test_weights_are_asked_for_once(checkout: Path) -> None:
+def test_weights_are_requested_once(checkout: Path) -> None:
     assert made(checkout) == [FETCH, EVALUATE]
     assert made(checkout) == [EVALUATE]
 

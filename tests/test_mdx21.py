@@ -19,7 +19,7 @@ WriteSong = Callable[..., Path]
 
 
 class Grader:
-    """What the server's base class does: it calls by keyword, without the name of the song."""
+    """Calls like the server's base class: by keyword, without the name of the song."""
 
     def prediction_setup(self) -> None:
         raise AssertionError("the submission must come before the base class")
@@ -36,7 +36,7 @@ class Grader:
 
 
 class Submission(Mdx21Predictor, Grader):  # type: ignore[misc]
-    """As a participant writes it."""
+    """As participants write it."""
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_the_graders_loop_gets_16_bit_files_in_a_folder_that_did_not_exist(
         np.testing.assert_allclose(found, expected / 4, atol=2**-15)
 
 
-def test_a_name_of_the_song_is_welcome_but_not_needed(
+def test_the_name_of_the_song_is_optional(
     write_song: WriteSong, tmp_path: Path, predictor: Mdx21Predictor
 ) -> None:
     paths = {f"{stem}_file_path": str(tmp_path / "out" / f"{stem}.wav") for stem in STEMS}

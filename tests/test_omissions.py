@@ -91,7 +91,7 @@ def omissions(
     return ready.omissions
 
 
-def test_there_are_no_omissions_if_all_members_answer(
+def test_there_are_no_omissions_if_all_members_work(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     assert omissions(demixer(Fake(clock), Fake(clock)), clock) == ()
@@ -130,7 +130,7 @@ def test_a_member_that_fails_twice_is_omitted_in_two_chunks(
     )
 
 
-def test_a_member_that_hangs_is_omitted_from_there_on(
+def test_a_member_that_hangs_is_omitted_from_then_on(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     def hang(call: int) -> None:
@@ -173,7 +173,7 @@ def test_of_several_passes_each_counts(demixer: Callable[..., Demixer], clock: F
     assert omission.part == pytest.approx(1 / (4 * CHUNKS + 3))
 
 
-def test_silence_is_a_valid_answer_to_silence(
+def test_silence_is_a_valid_output_for_silence(
     demixer: Callable[..., Demixer], clock: FakeTime
 ) -> None:
     song = SONG.clone()

@@ -1,4 +1,4 @@
-"""ONNX Runtime says nothing on a machine without a GPU."""
+"""ONNX Runtime prints nothing on a machine without a GPU."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.process
-def test_a_model_runs_in_silence(tmp_path: Path, copying_model: bytes) -> None:
+def test_a_model_runs_without_messages(tmp_path: Path, copying_model: bytes) -> None:
     path = tmp_path / "copy.onnx"
     path.write_bytes(copying_model)
     program = (
@@ -31,7 +31,7 @@ def test_a_model_runs_in_silence(tmp_path: Path, copying_model: bytes) -> None:
 
 
 @pytest.mark.parametrize("contents", [None, b"", b"version https://git-lfs.github.com/spec/v1"])
-def test_what_is_not_a_model_is_refused(tmp_path: Path, contents: bytes | None) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, contents: bytes | None) -> None:
     path = tmp_path / "copy.onnx"
     if contents is not None:
         path.write_bytes(contents)

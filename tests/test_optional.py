@@ -109,7 +109,7 @@ def file() -> Path:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of HTDemucs: something that can be built of an empty file."""
+    """A stand-in for HTDemucs that can be built from an empty file."""
     build = separators.build
 
     def built(name: str, options: Any = None) -> Any:
@@ -186,7 +186,7 @@ def test_a_member_with_several_files_needs_all_of_them(weights: Path) -> None:
     assert optional.absent(parsed(text)) == ("htdemucs",)
 
 
-# There, whatever its condition
+# Present, intact or not
 
 
 @pytest.mark.engine
@@ -273,7 +273,7 @@ def test_a_member_without_its_package_is_absent(
     assert "`demixing fetch recommended` and `pip install" in optional.advice(parsed(WHOLE))
 
 
-def test_advice_says_what_a_missing_member_would_add(file: Path) -> None:
+def test_advice_gives_the_gain_of_a_missing_member(file: Path) -> None:
     assert optional.advice(parsed(WHOLE)) == ADVICE
     assert optional.advice(parsed(PLAIN)) == ""
 
@@ -339,7 +339,7 @@ def test_a_file_of_a_package_is_fetched_like_any_other(monkeypatch: pytest.Monke
 
 
 @pytest.mark.engine
-def test_separate_says_it_once_and_on_stderr(
+def test_separate_reports_it_once_on_stderr(
     written: Path,
     write_song: Callable[..., Path],
     tmp_path: Path,
@@ -356,7 +356,7 @@ def test_separate_says_it_once_and_on_stderr(
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("stand_in")
-def test_plan_says_which_optional_members_are_ready(
+def test_plan_shows_which_optional_members_are_ready(
     written: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", "--recipe", str(written)]) == 0
@@ -377,7 +377,7 @@ def test_plan_says_which_optional_members_are_ready(
     assert "htdemucs" in said.out.splitlines()[-1]
 
 
-def test_list_says_which_optional_members_are_ready(
+def test_list_shows_which_optional_members_are_ready(
     written: Path,
     file: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -439,7 +439,7 @@ def test_a_damaged_file_is_described_as_optional_but_not_as_absent(
 
 
 @pytest.mark.process
-def test_what_a_member_needs_is_known_without_torch() -> None:
+def test_files_of_a_member_are_known_without_torch() -> None:
     program = (
         "import sys\n"
         "from demixing.engine import optional\n"
@@ -458,7 +458,7 @@ def test_what_a_member_needs_is_known_without_torch() -> None:
 
 
 @pytest.mark.process
-def test_the_contest_says_it_once_and_the_child_says_nothing(
+def test_the_contest_logs_it_once_and_the_child_never(
     caplog: pytest.LogCaptureFixture, rng: np.random.Generator
 ) -> None:
     song = 0.1 * rng.standard_normal((20_000, 2))

@@ -101,7 +101,7 @@ def test_members_that_are_not_planned_come_last() -> None:
     assert plan.expected_s == pytest.approx(30.5)
 
 
-def test_time_that_is_left_goes_into_augmentation() -> None:
+def test_remaining_time_is_spent_on_augmentation() -> None:
     settings = [{"passes": 1}, {"passes": 2, "gain_db": 0.1}, {"passes": 4, "gain_db": 0.15}]
     chosen = table(a={"settings": settings})
     known = costs(1, 2, 3, 0.05)

@@ -1,4 +1,4 @@
-"""What the grader's arrays must be, at the input and at the output."""
+"""The contract of the grader's arrays, at the input and at the output."""
 
 import functools
 import logging
@@ -30,7 +30,7 @@ def noise(*shape: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("shape", [(5000, 2), (5000, 1), (5000,), (1, 2), (5000, 6)], ids=str)
 @pytest.mark.parametrize("name", ["mdx_equal_shares", "cdx_equal_shares"])
-def test_the_answer_has_the_shape_of_the_song(name: str, shape: tuple[int, ...]) -> None:
+def test_the_output_has_the_shape_of_the_song(name: str, shape: tuple[int, ...]) -> None:
     song = noise(*shape)
     before = song.copy()
 
@@ -56,7 +56,7 @@ def test_the_answer_has_the_shape_of_the_song(name: str, shape: tuple[int, ...])
         pytest.param(lambda song: song.astype(">f8"), id="big endian"),
     ],
 )
-def test_any_floats_will_do(view: Any) -> None:
+def test_all_float_types_are_accepted(view: Any) -> None:
     song = view(noise(3000, 2))
     song.flags.writeable = False
 
@@ -81,7 +81,7 @@ def test_any_floats_will_do(view: Any) -> None:
     ],
     ids=str,
 )
-def test_what_is_not_a_song_is_refused(song: Any, reason: str) -> None:
+def test_invalid_songs_are_refused(song: Any, reason: str) -> None:
     with pytest.raises(SongError, match=reason):
         predictor().separate_music_file(song, 44_100)
 
@@ -120,7 +120,7 @@ def test_clipping_is_logged_with_the_number_of_samples(caplog: pytest.LogCapture
 def test_nothing_is_logged_about_a_quiet_song(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("DEMIX_TIME_LIMIT", "none")  # a slow machine would say that time is short
+    monkeypatch.setenv("DEMIX_TIME_LIMIT", "none")  # a slow machine would log that time is short
     with caplog.at_level(logging.WARNING):
         predictor().separate_music_file(noise(1000, 2), 44_100)
 
@@ -133,7 +133,7 @@ def test_errors_are_raised_as_in_the_kit() -> None:
 
 
 def test_separating_twice_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEMIX_TIME_LIMIT", "none")  # else what the machine is busy with decides
+    monkeypatch.setenv("DEMIX_TIME_LIMIT", "none")  # otherwise the load of the machine decides
     monkeypatch.setattr(costs, "measure", lambda *_, **__: Cost())
     ready, song = Predictor(once("mdx_default")), noise(50_000, 2)
 
@@ -144,7 +144,7 @@ def test_separating_twice_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_array_equal(first[stem], second[stem])
 
 
-def test_a_stem_that_is_taken_to_be_silent_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stem_considered_silent_is_silent(caplog: pytest.LogCaptureFixture) -> None:
     never = {"midpoint_db": -300.0, "width_db": 1.0, "active_db": 1.0}
     table: dict[str, Any] = {
         "track": "mdx",
@@ -166,5 +166,5 @@ def test_a_stem_that_is_taken_to_be_silent_is_silent(caplog: pytest.LogCaptureFi
     assert not stems["bass"].any()
     for stem in ("drums", "other", "vocals"):
         np.testing.assert_allclose(stems[stem], song / 4, rtol=0, atol=1e-6)
-    assert "bass: is taken to be silent" in caplog.text
+    assert "bass: considered silent" in caplog.text
     assert "drums" not in caplog.text

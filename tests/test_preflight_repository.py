@@ -169,7 +169,7 @@ def test_an_unknown_loss_is_not_mentioned(repository: SmallRepository) -> None:
     assert "dB" not in the_one(repository, "weights", NOTE)
 
 
-def test_what_missing_weights_were_trained_on_does_not_matter(
+def test_training_data_of_missing_weights_does_not_matter(
     repository: SmallRepository,
 ) -> None:
     repository.contest(external_dataset_used=False)
@@ -192,7 +192,7 @@ def test_existing_optional_weights_are_checked_like_others(
     assert "ignored by git" in the_one(repository, "weights")
 
 
-def test_weights_outside_of_the_repository_are_found(
+def test_weights_outside_the_repository_are_found(
     repository: SmallRepository, tmp_path: Path
 ) -> None:
     (tmp_path / "net.bin").touch()
@@ -247,13 +247,13 @@ def test_a_submission_without_a_description_is_a_note(
         repository.write("my_submission/__main__.py", program)
     repository.commit()
 
-    assert "which weights are used" in the_one(repository, "weights", NOTE)
+    assert "the weights in use are unknown" in the_one(repository, "weights", NOTE)
 
 
 def test_settings_of_this_machine_do_not_count(
     repository: SmallRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only what the image sets, too."""
+    """Only variables that the image sets too."""
     program = (
         "import os, sys; sys.exit(' '.join(k + v for k, v in os.environ.items() if 'DEMIX' in k))"
     )
@@ -403,11 +403,11 @@ NOISY, MUSDB, DNR = ["SDXDB23 label noise"], ["MUSDB18-HQ train"], ["DnR train",
                 labelnoise=True,
                 external_dataset_used=False,
             ),
-            "says board A, but was trained on MUSDB18-HQ train",
+            "claims board A, but was trained on MUSDB18-HQ train",
         ),
         (
             boards(track="cdx", boards=["A", "B"], trained_on=["DnR test"]),
-            "says board A, but was trained on DnR test",
+            "claims board A, but was trained on DnR test",
         ),
         (
             boards(track="cdx", boards=["B"], trained_on=MUSDB, external_dataset_used=False),

@@ -1,4 +1,4 @@
-"""All official formats are read, as their authors' code writes them; malicious files are not."""
+"""Official formats are read as their authors' code writes them; malicious files are refused."""
 
 import contextlib
 import functools
@@ -153,7 +153,7 @@ def test_a_file_of_demucs_4_1_is_read(tmp_path: Path) -> None:
 
 
 class Scripted(nn.Module):
-    """What a TorchScript archive may hold: modules in modules, buffers, lists, a program."""
+    """Possible contents of a TorchScript archive: nested modules, buffers, lists, a program."""
 
     window: Tensor
 
@@ -173,7 +173,7 @@ class Scripted(nn.Module):
 
 @functools.cache
 def scripted_archive() -> bytes:
-    """The archive of such a module; making a program of it is slow."""
+    """The archive of such a module; compiling it is slow."""
     archive = io.BytesIO()
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.script(Scripted().eval()), archive)
@@ -327,7 +327,7 @@ POISONS: list[Callable[[Path], bytes]] = [
 
 @pytest.mark.parametrize("poison", POISONS)
 @pytest.mark.parametrize("format_", readers.names())
-def test_nothing_runs_whichever_reader_gets_a_malicious_file(
+def test_no_reader_runs_code_from_a_malicious_file(
     tmp_path: Path, format_: str, poison: Callable[[Path], bytes]
 ) -> None:
     path, marker = tmp_path / "a.th", tmp_path / "owned"

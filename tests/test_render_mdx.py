@@ -460,7 +460,7 @@ class TestWhatIsMissing:
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
         monkeypatch.setattr(arrangement, "TRIES", 2)
 
-        with pytest.raises(ConfigError, match=r"'a:B', but it said: ERROR: bad groove"):
+        with pytest.raises(ConfigError, match=r"'a:B', but it printed: ERROR: bad groove"):
             arrangement.draw(rng, [["a:B"]], 5.0, tmp_path)
 
 

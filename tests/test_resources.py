@@ -1,4 +1,4 @@
-"""Messages about what is missing say what helps in a checkout, and what helps in a wheel."""
+"""Messages about missing files give the remedy for a checkout, or for a wheel."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The same song gives the same samples, to the last bit, whatever costs were measured."""
+"""The same song gives the same samples, to the last bit, regardless of measured costs."""
 
 import dataclasses
 import functools
@@ -235,7 +235,7 @@ class Unsteady(FakeTime):
 def test_a_predictor_gives_the_same_stems_at_any_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
 ) -> None:
-    monkeypatch.setenv("DEMIX_COSTS", str(tmp_path / "costs.json"))  # not what others have measured
+    monkeypatch.setenv("DEMIX_COSTS", str(tmp_path / "costs.json"))  # not those measured by others
     clock = Unsteady(seed)
     monkeypatch.setattr(predictor_, "Deadline", lambda limit_s: Deadline(limit_s, clock=clock))
     monkeypatch.setattr(predictor_, "Contention", lambda: None)  # of this machine, not of the clock

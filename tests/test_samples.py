@@ -1,4 +1,4 @@
-"""Real audio that comes with this package, or with one that it depends on."""
+"""Real audio that comes with this package or with a dependency."""
 
 import importlib.metadata
 from pathlib import Path

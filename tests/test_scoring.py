@@ -215,7 +215,7 @@ def test_songs_without_a_reference_are_ignored(
         scores = score_folder(references, estimates, "mdx")
 
     assert scores == expected
-    assert "estimates that are not to be scored: 1 in" in caplog.text
+    assert "estimates that are not scored: 1 in" in caplog.text
 
 
 def test_a_missing_song_is_named_and_its_stems_are_counted(
@@ -250,7 +250,7 @@ def test_progress_is_reported_after_each_song(references: Path, estimates: Path)
     assert steps == [(1, 2, "a"), (2, 2, "b")]
 
 
-# How a file can differ from its partner, and what the message must say.
+# How a file can differ from its partner, and the expected message.
 UNLIKE: dict[str, tuple[Callable[[Path], object], str]] = {
     "rate": (
         lambda path: soundfile.write(path, noise(1), 48_000),

@@ -127,7 +127,7 @@ def test_a_silent_estimate_of_sound_scores_zero() -> None:
     np.testing.assert_allclose(scores_db, 0.0, atol=1e-12)
 
 
-def test_an_estimate_of_silence_that_is_not_silent_scores_what_the_formula_says() -> None:
+def test_an_audible_estimate_of_silence_scores_as_in_the_formula() -> None:
     silence = np.zeros((1, 10_000, 1))
 
     score_db = sdr(silence, np.full_like(silence, 0.01))

@@ -60,7 +60,7 @@ def clock() -> FakeTime:
 
 
 def demixer(clock: FakeTime, *, real: float = 1.0, contention: Contention | None = None) -> Demixer:
-    """The CDX recipe with fakes that cost ``real`` times what is known."""
+    """The CDX recipe with fakes that cost ``real`` times the known costs."""
     chosen = shipped("cdx_default")
     queue = [
         Fake(tuple(part for some in member.outputs.values() for part in some), clock, real * cost_s)

@@ -202,14 +202,14 @@ def test_an_error_about_a_folder_without_songs_says_what_was_expected(tmp_path: 
 def test_an_error_about_the_folder_of_one_song_names_its_parent(tmp_path: Path) -> None:
     make(tmp_path / "song", *MDX)
 
-    with pytest.raises(EvaluationError, match="itself a song, so name the folder above"):
+    with pytest.raises(EvaluationError, match="itself a song, so give the folder above"):
         find_songs(tmp_path / "song", "mdx")
 
 
 def test_another_split_is_suggested(tmp_path: Path) -> None:
     make(tmp_path / "cv" / "1", *DNR)
 
-    with pytest.raises(EvaluationError, match="'cv' inside it has songs, so name that"):
+    with pytest.raises(EvaluationError, match="'cv' inside it has songs, so give that"):
         find_songs(tmp_path, "cdx")
 
 
@@ -234,7 +234,7 @@ def test_songs_of_two_tracks_are_refused(tmp_path: Path) -> None:
     make(tmp_path / "a", *MDX)
     make(tmp_path / "b", *DNR)
 
-    with pytest.raises(EvaluationError, match="found mdx and cdx; say which"):
+    with pytest.raises(EvaluationError, match="found mdx and cdx; choose one"):
         detect_track(tmp_path)
 
 

@@ -117,7 +117,7 @@ def repository(tmp_path: Path) -> Submitter:
 def fake_git(tmp_path: Path) -> Path:
     """A folder with a ``git`` that logs its arguments and variables, and runs git.
 
-    What would reach AIcrowd it lets fail or succeed by a file ``answer``.
+    Commands that contact AIcrowd are replaced; they exit with the status in a file ``answer``.
     """
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -164,14 +164,14 @@ def test_two_names_are_two_submissions_and_a_used_name_is_refused(repository: Su
     again = repository.submit("second")
 
     assert again.returncode == 2
-    assert "there is a tag 'submission-second' here already" in again.stderr
+    assert "the tag 'submission-second' already exists here" in again.stderr
     assert repository.state() == before
 
     repository.git("tag", "--delete", "submission-second")
     elsewhere = repository.submit("second")
 
     assert elsewhere.returncode == 2
-    assert "'aicrowd' has a tag 'submission-second' already" in elsewhere.stderr
+    assert "'aicrowd' already has a tag 'submission-second'" in elsewhere.stderr
 
 
 def test_the_same_commit_is_not_submitted_twice(repository: Submitter) -> None:
@@ -544,7 +544,9 @@ def test_a_login_does_not_print_its_token() -> None:
         (None, "mine.git", "mine"),
     ],
 )
-def test_where_submissions_go(challenge: str | None, repository: str, name: str) -> None:
+def test_the_address_follows_from_the_challenge(
+    challenge: str | None, repository: str, name: str
+) -> None:
     url = address("somebody", challenge, repository)
 
     assert url == f"https://gitlab.aicrowd.com/somebody/{name}.git"

@@ -1,4 +1,4 @@
-"""Whatever happens to the separating process, the grader's process has all stems in time."""
+"""However the separating process fails, the grader's process has all stems in time."""
 
 import json
 import logging
@@ -53,9 +53,9 @@ Isolate = Callable[..., SubprocessDemixer]
 
 
 class Clock:
-    """Stands still, unless the child asks a member: then each look at it takes ``step_s``.
+    """Stands still, except while the child runs a member: then each reading takes ``step_s``.
 
-    So no child is late because the machine is slow, and nothing waits for the real time to pass.
+    So no child is late because the machine is slow, and nothing waits for real time to pass.
     """
 
     def __init__(self, *, always: bool = False, step_s: float = 0.0) -> None:
@@ -98,7 +98,7 @@ def isolate() -> Iterator[Isolate]:
 def isolated(
     command: Sequence[str], *, always: bool = False, step_s: float = 0.0, **options: Any
 ) -> SubprocessDemixer:
-    """Start something as the child, and a clock that looks at it."""
+    """Start a program as the child, and a clock that watches it."""
     clock = Clock(always=always, step_s=step_s)
     ready = SubprocessDemixer(reading.parse("test", TABLE), command=command, clock=clock, **options)
     reference = weakref.ref(ready)
@@ -112,7 +112,7 @@ def isolated(
 
 
 def children() -> set[int]:
-    """Processes that this one has started, zombies too."""
+    """Child processes, zombies included."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -151,7 +151,7 @@ def separated(
 
 
 def assert_fake(stems: Tensor) -> None:
-    """The child has answered all of it."""
+    """The child has separated all of it."""
     for number, stem in enumerate(stems, 1):
         torch.testing.assert_close(stem, number / 10 * SONG, rtol=0, atol=2e-6)
 
@@ -239,7 +239,7 @@ def test_waiting_for_a_child_to_get_ready_has_a_limit(
     assert "the separating process is not ready after 10 s" in caplog.text
 
 
-def test_the_parent_knows_what_a_child_left_out(isolate: Isolate) -> None:
+def test_the_parent_knows_the_omissions_of_a_child(isolate: Isolate) -> None:
     ready = isolate("partly")
 
     assert_fake(separated(ready))

@@ -240,7 +240,7 @@ def test_runs_of_other_networks_are_not_averaged(
         command.main(["export", str(finished), str(other), "--name", "x", "--to", str(tmp_path)])
         == 2
     )
-    assert "expected runs of one network" in capsys.readouterr().err
+    assert "expected runs with the same network" in capsys.readouterr().err
     assert not (tmp_path / "x.safetensors").exists()
 
 
@@ -295,7 +295,7 @@ def test_a_step_without_a_finite_loss_changes_nothing_and_writes_its_batch(
         ("loss.name=l3", "no loss named 'l3'"),
         ("augmentations=[{name='gane'}]", "no augmentation named 'gane'"),
         ("data.train=nowhere", "nowhere"),
-        ("data.shares=[1, 2]", "data.shares must be as many as the 1 folders"),
+        ("data.shares=[1, 2]", "data.shares must have one value per folder, 1 in all"),
     ],
 )
 def test_a_mistake_in_a_run_file_is_reported_in_one_sentence(

@@ -30,7 +30,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def official(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An official file outside of the folder of weights; the catalogue has its sha256."""
+    """An official file outside the folder of weights; the catalogue has its sha256."""
     path = tmp_path / "official.th"
     torch.save(STATE, path)
     enter(monkeypatch, path)

@@ -1,4 +1,4 @@
-"""The wheel has all that separating needs, and nothing of tests, samples or the contest."""
+"""The wheel has everything needed to separate, and no tests, samples or contest code."""
 
 import subprocess
 from pathlib import Path

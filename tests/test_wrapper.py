@@ -72,7 +72,7 @@ def good(mixture: NDArray[np.float64], rate: int) -> Answer:
 
 
 class Fake:
-    """A model whose answer is spoilt before it is given."""
+    """A model whose output is corrupted before it is returned."""
 
     def __init__(self, spoil: Callable[[dict[str, Any], dict[str, Any]], object]) -> None:
         self.spoil = spoil
@@ -175,7 +175,7 @@ def test_halves_that_do_not_match_are_refused(
     write_song("dataset/clip/clip_mixture_Lt.wav", channels=1)
     write_song("dataset/clip/clip_mixture_Rt.wav", **{"channels": 1, **right})
 
-    with pytest.raises(SongError, match="expected two mono files of one length and rate"):
+    with pytest.raises(SongError, match="expected two mono files of the same length and rate"):
         cdx_wrapper.separate_music_file("clip")
 
     assert not files(predictions)
@@ -262,7 +262,7 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]
 
 
 @pytest.mark.parametrize(("spoil", "message"), SPOILT.values(), ids=SPOILT.keys())
-def test_an_answer_that_breaks_the_contract_is_refused(
+def test_output_that_violates_the_contract_is_refused(
     write_song: WriteSong,
     wrapper: AIcrowdWrapper,
     predictions: Path,
@@ -278,7 +278,7 @@ def test_an_answer_that_breaks_the_contract_is_refused(
     assert not list(predictions.iterdir())
 
 
-def test_an_answer_that_keeps_the_contract_is_written(
+def test_output_that_keeps_the_contract_is_written(
     write_song: WriteSong, wrapper: AIcrowdWrapper, predictions: Path
 ) -> None:
     write_song("dataset/song/mixture.wav", samples=1000)
@@ -301,7 +301,7 @@ def test_a_stem_that_cannot_be_written_leaves_none(
     assert not files(predictions)
 
 
-def test_errors_are_reported_as_aicrowd_does(wrapper: AIcrowdWrapper) -> None:
+def test_errors_are_reported_like_aicrowds(wrapper: AIcrowdWrapper) -> None:
     with pytest.raises(NameError, match="no luck"):
         wrapper.raise_aicrowd_error("no luck")
 
@@ -315,7 +315,7 @@ def stray(dataset: Path) -> None:
     (dataset / ".hidden").mkdir()
 
 
-def test_the_loop_separates_all_songs_and_passes_stray_files(
+def test_the_loop_separates_all_songs_and_skips_stray_files(
     write_song: WriteSong, server: Callable[[str], None], dataset: Path, predictions: Path
 ) -> None:
     server("mdx")

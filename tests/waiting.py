@@ -1,4 +1,4 @@
-"""How tests wait for other processes: for something to happen, never for a time to pass."""
+"""Waiting for other processes: for something to happen, never for a time to pass."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 PAUSE_S = 0.02
-"""Between two looks."""
+"""Time between two checks."""
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,8 +18,8 @@ def until(condition: Callable[[], object], bound_s: float = 60.0) -> None:
     """Wait until something is true.
 
     Args:
-        condition: is asked again and again.
-        bound_s: after which it counts as broken; no test depends on it being short.
+        condition: checked repeatedly.
+        bound_s: time after which waiting fails; no test depends on it being short.
 
     Raises:
         TimeoutError: it did not become true.
@@ -33,13 +33,13 @@ def until(condition: Callable[[], object], bound_s: float = 60.0) -> None:
 
 @contextlib.contextmanager
 def begun(words: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
-    """A command that was started in the repository, and is killed in the end if it still runs.
+    """A command that was started in the repository, and is killed at the end if it still runs.
 
     Args:
-        words: the command; what it starts itself is killed too.
+        words: the command; its child processes are killed too.
 
     Yields:
-        The process, with pipes for what it prints.
+        The process, with pipes for its output.
     """
     with subprocess.Popen(
         words,

@@ -1,1 +1,1 @@
-"""Programs for developers, which make data and tables; separation does not need them."""
+"""Programs for developers that make data and tables; separation does not need them."""

@@ -26,7 +26,7 @@ from demixing.rendering.film.files import Recording
 
 PEAK_LIMIT = 0.98
 BITS = 13
-"""Bits in use of 16: files are a third smaller, with rounding noise 50 dB below the stems."""
+"""Used bits of 16: files are a third smaller, with rounding noise 50 dB below the stems."""
 ASTERISK = "asterisk-core-sounds-en-g722/usr/share/asterisk/sounds/en_US_f_Allison"
 MINETEST = "minetest-data/usr/share/games/minetest/games/minetest_game/mods"
 PACKAGES = {
@@ -68,9 +68,9 @@ class Clip:
         duration_s: length of all its stems.
         lines: speech; without any, the dialog stem is silent.
         events: single sounds of the effect stem.
-        bed_left: takes that are chained and repeated in the left channel of the effect stem.
+        bed_left: takes chained and repeated in the left channel of the effect stem.
         bed_right: the same for the right channel; different takes make the ambience wide.
-        music: the only sound in stereo.
+        music: the only stereo sound.
     """
 
     duration_s: float

@@ -21,7 +21,7 @@ from demixing.machine import threads
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Measure what bfloat16 changes.")
+    parser = argparse.ArgumentParser(description="Measure the effect of bfloat16.")
     parser.add_argument("folders", nargs="+", type=Path, metavar="SONG_FOLDER")
     threads.use()
     largest_db = 0.0

@@ -1,4 +1,4 @@
-"""Render film-like clips: the old form of ``demixing render cdx``, which decisions mention.
+"""Render film-like clips: the old form of ``demixing render cdx``, cited in docs/decisions.
 
     python tools/render_cdx.py UNPACKED_DIR OUT --split valid --clips 32 --seconds 20 --seed 1
 

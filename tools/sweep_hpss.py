@@ -2,8 +2,8 @@
 
     python tools/sweep_hpss.py DATA
 
-``DATA`` has a folder per song with the stems of MDX; do not use a test set. Silent stems do not
-count. The score is that of the leaderboard, on floats instead of 16-bit files.
+``DATA`` has a folder per song with MDX stems; do not use a test set. Silent stems do not count. The
+score is that of the leaderboard, on floats instead of 16-bit files.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python -m tools.time_networks [--threads 1] [--examples 2] [--seconds 3] [NAME...]
 
-Processor time is summed over threads, so that other work on the machine has little effect, and the
+Processor time is summed over threads, so other work on the machine has little effect, and the
 minimum of three rounds counts. "train" is a step (forward, waveform L1, backward, in training mode)
-divided by the seconds of audio in its batch. "separate" is the time per second of audio as well,
-10 s at a time in float32.
+divided by the seconds of audio in its batch. "separate" is the time per second of audio as well, 10
+s at a time in float32.
 """
 
 import argparse
@@ -36,11 +36,13 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Measure what trainable networks cost.")
+    parser = argparse.ArgumentParser(
+        description="Measure the processor time of trainable networks."
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks; by default all")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--examples", type=int, default=2, help="in a batch")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each example")
+    parser.add_argument("--examples", type=int, default=2, help="examples in a batch")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each example")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     print("| network | weights | separate | train, fp32 | train, bf16 |\n|---|---|---|---|---|")

@@ -4,8 +4,8 @@
 
 For each number of burners, a predictor is set up beside them and separates songs one by one. Prints
 the used part of each song's limit and its omissions, then the number of late songs, and of songs
-that were separated completely, without a part in equal shares of the mixture. The status is 1 if a
-song was late.
+separated completely, without equal shares of the mixture anywhere. The exit status is 1 if a song
+was late.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from demixing.recipes import reading, tracks
 from my_submission.predictor import Predictor
 
 BURN = "while True: pass"
-"""The program of a burner."""
+"""The program of a busy process."""
 
 
 @contextlib.contextmanager
 def burning(count: int) -> Iterator[None]:
-    """Run this many busy processes until the block ends."""
+    """Run a number of busy processes until the block ends."""
     burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(count)]
     try:
         yield
@@ -45,7 +45,7 @@ def burning(count: int) -> Iterator[None]:
 def cut(song: Song, start_s: float, seconds: float) -> tuple[np.ndarray, int]:
     """Read a part of a song's mixture, the sum of its stems, ``(samples, channels)``.
 
-    A song that is too short is read from its start.
+    A shorter song is read from its start.
     """
     info = soundfile.info(next(iter(song.stems.values())))
     rate_hz = info.samplerate
@@ -106,7 +106,7 @@ def main() -> int:
             ]
         late = sum(late for late, _ in results)
         whole = sum(whole for _, whole in results)
-        print(f"{burners} burners: {late} of {len(results)} late, {whole} answered by members\n")
+        print(f"{burners} burners: {late} of {len(results)} late, {whole} separated by members\n")
         all_late += late
     return 1 if all_late else 0
 

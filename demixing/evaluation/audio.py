@@ -1,7 +1,6 @@
-"""Reads stems in blocks and refuses what is damaged.
+"""Reads stems in blocks and rejects damaged files.
 
-Audio is float64, ``(samples, channels)``, full scale at ±1. What a header says is checked against
-what is read.
+Audio is float64, ``(samples, channels)``, full scale at ±1. Headers are checked against the data.
 """
 
 import os
@@ -21,20 +20,20 @@ BLOCK = 2**18
 """Samples per read: 4 MiB of stereo."""
 
 LARGEST = 1e18
-"""Larger samples overflow the board's float32 when they are squared, so they count as infinite."""
+"""Larger samples overflow the board's float32 when squared, so they count as infinite."""
 
 _SHORTFALL = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_LENGTH = 2**32 - 1  # in the header of a WAV that was written into a pipe
+_UNKNOWN_LENGTH = 2**32 - 1  # in the header of a WAV that was written to a pipe
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What two files must share to be compared.
+    """The format that two files must share to be compared.
 
     Attributes:
-        sample_rate_hz: of the header.
-        channels: of the header.
-        samples: per channel, of the header.
+        sample_rate_hz: from the header.
+        channels: from the header.
+        samples: per channel, from the header.
     """
 
     sample_rate_hz: int
@@ -78,7 +77,7 @@ def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.
             audio = file.read(expected, dtype="float64", always_2d=True)
             if len(audio) != expected:
                 raise EvaluationError(
-                    f"expected {samples} samples in {str(path)!r} as its header says, found "
+                    f"expected {samples} samples in {str(path)!r} as in its header, found "
                     f"{start + len(audio)}; the file was cut off, write it again"
                 )
             _check_finite(path, audio, start)
@@ -87,7 +86,7 @@ def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.
 
 @contextmanager
 def _errors_about(path: Path) -> Iterator[None]:
-    """Turn the errors of libsndfile into sentences."""
+    """Convert libsndfile's errors into :class:`EvaluationError`."""
     try:
         yield
     except soundfile.LibsndfileError as error:
@@ -118,7 +117,7 @@ def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
     promised = promised_bytes // (found_bytes // layout.samples)
     if promised > layout.samples and promised_bytes != _UNKNOWN_LENGTH:
         raise EvaluationError(
-            f"expected {promised_bytes} bytes of audio in {str(path)!r} as its header says, "
+            f"expected {promised_bytes} bytes of audio in {str(path)!r} as in its header, "
             f"found {found_bytes}; the file was cut off, write it again"
         )
 
@@ -137,5 +136,5 @@ def _check_finite(path: Path, audio: NDArray[np.float64], start: int) -> None:
         sample, channel = (int(index) for index in np.argwhere(~good)[0])
         raise EvaluationError(
             f"expected finite samples in {str(path)!r}, found {audio[sample, channel]} at "
-            f"sample {start + sample} of channel {channel}; repair what wrote the file"
+            f"sample {start + sample} of channel {channel}; fix the program that wrote the file"
         )

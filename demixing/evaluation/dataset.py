@@ -1,4 +1,4 @@
-"""Converts songs of any known layout to the one that the grader gives to a submission.
+"""Converts songs from any known layout to the one that the grader gives to a submission.
 
     mdx   DIR/<song>/mixture.wav
     cdx   DIR/<clip>/<clip>_mixture_Lt.wav and <clip>_mixture_Rt.wav, both mono
@@ -28,9 +28,9 @@ WAV_LIMIT_BYTES = 2**32 - 2**16
 
 
 def prepare(song: Song, track: str, folder: Path) -> None:
-    """Write ``folder/<song>``, with the mixture as the grader gives it, and the true stems.
+    """Write ``folder/<song>``: the mixture in the grader's layout, and the true stems.
 
-    Does nothing if the folder exists: it appears whole or not at all.
+    Does nothing if the folder exists, because it appears whole or not at all.
 
     Args:
         song: with all stems of the track.
@@ -46,7 +46,7 @@ def prepare(song: Song, track: str, folder: Path) -> None:
         if stem not in song.stems:
             raise EvaluationError(
                 f"expected {', '.join(STEMS[track])} in {str(song.folder)!r}, but {stem!r} is "
-                "missing; add it or choose songs that are complete"
+                "missing; add it or choose complete songs"
             )
     _check_alike(song, track)
     try:
@@ -55,11 +55,11 @@ def prepare(song: Song, track: str, folder: Path) -> None:
                 _mdx(song, unfinished)
             else:
                 _cdx(song, unfinished)
-    # soundfile asserts that all was written; libsndfile calls a full disk a "System error".
+    # soundfile asserts that everything was written; libsndfile calls a full disk a "System error".
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
-        reason = getattr(error, "strerror", None) or f"{error} is the disk full?".strip()
+        reason = getattr(error, "strerror", None) or f"{error} Is the disk full?".strip()
         raise EvaluationError(
-            f"expected to prepare song {song.name!r} in {str(folder)!r}, which failed ({reason}); "
+            f"cannot prepare song {song.name!r} in {str(folder)!r} ({reason}); "
             "choose another --output"
         ) from error
 
@@ -75,7 +75,7 @@ def _check_alike(song: Song, track: str) -> None:
         if found != expected:
             raise EvaluationError(
                 f"expected {expected} in {str(path)!r} as in {str(first)!r}, found {found}; "
-                "write them alike"
+                "use one format for both"
             )
 
 
@@ -115,7 +115,7 @@ def _write(target: Path, song: Song, channels: slice) -> None:
 
     Args:
         target: file to write.
-        song: to read.
+        song: the song to read.
         channels: which channels of the stereo mixture; all of them, unchanged, for ``slice(None)``.
     """
     sources = list(song.mixture or song.stems.values())
@@ -165,7 +165,7 @@ def _stereo(block: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
 
 
 def _sound(path: Path, sample_rate_hz: int, channels: int, samples: int) -> soundfile.SoundFile:
-    """Open a file of 32-bit floats for writing."""
+    """Open a 32-bit float WAV for writing."""
     large = samples * channels * 4 > WAV_LIMIT_BYTES
     return soundfile.SoundFile(
         os.fsencode(path),  # soundfile encodes names strictly

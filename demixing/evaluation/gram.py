@@ -1,7 +1,7 @@
 """Gram matrices: the inner products of all signals of a song with each other.
 
 Gains, correlations and errors of weighted sums of signals are quadratic forms of these numbers. So
-the audio is read once, and any number of sums is compared afterwards in no time: with the Gram
+the audio is read once, and any number of sums can then be compared at almost no cost: with the Gram
 matrix G of signals s_i, the energy of the sum of w_i s_i is w' G w.
 """
 
@@ -46,7 +46,7 @@ class Gram:
         """Products of some signals with others in all bands together, ``(rows, columns)``.
 
         Raises:
-            KeyError: there is no signal of a name.
+            KeyError: a name is unknown.
         """
         return self._whole[np.ix_(self._places(rows), self._places(columns))]
 
@@ -78,7 +78,7 @@ class Gram:
         """The Gram matrix of weighted sums of the signals.
 
         Args:
-            signals: the sums by their new names.
+            signals: the sums, by new name.
         """
         names = list(dict.fromkeys(name for parts in signals.values() for name in parts))
         weights, products = self._in_bands(list(signals.values()), names)

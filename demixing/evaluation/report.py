@@ -30,9 +30,9 @@ NEARLY_SILENT = "~"
 FOOTNOTES = {
     SILENT: "silent reference: any sound in the estimate costs tens of dB",
     NEARLY_SILENT: f"nearly silent reference, RMS below {NEARLY_SILENT_DBFS:g} dBFS: "
-    "what leaks into its estimate costs tens of dB",
+    "any leakage into its estimate costs tens of dB",
 }
-ACTIVE_NOTE = f"active: without the scores that are marked {SILENT} or {NEARLY_SILENT}"
+ACTIVE_NOTE = f"active: without the scores marked {SILENT} or {NEARLY_SILENT}"
 OMITTED = "!"
 """Marks the mean of a song that was separated without part of the recipe."""
 
@@ -57,9 +57,9 @@ def text_table(
     """Format scores as a table, one line per song.
 
     Args:
-        summary: to show.
+        summary: the scores.
         metric: of the scores.
-        omissions: what songs were separated without, by song, each in a few words.
+        omissions: by song, what it was separated without, each in a few words.
 
     Returns:
         Lines that end with a newline: metric, column titles, songs, means, footnotes.
@@ -91,7 +91,7 @@ def _below(summary: Summary) -> dict[str, Figures]:
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:
     """Align rows of cells, the first column to the left and the others to the right."""
-    # Every number has room for a mark behind it, so titles and unmarked numbers get a space.
+    # Every number has room for a mark after it, so titles and unmarked numbers get a space.
     rows[0][1:] = [f"{title} " for title in rows[0][1:]]
     widths = [max(columns(cell) for cell in cells) for cells in zip(*rows, strict=True)]
     for row in rows:
@@ -101,7 +101,7 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
 
 
 def _mark(song: SongScore, stem: str) -> str:
-    """The mark behind the score of a stem; a space if its reference is active."""
+    """The mark after the score of a stem; a space if its reference is active."""
     if stem in song.silent:
         return SILENT
     return NEARLY_SILENT if stem in song.nearly_silent else " "
@@ -121,7 +121,7 @@ def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]
 
     Args:
         affected: what is missing, by song.
-        songs: number of all songs.
+        songs: total number of songs.
     """
     for name, said in sorted(affected.items()):
         yield f"{OMITTED} {printable(name)}: {printable('; '.join(said))}"
@@ -135,12 +135,12 @@ def json_report(
     metric: Metric,
     omissions: Mapping[str, Sequence[Omission]] | None = None,
 ) -> str:
-    """Everything that is known, as one JSON object.
+    """Format everything as one JSON object.
 
     Args:
-        summary: to write.
+        summary: the scores.
         metric: of the scores.
-        omissions: what songs were separated without, by song; None if that is not known.
+        omissions: by song, what it was separated without; None if that is not known.
     """
     report = {
         "metric": {
@@ -193,9 +193,9 @@ def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None =
     and the level of each reference in dBFS, which is empty for silence.
 
     Args:
-        summary: to write.
-        omissions: what songs were separated without, by song, each in a few words; None if that is
-            not known, which leaves the column out.
+        summary: the scores.
+        omissions: by song, what it was separated without, each in a few words; None if that is not
+            known, which leaves the column out.
     """
     stems = list(summary.stems_db)
     header = ["song", "mean", *stems, "silent", "nearly_silent"]
@@ -241,7 +241,7 @@ def write_report(path: Path, text: str) -> None:
 
     Args:
         path: is replaced if it exists.
-        text: contents; line ends stay as they are.
+        text: contents; line endings are kept.
 
     Raises:
         EvaluationError: it cannot be written.
@@ -255,13 +255,12 @@ def write_report(path: Path, text: str) -> None:
 
 @contextmanager
 def _errors_about(path: Path) -> Iterator[None]:
-    """Turn the errors of the file system into sentences."""
+    """Convert errors of the file system into :class:`EvaluationError`."""
     try:
         yield
     except OSError as error:
         raise EvaluationError(
-            f"expected to write {str(path)!r}, which failed ({error.strerror}); "
-            "choose another place"
+            f"cannot write {str(path)!r} ({error.strerror}); choose another path"
         ) from error
 
 

@@ -1,8 +1,8 @@
-"""The folder of one run: what made it, which songs it has, and which of them are finished.
+"""The folder of one run: its settings, its songs, and which of them are finished.
 
-    dataset/<song>/        the mixture as the grader gives it, and the true stems
+    dataset/<song>/        the mixture in the grader's layout, and the true stems
     predictions/<song>/    the separated stems
-    run.json               the manifest: what made them, and what songs were separated without
+    run.json               the manifest: the settings, and what was missing in finished songs
 
 Only folders of songs that are separated again are deleted, and only songs in the manifest are
 trusted. So several runs may share a folder, and a run of one song leaves the others alone. A run
@@ -32,9 +32,9 @@ class _Manifest:
     """The contents of the manifest.
 
     Attributes:
-        made: what separated its songs.
+        made: the settings that its songs were separated with.
         songs: names of songs that may exist.
-        omissions: what finished songs were separated without, by name.
+        omissions: by name of a finished song, what it was separated without.
     """
 
     made: Mapping[str, str]
@@ -44,15 +44,15 @@ class _Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What makes a run: songs of two runs that differ in any of it are not comparable.
+    """The settings of a run: songs of two runs with different settings are not comparable.
 
     Attributes:
-        folder: of its files; it need not exist.
+        folder: for its files; it need not exist.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
-        recipe: name of the recipe that separates.
-        recipe_sha256: of its contents.
+        recipe: name of the recipe.
+        recipe_sha256: of the recipe's contents.
         data: where the songs come from.
-        limit: on the time per song, as text.
+        limit: time limit per song, as text.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def dataset(self) -> Path:
-        """Folder of the songs as the grader gives them."""
+        """Folder of the songs, in the grader's layout."""
         return self.folder / "dataset"
 
     @property
@@ -74,7 +74,7 @@ class Run:
 
     @property
     def made(self) -> dict[str, str]:
-        """What the manifest says about this run."""
+        """The settings as they are stored in the manifest."""
         return {
             "recipe": self.recipe,
             "recipe_sha256": self.recipe_sha256,
@@ -83,7 +83,7 @@ class Run:
         }
 
     def known(self, *, resume: bool) -> set[str]:
-        """Names of the songs that this same run has left in the folder; changes nothing.
+        """Names of the songs that this run left in the folder earlier; changes nothing.
 
         Args:
             resume: whether another run in the folder is an error.
@@ -101,7 +101,7 @@ class Run:
         return set() if changed else set(manifest.songs)
 
     def _changes(self, made: Mapping[str, str]) -> Iterable[str]:
-        """How the songs in the folder were made, as far as it differs from this run."""
+        """The settings of the songs in the folder that differ from this run's."""
         if any(made[key] != self.made[key] for key in ("recipe", "recipe_sha256")):
             yield f"another recipe, {made['recipe']!r}"
         if made["data"] != self.data:
@@ -137,13 +137,12 @@ class Run:
                 atomic.clear(parent, recursive=True)
         except OSError as error:
             raise EvaluationError(
-                f"expected to write to {str(self.folder)!r}, which failed ({error.strerror}); "
-                "choose another --output"
+                f"cannot write to {str(self.folder)!r} ({error.strerror}); choose another --output"
             ) from error
         self._write(known | songs, omissions)
 
     def unfinished(self, songs: Iterable[str]) -> list[str]:
-        """Songs that are yet to be separated; their entries in the manifest are removed."""
+        """Songs that still have to be separated; their entries in the manifest are removed."""
         manifest = self._manifest()
         todo = [name for name in songs if name not in manifest.omissions or not self.whole(name)]
         left = manifest.omissions.keys() - set(todo)
@@ -151,17 +150,17 @@ class Run:
         return todo
 
     def finish(self, song: str, omissions: Sequence[Omission]) -> None:
-        """Record that a song is finished, and what it was separated without."""
+        """Record that a song is finished, with its omissions."""
         manifest = self._manifest()
         self._write(manifest.songs, {**manifest.omissions, song: omissions})
 
     def omissions(self, songs: Iterable[str]) -> dict[str, Sequence[Omission]]:
-        """What songs were separated without, by name; all of them must be finished."""
+        """The omissions by name of the song; all songs must be finished."""
         recorded = self._manifest().omissions
         return {name: recorded[name] for name in songs}
 
     def _manifest(self) -> _Manifest:
-        """Read the manifest; without one, it is that of this run, without songs.
+        """Read the manifest; if there is none, return one of this run without songs.
 
         Raises:
             EvaluationError: the folder has other contents.
@@ -186,7 +185,7 @@ class Run:
             ) from error
 
     def _empty(self) -> bool:
-        """Whether the folder has only what may exist before the manifest does."""
+        """Whether the folder holds nothing but what may exist before the manifest."""
         return all(
             path.name == SAMPLE or path.name.startswith(atomic.UNFINISHED)
             for path in self.folder.iterdir()

@@ -31,7 +31,7 @@ NEARLY_SILENT_DBFS = -60.0
 """Music is some 40 dB louder: the slightest leakage from other stems drowns such a reference."""
 
 Progress = Callable[[int, int, str], None]
-"""Called after each song with the number of songs done, the number of all songs, and the name."""
+"""Called after each song with the number of songs done, the total number, and the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def score_folder(
     chosen = _choose(find_songs(references, track), songs)
     partners = _partners(chosen, find_songs(estimates, track))
     stems = STEMS[track]
-    # All songs before the first is scored: a missing file must not be reported an hour later.
+    # Check all songs before the first is scored, so a missing file is not reported an hour later.
     _check_complete("references", chosen, stems)
     _check_complete("estimates", partners, stems)
     scores = []
@@ -168,13 +168,13 @@ def _choose(references: Sequence[Song], names: Sequence[str] | None) -> list[Son
 
 
 def _partners(references: Sequence[Song], estimates: Sequence[Song]) -> list[Song]:
-    """The estimate of each reference; one without files if there is none."""
+    """The estimate of each reference; if there is none, one without files."""
     root = estimates[0].folder.parent
     by_name = {song.name: song for song in estimates}
     names = [song.name for song in references]
     extra = len(by_name.keys() - set(names))
     if extra:
-        logger.info("estimates that are not to be scored: %d in %r", extra, str(root))
+        logger.info("estimates that are not scored: %d in %r", extra, str(root))
     return [by_name.get(name, Song(name, root / name, {}, ())) for name in names]
 
 
@@ -184,7 +184,7 @@ def _check_complete(side: str, songs: Sequence[Song], stems: Sequence[str]) -> N
     Args:
         side: what the message calls these songs.
         songs: references or estimates.
-        stems: that each must have.
+        stems: required of each song.
     """
     missing = [(stem, song) for song in songs for stem in stems if stem not in song.stems]
     if missing:
@@ -192,7 +192,7 @@ def _check_complete(side: str, songs: Sequence[Song], stems: Sequence[str]) -> N
         raise EvaluationError(
             f"expected all {len(songs) * len(stems)} stems among the {side}, "
             f"{len(missing)} missing, the first {stem!r} of song {song.name!r} in "
-            f"{str(song.folder)!r}; add what is missing or choose songs that are complete"
+            f"{str(song.folder)!r}; add what is missing or choose complete songs"
         )
 
 
@@ -210,7 +210,7 @@ def _common_layout(reference: Song, estimate: Song, stems: Sequence[str]) -> Lay
             if layout != common:
                 raise EvaluationError(
                     f"expected {common} in {str(path)!r} as in {str(model)!r}, "
-                    f"found {layout}; write them alike"
+                    f"found {layout}; use one format for all"
                 )
     return common
 

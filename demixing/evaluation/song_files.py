@@ -17,7 +17,7 @@ CDX_NAMES: Mapping[str, str] = {"speech": "dialog", "sfx": "effect", "mix": MIXT
 
 
 def entries(folder: Path, error: type[Exception]) -> list[Path]:
-    """What is in a folder, sorted by name, without hidden files.
+    """The contents of a folder, sorted by name, without hidden files.
 
     Args:
         folder: the one to list.
@@ -37,7 +37,7 @@ def entries(folder: Path, error: type[Exception]) -> list[Path]:
 
 
 def names_of(file: str, song: str) -> tuple[str, str]:
-    """The names that a file may go by, the more likely one first.
+    """The names that a file may go by, the likelier one first.
 
     Args:
         file: its name without suffix.

@@ -105,7 +105,7 @@ def find_songs(folder: Path, track: str) -> list[Song]:
 
 
 def detect_track(folder: Path) -> str:
-    """Tell the track of songs from the names of their files.
+    """Infer the track of songs from the names of their files.
 
     Args:
         folder: has one folder per song.
@@ -119,7 +119,7 @@ def detect_track(folder: Path) -> str:
     if found:
         raise EvaluationError(
             f"expected songs of one track in {str(folder)!r}, found {' and '.join(found)}; "
-            "say which is meant, for example --track mdx"
+            "choose one, for example --track mdx"
         )
     known = " or ".join("/".join(stems) for stems in STEMS.values())
     raise EvaluationError(
@@ -190,11 +190,11 @@ def _mixture(folder: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
 def _advice(folder: Path, track: str) -> str:
     """Advice for a ``folder`` without songs."""
     if _song(folder, track):
-        return "it is itself a song, so name the folder above it"
+        return "it is itself a song, so give the folder above it"
     subfolders = [entry for entry in entries(folder, EvaluationError) if entry.is_dir()]
     fruitful = [entry.name for entry in subfolders if _songs_in(entry, track)]
     if fruitful:
-        return f"{fruitful[0]!r} inside it has songs, so name that"
+        return f"{fruitful[0]!r} inside it has songs, so give that"
     return "check the path and the track"
 
 

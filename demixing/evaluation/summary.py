@@ -1,7 +1,7 @@
 """Scores by song and stem -> the means of the board, and means without silent references.
 
 The score of a song is the plain mean over its stems. The score of a submission is the plain mean
-over its songs, and so is each stem's column. All songs count the same, whatever their length.
+over its songs, and so is each stem's column. All songs count the same, regardless of length.
 
 One silent reference can cost a submission more than everything it does well, so the same figures
 are also computed over active references alone: see :class:`Figures`.

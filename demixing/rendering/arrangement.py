@@ -44,7 +44,7 @@ BASS_PROGRAMS = {32, 33, 34, 35, 36, 37, 38, 39, 43, 58}
 
 TIMEOUT_S = 60
 TRIES = 100
-"""Most grooves to try; about two in three have drums, bass and others."""
+"""Maximum number of grooves to try; about two in three have drums, bass and others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Chord:
     Attributes:
         root: semitones above C, 0 to 11.
         minor: whether its third is minor.
-        extension: end of mma's name of the chord, such as ``7``.
+        extension: suffix of the chord in mma's notation, such as ``7``.
     """
 
     root: int
@@ -151,7 +151,7 @@ def play(
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if not output.is_file():
         said = re.sub(r"\s+", " ", f"{done.stdout} {done.stderr}").strip()
-        raise ConfigError(f"expected mma to play groove {groove!r}, but it said: {said}")
+        raise ConfigError(f"expected mma to play groove {groove!r}, but it printed: {said}")
     song = midi.decode(output.read_bytes())
     ticks = max((tick for tick, _ in song.tracks[0].markers), default=0)
     bar_s = ticks / len(chords) / song.division * 60 / tempo

@@ -39,7 +39,7 @@ def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Pat
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode or not output.is_file():
         said = " ".join(done.stderr.split())
-        raise ConfigError(f"expected fluidsynth to play with {str(font)!r}, but it said: {said}")
+        raise ConfigError(f"expected fluidsynth to play with {str(font)!r}, but it printed: {said}")
     audio, _ = soundfile.read(output, frames=samples, always_2d=True)
     result = np.zeros((2, samples))
     result[:, : len(audio)] = audio.T
@@ -48,6 +48,6 @@ def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Pat
 
 def drum_track(track: midi.Track, bank: int, program: int) -> midi.Track:
     """Play a track with a drum kit in any bank of its soundfont."""
-    # fluidsynth searches drums of channel 10 only in bank 128.
+    # fluidsynth looks for the drums of channel 10 only in bank 128.
     channel = midi.DRUM_CHANNEL if bank == 128 else 0
     return track.on_program(channel, 0, program)

@@ -13,7 +13,7 @@ from demixing.rendering.film.sources import SPLITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clips:
-    """Makes clips.
+    """Renders clips.
 
     Attributes:
         split: a key of :data:`demixing.rendering.film.sources.SPLITS`.

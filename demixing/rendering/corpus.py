@@ -1,4 +1,4 @@
-"""Writes a corpus: its pieces, in several processes and each whole or not at all, and licences.
+"""Writes a corpus, pieces and licences, in several processes; no piece is ever incomplete.
 
 A piece depends only on its number and its maker. So the number of processes does not matter, an
 interrupted run can be continued, and a longer run starts with the pieces of a shorter one.
@@ -46,7 +46,7 @@ class Maker(Protocol):
     """Makes the pieces of a corpus; it is copied to other processes.
 
     Attributes:
-        kind: first word of the names of the folders.
+        kind: first word of the folder names.
         packages: folder with one unpacked package per folder.
         identity: values that all pieces of a corpus share.
     """
@@ -72,11 +72,11 @@ def render(
     Existing pieces are left alone, in any format.
 
     Args:
-        maker: of the pieces.
+        maker: renders the pieces.
         output: folder of the corpus.
         pieces: number of pieces in the corpus.
         jobs: number of processes; 1 means this process.
-        form: of the files, 16 bits each: WAV is read faster, FLAC takes half the space.
+        form: format of the files, 16 bits each: WAV is read faster, FLAC takes half the space.
 
     Raises:
         ConfigError: a package or a program is missing, or the folder has pieces of another maker.

@@ -48,7 +48,7 @@ NEEDED = ("kick", "snare", "closed_hat")
 CHOKE_S = 0.03
 """Time in which an open hat decays when the hat is closed."""
 SPREAD_DB = 0.8
-"""Standard deviation of the level of hits: no two hits of a drummer are equally loud."""
+"""Standard deviation of the level of hits: no drummer plays two hits equally loud."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def play(rng: np.random.Generator, kit: Kit, notes: Sequence[Note], samples: int
 
 
 def _hit(layers: Sequence[Layer], loudness: float) -> Audio:
-    """The hit for a loudness, ``(2, samples)``, scaled to it: softer layers are already softer."""
+    """The hit for a loudness, ``(2, samples)``, scaled to it within its layer."""
     fitting = [layer for layer in layers if layer.low <= loudness <= layer.high]
     layer = fitting[0] if fitting else min(layers, key=lambda each: abs(each.high - loudness))
     steepness = 1.5 if len(layers) == 1 else 0.6

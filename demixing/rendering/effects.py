@@ -1,4 +1,4 @@
-"""Further effects of producers: distortion, doubling, ducking, compression of the mixture.
+"""More studio effects: distortion, doubling, ducking, compression of the mixture.
 
 Audio is ``(2, samples)`` as in :mod:`demixing.rendering.sound`; silence stays silence.
 """

@@ -7,7 +7,7 @@ from demixing.rendering.drums import Kit, Layer
 from demixing.rendering.sound import RATE_HZ, Audio
 
 RINGING = 0.08
-"""Part of the kicks that ring, like that of an 808."""
+"""Fraction of kicks that ring, like that of an 808."""
 
 
 def draw(rng: np.random.Generator) -> Kit:
@@ -39,9 +39,9 @@ def draw(rng: np.random.Generator) -> Kit:
 
 
 def kick(rng: np.random.Generator) -> Audio:
-    """A tone, ``(samples,)``, that falls fast to its pitch, sometimes distorted, with a click.
+    """A tone, ``(samples,)``, that drops quickly to its pitch, sometimes distorted, with a click.
 
-    Few ring: networks that were trained with many long kicks took sub-bass for a kick.
+    Few ring: networks trained with many long kicks mistook sub-bass for a kick.
     """
     end_hz, octaves = rng.uniform(38, 75), rng.uniform(1.5, 4.0)
     rings = rng.random() < RINGING

@@ -1,4 +1,4 @@
-"""The manifest of a corpus: the packages in its pieces, their licences, and which piece uses which.
+"""The manifest of a corpus: the packages used by its pieces, and their licences.
 
 A rendered piece is a derived work of all its sources, so a corpus must be distributed with its
 manifest. It is computed from the files in the folder, so it is correct after any number of runs.

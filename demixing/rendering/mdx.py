@@ -58,7 +58,7 @@ class Songs:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What all songs of a corpus have in common."""
+        """The values that all songs of a corpus share."""
         return {
             "split": self.split,
             "seed": self.seed,
@@ -130,7 +130,7 @@ class Sources:
         tempo: in beats per minute.
         silent: the stem that was left out, if any.
         packages: Debian packages of all sounds.
-        files: soundfonts, and clips of the singer.
+        files: soundfonts, and the singer's clips.
     """
 
     split: str

@@ -150,7 +150,7 @@ def decode(data: bytes) -> Midi:
 
 
 def _absolute(messages: mido.MidiTrack) -> Track:
-    """Add up the times of messages, which count from the message before."""
+    """Add up the times of messages, each relative to the previous message."""
     events, tick = [], 0
     for message in messages:
         tick += message.time

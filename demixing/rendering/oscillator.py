@@ -36,7 +36,7 @@ class Patch:
         sustain: amplitude of a held note, 0 to 1.
         release_s: time of the decay after a note ends.
         width: stereo width of the voices, 0 to 1.
-        glide_s: time constant of the glide from the note before; 0 for polyphony.
+        glide_s: time constant of the glide from the previous note; 0 for polyphony.
     """
 
     wave: str

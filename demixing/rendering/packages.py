@@ -58,7 +58,7 @@ KLETTRES = (
     *("ar", "de", "en", "en_GB", "fr", "he", "hu", "lt"),
     *("ml", "nb", "nds", "nl", "pt_BR", "tn", "uk"),
 )
-"""Languages, one speaker each, in which many clips are long enough to be sung."""
+"""Languages, one speaker each, with many clips long enough to be sung."""
 
 
 @dataclass(frozen=True, slots=True)

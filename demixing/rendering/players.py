@@ -1,4 +1,4 @@
-"""The players of a song: what plays each stem, and with which effects; all ``(2, samples)``."""
+"""The players of a song: the source and the effects of each stem; all ``(2, samples)``."""
 
 from collections.abc import Sequence
 

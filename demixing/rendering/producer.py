@@ -38,11 +38,11 @@ SUB_BASS_DB = 8.0
 """The bass of electronic songs is up to this much louder, and may be the loudest stem."""
 PEAK = 0.95
 WRITTEN = 0.2
-"""Part of the songs whose score was written by people."""
+"""Fraction of songs whose score was written by people."""
 ELECTRONIC = 0.35
-"""Part of the songs with more synthesisers than instruments."""
+"""Fraction of songs with more synthesisers than instruments."""
 ACTORS = 0.4
-"""Part of the voices that are sentences of actors and not single words."""
+"""Fraction of voices that are sentences spoken by actors, not single words."""
 SHORTEST_S = 0.25
 KICKS = drums.ROLES["kick"]
 

@@ -16,11 +16,11 @@ from demixing.rendering.notes import NOTE_OFF, NOTE_ON, TEMPO, Clock, Note, note
 
 TRIES = 60
 BEATS = 4
-"""Beats per bar; in waltzes, singers merely change chords at odd times."""
+"""Beats per bar; in waltzes, singers just change chords at odd times."""
 HIGHEST_KEY, LEAD = 52, 81
-"""A part that is mostly above this key is not a bass; and General MIDI's saw-tooth lead."""
+"""A part mostly above this key is not a bass; and the program of General MIDI's saw-tooth lead."""
 SLOWEST_US = 0xFF_FFFF
-"""The longest quarter note that MIDI can write, in microseconds."""
+"""The longest quarter note that MIDI can express, in microseconds."""
 SEMITONES = 4
 """Largest transposition, up or down."""
 
@@ -65,7 +65,7 @@ def _with_low_basses(score: midi.Midi) -> midi.Midi:
 
 
 def excerpt(score: midi.Midi, start: int, shift: int, faster: float) -> midi.Midi:
-    """Start a score at a tick, with the instruments as they are set there.
+    """Start a score at a tick, with the instruments that are set there.
 
     Args:
         score: the whole score.
@@ -95,7 +95,7 @@ def _excerpt(track: midi.Track, start: int, shift: int, faster: float) -> midi.T
 
 
 def _plays(score: midi.Midi, track: midi.Track, duration_s: float) -> bool:
-    """Whether a track plays for a good part of the time."""
+    """Whether a track plays for a good share of the time."""
     found = [note.start_s for note in notes(score, [track]) if note.start_s < duration_s]
     return len(found) > duration_s / 8
 

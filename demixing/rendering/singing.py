@@ -1,10 +1,10 @@
 """Makes singing from speech: the vocoder WORLD stretches the vowels and gives them a melody.
 
 Speech is analysed into pitch, envelope and noise. Voiced frames are stretched, the pitch is
-replaced by notes of the chords with vibrato and glides, and the result is synthesised. Speech of
+replaced by notes of the chords with vibrato and glides, and the result is synthesised. Speech at
 half the rate gets artificial high frequencies, so that its bandwidth does not identify vocals.
 
-Source: Morise et al., "WORLD", IEICE 2016, by the package pyworld.
+Source: Morise et al., "WORLD", IEICE 2016, through the package pyworld.
 """
 
 import math
@@ -70,7 +70,7 @@ def draw(
         again: whether to reuse the clips, with other notes, once all have been sung.
 
     Returns:
-        ``(samples,)``, and the clips in use.
+        ``(samples,)``, and the clips used.
 
     Raises:
         ConfigError: pyworld is missing, or no clip is suitable.
@@ -183,7 +183,7 @@ def _melody(
         tones = [
             tone + 12 * octave for tone in arrangement.chords[bar].notes for octave in range(3, 8)
         ]
-        # Near the last note and the middle of the voice, but seldom the same note.
+        # Near the last note and the middle of the voice, but rarely the same note.
         away = [
             abs(tone - last) + 0.3 * abs(tone - middle) + rng.exponential(3.0) for tone in tones
         ]

@@ -1,4 +1,4 @@
-"""Effects of a studio: equaliser, compressor, reverb, panorama, level.
+"""Studio effects: equaliser, compressor, reverb, panning, level.
 
 Conventions
 -----------
@@ -18,7 +18,7 @@ Audio = NDArray[np.float64]
 
 RATE_HZ = 44_100
 HIGH_PASS_HZ = 30.0
-"""Cutoff against constant offsets of sources, which are inaudible but affect scores."""
+"""Cutoff that removes constant offsets of sources, which are inaudible but affect scores."""
 
 
 def active_level_db(audio: Audio) -> float:

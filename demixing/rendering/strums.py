@@ -62,7 +62,7 @@ def read_names(paths: Iterable[Path]) -> list[Strum]:
 def play(
     rng: np.random.Generator, strums: Sequence[Strum], arrangement: Arrangement, samples: int
 ) -> tuple[Audio, list[Path]]:
-    """Play the chords of an arrangement; returns ``(2, samples)``, and the files in use."""
+    """Play the chords of an arrangement; returns ``(2, samples)``, and the files used."""
     pattern = str(rng.choice(PATTERNS))
     eighth_s = arrangement.bar_s / 8
     strokes = [place for place, stroke in enumerate(pattern) if stroke != "-"]

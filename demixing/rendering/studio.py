@@ -26,8 +26,8 @@ class Studio:
         samples: length of the song.
         song: its arrangement.
         electronic: whether it has more synthesisers than instruments.
-        used: names of the packages in use.
-        files: names of the files in use.
+        used: names of the packages used.
+        files: names of the files used.
         methods: how each stem was made, in words.
     """
 
@@ -47,7 +47,7 @@ class Studio:
         return bool(self.rng.random() < share)
 
     def note(self, stem: str, method: str) -> None:
-        """Note how a stem was made."""
+        """Record how a stem was made."""
         self.methods.setdefault(stem, []).append(method)
 
     def files_of(self, sources: Sequence[Source]) -> list[tuple[Source, Path]]:
@@ -67,7 +67,7 @@ class Studio:
         return fonts[int(self.rng.integers(len(fonts)))]
 
     def use(self, source: Source, path: Path) -> None:
-        """Note that a file of a source is used."""
+        """Record that a file of a source is used."""
         self.used.add(source.package)
         name = f"{path.parent.name}/{path.name}"
         if name not in self.files:

@@ -1,8 +1,7 @@
 """Tracker songs: every instrument can be played alone, so stems are exact.
 
-The names of instruments do not say which is a drum: composers use them for greetings. So an
-instrument is classified by its sound and its number of notes: a drum has one pitch or two, or is
-noise.
+Names of instruments do not tell which is a drum: composers use them for greetings. So an instrument
+is classified by its sound and its number of notes: a drum has one pitch or two, or is noise.
 
 Source: libopenmpt's C interface, with its extension "interactive", which mutes instruments.
 """
@@ -36,7 +35,7 @@ LOW = 0.8
 NOISY = 0.2
 """Least flatness of noise: geometric over arithmetic mean of the spectrum."""
 FEW, LONG = 2, 0.6
-"""Most notes of a drum, unless it sounds for this part of the time, like a pad."""
+"""Maximum number of notes of a drum, unless it sounds for this fraction of the time, like a pad."""
 NOTE, INSTRUMENT = 0, 1
 LAST_NOTE = 120
 """Columns of a pattern, and the highest note; higher values stop a note."""
@@ -74,7 +73,7 @@ def library() -> ctypes.CDLL:
     except OSError as error:
         raise ConfigError(
             f"expected {LIBRARY} to play tracker songs, but {error}; "
-            "install it with `apt-get install libopenmpt0`, or leave --tracker-songs out"
+            "install it with `apt-get install libopenmpt0`, or omit --tracker-songs"
         ) from error
 
 
@@ -157,7 +156,7 @@ class TrackerSong:
         return [len(notes) for notes in found]
 
     def play(self, start_s: float, samples: int, only: int | None = None) -> Audio:
-        """Play from a time on, one instrument or all, ``(2, samples)``."""
+        """Play one instrument or all from a given time, ``(2, samples)``."""
         for number in range(self.instruments):
             self._mute(self._whole, number, int(only not in (None, number)))
         before_s = min(start_s, BEFORE_S)

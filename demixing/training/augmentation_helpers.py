@@ -1,4 +1,4 @@
-"""Helpers of augmentations: checks of options, random choices, and application stem by stem."""
+"""Helpers for augmentations: checks of options, random choices, and application stem by stem."""
 
 import math
 from collections.abc import Callable, Sequence

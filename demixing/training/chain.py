@@ -1,8 +1,8 @@
 """The standard chain of augmentations, and how a run's own chain is built.
 
 A chain is a list of tables, as in a run file: ``name`` of the augmentation, and options. Choices of
-material come first. Then the effects on single stems, in the order of a studio: tape, equaliser,
-compressor, room, panorama, level. Last come the effects on the mixture.
+excerpts come first. Then the effects on single stems, in the order of a studio: tape, equaliser,
+compressor, room, panning, level. Last come the effects on the mixture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ STANDARD: tuple[Mapping[str, Any], ...] = (
     {"name": "clip", "probability": 0.03},
     {"name": "low_pass", "probability": 0.1},
 )
-"""Published recipes agree on remix, gain, channels and polarity. The others add what the material
-lacks. Each acts on a minority of the examples, so that most of the material is as recorded.
+"""Published recipes agree on remix, gain, channels and polarity. The others add what the data
+lacks. Each acts on a minority of the examples, so that most of the data is as recorded.
 """
 
 

@@ -22,7 +22,7 @@ from demixing.training.ema import Average
 STATE = "state.pt"
 
 MAY_CHANGE = {"steps", "workers", "save_every_steps", "validation", "summary"}
-"""Options that may change when a run resumes: they do not affect what was computed."""
+"""Options that may change when a run resumes: they do not affect the result."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def resume(
 
     Args:
         path: of the file.
-        run: present options; those that must not change are compared.
+        run: current options; those that must not change are compared.
         network: gets the stored weights.
         average: gets the stored average.
         optimiser: gets the stored state.
@@ -141,7 +141,7 @@ def seed_all(seed: int) -> None:
 
 
 def _check_same(then: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    """Check that two runs compute the same.
+    """Check that two runs compute the same result.
 
     Raises:
         ConfigError: they do not.
@@ -155,7 +155,7 @@ def _check_same(then: dict[str, Any], now: dict[str, Any], path: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Convert tuples to lists, as they are read from a file.
+    """Convert tuples to lists, which is what a file returns.
 
     >>> _plain({"a": (1, {"b": ()})})
     {'a': [1, {'b': []}]}

@@ -1,4 +1,4 @@
-"""Options of a run: a TOML file that names only what differs from the defaults.
+"""Options of a run: a TOML file that contains only what differs from the defaults.
 
     [network]
     name = "shared_unet"
@@ -53,7 +53,7 @@ class Data:
         train: folders of songs.
         shares: how often each folder is drawn; if empty, every second is equally likely.
         valid: folders of songs for validation.
-        valid_songs: number of songs in each of these folders, the first ones; all if 0.
+        valid_songs: number of songs to use from each of these folders, the first ones; all if 0.
         examples_per_epoch: length of an epoch, which only matters for the random numbers.
     """
 
@@ -71,13 +71,13 @@ class Optimiser:
     Attributes:
         kind: one of :data:`KINDS`.
         amsgrad: use the largest second moment so far.
-        learning_rate: the highest one.
+        learning_rate: the peak.
         betas: decay of the first and the second moment.
         weight_decay: decoupled for AdamW, added to the gradient for Adam.
         warm_up_steps: number of steps in which the rate rises linearly.
         decay: shape of the decay of the rate after that: one of :data:`DECAYS`.
-        last: rate of the last step, relative to the highest.
-        clip_norm: largest norm of the gradient of all weights; no limit if 0.
+        last: rate of the last step, relative to the peak.
+        clip_norm: maximum norm of the gradient of all weights; no limit if 0.
     """
 
     kind: str = "adamw"
@@ -104,7 +104,7 @@ class Optimiser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """When songs are validated.
+    """The schedule of validations.
 
     Attributes:
         every_steps: number of steps between two validations.
@@ -175,7 +175,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> Run:
 
     Args:
         path: of the TOML file.
-        settings: changes, ``a.b=value`` each, with values as in TOML; texts need no quotes.
+        settings: changes, ``a.b=value`` each, with values as in TOML; strings need no quotes.
 
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or invalid.
@@ -267,7 +267,7 @@ def _table_of(setting: str) -> dict[str, Any]:
 
 
 def _quoted(text: str) -> str:
-    """A text in the notation of TOML."""
+    """A string in TOML notation."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

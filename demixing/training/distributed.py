@@ -13,12 +13,12 @@ from demixing.machine import threads
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The processes of a run, as one of them sees them.
+    """The processes of a run, seen from one of them.
 
     Attributes:
-        rank: number of this process, from 0 on.
+        rank: index of this process, starting at 0.
         size: number of processes.
-        device: on which this process trains.
+        device: the device on which this process trains.
     """
 
     rank: int

@@ -49,10 +49,10 @@ class Magnitudes(Waveforms):
 
 
 class Projections(Magnitudes):
-    """Compares magnitudes with stems projected on the mixture's phase, as a mask can reach them.
+    """Compares magnitudes with stems projected on the mixture's phase, which a mask can reach.
 
     Where a stem is weak, the mixture has the phase of another stem, and the stem's magnitude is
-    more than the best mask gives. The network has ``projected(stems)``.
+    larger than the output of the best mask. The network has ``projected(stems)``.
     Source: Erdogan, Hershey, Watanabe, Le Roux, "Phase-sensitive and recognition-boosted speech
     separation using deep recurrent neural networks", ICASSP 2015.
     """
@@ -83,7 +83,7 @@ def of(network: ChunkGeometry, domain: str) -> Waveforms:
     """
     if domain != WAVEFORMS and not hasattr(network, "magnitudes"):
         raise ConfigError(
-            f"domain must be {WAVEFORMS!r} for a network that gives no magnitudes, such as "
+            f"domain must be {WAVEFORMS!r} for a network that estimates no magnitudes, such as "
             f"{type(network).__name__}, got {domain!r}"
         )
     return KINDS[domain](network)

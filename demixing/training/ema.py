@@ -12,13 +12,13 @@ Network = TypeVar("Network", bound=nn.Module)
 class Average(Generic[Network]):
     """Averages the weights of a network during training.
 
-    After n steps the decay is at most ``(1 + n) / (10 + n)``. Otherwise the random weights of the
-    start would stay in the average for long. Source: TensorFlow's documentation of
+    After n steps the decay is at most ``(1 + n) / (10 + n)``. Otherwise the random initial weights
+    would stay in the average for a long time. Source: TensorFlow's documentation of
     ExponentialMovingAverage.
 
     Args:
         network: to average; it is copied.
-        decay: part of the average that each step keeps, 0 to 1.
+        decay: fraction of the average that each step keeps, 0 to 1.
 
     Attributes:
         network: a copy with the averaged weights, in evaluation mode.

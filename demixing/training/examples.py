@@ -5,8 +5,8 @@
     stems     = each augmentation: ``apply(stems, draw(rng, ...))``
 
 No global generator is used and no state is kept between examples. So any number of DataLoader
-workers makes the same examples in any order, and a run resumes with the examples that it would have
-had: a position in the training is all that it needs to store.
+workers makes the same examples in any order, and a run resumes with the same examples: it only
+needs to store its position in the training.
 """
 
 import contextlib
@@ -124,7 +124,7 @@ class Examples(Dataset[Tensor]):
             excerpts = {**excerpts, **choice.choose(rng, some, self._sampler, self._needed)}
         return excerpts
 
-    # Cached, because it takes Python long to check whether an object follows a Protocol.
+    # Cached, because checking whether an object follows a Protocol is slow.
 
     @cached_property
     def _choices(self) -> list[tuple[tuple[str, ...], Choice]]:
@@ -133,7 +133,7 @@ class Examples(Dataset[Tensor]):
 
     @cached_property
     def _augmentations(self) -> list[tuple[list[int], Augmentation]]:
-        """Augmentations and the numbers of the stems on which they act."""
+        """Augmentations and the indices of the stems on which they act."""
         return [
             ([self.stems.index(stem) for stem in stems], inner)
             for stems, inner in self._inner
@@ -209,7 +209,7 @@ def _changed(
     rng: np.random.Generator,
     rate_hz: int,
 ) -> Tensor:
-    """Apply an augmentation to some of the stems, by their numbers, ``(stems, 2, samples)``."""
+    """Apply an augmentation to some of the stems, by index, ``(stems, 2, samples)``."""
     drawn: Any = augmentation.draw(rng, len(numbers), stems.shape[-1], rate_hz)
     if numbers == list(range(len(stems))):
         return augmentation.apply(stems, drawn)

@@ -1,4 +1,4 @@
-"""Exports the weights that runs have learned, for recipes.
+"""Exports trained weights for recipes.
 
 Three files are written: NAME.safetensors, NAME.toml with the entry for the catalogue of weights,
 and NAME.md, the model card with training data and scores.
@@ -64,8 +64,8 @@ def export(
         name: of the weights in recipes.
         to: folder of the three files.
         trained_on: training data, for the rules of leaderboards; names of folders if empty.
-        licence: of the weights.
-        bits: of a weight on disk, 16 or 8.
+        licence: licence of the weights.
+        bits: bits per weight on disk, 16 or 8.
 
     Raises:
         ConfigError: there is no such run, the name is invalid, or the runs' networks differ.
@@ -160,8 +160,8 @@ def averaged(
         for key in ("name", "options"):
             if one["network"][key] != runs[0]["network"][key] or one["stems"] != runs[0]["stems"]:
                 raise ConfigError(
-                    f"expected runs of one network and its stems, but {str(folder)!r} is of "
-                    f"another than {str(folders[0])!r}; export it by itself"
+                    f"expected runs with the same network and stems, but {str(folder)!r} differs "
+                    f"from {str(folders[0])!r}; export it by itself"
                 )
     states = [one["network"] for one in bests]
     return {

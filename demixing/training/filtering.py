@@ -26,7 +26,7 @@ def convolve(audio: Tensor, impulse: Tensor, delay: int = 0) -> Tensor:
         delay: number of samples to drop at the start: ``taps // 2`` for a symmetric filter.
 
     Returns:
-        The shape of ``audio``; silence precedes the input.
+        The same shape as ``audio``; silence precedes the input.
 
     >>> audio = torch.randn(2, 10_000)
     >>> echo = torch.zeros(301)
@@ -76,7 +76,7 @@ def low_pass(cutoff_hz: float, rate_hz: int, taps: int) -> Tensor:
 
 
 def _block(samples: int, taps: int) -> int:
-    """Length of a block, a power of two, that costs least for each valid sample."""
+    """Length of a block, a power of two, with the lowest cost per valid sample."""
     shortest = max(SMALLEST, 1 << (2 * taps - 1).bit_length() - 1)
     longest = max(shortest, 1 << (samples + taps - 1).bit_length())
     sizes = [shortest]

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 LOG = "log.jsonl"
 
 OLD_LOG = "journal.jsonl"
-"""Name of the log in folders of the version before; read for one version."""
+"""Name of the log in folders of the previous version; read for one version."""
 
 
 class RunLog:

@@ -90,7 +90,7 @@ class _Training:
         self._log = RunLog(self._folder, self._progress.step) if self._processes.first else None
 
     def steps(self) -> Iterator[str]:
-        """Train until the last step, or until the scores stop rising."""
+        """Train until the last step, or until the scores stop improving."""
         run, progress = self._run, self._progress
         step = _Step(run, self._network, self._optimiser, self._processes)
         batches = iter(setup.loader(self._examples, run, progress.step, self._processes))
@@ -117,7 +117,7 @@ class _Training:
                 break
 
     def _due(self, every_steps: int) -> bool:
-        """Whether something is due that happens at regular steps and at the last one."""
+        """Whether a regular action is due: every few steps, and at the last one."""
         step = self._progress.step
         return step == self._run.steps or step % every_steps == 0
 
@@ -166,7 +166,7 @@ class _Training:
 
 
 class _Waited:
-    """Measures the part of the time that is spent waiting for examples."""
+    """Measures the fraction of time spent waiting for examples."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -179,7 +179,7 @@ class _Waited:
         self._waited_s += time.perf_counter() - self._asked
 
     def busy(self) -> float:
-        """Part of the time, 0 to 1, in which the loop did not wait for examples."""
+        """Fraction of time, 0 to 1, in which the loop did not wait for examples."""
         return round(1 - self._waited_s / (time.perf_counter() - self._began), 4)
 
 
@@ -205,7 +205,7 @@ class _Step:
         self._domain = domain.of(network, run.domain)
         self._shared: nn.Module = self._domain
         if processes.size > 1:
-            # Some networks have layers without an effect, such as Spleeter's last normalisation.
+            # Some networks have layers without effect, such as Spleeter's last normalisation.
             self._shared = DistributedDataParallel(self._domain, find_unused_parameters=True)
         self._loss = losses.from_table(run.loss)
 

@@ -1,4 +1,4 @@
-"""Helpers of losses: precision, spectra, and means over blocks of time."""
+"""Helpers for losses: precision, spectra, and means over blocks of time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

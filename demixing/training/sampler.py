@@ -1,8 +1,7 @@
 """Samples excerpts of songs for training examples; no audio is read here.
 
 An :class:`Excerpt` is a place in a song, and each stem of an example is a sum of excerpts. Choices
-of material (remix, mixup, silence) change excerpts, which costs nothing, and only the final ones
-are read.
+(remix, mixup, silence) change excerpts, which costs nothing, and only the final ones are read.
 """
 
 from __future__ import annotations

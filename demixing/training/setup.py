@@ -27,7 +27,7 @@ def run_of(folder: Path) -> Run:
 
 
 def built(run: Run) -> ChunkGeometry:
-    """Build the network of a run, with the weights from which it starts.
+    """Build the network of a run, with its initial weights.
 
     Raises:
         ConfigError: there is no such network, or an option is invalid.
@@ -59,7 +59,7 @@ def examples(run: Run) -> Examples:
     shares = run.data.shares or tuple(float(sum(one.samples for one in group)) for group in found)
     if len(shares) != len(found):
         raise ConfigError(
-            f"data.shares must be as many as the {len(found)} folders, got {len(shares)}"
+            f"data.shares must have one value per folder, {len(found)} in all, got {len(shares)}"
         )
     everything, weights = weighted(list(zip(shares, found, strict=True)))
     return Examples(

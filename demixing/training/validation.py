@@ -1,4 +1,4 @@
-"""Scores of whole songs, by the same separator and metric as in an evaluation."""
+"""Scores whole songs with the same separator and metric as an evaluation."""
 
 import math
 from collections.abc import Sequence

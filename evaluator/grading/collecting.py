@@ -1,8 +1,8 @@
 """Collects stems from a folder that a submission can write to, and trusts nothing in it.
 
-A link could lead to the true stems, a pipe could hang, a folder could have the name of a stem, and
-a process that has a file open can change it later. So files are opened without following links,
-must be regular files, and are copied; then the copy is checked.
+A link could lead to the true stems, a pipe could hang, a folder could be named like a stem, and a
+process that has a file open can change it later. So files are opened without following links, must
+be regular files, and are copied; then the copy is checked.
 """
 
 import os
@@ -17,7 +17,7 @@ from demixing.evaluation.songs import STEMS, wav_file
 
 
 class _RefusedError(Exception):
-    """The stems of a song are not as they must be; the message says why."""
+    """The stems of a song are invalid; the message gives the reason."""
 
 
 def collect(song: str, track: str, source: Path, target: Path, expected: Layout) -> str:
@@ -27,7 +27,7 @@ def collect(song: str, track: str, source: Path, target: Path, expected: Layout)
         song: name of its folder.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         source: folder of predictions that the submission wrote.
-        target: folder of predictions that are kept.
+        target: folder for the copied predictions.
         expected: sample rate, channels and length of every stem.
 
     Returns:
@@ -48,8 +48,8 @@ def collect(song: str, track: str, source: Path, target: Path, expected: Layout)
         return str(error)
     except OSError as error:
         raise EvaluationError(
-            f"expected to keep stems in {str(target)!r}, which failed ({error.strerror}); make "
-            "room or choose another --output, then continue with --resume"
+            f"cannot copy stems to {str(target)!r} ({error.strerror}); free some space or "
+            "choose another --output, then continue with --resume"
         ) from error
     return ""
 
@@ -91,7 +91,7 @@ def _check(file: Path, expected: Layout) -> None:
     """Check the layout of a copy.
 
     Raises:
-        _RefusedError: it is not audio, or differs from what is expected.
+        _RefusedError: it is not audio, or has an unexpected layout.
     """
     try:
         found = probe(file)

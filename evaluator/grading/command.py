@@ -1,4 +1,4 @@
-"""``python -m evaluator grade``: how the grading server would grade a submission."""
+"""``python -m evaluator grade``: grades a submission like the grading server."""
 
 import argparse
 import subprocess
@@ -22,10 +22,10 @@ STATUS_FAILED = 1
 
 
 def parser(prog: str = PROGRAM) -> Parser:
-    """Describe the command line of a program with some name."""
+    """Build the parser of the command line for a program name."""
     result = Parser(
         prog=prog,
-        description="Run a submission as the grading server does: away from the network and the "
+        description="Run a submission like the grading server: without the network and the "
         "true stems, with its limits. Exit status: 0 all songs have a score, 1 some failed, 2 bad "
         "input.",
     )
@@ -151,7 +151,7 @@ def print_report(
     Args:
         run: the grade.
         results: of all songs.
-        connections: addresses that the submission asked the network for.
+        connections: addresses that the submission requested from the network.
         json: file to write the scores to.
 
     Raises:
@@ -184,7 +184,7 @@ def print_report(
 
 
 def of_options(options: argparse.Namespace, *, inspect: bool = False) -> "Grade":
-    """The grade that the options of :func:`add_run_options` describe.
+    """The grade described by the options of :func:`add_run_options`.
 
     Args:
         options: parsed.
@@ -211,7 +211,7 @@ def profile_and_data(options: argparse.Namespace) -> tuple[Profile, Path]:
     """The limits, and the folder of songs; the samples if the options name no songs.
 
     Raises:
-        EvaluationError: the songs are of no track, or of another than the profile's.
+        EvaluationError: the songs belong to no track, or to a track other than the profile's.
     """
     from demixing.evaluation.songs import detect_track
 
@@ -241,7 +241,7 @@ def profile_and_data(options: argparse.Namespace) -> tuple[Profile, Path]:
 
 
 def runner(options: argparse.Namespace) -> "Runner":
-    """The container or sandbox that the options describe."""
+    """The container or sandbox described by the options."""
     from evaluator.grading.container import Container
     from evaluator.grading.sandbox import Sandbox
 
@@ -251,7 +251,7 @@ def runner(options: argparse.Namespace) -> "Runner":
 
 
 def samples(track: str, folder: Path) -> Path:
-    """Let the repository write its samples; the evaluator has none itself.
+    """Let the repository write its samples; the evaluator has none of its own.
 
     Args:
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
@@ -268,7 +268,7 @@ def samples(track: str, folder: Path) -> Path:
     if done.returncode:
         raise EvaluationError(
             f"expected the samples of this repository, got: {done.stderr.strip()[-500:]}; "
-            "name songs of your own by --data"
+            "give songs of your own with --data"
         )
     return Path(done.stdout.strip())
 
@@ -302,7 +302,7 @@ def _submitted_track(folder: Path) -> str:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(
-            f"expected aicrowd.json with a challenge_id in {str(folder)!r}; name the contest by "
+            f"expected aicrowd.json with a challenge_id in {str(folder)!r}; give the contest with "
             f"--profile, one of {', '.join(PROFILES)}"
         ) from error
     return "cdx" if "cdx" in str(challenge) else "mdx"

@@ -1,4 +1,4 @@
-"""Runs a submission in a container of its image, as the server itself does."""
+"""Runs a submission in a container of its image, like the server itself."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from evaluator.grading.runners import INSIDE, Mounts, environment, harness
 
 ENGINES = ("docker", "podman")
 WAIT_S = 30
-"""For the engine's command to end after its container was killed."""
+"""Time for the engine's command to end after its container was killed."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Container:
 
     Attributes:
         image: its name.
-        engine: the program, and options of it if needed; if empty, the first of :data:`ENGINES`
-            that is installed.
-        options: further options of the program's ``run``.
+        engine: the program, with options if needed; if empty, the first of :data:`ENGINES` that is
+            installed.
+        options: additional options of the program's ``run``.
     """
 
     image: str
@@ -52,8 +52,8 @@ class Container:
             if shutil.which(name):
                 return [name]
         raise EvaluationError(
-            "expected docker or podman to run an image, found neither; install one, name another "
-            "by --engine, or grade in the sandbox: leave out --image"
+            "expected docker or podman to run an image, found neither; install one, give another "
+            "with --engine, or grade in the sandbox: omit --image"
         )
 
     def check(self) -> None:
@@ -67,13 +67,13 @@ class Container:
             found = subprocess.run(command, capture_output=True, check=False)
         except OSError as error:
             raise EvaluationError(
-                f"expected the engine {command[0]!r} to start, which failed ({error.strerror}); "
-                "name another by --engine"
+                f"cannot start the engine {command[0]!r} ({error.strerror}); "
+                "give another with --engine"
             ) from error
         if found.returncode:
             said = found.stderr.decode(errors="replace").strip().splitlines()
             raise EvaluationError(
-                f"expected an image {self.image!r}, but {self.command[0]} says: "
+                f"expected an image {self.image!r}, but {self.command[0]} reports: "
                 f"{said[-1] if said else 'nothing'}; run `make image`, or check the engine"
             )
 

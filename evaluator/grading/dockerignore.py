@@ -1,4 +1,4 @@
-"""Which files of a repository get into its image: .dockerignore, read as Docker reads it."""
+"""Determines which files of a repository get into its image, from .dockerignore like Docker."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class Ignored:
     """The lines of a .dockerignore.
 
     Attributes:
-        lines: without comments and empty ones, in their order; the last that matches decides.
+        lines: without comments and empty lines, in order; the last match decides.
     """
 
     lines: tuple[str, ...]
@@ -21,7 +21,7 @@ class Ignored:
         """Read the .dockerignore of a folder; without one, nothing is ignored.
 
         Args:
-            folder: has the Dockerfile.
+            folder: contains the Dockerfile.
         """
         try:
             text = (folder / ".dockerignore").read_text(encoding="utf-8-sig")
@@ -31,7 +31,7 @@ class Ignored:
         return cls(tuple(line for line in lines if line and not line.startswith("#")))
 
     def by(self, name: str) -> str:
-        """The line that keeps a file out of the image; empty if the file gets in.
+        """The line that excludes a file from the image; empty if the file is included.
 
         Args:
             name: relative to the folder, with ``/``.

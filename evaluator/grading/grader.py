@@ -1,13 +1,13 @@
 """Grades a submission: one song after the other, with the limits of the server.
 
     OUTPUT/references/<song>/    true stems; the submission never sees them
-    OUTPUT/mixtures/<song>/      what it is given
+    OUTPUT/mixtures/<song>/      its input
     OUTPUT/predictions/<song>/   its stems, copied as soon as a song is done
     OUTPUT/grade.json            the manifest: profile, runner and songs
-    OUTPUT/grade.jsonl           the records, one a line
+    OUTPUT/grade.jsonl           the records, one per line
 
-A song that fails costs only itself: the submission is started again for the next one. On the
-server it would cost everything, and the report says so.
+A failed song affects no other: the submission is restarted for the next one. On the server it would
+fail the whole submission, and the report says so.
 """
 
 import contextlib
@@ -39,15 +39,15 @@ Record = StartUp | SongResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """One grade: what is graded, by what, and where everything is put.
+    """One grade: the songs, the runner and the output folder.
 
     Attributes:
         runner: runs the submission.
         profile: limits.
         songs: with all stems of the profile's track.
-        output: folder; it need not exist.
+        output: folder; need not exist.
         inspect: whether to record dtype, shape and peak of the arrays that the model returns.
-        environment: further variables of the submission.
+        environment: additional variables of the submission.
     """
 
     runner: Runner
@@ -64,7 +64,7 @@ class Grade:
 
     @property
     def mixtures(self) -> Path:
-        """Folder of what the submission sees."""
+        """Folder of the songs that the submission sees."""
         return self.output / "mixtures"
 
     @property
@@ -79,7 +79,7 @@ class Grade:
             resume: keep songs that have a result.
 
         Yields:
-            What happened; first the results that are kept.
+            Records; the results that are kept come first.
 
         Raises:
             EvaluationError: the runner cannot be used, songs are not complete, or files cannot be
@@ -100,14 +100,14 @@ class Grade:
                 yield record
 
     def layout(self, song: str) -> Layout:
-        """Sample rate, channels and length that the stems of a song must have."""
+        """Required sample rate, channels and length of a song's stems."""
         stem = STEMS[self.profile.track][0]
         file = Path(wav_file(self.profile.track, song, stem))
         kinds = (self.references / song / file.with_suffix(suffix) for suffix in SUFFIXES)
         return probe(next(path for path in kinds if path.exists()))
 
     def _graded(self, songs: Sequence[str]) -> Iterator[Record]:
-        """Grade songs; start the submission again whenever one has killed it."""
+        """Grade songs; restart the submission whenever a song has killed it."""
         waiting = list(songs)
         inspecting = {"GRADER_INSPECT": "1"} if self.inspect else {}
         environment = {**self.environment, **inspecting}
@@ -119,8 +119,8 @@ class Grade:
                 if start_up.outcome != records.OK:
                     yield submission.finish(start_up)
                     return
-                # At least one song per start, or a submission that dies when it is ready would be
-                # started for ever.
+                # At least one song per start, or a submission that dies once it is ready would be
+                # restarted forever.
                 result = None
                 while waiting and (result is None or submission.alive):
                     song = waiting.pop(0)
@@ -176,7 +176,7 @@ class Grade:
             )
 
     def _clear(self) -> None:
-        """Delete what a grade that was killed could not clean up."""
+        """Delete the leftovers of a killed grade."""
         for left in self.output.glob(f"{session.PREFIX}*"):
             shutil.rmtree(left)
         for folder in (self.references, self.mixtures, self.predictions):
@@ -189,7 +189,7 @@ class Grade:
             manifest: of this grade.
 
         Raises:
-            EvaluationError: the folder's manifest is damaged, or another one.
+            EvaluationError: the folder's manifest is damaged, or belongs to another grade.
         """
         try:
             before = json.loads((self.output / MANIFEST).read_text(encoding="utf-8"))
@@ -226,8 +226,8 @@ class Grade:
     def _unwritable(self, error: OSError) -> EvaluationError:
         """The error of an output that cannot be written."""
         return EvaluationError(
-            f"expected to write to {str(self.output)!r}, which failed ({error.strerror}); make "
-            "room or choose another --output, then continue with --resume"
+            f"cannot write to {str(self.output)!r} ({error.strerror}); free some space or "
+            "choose another --output, then continue with --resume"
         )
 
 

@@ -1,4 +1,4 @@
-"""Measures a submission from outside: memory of its processes, and size of what they write."""
+"""Measures a submission from outside: memory of its processes, and size of the files they write."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def descendants(root: int) -> list[int]:
-    """Numbers of a process and of all its descendants."""
+    """Ids of a process and of all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -34,7 +34,7 @@ def disk_bytes(*folders: Path) -> int:
 
 
 def _sizes(folder: str) -> int:
-    """Disk space of the files in a folder; files that vanish meanwhile count as 0."""
+    """Disk space of the files in a folder; files that vanish in the meantime count as 0."""
     total = 0
     for entry in _entries(folder):
         try:
@@ -57,7 +57,7 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _parent(number: int) -> int | None:
-    """Number of a process's parent; None if the process has ended."""
+    """Id of a process's parent; None if the process has ended."""
     try:
         text = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace")
         return int(text.rpartition(")")[2].split()[1])  # the name in brackets may contain anything

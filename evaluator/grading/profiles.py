@@ -12,17 +12,17 @@ class Profile:
     """Limits of a server.
 
     Attributes:
-        name: of the contest.
+        name: name of the contest.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         interface: ``wrapper``: ``my_submission.aicrowd_wrapper.AIcrowdWrapper``; ``predictor``:
             the ``prediction`` method of MDX'21.
-        per_second: seconds per second of a song.
+        per_second: seconds per second of song.
         setup_s: seconds for imports and loading the model.
         cpus: number of processors.
-        memory_bytes: of all processes together.
-        disk_bytes: of predictions and temporary files together; also of each single file.
+        memory_bytes: memory of all processes together.
+        disk_bytes: predictions and temporary files together; also the limit of a single file.
         processes: number of processes and threads at a time.
-        song_s: seconds for a song of any length, instead of ``per_second``; none if 0.
+        song_s: seconds per song of any length, instead of ``per_second``; unused if 0.
     """
 
     name: str
@@ -52,7 +52,7 @@ PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile(name="mdx23", track="mdx"),
-        # The limits of CDX'23 are not published; those of the other track are assumed.
+        # The limits of CDX'23 are not published, so those of the other track are assumed.
         Profile(name="cdx23", track="cdx"),
         # 240 s per song in its first round; setup 900 s is published for this year alone.
         Profile(name="mdx21", track="mdx", interface="predictor"),

@@ -1,4 +1,4 @@
-"""What the grader records of a submission, song by song; all of it can be written as JSON."""
+"""The grader's records of a submission, song by song; all of them can be written as JSON."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 OK = "ok"
 LATE = "late"
-"""No answer within the limit; the server counts the whole submission as failed."""
+"""No result within the limit; the server counts the whole submission as failed."""
 
 MEMORY = "memory"
 """More memory than allowed."""
@@ -16,7 +16,7 @@ DIED = "died"
 """The process ended, for example by a segmentation fault."""
 
 ERROR = "error"
-"""An exception, which the message names."""
+"""An exception, named in the message."""
 
 INCOMPLETE = "incomplete"
 """It reported success, but stems are missing or differ from the mixture in length or format."""
@@ -29,11 +29,11 @@ class ArrayInfo:
     """An array as the model returned it, before the wrapper wrote it to a file.
 
     Attributes:
-        dtype: numpy's name of it, or the name of the object's class if it is no array.
-        shape: ``(samples, channels)`` if all is well.
+        dtype: its name in numpy, or the name of the object's class if it is not an array.
+        shape: ``(samples, channels)`` if correct.
         rate_hz: sample rate that the model returned with it; None without one.
-        finite: whether it has neither NaN nor infinity.
-        peak: largest absolute value of those that are finite; 1.0 is full scale.
+        finite: whether it contains neither NaN nor infinity.
+        peak: largest finite absolute value; 1.0 is full scale.
     """
 
     dtype: str
@@ -45,15 +45,15 @@ class ArrayInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartUp:
-    """What happened before the first song.
+    """The record of a start, up to the first song.
 
     Attributes:
         import_s: seconds to import the wrapper's module.
         load_s: seconds to build the wrapper, and with it the model.
         outcome: one of :data:`OUTCOMES`.
         message: what went wrong; empty if nothing did.
-        connections: hosts and addresses that were asked for during all songs; there is no
-            network, so each request failed.
+        connections: hosts and addresses requested during all songs; there is no network, so each
+            request failed.
     """
 
     import_s: float
@@ -65,12 +65,12 @@ class StartUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongResult:
-    """What happened to one song.
+    """The record of one song.
 
     Attributes:
-        name: of its folder.
-        seconds: wall-clock time from the request to the answer.
-        limit_s: seconds that were allowed.
+        name: name of its folder.
+        seconds: wall-clock time from the request to the result.
+        limit_s: time limit in seconds.
         peak_bytes: peak memory of all processes together while it was separated.
         outcome: one of :data:`OUTCOMES`.
         message: what went wrong; empty if nothing did.

@@ -49,5 +49,5 @@ def verdict(results: Sequence[SongResult]) -> str:
         return f"all {len(results)} songs in time: the server would score this submission\n"
     return (
         f"{len(bad)} of {len(results)} songs failed: the server would reject this submission, "
-        "whatever the others score\n"
+        "regardless of the other scores\n"
     )

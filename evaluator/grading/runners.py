@@ -1,8 +1,8 @@
-"""What the grader needs of a runner: a way to start the harness, and a way to stop everything.
+"""The interface of runners: a way to start the harness, and a way to stop everything.
 
 A runner is a container (:mod:`evaluator.grading.container`) or a sandbox
-(:mod:`evaluator.grading.sandbox`). It starts a process that speaks with the grader over its
-standard input and output, and whose end is the end of everything that it started.
+(:mod:`evaluator.grading.sandbox`). It starts a process that talks to the grader over its standard
+input and output; when this process ends, so does everything that it started.
 """
 
 import subprocess
@@ -25,13 +25,13 @@ MODULES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mounts:
-    """Folders and variables that a submission gets; paths are those of this machine.
+    """Folders and variables for a submission; paths are those of this machine.
 
     Attributes:
         mixtures: folder of the songs without their stems; read-only for the submission.
         shared: holds ``predictions/``; writable.
         scratch: for temporary files; writable.
-        environment: further variables.
+        environment: additional variables.
     """
 
     mixtures: Path
@@ -45,20 +45,20 @@ class Runner(Protocol):
 
     @property
     def title(self) -> str:
-        """What the report calls it."""
+        """Its name in the report."""
 
     def check(self) -> None:
         """Check that it can be used here.
 
         Raises:
-            EvaluationError: something is missing; the message says what to do.
+            EvaluationError: something is missing; the message gives the remedy.
         """
 
     def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
         """Start the harness."""
 
     def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """Number of the process above all of the submission's processes; None if hidden."""
+        """Id of the process above all of the submission's processes; None if hidden."""
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """Kill everything, and wait until it is gone."""
@@ -68,9 +68,9 @@ def harness(interpreter: str, folder: str, profile: Profile) -> Sequence[str]:
     """The command that starts the harness.
 
     Args:
-        interpreter: Python, as the runner sees it.
-        folder: where the runner sees :data:`INSIDE`.
-        profile: knows the interface, and the time for loading.
+        interpreter: path of Python inside the runner.
+        folder: path of :data:`INSIDE` inside the runner.
+        profile: determines the interface and the time for loading.
     """
     module = MODULES[profile.interface]
     return (interpreter, f"{folder}/harness.py", profile.interface, f"{profile.setup_s}", module)
@@ -80,10 +80,10 @@ def environment(mounts: Mounts, mixtures: str, shared: str, folder: str) -> dict
     """Variables of the submission.
 
     Args:
-        mounts: has further ones.
-        mixtures: where the runner sees the mixtures.
-        shared: where it sees the shared folder.
-        folder: where it sees :data:`INSIDE`.
+        mounts: contains additional ones.
+        mixtures: path of the mixtures inside the runner.
+        shared: path of the shared folder inside the runner.
+        folder: path of :data:`INSIDE` inside the runner.
     """
     return {
         "AICROWD_DATASET_DIR": mixtures,

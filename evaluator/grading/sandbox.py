@@ -1,10 +1,10 @@
 """A sandbox of Linux namespaces: the closest thing to a container where there is no engine.
 
-A new file system has the system's programs, Python and what would be in the image, all read-only,
-the mixtures, and two folders that may be written to. There is no network except an isolated
-loopback, no other process is visible, and there are no privileges. The commands are those of
-util-linux, which every distribution has. Two things differ from the server: programs and libraries
-are those of this machine, and memory is limited by the grader instead of the kernel.
+A new file system has the system's programs, Python and the files of the image, all read-only, the
+mixtures, and two writable folders. There is no network except an isolated loopback, no other
+process is visible, and there are no privileges. The commands are those of util-linux, which every
+distribution has. Two things differ from the server: programs and libraries are those of this
+machine, and memory is limited by the grader instead of the kernel.
 """
 
 import os
@@ -30,8 +30,8 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 SUBMISSION = "/opt/submission"
 
 USER_ID = 61_001
-"""User in the sandbox if the grader is root. No other user has this id, so its processes can be
-counted."""
+"""User in the sandbox if the grader runs as root. No other user has this id, so its processes can
+be counted."""
 
 SHM_BYTES = 64 * 1024**2
 """Size of shared memory, the same as in containers."""
@@ -44,7 +44,7 @@ class Sandbox:
     """Runs the submission in a folder.
 
     Attributes:
-        folder: of the repository; the part that its .dockerignore leaves is visible.
+        folder: folder of the repository; files excluded by its .dockerignore are hidden.
         interpreter: Python, with the submission's packages.
     """
 
@@ -66,12 +66,12 @@ class Sandbox:
         if sys.platform != "linux" or missing:
             raise EvaluationError(
                 f"expected Linux with {', '.join(missing or COMMANDS)} for the sandbox; grade an "
-                "image by docker or podman instead: --image NAME"
+                "image with docker or podman instead: --image NAME"
             )
         if not (self.folder / "my_submission").is_dir():
             raise EvaluationError(
                 f"expected a folder with my_submission/ in {str(self.folder)!r}, found none; "
-                "run in the repository or name it by --submission"
+                "run in the repository or give it with --submission"
             )
         tried = subprocess.run(
             [*_unshare(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
@@ -79,8 +79,8 @@ class Sandbox:
         if tried.returncode:
             said = tried.stderr.decode(errors="replace").strip()
             raise EvaluationError(
-                f"expected to create namespaces for the sandbox, which failed ({said}); run as "
-                "root, or grade an image by docker or podman: --image NAME"
+                f"cannot create namespaces for the sandbox ({said}); run as "
+                "root, or grade an image with docker or podman: --image NAME"
             )
 
     def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
@@ -126,7 +126,7 @@ class Sandbox:
         yield f"exec {shlex.join(command)}"
 
     def _mounted(self, mounts: Mounts) -> Iterator[str]:
-        """Lines that show the submission everything it may see."""
+        """Lines that mount everything the submission may see."""
         repository = self.folder.resolve()
         yield _bound(mounts.scratch, "/tmp", writable=True)
         for path in self._visible():
@@ -142,7 +142,7 @@ class Sandbox:
             yield _bound(Path("/dev", name), f"/dev/{name}", writable=True)
 
     def _command(self, profile: Profile, mounts: Mounts) -> list[str]:
-        """The harness, with no variables but its own."""
+        """The harness, with only its own variables."""
         variables = {
             "PATH": f"{Path(os.path.realpath(self.interpreter.parent))}:{SEARCHED}",
             "HOME": "/tmp",
@@ -162,7 +162,7 @@ class Sandbox:
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """See :class:`evaluator.grading.runners.Runner`."""
-        process.kill()  # process 1 of the namespace ends with it, and all others with that
+        process.kill()  # process 1 of the namespace ends with it, and then all others
         process.wait(WAIT_S)
 
     def _visible(self) -> Iterator[Path]:
@@ -194,7 +194,7 @@ def in_image(folder: Path) -> list[Path]:
 
 
 def not_in_image(folder: Path) -> list[Path]:
-    """Folders that .dockerignore keeps out of the image, one level below :func:`in_image`.
+    """Folders that .dockerignore excludes from the image, one level below :func:`in_image`.
 
     Deeper ones, and bytecode, which changes nothing, stay visible.
 
@@ -211,13 +211,13 @@ def not_in_image(folder: Path) -> list[Path]:
 
 
 def _unshare() -> list[str]:
-    """The command that creates namespaces; unless run by root, also one for users."""
+    """The command that creates namespaces; unless run as root, including one for users."""
     command = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     return command if os.geteuid() == 0 else [*command, "--user", "--map-root-user"]
 
 
 def _without_privilege(profile: Profile) -> list[str]:
-    """The command in front of the harness: no capabilities, and no way to get any."""
+    """The command before the harness: no capabilities, and no way to get any."""
     command = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
     if os.geteuid() == 0:
         command += [f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]

@@ -1,7 +1,7 @@
-"""One start of a submission: requests to its harness, and a watch on clock, memory and disk.
+"""One start of a submission: requests to its harness, and limits on time, memory and disk.
 
-The harness is not trusted. What it reports is one line of JSON; limits are measured from outside,
-and whatever exceeds one is killed.
+The harness is not trusted. It reports one line of JSON; limits are measured from outside, and a
+submission that exceeds one is killed.
 """
 
 import contextlib
@@ -26,32 +26,32 @@ from evaluator.grading.records import ArrayInfo, SongResult, StartUp
 from evaluator.grading.runners import Mounts, Runner
 
 PREFIX = "session-"
-"""Start of the names of folders that a submission may write to."""
+"""Prefix of the names of folders that a submission may write to."""
 
 GRACE_S = 5.0
-"""Time for the harness's own alarm, until everything is killed."""
+"""Time after the harness's own alarm until everything is killed."""
 
 POLL_S = 0.1
-"""Between two looks at memory and disk."""
+"""Time between two checks of memory and disk."""
 
 RESERVE_BYTES = 512 * 1024**2
 """Free space on the disk that a submission may not fill."""
 
 LONGEST_REPLY = 10_000_000
-"""Bytes; whatever is longer was not written by the harness."""
+"""Maximum length in bytes; a longer line was not written by the harness."""
 
 NEARLY_ALL = 0.95
-"""Share of the memory limit above which a death is put down to memory."""
+"""Share of the memory limit above which a crash is attributed to memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer of a harness, or what happened instead.
+    """The reply of a harness, or what happened instead.
 
     Attributes:
         outcome: one of :data:`evaluator.grading.records.OUTCOMES`.
         message: what went wrong; empty if nothing did.
-        values: what the harness reports, as it says it; empty if it did not answer.
+        values: the report of the harness, unchecked; empty if it did not reply.
     """
 
     outcome: str
@@ -60,7 +60,7 @@ class Reply:
 
     @classmethod
     def parse(cls, line: bytes) -> "Reply | None":
-        """Read a line of the harness; None if the harness did not write it.
+        """Parse a line from the harness; None if the harness did not write it.
 
         >>> Reply.parse(b'{"outcome": "ok"}').outcome, Reply.parse(b"hello")
         ('ok', None)
@@ -111,8 +111,8 @@ def opened(
         runner: starts it.
         profile: its limits.
         mixtures: folder of the songs without their stems.
-        output: the session's folder is made in it.
-        environment: further variables of the submission.
+        output: the session's folder is created in it.
+        environment: additional variables of the submission.
 
     Yields:
         The session, which is still loading the model.
@@ -134,13 +134,13 @@ def opened(
 
 
 class Session:
-    """A submission that runs, from its start until it is gone.
+    """A running submission, from its start to its end.
 
     Args:
         runner: started it.
         profile: its limits.
         mounts: folders that it sees.
-        process: speaks with it; both pipes are open.
+        process: its process; both pipes are open.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked for another song."""
+        """Whether another song can be requested."""
         return self._process.poll() is None
 
     def start_up(self) -> StartUp:
@@ -178,7 +178,7 @@ class Session:
         Args:
             song: name of its folder.
             layout: sample rate, channels and length that its stems must have.
-            predictions: folder of stems that are kept.
+            predictions: folder for the copied stems.
 
         Raises:
             EvaluationError: stems cannot be copied to ``predictions``.
@@ -191,7 +191,7 @@ class Session:
         seconds = time.monotonic() - began
         outcome, message = reply.outcome, reply.message
         if outcome == records.OK and seconds > limit_s:
-            outcome, message = records.LATE, "answered after the limit"
+            outcome, message = records.LATE, "finished after the limit"
         source = self._mounts.shared / "predictions"
         if outcome == records.OK:
             message = collect(song, self._profile.track, source, predictions, layout)
@@ -214,7 +214,7 @@ class Session:
             start_up: its record.
 
         Returns:
-            The same record, with all that was asked of the network.
+            The same record, with all network requests.
         """
         self.stop()
         try:
@@ -226,7 +226,7 @@ class Session:
         return dataclasses.replace(start_up, connections=tuple(dict.fromkeys(lines)))
 
     def stop(self) -> None:
-        """Kill everything; does nothing if it is stopped already."""
+        """Kill everything; does nothing if already stopped."""
         self._runner.stop(self._process)
         for pipe in (self._requests, self._replies):
             with contextlib.suppress(BrokenPipeError):
@@ -239,7 +239,7 @@ class Session:
             self._requests.flush()
 
     def _reply(self, limit_s: float) -> Reply:
-        """Wait for a line of the harness, and watch clock, memory and disk meanwhile.
+        """Wait for a line from the harness while monitoring time, memory and disk.
 
         Args:
             limit_s: time until its own alarm; :data:`GRACE_S` later it is killed.
@@ -272,7 +272,7 @@ class Session:
         return _GARBAGE if len(self._received) > LONGEST_REPLY else None
 
     def _over_limit(self) -> Reply | None:
-        """What to report if it takes more memory or disk than it may; None if it does not."""
+        """The reply if it exceeds the limits of memory or disk; None if it does not."""
         if self._root is None:
             self._root = self._runner.root(self._process)
         if self._root is not None:
@@ -288,7 +288,7 @@ class Session:
         return None
 
     def _death(self) -> Reply:
-        """What to report of a process whose pipe has ended."""
+        """The reply for a process whose pipe was closed."""
         try:
             status = self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:

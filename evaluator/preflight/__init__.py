@@ -1,4 +1,4 @@
-"""Checks for what the grader hides or punishes, before anything is pushed.
+"""Checks for faults that the grader hides or penalises, before anything is pushed.
 
 A check is a module in one of three folders, and its name is the key; a new check is a new file.
 Each has a function ``find`` that yields findings. Its argument depends on the folder:
@@ -29,7 +29,7 @@ KINDS = (OUTPUT, RECORDS, REPOSITORY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is not as it should be.
+    """The result of a check.
 
     Attributes:
         severity: :data:`FAULT` or :data:`NOTE`.
@@ -78,7 +78,7 @@ def findings(kind: str, facts: object, leaving_out: Iterable[str] = ()) -> Itera
 
     Args:
         kind: one of :data:`KINDS`.
-        facts: argument of the checks of that kind.
+        facts: argument of these checks.
         leaving_out: names of checks to skip.
 
     Yields:
@@ -97,7 +97,7 @@ def findings(kind: str, facts: object, leaving_out: Iterable[str] = ()) -> Itera
 
 
 def listed(things: Sequence[str], most: int = 3) -> str:
-    """The first of many names, and how many more there are.
+    """The first few of some names, and the number of the others.
 
     >>> listed(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'

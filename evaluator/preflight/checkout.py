@@ -26,7 +26,7 @@ CONTEST_FILE = "aicrowd.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
-    """A repository that is to be pushed.
+    """A repository to be pushed.
 
     Attributes:
         folder: top of a git repository.
@@ -48,18 +48,18 @@ class Checkout:
         if top.returncode:
             raise EvaluationError(
                 f"expected a git repository at {str(self.folder)!r}, but git reports: "
-                f"{top.stderr.strip()}; name the folder of the submission, or run: git init"
+                f"{top.stderr.strip()}; give the folder of the submission, or run: git init"
             )
         found = Path(top.stdout.removesuffix("\n"))
         if found.resolve() != self.folder.resolve():
             raise EvaluationError(
                 f"expected the top of a git repository, got {str(self.folder)!r}, which is in "
-                f"{str(found)!r}; name that"
+                f"{str(found)!r}; give that"
             )
 
     @property
     def git(self) -> Git:
-        """Runs git in it."""
+        """Runs git in the folder."""
         return Git(self.folder)
 
     @functools.cached_property
@@ -93,24 +93,24 @@ class Checkout:
         return dict(zip(objects, sizes, strict=True))
 
     def by_lfs(self, names: list[str]) -> set[str]:
-        """Those of some files that .gitattributes assigns to LFS."""
+        """The subset of files that .gitattributes assigns to LFS."""
         given = "".join(f"{name}\0" for name in names)
         words = self.git.names("check-attr", "-z", "--stdin", "filter", given=given)
         return {words[at] for at in range(0, len(words), 3) if words[at + 2] == "lfs"}
 
     @functools.cached_property
     def contest(self) -> Mapping[str, Any] | str:
-        """The table in aicrowd.json; or a text that says what is wrong with the file."""
+        """The table in aicrowd.json, or a text that describes the fault in the file."""
         path = self.folder / CONTEST_FILE
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return "is missing"
         except (OSError, ValueError, RecursionError) as error:
-            return f"is no JSON ({error})"
-        return table if isinstance(table, dict) else "holds no table"
+            return f"is not JSON ({error})"
+        return table if isinstance(table, dict) else "contains no table"
 
     @functools.cached_property
     def described(self) -> Description | str:
-        """The submission's recipe and weights; or a text that says why they are not known."""
+        """The submission's recipe and weights, or the reason why they are unknown."""
         return description.of(self.folder)

@@ -1,6 +1,6 @@
-"""``python -m evaluator preflight``: what the grader would hide or punish, one line each.
+"""``python -m evaluator preflight``: faults that the grader would hide or penalise, one per line.
 
-It checks the repository, then runs the submission on songs as ``grade`` does. The exit status is 0
+It checks the repository, then runs the submission on songs like ``grade``. The exit status is 0
 without faults, even if there are notes, 1 with faults, and 2 for bad input.
 """
 
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
 
 
 def parser(prog: str = PROGRAM) -> Parser:
-    """Describe the arguments of a program with some name."""
+    """Build the parser of the arguments for a program name."""
     result = Parser(
         prog=prog,
-        description="Find what the grader hides or punishes, before anything is pushed. One line "
+        description="Find faults that the grader hides or penalises, before pushing. One line "
         "for each finding: what, why, how to fix it. Exit status: 0 no faults, 1 faults, 2 bad "
         "input.",
     )
@@ -70,7 +70,7 @@ def parser(prog: str = PROGRAM) -> Parser:
 
 
 def add_repository_options(parser: argparse.ArgumentParser) -> None:
-    """Add what describes the repository and its remote."""
+    """Add the options for the repository and its remote."""
     parser.add_argument(
         "--remote", default=REMOTE, metavar="NAME", help="git's name of AIcrowd (%(default)s)"
     )
@@ -82,12 +82,12 @@ def add_repository_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=LFS_LIMIT_BYTES / 1e6,
         metavar="MB",
-        help="files above it are for LFS (%(default)g)",
+        help="size from which files need LFS (%(default)g)",
     )
 
 
 def checkout(options: argparse.Namespace) -> Checkout:
-    """The repository that the options describe.
+    """The repository described by the options.
 
     Raises:
         EvaluationError: it is not a git repository, or an option is wrong.
@@ -103,7 +103,7 @@ def checkout(options: argparse.Namespace) -> Checkout:
 
 
 def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -> Iterator[Finding]:
-    """Run all checks that the options ask for.
+    """Run all checks that the options select.
 
     Args:
         options: of :func:`parser`.
@@ -130,11 +130,11 @@ def of_run(options: argparse.Namespace) -> "Graded":
     Raises:
         EvaluationError: it cannot be run.
     """
-    # Arrays are inspected before the wrapper writes them, because that hides NaN and clips.
+    # Arrays are inspected before the wrapper writes them, because writing hides NaN and clips.
     run = grading.of_options(options, inspect=True)
     print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
     for _ in run.run():
-        pass  # everything is in its folder
+        pass  # all results are in its folder
     return _of_folder(options.output, run.profile)
 
 

@@ -1,4 +1,4 @@
-"""Cross-correlations of a song's files, which show delays."""
+"""Cross-correlations of a song's files, which reveal delays."""
 
 import math
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def correlations(files: SongFiles) -> dict[str, Correlation]:
     """Correlate each stem with its reference, if there is one, and the sum with the mixture.
 
     Each file is replaced by the differences of neighbouring samples. That raises high frequencies,
-    without which a bass and the same bass one sample later are hardly different.
+    without which a bass hardly differs from the same bass one sample later.
 
     Args:
         files: of a song whose estimates have the right format.
@@ -67,7 +67,7 @@ def correlations(files: SongFiles) -> dict[str, Correlation]:
     samples = files.layout.samples
     largest = min(LARGEST_LAG, samples // 2)
     excerpt = min(samples, round(EXCERPT_S * files.layout.sample_rate_hz))
-    # If the whole excerpt fits into less: the next power of two.
+    # If the whole excerpt needs less, the next power of two.
     transform = min(TRANSFORM, 1 << (excerpt + 2 * largest - 1).bit_length())
     step = transform - 2 * largest
     first = (samples - excerpt) // 2
@@ -88,7 +88,7 @@ def correlations(files: SongFiles) -> dict[str, Correlation]:
 
 
 def _of(read: Callable[[str, int, int], NDArray[np.float64]], stem: str) -> "_Read":
-    """Bind the stem of a reading function."""
+    """Bind the stem of a reader function."""
     return lambda start, stop: read(stem, start, stop)
 
 
@@ -127,11 +127,11 @@ class _Lags:
 
         Args:
             estimate: ``(samples + 2 * largest, channels)``, with the largest lag on both sides.
-            target: ``(samples, channels)``, what it is compared with.
+            target: the signal it is compared with, ``(samples, channels)``.
         """
         spectra = [np.fft.rfft(audio, self._transform, axis=0) for audio in (estimate, target)]
         products = (spectra[0] * np.conj(spectra[1])).sum(axis=1)
-        # What a circular transform wraps around is at larger lags than those that are kept.
+        # Values that wrap around in the circular transform are at lags that are not kept.
         self._sums += np.fft.irfft(products, self._transform)[: 2 * self._largest + 1]
         inner = estimate[self._largest : self._largest + len(target)]
         self._energies += np.square(inner).sum(), np.square(target).sum()

@@ -1,7 +1,7 @@
 """A submission's description of itself: track, recipe, boards and weights.
 
-It comes from a subprocess, ``python -m my_submission describe --json``, because this package does
-not import submissions.
+It comes from a subprocess, ``python -m my_submission describe --json``, because this package never
+imports submissions.
 """
 
 import json
@@ -18,7 +18,7 @@ COMMAND = ("-m", "my_submission", "describe", "--json")
 TIMEOUT_S = 120.0
 
 OURS = "DEMIX_"
-"""Start of the names of variables that change the submission, but only on this machine."""
+"""Prefix of environment variables that change the submission, but only on this machine."""
 
 _SETTING = re.compile(rf"\b({OURS}\w+)[= ]\"?([^\s\"\\]+)")
 
@@ -29,14 +29,13 @@ class Weights:
 
     Attributes:
         name: in the submission's catalogue.
-        path: where it is or should be; absolute, or empty if its package is not installed.
+        path: absolute path where it is or should be; empty if its package is not installed.
         package: distribution that contains it; empty if it is a file of the repository.
-        condition: "ok", or what is wrong with it.
+        condition: "ok", or its fault.
         trained_on: names of data sets.
         absent: whether the file is optional and does not exist.
         fetch: name under which an absent file can be fetched.
-        gain_db: improvement of the score, in dB, that an absent file would bring; None if not
-            known.
+        gain_db: improvement of the score in dB with an absent file; None if unknown.
     """
 
     name: str
@@ -56,7 +55,7 @@ class Description:
     Attributes:
         track: "mdx" or "cdx".
         recipe: its name.
-        boards: leaderboards that admit it.
+        boards: eligible leaderboards.
         weights: all files of weights that it uses.
     """
 
@@ -72,14 +71,14 @@ class Description:
 
 
 def of(folder: Path) -> Description | str:
-    """Ask the submission in a folder to describe itself.
+    """Let the submission in a folder describe itself.
 
     Returns:
-        The description, or a text that says why there is none.
+        The description, or the reason why there is none.
     """
     if not (folder / "my_submission" / "__main__.py").is_file():
         return "it has no 'python -m my_submission describe'"
-    # The server does not have this user's settings, but it has those of the image.
+    # The server does not have this user's settings, but those of the image.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     try:
         done = subprocess.run(
@@ -98,11 +97,11 @@ def of(folder: Path) -> Description | str:
         return f"'python {' '.join(COMMAND)}' cannot be run ({error.strerror})"
     if done.returncode:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
-        return f"'python {' '.join(COMMAND)}' says: {last.removeprefix('error: ')}"
+        return f"'python {' '.join(COMMAND)}' reports: {last.removeprefix('error: ')}"
     try:
         return _parse(json.loads(done.stdout))
     except (ValueError, KeyError, TypeError) as error:
-        return f"'python {' '.join(COMMAND)}' prints something different ({error!r})"
+        return f"'python {' '.join(COMMAND)}' prints unexpected output ({error!r})"
 
 
 def _parse(table: Any) -> Description:
@@ -132,7 +131,7 @@ def _parse(table: Any) -> Description:
 
 
 def _of_the_image(folder: Path) -> dict[str, str]:
-    """Variables of ours that the Dockerfile sets with ENV."""
+    """Our own variables that the Dockerfile sets with ENV."""
     try:
         text = (folder / "Dockerfile").read_text(encoding="utf-8")
     except (OSError, ValueError):

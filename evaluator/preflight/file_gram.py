@@ -1,4 +1,4 @@
-"""The Gram matrix of a song's files, from which every gain and every exchange follows.
+"""The Gram matrix of a song's files, from which all gains and swaps follow.
 
 It is summed in one pass over the files, in constant memory.
 """
@@ -15,7 +15,7 @@ from demixing.evaluation.gram import Gram
 from evaluator.preflight.files import Reader, SongFiles
 
 BLOCK = 2**18
-"""Samples that are read at a time."""
+"""Samples per read."""
 
 FULL_SCALE = 1 - 2**-15
 """The largest value in a 16-bit file."""
@@ -52,7 +52,7 @@ class FileGram:
 
     Attributes:
         gram: of all channels of all files, named by :func:`channel_names`.
-        channels: of each file.
+        channels: number of channels of each file.
         values: samples times channels.
         unfit: number of samples that are NaN or infinite, by stem; they count as silence.
         full: number of samples at full scale, by stem.
@@ -133,7 +133,7 @@ class FileGram:
 
     @property
     def stereo(self) -> bool:
-        """Whether there is a left and a right channel."""
+        """Whether there are a left and a right channel."""
         return self.channels == 2
 
     def _side(self, one: str, other: str) -> float:

@@ -21,8 +21,8 @@ class SongFiles:
 
     Attributes:
         name: of its folder.
-        estimates: where each separated stem should be.
-        references: true stems, all of them or none.
+        estimates: expected path of each separated stem.
+        references: true stems, all or none.
         mixture: one file, or the left and the right channel.
     """
 
@@ -33,7 +33,7 @@ class SongFiles:
 
     @functools.cached_property
     def layout(self) -> Layout:
-        """Layout that estimates must have: the mixture's, or stereo if that is two files.
+        """Required layout of estimates: the mixture's, or stereo if that is two files.
 
         Raises:
             EvaluationError: the mixture is damaged.
@@ -44,7 +44,7 @@ class SongFiles:
 
     @functools.cached_property
     def wrong(self) -> Mapping[str, str]:
-        """What is wrong with the format of estimates, by stem."""
+        """Faults in the format of estimates, by stem."""
         found = {}
         for stem, path in self.estimates.items():
             if not path.is_file():
@@ -61,10 +61,10 @@ class SongFiles:
 
 
 class Reader:
-    """Reads parts of a song's files, ``(samples, channels)``; outside of them it reads silence.
+    """Reads parts of a song's files, ``(samples, channels)``; outside of them, silence.
 
     Args:
-        files: of the song, all with its layout.
+        files: files of the song, all with its layout.
     """
 
     def __init__(self, files: SongFiles) -> None:

@@ -17,7 +17,7 @@ class Git:
 
     Args:
         folder: its top, or a folder in it.
-        environment: further variables for git.
+        environment: additional variables for git.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -25,11 +25,11 @@ class Git:
         self.environment = environment or {}
 
     def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Run git, whether it succeeds or not.
+        """Run git; a failure is not an error.
 
         Args:
-            words: after ``git``.
-            given: text for its standard input.
+            words: arguments of ``git``.
+            given: text for standard input.
 
         Raises:
             EvaluationError: there is no such folder, or git is not installed.
@@ -53,7 +53,7 @@ class Git:
             ) from error
         except OSError as error:
             raise EvaluationError(
-                f"expected to run git in {str(self.folder)!r}, which failed ({error.strerror})"
+                f"cannot run git in {str(self.folder)!r} ({error.strerror})"
             ) from error
 
     def text(self, *words: str, given: str = "") -> str:

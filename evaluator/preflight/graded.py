@@ -54,19 +54,19 @@ class Graded:
             if not song.mixture:
                 raise EvaluationError(
                     f"expected a mixture in {str(song.folder)!r}, found none; "
-                    "name a folder in the grader's layout"
+                    "give a folder in the grader's layout"
                 )
             estimates = {
                 stem: self._estimate(self.predictions, song.name, stem) for stem in self.stems
             }
-            # Checks such as "which stem is it?" need all of them.
+            # Checks such as "which stem is this?" need all of them.
             references = song.stems if len(song.stems) == len(self.stems) else {}
             found.append(SongFiles(song.name, estimates, references, song.mixture))
         return tuple(found)
 
     @functools.cached_property
     def failed(self) -> frozenset[str]:
-        """Names of songs that failed; their files may be anything."""
+        """Names of songs that failed; their files may have any contents."""
         return frozenset(result.name for result in self.results if result.outcome != OK)
 
     @functools.cached_property
@@ -83,5 +83,5 @@ class Graded:
         }
 
     def _estimate(self, folder: Path, song: str, stem: str) -> Path:
-        """Where the grader expects a stem."""
+        """Path where the grader expects a stem."""
         return folder / song / wav_file(self.profile.track, song, stem)

@@ -1,4 +1,4 @@
-"""Which packages get into the image: requirements*.txt."""
+"""Determines which packages get into the image, from requirements*.txt."""
 
 import re
 from pathlib import Path
@@ -16,5 +16,5 @@ def required(folder: Path, package: str) -> bool:
 
 
 def _normal(name: str) -> str:
-    """A package's name in the form that registries compare."""
+    """A package's name, normalised as by registries."""
     return re.sub(r"[-_.]+", "-", name).lower()

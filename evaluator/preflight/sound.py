@@ -1,4 +1,4 @@
-"""Measurements of one song, taken when a check needs them, and only once."""
+"""Measurements of one song, computed on first use."""
 
 import functools
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ class Sound:
     """Measurements of one song.
 
     Args:
-        files: of a song whose estimates are complete and have the right format.
+        files: files of a song with complete estimates in the right format.
     """
 
     def __init__(self, files: SongFiles) -> None:

@@ -1,4 +1,4 @@
-"""Golden outputs: the outputs of a system's original code, with weights that are seeded by names.
+"""Golden outputs: outputs of a system's original code, with weights seeded by name.
 
 One module for each system runs the original code from a checkout next to this repository, and
 stores its outputs in tests/golden/. Tests fill our network with the same weights and compare.

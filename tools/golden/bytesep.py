@@ -32,13 +32,13 @@ from tools.golden import seeded
 OUTPUT = Path(__file__).parents[2] / "tests" / "golden" / "bytesep.npz"
 CHANNELS = (4, 6, 8, 8, 12, 12)
 SEGMENT = 44_100
-"""Samples of a segment; the authors' is 30 times as long."""
+"""Samples of a segment; the authors' segments are 30 times as long."""
 
 SONGS = (40_000, 44_100 * 2 + 9_000, 44_100 * 2 + 19_001, 44_100 * 2 + 40_000)
 """Samples of songs that end in different parts of a segment."""
 
 STRIDE = 32
-"""Samples between two that are stored."""
+"""Distance in samples between stored samples."""
 
 CLASSES = {
     "subband": ("resunet_subbandtime", "ResUNet143_Subbandtime"),

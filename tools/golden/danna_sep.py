@@ -28,7 +28,7 @@ from tools.golden.demucs_v2 import GOLDEN, shapes
 
 SONG = 120_000
 STEP = 89
-"""Samples between two that are stored, over the whole song."""
+"""Distance in samples between stored samples, over the whole song."""
 
 BINS_STEP, FRAMES_STEP = 53, 7
 FRAMES = 90
@@ -76,7 +76,7 @@ def inference(package_folder: Path) -> tuple[Any, Any]:
 
 
 def separated(made: dict[str, Any], infer: Any, cli: Any, song: Tensor, *, fast: bool) -> Tensor:
-    """Separate a song ``(2, samples)`` as ``danna_sep/cli.py`` does, into ``(4, 2, samples)``."""
+    """Separate a song ``(2, samples)`` like ``danna_sep/cli.py``, into ``(4, 2, samples)``."""
     weights = cli.blending_weights_2 if fast else cli.blending_weights_3
     stems = torch.zeros(4, *song.shape)
     for weight, name in zip(weights, ("unet", "demucs", "xumx"), strict=False):
@@ -85,12 +85,12 @@ def separated(made: dict[str, Any], infer: Any, cli: Any, song: Tensor, *, fast:
 
 
 def one(made: dict[str, Any], infer: Any, song: Tensor, name: str) -> Tensor:
-    """Separate a song ``(2, samples)`` by one of the networks, into ``(4, 2, samples)``."""
+    """Separate a song ``(2, samples)`` with one network, into ``(4, 2, samples)``."""
     audio = nn.functional.pad(song, (0, 1024))
     if name == "demucs":
         stems: Tensor = infer.demucs_sep(audio, made[name], rate=44_100, shifts=1)
     else:
-        # The reshaping in X-UMX needs contiguous tensors, as an ONNX file gets.
+        # The reshaping in X-UMX needs contiguous tensors, like an ONNX file.
         stems = infer.tf_sep(audio, lambda x: made[name](x.contiguous()), batching=name == "unet")
     return stems[..., : song.shape[-1]]
 

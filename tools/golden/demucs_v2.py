@@ -30,10 +30,10 @@ CHANNELS = 4
 SEGMENT = 44_100
 SONG = 158_760
 NETWORK = 8000
-"""Samples that the network alone is shown, before they are lengthened."""
+"""Input samples of the network alone, before they are padded."""
 
 STEP = 89
-"""Samples between two that are stored, over the whole song."""
+"""Distance in samples between stored samples, over the whole song."""
 
 FULL = {"demucs_v1": 100, "demucs_v1_light": 64, "demucs_v2": 64, "demucs_v2_48_hq": 48}
 
@@ -66,7 +66,7 @@ def network_v2(model: Any, channels: int, **options: Any) -> Any:
 
 
 def separated(utils: Any, network: Any, song: Tensor) -> Tensor:
-    """Separate ``(2, samples)`` as ``demucs/separate.py`` does, into ``(stems, 2, samples)``."""
+    """Separate ``(2, samples)`` like ``demucs/separate.py``, into ``(stems, 2, samples)``."""
     reference = song.mean(0)
     level = (song - reference.mean()) / reference.std()
     with torch.no_grad():
@@ -97,7 +97,7 @@ def main(first: Path, second: Path) -> None:
     arrays: dict[str, Any] = {}
     keys = {}
     with originals(first) as (model, utils):
-        # v1 cuts ten seconds at whatever rate the network names.
+        # v1 cuts ten seconds at the network's own rate.
         narrow = network_v1(model, CHANNELS, samplerate=SEGMENT // 10)
         arrays |= made(narrow, utils, "v1")
         with torch.device("meta"):

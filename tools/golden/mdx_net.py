@@ -51,12 +51,12 @@ FRAMES = {"a": dict.fromkeys(STEMS, 4), "b": {"bass": 5, "drums": 4, "other": 5,
 
 NAMES = {"ds_dense": "encoding_blocks", "us_dense": "decoding_blocks"}
 NAMES |= {"mid_dense": "bottleneck_block", "H": "tfc.H"}
-"""Parts of names in SUBMISSION, and their names in TRAINING."""
+"""Parts of names in SUBMISSION, and the corresponding names in TRAINING."""
 
 
 def main(submission: Path, training: Path) -> None:
     """Write tests/golden/mdx_net.npz and mdx_net_keys.json."""
-    import_module("onnx")  # once, before modules are replaced: it cannot be loaded again
+    import_module("onnx")  # once, before modules are replaced: it cannot be loaded twice
     arrays = {"song": seeded.song(SAMPLES, seed=4).numpy()}
     for leaderboard in COMMITS:
         arrays |= separated(submission, leaderboard, arrays["song"].astype(np.float64))
@@ -155,7 +155,7 @@ def real_stft(stft: Any) -> Any:
 
 
 def real_istft(istft: Any) -> Any:
-    """Return an inverse STFT that accepts real and imaginary parts, too."""
+    """Return an inverse STFT that also accepts real and imaginary parts."""
 
     def transform(x: Tensor, **options: Any) -> Tensor:
         spectrum = x if x.is_complex() else torch.view_as_complex(x.contiguous())
@@ -174,10 +174,10 @@ def built(kind: Any, stem: str, *, load: bool = True, **options: Any) -> Any:
     """Build a network of SUBMISSION with seeded weights.
 
     Args:
-        kind: its class.
-        stem: name of the stem that it separates.
+        kind: name of its class.
+        stem: name of its stem.
         load: whether it has layers and weights, or only its sizes.
-        options: of the class.
+        options: options of the class.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         network = kind(
@@ -198,7 +198,7 @@ def drawn(stem: str, name: str, tensor: Tensor) -> Tensor:
 
 
 def export(network: Any, path: Path) -> None:
-    """Write an ONNX file as the authors do: the size of a batch is free, the frames are fixed."""
+    """Write an ONNX file like the authors: the batch size is free, the frames are fixed."""
     frames = network.chunk_size // network.hop + 1
     torch.onnx.export(
         network,

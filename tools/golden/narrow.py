@@ -1,7 +1,7 @@
 """Every separator at a size for tests: narrow networks with seeded weights, or short chunks.
 
-Separators whose weights may not ship are narrow networks, with weights drawn from the names of
-their layers. Those whose weights come with a package are real, in shorter chunks.
+Separators whose weights may not be shipped are narrow networks, with weights seeded by the names of
+their layers. Those whose weights come with a package are real, with shorter chunks.
 """
 
 import dataclasses
@@ -62,8 +62,8 @@ def in_chunks(
         separator: a dataclass with a field ``chunking``.
         frame_hop: samples between two frames of its STFT.
         chunk: length of a chunk.
-        hop: distance of two chunks.
-        context: at both ends of a chunk, discarded.
+        hop: distance between chunks.
+        context: discarded length at both ends of a chunk.
         shorter: another length of a chunk; 0 for none.
     """
     chunking = dataclasses.replace(
@@ -136,7 +136,7 @@ def narrow_open_unmix() -> Separator:
 
 
 def narrow_trained() -> Separator:
-    """A network that can be trained here."""
+    """A trainable network."""
     network = trainable.build("shared_unet", STEMS, {"widths": [2, 4, 4, 4, 4, 4]})
     whole = trained.of_network(filled(network), STEMS)
     return in_chunks(whole, network.step, chunk=127, hop=96, context=8, shorter=63)
@@ -160,7 +160,7 @@ def brief_hpss() -> Separator:
 
 
 def brief_spleeter() -> Separator:
-    """Spleeter, with 128 frames or 64, the fewest that its network accepts."""
+    """Spleeter, with 128 frames or 64, the minimum of its network."""
     real = separators.build("spleeter")
     return in_chunks(real, spleeter.FRAME_HOP, chunk=131, hop=128, shorter=67)
 

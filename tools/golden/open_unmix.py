@@ -6,7 +6,7 @@
     python -m tools.golden.open_unmix CHECKOUT
 
 The code of the checkout runs unchanged, with an empty module for torchaudio, which it imports to
-read files, and an alias of a module of scipy that norbert expects at its old place.
+read files, and an alias for a scipy module that norbert expects at its old path.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SONG = 44_100 * 9
 """Samples; two blocks of the Wiener filter."""
 
 STRIDE = 256
-"""Samples between two that are stored."""
+"""Distance in samples between stored samples."""
 
 CHOICES: dict[str, dict[str, Any]] = {
     "song": {"niter": 1},
@@ -53,7 +53,7 @@ def original(model: Any, hidden: int) -> Any:
 
 
 class Prefixed(nn.Module):
-    """Networks of several stems under one module, so that their names differ."""
+    """Networks of several stems in one module, so that their names differ."""
 
     def __init__(self, networks: dict[str, nn.Module]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Weights without files: each tensor is drawn from a generator that is seeded by its name.
+"""Weights without files: each tensor is drawn from a generator seeded by its name.
 
 Two networks with the same names and shapes get the same weights, even if they are from different
 authors. So a test can draw the weights of a network of any size, and only its output is stored.
@@ -19,7 +19,7 @@ def fill(network: nn.Module, *, keep: Callable[[str], bool] = lambda name: False
 
     Args:
         network: any network; the statistics of its normalisations become random, too.
-        keep: returns, by its name, whether a tensor is not changed, such as the window of an STFT.
+        keep: tells by name whether a tensor is left unchanged, such as the window of an STFT.
     """
     with torch.no_grad():
         for name, tensor in network.state_dict().items():

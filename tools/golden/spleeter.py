@@ -2,8 +2,8 @@
 
     TF_USE_LEGACY_KERAS=1 python -m tools.golden.spleeter CHECKOUT
 
-CHECKOUT is one of https://github.com/deezer/spleeter at 64daa5a. Needs tensorflow-cpu 2.21 and
-tf_keras 2.21 besides what this project needs, in an environment of their own. The networks are made
+CHECKOUT is a clone of https://github.com/deezer/spleeter at 64daa5a. Needs tensorflow-cpu 2.21 and
+tf_keras 2.21 besides this project's packages, in an environment of their own. The networks are made
 narrow; frames, bins and all other settings are as released. One block of frames is separated.
 """
 
@@ -22,10 +22,10 @@ from tools.golden import seeded
 FILE = Path(__file__).parents[2] / "tests" / "golden" / "spleeter.npz"
 WIDTHS = (2, 3, 4, 5, 6, 7)
 SAMPLES = 511 * 1024 - 2048
-"""Samples of the song: one block of 512 frames, the first of which is silent."""
+"""Samples of the song: one block of 512 frames, beginning with a silent one."""
 
 START, STOP = 200_000, 201_500
-"""First sample that is stored, and one after the last."""
+"""First stored sample, and one past the last."""
 
 LAST = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 LAST |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -47,7 +47,7 @@ def main(checkout: Path) -> None:
 def separated(config: dict[str, Any], song: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """Separate ``(2, samples)`` with a released model into ``(samples, 2)`` by stem."""
     tf: Any = importlib.import_module("tensorflow")
-    sys.modules.setdefault("pandas", types.ModuleType("pandas"))  # for training alone
+    sys.modules.setdefault("pandas", types.ModuleType("pandas"))  # only for training
     builder: Any = importlib.import_module("spleeter.model").EstimatorSpecBuilder
     config["model"]["params"]["conv_n_filters"] = list(WIDTHS)
     config |= {"mask_extension": "average", "stft_backend": "tensorflow"}
@@ -72,8 +72,8 @@ def drawn(name: str, shape: tuple[int, ...], stems: list[str]) -> NDArray[np.flo
     TensorFlow numbers the layers of all stems consecutively.
 
     Args:
-        name: of the variable.
-        shape: of the variable; kernels are ``(height, width, inputs, outputs)``.
+        name: name of the variable.
+        shape: shape of the variable; kernels are ``(height, width, inputs, outputs)``.
         stems: names of the stems, in the order of the model.
 
     Returns:

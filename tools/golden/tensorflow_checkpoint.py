@@ -1,4 +1,4 @@
-"""Write a small checkpoint with Spleeter's names by TensorFlow, for the tests of our reader.
+"""Write a small checkpoint with Spleeter's names with TensorFlow, for the tests of our reader.
 
     python tools/golden/tensorflow_checkpoint.py tests/golden/tensorflow_checkpoint.tar.gz
 
@@ -70,7 +70,7 @@ def main(target: str) -> None:
 
 
 def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Remove owner and time of a member of the archive."""
+    """Remove the owner and time of a member of the archive."""
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     return member

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from demixing.errors import EvaluationError
 
-if TYPE_CHECKING:  # numpy takes long to import, and listing names does not need it
+if TYPE_CHECKING:  # numpy is slow to import, and listing names does not need it
     import numpy as np
     from numpy.typing import NDArray
 
@@ -69,7 +69,7 @@ def load(name: str) -> Metric:
     """Import the module of one metric.
 
     Args:
-        name: of the metric.
+        name: key of the metric.
 
     Raises:
         EvaluationError: no metric has that name.

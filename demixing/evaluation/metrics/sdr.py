@@ -7,12 +7,12 @@ over the samples *and* channels of the whole song before the one division, so th
 frames, no medians and no invariance to scale. Higher is better. Silence has a score:
 
     silent reference, silent estimate     0 dB
-    silent reference, any other estimate  far below 0 dB, the lower the longer the song
+    silent reference, any other estimate  far below 0 dB, lower for longer songs
     other reference, silent estimate      0 dB
 
-Samples are rounded to float32 first, as the board does. Sums are float64: a running sum in
-float32 is wrong by percents after five minutes. The board sums whole songs pairwise in
-float32, which agrees with ours to about 1e-6 dB.
+Samples are rounded to float32 first, as on the board. Sums are float64: a running sum in float32 is
+off by several percent after five minutes. The board sums whole songs pairwise in float32, which
+agrees with ours to about 1e-6 dB.
 
 Source
 ------

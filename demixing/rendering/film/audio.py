@@ -1,4 +1,4 @@
-"""Processing of recordings for film sound: levels, fades, panorama, filters.
+"""Processing of recordings for film sound: levels, fades, panning, filters.
 
 Conventions
 -----------

@@ -1,6 +1,6 @@
 """Draws clips of film sound: lines of speech, ambience, events and music, at random levels.
 
-Levels and losses follow what is known of the challenge's film sound: dialog is loudest, music
+Levels and silence follow what is known about the challenge's film sound: dialog is loudest, music
 softest, and a stem may be silent for a whole clip.
 """
 
@@ -51,7 +51,7 @@ class Drawn:
     Attributes:
         audio: ``(2, samples)``, or ``(3, 2, samples)`` in the order of :data:`STEMS`.
         lowest_hz: the lowest rate of the recordings.
-        recordings: in use, in order.
+        recordings: the recordings used, in order.
     """
 
     audio: Audio
@@ -170,11 +170,11 @@ def draw_dialog(voices: tuple[Shelf, ...], samples: int, rng: np.random.Generato
 
 
 def draw_effect(beds: Shelf, events: Shelf, samples: int, rng: np.random.Generator) -> Drawn:
-    """Draw single events in front of an ambience, ``(2, samples)``."""
+    """Draw single events over an ambience, ``(2, samples)``."""
     bed = _pick(beds, rng)
     length_s = bed.duration_s()
     sides = []
-    for _ in range(2):  # takes of one recording, so that left and right are of one place
+    for _ in range(2):  # takes of one recording, so that left and right are from one place
         takes = []
         for _ in range(3):
             take_s = min(rng.uniform(*BED_TAKE_S), length_s)
@@ -206,7 +206,7 @@ def draw_music(music: Shelf, samples: int, rng: np.random.Generator) -> Drawn:
     cut = film_audio.resampled(part, rate_hz)
     stereo = np.broadcast_to(cut, (2, cut.shape[1])) if len(cut) == 1 else cut[:2]
     stem: Audio = np.tile(stereo, -(-samples // stereo.shape[1]))[:, :samples]
-    # A tune may have nothing but noise at its start or in a pause, which must not be amplified.
+    # A tune may have only noise at its start or in a pause, which must not be amplified.
     if film_audio.active_level_db(stem) > -60:
         return Drawn(stem, rate_hz, (tune,))
     return draw_music(music, samples, rng)
@@ -241,7 +241,7 @@ def _pick(shelf: Shelf, rng: np.random.Generator) -> Recording:
 def _mono(recording: Recording, rng: np.random.Generator, *, spread_db: float) -> tuple[Audio, int]:
     """Read a recording, ``(samples,)``, at about 0 dB, without silence at its ends, and its rate.
 
-    Some files of games are empty, and so is their piece.
+    Some files of games are empty; the result is then empty too.
     """
     audio, rate_hz = recording.read()
     if not len(audio):

@@ -23,7 +23,7 @@ class Recording:
     Attributes:
         path: an audio file, or an archive: ``.pk3`` (a zip) or ``.cat`` (OpenTTD's).
         member: name or number in an archive.
-        package: name of its package.
+        package: name of the package that contains it.
     """
 
     path: Path

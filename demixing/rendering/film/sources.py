@@ -1,7 +1,7 @@
 """The recordings for film sound: three splits that have no source in common.
 
-So scores on one split do not measure what a network has memorised of another. All sources are
-packages of Debian bookworm. The samples of the project belong to the test split.
+So scores on one split do not measure what a network has memorised from another. All sources are
+packages of Debian bookworm. The project's samples belong to the test split.
 """
 
 import re

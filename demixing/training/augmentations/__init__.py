@@ -1,4 +1,4 @@
-"""Augmentations of the training material, one plug-in each.
+"""Augmentations of the training data, one plug-in each.
 
 There are two kinds. An :class:`Augmentation` changes the waveforms of the stems. The mixture is
 their sum, computed last, so both always agree. A :class:`Choice` changes the excerpts that are
@@ -19,7 +19,7 @@ from demixing.errors import ConfigError
 from demixing.plugins import Plugins
 from demixing.recipes import tables
 
-if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
+if TYPE_CHECKING:  # torch takes seconds to import, and listing names does not need it
     from collections.abc import Mapping
 
     import numpy as np
@@ -36,7 +36,7 @@ class Augmentation(Protocol):
         """Draw the parameters; all randomness is here.
 
         Args:
-            rng: of this example.
+            rng: generator of this example.
             stems: number of stems.
             samples: length of the stems.
             rate_hz: sample rate of the stems.
@@ -67,9 +67,9 @@ class Choice(Protocol):
         """Choose other, more or fewer excerpts.
 
         Args:
-            rng: of this example.
+            rng: generator of this example.
             excerpts: by stem. Not modified.
-            sampler: of all songs.
+            sampler: draws from all songs.
             samples: length of each excerpt.
 
         Returns:

@@ -40,7 +40,7 @@ class Clip:
     Attributes:
         low_db: least distance of the limit below the peak.
         high_db: greatest distance.
-        soft: part of all cases that saturate softly, 0 to 1.
+        soft: fraction of cases that saturate softly, 0 to 1.
         each_stem: clip each stem separately. Otherwise it acts on all stems alike.
         probability: of acting on an example, or on a stem.
     """
@@ -77,7 +77,7 @@ class Clip:
 
 
 def limiting_gain(sound: Tensor, limit: Limit) -> Tensor:
-    """Gain of each sample with which a sound stays within a limit.
+    """Gain of each sample that keeps a sound within a limit.
 
     Args:
         sound: ``(2, samples)``.

@@ -49,8 +49,8 @@ class Codec:
 
     Attributes:
         low_kbit_s: lowest bit rate.
-        high_kbit_s: highest; one of those that MP3 has.
-        codecs: that are used, all equally often.
+        high_kbit_s: highest; between the two must be a bit rate of MP3.
+        codecs: codecs to use, all equally often.
         probability: of acting on a stem.
     """
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
 
 STEP_S = 0.005
-"""Interval at which level and gain are computed; between, the gain is interpolated."""
+"""Interval at which level and gain are computed; the gain is interpolated in between."""
 QUIET = 1e-10
 """Power below which sound counts as silence, relative to the mean."""
 

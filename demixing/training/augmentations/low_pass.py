@@ -1,8 +1,8 @@
-"""Cuts all stems off at one frequency, as in a song that was compressed with losses.
+"""Cuts all stems off at one frequency, as in a song that was lossily compressed.
 
-If the material comes from several sources, one stem often has nothing above 16 kHz and another
-does. A network then learns the source instead of the sound. Songs to be separated have various
-bandwidths as well. So all stems of some examples are cut off at the same frequency.
+If the data comes from several sources, one stem often has nothing above 16 kHz and another does. A
+network then learns the source instead of the sound. Songs to be separated have various bandwidths
+as well. So all stems of some examples are cut off at the same frequency.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Mixes stems of different songs: the number of mixtures grows as a power of that of songs.
+"""Mixes stems of different songs: the number of mixtures grows as a power of the number of songs.
 
 ByteSep's recipe remixes every example. But real songs have stems that share tempo and key, which
-random mixtures do not teach. So part of the examples can stay unmixed.
+random mixtures do not teach. So some examples can stay unmixed.
 """
 
 from dataclasses import dataclass

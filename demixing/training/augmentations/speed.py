@@ -1,7 +1,7 @@
 """Plays stems faster and higher, or slower and lower, like a tape.
 
-It is a change of sample rate without artefacts. :mod:`demixing.training.augmentations.stretch`
-changes pitch and tempo independently, has artefacts, and takes several times as long.
+It is plain resampling, without artefacts. :mod:`demixing.training.augmentations.stretch` changes
+pitch and tempo independently, has artefacts, and takes several times as long.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Changes pitch and tempo of all stems independently, with a phase vocoder.
 
-The frames of the spectrogram are interpolated at another pace, and the phase of each bin advances
-as it did in the original. Then a change of sample rate turns tempo into pitch. Both channels are
+The frames of the spectrogram are interpolated at a new rate, and the phase of each bin advances as
+it did in the original. Then a change of sample rate turns tempo into pitch. Both channels are
 rotated by the same phase, which keeps the stereo image, and the bins around a peak are rotated like
 the peak, so that they still sum to one tone. Transients are smeared, so its probability should be
 low: for most examples, :mod:`demixing.training.augmentations.speed` is cheaper.
@@ -129,7 +129,7 @@ def nearest_peak(magnitudes: Tensor) -> Tensor:
         magnitudes: ``(bins, frames)``.
 
     Returns:
-        Numbers of bins, same shape.
+        Indices of bins, same shape.
 
     >>> nearest_peak(torch.tensor([0.0, 2, 1, 0, 0, 1, 3, 0])[:, None])[:, 0].tolist()
     [1, 1, 1, 1, 6, 6, 6, 6]

@@ -37,7 +37,7 @@ class Checked:
     Attributes:
         root: its folder.
         layout: of its files.
-        stems: that its songs should have.
+        stems: stems that its songs should have.
         songs: with their analyses.
     """
 
@@ -65,7 +65,7 @@ class Report:
         return [finding for finding in self.findings if finding.fault]
 
     def lines(self, *, notes: bool) -> Iterator[str]:
-        """The table, tab-separated, and the summary; notes are only listed if wanted."""
+        """The table, tab-separated, and the summary; notes are listed only on request."""
         yield "kind\tsong\tstem\tvalue\ttext"
         for finding in self.findings if notes else self.faults:
             kind = finding.kind if finding.fault else f"({finding.kind})"
@@ -95,11 +95,11 @@ def check(
 
     Args:
         folders: of the data sets.
-        layout: of all of them; recognised if missing.
-        stems: that each song should have; if empty, those of the track that fits best.
-        rate_hz: that all files should have; the most common one if missing.
-        cache: folder for the analysis; beside the data if missing.
-        jobs: songs at a time; as many as there are processors if missing.
+        layout: layout of all of them; by default it is detected.
+        stems: stems that each song should have; if empty, those of the track that fits best.
+        rate_hz: rate that all files should have; by default the most common one.
+        cache: folder for the analysis; by default it is beside the data.
+        jobs: songs at a time; by default the number of processors.
 
     Raises:
         ConfigError: a folder holds no songs, or ``jobs`` is below 1.
@@ -185,7 +185,7 @@ def judge(folders: Sequence[Checked], rate_hz: int | None) -> list[Finding]:
 
     Args:
         folders: the analysed data sets.
-        rate_hz: that all files should have; the most common one if None.
+        rate_hz: rate that all files should have; the most common one if None.
     """
     rates = Counter(
         file.rate_hz
@@ -222,7 +222,7 @@ def _name(song: Found, folder: Checked, folders: Sequence[Checked]) -> str:
 
 
 def _place(song: Found, folder: Checked, name: str) -> duplicates.Place:
-    """What the search for duplicates and leaks needs to know of a song."""
+    """What the search for duplicates and leaks needs to know about a song."""
     split, files = duplicates.sources_of(song.folder) or ("", None)
     own = song.name.rpartition("/")[2]
     return duplicates.Place(

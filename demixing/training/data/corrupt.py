@@ -25,9 +25,9 @@ REPORT = "corruption.json"
 BLEED_DB = (-26.0, -10.0)
 """Range of the gain of a stem that bleeds into another."""
 BLEEDS = 0.7
-"""Part of the ordered pairs of stems of a corrupted song in which one bleeds into the other."""
+"""Fraction of the ordered pairs of stems in a corrupted song in which one bleeds into the other."""
 BLOCK = 1 << 19
-"""Samples that are mixed at a time, so that memory does not depend on the length of a song."""
+"""Samples mixed at a time, so that memory does not depend on the length of a song."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def corrupt(
         corpus: a data set in any known layout.
         out: folder of the copy, which must not exist.
         kind: one of :data:`KINDS`.
-        share: part of the songs to corrupt, 0 to 1.
+        share: fraction of the songs to corrupt, 0 to 1.
         seed: of all random choices.
 
     Yields:
@@ -122,7 +122,7 @@ def _only(paths: Sequence[Path]) -> Path:
 
 
 def choose(count: int, share: float, seed: int) -> set[int]:
-    """Choose which of ``count`` songs are corrupted, by their numbers.
+    """Choose which of ``count`` songs are corrupted, by index.
 
     >>> len(choose(10, 0.2, seed=1))
     2

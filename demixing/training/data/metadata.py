@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 NAME = ".songs-index.json"
 FLOOR_DB = -120
-"""Lowest level; silence has it."""
+"""Lowest level, that of silence."""
 BLOCK_S = 8
 """Length of the blocks in which files are decoded, in seconds."""
 GROUP = 256
-"""Number of files after which the cache is written, so that an interrupted run loses little."""
+"""The cache is written after this many files, so that an interrupted run loses little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class FileMetadata:
         rate_hz: sample rate.
         channels: number of channels.
         samples: decoded samples per channel.
-        levels_db: mean power over samples and channels of each second, the last of which may be
-            partial; rounded, and at least :data:`FLOOR_DB`.
+        levels_db: mean power over samples and channels of each second (the last second may be
+            partial); rounded, and at least :data:`FLOOR_DB`.
     """
 
     size_bytes: int
@@ -103,8 +103,8 @@ def decoded(path: Path) -> FileMetadata:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             if file.frames == UNKNOWN_FRAMES:
                 raise SongError(
-                    f"expected the header of {path} to say how long it is, as it does not if it "
-                    "was written into a pipe; write it again, into a file"
+                    f"expected a length in the header of {path}, found none, as if it was written "
+                    "to a pipe; write it again, to a file"
                 )
             block = BLOCK_S * file.samplerate
             while len(audio := file.read(block, dtype="float32", always_2d=True)):

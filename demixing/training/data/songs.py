@@ -139,8 +139,8 @@ def _wanted(
     splits = sorted({song.split for song in found if song.split})
     if split is None and len(splits) > 1:
         raise ConfigError(
-            f"expected one split in {str(root)!r}, found {', '.join(splits)}; name one, so that "
-            "nothing is trained on what it is tested with"
+            f"expected one split in {str(root)!r}, found {', '.join(splits)}; choose one, so that "
+            "no network is trained on its test songs"
         )
     kept = []
     for song in found:

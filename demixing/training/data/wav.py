@@ -1,4 +1,4 @@
-"""Fast access to any part of an audio file: PCM WAV is memory-mapped, other formats are sought.
+"""Fast access to any part of an audio file: memory-mapped for PCM WAV, by seeking otherwise.
 
 Reading a part of a mapped file costs time in proportion to its length, without a decoder, and the
 system caches it. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech
@@ -25,12 +25,12 @@ DTYPES = {(PCM, 16): "<i2", (PCM, 24): "u1", (PCM, 32): "<i4", (FLOAT, 32): "<f4
 """Types of mapped data; 24 bits are single bytes. libsndfile reads other encodings."""
 
 MOST_HEADERS = 1 << 14
-"""Number of cached headers: more than MUSDB18-HQ, MDX'23 and DnR have files in total."""
+"""Number of cached headers: MUSDB18-HQ, MDX'23 and DnR together have fewer files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where the samples of a file are.
+    """The location and format of the samples in a file.
 
     Attributes:
         rate_hz: sample rate.
@@ -123,7 +123,7 @@ def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.
         scale, mapped = np.float32(2**-31), wide.view("<i4")
     elif layout.dtype == "<f4":
         scale = np.float32(1)
-    # Channel after channel in memory, as tensors have it, so one pass converts and transposes.
+    # Channel after channel in memory, as in tensors, so one pass converts and transposes.
     values = np.empty((layout.channels, samples), np.float32)
     np.multiply(mapped.reshape(samples, layout.channels).T, scale, out=values, casting="unsafe")
     return values.T

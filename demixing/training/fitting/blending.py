@@ -3,7 +3,7 @@
 For one song, the weights with the least energy of the error solve a linear system. The leaderboard
 scores the mean SDR over many songs, so each song is weighted by the inverse of its error, and the
 system is solved again until the weights converge. A ridge pulls the weights towards a prior,
-usually the plain mean, where the songs say too little.
+usually the plain mean, where the songs do not determine them.
 """
 
 import math
@@ -88,7 +88,7 @@ class Problem:
     energies: NDArray[np.float64]
 
     def of(self, numbers: Sequence[int]) -> "Problem":
-        """The problem of some of the songs, by their numbers."""
+        """The problem of some of the songs, by index."""
         return Problem(
             tuple(self.songs[number] for number in numbers),
             self.names,
@@ -169,7 +169,7 @@ def problem(
         songs: in which the stem is not silent, at least one.
         stem: name of the true stem.
         signals: names of the estimates.
-        method: with which it will be solved.
+        method: how it will be solved.
         prior: weights of the estimates; the plain mean if None.
     """
     names = (*signals, *([MIXTURE] if method.mixture else []))

@@ -36,7 +36,7 @@ Measure = Callable[[Recipe], list[SongGram]]
 
 
 def fit(options: argparse.Namespace) -> list[str]:
-    """Fit a recipe, write it if asked to, and return the lines of the report.
+    """Fit a recipe, write it on request, and return the lines of the report.
 
     Args:
         options: of the command, see :mod:`demixing.cli.fit`.

@@ -62,7 +62,7 @@ class Fits:
             member = doubted(self.recipe, givers)
             if len(givers) - (member is not None) > MOST_GIVERS:
                 raise ConfigError(
-                    f"expected at most {MOST_GIVERS} members to give {stem!r} without a doubt, "
+                    f"expected at most {MOST_GIVERS} members without a doubt for {stem!r}, "
                     f"got {len(givers) - (member is not None)}"
                 )
             having = len(self.songs(stem, givers))

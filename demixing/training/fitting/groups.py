@@ -1,8 +1,8 @@
 """Groups songs: which are weighted together, and which are left out together.
 
-Songs of one artist share players, instruments, a room and an engineer: for weights that were fitted
-to one of them, the others are not new. So with ``--by artist`` they are left out together, and all
-artists have equal weight. With ``--by song`` each song is left out alone, and all folders have
+Songs of one artist share players, instruments, a room and an engineer: weights that were fitted to
+one of them have in effect seen the others. So with ``--by artist`` they are left out together, and
+all artists have equal weight. With ``--by song`` each song is left out alone, and all folders have
 equal weight.
 """
 
@@ -55,7 +55,7 @@ def folds_of(songs: Sequence[SongGram]) -> list[str]:
 
 
 def without_each(songs: Sequence[SongGram]) -> Iterator[tuple[list[int], list[int]]]:
-    """Numbers of the songs of each fold, and of all other songs."""
+    """Indices of the songs of each fold, and of all other songs."""
     for fold in folds_of(songs):
         own = [number for number, song in enumerate(songs) if song.fold == fold]
         yield own, [number for number, song in enumerate(songs) if song.fold != fold]
@@ -69,7 +69,7 @@ def surely(
     Args:
         gains_db: of each song, ``(songs,)``.
         counts: weight of each song, with the sum 1, ``(songs,)``.
-        folds: of each song.
+        folds: fold of each song.
 
     >>> halves, alone, together = np.ones(2) / 2, ["a", "b"], ["a", "a"]
     >>> surely(np.array([1.0, 1.2]), halves, alone), surely(np.array([1.0, -0.9]), halves, alone)

@@ -26,7 +26,7 @@ LAYOUT = f"products in {BANDS} bands, and the rate"
 """Layout of a cached file. It is part of the key, so files of another layout are not found."""
 
 FINE = 2**15
-"""Number of bins on which the edges of bands are found, to less than a hertz."""
+"""Number of bins on which band edges are computed, accurate to less than a hertz."""
 
 
 def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:

@@ -1,8 +1,8 @@
-"""All that fitting needs to know of a song: the Gram matrix of its signals in bands.
+"""All that fitting needs to know about a song: the Gram matrix of its signals in bands.
 
 Every ensemble is a weighted sum of its members' estimates, so its error follows from the Gram
-matrix alone: a song is separated once, and thousands of ensembles are compared afterwards in no
-time. What is filtered band by band is a weighted sum in each band, so it follows as well.
+matrix alone: a song is separated once, and thousands of ensembles can then be compared at almost no
+cost. A signal filtered band by band is a weighted sum in each band, so this covers filters as well.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from demixing.evaluation.gram import Gram
 MIXTURE = "mixture"
 
 SILENT_DB = -60.0
-"""A true stem is silent if its energy is below that of the mixture by this."""
+"""A true stem is silent if its energy is this far below that of the mixture."""
 
 
 def signal_name(member: str, stem: str) -> str:
@@ -32,7 +32,7 @@ class SongGram(Gram):
         song: its name.
         folder: the folder that contains it.
         sample_rate_hz: of all signals.
-        artist: whose songs are weighted and left out together; if None, see :attr:`group`.
+        artist: songs of one artist are weighted and left out together; if None, see :attr:`group`.
         seen_by: names of the members that were trained on the song.
         weight: of the song, relative to others.
     """
@@ -51,7 +51,7 @@ class SongGram(Gram):
 
     @property
     def fold(self) -> str:
-        """What is left out together: the artist, or else this song alone."""
+        """The unit that is left out together: the artist, or else this song alone."""
         return self.artist or self.path
 
     @property

@@ -6,7 +6,7 @@ from demixing.errors import EvaluationError
 from demixing.evaluation.songs import Song
 
 REST = "other"
-"""The stem with everything that is in no other stem, in tracks that have one."""
+"""The stem that contains everything not in another stem, in tracks that have one."""
 
 
 def known(song: Song, stems: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Losses, one plug-in each.
 
-A loss has a value for each example and stem, and on demand for each block of time. Training takes
+A loss has a value for each example and stem, and optionally for each block of time. Training takes
 the mean, and :mod:`demixing.training.losses.quantile` leaves some of the values out. In a run file:
 
     [loss]
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from demixing.errors import ConfigError
 from demixing.plugins import Plugins, did_you_mean
 
-if TYPE_CHECKING:  # listing names must not cost the seconds that torch takes to import
+if TYPE_CHECKING:  # torch takes seconds to import, and listing names does not need it
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def from_table(table: Mapping[str, Any]) -> Loss:
 
 
 def at(loss: Loss, step: int) -> Loss:
-    """The loss at a step of the training, from 0 on.
+    """The loss at a training step, counted from 0.
 
     Losses that change have a method ``at`` that returns it; all others stay the same.
     """

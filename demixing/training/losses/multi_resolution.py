@@ -1,7 +1,7 @@
-"""Absolute errors of magnitudes in several resolutions, and of their logarithms on demand.
+"""Absolute errors of magnitudes in several resolutions, optionally of their logarithms too.
 
-Magnitudes are divided by the root of the window's energy. So noise has the same magnitudes, those
-of its level, in every resolution, and the resolutions are weighted equally.
+Magnitudes are divided by the root of the window's energy. So the magnitudes of noise follow its
+level in every resolution, and the resolutions are weighted equally.
 
 Source of the idea: Yamamoto, Song, Kim, "Parallel WaveGAN", ICASSP 2020; theirs also divides by the
 norm of the reference, which is 0 for silent stems.

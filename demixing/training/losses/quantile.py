@@ -6,8 +6,8 @@ With ``blocks = 1`` these are values of whole examples, for stems with wrong lab
 MDX'23). With more blocks they are values of blocks of time, for bleeding, which comes and goes
 (board B).
 
-Both boards were won in this way, A by CCOM, and B by KUIELab, who masked squared errors: for A
-whole examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
+Both boards were won this way, A by CCOM, and B by KUIELab, who masked squared errors: for A whole
+examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
 
 Source: Kim, Lee, Jung, "Sound Demixing Challenge 2023 music demixing track technical report:
 TFC-TDF-UNet v3", arXiv:2306.09382, and their code for both boards (settings); Kang, Hashimoto,
@@ -39,11 +39,11 @@ class Quantile:
 
     Attributes:
         loss: the other loss.
-        quantile: part of the values that are kept, above 0 and below 1.
+        quantile: fraction of the values to keep, above 0 and below 1.
         count: blocks of time in each example.
         within: "batch": one quantile for the values of a stem in all examples; "example": one for
             each example.
-        after_steps: number of steps at the start of the training in which all values count.
+        after_steps: number of steps at the start of training in which all values count.
     """
 
     loss: Loss

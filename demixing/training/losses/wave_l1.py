@@ -1,4 +1,4 @@
-"""Mean absolute error of the waveform, as for ByteSep and Demucs."""
+"""Mean absolute error of the waveform, as in ByteSep and Demucs."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Mean squared error of the waveform, as for KUIELab's networks of 2023."""
+"""Mean squared error of the waveform, as in KUIELab's networks of 2023."""
 
 from torch import Tensor
 

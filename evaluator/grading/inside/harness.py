@@ -1,14 +1,14 @@
 """Harness in the container: loads the submission, requests songs, reports results.
 
-It needs only the standard library, because the container may be of any image:
+It needs only the standard library, because the container may run any image:
 
     python harness.py wrapper|predictor SETUP_S MODULE
 
-``MODULE`` has the wrapper (``my_submission.aicrowd_wrapper``) or the predictor. One line of JSON on
-the standard input requests a song, and one on the standard output reports the result; what the
-submission prints goes to the standard error. As on the server, an alarm ends a song that takes too
-long; a submission that catches or blocks it is killed from outside. The grader trusts no report:
-it checks the stems itself.
+``MODULE`` has the wrapper (``my_submission.aicrowd_wrapper``) or the predictor. A line of JSON on
+standard input requests a song, and a line on standard output reports the result; the submission's
+own output goes to standard error. As on the server, an alarm ends a song that takes too long; a
+submission that catches or blocks it is killed from outside. The grader trusts no report: it checks
+the stems itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 STEMS = ("bass", "drums", "other", "vocals")
 SHOWN = 2000
-"""Longest message that is reported, in characters."""
+"""Maximum length of a reported message, in characters."""
 
 
 class TooLateError(BaseException):
@@ -40,7 +40,7 @@ class Inspected:
     """A model whose arrays are described before the wrapper writes them.
 
     Args:
-        model: is called for each song.
+        model: called for each song.
     """
 
     def __init__(self, model: Any) -> None:
@@ -51,14 +51,14 @@ class Inspected:
         return getattr(self._model, name)
 
     def separate_music_file(self, *given: Any, **named: Any) -> Any:
-        """Call the model, and describe what it returns."""
+        """Call the model, and describe its output."""
         answer = self._model.separate_music_file(*given, **named)
         self.arrays = array_infos(answer)
         return answer
 
 
 def array_infos(answer: Any) -> dict[str, Any]:
-    """Describe what a model returned; empty if that is something else.
+    """Describe a model's output; empty if it has another form.
 
     Args:
         answer: ``(arrays, rates)``, both by stem; arrays are ``(samples, channels)``.
@@ -93,7 +93,7 @@ def too_late(*_: object) -> None:
 
 
 def shown(error: BaseException) -> str:
-    """One line about an exception; the traceback goes to the standard error."""
+    """One line about an exception; the traceback goes to standard error."""
     traceback.print_exc()
     return f"{type(error).__name__}: {error}"[:SHOWN]
 
@@ -119,7 +119,7 @@ class Wrapper:
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """What the model returned for the last song, even if the wrapper could not write it."""
+        """The model's output for the last song, even if the wrapper could not write it."""
         return self._inspected.arrays if self._inspected else {}
 
 
@@ -165,8 +165,8 @@ INTERFACES: dict[str, Any] = {"wrapper": Wrapper, "predictor": Predictor}
 def supervise() -> None:
     """Fork: the child continues as the submission, and the parent ends when the grader does.
 
-    The parent is process 1 of the container, so everything ends with it, whatever the submission
-    does, and nothing inside can kill it.
+    The parent is process 1 of the container, so everything ends with it, regardless of what the
+    submission does, and nothing inside can kill it.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -193,7 +193,7 @@ def supervise() -> None:
 
 
 class Grader:
-    """The grader at the other end of the pipes; the submission cannot reach them any more."""
+    """The grader at the other end of the pipes, which the submission can no longer reach."""
 
     def __init__(self) -> None:
         self._reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -207,7 +207,7 @@ class Grader:
         try:
             self._reports.write(json.dumps(values) + "\n")
             self._reports.flush()
-        except BrokenPipeError:  # the grader has gone
+        except BrokenPipeError:  # the grader is gone
             os._exit(0)
 
 
@@ -216,9 +216,9 @@ def load(interface: str, setup_s: float, module: str, grader: Grader) -> Any:
 
     Args:
         interface: a key of :data:`INTERFACES`.
-        setup_s: time for it.
-        module: to import.
-        grader: gets the report.
+        setup_s: time limit.
+        module: the module to import.
+        grader: receives the report.
 
     Returns:
         The submission; None if it could not be built in time.
@@ -231,7 +231,7 @@ def load(interface: str, setup_s: float, module: str, grader: Grader) -> Any:
         submission = INTERFACES[interface](found)
         signal.setitimer(signal.ITIMER_REAL, 0)
     except TooLateError:
-        message = "it was not loaded in time"
+        message = "it did not load in time"
         grader.report(outcome="late", message=message, import_s=0.0, load_s=0.0)
         return None
     except BaseException as error:
@@ -246,7 +246,7 @@ def separate(submission: Any, song: str, limit_s: float) -> tuple[str, str]:
     """Separate a song.
 
     Args:
-        submission: that was loaded.
+        submission: the loaded submission.
         song: name of its folder.
         limit_s: time until the alarm.
 
@@ -267,7 +267,7 @@ def separate(submission: Any, song: str, limit_s: float) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Separate songs until the standard input ends."""
+    """Separate songs until standard input ends."""
     interface, setup_s, module = sys.argv[1:]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     supervise()

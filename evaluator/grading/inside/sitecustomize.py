@@ -1,7 +1,7 @@
-"""Logs requests for the network, in every Python process of the submission.
+"""Logs network requests in every Python process of the submission.
 
-Python imports it because its folder is on ``PYTHONPATH``. Addresses go to the file that
-``GRADER_CONNECTIONS`` names, one per line. Sockets of this machine do not count.
+Python imports it because its folder is on ``PYTHONPATH``. Addresses go to the file named by
+``GRADER_CONNECTIONS``, one per line. Local sockets do not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HOME = ("127.", "::1", "localhost")
 
 
 def log(event: str, arguments: tuple[Any, ...]) -> None:
-    """Log the address of an audit event, if it is one of the network."""
+    """Log the address of an audit event, if it is a network address."""
     if event not in EVENTS:
         return
     address = arguments[1] if event == "socket.connect" else arguments[:2]

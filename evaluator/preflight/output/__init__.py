@@ -1,1 +1,1 @@
-"""Checks of the separated stems: of the files, and of the arrays before they were written."""
+"""Checks of the separated stems: the files, and the arrays before they were written."""

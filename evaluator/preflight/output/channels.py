@@ -1,8 +1,8 @@
-"""Left and right exchanged.
+"""Finds swapped left and right channels.
 
-The difference of the two channels shows it. For a correct estimate it correlates with that of the
-true stem, or not at all, but never negatively. Thresholds were chosen on excerpts of 41 songs and
-film clips, separated by the default recipes: see docs/decisions/012-preflight.md.
+The difference between the channels reveals it. For a correct estimate it correlates with that of
+the true stem, or not at all, but never negatively. Thresholds were chosen on excerpts of 41 songs
+and film clips, separated by the default recipes: see docs/decisions/012-preflight.md.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from evaluator.preflight.file_gram import MIXTURE, TOTAL, FileGram, estimate, re
 from evaluator.preflight.graded import Graded
 
 OPPOSED = -0.25
-"""Correlation of the differences below which the channels count as exchanged."""
+"""Correlation of the differences below which the channels count as swapped."""
 
 ALIKE = 0.2
-"""Smallest correlation of two signals for which their channels are compared."""
+"""Least correlation of two signals for which their channels are compared."""
 
 WIDTH = 1e-3
 """Share of the energy in the difference below which a signal counts as mono."""
@@ -37,9 +37,9 @@ def find(graded: Graded) -> Iterator[Finding]:
                 found.setdefault(stem, []).append(repr(name))
     for stem, songs in found.items():
         yield fault(
-            f"left and right are exchanged in {stem} of {listed(songs)}",
+            f"left and right are swapped in {stem} of {listed(songs)}",
             "the score compares each channel with its own",
-            "look for a [::-1], a flip or test-time augmentation that is not undone",
+            "look for a [::-1], a flip or a test-time augmentation that is not undone",
         )
 
 

@@ -1,4 +1,4 @@
-"""Samples above full scale, which 16-bit files clip."""
+"""Finds samples above full scale, which 16-bit files clip."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,10 @@ from evaluator.preflight import Finding, fault, listed, note
 from evaluator.preflight.graded import Graded
 
 LOUD = 2.0
-"""Peak, as a multiple of full scale, that is too large for an overshoot of a separation."""
+"""Peak, as a multiple of full scale, that is too large for an overshoot of a separator."""
 
 MANY = 1e-4
-"""Share of samples at full scale that is more than a few peaks of a loud song."""
+"""Share of samples at full scale that exceeds a few peaks of a loud song."""
 
 WHY = "a 16-bit file clips samples at full scale or above, which is distortion"
 HOW = "check the level (undo what normalised the input), and return floats with full scale at 1"
@@ -18,7 +18,7 @@ HOW = "check the level (undo what normalised the input), and return floats with 
 def find(graded: Graded) -> Iterator[Finding]:
     """Check the peaks of the returned arrays, and count samples at full scale in the files.
 
-    A song that is itself mastered to full scale may have that many such samples again.
+    A song mastered to full scale may have as many such samples again.
     """
     bad: dict[str, str] = {}
     few: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Estimates that are some samples late or early."""
+"""Finds estimates that are a few samples late or early."""
 
 from collections.abc import Iterator
 
@@ -33,14 +33,14 @@ def find(graded: Graded) -> Iterator[Finding]:
         when = "late" if lag > 0 else "early"
         yield fault(
             f"{count} too {when}: {stem} of {listed(songs)}",
-            "the score compares sample by sample, so that even one costs decibels",
-            "look for padding that is not cut off again, a filter's delay, or frames of an STFT "
+            "the score compares sample by sample, so even one costs decibels",
+            "look for padding that is not removed, a filter's delay, or frames of an STFT "
             "that are not centred",
         )
 
 
 def _lags(sound: Sound) -> dict[str, int]:
-    """Delays in samples by stem, or of :data:`ALL` if the sum has one; without those that are 0."""
+    """Non-zero delays in samples by stem, or of :data:`ALL` if the sum is delayed."""
     correlations = sound.correlations
     found = {}
     for stem in sound.files.references:

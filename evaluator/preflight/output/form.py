@@ -1,4 +1,4 @@
-"""Type, shape and sample rate of the returned arrays, and format of the files."""
+"""Checks type, shape and sample rate of the returned arrays, and the format of the files."""
 
 from collections.abc import Iterator
 
@@ -40,7 +40,7 @@ def _shapes_and_rates(graded: Graded) -> Iterator[Finding]:
             continue
         layout = layouts[result.name]
         expected = (layout.samples, layout.channels)
-        # A mono song is given as a one-dimensional array, and may be returned as one.
+        # A mono song is passed as a one-dimensional array, and may be returned as one.
         mono = [(layout.samples,)] if layout.channels == 1 else []
         for stem, array in result.arrays.items():
             name = f"{result.name!r} ({stem})"
@@ -67,12 +67,12 @@ def _files(graded: Graded) -> Iterator[Finding]:
     found = [
         f"{song.name!r} ({stem}): {text} instead of {song.layout}"
         for song in graded.songs
-        if song.name not in graded.failed  # the grader has said why
+        if song.name not in graded.failed  # the grader has reported the reason
         for stem, text in song.wrong.items()
     ]
     if found:
         yield fault(
             f"files of {listed(found)}",
-            "the grader compares sample by sample, and one song that is refused fails all",
-            "write each stem as long, as wide and at the rate of its mixture",
+            "the grader compares sample by sample, and one refused song fails all",
+            "write each stem with the length, channels and rate of its mixture",
         )

@@ -1,4 +1,4 @@
-"""Estimates that are too loud or too quiet, or have inverted polarity.
+"""Finds estimates that are too loud or too quiet, or have inverted polarity.
 
 A poor estimate is often quieter than its true stem, and no gain would fix that. So a gain counts as
 wrong only if two things agree: the gains with which the estimates sum to the mixture, and the gain
@@ -15,7 +15,7 @@ from evaluator.preflight.graded import Graded
 from evaluator.preflight.sound import Sound
 
 CLEARLY = 1.5
-"""Gains up to here, 3.5 dB, also occur in correct separations."""
+"""Gains up to this, 3.5 dB, also occur in correct separations."""
 
 CLEARLY_ALL = 1.25
 """The same for the sum of all stems, which is close to the mixture."""
@@ -33,7 +33,7 @@ WORSE = 1.4
 """Factor by which the unexplained energy must grow without a gain for it to be meaningful."""
 
 LARGEST = 30.0
-"""Largest gain, and inverse of the smallest, that is believed."""
+"""Largest plausible gain, and inverse of the smallest."""
 
 COUNTS = 1e-3
 """Smallest share of the mixture's energy that a stem must have."""
@@ -49,12 +49,12 @@ def find(graded: Graded) -> Iterator[Finding]:
         yield fault(
             f"level of {stem} in {listed(songs)}",
             "the score is not invariant to scale or polarity",
-            "undo what normalised the input, and count how often chunks were added up",
+            "undo the normalisation of the input, and check how often chunks are added up",
         )
 
 
 def wrong(sound: Sound) -> dict[str, float]:
-    """Factors that would correct the stems, where they are clear."""
+    """Factors that would correct the stems, where clear."""
     gram = sound.gram
     common = 1.0
     if abs(gram.likeness(TOTAL, MIXTURE)) > ALIKE:
@@ -66,7 +66,7 @@ def wrong(sound: Sound) -> dict[str, float]:
         if not sound.files.references or _confirmed(gram, stem, gain)
     }
     for stem in sound.files.references:
-        # A delay of one sample inverts high frequencies: that is not a matter of polarity.
+        # A delay of one sample inverts high frequencies, which is not a fault of polarity.
         if gram.likeness(estimate(stem), reference(stem)) < OPPOSED and _in_time(sound, stem):
             single.setdefault(stem, -1.0)
     alike = all(1 / CLEARLY < gain / common < CLEARLY for gain in single.values())
@@ -76,7 +76,7 @@ def wrong(sound: Sound) -> dict[str, float]:
 
 
 def _in_time(sound: Sound, stem: str) -> bool:
-    """Whether a stem correlates best with its true stem without a delay, whatever its polarity."""
+    """Whether a stem correlates best with its true stem without a delay, in either polarity."""
     correlation = sound.correlations.get(stem)
     return correlation is not None and correlation.lag == 0
 

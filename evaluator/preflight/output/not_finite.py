@@ -1,4 +1,4 @@
-"""NaN or infinity among the samples, which become full scale in a 16-bit file."""
+"""Finds NaN and infinity among the samples, which become full scale in a 16-bit file."""
 
 from collections.abc import Iterator
 

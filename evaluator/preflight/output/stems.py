@@ -1,7 +1,7 @@
-"""Stems that have each other's names.
+"""Finds stems with swapped names.
 
-The true stem that an estimate is most similar to is found over all songs together: in a single song
-a poor separator may confuse two stems, but not in most.
+The true stem most similar to an estimate is determined over all songs together: a poor separator
+may confuse two stems in a single song, but not in most.
 """
 
 import itertools
@@ -12,10 +12,10 @@ from evaluator.preflight.file_gram import FileGram, estimate, reference
 from evaluator.preflight.graded import Graded
 
 ALIKE = 0.3
-"""Smallest correlation for which an estimate is taken for another stem."""
+"""Least correlation for which an estimate counts as another stem."""
 
 TOGETHER = 0.3
-"""Sum of the gains in correlation that other names must bring.
+"""Least total gain in correlation by other names.
 
 A single estimate may get worse: poorly separated effects that contain music are still similar to
 effects. Correct separations in too little time reached 0.19.
@@ -33,7 +33,7 @@ def find(graded: Graded) -> Iterator[Finding]:
         # A silent stem cannot be compared, so none of its pairs count.
         audible = [stem for stem in stems if not _silent(sound.gram, stem)]
         for one, other in itertools.product(audible, repeat=2):
-            # With inverted polarity it is still that stem; another check finds that.
+            # With inverted polarity it is still that stem; another check finds the inversion.
             sums[one, other] += abs(sound.gram.likeness(estimate(one), reference(other)))
             counts[one, other] += 1
     likeness = {pair: sums[pair] / counts[pair] if counts[pair] else 0.0 for pair in sums}
@@ -42,13 +42,13 @@ def find(graded: Graded) -> Iterator[Finding]:
     gained = sum(likeness[pair] - likeness[pair[0], pair[0]] for pair in moved)
     if gained > TOGETHER and all(likeness[pair] > ALIKE for pair in moved):
         words = ", ".join(
-            f"{stem!r} holds {other} ({likeness[stem, other]:.2f} alike, "
+            f"{stem!r} contains {other} ({likeness[stem, other]:.2f} alike, "
             f"{likeness[stem, stem]:.2f} with {stem})"
             for stem, other in moved
         )
         yield fault(
-            f"stems are exchanged: {words}",
-            "the grader knows stems by the names of their files",
+            f"stems are swapped: {words}",
+            "the grader identifies stems by file name",
             f"return the network's outputs by name; the board's order is {', '.join(stems)}",
         )
 

@@ -1,4 +1,4 @@
-"""Songs that failed, or have incomplete stems."""
+"""Lists songs that failed, or have incomplete stems."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from evaluator.preflight.graded import Graded
 HOW = {
     DIED: "look for a segmentation fault: run it with python -X faulthandler",
     ERROR: "fix the exception, or catch it and return shares of the mixture",
-    INCOMPLETE: "return all stems of the track by the names that the wrapper knows",
+    INCOMPLETE: "return all stems of the track, with the names that the wrapper knows",
 }
 
 
 def find(graded: Graded) -> Iterator[Finding]:
-    """List songs by outcome; other checks have those that exceeded time or memory."""
+    """List songs by outcome; other checks list those that exceeded time or memory."""
     for outcome, how in HOW.items():
         songs = [
             f"{result.name!r} ({result.message or 'no message'})"
@@ -24,6 +24,6 @@ def find(graded: Graded) -> Iterator[Finding]:
         if songs:
             yield fault(
                 f"{outcome}: {listed(songs)}",
-                "one song without an answer fails the whole submission",
+                "one song without a result fails the whole submission",
                 how,
             )

@@ -1,4 +1,4 @@
-"""Memory above the server's limit, or close to it."""
+"""Finds memory use above the server's limit, or close to it."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def find(graded: Graded) -> Iterator[Finding]:
         if result.outcome != MEMORY and NEAR * limit < result.peak_bytes <= limit
     ]
     why = "the server kills a submission that needs more, and songs of the contest are minutes long"
-    how = "separate in shorter chunks and smaller batches, and write results as they come"
+    how = "separate in shorter chunks and smaller batches, and write results as they are ready"
     if over:
         yield fault(f"too much memory for {listed(over)}", why, how)
     if near:

@@ -1,4 +1,4 @@
-"""Requests for the network, which the server does not have."""
+"""Finds network requests, which fail on the server."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ def find(graded: Graded) -> Iterator[Finding]:
     hosts = sorted({host for one in graded.start_ups for host in one.connections})
     if hosts:
         yield fault(
-            f"the network was requested for {listed(hosts)}",
-            "the server has none: downloads fail there, or wait until the time is over",
-            "put the files that are needed into the repository",
+            f"network requests for {listed(hosts)}",
+            "the server has none: downloads fail there, or block until the time is over",
+            "put the required files into the repository",
         )

@@ -1,4 +1,4 @@
-"""Errors while importing and loading, or too much time for it."""
+"""Finds errors and long times while importing and loading."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ def find(graded: Graded) -> Iterator[Finding]:
     """Check what happened before the first song."""
     if not graded.start_ups:
         return
-    # After a failed song it is started again, with warm caches; the slowest start counts.
+    # After a failed song it is restarted, with warm caches; the slowest start counts.
     start_up = max(graded.start_ups, key=lambda one: (one.outcome != OK, one.import_s + one.load_s))
     limit_s = graded.profile.setup_s
     took_s = start_up.import_s + start_up.load_s

@@ -1,4 +1,4 @@
-"""Songs that were late, or nearly late."""
+"""Finds songs that were late, or nearly late."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def find(graded: Graded) -> Iterator[Finding]:
     if late:
         yield fault(
             f"late: {listed(late)}",
-            "one song that is late fails the whole submission",
+            "one late song fails the whole submission",
             "do less, or lower DEMIX_TIME_LIMIT; on the server, check gpu in aicrowd.json",
         )
     if near:

@@ -1,4 +1,4 @@
-"""Leaderboards: the choice in aicrowd.json, compared with the weights' training data."""
+"""Compares the choice of leaderboard in aicrowd.json with the weights' training data."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ADMITTED = {
 }
 """Names of the data sets that a board admits; the last board of each track admits all."""
 
-HOW_EXTERNAL = "write true, or choose a recipe whose weights were trained on the contest's data"
+HOW_EXTERNAL = "set it to true, or choose a recipe whose weights were trained on the contest's data"
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
         yield fault(
             f"{CONTEST_FILE} names {challenge}, but the recipe {described.recipe!r} is for "
             f"{described.track}",
-            "the other track has other stems",
+            "the tracks have different stems",
             "choose a recipe of the track, or change challenge_id",
         )
         return
@@ -40,13 +40,13 @@ def find(checkout: Checkout) -> Iterator[Finding]:
         yield fault(
             f"{CONTEST_FILE}: labelnoise and bleeding are both true",
             "board A admits only the songs with label noise, and B only those with bleeding",
-            "make one of them false, or both for board C",
+            "set one of them to false, or both for board C",
         )
     elif asked and external:
         yield fault(
             f"{CONTEST_FILE}: {asked[0][0]} and external_dataset_used are both true",
             f"board {asked[0][1]} admits no external data",
-            "make one of them false",
+            "set one of them to false",
         )
     for field, board in asked:
         yield from _admitted(described, field, board)
@@ -72,7 +72,7 @@ def _admitted(described: Description, field: str, board: str) -> Iterator[Findin
             f"{CONTEST_FILE}: {field} is true, but the recipe {described.recipe!r} is for board "
             f"{', '.join(described.boards) or 'none'}",
             f"board {board} admits only models that were trained on its own songs",
-            f"make {field} false, or choose a recipe with boards = [..., {board!r}]",
+            f"set {field} to false, or choose a recipe with boards = [..., {board!r}]",
         )
 
 
@@ -81,7 +81,7 @@ def _claimed(described: Description, board: str) -> Iterator[Finding]:
     strangers = _strangers(described, board)
     if strangers:
         yield fault(
-            f"the recipe {described.recipe!r} says board {board}, but was trained on "
+            f"the recipe {described.recipe!r} claims board {board}, but was trained on "
             f"{listed(strangers)}",
             f"board {board} admits only models that were trained on the contest's own data for it",
             f"take {board!r} out of the recipe's boards, or use other weights",
@@ -96,7 +96,7 @@ def _external(described: Description, *, external: bool, asked: bool) -> Iterato
         yield fault(
             f"{CONTEST_FILE}: external_dataset_used is false, but weights were trained on "
             f"{listed(strangers)}",
-            "the contest asks for the truth, and ranks by it",
+            "the contest requires the truth, and ranks by it",
             HOW_EXTERNAL,
         )
     elif external and not strangers and described.submitted and not asked:
@@ -105,8 +105,8 @@ def _external(described: Description, *, external: bool, asked: bool) -> Iterato
             yield note(
                 f"{CONTEST_FILE}: external_dataset_used is true, but the recipe "
                 f"{described.recipe!r} was trained on the contest's data alone",
-                f"it is not ranked on board {' or '.join(boards)} then",
-                "write false, unless something else was trained on other data",
+                f"then it is not ranked on board {' or '.join(boards)}",
+                "set it to false, unless something else was trained on other data",
             )
 
 

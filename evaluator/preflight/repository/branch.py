@@ -1,4 +1,4 @@
-"""The branch: AIcrowd's kits push only one name."""
+"""Checks the branch: AIcrowd's kits push only one name."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""aicrowd.json: missing fields, wrong types, placeholders."""
+"""Checks aicrowd.json for missing fields, wrong types and placeholders."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,11 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
 
 TRACKS = {MDX23: "mdx", CDX23: "cdx", MDX21: "mdx"}
 
-_KINDS = {str: "a text", list: "a list of user names", bool: "true or false"}
+_KINDS = {str: "a string", list: "a list of user names", bool: "true or false"}
 
 _PLACEHOLDER = re.compile(r"\b(your|my|the)[-_ ]?(aicrowd)?[-_ ]?user[-_ ]?name\b|<.*>", re.I)
 
-WHY = "the server reads it to decide what is graded, and for whom"
+WHY = "the server uses it to decide what is graded, and for whom"
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
@@ -61,13 +61,13 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     if extra:
         yield note(
             f"{CONTEST_FILE}: fields that {challenge} does not have: {listed(extra)}",
-            "they are not read, or one is misspelt",
+            "they are ignored, or one is misspelt",
             f"remove them; the contest has {', '.join(fields)}",
         )
 
 
 def _texts(table: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find texts that are empty or placeholders."""
+    """Find strings that are empty or placeholders."""
     authors = table.get("authors")
     if isinstance(authors, list):
         bad = [
@@ -78,7 +78,7 @@ def _texts(table: Mapping[str, Any]) -> Iterator[Finding]:
         if bad or not authors:
             yield fault(
                 f"{CONTEST_FILE}: authors has {listed(bad) or 'no names'}",
-                "a submission counts for the users that are named there",
+                "a submission counts for the users named there",
                 "write your user name at AIcrowd, and those of your team",
             )
     description = table.get("description")
@@ -88,5 +88,5 @@ def _texts(table: Mapping[str, Any]) -> Iterator[Finding]:
         yield fault(
             f"{CONTEST_FILE}: description is {description!r}",
             "it is how you tell your submissions apart on the board",
-            "say in a few words what this one is",
+            "describe this one in a few words",
         )

@@ -1,4 +1,4 @@
-"""Changes that are not committed."""
+"""Finds uncommitted changes."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,12 @@ from evaluator.preflight.checkout import Checkout
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """List what git's status reports."""
+    """List the changes that git status reports."""
     words = checkout.git.names("status", "--porcelain", "-z", "--no-renames")
     changed = [word[3:] for word in words]
     if changed:
         yield fault(
-            f"changes that are not committed: {listed(changed)}",
+            f"uncommitted changes: {listed(changed)}",
             "the commit is graded, not the working tree",
-            "submit.py commits all of them; or commit, or put into .gitignore",
+            "submit.py commits all of them; or commit them, or add them to .gitignore",
         )

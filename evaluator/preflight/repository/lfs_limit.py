@@ -1,4 +1,4 @@
-"""Large files that LFS does not track."""
+"""Finds large files that LFS does not track."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     old = sorted(_in_history(checkout) - {*loose})
     if old:
         yield note(
-            f"earlier commits hold files larger than {limit} without LFS: {listed(old)}",
+            f"earlier commits contain files larger than {limit} without LFS: {listed(old)}",
             "they are pushed as well",
             "if the push is refused, run: git lfs migrate import --everything --above=5MB",
         )
@@ -31,7 +31,7 @@ def too_large(checkout: Checkout) -> Iterator[str]:
     large = [name for name, size in checkout.sizes.items() if size > checkout.lfs_limit_bytes]
     by_lfs = checkout.by_lfs(large)
     for name in large:
-        # If LFS tracks it only since it was added, git still has the whole file.
+        # If LFS tracks it only since it was added, git still stores the whole file.
         whole = checkout.blobs.get(name, 0) > checkout.lfs_limit_bytes
         if name not in by_lfs or whole:
             yield name

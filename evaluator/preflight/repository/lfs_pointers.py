@@ -1,4 +1,4 @@
-"""Git LFS pointers instead of files: 134 bytes of text where weights should be."""
+"""Finds Git LFS pointers instead of files: 134 bytes of text where weights should be."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ HEADER = b"version https://git-lfs"
 """Source: the specification of Git LFS, version 1."""
 
 LARGEST = 1024
-"""Bytes that a pointer may have at most, by the specification."""
+"""Maximum size of a pointer in bytes, by the specification."""
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:

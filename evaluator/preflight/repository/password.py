@@ -1,4 +1,4 @@
-"""Passwords and tokens in the addresses of remotes, where AIcrowd's submit.sh puts one."""
+"""Finds passwords and tokens in the addresses of remotes, where AIcrowd's submit.sh puts one."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from evaluator.preflight.git import has_password
 
 
 def find(checkout: Checkout) -> Iterator[Finding]:
-    """Check all remotes; secrets that are found are not printed."""
+    """Check all remotes without printing secrets."""
     lines = checkout.git.run("config", "--local", "-z", "--get-regexp", r"^remote\..*url$").stdout
     entries = [entry.partition("\n") for entry in lines.split("\0") if entry]
     found = sorted(
@@ -16,7 +16,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     )
     if found:
         yield fault(
-            f"there is a token in the address of the remote {listed(found)}, in .git/config",
+            f"the address of the remote {listed(found)} in .git/config contains a token",
             "anyone who reads this folder, or git's output, can push in your name",
             "run: git remote set-url NAME https://gitlab.aicrowd.com/USER/REPOSITORY.git; "
             "submit.py takes the token from aicrowd-cli's login",

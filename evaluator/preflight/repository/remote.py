@@ -1,4 +1,4 @@
-"""The remote to which a submission is pushed."""
+"""Checks the remote to which a submission is pushed."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     if not url:
         yield fault(
             f"there is no remote {name!r}",
-            "a submission is a tag that is pushed to it",
+            "a submission is a tag pushed to it",
             "submit.py adds it; or run: git remote add "
             f"{name} https://gitlab.aicrowd.com/USER/REPOSITORY.git",
         )

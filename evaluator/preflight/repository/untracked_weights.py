@@ -1,4 +1,4 @@
-"""Weights in the repository's folder that were not added to git."""
+"""Finds weights in the repository's folder that were not added to git."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +18,6 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     if found:
         yield fault(
             f"weights that git does not track: {listed(found)}",
-            "what is not pushed is not on the server",
+            "files that are not pushed are not on the server",
             "submit.py adds them; or run: git add FILE, and commit",
         )

@@ -1,4 +1,4 @@
-"""Weights that the recipe uses: they must be intact, pushed, and part of the image."""
+"""Checks that the weights of the recipe are intact, pushed, and part of the image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +20,9 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     described = checkout.described
     if isinstance(described, str):
         yield note(
-            f"it is not known which weights are used: {described}",
-            "weights that are missing in the repository are missing on the server",
-            "make that command work, or check yourself that the weights are committed",
+            f"the weights in use are unknown: {described}",
+            "weights missing from the repository are missing on the server",
+            "make that command work, or make sure that the weights are committed",
         )
         return
     for weights in described.weights:
@@ -30,7 +30,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
 
 
 def _one(checkout: Checkout, weights: Weights, recipe: str) -> Iterator[Finding]:
-    """Check one file: what it is, then that it gets to the server."""
+    """Check one file: its contents, then that it reaches the server."""
     title = f"weights {weights.name!r} of the recipe {recipe!r}"
     if weights.absent:
         yield _absent(checkout, weights, title)
@@ -49,7 +49,7 @@ def _one(checkout: Checkout, weights: Weights, recipe: str) -> Iterator[Finding]
             )
     elif not Path(weights.path).resolve().is_relative_to(checkout.folder.resolve()):
         yield fault(
-            f"{title} are outside of the repository, at {weights.path}",
+            f"{title} are outside the repository, at {weights.path}",
             "the image is built from the repository, and the server has no network",
             "move them into models/weights/",
         )
@@ -62,7 +62,7 @@ def _absent(checkout: Checkout, weights: Weights, title: str) -> Finding:
     known = weights.gain_db is not None and weights.gain_db >= LEAST_DB
     return note(
         f"{title} are optional, and missing",
-        "the recipe does without them"
+        "the recipe works without them"
         + (f", and scores about {weights.gain_db:.1f} dB less" if known else ""),
         f"run: demixing fetch {weights.fetch}, and commit the file, under Git "
         f"LFS if it is larger than {checkout.lfs_limit_bytes / 1e6:.3g} MB",
@@ -75,12 +75,12 @@ def _left_out(checkout: Checkout, path: Path, title: str) -> Iterator[Finding]:
     if name not in checkout.tracked and name not in checkout.untracked:
         yield fault(
             f"{title} are ignored by git: {name}",
-            "what is not pushed is not on the server",
-            "take them out of .gitignore (git check-ignore -v says which line), and commit them",
+            "files that are not pushed are not on the server",
+            "remove them from .gitignore (git check-ignore -v shows the line), and commit them",
         )
     if line := Ignored.of(checkout.folder).by(name):
         yield fault(
-            f"{title} are kept out of the image by the line {line!r} of .dockerignore: {name}",
+            f"{title} are excluded from the image by the line {line!r} of .dockerignore: {name}",
             "the image is built without them, and the server has no network",
             f"add the line !{name} to .dockerignore",
         )

@@ -33,7 +33,7 @@ class FileAnalysis:
     """Measurements of one file.
 
     Attributes:
-        stem: to which it belongs, or ``mixture``.
+        stem: the stem it belongs to, or ``mixture``.
         samples: per channel; 0 if the file could not be read.
         rate_hz: sample rate.
         channels: of the file.

@@ -23,7 +23,7 @@ QUIET_DB = 10
 SILENT_DB = -90
 """A softer cell counts as silent, so nothing bleeds: 16 bits do not resolve it."""
 AUDIBLE_DB = -60
-"""Another stem must be at least this loud in a cell, otherwise the cell says nothing."""
+"""Another stem must be at least this loud in a cell, otherwise the cell is not used."""
 INDEPENDENT = 40
 """Independent frames in half a cell: neighbouring frames overlap, and sounds last."""
 BAND_EDGES_HZ = tuple(round(100 * 2 ** (step / 2)) for step in range(15))
@@ -35,8 +35,8 @@ class Cell:
     """A quiet place of a stem.
 
     Attributes:
-        stem: number of the stem.
-        source: number of the stem that predicts most of it.
+        stem: index of the stem.
+        source: index of the stem that predicts most of it.
         share: part of its power that other stems predict, 0 to 1.
         gain_db: gain of the source in the stem.
     """
@@ -158,8 +158,8 @@ def explained(
     Args:
         crosses: cross spectra of two halves, each ``(bins, stems, stems)``.
         outer: cross spectra of the stem with all stems, each ``(bins, stems)``.
-        stem: number of the stem.
-        others: numbers of the other stems.
+        stem: index of the stem.
+        others: indices of the other stems.
         starts: first bin of each band, ``(bands,)``.
 
     Returns:
@@ -184,12 +184,12 @@ def loudest_parts(
 
     Args:
         cross: cross spectra, ``(bins, stems, stems)``.
-        stem: number of the stem.
-        others: numbers of the other stems.
+        stem: index of the stem.
+        others: indices of the other stems.
         starts: first bin of each band, ``(bands,)``.
 
     Returns:
-        Number of the other stem, and its gain in dB, both ``(bands,)``.
+        Index of the other stem, and its gain in dB, both ``(bands,)``.
     """
     factors = _factors(cross, cross[:, stem], stem, others)
     levels = np.einsum("fii->if", cross).real[others]
@@ -209,8 +209,8 @@ def _factors(
     Args:
         cross: cross spectra, ``(bins, stems, stems)``.
         outer: cross spectra of the stem with all stems, ``(bins, stems)``.
-        stem: number of the stem.
-        others: numbers of the other stems.
+        stem: index of the stem.
+        others: indices of the other stems.
 
     Returns:
         ``(bins, others)``.

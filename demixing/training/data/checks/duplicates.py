@@ -18,7 +18,7 @@ LEAST_VOTES = 4
 COMMON = 64
 """Pairs of distances that are in more stems are ignored: they are rhythms of machines."""
 NUMBERED = re.compile(r"([a-z]+[ _-]?)?\d+", re.IGNORECASE)
-"""A number in a list and not the name of a song: ``song_007``, ``1234``."""
+"""A number, not the name of a song: ``song_007``, ``1234``."""
 SOURCES = "sources.json"
 """File beside the stems of a rendered song that lists its sources."""
 
@@ -30,7 +30,7 @@ class Place:
     Attributes:
         name: in the findings.
         own: the name without its folder.
-        split: to which it belongs; the name of the folder if nothing else is known.
+        split: the split it belongs to; the name of the folder if nothing else is known.
         sources: files from which it was rendered; None if unknown.
     """
 
@@ -59,8 +59,8 @@ def find(
 
     Args:
         places: the songs.
-        prints: fingerprints by number of the song and name of the stem, each a list of
-            (place, distance, distance) in samples.
+        prints: fingerprints by index of the song and name of the stem, each a list of (place,
+            distance, distance) in samples.
     """
     return [*_same_audio(places, prints), *_same_sources(places), *_same_names(places)]
 

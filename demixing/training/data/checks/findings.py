@@ -57,9 +57,9 @@ def of_song(
     Args:
         song: with its files.
         analysis: of the song.
-        stems: that the song should have.
+        stems: stems that the song should have.
         rate_hz: sample rate that its files should have.
-        name: of the song in the findings.
+        name: name of the song in the findings.
     """
     found = [
         Finding(kind="missing", song=name, stem=stem, text="no file")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEP = 256
-"""Number of samples of which only the peak is kept."""
+"""Only the peak of this many samples is kept."""
 REACH_S = 0.25
 """A mark is the largest sample within this time on both sides."""
 QUIET = 1e-3

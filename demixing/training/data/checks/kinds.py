@@ -19,7 +19,7 @@ KINDS: Mapping[str, str] = {
     "label": "sounds like another class; nats",
     "duplicate": "the same audio twice; part of the fingerprint",
     "leak": "the same audio in two splits; part of the fingerprint",
-    "source": "a source file that songs of two splits were made of; songs",
-    "name": "a song's name that is in two splits",
+    "source": "a source file of songs in two splits; songs",
+    "name": "a song's name that occurs in two splits",
 }
 """Kinds of findings, each with the meaning and the unit of its number."""

@@ -1,4 +1,4 @@
-"""Finds stems that sound like another class than their name says.
+"""Finds stems that sound like a class other than the one they are named after.
 
 Every few seconds of a stem give a row of features (:mod:`demixing.training.data.checks.spectra`).
 A logistic regression on the features and their squares learns from nine tenths of the songs how the
@@ -61,10 +61,10 @@ class _Table:
     """Rows of all stems, one below the other.
 
     Attributes:
-        stems: that are judged.
+        stems: the stems to judge.
         rows: features in robust deviations of the data set, ``(rows, features)``.
-        stem: number of the stem of each row, ``(rows,)``.
-        label: number of the class of each stem, ``(stems,)``.
+        stem: index of the stem of each row, ``(rows,)``.
+        label: index of the class of each stem, ``(stems,)``.
         fold: of each stem, ``(stems,)``; all stems of a song are in the same fold.
         classes: names.
     """
@@ -204,7 +204,7 @@ def _fit(
 
     Args:
         inputs: ``(rows, inputs)``.
-        labels: number of the class of each row, ``(rows,)``.
+        labels: index of the class of each row, ``(rows,)``.
         weight: of each row, ``(rows,)``.
         start: factors to start from, ``(inputs, classes)``.
 

@@ -130,7 +130,7 @@ def _periods(
 
 
 def _syllables_db(level: NDArray[np.floating], frame_hz: float) -> float:
-    """Part of the fluctuations of the loudness that has the rate of syllables, in dB.
+    """Fraction of the loudness fluctuations at the rate of syllables, in dB.
 
     Args:
         level: power of each frame, ``(frames,)``.

@@ -1,8 +1,8 @@
 """Layouts of data sets on disk, one module each: what a song is, and which files are its stems.
 
-A module has a ``RANK``, the order in which layouts are tried if none is given (special ones first),
-and ``find``, which returns the songs of a folder, or an empty list if it has another layout. No
-audio is read here. Stems have the names of the two tracks, even if a data set has others.
+A module has a ``RANK``, the order in which layouts are tried by default (specific ones first), and
+``find``, which returns the songs of a folder, or an empty list if it has another layout. No audio
+is read here. Stems have the names of the two tracks, even if a data set has others.
 
 Files of a song in ``SONG/``, each as wav or flac, upper or lower case:
 
@@ -104,18 +104,18 @@ def find(
         module = _plugins.module(name)
         if found := cast("list[Found]", module.find(folder, known)):
             return name, tuple(sorted(found, key=lambda song: song.name))
-    asked = f" in the layout {layout!r}" if layout else ""
+    which = f" in the layout {layout!r}" if layout else ""
     hint = "check the path"
     if _song(folder, folder.parent, known):
-        hint = "it is itself a song, so name the folder above it"
+        hint = "it is itself a song, so give the folder above it"
     raise ConfigError(
-        f"expected a folder per song with STEM.wav or STEM.flac in {str(folder)!r}{asked}, found "
+        f"expected a folder per song with STEM.wav or STEM.flac in {str(folder)!r}{which}, found "
         f"none; {hint}"
     )
 
 
 def by_rank() -> list[str]:
-    """All layouts, special ones first."""
+    """All layouts, specific ones first."""
     ranks = {name: _plugins.module(name).RANK for name in names()}
     return sorted(ranks, key=lambda name: (ranks[name], name))
 

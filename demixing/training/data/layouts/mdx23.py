@@ -1,4 +1,4 @@
-"""MDX'23: SONG/STEM.wav in folders whose names say clean, labelnoise or bleeding.
+"""MDX'23: SONG/STEM.wav in folders whose names contain clean, labelnoise or bleeding.
 
 The songs of leaderboards A and B were corrupted on purpose: files under the name of another stem
 (label noise), or stems that leak into the others (bleeding). Source: https://arxiv.org/abs/2308.06979.
@@ -24,7 +24,7 @@ def find(folder: Path, known: frozenset[str]) -> list[Found]:
 
 
 def kind_of(folder: Path) -> str | None:
-    """The kind that the name of a folder says, empty for clean; None if it says none.
+    """The kind that a folder's name contains, empty for clean; None if it contains none.
 
     >>> kind_of(Path("moisesdb23_label_noise_v1.0")), kind_of(Path("Clean")), kind_of(Path("data"))
     ('labelnoise', '', None)
