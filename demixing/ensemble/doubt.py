@@ -1,7 +1,9 @@
-"""Doubt: a member does not count where it contradicts all others about most of the energy.
+"""Ignores one member of an ensemble where it disagrees with all others.
+
+If the difference exceeds a given fraction of the mixture's energy, the others' blend is used alone.
 
 A network that is the best on nearly every song can be badly wrong on one that is unlike all its
-training data. If it takes a sub-bass for drums, its bass differs from that of all other members,
+training data. If it mistakes a sub-bass for drums, its bass differs from that of all other members,
 and the bass is most of the song. Fitted weights do not help, since on all other songs they are
 right to give it everything. But the disagreement can be measured without knowing which side is
 right: it is the energy of the difference between the member's stem and the others' blend, as a
@@ -59,7 +61,7 @@ class Trust:
     """How much a member counts, as a song streams past.
 
     Args:
-        doubt: has the bounds.
+        doubt: the thresholds.
         sample_rate_hz: of the song.
         groups: stereo pairs of the song; each is judged on its own.
 
