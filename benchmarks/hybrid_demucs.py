@@ -119,7 +119,7 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
         answer = streamed(separator, audio)
         outputs = f"{agreement(reference, answer)}, {duration_s:.1f} s"
         if precision == "fp32":
-            outputs = f"{outputs}, {peak.both(MODULE, name, duration_s)}"
+            outputs = f"{outputs}, {peak.of_both(MODULE, name, duration_s)}"
         yield (
             compare(
                 f"{name} {precision}: apply_model over ours",
