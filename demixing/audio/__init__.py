@@ -182,7 +182,15 @@ class Resampler:
         self._stream = soxr.ResampleStream(from_hz, to_hz, waveforms, dtype="float32", quality="HQ")
 
     def push(self, block: Tensor, *, last: bool = False) -> Tensor:
-        """Add samples and return those that are ready; with ``last`` all that are left, too."""
+        """Add samples and return those that are ready.
+
+        Args:
+            block: ``(..., samples)``.
+            last: whether the song ends with it; then all that are left are returned, too.
+
+        Returns:
+            ``(..., samples')`` at the new rate.
+        """
         if self._same:
             return block
         frames = np.ascontiguousarray(block.flatten(0, -2).numpy().T)
