@@ -15,7 +15,7 @@ import torch
 from benchmarks import peak
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, compare_outputs, checkout
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.networks.bytesep import ResUNet143
 from demixing.networks.bytesep_fast import prepared

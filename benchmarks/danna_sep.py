@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, compare_outputs, checkout
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.separators import danna_sep
 from tools.golden import danna_sep as golden

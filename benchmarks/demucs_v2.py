@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, compare_outputs, checkout
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.networks.demucs_v2 import Demucs
 from demixing.separators import demucs_v1, demucs_v2

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, compare_outputs, checkout
+from benchmarks.timing import Line, checkout, compare_outputs
 from demixing.errors import ConfigError
 from demixing.machine import threads
 from demixing.separators.mdx_net import adapt

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, compare_outputs, checkout
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.networks.open_unmix import OpenUnmix, prepared
 from demixing.separators import open_unmix
