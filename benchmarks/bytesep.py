@@ -15,7 +15,7 @@ import torch
 from benchmarks import peak
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, beside, clone
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.networks.bytesep import ResUNet143
 from demixing.networks.bytesep_fast import prepared
@@ -34,17 +34,17 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there is no clone of the original.
     """
-    original = clone(original, "a clone of music_source_separation")
+    original = checkout(original, "a clone of music_source_separation")
     with tempfile.TemporaryDirectory() as home:
         golden.prepare(original, Path(home))
         for variant, segment_s in SEGMENTS_S.items():
             seconds = segment_s / 3 if quick else segment_s
             audio = song(seconds)
             theirs, ours = _theirs(variant, seconds), _ours(variant, seconds)
-            peaks = peak.both("benchmarks.bytesep", original, variant, seconds)
+            peaks = peak.of_both("benchmarks.bytesep", original, variant, seconds)
             what = f"bytesep {variant}: Separator over ours"
             repeats = 1 if quick else 3
-            yield beside(what, theirs, ours, audio, repeats=repeats, peaks=peaks)
+            yield compare_outputs(what, theirs, ours, audio, repeats=repeats, peaks=peaks)
 
 
 def _theirs(variant: str, segment_s: float) -> Side:

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, beside, clone
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.separators import danna_sep
 from tools.golden import danna_sep as golden
@@ -29,14 +29,14 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there are no clones of the original.
     """
-    original = clone(original, "a folder of clones of danna-sep and its training")
+    original = checkout(original, "a folder of clones of danna-sep and its training")
     duration_s = 6.0 if quick else 55.0
     for part in PARTS:
         audio = song(duration_s)
         theirs, ours = _theirs(original, part), _ours(original, part)
-        peaks = peak.both("benchmarks.danna_sep", original, part, duration_s)
+        peaks = peak.of_both("benchmarks.danna_sep", original, part, duration_s)
         what = f"danna_sep {part}: danna_sep.infer over ours"
-        yield beside(what, theirs, ours, audio, repeats=3, peaks=peaks)
+        yield compare_outputs(what, theirs, ours, audio, repeats=3, peaks=peaks)
 
 
 def _theirs(original: Path, part: str) -> Side:
@@ -70,7 +70,7 @@ def main(side: str, original: str, part: str, duration_s: str) -> None:
     threads.use()
     make = _ours if side == "ours" else _theirs
     separate = make(Path(original), part)
-    peak.forget()
+    peak.reset()
     separate(song(float(duration_s)))
     peak.report()
 

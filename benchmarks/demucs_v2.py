@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, beside, clone
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.networks.demucs_v2 import Demucs
 from demixing.separators import demucs_v1, demucs_v2
@@ -49,15 +49,15 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there are no clones of the original.
     """
-    original = clone(original, "a folder of two clones of demucs")
+    original = checkout(original, "a folder of two clones of demucs")
     for case in CASES:
         duration_s = 8.0 if quick else case.song_s
         audio = song(duration_s)
         given = (original, case.version, case.channels)
         theirs, ours = _theirs(*given), _ours(*given)
-        peaks = peak.both("benchmarks.demucs_v2", *given, duration_s)
+        peaks = peak.of_both("benchmarks.demucs_v2", *given, duration_s)
         what = f"demucs {case.version}, {case.channels} channels: apply_model over ours"
-        yield beside(what, theirs, ours, audio, repeats=3, peaks=peaks)
+        yield compare_outputs(what, theirs, ours, audio, repeats=3, peaks=peaks)
 
 
 def _theirs(original: Path, version: str, channels: int) -> Side:
@@ -92,7 +92,7 @@ def main(side: str, original: str, version: str, channels: str, duration_s: str)
     threads.use()
     make = _ours if side == "ours" else _theirs
     separate = make(Path(original), version, int(channels))
-    peak.forget()
+    peak.reset()
     separate(song(float(duration_s)))
     peak.report()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks import peak
 from benchmarks.songs import song
-from benchmarks.spleeter import engine, streamed
+from benchmarks.spleeter import engine_overhead, streamed
 from benchmarks.timing import Line, agreement, compare, row
 from demixing.errors import ConfigError
 from demixing.machine import threads
@@ -119,7 +119,7 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
         estimate = streamed(separator, audio)
         outputs = f"{agreement(reference, estimate)}, {duration_s:.1f} s"
         if precision == "fp32":
-            outputs = f"{outputs}, {peak.both(MODULE, name, duration_s)}"
+            outputs = f"{outputs}, {peak.of_both(MODULE, name, duration_s)}"
         yield (
             compare(
                 f"{name} {precision}: apply_model over ours",
@@ -132,7 +132,9 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
             )
         )
         if precision == "fp32" or not quick:
-            yield from engine(f"{name} {precision}", separator, audio, repeats=1 if quick else 5)
+            yield from engine_overhead(
+                f"{name} {precision}", separator, audio, repeats=1 if quick else 5
+            )
 
 
 def main(side: str, name: str, duration_s: str) -> None:

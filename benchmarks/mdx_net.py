@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, beside, clone
+from benchmarks.timing import Line, checkout, compare_outputs
 from demixing.errors import ConfigError
 from demixing.machine import threads
 from demixing.separators.mdx_net import adapt
@@ -37,7 +37,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there is no clone of the original, or no onnx.
     """
-    original = clone(original, "a clone of mdx-net-submission")
+    original = checkout(original, "a clone of mdx-net-submission")
     try:
         importlib.import_module("onnx")  # before modules are replaced; see tools/golden/mdx_net.py
     except ImportError as error:
@@ -48,13 +48,13 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
             audio, path = song(duration_s), write(original, stem, Path(folder))
             with golden.original(original, "b") as predict_blend:
                 predictor = prepared(predict_blend, stem, path)
-                yield beside(
+                yield compare_outputs(
                     f"mdx_net {stem}: demix_base over ours",
                     functools.partial(theirs, predictor),
                     functools.partial(ours, stem, path),
                     audio,
                     repeats=3,
-                    peaks=peak.both("benchmarks.mdx_net", original, stem, path, duration_s),
+                    peaks=peak.of_both("benchmarks.mdx_net", original, stem, path, duration_s),
                 )
 
 

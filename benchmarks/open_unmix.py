@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import peak
 from benchmarks.songs import song
 from benchmarks.spleeter import streamed
-from benchmarks.timing import Line, Side, beside, clone
+from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.networks.open_unmix import OpenUnmix, prepared
 from demixing.separators import open_unmix
@@ -28,15 +28,15 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
     Raises:
         ConfigError: there is no clone of the original.
     """
-    original = clone(original, "a clone of open-unmix-pytorch")
+    original = checkout(original, "a clone of open-unmix-pytorch")
     for model, duration_s in (("umxhq", 30.0), ("umxl", 30.0), ("umxl", 200.0)):
         seconds = duration_s / 3 if quick else duration_s
         audio = song(seconds)
         theirs, ours = _theirs(original, model), _ours(model)
-        peaks = peak.both("benchmarks.open_unmix", original, model, seconds)
+        peaks = peak.of_both("benchmarks.open_unmix", original, model, seconds)
         what = f"open_unmix {model}: Separator over ours"
         repeats = 1 if quick else 3
-        yield beside(what, theirs, ours, audio, repeats=repeats, peaks=peaks)
+        yield compare_outputs(what, theirs, ours, audio, repeats=repeats, peaks=peaks)
 
 
 def _theirs(original: Path, model: str) -> Side:

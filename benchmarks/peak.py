@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def both(module: str, *arguments: object) -> str:
+def of_both(module: str, *arguments: object) -> str:
     """Describe the peak memory of ``python -m module SIDE ARGUMENTS``, SIDE "theirs" and "ours".
 
     Args:
@@ -22,7 +22,7 @@ def both(module: str, *arguments: object) -> str:
     return f"peak {peaks[0]} MiB and {peaks[1]} MiB"
 
 
-def forget() -> None:
+def reset() -> None:
     """Reset the peak, so that the memory for building and filling a network does not count."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 

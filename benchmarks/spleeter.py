@@ -44,7 +44,7 @@ def run(*, quick: bool) -> Iterator[Line]:
         yield (
             compare(
                 f"spleeter {precision}: plain driver over ours",
-                lambda: plainly(audio, *networks),
+                lambda: without_overlap(audio, *networks),
                 lambda separator=separator: streamed(separator, audio),  # type: ignore[misc]
                 repeats=3 if quick else 7,
                 note=note,
@@ -52,7 +52,7 @@ def run(*, quick: bool) -> Iterator[Line]:
         )
     separator = separators.build("spleeter")
     assert isinstance(separator, Spleeter)
-    yield from engine("spleeter", separator, audio, repeats=3 if quick else 7)
+    yield from engine_overhead("spleeter", separator, audio, repeats=3 if quick else 7)
 
 
 def streamed(separator: Separator, audio: Tensor) -> Tensor:
@@ -67,8 +67,8 @@ def streamed(separator: Separator, audio: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
-    """Replaces a separator and takes no time, so that only the engine is measured."""
+class NoSeparator:
+    """Replaces a separator and takes no time, so that only the time of the engine is measured."""
 
     stems: tuple[str, ...]
     sample_rate_hz: int | None
@@ -79,7 +79,9 @@ class Nothing:
         return chunks[:, None].expand(-1, len(self.stems), -1, -1)
 
 
-def engine(name: str, separator: Separator, audio: Tensor, *, repeats: int) -> Iterator[Line]:
+def engine_overhead(
+    name: str, separator: Separator, audio: Tensor, *, repeats: int
+) -> Iterator[Line]:
     """Compare the engine with the separator alone on the same chunks, in two ways.
 
     The difference between two long times is noisy. The engine's time with a stand-in is not, but
@@ -95,7 +97,7 @@ def engine(name: str, separator: Separator, audio: Tensor, *, repeats: int) -> I
     count = chunking.count(audio.shape[-1])
     padded = F.pad(audio, (0, chunking.chunk + (count - 1) * chunking.hop - audio.shape[-1]))
     chunks = padded.unfold(-1, chunking.chunk, chunking.hop).unbind(1)
-    stand_in = Nothing(separator.stems, separator.sample_rate_hz, chunking)
+    stand_in = NoSeparator(separator.stems, separator.sample_rate_hz, chunking)
 
     def bare() -> None:
         with torch.inference_mode():
@@ -118,7 +120,7 @@ def engine(name: str, separator: Separator, audio: Tensor, *, repeats: int) -> I
     )
 
 
-def plainly(audio: Tensor, vocals: SpleeterUNet, accompaniment: SpleeterUNet) -> Tensor:
+def without_overlap(audio: Tensor, vocals: SpleeterUNet, accompaniment: SpleeterUNet) -> Tensor:
     """Separate the vocals of a song, ``(2, samples)`` both, with blocks that do not overlap."""
     with torch.inference_mode():
         spectrum = stft(audio, FRAME, FRAME_HOP)

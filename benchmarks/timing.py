@@ -74,7 +74,9 @@ def compare(
     )
 
 
-def beside(what: str, theirs: Side, ours: Side, audio: Tensor, *, repeats: int, peaks: str) -> Line:
+def compare_outputs(
+    what: str, theirs: Side, ours: Side, audio: Tensor, *, repeats: int, peaks: str
+) -> Line:
     """Time two ways to separate a song, and compare their outputs.
 
     Args:
@@ -83,7 +85,7 @@ def beside(what: str, theirs: Side, ours: Side, audio: Tensor, *, repeats: int, 
         ours: separates it with our code.
         audio: the song, ``(2, samples)``.
         repeats: number of rounds.
-        peaks: result of :func:`benchmarks.peak.both`.
+        peaks: result of :func:`benchmarks.peak.of_both`.
     """
     outputs = f"{agreement(theirs(audio), ours(audio))}, {peaks}"
     duration_s = audio.shape[-1] / SAMPLE_RATE_HZ
@@ -98,7 +100,7 @@ def beside(what: str, theirs: Side, ours: Side, audio: Tensor, *, repeats: int, 
     )
 
 
-def clone(original: Path | None, of: str) -> Path:
+def checkout(original: Path | None, of: str) -> Path:
     """Return the folder of the code that a benchmark compares with.
 
     Args:

@@ -31,7 +31,10 @@ def adapted(*, any_length: bool = False) -> tuple[BagSeparator, Halves]:
 
 
 def triangles(network: nn.Module, song: Tensor, chunk: int, hop: int, *, cut: bool) -> Tensor:
-    """Segments weighted with triangles, whose sum divides: the formula of the original."""
+    """The original's formula.
+
+    Sum the segments weighted by triangles, then divide by the sum of the weights.
+    """
     half, samples = chunk // 2, song.shape[-1]
     triangle = torch.cat([torch.arange(1, half + 1), torch.arange(half, 0, -1)]).float()
     total = torch.zeros(len(STEMS), *song.shape)

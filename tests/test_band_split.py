@@ -49,13 +49,13 @@ def separated(network: BandSplit, mixtures: Tensor) -> Tensor:
     return answer
 
 
-def test_zones_have_all_bins_but_the_last() -> None:
+def test_zones_cover_all_bins_but_the_last() -> None:
     assert sum(zone.bands * zone.bins for zone in ZONES) == FRAME // 2
     assert all(zone.bins % zone.shared == 0 for zone in ZONES)
 
 
 @pytest.mark.parametrize("stems", [3, 4])
-def test_its_size_suits_the_cpu(stems: int) -> None:
+def test_it_is_small_enough_for_a_cpu(stems: int) -> None:
     with torch.device("meta"):
         network = trainable.build("band_split", [str(stem) for stem in range(stems)])
 
@@ -141,7 +141,7 @@ def test_every_temporal_module_learns(time: str, *, bf16: bool) -> None:
 
 
 @pytest.mark.parametrize("dilation", [1, 4, 7, 16])
-def test_frames_far_apart_are_convolved_as_by_a_dilated_convolution(dilation: int) -> None:
+def test_temporal_convolution_matches_dilated_conv2d(dilation: int) -> None:
     layer = Convolution(16, dilation)
     x = noise(2, 45, 5, 16)
     plain = torch.nn.Conv2d(

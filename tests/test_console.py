@@ -14,7 +14,7 @@ from demixing.errors import ConfigError, EvaluationError, OutputError
 ROOT = Path(__file__).parents[1]
 
 
-def ends(error: BaseException) -> Callable[[argparse.Namespace], int]:
+def raising(error: BaseException) -> Callable[[argparse.Namespace], int]:
     def run(_: argparse.Namespace) -> int:
         raise error
 
@@ -27,7 +27,7 @@ def ends(error: BaseException) -> Callable[[argparse.Namespace], int]:
 def test_a_user_error_is_one_line_and_status_2(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert console.guarded(ends(error), argparse.Namespace()) == 2
+    assert console.guarded(raising(error), argparse.Namespace()) == 2
     assert capsys.readouterr().err == "error: a\\nb\n"
 
 
@@ -36,7 +36,7 @@ def test_a_command_returns_its_own_status() -> None:
 
 
 def test_ctrl_c_is_status_130(capsys: pytest.CaptureFixture[str]) -> None:
-    assert console.guarded(ends(KeyboardInterrupt()), argparse.Namespace(), "stopped") == 130
+    assert console.guarded(raising(KeyboardInterrupt()), argparse.Namespace(), "stopped") == 130
     assert capsys.readouterr().err == "stopped\n"
 
 
@@ -45,19 +45,19 @@ def test_a_missing_package_of_an_extra_is_one_sentence(
 ) -> None:
     error = ModuleNotFoundError("No module named 'av'", name="av")
 
-    assert console.guarded(ends(error), argparse.Namespace()) == 2
+    assert console.guarded(raising(error), argparse.Namespace()) == 2
 
     assert "expected the package av, which is not installed; run: pip" in capsys.readouterr().err
 
 
 def test_another_missing_module_is_a_bug() -> None:
     with pytest.raises(ModuleNotFoundError):
-        console.guarded(ends(ModuleNotFoundError(name="demixing.x")), argparse.Namespace())
+        console.guarded(raising(ModuleNotFoundError(name="demixing.x")), argparse.Namespace())
 
 
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
-        console.guarded(ends(ZeroDivisionError()), argparse.Namespace())
+        console.guarded(raising(ZeroDivisionError()), argparse.Namespace())
 
 
 @pytest.mark.process

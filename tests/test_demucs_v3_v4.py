@@ -1,4 +1,4 @@
-"""Bags of Demucs v3 and v4 separate as demucs' own driver does, at a small width."""
+"""Bags of Demucs v3 and v4 give the same stems as demucs' apply_model, with narrow networks."""
 
 import functools
 import sys
@@ -88,7 +88,7 @@ class Shelf:
     opened: list[str] = field(default_factory=list)
 
     def contents(self, entry: Entry) -> Contents:
-        """Contents as in the file, with an argument that no longer exists."""
+        """What the file would contain, plus an argument that newer classes no longer accept."""
         self.opened.append(entry.name)
         network = member(self.bag.name, list(self.bag.files().values()).index(entry.name))
         _, arguments = network._init_args_kwargs

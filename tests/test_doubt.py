@@ -241,10 +241,10 @@ def test_a_member_that_may_be_doubted_must_come_last() -> None:
         {"separator": "silence", "name": "two", "outputs": {"effect": ["silence"]}},
     ]
 
-    with pytest.raises(ConfigError, match="but 'two' gives 'effect', too; move it down"):
+    with pytest.raises(ConfigError, match="'two' also outputs 'effect'; move 'one' below it"):
         reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})
 
     members[0]["outputs"] = {"dialog": ["silence"]}
     members[1]["outputs"] = {"effect": ["silence"], "music": ["silence"]}
-    with pytest.raises(ConfigError, match="always believed, but 'two' follows; move it down"):
+    with pytest.raises(ConfigError, match="without a doubt table; 'two' follows; move 'one'"):
         reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})

@@ -183,7 +183,7 @@ def test_a_doubted_member_does_not_count_towards_the_most_members() -> None:
             members[-1]["doubt"] = {"stem": "dialog", "least": 0.4, "most": 0.6}
         return reading.parse("test", {"track": "cdx", "summary": "", "members": members})
 
-    with pytest.raises(ConfigError, match="at most 6 members without a doubt for 'dialog'"):
+    with pytest.raises(ConfigError, match="at most 6 members to give 'dialog' without a doubt t"):
         Fits(of(7, doubt=False), [], {}).check()
     with pytest.raises(ConfigError, match="at least 3 songs in which 'dialog' is not silent, got"):
         Fits(of(7, doubt=True), [], {}).check()

@@ -61,7 +61,9 @@ def mixture(briefing: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("samples", [1000, 16_000, 40_001])
-def test_a_song_in_one_row_agrees_with_the_published_graph(samples: int, mixture: Tensor) -> None:
+def test_a_song_in_one_sequence_agrees_with_the_published_graph(
+    samples: int, mixture: Tensor
+) -> None:
     song = mixture[48_000:][:samples]
 
     speech, _ = separated(song.expand(2, -1))
@@ -73,7 +75,7 @@ def test_a_song_in_one_row_agrees_with_the_published_graph(samples: int, mixture
     assert torch.equal(speech[0], speech[1])
 
 
-def test_both_rates_have_the_same_input(mixture: Tensor) -> None:
+def test_the_network_input_is_the_same_at_both_rates(mixture: Tensor) -> None:
     spectrum = torch.fft.rfft(mixture[:96_000])[:14_000]  # up to 7 kHz of 2 s
     low = torch.fft.irfft(spectrum, 32_000) / 3
     high = torch.fft.irfft(spectrum, 96_000)

@@ -192,7 +192,7 @@ def test_build_joins_the_files_of_a_member(
 def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
     """Members with a mixer return parts of every stem, and none may be lost."""
     chosen = reading.load("mdx_net_a")
-    everyone = chosen.givers(stem)
+    everyone = chosen.members_for(stem)
     share = {"bass": 0.5, "drums": 0.5, "other": 0.7, "vocals": 0.9}[stem]
     for order in itertools.permutations(everyone):
         chain = RunningAverage(
@@ -212,7 +212,7 @@ def test_members_of_leaderboard_a_sum_up_in_any_order(stem: str) -> None:
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_part_of_a_stem_is_not_mistaken_for_the_stem(stem: str) -> None:
     chosen = reading.load("mdx_net_a")
-    for names in subsets(chosen.givers(stem)):
+    for names in subsets(chosen.members_for(stem)):
         blend = chosen.blend(stem, names)
 
         assert blend.weights.keys() == set(names)

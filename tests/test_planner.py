@@ -1,4 +1,4 @@
-"""The plan is the best choice that fits; no member works here."""
+"""The plan is the best choice that fits; no member is run."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The contract of the grader's arrays, at the input and at the output."""
+"""Which arrays the predictor accepts and returns."""
 
 import functools
 import logging
@@ -95,7 +95,7 @@ def test_any_whole_number_is_a_rate(rate: Any) -> None:
 
 
 @pytest.mark.parametrize("rate", [44_100.5, "44100", None, float("nan"), float("inf")])
-def test_anything_else_is_not(rate: Any) -> None:
+def test_other_sample_rates_are_refused(rate: Any) -> None:
     with pytest.raises(SongError, match="sample rate to be a whole number"):
         predictor().separate_music_file(noise(100, 2), rate)
 
@@ -144,7 +144,7 @@ def test_separating_twice_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_array_equal(first[stem], second[stem])
 
 
-def test_a_stem_considered_silent_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gated_stem_is_exactly_silent(caplog: pytest.LogCaptureFixture) -> None:
     never = {"midpoint_db": -300.0, "width_db": 1.0, "active_db": 1.0}
     table: dict[str, Any] = {
         "track": "mdx",

@@ -159,7 +159,7 @@ def graded(
 
 
 def found(facts: Graded, kind: str = OUTPUT) -> dict[str, Finding]:
-    """Findings by check, of which each may have only one."""
+    """Findings by check name, at most one each."""
     every = list(findings(kind, facts))
     assert len({one.check for one in every}) == len(every), every
     return {one.check: one for one in every}
@@ -193,7 +193,7 @@ def test_poor_estimates_are_not_faults(tmp_path: Path, answer: str) -> None:
 
     checks = found(graded(tmp_path, plant))
 
-    # The mixture itself instead of every stem sums to four times the mixture.
+    # Returning the mixture for every stem sums to four times the mixture.
     assert set(checks) == ({"gain"} if answer == "mixture" else set())
 
 
@@ -440,7 +440,7 @@ def test_checks_can_be_skipped(tmp_path: Path) -> None:
     assert not list(findings(OUTPUT, facts, leaving_out=["not_finite"]))
 
 
-def test_folders_are_registries() -> None:
+def test_each_file_in_a_check_folder_is_a_check() -> None:
     assert "delay" in names(OUTPUT)
     assert "network" in names(RECORDS)
     assert "lfs_limit" in names(REPOSITORY)

@@ -78,8 +78,11 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
         ({"consistency_above_hz": -1}, "expected consistency_above_hz to be 0 or above, got -1"),
         ({"residual": None}, "residual must be a str"),
         ({"residual": ["music"]}, "residual must be a str"),
-        ({"members": [MEMBER]}, "must give each of dialog, effect, music, and"),
-        ({"residual": "dialog"}, "but its members give dialog, effect, and dialog as the residual"),
+        (
+            {"members": [MEMBER]},
+            "must output every stem of the track (dialog, effect, music), and",
+        ),
+        ({"residual": "dialog"}, "its members output dialog, effect, and dialog is the residual"),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""The wheel has everything needed to separate, and no tests, samples or contest code."""
+"""The wheel contains everything needed to separate, but no tests, samples or contest code."""
 
 import subprocess
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_recipes_weights_and_types_are_in_it(wheel: set[str]) -> None:
     assert wheel >= models | committed("demixing/recipes/*.toml") | {"demixing/py.typed"}
 
 
-def test_nothing_else_is_in_it(wheel: set[str]) -> None:
+def test_the_wheel_contains_nothing_else(wheel: set[str]) -> None:
     models = {f"demixing/{name}" for name in committed("models")}
 
     assert wheel <= models | committed("demixing")

@@ -199,7 +199,15 @@ class Resampler:
         self._stream = soxr.ResampleStream(from_hz, to_hz, waveforms, dtype="float32", quality="HQ")
 
     def push(self, block: Tensor, *, last: bool = False) -> Tensor:
-        """Resample a block; return the samples that are ready, and with ``last`` all the rest."""
+        """Add samples and return those that are ready.
+
+        Args:
+            block: ``(..., samples)``.
+            last: whether the song ends with it; then all that are left are returned, too.
+
+        Returns:
+            ``(..., samples')`` at the new rate.
+        """
         if self._same:
             return block
         frames = np.ascontiguousarray(block.flatten(0, -2).numpy().T)

@@ -32,7 +32,11 @@ class Answer:
         return self.stems.shape[-1]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Answer":
-        """Apply a change of samples, such as a cut or a mean, to stems and validity."""
+        """Apply to both tensors what moves, cuts or averages samples but not stems.
+
+        Args:
+            change: maps ``(batch, any, any, samples)`` to ``(batch', any, any, samples')``.
+        """
         return Answer(change(self.stems), None if self.valid is None else change(self.valid))
 
     def split(self, samples: int) -> tuple["Answer", "Answer"]:
@@ -43,7 +47,12 @@ class Answer:
     def stacked(
         cls, answers: Sequence["Answer"], join: Callable[[list[Tensor]], Tensor]
     ) -> "Answer":
-        """Join the tensors of several answers; either all of them have a validity, or none does."""
+        """Join the tensors of several answers.
+
+        Args:
+            answers: either all of them have a validity, or none has.
+            join: maps tensors ``(batch, any, any, samples)`` to one with the same four axes.
+        """
         valid = [one.valid for one in answers if one.valid is not None]
         return cls(join([one.stems for one in answers]), join(valid) if valid else None)
 

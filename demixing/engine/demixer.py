@@ -1,4 +1,7 @@
-"""Runs a recipe: songs stream in and stems stream out, in constant memory."""
+"""Runs a recipe: builds its members, plans which of them fit the deadline, and streams songs.
+
+A song passes through the members in blocks. Memory does not grow with the song's length.
+"""
 
 import copy
 import dataclasses
@@ -44,20 +47,21 @@ class Demixer:
     """Builds the members of a recipe once and separates any number of songs with them.
 
     Args:
-        recipe: the recipe. Optional members whose files are missing are left out.
-        forgiving: log and leave out a member with missing or damaged weights; otherwise raise.
-        costs: of members on this machine, for planning. Without them, members are assumed to cost
-            nothing until they have run.
-        without: indices in :attr:`recipe` of members to leave out.
-        memory_bytes: working memory that a member may use, beyond its weights.
-        at_work: called with the index of a member before it is built, measured or called, and with
-            -1 afterwards.
-        contention: of this process, for planning; None assumes an idle machine.
+        recipe: the recipe. Optional members whose files are missing are left out at once.
+        forgiving: whether a member with missing or damaged weights is logged and left out; if
+            not, it is an error.
+        costs: of members on this machine, for planning. Without them members are assumed to cost
+            nothing until they have worked.
+        without: indices in :attr:`recipe` of members that are left out.
+        memory_bytes: most memory a member may use while running, in addition to its weights.
+        at_work: is called with the index of a member before it is built, measured or called, and
+            with -1 afterwards.
+        contention: of this process, for planning; None for an idle machine.
 
     Attributes:
         recipe: as given, without the members that are :attr:`absent`; all others are required.
-        absent: names of the optional members whose files are missing. They do not count as
-            omissions; :func:`demixing.engine.optional.advice` describes them.
+        absent: names of the optional members whose files are missing. That is not an omission;
+            :func:`demixing.engine.optional.advice` phrases this for users.
         at_work: as given; may be replaced.
         costs: cost of each member on an idle machine, updated after each song.
 
@@ -122,7 +126,7 @@ class Demixer:
         except Exception as error:
             if not self._forgiving:
                 raise
-            logger.warning("%s: cannot be measured: %s", member.name, error)
+            logger.warning("%s: could not measure its cost: %s", member.name, error)
             return Cost()
 
     @property
@@ -160,12 +164,12 @@ class Demixer:
             try:
                 infer(separator, chunk)
             except Exception as error:
-                logger.info("%s: fails at once: %s", self.recipe.members[index].name, error)
+                logger.info("%s: failed during warm-up: %s", self.recipe.members[index].name, error)
             self.at_work(-1)
         try:
             self._load.measure(self._try_without_work)
-        except Exception as error:  # keep the defaults
-            logger.info("the overhead besides the members cannot be measured: %s", error)
+        except Exception as error:  # then the defaults hold
+            logger.info("could not measure the overhead outside the members: %s", error)
 
     def _try_without_work(self, asked_s: list[float]) -> None:
         """Separate noise with members that only copy, and record when they are called."""
@@ -197,9 +201,9 @@ class Demixer:
     ) -> Iterator[Tensor]:
         """Separate a song in blocks.
 
-        With a deadline, there is always a result in time. It uses the outputs that the members have
-        finished by then, and shares of the mixture where there is none; see :attr:`omissions`.
-        Without a deadline, all members run, and their errors are raised.
+        With a deadline, stems are always ready in time: they contain what the members produced,
+        and equal shares of the mixture elsewhere; see :attr:`omissions`.
+        Without a deadline all members work, and their errors are raised.
 
         Args:
             blocks: the song in consecutive blocks, ``(channels, samples)``, of any length.
@@ -348,7 +352,7 @@ class Demixer:
         return fallback
 
     def _learn(self, plan: Plan, budget: TimeBudget, form: SongFormat) -> None:
-        """Update the members' costs with this song's measurements, for the next song.
+        """Update the members' cost estimates from this song.
 
         A cost in the budget is partly measured during this song, under its load, and partly
         expected, under the load before it. Each part is converted to an idle machine by its own

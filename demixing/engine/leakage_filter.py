@@ -36,13 +36,13 @@ class LeakageFilter:
     """Filters the stems of one song; see :class:`demixing.chunks.stream.Stream`.
 
     Args:
-        leaks: leakage between ``stems``.
+        leaks: which stem leaks into which, and how strongly.
         stems: names, in the order of the blocks.
         sample_rate_hz: of the song.
         groups: stereo pairs of the song.
-        shares: share of each stem in the residual above ``above_hz``; added before leakage is
+        shares: by stem, its fraction of the residual above ``above_hz``, added before leakage is
             removed.
-        above_hz: lowest frequency of the shared residual.
+        above_hz: lower edge of the shared residual, in Hz.
 
     Shape:
         in ``(groups, stems + 1, 2, samples)``, the mixture last; out
@@ -119,7 +119,10 @@ class LeakageFilter:
             stems[name] += share * left
 
     def _parts(self) -> list[Tensor]:
-        """Fraction of its stem's power in each leak, ``(groups, bands)``; at most 1 in total."""
+        """For each leak, the fraction of the receiving stem's power that it explains.
+
+        Each is ``(groups, bands)``; those of one stem sum to at most 1.
+        """
         parts, whole = [], {leak.into: torch.zeros(1) for leak in self._leaks}
         for leak in self._leaks:
             power = self._powers[leak.into].clamp(min=SILENT)

@@ -130,7 +130,7 @@ def _averages(
     }
     averages = {}
     for stem in recipe.track.stems:
-        givers = recipe.givers(stem)
+        givers = recipe.members_for(stem)
         averages[stem] = RunningAverage(
             stem, recipe.blends, givers, frozenset(able).intersection(givers)
         )

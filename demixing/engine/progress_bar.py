@@ -1,4 +1,4 @@
-"""A progress bar for terminals, and its texts."""
+"""A terminal progress bar that shows speed and time left."""
 
 import contextlib
 import sys
@@ -34,7 +34,7 @@ def bar(name: str) -> Iterator[Report]:
 
 
 class _Bar:
-    """A bar that also moves between events, at the expected speed.
+    """A bar that also moves between two events, at the expected pace.
 
     Args:
         name: text before the bar.
@@ -84,7 +84,7 @@ class _Bar:
                 f"{self._name}: {LOADING}" if event.stage == LOADING else f"{self._name}:", False
             )
             if event.stage != LOADING:
-                self._shown.set_postfix_str(said(event.speed, left_s), refresh=False)
+                self._shown.set_postfix_str(speed_and_time_left(event.speed, left_s), refresh=False)
             self._shown.n = max(self._shown.n, round(SCALE * done))
             self._shown.refresh()
 
@@ -108,12 +108,12 @@ def ahead(event: Progress, since_s: float) -> tuple[float, float]:
     return event.done + part * (1 - event.done), max(event.remaining_s - since_s, 0.0)
 
 
-def said(speed: float, left_s: float) -> str:
-    """Format speed and remaining time.
+def speed_and_time_left(speed: float, left_s: float) -> str:
+    """Speed and time left, as text.
 
-    >>> said(4.04, 75.2)
+    >>> speed_and_time_left(4.04, 75.2)
     '4.0 x faster than real time, 1:15 left'
-    >>> said(0.5, 5)
+    >>> speed_and_time_left(0.5, 5)
     '2.0 x slower than real time, 0:05 left'
     """
     minutes, seconds = divmod(round(left_s), 60)
@@ -122,7 +122,7 @@ def said(speed: float, left_s: float) -> str:
 
 
 def in_real_time(speed: float) -> str:
-    """Format a speed so that it cannot be mistaken for its inverse.
+    """Say how fast something is, so that it cannot be mistaken for its inverse.
 
     Args:
         speed: seconds of audio per second.

@@ -1,11 +1,13 @@
-"""Doubt: a member is ignored where it disagrees with all others about most of the energy.
+"""Ignores one member of an ensemble where it disagrees with all others.
+
+If the difference exceeds a given fraction of the mixture's energy, the others' blend is used alone.
 
 A network that is the best on nearly every song can be badly wrong on one that is unlike all its
-training data. If it takes a sub-bass for drums, its bass differs from that of all other members,
-and the bass is most of the song. Fitted weights do not help: on all other songs they rightly give
-this network everything. But the disagreement can be measured without knowing which side is right:
-it is the energy of the difference between the member's stem and the others' blend, relative to the
-mixture's energy. Where it is large, the others' blend is used without the member.
+training data. If it mistakes a sub-bass for drums, its bass differs from that of all other members,
+and the bass is most of the song. Fitted weights do not help, since on all other songs they are
+right to give it everything. But the disagreement can be measured without knowing which side is
+right: it is the energy of the difference between the member's stem and the others' blend, as a
+part of the mixture's energy. Where that is large, the others' blend is used without the member.
 
 The decision is made every ten seconds, from the song so far. It need not wait for the end of the
 song, and the beginning is judged on its own.
@@ -59,7 +61,7 @@ class Trust:
     """The running weight of a member during a song.
 
     Args:
-        doubt: the bounds.
+        doubt: the thresholds.
         sample_rate_hz: of the song.
         groups: stereo pairs of the song; each is judged on its own.
 

@@ -1,4 +1,4 @@
-"""The device that networks run on: asked for, or else a GPU if there is one, or else the CPU."""
+"""The networks' device: the requested one, otherwise a GPU if available, otherwise the CPU."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ def usable(name: str) -> torch.device:
     """Return a device by its name.
 
     Raises:
-        ConfigError: torch does not know it, or this machine has none.
+        ConfigError: torch does not know it, or it is not available.
     """
     try:
         device = torch.device(name)
@@ -58,9 +58,7 @@ def usable(name: str) -> torch.device:
         raise ConfigError(f"expected a device such as cpu, cuda or mps, got {name!r}") from error
     many = torch.cuda.device_count() if device.type == "cuda" else 1
     if not _is_there(device.type) or (device.index or 0) >= many:
-        raise ConfigError(
-            f"this machine has no device {name!r}; use cpu, or leave the choice to torch"
-        )
+        raise ConfigError(f"this machine has no device {name!r}; use cpu, or omit the device")
     return device
 
 

@@ -221,6 +221,9 @@ def weights(state: Mapping[str, Tensor], targets: int = 1) -> dict[str, Tensor]:
         state: of a file, which has one target.
         targets: number of targets of the network to fill; each is a copy of the file's one.
 
+    Returns:
+        The same shapes, but in the last layer ``(targets * outputs, ...)`` for ``(outputs, ...)``.
+
     >>> list(weights({"stft.conv_real.weight": torch.zeros(1), "bn0.bias": torch.zeros(1)}))
     ['bn0.bias']
     >>> weights({"after_conv2.bias": torch.zeros(32)}, targets=3)["after_conv2.bias"].shape

@@ -94,9 +94,12 @@ def warm_start(
 
     Args:
         variant: key of :data:`demixing.networks.bytesep.VARIANTS`.
-        state: of a published file, or of the network itself.
+        state: of a published file, or of the network itself; tensors by key, of the layers' shapes.
         stems: names of the network's outputs; with a published file all of them start as its one.
         options: of the network; not used.
+
+    Returns:
+        Weights of the network; those of its last layer have one block of rows for each stem.
     """
     del options
     published = 2 * MAPS * VARIANTS[variant]["bands"]

@@ -21,7 +21,7 @@ from demixing.networks.upsample2 import Folded, Resample
 GROUPS = 4
 """Groups of channels, one for each stem."""
 
-LEVEL = 1e-5
+EPSILON = 1e-5
 """Added to the deviation of a mixture, which divides it."""
 
 
@@ -64,7 +64,7 @@ class DemucsSplit(nn.Module):
         """See the class."""
         mono = mixture.mean(dim=1, keepdim=True)
         mean = mono.mean(dim=-1, keepdim=True)
-        deviation = mono.std(dim=-1, keepdim=True) + LEVEL
+        deviation = mono.std(dim=-1, keepdim=True) + EPSILON
         x = self.stems_of(self.up_sample((mixture - mean) / deviation))
         return (self.down_sample(x) * deviation + mean).unflatten(1, (GROUPS, 2))  # type: ignore[no-any-return]
 
@@ -74,14 +74,14 @@ class DemucsSplit(nn.Module):
         for step in self.encoder:
             x = step(x)
             skips.append(x)
-        x = self.remembered(x)
+        x = self.run_lstm(x)
         for step, own, across in zip(self.decoder, self.dec_pre_convs, self.convs_1x1, strict=True):
             x = own(x) + across(skips.pop()[..., : x.shape[-1]])
             value, gate = x.unflatten(1, (GROUPS, -1)).chunk(2, dim=2)  # type: ignore[no-untyped-call]
             x = step((value * gate.sigmoid()).flatten(1, 2))
         return x
 
-    def remembered(self, x: Tensor) -> Tensor:
+    def run_lstm(self, x: Tensor) -> Tensor:
         """Run the LSTM, ``(b, c, t)`` to ``(b, 2 c, t)``."""
         return self.lstm_linear(in_turn(self.lstm, x.permute(2, 0, 1))).permute(1, 2, 0)  # type: ignore[no-any-return]
 
@@ -112,7 +112,7 @@ class Prepared(DemucsSplit):
         for step in self.encoder:
             x = step(x)
             skips.append(x)
-        x = self.remembered(x[:, :, 0].float())[:, :, None].to(x.dtype)
+        x = self.run_lstm(x[:, :, 0].float())[:, :, None].to(x.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         for step in self.decoder:
             x = step(x, skips.pop())
@@ -189,7 +189,7 @@ def unpadded(original: nn.Module) -> nn.Module:
 
 
 def prepared(network: DemucsSplit, dtype: torch.dtype = torch.float32) -> DemucsSplit:
-    """Rewrite a network for inference; in float32 its output is the same to rounding.
+    """Rewrite a network for inference; in float32 its output is the same up to rounding.
 
     Args:
         network: with its weights. Its LSTM, the largest part, is shared and not copied.

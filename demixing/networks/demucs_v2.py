@@ -196,7 +196,7 @@ class Prepared(Demucs):
 
 
 def prepared(network: Demucs, dtype: torch.dtype = torch.float32) -> Demucs:
-    """Rewrite a network for inference; in float32 its output is the same to rounding.
+    """Rewrite a network for inference; in float32 its output is the same up to rounding.
 
     Args:
         network: with its weights. Its LSTM, the largest part, is shared and not copied.

@@ -171,7 +171,10 @@ def renamed(numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
     wider kernel.
 
     Args:
-        numbers: tensors by their names in the graph.
+        numbers: tensors by their names in the graph, of the shapes of the graph.
+
+    Returns:
+        Weights by key, of the shapes of the layers.
 
     Raises:
         KeyError: a named tensor is missing.

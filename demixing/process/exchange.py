@@ -54,7 +54,12 @@ def omissions_of(message: Message, part: float) -> Iterator[Omission]:
 
 
 def pushed(message: Message, song: Song, channels: int) -> Tensor:
-    """Add a child's stems to a song; return what is final.
+    """Add a child's stems to a song; return what is final, ``(stems, channels, samples)``.
+
+    Args:
+        message: with the stems.
+        song: to which they are added.
+        channels: of the song.
 
     Raises:
         LostError: they are not the song's stems, or the child reports a bug.
@@ -73,7 +78,7 @@ def pushed(message: Message, song: Song, channels: int) -> Tensor:
 
 
 def finished(song: Song) -> Tensor:
-    """Return the last stems of a song that a child has ended.
+    """Return the last stems of a song that a child has ended, ``(stems, channels, samples)``.
 
     Raises:
         LostError: there are not stems for all of it.

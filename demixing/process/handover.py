@@ -76,7 +76,10 @@ class Song:
         return self._released + (0 if self._held is None else self._held.shape[-1])
 
     def next(self) -> Tensor | None:
-        """Return the next block for the present source; None at the end of the song.
+        """Return the next block, ``(channels, samples)``, for the present source.
+
+        Returns:
+            None at the end of the song.
 
         Raises:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
@@ -97,7 +100,10 @@ class Song:
         return self._mixture[self._sent - 1]
 
     def push(self, stems: Tensor) -> Tensor:
-        """Add the present source's next ``(stems, channels, samples)``; return what is final.
+        """Add the present source's next ``(stems, channels, samples)``.
+
+        Returns:
+            Those that are final, of the same shape with any number of samples.
 
         Raises:
             ValueError: there are more samples than the source has got, or they are not finite.
@@ -112,7 +118,10 @@ class Song:
         return self._release(max(self._held.shape[-1] - self._fade, 0))
 
     def finish(self) -> Tensor:
-        """Return what was held back for a cross-fade; the song must be complete."""
+        """Return what was held back for a cross-fade, ``(stems, channels, samples)``.
+
+        The song must be complete.
+        """
         assert self._held is not None
         return self._release(self._held.shape[-1])
 
@@ -129,7 +138,11 @@ class Song:
         self._held = None
 
     def shares(self) -> Iterator[Tensor]:
-        """Yield the rest of the stems as equal shares of the mixture."""
+        """Yield the rest of the stems as equal shares of the mixture.
+
+        Yields:
+            ``(stems, channels, samples)``, of the lengths in which they are final.
+        """
         self.take_over()
         while (block := self.next()) is not None:
             yield self.push((block / self.stems).expand(self.stems, *block.shape))

@@ -53,7 +53,13 @@ class Message(NamedTuple):
 
 
 def pack(header: dict[str, Any], samples: NDArray[np.float32] | None = None) -> list[memoryview]:
-    """Lay out a message as buffers to write one after the other; samples are not copied."""
+    """Lay out a message as buffers to write one after the other.
+
+    Args:
+        header: of the message.
+        samples: of any shape, usually ``(channels, samples)``; not copied if they are contiguous
+            float32. None: no payload.
+    """
     text = json.dumps(header, default=str).encode()
     waveforms = np.ascontiguousarray(samples if samples is not None else [], dtype=np.float32)
     head = LENGTHS.pack(len(text), waveforms.nbytes) + text

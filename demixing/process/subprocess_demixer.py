@@ -1,4 +1,4 @@
-"""A demixer in a process of its own, which may hang or die without harm to ours.
+"""Runs a demixer in a child process, so that a hang or crash does not affect the grader's process.
 
 A thread can be abandoned, but not one that holds the interpreter's lock, and nothing in a process
 survives a segmentation fault or the kernel's out-of-memory killer. So the members of a recipe run
@@ -7,7 +7,7 @@ watches the clock. If the child is lost, another one continues without the membe
 or the rest of the song gets shares of the mixture:
 
     it ends or sends nonsense     lost
-    its heart stops               lost: native code holds the interpreter's lock
+    its heartbeat stops           lost: native code holds the interpreter's lock
     memory is nearly full         killed, before the kernel chooses a process to kill
     no time is left               killed if a member is at work; otherwise kept for the next song
 
@@ -62,15 +62,15 @@ BUILD_S = 380.0
 """A child that is not ready after this time is lost. The contest allows 900 s for setting up, so
 another one can then get ready without the member that took so long."""
 
-EXCLUDED = "the separating process was lost with it before"
+EXCLUDED = "an earlier child process died while running it"
 """Why a member that stays out is missing."""
 
 SPAWN_S = 10.0
-"""Longer than the start of a process takes."""
+"""Timeout for starting a process."""
 
 
 class LateError(Exception):
-    """Only the time for shares of the mixture is left."""
+    """There is only enough time left to output shares of the mixture."""
 
 
 class SubprocessDemixer:
@@ -113,7 +113,7 @@ class SubprocessDemixer:
         try:
             self._child_without(frozenset())
         except LostError as error:  # the first song will try again
-            logger.warning("the separating process %s", error)
+            logger.warning("the child process %s", error)
 
     def stream(
         self,
@@ -125,7 +125,7 @@ class SubprocessDemixer:
         statistics: SongStatistics | None = None,
         report: Report | None = None,
     ) -> Iterator[Tensor]:
-        """Separate a song that comes in blocks; all stems are always there in time.
+        """Separate a song that comes in blocks; the stems always arrive before the deadline.
 
         Args:
             blocks: ``(channels, samples)`` of any lengths, together the song.
@@ -160,7 +160,7 @@ class SubprocessDemixer:
                 break
             except LostError as error:
                 self._raise_refusal()
-                reason = f"the separating process {error}"
+                reason = f"the child process {error}"
                 crashed = self._lose(str(error))
             left = 1 - song.released / samples
             if crashed == NO_MEMBER:
@@ -178,7 +178,7 @@ class SubprocessDemixer:
     ) -> Iterator[Tensor]:
         """Yield the rest of a song as shares of the mixture."""
         logger.warning(
-            "from second %.1f on, the song gets shares of the mixture",
+            "from %.1f s on, falling back to equal shares of the mixture",
             song.released / sample_rate_hz,
         )
         left = 1 - song.released / samples
@@ -208,7 +208,7 @@ class SubprocessDemixer:
                     self._check(child, deadline.remaining_s)
                 return
             except LateError:
-                logger.warning("the separating process is not ready after %.0f s", limit_s)
+                logger.warning("the child process is not ready after %.0f s", limit_s)
                 return
             except LostError as error:
                 self._raise_refusal()
@@ -217,7 +217,7 @@ class SubprocessDemixer:
                 unexplained += 1
             else:
                 self._crashes.exclude(crashed)
-        logger.warning("no separating process gets ready; each song tries again")
+        logger.warning("no child process became ready; each song will try again")
 
     def _child_without(self, without: frozenset[int]) -> Child:
         """Return a child that leaves exactly these members out; start it if necessary.
@@ -333,13 +333,13 @@ class SubprocessDemixer:
             return
         building = child.greeted and not child.ready
         if building:
-            logger.warning("the separating process is not ready yet")
+            logger.warning("the child process is not ready yet")
         elif child.member != NO_MEMBER or not child.greeted:
             self._lose("was not done in time")
 
     def _lose(self, reason: str) -> int:
         """End a child that is lost; return the index of the member that was at work."""
-        logger.error("the separating process %s", reason)
+        logger.error("the child process %s", reason)
         member = self._child.member if self._child else NO_MEMBER
         self._end()
         return self._crashes.count(member)

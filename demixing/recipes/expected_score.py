@@ -30,7 +30,7 @@ def everything(recipe: Recipe) -> Choice:
 def measured(recipe: Recipe) -> bool:
     """Whether the score of all members together was measured, for each stem but the residual."""
     stems = [stem for stem in recipe.track.stems if stem != recipe.residual]
-    return all(recipe.blend(stem, recipe.givers(stem)).sdr_db is not None for stem in stems)
+    return all(recipe.blend(stem, recipe.members_for(stem)).sdr_db is not None for stem in stems)
 
 
 def _stem_db(recipe: Recipe, stem: str, choice: Choice) -> float:

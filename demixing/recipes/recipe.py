@@ -28,7 +28,7 @@ class Member:
         subtract: stems of earlier members that are subtracted from its input, the mixture.
         options: arguments of the separator.
         settings: at least one.
-        doubt: when the members before it replace it; None: never.
+        doubt: when to ignore this member in favour of earlier ones; None: never.
         optional: whether it is left out if its files are missing. Not part of the ``repr``, which
             identifies a recipe in caches and runs, because it changes no output.
     """
@@ -48,9 +48,9 @@ class Recipe:
     """How a mixture becomes the stems of a track.
 
     Attributes:
-        name: of the file, without its ending, unless the table has a name of its own.
+        name: file name without extension, unless the table has a name of its own.
         track: defines the stems.
-        summary: one line for people.
+        summary: one-line description, shown by `demixing list`.
         boards: leaderboards that permit the training data of its weights.
         members: in the order in which they run, unless the planner finds a better one.
         blends: how the members' outputs for a stem are combined.
@@ -86,19 +86,19 @@ class Recipe:
         """Raise unless members output all stems, with or without optional ones."""
         given = {stem for member in self.members for stem in member.outputs}
         if self.residual in given or given | {self.residual} - {None} != {*self.track.stems}:
-            residual = f", and {self.residual} as the residual" if self.residual else ""
+            residual = f", and {self.residual} is the residual" if self.residual else ""
             raise ConfigError(
-                f"{where} must give each of {', '.join(self.track.stems)}, and a residual is given "
-                f"by no member, but its members give {', '.join(sorted(given)) or 'nothing'}"
-                f"{residual}"
+                f"{where} must output every stem of the track ({', '.join(self.track.stems)}), and "
+                "no member may output the residual; its members output "
+                f"{', '.join(sorted(given)) or 'nothing'}{residual}"
             )
         required = {
             stem for member in self.members if not member.optional for stem in member.outputs
         }
         if alone := given - required:
             raise ConfigError(
-                f"{where}: only optional members give {', '.join(sorted(alone))}; let one that is "
-                "not optional give it, too"
+                f"{where}: only optional members output {', '.join(sorted(alone))}; add a required "
+                "member that outputs it"
             )
 
     def _check_names(self, where: str) -> None:
@@ -112,7 +112,7 @@ class Recipe:
         names = [member.name for member in self.members]
         for name in names:
             if names.count(name) > 1:
-                raise ConfigError(f"{where} has two members named {name!r}; give one a name")
+                raise ConfigError(f"{where} has two members named {name!r}; rename one")
 
     def _check_subtract(self, where: str) -> None:
         """Raise unless members subtract stems of earlier ones, with or without optional ones."""
@@ -153,7 +153,7 @@ class Recipe:
     def _check_blends(self, where: str) -> None:
         """Raise unless blends have weights for members that output their stem."""
         for blend in self.blends:
-            givers = self.givers(blend.stem)
+            givers = self.members_for(blend.stem)
             for name in blend.weights:
                 if name not in givers:
                     raise ConfigError(
@@ -189,7 +189,7 @@ class Recipe:
         """Names of the members that are never doubted, in their order."""
         return tuple(member.name for member in self.members if member.doubt is None)
 
-    def givers(self, stem: str) -> tuple[str, ...]:
+    def members_for(self, stem: str) -> tuple[str, ...]:
         """Names of the members that output ``stem``, in their order."""
         return tuple(member.name for member in self.members if stem in member.outputs)
 
@@ -223,12 +223,12 @@ def _check_order(where: str, doubted: Member, later: Member) -> None:
     """Raise unless a member may come after one that may be doubted."""
     if both := sorted(later.outputs.keys() & doubted.outputs.keys()):
         raise ConfigError(
-            f"{where}: member {doubted.name!r} may be doubted, so it must come after "
-            f"all that give the same stems, but {later.name!r} gives {both[0]!r}, "
-            "too; move it down"
+            f"{where}: member {doubted.name!r} may be doubted, so it must come after every member "
+            f"that outputs the same stems; {later.name!r} also outputs {both[0]!r}; move "
+            f"{doubted.name!r} below it"
         )
     if later.doubt is None:
         raise ConfigError(
-            f"{where}: member {doubted.name!r} may be doubted, so it must come after "
-            f"all that are always believed, but {later.name!r} follows; move it down"
+            f"{where}: member {doubted.name!r} may be doubted, so it must come after all members "
+            f"without a doubt table; {later.name!r} follows; move {doubted.name!r} below it"
         )

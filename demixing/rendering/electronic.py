@@ -41,7 +41,7 @@ def draw(rng: np.random.Generator) -> Kit:
 def kick(rng: np.random.Generator) -> Audio:
     """A tone, ``(samples,)``, that drops quickly to its pitch, sometimes distorted, with a click.
 
-    Few ring: networks trained with many long kicks mistook sub-bass for a kick.
+    Only a few ring: networks trained on many long kicks mistook sub-bass for kicks.
     """
     end_hz, octaves = rng.uniform(38, 75), rng.uniform(1.5, 4.0)
     rings = rng.random() < RINGING

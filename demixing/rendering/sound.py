@@ -24,6 +24,9 @@ HIGH_PASS_HZ = 30.0
 def active_level_db(audio: Audio) -> float:
     """RMS in dB over the blocks of about 50 ms that are within 20 dB of the loudest block.
 
+    Args:
+        audio: ``(..., samples)``.
+
     >>> round(active_level_db(np.repeat([[0.1, 0.0], [0.1, 0.0]], 44_100, axis=1)))
     -20
     """

@@ -203,7 +203,16 @@ def _together(answers: list[Answer]) -> Answer:
 
 
 def in_shorter_chunks(separator: Separator, length: int, chunks: Tensor) -> Tensor:
-    """Separate chunks in shorter ones, of a length that the separator accepts."""
+    """Separate chunks in shorter ones.
+
+    Args:
+        separator: to run.
+        length: of the shorter chunks in samples; one that the separator accepts.
+        chunks: ``(batch, 2, samples)``.
+
+    Returns:
+        ``(batch, stems, 2, samples)``.
+    """
     cut = dataclasses.replace(
         separator.chunking.shortened(length), lead=0
     )  # the chunk has it already
@@ -212,7 +221,15 @@ def in_shorter_chunks(separator: Separator, length: int, chunks: Tensor) -> Tens
 
 
 def infer(separator: Separator, chunks: Tensor) -> Tensor:
-    """Call a separator in inference mode, which each thread has to set for itself."""
+    """Call a separator in inference mode, which each thread has to set for itself.
+
+    Args:
+        separator: to run.
+        chunks: ``(batch, 2, samples)``.
+
+    Returns:
+        ``(batch, stems, 2, samples)``.
+    """
     with torch.inference_mode():
         return separator.separate(chunks)
 

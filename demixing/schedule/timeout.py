@@ -27,7 +27,11 @@ class TimeoutRunner:
         self._start()
 
     def _start(self) -> None:
-        """Start a thread. It has no reference to this object, which could not be collected then."""
+        """Start a thread.
+
+        The thread must not hold a reference to this object, or it could never be
+        garbage-collected.
+        """
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Tensor | Exception] = queue.SimpleQueue()
         threading.Thread(
@@ -60,7 +64,7 @@ class TimeoutRunner:
 def work(
     calls: "queue.SimpleQueue[Call | None]", answers: "queue.SimpleQueue[Tensor | Exception]"
 ) -> None:
-    """Make calls until there is None in place of one."""
+    """Run queued calls until None arrives."""
     while (call := calls.get()) is not None:
         try:
             answers.put(call())

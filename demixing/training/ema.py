@@ -12,8 +12,8 @@ Network = TypeVar("Network", bound=nn.Module)
 class Average(Generic[Network]):
     """Averages the weights of a network during training.
 
-    After n steps the decay is at most ``(1 + n) / (10 + n)``. Otherwise the random initial weights
-    would stay in the average for a long time. Source: TensorFlow's documentation of
+    After n steps the decay is at most ``(1 + n) / (10 + n)``. Otherwise the initial random
+    weights would dominate the average for a long time. Source: TensorFlow's documentation of
     ExponentialMovingAverage.
 
     Args:

@@ -1,7 +1,7 @@
 """Filters of long signals: design, and convolution block by block in float32.
 
-An FFT of a whole example does not fit into the cache of a processor: for 12 s of stereo, it takes
-two to three times as long as blocks.
+An FFT of a whole example exceeds the CPU cache: for 12 s of stereo it is two to three times slower
+than block-wise convolution.
 """
 
 import math

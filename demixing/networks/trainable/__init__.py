@@ -67,7 +67,7 @@ def warm_start(
 
     Args:
         name: a key from :func:`names`.
-        state: weights of the other network, or of this one, by their key names.
+        state: weights of the other network, or of this one, by their key names and of its shapes.
         stems: names of the network's outputs, in their order.
         options: keyword arguments of the module's ``build``.
 

@@ -245,6 +245,9 @@ def warm_start(
         widths: of the network; not used.
         shared: of the network.
         frozen_norms: of the network; not used.
+
+    Returns:
+        Weights of the network; each has the shape of the published one it starts as.
     """
     del widths, frozen_norms
     if any(key.startswith("branches.") for key in state):

@@ -35,7 +35,7 @@ def load(
 
     Raises:
         CheckpointError: a file is missing, altered or of another network.
-        ConfigError: the package demucs is not installed, or an option is impossible.
+        ConfigError: the package demucs is not installed, or an option is invalid.
     """
     wanted = _checked(bag, stems)
     overlap = bag_separator.OVERLAP if overlap is None else overlap

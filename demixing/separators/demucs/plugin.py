@@ -1,4 +1,6 @@
-"""What ``demucs_v3.py`` and ``demucs_v4.py`` are made of: their options, and their weights.
+"""Shared implementation of the separators ``demucs_v3`` and ``demucs_v4``.
+
+It says how they are built, and which weight files they need.
 
 The registry needs a file for each name that recipes use, but the versions differ only in the bags
 that models/bags.toml lists for them. torch is imported when a bag is built: finding out which
@@ -48,16 +50,18 @@ def build(
     Args:
         version: 3 or 4.
         bag: name in models/bags.toml; "": see :data:`DEFAULT_BAGS`.
-        stems: the stems to separate; None: all. Networks without weight in them are not loaded.
+        stems: the stems to separate; None: all. Networks that contribute to none of these stems
+            are not loaded.
         segment_s: length of a segment in seconds; None: as the authors chose it, 44 s for version 3
-            and 7.8 s for version 4. Memory grows with it. Version 4 accepts no longer ones.
+            and 7.8 s for version 4. Memory grows with it. Version 4 does not accept longer
+            segments.
         overlap: part of a segment that is cross-faded with the next one; None: a quarter.
         precision: of the networks, see :mod:`demixing.networks.execution`.
         files: origin of the files, see :meth:`demixing.separators.demucs.bags.Bag.files`.
 
     Raises:
         CheckpointError: a file is missing, altered or of another network.
-        ConfigError: the package demucs is not installed, or an option is impossible.
+        ConfigError: the package demucs is not installed, or an option is invalid.
     """
     from demixing.separators.demucs import loading
 

@@ -1,4 +1,8 @@
-"""Demucs v1 and v2 as separators: a network without padding on segments of a song."""
+"""Adapts a Demucs v1 or v2 network to the separator contract.
+
+Its convolutions are not padded, so it needs more input samples than it returns; this module
+supplies the extra context and crops the output.
+"""
 
 import functools
 from collections.abc import Callable

@@ -23,8 +23,8 @@ class Speed:
     Attributes:
         low_semitones: lowest change of pitch; 12 semitones are a factor of 2.
         high_semitones: highest.
-        together: change all stems of an example alike, as a whole song; ``probability`` is then
-            that of acting on an example.
+        together: apply one change to all stems of an example; ``probability`` is then per
+            example.
         probability: of acting on a stem.
     """
 

@@ -59,7 +59,7 @@ def unshared(recipe: Recipe) -> dict[str, Combination]:
     """All stems of the members that are never doubted, before mixture consistency and leaks."""
     stems: dict[str, Combination] = {}
     for stem in recipe.track.stems:
-        givers = [name for name in recipe.givers(stem) if name in recipe.undoubted]
+        givers = [name for name in recipe.members_for(stem) if name in recipe.undoubted]
         if givers:
             stems[stem] = of_blend(recipe.blend(stem, givers))
         elif stem != recipe.residual:
@@ -83,7 +83,7 @@ def _with(recipe: Recipe, member: Member, stems: Stems, song: SongGram) -> dict[
     trust = trust_of(recipe, member, song, stems[member.doubt.stem])
     result = {}
     for stem in member.outputs:
-        names = [name for name in recipe.givers(stem) if name in before]
+        names = [name for name in recipe.members_for(stem) if name in before]
         blend = recipe.blend(stem, [*names, member.name])
         add = blend.weights[member.name]
         whole: Combination = {signal_name(member.name, stem): add, MIXTURE: blend.mixture}
@@ -116,7 +116,7 @@ def compared(recipe: Recipe, member: Member) -> tuple[str, ...]:
     if member.doubt is None:
         return ()
     others = {
-        stem: tuple(name for name in recipe.givers(stem) if name != member.name)
+        stem: tuple(name for name in recipe.members_for(stem) if name != member.name)
         for stem in member.outputs
     }
     return others[member.doubt.stem] if all(others.values()) else ()

@@ -1,4 +1,7 @@
-"""Fitted ensemble weights of every set of members, and their scores on songs left out."""
+"""Fits ensemble weights for every subset of a recipe's members, because any member may be missing.
+
+Each subset is scored on songs left out of its fit.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,11 +17,11 @@ from demixing.training.fitting.estimates import compared, doubted, mixed, of_ble
 from demixing.training.fitting.groups import shares_of
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, audible, signal_name, unseen
 
-LEAST = 3
+MIN_SONGS = 3
 """Least number of songs with a stem for a fit."""
-MOST_GIVERS = 6
+MAX_UNDOUBTED_MEMBERS = 6
 """Most members of a stem that are never doubted; more would have too many subsets."""
-SMALL = 0.005
+NEGLIGIBLE_WEIGHT = 0.005
 """Weights below this become zero if their sum is below it as well."""
 
 REST = "rest"
@@ -58,24 +61,24 @@ class Fits:
             ConfigError: a stem has too many members, or is in too few songs.
         """
         for stem in self.recipe.track.stems:
-            givers = self.recipe.givers(stem)
+            givers = self.recipe.members_for(stem)
             member = doubted(self.recipe, givers)
-            if len(givers) - (member is not None) > MOST_GIVERS:
+            if len(givers) - (member is not None) > MAX_UNDOUBTED_MEMBERS:
                 raise ConfigError(
-                    f"expected at most {MOST_GIVERS} members without a doubt for {stem!r}, "
-                    f"got {len(givers) - (member is not None)}"
+                    f"expected at most {MAX_UNDOUBTED_MEMBERS} members to give {stem!r} without a "
+                    f"doubt table, got {len(givers) - (member is not None)}"
                 )
             having = len(self.songs(stem, givers))
-            if givers and having < LEAST:
+            if givers and having < MIN_SONGS:
                 seen = having < len(self.songs(stem))
                 but = " and on which none of its members was trained" if seen else ""
                 raise ConfigError(
-                    f"expected at least {LEAST} songs in which {stem!r} is not silent{but}, got "
-                    f"{having}; name more --data"
+                    f"expected at least {MIN_SONGS} songs in which {stem!r} is not silent{but}, "
+                    f"got {having}; name more --data"
                 )
 
     def songs(self, stem: str, names: Sequence[str] = ()) -> list[SongGram]:
-        """Songs that have a stem and on which none of the members was trained."""
+        """Songs that contain the stem and were in no member's training data."""
         return unseen(self._songs[stem], names)
 
     def blends(self) -> list[Blend]:
@@ -84,7 +87,7 @@ class Fits:
         return [
             dataclasses.replace(self.blend(stem, names), sdr_db=self.sdr_db(stem, names))
             for stem in self.recipe.track.stems
-            for names in subsets(self.recipe.givers(stem))
+            for names in subsets(self.recipe.members_for(stem))
         ]
 
     def blend(self, stem: str, names: Sequence[str], without: str | None = None) -> Blend:
@@ -184,7 +187,9 @@ class Fits:
         return self._scores[key]
 
     def sdr_db(self, stem: str, names: Sequence[str]) -> float:
-        """Score a set of members on songs left out, in dB, such that all sets are comparable.
+        """Score a set of members on songs left out, in dB.
+
+        The score is computed so that the scores of all subsets are comparable.
 
         If no member of the set was trained on any of the songs, it is the mean score of all songs.
         A member that was trained on some songs cannot be judged on these, and the other songs may
@@ -207,7 +212,7 @@ class Fits:
             return mean_of(self.songs(stem), list(scores.values()))
         rest = [name for name in names if name != trained[0]]
         if not rest:
-            givers = self.recipe.givers(stem)
+            givers = self.recipe.members_for(stem)
             rest = [name for name in givers if not self._was_trained(stem, name)]
             if not rest:
                 return mean_of(self.songs(stem, names), list(scores.values()))
@@ -232,7 +237,7 @@ class Fits:
         """Weights for all members of each stem, and for all but the doubted member."""
         result = []
         for stem in self.recipe.track.stems:
-            givers = self.recipe.givers(stem)
+            givers = self.recipe.members_for(stem)
             if not givers:
                 continue
             result.append(self.blend(stem, givers, without))
@@ -251,7 +256,7 @@ def tidy(weights: Mapping[str, float]) -> dict[str, float]:
     >>> tidy({"a": 0.9, "b": 0.003, "c": 0.004})
     {'a': 0.9, 'b': 0.003, 'c': 0.004}
     """
-    small = {name for name, weight in weights.items() if abs(weight) < SMALL}
-    if abs(sum(weights[name] for name in small)) >= SMALL:
+    small = {name for name, weight in weights.items() if abs(weight) < NEGLIGIBLE_WEIGHT}
+    if abs(sum(weights[name] for name in small)) >= NEGLIGIBLE_WEIGHT:
         return dict(weights)
     return {name: 0.0 if name in small else weight for name, weight in weights.items()}

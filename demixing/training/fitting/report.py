@@ -63,7 +63,7 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits)
 def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
     """Scores of members and of fitted weights for one stem."""
     lines = []
-    givers = plain.givers(stem)
+    givers = plain.members_for(stem)
     signals = [signal_name(name, stem) for name in givers]
     having = fits.songs(stem, givers)
     judged = {name: fits.songs(stem, [name]) for name in givers}

@@ -1,6 +1,6 @@
-"""A torch file with a class, its arguments and tensors, as Demucs v3 and v4 write it.
+"""Reads the torch files of Demucs v3 and v4: a class name, its arguments and tensors.
 
-The class is only named; the network is built from its name and arguments elsewhere.
+The class is never imported here; the network is built from its name and arguments elsewhere.
 """
 
 from fractions import Fraction
@@ -19,7 +19,7 @@ def read(path: Path) -> Contents:
     """Read the tensors, the name of the class and its arguments.
 
     Raises:
-        CheckpointError: the file is of another class, or contains more than numbers, such as
+        CheckpointError: the file names an unknown class, or contains more than numbers, such as
             weights that are quantised by DiffQ, which are not supported.
     """
     # Each stand-in is a new empty class, so that a file can neither run nor keep anything.

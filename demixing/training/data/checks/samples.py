@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR_FULL_SCALE = 0.98
-"""Level from which a flat top counts as clipping: limiters leave a tenth of a decibel or two."""
+"""Level from which a flat top counts as clipping: limiters leave 0.1 to 0.2 dB of headroom."""
 FLAT = 3
 """Least length of a flat top in equal samples; two occur by chance."""
 
