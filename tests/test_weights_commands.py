@@ -335,6 +335,7 @@ def test_separating_without_the_right_file_is_one_sentence(
 ) -> None:
     assert callable(make)
     make(spleeter_weights)
+    (tmp_path / "song.wav").touch()  # the weights are opened before the song
     words = ["separate", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
 
     assert main([*words, "--recipe", "mdx_filters"]) == 2

@@ -168,7 +168,8 @@ class Grade:
                     f"expected songs outside of {str(self.output)!r}, got {str(song.folder)!r}; "
                     "choose another --output"
                 )
-        filled = self.output.is_dir() and any(self.output.iterdir())
+        names = [path.name for path in self.output.iterdir()] if self.output.is_dir() else []
+        filled = [name for name in names if not name.startswith(atomic.UNFINISHED)]
         if filled and not (self.output / MANIFEST).is_file():
             raise EvaluationError(
                 f"expected {str(self.output)!r} to be empty or an earlier grade, but it has "
@@ -179,7 +180,7 @@ class Grade:
         """Delete the leftovers of a killed grade."""
         for left in self.output.glob(f"{session.PREFIX}*"):
             shutil.rmtree(left)
-        for folder in (self.references, self.mixtures, self.predictions):
+        for folder in (self.output, self.references, self.mixtures, self.predictions):
             atomic.clear(folder)
 
     def _known(self, manifest: Mapping[str, Any]) -> dict[str, SongResult]:
