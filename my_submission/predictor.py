@@ -72,7 +72,7 @@ class Predictor:
         self.absent = optional.absent(recipe)
         if advice := optional.advice(recipe):
             logger.info("%s", advice)
-        recipe = optional.settled(recipe, self.absent)
+        recipe = optional.resolved(recipe, self.absent)
         self._demixer: SubprocessDemixer | Demixer
         if isolated() if isolate is None else isolate:
             self._demixer = SubprocessDemixer(recipe)

@@ -11,7 +11,7 @@ from demixing.audio import AudioFormat
 from demixing.chunks.answer import Answer, Source
 from demixing.chunks.stream import Stream
 from demixing.chunks.tta import AugmentedStream
-from demixing.engine.blending import MemberBlend, settled
+from demixing.engine.blending import MemberBlend, full_validity
 from demixing.engine.estimates import Estimates
 from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.ensemble.setting import Setting
@@ -163,4 +163,4 @@ class WorkingMember:
             self._waiting = Estimates.joined([self._waiting, *self._queue])
             self._queue.clear()
         estimates, self._waiting = self._waiting.split(ready.samples)
-        return self._blend.with_answer(estimates, settled(ready, self._passes))
+        return self._blend.with_answer(estimates, full_validity(ready, self._passes))

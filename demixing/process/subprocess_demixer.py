@@ -37,7 +37,7 @@ from demixing.machine import threads
 from demixing.process.child import COMMAND, Child, LostError, Spawn
 from demixing.process.crashes import Crashes
 from demixing.process.exchange import continued, end_s, finished, omissions_of, pushed
-from demixing.process.handover import Song, TimeLeft, measure_shares
+from demixing.process.handover import SongBuffer, TimeLeft, measure_shares
 from demixing.process.memory import Memory
 from demixing.process.status import NO_MEMBER
 from demixing.process.worker import HEARTBEAT_S, Request, table
@@ -79,7 +79,7 @@ class SubprocessDemixer:
     The child is started at once and gets ready in the background.
 
     Args:
-        recipe: what to do; see :func:`demixing.engine.optional.settled` for optional members.
+        recipe: what to do; see :func:`demixing.engine.optional.resolved` for optional members.
         command: program to start as the child.
         memory: tells when memory is nearly full.
         clock: returns seconds; replaced in tests.
@@ -143,7 +143,7 @@ class SubprocessDemixer:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
             ConfigError: the recipe cannot be built.
         """
-        song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems), statistics)
+        song = SongBuffer(blocks, sample_rate_hz, len(self.recipe.track.stems), statistics)
         time_left = TimeLeft(deadline, samples, self._share_s)
         without = self._crashes.excluded
         self.omissions = tuple(self._omitted(index, 1.0, EXCLUDED) for index in sorted(without))
@@ -174,7 +174,7 @@ class SubprocessDemixer:
         yield from self._shares(song, sample_rate_hz, samples, reason)
 
     def _shares(
-        self, song: Song, sample_rate_hz: int, samples: int, reason: str
+        self, song: SongBuffer, sample_rate_hz: int, samples: int, reason: str
     ) -> Iterator[Tensor]:
         """Yield the rest of a song as shares of the mixture."""
         logger.warning(
@@ -250,7 +250,7 @@ class SubprocessDemixer:
     def _separate(
         self,
         child: Child,
-        song: Song,
+        song: SongBuffer,
         sample_rate_hz: int,
         time_left: TimeLeft,
         report: Report | None,
