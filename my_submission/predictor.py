@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from demixing import audio
+from demixing.audio.clipping import Clipping
 from demixing.engine import optional
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
@@ -129,7 +130,7 @@ class Predictor:
         deadline = Deadline(budget_s)
         frames = mixed_sound_array.reshape(len(mixed_sound_array), -1)
         arrays = {stem: np.empty(frames.shape, dtype=np.float32) for stem in self.instruments}
-        clipping = audio.Clipping(self.instruments)
+        clipping = Clipping(self.instruments)
         done = 0
         stream = self._demixer.stream(
             blocks(frames),
