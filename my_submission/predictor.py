@@ -8,18 +8,17 @@ input and output are checked here.
 import logging
 import os
 import time
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from demixing import audio
+from demixing.audio.arrays import blocks
 from demixing.audio.clipping import Clipping
 from demixing.engine import optional
 from demixing.engine.demixer import Demixer
+from demixing.engine.gating import apply_gates
 from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Report
@@ -150,20 +149,14 @@ class Predictor:
             raise OutputError(f"expected {len(frames)} separated samples, got {done}")
         self.omissions = self._demixer.omissions
         clipping.warn()
-        self._silence(arrays, frames)
+        for stem in apply_gates(self._demixer.recipe.gates, arrays, frames):
+            logger.info("%s: considered silent", stem)
         took_s = time.monotonic() - started_s
         logger.info("separated %.1f s of audio in %.1f of %.1f s", done / rate_hz, took_s, budget_s)
         return (
             {stem: array.reshape(mixed_sound_array.shape) for stem, array in arrays.items()},
             dict.fromkeys(arrays, rate_hz),
         )
-
-    def _silence(self, arrays: dict[str, NDArray[np.float32]], mixture: NDArray[Any]) -> None:
-        """Silence the stems that the recipe's gates consider silent."""
-        for stem, gate in self._demixer.recipe.gates.items():
-            if gate.silences(energy(arrays[stem]), energy(mixture)):
-                logger.info("%s: considered silent", stem)
-                arrays[stem][:] = 0
 
 
 def isolated() -> bool:
@@ -176,15 +169,6 @@ def isolated() -> bool:
     if given not in ("0", "1"):
         raise ConfigError(f"expected {ISOLATE_VARIABLE} to be 0 or 1, got {given!r}")
     return given == "1"
-
-
-def energy(frames: NDArray[Any]) -> float:
-    """Sum of the squares of all samples, as float32, added in float64 block by block.
-
-    >>> energy(np.full((3, 2), 2.0))
-    24.0
-    """
-    return sum(float(block.double().square().sum()) for block in blocks(frames))
 
 
 def check_array(song: object) -> None:
@@ -205,11 +189,3 @@ def check_array(song: object) -> None:
         )
     if song.size == 0:
         raise SongError(f"expected a song of at least one sample, got shape {song.shape}")
-
-
-def blocks(frames: NDArray[Any]) -> Iterator[Tensor]:
-    """Cut ``(samples, channels)`` into float32 blocks of ``(channels, samples)``."""
-    for start in range(0, len(frames), audio.BLOCK):
-        block = frames[start : start + audio.BLOCK].T
-        with np.errstate(over="ignore"):  # overflow becomes an infinity, which is refused
-            yield torch.from_numpy(np.array(block, dtype=np.float32, order="C"))
