@@ -39,6 +39,7 @@ from demixing.process.crashes import Crashes
 from demixing.process.exchange import continued, end_s, finished, omissions_of, pushed
 from demixing.process.handover import SongBuffer, TimeLeft, measure_shares
 from demixing.process.memory import Memory
+from demixing.process.messages import Message
 from demixing.process.status import NO_MEMBER
 from demixing.process.worker import HEARTBEAT_S, Request, table
 from demixing.recipes.recipe import Recipe
@@ -275,7 +276,35 @@ class SubprocessDemixer:
         )
         part = request.samples / max(time_left.samples, 1)
         child.send({"kind": "song", "song": number, "request": dataclasses.asdict(request)})
-        before, checked_s = self.omissions, -math.inf
+        before = self.omissions
+        for message in self._messages(child, song, block, number, time_left):
+            if message.header["kind"] == "progress":
+                if report is not None:
+                    report(continued(Progress(**message.header["event"]), part))
+                continue
+            self.omissions = (*before, *omissions_of(message, part))
+            if message.header["kind"] == "done":
+                yield finished(song)
+                return
+            yield pushed(message, song, request.channels)
+
+    def _messages(
+        self, child: Child, song: SongBuffer, block: Tensor | None, number: int, time_left: TimeLeft
+    ) -> Iterator[Message]:
+        """Send the blocks of a song to a child, and yield its messages about that song.
+
+        Args:
+            child: has got the request.
+            song: with the blocks.
+            block: the first one, ``(channels, samples)``.
+            number: of the song.
+            time_left: for the song.
+
+        Raises:
+            LostError: the child cannot be used any more.
+            LateError: no time is left.
+        """
+        checked_s = -math.inf
         while True:
             if block is not None and child.idle:
                 child.send({"kind": "block"}, block.numpy())
@@ -286,17 +315,9 @@ class SubprocessDemixer:
                 self._check(child, time_left(song))
                 checked_s = self._clock()
             for message in child.pump(POLL_S):
-                if message.header.get("song") != number:
-                    continue  # left over from a song that was given up
-                if message.header["kind"] == "progress":
-                    if report is not None:
-                        report(continued(Progress(**message.header["event"]), part))
-                    continue
-                self.omissions = (*before, *omissions_of(message, part))
-                if message.header["kind"] == "done":
-                    yield finished(song)
-                    return
-                yield pushed(message, song, request.channels)
+                # Others are left over from a song that was given up.
+                if message.header.get("song") == number:
+                    yield message
 
     def _check(self, child: Child, left_s: float) -> None:
         """Raise if a child cannot or may not continue.
