@@ -90,7 +90,7 @@ class Predictor:
 
     @property
     def instruments(self) -> list[str]:
-        """Names of the stems, in the order of the board."""
+        """Names of the stems, in the order of the leaderboard."""
         return list(self._demixer.recipe.track.stems)
 
     def raise_aicrowd_error(self, msg: str) -> NoReturn:

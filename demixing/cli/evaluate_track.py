@@ -1,4 +1,4 @@
-"""One track of an evaluation: separate its songs, score the files, and print the board."""
+"""One track of an evaluation: separate its songs, score the files, and print the leaderboard."""
 
 from __future__ import annotations
 
