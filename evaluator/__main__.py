@@ -41,8 +41,8 @@ def _parser() -> Parser:
     """Describe the arguments."""
     parser = Parser(
         prog="python -m evaluator",
-        description="Score separated songs as AIcrowd's board does. Two more commands, each with "
-        "--help: `grade` runs a submission like the server, `preflight` checks it for faults.",
+        description="Score separated songs as AIcrowd's leaderboard does. Two more commands, each "
+        "with --help: `grade` runs a submission like the server, `preflight` checks it for faults.",
     )
     score.describe(parser)
     return parser

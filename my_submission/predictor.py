@@ -8,17 +8,17 @@ input and output are checked here.
 import logging
 import os
 import time
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from demixing import audio
+from demixing.audio.arrays import blocks
+from demixing.audio.clipping import Clipping
 from demixing.engine import optional
 from demixing.engine.demixer import Demixer
+from demixing.engine.gating import apply_gates
 from demixing.engine.normalisation import SongStatistics
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Report
@@ -72,7 +72,7 @@ class Predictor:
         self.absent = optional.absent(recipe)
         if advice := optional.advice(recipe):
             logger.info("%s", advice)
-        recipe = optional.settled(recipe, self.absent)
+        recipe = optional.resolved(recipe, self.absent)
         self._demixer: SubprocessDemixer | Demixer
         if isolated() if isolate is None else isolate:
             self._demixer = SubprocessDemixer(recipe)
@@ -90,7 +90,7 @@ class Predictor:
 
     @property
     def instruments(self) -> list[str]:
-        """Names of the stems, in the order of the board."""
+        """Names of the stems, in the order of the leaderboard."""
         return list(self._demixer.recipe.track.stems)
 
     def raise_aicrowd_error(self, msg: str) -> NoReturn:
@@ -129,7 +129,7 @@ class Predictor:
         deadline = Deadline(budget_s)
         frames = mixed_sound_array.reshape(len(mixed_sound_array), -1)
         arrays = {stem: np.empty(frames.shape, dtype=np.float32) for stem in self.instruments}
-        clipping = audio.Clipping(self.instruments)
+        clipping = Clipping(self.instruments)
         done = 0
         stream = self._demixer.stream(
             blocks(frames),
@@ -149,20 +149,14 @@ class Predictor:
             raise OutputError(f"expected {len(frames)} separated samples, got {done}")
         self.omissions = self._demixer.omissions
         clipping.warn()
-        self._silence(arrays, frames)
+        for stem in apply_gates(self._demixer.recipe.gates, arrays, frames):
+            logger.info("%s: considered silent", stem)
         took_s = time.monotonic() - started_s
         logger.info("separated %.1f s of audio in %.1f of %.1f s", done / rate_hz, took_s, budget_s)
         return (
             {stem: array.reshape(mixed_sound_array.shape) for stem, array in arrays.items()},
             dict.fromkeys(arrays, rate_hz),
         )
-
-    def _silence(self, arrays: dict[str, NDArray[np.float32]], mixture: NDArray[Any]) -> None:
-        """Silence the stems that the recipe's gates consider silent."""
-        for stem, gate in self._demixer.recipe.gates.items():
-            if gate.silences(energy(arrays[stem]), energy(mixture)):
-                logger.info("%s: considered silent", stem)
-                arrays[stem][:] = 0
 
 
 def isolated() -> bool:
@@ -175,15 +169,6 @@ def isolated() -> bool:
     if given not in ("0", "1"):
         raise ConfigError(f"expected {ISOLATE_VARIABLE} to be 0 or 1, got {given!r}")
     return given == "1"
-
-
-def energy(frames: NDArray[Any]) -> float:
-    """Sum of the squares of all samples, as float32, added in float64 block by block.
-
-    >>> energy(np.full((3, 2), 2.0))
-    24.0
-    """
-    return sum(float(block.double().square().sum()) for block in blocks(frames))
 
 
 def check_array(song: object) -> None:
@@ -204,11 +189,3 @@ def check_array(song: object) -> None:
         )
     if song.size == 0:
         raise SongError(f"expected a song of at least one sample, got shape {song.shape}")
-
-
-def blocks(frames: NDArray[Any]) -> Iterator[Tensor]:
-    """Cut ``(samples, channels)`` into float32 blocks of ``(channels, samples)``."""
-    for start in range(0, len(frames), audio.BLOCK):
-        block = frames[start : start + audio.BLOCK].T
-        with np.errstate(over="ignore"):  # overflow becomes an infinity, which is refused
-            yield torch.from_numpy(np.array(block, dtype=np.float32, order="C"))

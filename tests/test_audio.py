@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from demixing import audio
+from demixing.audio.resampler import Resampler
 from demixing.errors import SongError
 
 
@@ -50,7 +51,7 @@ def test_resampling_does_not_depend_on_the_blocks(
     from_hz: int, to_hz: int, lengths: list[int]
 ) -> None:
     song = noise(2, sum(lengths))
-    parts, whole = (audio.Resampler(from_hz, to_hz, 2) for _ in range(2))
+    parts, whole = (Resampler(from_hz, to_hz, 2) for _ in range(2))
 
     blocks = [parts.push(block) for block in torch.split(song, lengths, dim=-1)]
     in_parts = torch.cat([*blocks, parts.push(song[:, :0], last=True)], dim=-1)
@@ -63,7 +64,7 @@ def test_resampling_does_not_depend_on_the_blocks(
 @pytest.mark.parametrize("rate_hz", [16_000, 48_000, 96_000])
 def test_a_tone_keeps_its_place_after_resampling_there_and_back(rate_hz: int) -> None:
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(rate_hz) / rate_hz)[None]
-    there, back = audio.Resampler(rate_hz, 44_100, 1), audio.Resampler(44_100, rate_hz, 1)
+    there, back = Resampler(rate_hz, 44_100, 1), Resampler(44_100, rate_hz, 1)
 
     returned = back.push(there.push(tone, last=True), last=True)
 

@@ -1,4 +1,4 @@
-"""The main job: separate like the grader, score like the board."""
+"""The main job: separate like the grader, score like the leaderboard."""
 
 import argparse
 import contextlib

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from demixing.process.handover import Song
+from demixing.process.handover import SongBuffer
 
 RATE_HZ = 44_100
 SONG = 0.1 * torch.randn(2, 20_000, generator=torch.Generator().manual_seed(0))
@@ -23,7 +23,7 @@ def test_sources_may_be_lost_at_any_time(sizes: list[int], losses: tuple[int, ..
     while start < SONG.shape[-1]:
         blocks.append(SONG[:, start : start + sizes[len(blocks) % len(sizes)]])
         start += blocks[-1].shape[-1]
-    song = Song(blocks, RATE_HZ, 2)
+    song = SongBuffer(blocks, RATE_HZ, 2)
     out, pushes = [], 0
     while (block := song.next()) is not None:
         if pushes in losses:  # this one got a block but returned no stems
@@ -40,7 +40,7 @@ def test_sources_may_be_lost_at_any_time(sizes: list[int], losses: tuple[int, ..
 
 def test_shares_start_with_a_cross_fade() -> None:
     level = torch.ones(2, 20_000)
-    song = Song(torch.split(level, 5000, dim=-1), RATE_HZ, 2)
+    song = SongBuffer(torch.split(level, 5000, dim=-1), RATE_HZ, 2)
     out = []
     for _ in range(2):
         block = song.next()
@@ -56,7 +56,7 @@ def test_shares_start_with_a_cross_fade() -> None:
 
 
 def test_more_stems_than_mixture_are_refused() -> None:
-    song = Song([SONG], RATE_HZ, 2)
+    song = SongBuffer([SONG], RATE_HZ, 2)
 
     with pytest.raises(ValueError, match="more samples than there were"):
         song.push(one_sided(SONG))
@@ -66,7 +66,7 @@ def test_more_stems_than_mixture_are_refused() -> None:
 
 
 def test_only_the_part_without_stems_is_kept() -> None:
-    song = Song(torch.split(SONG, 1000, dim=-1), RATE_HZ, 2)
+    song = SongBuffer(torch.split(SONG, 1000, dim=-1), RATE_HZ, 2)
     while (block := song.next()) is not None:
         song.push(one_sided(block))
 

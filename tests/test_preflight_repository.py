@@ -380,7 +380,7 @@ NOISY, MUSDB, DNR = ["SDXDB23 label noise"], ["MUSDB18-HQ train"], ["DnR train",
         (boards(boards=["C"], trained_on=MUSDB, external_dataset_used=False), "is false, but"),
         (
             boards(boards=["C"], trained_on=MUSDB, labelnoise=True, external_dataset_used=True),
-            "board C",
+            "leaderboard C",
         ),
         (
             boards(
@@ -403,11 +403,11 @@ NOISY, MUSDB, DNR = ["SDXDB23 label noise"], ["MUSDB18-HQ train"], ["DnR train",
                 labelnoise=True,
                 external_dataset_used=False,
             ),
-            "claims board A, but was trained on MUSDB18-HQ train",
+            "claims leaderboard A, but was trained on MUSDB18-HQ train",
         ),
         (
             boards(track="cdx", boards=["A", "B"], trained_on=["DnR test"]),
-            "claims board A, but was trained on DnR test",
+            "claims leaderboard A, but was trained on DnR test",
         ),
         (
             boards(track="cdx", boards=["B"], trained_on=MUSDB, external_dataset_used=False),
@@ -415,7 +415,7 @@ NOISY, MUSDB, DNR = ["SDXDB23 label noise"], ["MUSDB18-HQ train"], ["DnR train",
         ),
     ],
 )
-def test_boards_that_do_not_admit_the_weights_are_found(
+def test_leaderboards_that_do_not_admit_the_weights_are_found(
     repository: SmallRepository, change: Change, words: str
 ) -> None:
     change(repository)
@@ -435,7 +435,7 @@ def test_boards_that_do_not_admit_the_weights_are_found(
         boards(boards=["A", "B", "C"], trained_on=[], external_dataset_used=False),
     ],
 )
-def test_boards_that_admit_the_weights_are_fine(
+def test_leaderboards_that_admit_the_weights_are_fine(
     repository: SmallRepository, change: Change
 ) -> None:
     change(repository)
@@ -443,10 +443,10 @@ def test_boards_that_admit_the_weights_are_fine(
     assert not found(repository)
 
 
-def test_a_flag_that_costs_a_board_is_a_note(repository: SmallRepository) -> None:
+def test_a_flag_that_costs_a_leaderboard_is_a_note(repository: SmallRepository) -> None:
     boards(track="cdx", boards=["A", "B"], trained_on=DNR)(repository)
 
-    assert "board A" in the_one(repository, "boards", NOTE)
+    assert "leaderboard A" in the_one(repository, "boards", NOTE)
 
 
 def test_a_recipe_of_the_other_track_is_found(repository: SmallRepository) -> None:

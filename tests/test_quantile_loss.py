@@ -1,4 +1,4 @@
-"""The quantile loss leaves out the worst values, as KUIELab did for boards A and B."""
+"""The quantile loss leaves out the worst values, as KUIELab did for leaderboards A and B."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_whole_examples_are_left_out_for_each_stem() -> None:
     torch.testing.assert_close(values, expected)
 
 
-def test_the_mean_is_as_defined_for_board_a_by_hand() -> None:
+def test_the_mean_is_as_defined_for_leaderboard_a_by_hand() -> None:
     estimate, stems = worse_and_worse()
 
     value = float(built(quantile=0.4)(estimate, stems).mean())
@@ -51,7 +51,7 @@ def test_the_mean_is_as_defined_for_board_a_by_hand() -> None:
     assert value == pytest.approx(np.mean(kept), rel=1e-9)
 
 
-def test_the_mean_is_as_defined_for_board_b_by_hand() -> None:
+def test_the_mean_is_as_defined_for_leaderboard_b_by_hand() -> None:
     estimate, stems = worse_and_worse()
 
     value = float(built(quantile=0.93, blocks=900)(estimate, stems).mean())

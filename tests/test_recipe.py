@@ -55,7 +55,7 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
     ("change", "reason"),
     [
         ({"track": "mdy"}, "one of mdx, cdx"),
-        ({"boards": ["D"]}, "the track 'cdx' has the boards A, B, got 'D'"),
+        ({"boards": ["D"]}, "the track 'cdx' has the leaderboards A, B, got 'D'"),
         ({"boards": "A"}, "boards must be a list"),
         ({"track": 3}, "track must be a str"),
         ({"sumary": "x"}, "no key 'sumary'; did you mean 'summary'?"),

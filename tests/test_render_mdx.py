@@ -19,8 +19,8 @@ from demixing.cli.main import main
 from demixing.errors import ConfigError
 from demixing.rendering import (
     arrangement,
-    band,
     corpus,
+    fluidsynth,
     mdx,
     midi,
     packages,
@@ -450,7 +450,7 @@ class TestWhatIsMissing:
         song = midi.Midi(192, (midi.Track(()),))
 
         with pytest.raises(ConfigError, match="no such font"):
-            band.play(str(tmp_path / "fluidsynth"), tmp_path / "a.sf2", song, 9, tmp_path)
+            fluidsynth.play(str(tmp_path / "fluidsynth"), tmp_path / "a.sf2", song, 9, tmp_path)
 
     @pytest.mark.process
     def test_the_message_of_mma_is_quoted_if_it_always_fails(
@@ -508,7 +508,7 @@ class TestMidi:
         ]
 
     def test_a_kit_outside_the_drum_bank_gets_another_channel(self, drummer: midi.Track) -> None:
-        moved = band.drum_track(drummer, 0, 3)
+        moved = fluidsynth.drum_track(drummer, 0, 3)
 
         assert (moved.name, moved.channel, moved.program) == ("Drum", 0, 3)
         assert moved.events[-2].tick == 70_000
@@ -516,7 +516,7 @@ class TestMidi:
         assert sum(event.kind == "program_change" for event in moved.events) == 1
 
     def test_a_kit_of_the_drum_bank_stays(self, drummer: midi.Track) -> None:
-        moved = band.drum_track(drummer, 128, 25)
+        moved = fluidsynth.drum_track(drummer, 128, 25)
 
         assert (moved.channel, moved.program) == (midi.DRUM_CHANNEL, 25)
 

@@ -390,7 +390,7 @@ def test_every_mean_is_plain() -> None:
     ]
 
 
-def test_silent_references_count_for_the_board_and_not_for_active_means() -> None:
+def test_silent_references_count_for_the_leaderboard_and_not_for_active_means() -> None:
     scores = [
         song_score("a", 1, 2, 3, 6),
         song_score("b", 5, 0, -99, 1),

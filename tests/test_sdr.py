@@ -1,4 +1,4 @@
-"""The SDR agrees with its definition, with the board's own arithmetic, and with its laws."""
+"""The SDR agrees with its definition, with the leaderboard's own arithmetic, and with its laws."""
 
 import math
 
@@ -29,9 +29,9 @@ def sdr_by_hand(reference: Audio, estimate: Audio) -> list[float]:
 
 
 def sdr_in_float32(reference: Audio, estimate: Audio) -> Audio:
-    """The board's arithmetic: everything in float32 except the division.
+    """The leaderboard's arithmetic: everything in float32 except the division.
 
-    The board divides and takes the logarithm in float32 too, which leaves steps of 2e-6 dB
+    The leaderboard divides and takes the logarithm in float32 too, which leaves steps of 2e-6 dB
     between the numbers that it can print near 20 dB.
     """
     true_stems, stems = reference.astype(np.float32), estimate.astype(np.float32)
@@ -56,7 +56,7 @@ def noise(seed: int, *shape: int) -> Audio:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_agrees_with_the_definition_and_with_the_board(seed: int) -> None:
+def test_agrees_with_the_definition_and_with_the_leaderboard(seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 5)), int(10 ** rng.uniform(0, 2.7)), int(rng.integers(1, 3)))
     reference, estimate = random_stems(rng, shape, rng.uniform(-60, 0), rng.uniform(-80, 20))
@@ -65,12 +65,12 @@ def test_agrees_with_the_definition_and_with_the_board(seed: int) -> None:
 
     by_hand_db = sdr_by_hand(reference, estimate)
     np.testing.assert_allclose(scores_db, by_hand_db, rtol=0, atol=1e-9)
-    # Both of the board's energies are off by a few roundings to float32, 3e-7 dB each.
+    # Both of the leaderboard's energies are off by a few roundings to float32, 3e-7 dB each.
     in_float32_db = sdr_in_float32(reference, estimate)
     np.testing.assert_allclose(scores_db, in_float32_db, rtol=0, atol=2e-6)
 
 
-def test_a_song_of_four_minutes_in_blocks_agrees_with_the_board() -> None:
+def test_a_song_of_four_minutes_in_blocks_agrees_with_the_leaderboard() -> None:
     rng = np.random.default_rng(0)
     part = random_stems(rng, (1, 10 * 44_100, 2), level_db=-20, error_db=-12)
     reference, estimate = (np.tile(stems, (1, 24, 1)) for stems in part)  # drawn faster than all
@@ -84,7 +84,7 @@ def test_a_song_of_four_minutes_in_blocks_agrees_with_the_board() -> None:
     assert meter.value_db == pytest.approx(in_float32_db[0], rel=0, abs=1e-6)
 
 
-def test_samples_are_rounded_to_float32_as_the_board_does() -> None:
+def test_samples_are_rounded_to_float32_as_the_leaderboard_does() -> None:
     reference = np.ones((1, 1000, 2))
     off_by_less_than_float32_can_hold = reference + 1e-9
 

@@ -14,7 +14,7 @@ from demixing.training.data.checks import (
     duplicates,
     fingerprints,
     labels,
-    samples,
+    signal_faults,
     spectra,
 )
 
@@ -288,7 +288,7 @@ def test_bad_input_ends_with_status_2(
 def test_blocks_measure_the_same_as_the_whole(tmp_path: Path) -> None:
     audio = np.random.default_rng(1).normal(size=(1000, 2)).astype(np.float32).clip(-1, 1)
     audio[100:104] = 1
-    meter = samples.Meter(2)
+    meter = signal_faults.Meter(2)
 
     for start in range(0, 1000, 300):
         meter.add(audio[start : start + 300])

@@ -1,4 +1,4 @@
-"""Audio in memory: shapes, checks, channels and sample rates.
+"""Audio in memory: shapes, checks and channels.
 
 Conventions
 -----------
@@ -17,19 +17,14 @@ is that of WAVE files: front left, front right, centre, low frequency, back, sid
 standard order for nine or more channels, so each one is mono.
 """
 
-import logging
 import operator
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 
 from demixing.errors import SongError
-
-logger = logging.getLogger(__name__)
 
 PAIRS: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
@@ -180,69 +175,3 @@ def from_pairs(pairs: Tensor, channels: int) -> Tensor:
             result[..., left, :] = pair[..., 0, :]
             result[..., right, :] = pair[..., 1, :]
     return result
-
-
-class Resampler:
-    """Streams audio from one sample rate to another; the identity if they are equal.
-
-    Args:
-        from_hz: sample rate of the input.
-        to_hz: sample rate of the output.
-        waveforms: number of waveforms that are resampled in parallel.
-
-    Shape:
-        in and out ``(..., samples)``; the product of all axes but the last is ``waveforms``.
-    """
-
-    def __init__(self, from_hz: int, to_hz: int, waveforms: int) -> None:
-        self._same = from_hz == to_hz
-        self._stream = soxr.ResampleStream(from_hz, to_hz, waveforms, dtype="float32", quality="HQ")
-
-    def push(self, block: Tensor, *, last: bool = False) -> Tensor:
-        """Add samples and return those that are ready.
-
-        Args:
-            block: ``(..., samples)``.
-            last: whether the song ends with it; then all that are left are returned, too.
-
-        Returns:
-            ``(..., samples')`` at the new rate.
-        """
-        if self._same:
-            return block
-        frames = np.ascontiguousarray(block.flatten(0, -2).numpy().T)
-        done = self._stream.resample_chunk(frames, last=last)
-        samples = np.ascontiguousarray(done.T)
-        return torch.from_numpy(samples).reshape(*block.shape[:-1], samples.shape[-1])
-
-
-class Clipping:
-    """Counts samples above full scale, which integer files clip.
-
-    Args:
-        stems: names of the stems, in the order of the first axis.
-    """
-
-    def __init__(self, stems: Sequence[str]) -> None:
-        self._stems = stems
-        self._counts = torch.zeros(len(stems), dtype=torch.int64)
-        self._peaks = torch.zeros(len(stems))
-
-    def count(self, block: Tensor) -> None:
-        """Count them in the next block, ``(stems, channels, samples)``."""
-        if block.numel():
-            levels = block.abs().flatten(1)
-            self._counts += (levels > 1).sum(dim=1)
-            self._peaks = torch.maximum(self._peaks, levels.amax(dim=1))
-
-    def warn(self) -> None:
-        """Log a warning for each stem that has any."""
-        for stem, count, peak in zip(self._stems, self._counts, self._peaks, strict=True):
-            if count:
-                logger.warning(
-                    "%s: %d samples are above full scale, the peak is %.2f: "
-                    "integer files clip them",
-                    stem,
-                    int(count),
-                    float(peak),
-                )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from demixing import atomic, audio
 from demixing.audio import SongFormat
+from demixing.audio.clipping import Clipping
 from demixing.errors import OutputError, SongError
 
 WAVE_ORDER = {
@@ -162,7 +163,7 @@ def write_stems(
     Raises:
         OutputError: the format cannot store the song, or the disk is full.
     """
-    clipping = audio.Clipping(list(paths))
+    clipping = Clipping(list(paths))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(_create(path, form, bits)) for path in paths.values()]
         done = 0

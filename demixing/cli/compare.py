@@ -49,11 +49,11 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "compare",
-        description="Print the mean SDR of recipes of one track, tab-separated: the board's, but "
-        "of floats, without a time limit and without gates. Stems that are silent or unknown do "
-        "not count. All artists have the same weight, and so have all songs of an artist. The last "
-        "two columns are the gains over the first recipe in the worst and in the best song. Do not "
-        "use a test set.",
+        description="Print the mean SDR of recipes of one track, tab-separated: the leaderboard's, "
+        "but of floats, without a time limit and without gates. Stems that are silent or unknown "
+        "do not count. All artists have the same weight, and so have all songs of an artist. The "
+        "last two columns are the gains over the first recipe in the worst and in the best song. "
+        "Do not use a test set.",
     )
     parser.add_argument(
         "recipes", nargs="+", metavar="RECIPE", help="a name from `demixing list`, or a TOML file"

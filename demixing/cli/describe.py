@@ -1,4 +1,4 @@
-"""``describe``: show what would be submitted: track, recipe, boards, and files of weights."""
+"""``describe``: show what would be submitted: track, recipe, leaderboards, and files of weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "describe",
-        description="Print the track, recipe, boards and summary that aicrowd.json and the "
+        description="Print the track, recipe, leaderboards and summary that aicrowd.json and the "
         "environment choose, and condition, name and path of each file of weights that the recipe "
         "uses. Files of optional members are marked.",
     )

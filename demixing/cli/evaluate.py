@@ -1,4 +1,4 @@
-"""``evaluate``: separate songs with known stems, score the files, print the board.
+"""``evaluate``: separate songs with known stems, score the files, print the leaderboard.
 
 In a checkout the contest's wrapper separates, exactly as on the grading server: the songs are put
 into the grader's layout, and AIcrowd's environment variables point to them. An installed package
@@ -35,8 +35,8 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "evaluate",
-        description="Separate songs as the contest's grader does, and score them as its board "
-        "does. Without --data, both tracks run on the samples of the checkout.",
+        description="Separate songs as the contest's grader does, and score them as its "
+        "leaderboard does. Without --data, both tracks run on the samples of the checkout.",
     )
     parser.add_argument(
         "--track",

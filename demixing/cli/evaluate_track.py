@@ -1,4 +1,4 @@
-"""One track of an evaluation: separate its songs, score the files, and print the board."""
+"""One track of an evaluation: separate its songs, score the files, and print the leaderboard."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def prepared_run(
         EvaluationError: the output holds something else.
     """
     # Not as it is written: songs that were separated before a file was fetched are not resumed.
-    used = optional.settled(chosen, optional.absent(chosen))
+    used = optional.resolved(chosen, optional.absent(chosen))
     run = Run(
         folder=options.output / track,
         track=track,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from demixing.audio.files import whole_files
 from demixing.cli import bar, unlimited
 from demixing.engine import progress
+from demixing.engine.gating import apply_gates
 from demixing.engine.omissions import Omission
 from demixing.errors import DemixError
 from demixing.evaluation.run import Run
@@ -61,7 +62,7 @@ def separate(
                 stems = unlimited.separated(
                     demixer, mixture, rate_hz, functools.partial(note, together, song)
                 )
-                silence(stems, mixture, recipe)
+                apply_gates(recipe.gates, stems, mixture)
                 write(run.predictions / song, track, song, stems, rate_hz)
             except DemixError as error:
                 raise type(error)(f"song {song!r}: {error}") from error
@@ -82,24 +83,6 @@ def read(run: Run, track: Track, song: str) -> tuple[NDArray[np.float64], int]:
         files.append(files[0].with_name(files[0].name.replace("_Lt", "_Rt")))
     parts = [soundfile.read(os.fsencode(path), always_2d=True) for path in files]
     return np.concatenate([audio for audio, _ in parts], axis=1), int(parts[0][1])
-
-
-def silence(
-    stems: Mapping[str, NDArray[np.float32]], mixture: NDArray[np.float64], recipe: Recipe
-) -> None:
-    """Make those stems silent that the recipe's gates take to be silent in truth."""
-    for stem, gate in recipe.gates.items():
-        if gate.silences(energy(stems[stem]), energy(mixture)):
-            stems[stem][:] = 0
-
-
-def energy(audio: NDArray[np.floating]) -> float:
-    """Sum of the squares of all samples, as float32, in float64.
-
-    >>> energy(np.full((3, 2), 2.0))
-    24.0
-    """
-    return float(np.square(audio.astype(np.float32).astype(np.float64)).sum())
 
 
 def write(

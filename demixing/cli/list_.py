@@ -18,8 +18,8 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "list",
-        description="List separators, then recipes with track, boards and optional members, one a "
-        "line, tab-separated.",
+        description="List separators, then recipes with track, leaderboards and optional "
+        "members, one a line, tab-separated.",
     )
     arguments.add_json(parser)
 

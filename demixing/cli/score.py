@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     describe(
-        commands.add_parser("score", description="Score separated songs as AIcrowd's board does.")
+        commands.add_parser(
+            "score", description="Score separated songs as AIcrowd's leaderboard does."
+        )
     )
 
 

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("FLAC holds integers: choose --bits 16 or 24, or --format wav")
     bits = options.bits or DEFAULT_BITS[options.format]
     chosen = arguments.chosen_recipe(options)
-    jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
+    jobs = stem_paths(options.songs, options.output, chosen, options.format, options.overwrite)
     note(optional.advice(chosen), options)
     if not any(os.path.lexists(song) for song in jobs):  # nothing to load networks for
         for song in jobs:
@@ -100,7 +100,7 @@ def tell(song: Path, paths: Mapping[str, Path], error: DemixError | None, *, as_
             say(path)
 
 
-def plan(
+def stem_paths(
     songs: Sequence[Path], output: Path, chosen: Recipe, format_: str, overwrite: bool
 ) -> dict[Path, dict[str, Path]]:
     """Decide where each stem of each song goes, before anything is computed.

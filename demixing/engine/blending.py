@@ -21,7 +21,7 @@ Tap = Callable[[str, str, Tensor], None]
 samples)``, block by block."""
 
 
-def settled(answer: Answer, passes: int) -> Answer:
+def full_validity(answer: Answer, passes: int) -> Answer:
     """Scale stems to full validity, and round validity that is nearly 0 or 1.
 
     Args:
@@ -102,7 +102,7 @@ class MemberBlend:
 
         Args:
             estimates: for the same samples.
-            answer: the member's output after :func:`settled`.
+            answer: the member's output after :func:`full_validity`.
         """
         groups = len(estimates.signals)
         if answer.valid is None:

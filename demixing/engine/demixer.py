@@ -85,7 +85,7 @@ class Demixer:
         self._unusable: dict[str, str] = {}
         self._fallbacks: list[Fallback] = []
         self.absent = optional.absent(recipe)
-        self.recipe = optional.settled(recipe, self.absent)
+        self.recipe = optional.resolved(recipe, self.absent)
         self.at_work = at_work
         self._forgiving = forgiving
         self._memory_bytes = memory_bytes

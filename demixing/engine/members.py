@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demixing import audio
 from demixing.audio import AudioFormat
+from demixing.audio.resampler import Resampler
 from demixing.chunks.answer import Answer, Source
 from demixing.chunks.stream import Stream
 from demixing.chunks.tta import AugmentedStream
-from demixing.engine.blending import MemberBlend, settled
+from demixing.engine.blending import MemberBlend, full_validity
 from demixing.engine.estimates import Estimates
 from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.ensemble.setting import Setting
@@ -115,10 +115,10 @@ class WorkingMember:
             task.source, task.setting, task.cut, groups=form.groups, batch=task.batch
         )
         rate_hz = task.separator.sample_rate_hz or form.sample_rate_hz
-        self._into = audio.Resampler(form.sample_rate_hz, rate_hz, form.groups * 2)
+        self._into = Resampler(form.sample_rate_hz, rate_hz, form.groups * 2)
         lanes = form.groups * len(self._parts) * 2
-        self._back = audio.Resampler(rate_hz, form.sample_rate_hz, lanes)
-        self._valid_back = audio.Resampler(rate_hz, form.sample_rate_hz, form.groups)
+        self._back = Resampler(rate_hz, form.sample_rate_hz, lanes)
+        self._valid_back = Resampler(rate_hz, form.sample_rate_hz, form.groups)
         self._queue: list[Estimates] = []
         self._waiting = blend.nothing(form.groups)
         self._held = self._outputs(task.source.nothing(form.groups))
@@ -163,4 +163,4 @@ class WorkingMember:
             self._waiting = Estimates.joined([self._waiting, *self._queue])
             self._queue.clear()
         estimates, self._waiting = self._waiting.split(ready.samples)
-        return self._blend.with_answer(estimates, settled(ready, self._passes))
+        return self._blend.with_answer(estimates, full_validity(ready, self._passes))

@@ -36,7 +36,7 @@ def absent(recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def settled(recipe: Recipe, without: Collection[str]) -> Recipe:
+def resolved(recipe: Recipe, without: Collection[str]) -> Recipe:
     """The recipe that is used: some members removed, and all others required.
 
     A child process that gets this recipe does not decide again, so both use the same members.
@@ -95,7 +95,7 @@ def advice(recipe: Recipe) -> str:
     """One sentence about missing members: how to get them, and what they would add.
 
     Args:
-        recipe: as it was read, not from :func:`settled`.
+        recipe: as it was read, not from :func:`resolved`.
 
     Returns:
         The sentence, without a full stop; "" if nothing is missing.

@@ -1,4 +1,4 @@
-"""Scores separated songs as AIcrowd's board does; needs only numpy and soundfile.
+"""Scores separated songs as AIcrowd's leaderboard does; needs only numpy and soundfile.
 
 From files to a score, module by module:
 
@@ -6,7 +6,7 @@ From files to a score, module by module:
     audio      reads stems in blocks and rejects damaged files
     metrics    one file per metric
     scoring    two folders of songs -> one score per song and stem
-    summary    those scores -> the board's means, and means over active references
+    summary    those scores -> the leaderboard's means, and means over active references
     report     those means -> table, JSON, CSV
     dataset    songs in any layout -> the folders that the grader gives to a submission
     run        the folder of one evaluation: its settings, and which songs are finished

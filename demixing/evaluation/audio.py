@@ -20,7 +20,7 @@ BLOCK = 2**18
 """Samples per read: 4 MiB of stereo."""
 
 LARGEST = 1e18
-"""Larger samples overflow the board's float32 when squared, so they count as infinite."""
+"""Larger samples overflow the leaderboard's float32 when squared, so they count as infinite."""
 
 _SHORTFALL = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _UNKNOWN_LENGTH = 2**32 - 1  # in the header of a WAV that was written to a pipe

@@ -1,7 +1,7 @@
 """A summary -> a table for people, JSON for programs, CSV for spreadsheets.
 
-All three sort the songs by name, and have the stems in the board's order. Song names are names of
-folders, so they may contain anything.
+All three sort the songs by name, and have the stems in the leaderboard's order. Song names are
+names of folders, so they may contain anything.
 """
 
 import csv
@@ -23,7 +23,7 @@ from demixing.evaluation.summary import Figures, Summary
 MEAN = "MEAN"
 ACTIVE_MEAN = "MEAN, active"
 ACTIVE_MEDIAN = "MEDIAN, active"
-"""Rows below the songs; the first is the board's."""
+"""Rows below the songs; the first is the leaderboard's."""
 
 SILENT = "*"
 NEARLY_SILENT = "~"

@@ -30,7 +30,7 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "mdx": ("bass", "drums", "other", "vocals"),
     "cdx": ("dialog", "effect", "music"),
 }
-"""Stems by track, in the order of the board's columns."""
+"""Stems by track, in the order of the leaderboard's columns."""
 
 
 def wav_file(track: str, song: str, role: str) -> str:
@@ -66,7 +66,7 @@ class Song:
     Attributes:
         name: name of the folder.
         folder: of the files.
-        stems: file by stem, in the board's order; stems without a file are left out.
+        stems: file by stem, in the leaderboard's order; stems without a file are left out.
         mixture: no file, one file, or the left and the right channel.
     """
 

@@ -1,4 +1,4 @@
-"""Scores by song and stem -> the means of the board, and means without silent references.
+"""Scores by song and stem -> the means of the leaderboard, and means without silent references.
 
 The score of a song is the plain mean over its stems. The score of a submission is the plain mean
 over its songs, and so is each stem's column. All songs count the same, regardless of length.
@@ -32,13 +32,13 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the board shows of one submission.
+    """What the leaderboard shows of one submission.
 
     Attributes:
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         songs: scores, sorted by name of song.
         mean_db: score of the submission.
-        stems_db: mean over songs by stem, in the order of the board's columns.
+        stems_db: mean over songs by stem, in the order of the leaderboard's columns.
         active_mean: the same means without silent and nearly silent references.
         active_median: medians instead of those means.
     """
@@ -52,7 +52,7 @@ class Summary:
 
 
 def summarise(scores: Iterable[SongScore], track: str) -> Summary:
-    """Average scores as the board does; their order does not matter.
+    """Average scores as the leaderboard does; their order does not matter.
 
     Args:
         scores: one per song, each with all stems of the track.

@@ -11,7 +11,7 @@ from torch import Tensor
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Progress
 from demixing.process.child import LostError, user_error
-from demixing.process.handover import Song
+from demixing.process.handover import SongBuffer
 from demixing.process.messages import BrokenMessageError, Message
 
 EARLY = 0.03
@@ -53,7 +53,7 @@ def omissions_of(message: Message, part: float) -> Iterator[Omission]:
         yield dataclasses.replace(omission, part=part * omission.part)
 
 
-def pushed(message: Message, song: Song, channels: int) -> Tensor:
+def pushed(message: Message, song: SongBuffer, channels: int) -> Tensor:
     """Add a child's stems to a song; return what is final, ``(stems, channels, samples)``.
 
     Args:
@@ -77,7 +77,7 @@ def pushed(message: Message, song: Song, channels: int) -> Tensor:
         raise LostError(f"gave no answer: {error}") from error
 
 
-def finished(song: Song) -> Tensor:
+def finished(song: SongBuffer) -> Tensor:
     """Return the last stems of a song that a child has ended, ``(stems, channels, samples)``.
 
     Raises:

@@ -26,7 +26,7 @@ RESERVE_S = 0.3
 """Lower bound of the time kept for shares of the mixture; see also :func:`measure_shares`."""
 
 
-class Song:
+class SongBuffer:
     """Keeps the part of a song whose stems are not released yet.
 
     Args:
@@ -188,7 +188,7 @@ class TimeLeft:
     samples: int
     share_s: float
 
-    def __call__(self, song: Song) -> float:
+    def __call__(self, song: SongBuffer) -> float:
         """Seconds left, less the time for shares of the part that is not released yet."""
         shares_s = self.share_s * (self.samples - song.released)
         return self.deadline.remaining_s - max(RESERVE_S, shares_s)
@@ -202,6 +202,6 @@ def measure_shares(stems: int) -> float:
     """
     block = torch.zeros(2, audio.BLOCK)
     started_s = time.monotonic()
-    for share in Song([block, block], 44_100, stems).shares():
+    for share in SongBuffer([block, block], 44_100, stems).shares():
         share.clone()
     return 2 * (time.monotonic() - started_s) / (2 * audio.BLOCK)

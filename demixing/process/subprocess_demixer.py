@@ -37,8 +37,9 @@ from demixing.machine import threads
 from demixing.process.child import COMMAND, Child, LostError, Spawn
 from demixing.process.crashes import Crashes
 from demixing.process.exchange import continued, end_s, finished, omissions_of, pushed
-from demixing.process.handover import Song, TimeLeft, measure_shares
+from demixing.process.handover import SongBuffer, TimeLeft, measure_shares
 from demixing.process.memory import Memory
+from demixing.process.messages import Message
 from demixing.process.status import NO_MEMBER
 from demixing.process.worker import HEARTBEAT_S, Request, table
 from demixing.recipes.recipe import Recipe
@@ -79,7 +80,7 @@ class SubprocessDemixer:
     The child is started at once and gets ready in the background.
 
     Args:
-        recipe: what to do; see :func:`demixing.engine.optional.settled` for optional members.
+        recipe: what to do; see :func:`demixing.engine.optional.resolved` for optional members.
         command: program to start as the child.
         memory: tells when memory is nearly full.
         clock: returns seconds; replaced in tests.
@@ -143,7 +144,7 @@ class SubprocessDemixer:
             SongError: the song is empty, not finite, or of a format that cannot be separated.
             ConfigError: the recipe cannot be built.
         """
-        song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems), statistics)
+        song = SongBuffer(blocks, sample_rate_hz, len(self.recipe.track.stems), statistics)
         time_left = TimeLeft(deadline, samples, self._share_s)
         without = self._crashes.excluded
         self.omissions = tuple(self._omitted(index, 1.0, EXCLUDED) for index in sorted(without))
@@ -174,7 +175,7 @@ class SubprocessDemixer:
         yield from self._shares(song, sample_rate_hz, samples, reason)
 
     def _shares(
-        self, song: Song, sample_rate_hz: int, samples: int, reason: str
+        self, song: SongBuffer, sample_rate_hz: int, samples: int, reason: str
     ) -> Iterator[Tensor]:
         """Yield the rest of a song as shares of the mixture."""
         logger.warning(
@@ -250,7 +251,7 @@ class SubprocessDemixer:
     def _separate(
         self,
         child: Child,
-        song: Song,
+        song: SongBuffer,
         sample_rate_hz: int,
         time_left: TimeLeft,
         report: Report | None,
@@ -275,7 +276,35 @@ class SubprocessDemixer:
         )
         part = request.samples / max(time_left.samples, 1)
         child.send({"kind": "song", "song": number, "request": dataclasses.asdict(request)})
-        before, checked_s = self.omissions, -math.inf
+        before = self.omissions
+        for message in self._messages(child, song, block, number, time_left):
+            if message.header["kind"] == "progress":
+                if report is not None:
+                    report(continued(Progress(**message.header["event"]), part))
+                continue
+            self.omissions = (*before, *omissions_of(message, part))
+            if message.header["kind"] == "done":
+                yield finished(song)
+                return
+            yield pushed(message, song, request.channels)
+
+    def _messages(
+        self, child: Child, song: SongBuffer, block: Tensor | None, number: int, time_left: TimeLeft
+    ) -> Iterator[Message]:
+        """Send the blocks of a song to a child, and yield its messages about that song.
+
+        Args:
+            child: has got the request.
+            song: with the blocks.
+            block: the first one, ``(channels, samples)``.
+            number: of the song.
+            time_left: for the song.
+
+        Raises:
+            LostError: the child cannot be used any more.
+            LateError: no time is left.
+        """
+        checked_s = -math.inf
         while True:
             if block is not None and child.idle:
                 child.send({"kind": "block"}, block.numpy())
@@ -286,17 +315,9 @@ class SubprocessDemixer:
                 self._check(child, time_left(song))
                 checked_s = self._clock()
             for message in child.pump(POLL_S):
-                if message.header.get("song") != number:
-                    continue  # left over from a song that was given up
-                if message.header["kind"] == "progress":
-                    if report is not None:
-                        report(continued(Progress(**message.header["event"]), part))
-                    continue
-                self.omissions = (*before, *omissions_of(message, part))
-                if message.header["kind"] == "done":
-                    yield finished(song)
-                    return
-                yield pushed(message, song, request.channels)
+                # Others are left over from a song that was given up.
+                if message.header.get("song") == number:
+                    yield message
 
     def _check(self, child: Child, left_s: float) -> None:
         """Raise if a child cannot or may not continue.

@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,9 @@ from demixing.process.messages import BrokenMessageError, Incoming, Message, pac
 from demixing.process.status import SharedStatus
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from demixing.engine.demixer import Demixer
 
 logger = logging.getLogger(__name__)
 
@@ -239,13 +242,43 @@ def protect() -> None:
     faulthandler.enable()
 
 
+class DemixerWork:
+    """Separates songs with a demixer; see :class:`Work`.
+
+    Args:
+        demixer: is ready for the first song.
+    """
+
+    def __init__(self, demixer: "Demixer") -> None:
+        self._demixer = demixer
+
+    def __call__(
+        self, blocks: Iterator[Array], request: Request, report: Report
+    ) -> Iterator[Array]:
+        """See :class:`Work`."""
+        import torch
+
+        from demixing.engine.normalisation import SongStatistics
+        from demixing.schedule.budget import Deadline
+
+        stream = self._demixer.stream(
+            map(torch.from_numpy, blocks),
+            request.sample_rate_hz,
+            samples=request.samples,
+            deadline=Deadline(request.end_s - time.monotonic()),
+            statistics=SongStatistics(**request.statistics) if request.statistics else None,
+            report=report if request.report else None,
+        )
+        return (stems.numpy() for stems in stream)
+
+    def omissions(self) -> Sequence[Omission]:
+        """See :class:`Work`."""
+        return self._demixer.omissions
+
+
 def make_demixer(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Work:
     """Build a recipe's members; see :func:`serve`."""
-    import torch
-
     from demixing.engine.demixer import Demixer
-    from demixing.engine.normalisation import SongStatistics
-    from demixing.schedule.budget import Deadline
     from demixing.schedule.contention import Contention
     from demixing.schedule.costs import Costs
 
@@ -260,25 +293,7 @@ def make_demixer(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Wo
         contention=Contention(),
     )
     demixer.warm_up()
-
-    class DemixerWork:
-        def __call__(
-            self, blocks: Iterator[Array], request: Request, report: Report
-        ) -> Iterator[Array]:
-            stream = demixer.stream(
-                map(torch.from_numpy, blocks),
-                request.sample_rate_hz,
-                samples=request.samples,
-                deadline=Deadline(request.end_s - time.monotonic()),
-                statistics=SongStatistics(**request.statistics) if request.statistics else None,
-                report=report if request.report else None,
-            )
-            return (stems.numpy() for stems in stream)
-
-        def omissions(self) -> Sequence[Omission]:
-            return demixer.omissions
-
-    return DemixerWork()
+    return DemixerWork(demixer)
 
 
 if __name__ == "__main__":

@@ -102,11 +102,11 @@ class Recipe:
             )
 
     def _check_names(self, where: str) -> None:
-        """Raise unless the boards exist, and the names of members are unique."""
+        """Raise unless the leaderboards exist, and the names of members are unique."""
         for board in self.boards:
             if board not in self.track.boards:
                 raise ConfigError(
-                    f"{where}: the track {self.track.name!r} has the boards "
+                    f"{where}: the track {self.track.name!r} has the leaderboards "
                     f"{', '.join(self.track.boards)}, got {board!r}"
                 )
         names = [member.name for member in self.members]

@@ -23,11 +23,11 @@ class Track:
     Attributes:
         name: short name, as on our command lines.
         challenge_ids: values of ``challenge_id`` in aicrowd.json that mean this track.
-        stems: names of the outputs, in the order of the board.
+        stems: names of the outputs, in the order of the leaderboard.
         time_limit: seconds of computing per second of audio.
         boards: names of its leaderboards, which differ in the permitted training data. MDX: A only
-            the songs with label noise, B only those with bleeding. CDX: A only DnR. The last board
-            of each track permits any data.
+            the songs with label noise, B only those with bleeding. CDX: A only DnR. The last
+            leaderboard of each track permits any data.
         split_mixture: the mixture comes as two mono files, and every file name starts with the
             name of its folder.
     """

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from demixing.errors import ConfigError
-from demixing.rendering import arrangement, band, packages, producer, singing, sound
+from demixing.rendering import arrangement, fluidsynth, packages, producer, singing, sound
 from demixing.rendering.corpus import Piece
 from demixing.rendering.packages import SPLITS
 from demixing.rendering.packages import grooves as find_grooves
@@ -188,7 +188,7 @@ def _band(
     Returns:
         Dry stems, ``(2, samples)``, and the soundfonts.
     """
-    fluidsynth = packages.tool("fluidsynth")
+    program_path = packages.tool("fluidsynth")
     complete = [font for font in split.fonts if font.instruments]
     chosen = {
         "drums": split.fonts[rng.integers(len(split.fonts))],
@@ -200,11 +200,11 @@ def _band(
         tracks = song.group(stem)
         if stem == "drums":
             bank, program = font.kits[rng.integers(len(font.kits))]
-            tracks = [band.drum_track(track, bank, program) for track in tracks]
+            tracks = [fluidsynth.drum_track(track, bank, program) for track in tracks]
         elif stem == "other":
             tracks = [track.panned(float(rng.uniform(-0.8, 0.8))) for track in tracks]
         path = packages.find(unpacked, font.source)[0]
-        stems[stem] = band.play(fluidsynth, path, song.score.only(tracks), samples, folder)
+        stems[stem] = fluidsynth.play(program_path, path, song.score.only(tracks), samples, folder)
     return stems, list(dict.fromkeys(font.source for font in chosen.values()))
 
 

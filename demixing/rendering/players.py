@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from demixing.rendering import drums as hits
 from demixing.rendering import (
-    band,
     effects,
     electronic,
+    fluidsynth,
     kits,
     midi,
     oscillator,
@@ -15,7 +16,6 @@ from demixing.rendering import (
     sound,
     strums,
 )
-from demixing.rendering import drums as hits
 from demixing.rendering.notes import Note, notes
 from demixing.rendering.sound import Audio
 from demixing.rendering.studio import Studio
@@ -44,7 +44,7 @@ def drums(studio: Studio) -> Audio:
         font = studio.font(drums=True)
         bank, program = font.kits[int(rng.integers(len(font.kits)))]
         studio.note("drums", f"font {program}")
-        audio = studio.fluidsynth(font, [band.drum_track(t, bank, program) for t in tracks])
+        audio = studio.fluidsynth(font, [fluidsynth.drum_track(t, bank, program) for t in tracks])
     if studio.chance(0.12):
         studio.note("drums", "driven")
         audio = 0.5 * audio + 0.5 * effects.distorted(audio, rng, rng.uniform(0, 12), cabinet=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demixing.rendering import band, midi, packages
+from demixing.rendering import fluidsynth, midi, packages
 from demixing.rendering.arrangement import Arrangement
 from demixing.rendering.packages import Font, Source, Split
 from demixing.rendering.sound import Audio
@@ -59,7 +59,7 @@ class Studio:
         self.use(font.source, Path(font.source.path))
         path = packages.find(self.packages, font.source)[0]
         score = self.song.score.only(tracks)
-        return band.play(packages.tool("fluidsynth"), path, score, self.samples, self.folder)
+        return fluidsynth.play(packages.tool("fluidsynth"), path, score, self.samples, self.folder)
 
     def font(self, *, drums: bool = False) -> Font:
         """Draw a soundfont."""

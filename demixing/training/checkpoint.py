@@ -26,7 +26,7 @@ MAY_CHANGE = {"steps", "workers", "save_every_steps", "validation", "summary"}
 
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
+class RunState:
     """Progress of a run.
 
     Attributes:
@@ -60,7 +60,7 @@ def write(path: Path, contents: dict[str, Any]) -> None:
 def save(
     path: Path,
     run: Run,
-    progress: Progress,
+    progress: RunState,
     network: nn.Module,
     average: Average[ChunkGeometry],
     optimiser: torch.optim.Optimizer,
@@ -89,7 +89,7 @@ def resume(
     network: nn.Module,
     average: Average[ChunkGeometry],
     optimiser: torch.optim.Optimizer,
-) -> Progress:
+) -> RunState:
     """Load a checkpoint.
 
     Args:
@@ -111,7 +111,7 @@ def resume(
         torch.set_rng_state(found["torch"])
         if torch.cuda.is_available() and "cuda" in found:
             torch.cuda.set_rng_state_all(found["cuda"])
-        return Progress(**found["progress"])
+        return RunState(**found["progress"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"expected the state of this run in {str(path)!r}, but: {error}; "

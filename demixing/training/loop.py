@@ -72,7 +72,7 @@ class _Training:
         self._network = setup.built(run).to(processes.device)
         self._average = Average(self._network, run.ema_decay)
         self._optimiser = optimiser_of(self._network, run.optimiser)
-        self._progress = checkpoint.Progress()
+        self._progress = checkpoint.RunState()
         self._log: RunLog | None = None
 
     def resume(self) -> Iterator[str]:
@@ -257,7 +257,7 @@ class _Step:
 def _skipped(
     values: dict[str, float],
     stems: Tensor,
-    progress: checkpoint.Progress,
+    progress: checkpoint.RunState,
     folder: Path,
     processes: Processes,
 ) -> bool:

@@ -22,22 +22,37 @@ def card(
         steps: number of steps of each run.
         entry: in the catalogue.
     """
-    how = runs[0]
-    stems = list(how["stems"])
-    starts = [Path(one["network"]["start"]).name or "random weights" for one in runs]
-    rows = [f"| {stem} | {best['stems'].get(stem, float('nan')):.3f} |" for stem in stems]
-    songs = [
-        f"| {song} | {' | '.join(_cell(scores.get(stem)) for stem in stems)} |"
-        for song, scores in best["scores"].items()
-    ]
+    stems = list(runs[0]["stems"])
     lines = [
         f"# {name}",
         "",
-        how["summary"] or "A separator.",
+        runs[0]["summary"] or "A separator.",
+        "",
+        *_facts(runs, steps, entry),
         "",
         (
+            "These weights had the best score of several validations on these songs, so the "
+            "scores are optimistic. Global SDR in dB (delta 1e-7), without silent stems; mean over "
+            "folders of the means over their songs:"
+        ),
+        "",
+        *_scores(stems, best),
+        "",
+        *(line for one in runs for line in _options(one)),
+    ]
+    return "\n".join(lines)
+
+
+def _facts(
+    runs: Sequence[Mapping[str, Any]], steps: Sequence[int], entry: Mapping[str, Any]
+) -> list[str]:
+    """List what the weights are, how they were trained, and their licence."""
+    how = runs[0]
+    starts = [Path(one["network"]["start"]).name or "random weights" for one in runs]
+    return [
+        (
             f"- network: `demixing/networks/trainable/{how['network']['name']}.py`, options "
-            f"`{json.dumps(how['network']['options'])}`, {', '.join(stems)} at "
+            f"`{json.dumps(how['network']['options'])}`, {', '.join(how['stems'])} at "
             f"{how['sample_rate_hz']} Hz"
         ),
         *(
@@ -49,35 +64,29 @@ def card(
         f"- training data: {'; '.join(entry['trained_on'])}",
         f"- licence: {entry['licence']}",
         f"- sha256: `{entry['sha256']}`, {entry['size_bytes'] / 1e6:.1f} MB",
-        "",
-        (
-            "These weights had the best score of several validations on these songs, so the "
-            "scores are optimistic. Global SDR in dB (delta 1e-7), without silent stems; mean over "
-            "folders of the means over their songs:"
-        ),
-        "",
+    ]
+
+
+def _scores(stems: Sequence[str], best: Mapping[str, Any]) -> list[str]:
+    """Two tables: scores by stem, and by song and stem."""
+    return [
         "| stem | SDR |",
         "|---|---|",
-        *rows,
+        *(f"| {stem} | {best['stems'].get(stem, float('nan')):.3f} |" for stem in stems),
         "",
         f"| song | {' | '.join(stems)} |",
         f"|---|{'---|' * len(stems)}",
-        *songs,
-        "",
         *(
-            line
-            for one in runs
-            for line in (
-                "A run:",
-                "",
-                "```json",
-                json.dumps(_without_paths(one), indent=1, ensure_ascii=False),
-                "```",
-                "",
-            )
+            f"| {song} | {' | '.join(_cell(scores.get(stem)) for stem in stems)} |"
+            for song, scores in best["scores"].items()
         ),
     ]
-    return "\n".join(lines)
+
+
+def _options(how: Mapping[str, Any]) -> list[str]:
+    """The options of one run, as JSON."""
+    options = json.dumps(_without_paths(how), indent=1, ensure_ascii=False)
+    return ["A run:", "", "```json", options, "```", ""]
 
 
 def _cell(value: float | None) -> str:

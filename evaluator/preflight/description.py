@@ -1,4 +1,4 @@
-"""A submission's description of itself: track, recipe, boards and weights.
+"""A submission's description of itself: track, recipe, leaderboards and weights.
 
 It comes from a subprocess, ``python -m my_submission describe --json``, because this package never
 imports submissions.

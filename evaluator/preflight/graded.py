@@ -34,7 +34,7 @@ class Graded:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """Names of the track's stems, in the board's order."""
+        """Names of the track's stems, in the leaderboard's order."""
         return STEMS[self.profile.track]
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""Global signal-to-distortion ratio, the score of both boards.
+"""Global signal-to-distortion ratio, the score of both leaderboards.
 
 Conventions
 -----------
@@ -10,9 +10,9 @@ frames, no medians and no invariance to scale. Higher is better. Silence has a s
     silent reference, any other estimate  far below 0 dB, lower for longer songs
     other reference, silent estimate      0 dB
 
-Samples are rounded to float32 first, as on the board. Sums are float64: a running sum in float32 is
-off by several percent after five minutes. The board sums whole songs pairwise in float32, which
-agrees with ours to about 1e-6 dB.
+Samples are rounded to float32 first, as on the leaderboard. Sums are float64: a running sum in
+float32 is off by several percent after five minutes. The leaderboard sums whole songs pairwise in
+float32, which agrees with ours to about 1e-6 dB.
 
 Source
 ------
@@ -29,7 +29,7 @@ TITLE = "SDR"
 DEFINITION = "MDX'23/CDX'23 global SDR, delta 1e-7"
 
 DELTA = 1e-7
-"""Added to both energies, as the board does; a silent stem then has a finite score."""
+"""Added to both energies, as the leaderboard does; a silent stem then has a finite score."""
 
 
 class Meter:
@@ -57,7 +57,7 @@ class Meter:
             ValueError: the shapes differ.
         """
         _check_shapes(reference, estimate)
-        true_stem, stem = _as_the_board_reads(reference), _as_the_board_reads(estimate)
+        true_stem, stem = _as_the_leaderboard_reads(reference), _as_the_leaderboard_reads(estimate)
         self._signal += float(np.square(true_stem).sum())
         self._distortion += float(np.square(true_stem - stem).sum())
 
@@ -99,6 +99,6 @@ def _check_shapes(reference: NDArray[np.float64], estimate: NDArray[np.float64])
         raise ValueError(f"{reference.shape=} and {estimate.shape=} must be equal")
 
 
-def _as_the_board_reads(audio: NDArray[np.float64]) -> NDArray[np.float64]:
+def _as_the_leaderboard_reads(audio: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round samples, ``(samples, channels)``, to float32; return them as float64."""
     return audio.astype(np.float32).astype(np.float64)

@@ -2,16 +2,16 @@
 
 What a network cannot learn from the other examples is probably wrong in the data. For each stem,
 the values of a batch at or above a quantile get the weight 0, and the others correspondingly more.
-With ``blocks = 1`` these are values of whole examples, for stems with wrong labels (board A of
-MDX'23). With more blocks they are values of blocks of time, for bleeding, which comes and goes
-(board B).
+With ``blocks = 1`` these are values of whole examples, for stems with wrong labels (leaderboard A
+of MDX'23). With more blocks they are values of blocks of time, for bleeding, which comes and goes
+(leaderboard B).
 
-Both boards were won this way, A by CCOM, and B by KUIELab, who masked squared errors: for A whole
-examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
+Both leaderboards were won this way, A by CCOM, and B by KUIELab, who masked squared errors: for A
+whole examples at a quantile of 0.4 in batches of six, for B single samples at 0.93.
 
 Source: Kim, Lee, Jung, "Sound Demixing Challenge 2023 music demixing track technical report:
-TFC-TDF-UNet v3", arXiv:2306.09382, and their code for both boards (settings); Kang, Hashimoto,
-"Improved natural language generation via loss truncation", ACL 2020.
+TFC-TDF-UNet v3", arXiv:2306.09382, and their code for both leaderboards (settings); Kang,
+Hashimoto, "Improved natural language generation via loss truncation", ACL 2020.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 from demixing.errors import CheckpointError
 from demixing.weights.readers import DEMUCS_CLASSES, Contents, arguments, tensors
-from demixing.weights.unpickling import load_restricted
+from demixing.weights.safe_unpickling import load_restricted
 
 PARTS = {"klass", "args", "kwargs", "state"}
 """Required keys of such a file. It may have more, such as the settings of the training."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from demixing.errors import CheckpointError
 from demixing.weights.readers import Contents, arguments, tensors
-from demixing.weights.unpickling import Restricted, load_restricted
+from demixing.weights.safe_unpickling import Restricted, load_restricted
 
 CLASSES = ("demucs.model.Demucs", "demucs.tasnet.ConvTasNet")
 """Classes that such files may name."""

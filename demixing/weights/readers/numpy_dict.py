@@ -8,7 +8,7 @@ import torch
 
 from demixing.errors import CheckpointError
 from demixing.weights.readers import Contents
-from demixing.weights.unpickling import load_restricted
+from demixing.weights.safe_unpickling import load_restricted
 
 
 def read(path: Path) -> Contents:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from demixing.weights.readers import Contents, tensors
-from demixing.weights.unpickling import load_restricted
+from demixing.weights.safe_unpickling import load_restricted
 
 
 def read(path: Path) -> Contents:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from demixing.errors import CheckpointError
 from demixing.weights.readers import Contents, tensors
-from demixing.weights.unpickling import load_restricted
+from demixing.weights.safe_unpickling import load_restricted
 
 
 def read(path: Path) -> Contents:

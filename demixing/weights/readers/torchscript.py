@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from demixing.weights.readers import Contents, tensors
-from demixing.weights.unpickling import Restricted
+from demixing.weights.safe_unpickling import Restricted
 
 
 class Script:

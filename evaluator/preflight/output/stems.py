@@ -49,7 +49,7 @@ def find(graded: Graded) -> Iterator[Finding]:
         yield fault(
             f"stems are swapped: {words}",
             "the grader identifies stems by file name",
-            f"return the network's outputs by name; the board's order is {', '.join(stems)}",
+            f"return the network's outputs by name; the leaderboard's order is {', '.join(stems)}",
         )
 
 

@@ -13,7 +13,7 @@ ADMITTED = {
     ("mdx", "B"): re.compile(r"bleeding", re.I),
     ("cdx", "A"): re.compile(r"^(dnr|divide and remaster)\b(?!.*\btest\b)", re.I),
 }
-"""Names of the data sets that a board admits; the last board of each track admits all."""
+"""Names of the data sets that a leaderboard admits; the last one of each track admits all."""
 
 HOW_EXTERNAL = "set it to true, or choose a recipe whose weights were trained on the contest's data"
 
@@ -39,13 +39,13 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     if len(asked) > 1:
         yield fault(
             f"{CONTEST_FILE}: labelnoise and bleeding are both true",
-            "board A admits only the songs with label noise, and B only those with bleeding",
-            "set one of them to false, or both for board C",
+            "leaderboard A admits only the songs with label noise, and B only those with bleeding",
+            "set one of them to false, or both for leaderboard C",
         )
     elif asked and external:
         yield fault(
             f"{CONTEST_FILE}: {asked[0][0]} and external_dataset_used are both true",
-            f"board {asked[0][1]} admits no external data",
+            f"leaderboard {asked[0][1]} admits no external data",
             "set one of them to false",
         )
     for field, board in asked:
@@ -56,7 +56,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
 
 
 def _asked(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, str]]:
-    """Fields of MDX'23 that choose a board, each with that board."""
+    """Fields of MDX'23 that choose a leaderboard, each with that leaderboard."""
     if challenge != MDX23:
         return []
     return [
@@ -66,24 +66,25 @@ def _asked(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, 
 
 
 def _admitted(described: Description, field: str, board: str) -> Iterator[Finding]:
-    """Report a board that does not admit the recipe."""
+    """Report a leaderboard that does not admit the recipe."""
     if board not in described.boards:
         yield fault(
-            f"{CONTEST_FILE}: {field} is true, but the recipe {described.recipe!r} is for board "
-            f"{', '.join(described.boards) or 'none'}",
-            f"board {board} admits only models that were trained on its own songs",
+            f"{CONTEST_FILE}: {field} is true, but the recipe {described.recipe!r} is for "
+            f"leaderboard {', '.join(described.boards) or 'none'}",
+            f"leaderboard {board} admits only models that were trained on its own songs",
             f"set {field} to false, or choose a recipe with boards = [..., {board!r}]",
         )
 
 
 def _claimed(described: Description, board: str) -> Iterator[Finding]:
-    """Report a board that a recipe claims, but that does not admit its training data."""
+    """Report a leaderboard that a recipe claims, but that does not admit its training data."""
     strangers = _strangers(described, board)
     if strangers:
         yield fault(
-            f"the recipe {described.recipe!r} claims board {board}, but was trained on "
+            f"the recipe {described.recipe!r} claims leaderboard {board}, but was trained on "
             f"{listed(strangers)}",
-            f"board {board} admits only models that were trained on the contest's own data for it",
+            f"leaderboard {board} admits only models that were trained on the contest's own "
+            "data for it",
             f"take {board!r} out of the recipe's boards, or use other weights",
         )
 
@@ -105,13 +106,13 @@ def _external(described: Description, *, external: bool, asked: bool) -> Iterato
             yield note(
                 f"{CONTEST_FILE}: external_dataset_used is true, but the recipe "
                 f"{described.recipe!r} was trained on the contest's data alone",
-                f"then it is not ranked on board {' or '.join(boards)}",
+                f"then it is not ranked on leaderboard {' or '.join(boards)}",
                 "set it to false, unless something else was trained on other data",
             )
 
 
 def _strangers(described: Description, board: str) -> list[str]:
-    """Data sets that the weights were trained on, and that a board does not admit."""
+    """Data sets that the weights were trained on, and that a leaderboard does not admit."""
     pattern = ADMITTED.get((described.track, board))
     if pattern is None:
         return []

@@ -87,6 +87,6 @@ def _texts(table: Mapping[str, Any]) -> Iterator[Finding]:
     ):
         yield fault(
             f"{CONTEST_FILE}: description is {description!r}",
-            "it is how you tell your submissions apart on the board",
+            "it is how you tell your submissions apart on the leaderboard",
             "describe this one in a few words",
         )

@@ -1,7 +1,7 @@
 """The checks of `demixing check`: each song is analysed once, block by block, and then judged.
 
 analysis       one song: all its files side by side, a few seconds at a time
-  samples        per file: clipping, NaN, offset, mono
+  signal_faults  per file: clipping, NaN, offset, mono
   spectra        frames of a stem, and features of its sound
   bleeding       how much of a stem's quiet places follows another stem
   fingerprints   the distances between peaks, which all copies share

@@ -16,7 +16,7 @@ from demixing.errors import SongError
 from demixing.training.data import wav
 from demixing.training.data.checks import bleeding, fingerprints, spectra
 from demixing.training.data.checks.bleeding import Cell, Leak
-from demixing.training.data.checks.samples import Meter
+from demixing.training.data.checks.signal_faults import Meter
 from demixing.training.data.layouts import Found
 
 VERSION = 1
