@@ -1,4 +1,4 @@
-"""The device that networks run on: asked for, or else a GPU if there is one, or else the CPU."""
+"""The device for networks: the requested one, otherwise a GPU if there is one, or the CPU."""
 
 import contextlib
 import os
@@ -10,14 +10,14 @@ import torch
 from demixing.errors import ConfigError
 
 DEVICE_VARIABLE = "DEMIX_DEVICE"
-"""Environment variable: the device of networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
+"""Environment variable: device for networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
 
 _device: ContextVar[str | None] = ContextVar("device", default=None)
 
 
 @contextlib.contextmanager
 def on_device(name: str | None) -> Iterator[None]:
-    """Build separators on a device within this context; None leaves the choice to the machine.
+    """Build separators on a device within this context; None: automatic choice.
 
     Raises:
         ConfigError: torch does not know the device, or this machine has none.
@@ -32,7 +32,7 @@ def on_device(name: str | None) -> Iterator[None]:
 
 
 def chosen_device() -> torch.device:
-    """The device that was chosen, otherwise a GPU if there is one, otherwise the CPU.
+    """The chosen device, otherwise a GPU if there is one, otherwise the CPU.
 
     Raises:
         ConfigError: the environment names a device that this machine does not have.
@@ -47,7 +47,7 @@ def chosen_device() -> torch.device:
 
 
 def usable(name: str) -> torch.device:
-    """Return a device by its name.
+    """Return a device by name.
 
     Raises:
         ConfigError: torch does not know it, or this machine has none.
@@ -59,7 +59,7 @@ def usable(name: str) -> torch.device:
     many = torch.cuda.device_count() if device.type == "cuda" else 1
     if not _is_there(device.type) or (device.index or 0) >= many:
         raise ConfigError(
-            f"this machine has no device {name!r}; use cpu, or leave the choice to torch"
+            f"this machine has no device {name!r}; use cpu, or do not choose a device"
         )
     return device
 

@@ -17,7 +17,7 @@ class LateError(Exception):
 
 
 class TimeoutRunner:
-    """Makes calls in another thread, which is abandoned if a call hangs.
+    """Runs calls in another thread, which is abandoned if a call hangs.
 
     The thread is a daemon and ends with this object. One that hangs does not keep the process
     alive, and a new one takes its place.
@@ -27,7 +27,7 @@ class TimeoutRunner:
         self._start()
 
     def _start(self) -> None:
-        """Start a thread. It has no reference to this object, which could not be collected then."""
+        """Start a thread, without a reference to this object: that would keep it alive."""
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Tensor | Exception] = queue.SimpleQueue()
         threading.Thread(
@@ -40,7 +40,7 @@ class TimeoutRunner:
 
         Args:
             call: what to run.
-            timeout_s: how long it may take; infinity for no limit.
+            timeout_s: maximum duration; infinity for no limit.
 
         Raises:
             LateError: the call did not end within ``timeout_s``.
@@ -60,12 +60,12 @@ class TimeoutRunner:
 def work(
     calls: "queue.SimpleQueue[Call | None]", answers: "queue.SimpleQueue[Tensor | Exception]"
 ) -> None:
-    """Make calls until there is None in place of one."""
+    """Run calls until None is queued."""
     while (call := calls.get()) is not None:
         try:
             answers.put(call())
-        except Exception as error:  # any error must reach the thread that waits
+        except Exception as error:  # any error must reach the waiting thread
             answers.put(error)
-        except BaseException as error:  # such as SystemExit: a member may not end the process
+        except BaseException as error:  # such as SystemExit: a member must not end the process
             answers.put(RuntimeError(f"{type(error).__name__}: {error}"))
         del call  # otherwise the song would stay in memory until the next call
