@@ -199,7 +199,7 @@ def test_the_others_are_consistent_with_the_mixture_before_they_are_compared(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stem": "effect"}, "member 'two' is doubted for its 'effect', which it does not give"),
+        ({"stem": "effect"}, "member 'two' is doubted for its 'effect', which it does not output"),
         ({"least": 0.6}, "doubt: expected 0 <= least < most, got 0.6 and 0.6"),
         ({"most": "all"}, "doubt: most must be a float, got 'all'"),
     ],
@@ -241,10 +241,10 @@ def test_a_member_that_may_be_doubted_must_come_last() -> None:
         {"separator": "silence", "name": "two", "outputs": {"effect": ["silence"]}},
     ]
 
-    with pytest.raises(ConfigError, match="but 'two' gives 'effect', too; move it down"):
+    with pytest.raises(ConfigError, match="but 'two' outputs 'effect', too; move it down"):
         reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})
 
     members[0]["outputs"] = {"dialog": ["silence"]}
     members[1]["outputs"] = {"effect": ["silence"], "music": ["silence"]}
-    with pytest.raises(ConfigError, match="always believed, but 'two' follows; move it down"):
+    with pytest.raises(ConfigError, match="never doubted, but 'two' follows; move it down"):
         reading.parse("bad", {"track": "cdx", "summary": "-", "members": members})

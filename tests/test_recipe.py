@@ -78,8 +78,11 @@ def test_every_track_has_a_default(track: tracks.Track) -> None:
         ({"consistency_above_hz": -1}, "expected consistency_above_hz to be 0 or above, got -1"),
         ({"residual": None}, "residual must be a str"),
         ({"residual": ["music"]}, "residual must be a str"),
-        ({"members": [MEMBER]}, "must give each of dialog, effect, music, and"),
-        ({"residual": "dialog"}, "but its members give dialog, effect, and dialog as the residual"),
+        ({"members": [MEMBER]}, "must output each of dialog, effect, music, and"),
+        (
+            {"residual": "dialog"},
+            "but its members output dialog, effect, and dialog as the residual",
+        ),
     ],
     ids=str,
 )
@@ -91,7 +94,7 @@ def test_each_mistake_in_a_recipe_has_a_message(change: dict[str, Any], reason: 
 def test_a_member_cannot_subtract_what_comes_later() -> None:
     first, second = GOOD["members"]
 
-    with pytest.raises(ConfigError, match="subtracts effect, which no earlier member gives"):
+    with pytest.raises(ConfigError, match="subtracts effect, which no earlier member outputs"):
         reading.parse("test", {**GOOD, "members": [second, first]})
 
 
@@ -99,7 +102,7 @@ def test_a_member_cannot_subtract_what_only_an_optional_one_gives_before_it() ->
     first, second = GOOD["members"]
     again = {**first, "name": "again"}
 
-    with pytest.raises(ConfigError, match="subtracts effect, which only optional members give"):
+    with pytest.raises(ConfigError, match="subtracts effect, which only optional members output"):
         reading.parse("test", {**GOOD, "members": [{**first, "optional": True}, second, again]})
 
     reading.parse("test", {**GOOD, "members": [{**first, "optional": True}, again, second]})
