@@ -1,6 +1,6 @@
 """A torch file with a class, its arguments and tensors, as Demucs v3 and v4 write it.
 
-The class is only named; the network is built from its name and arguments elsewhere.
+The file only names the class; the network is built elsewhere, from its name and arguments.
 """
 
 from fractions import Fraction
@@ -12,17 +12,17 @@ from demixing.weights.readers import DEMUCS_CLASSES, Contents, arguments, tensor
 from demixing.weights.unpickling import load_restricted
 
 PARTS = {"klass", "args", "kwargs", "state"}
-"""Required keys of such a file. It may have more, such as the settings of the training."""
+"""Required keys of such a file. It may have more, such as training settings."""
 
 
 def read(path: Path) -> Contents:
     """Read the tensors, the name of the class and its arguments.
 
     Raises:
-        CheckpointError: the file is of another class, or contains more than numbers, such as
-            weights that are quantised by DiffQ, which are not supported.
+        CheckpointError: the file is for another class, or contains more than tensors, such as
+            weights quantised by DiffQ, which are not supported.
     """
-    # Each stand-in is a new empty class, so that a file can neither run nor keep anything.
+    # Each stand-in is a new empty class, so a file can neither run nor keep anything.
     stands_for: dict[Any, str] = {type("Named", (), {}): name for name in DEMUCS_CLASSES}
     found = load_restricted(path, [*stands_for.items(), (Fraction, "fractions.Fraction")])
     if not isinstance(found, dict) or not found.keys() >= PARTS:
