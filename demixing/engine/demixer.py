@@ -165,7 +165,7 @@ class Demixer:
         try:
             self._load.measure(self._try_without_work)
         except Exception as error:  # keep the defaults
-            logger.info("the overhead besides the members cannot be measured: %s", error)
+            logger.info("the overhead outside the members cannot be measured: %s", error)
 
     def _try_without_work(self, asked_s: list[float]) -> None:
         """Separate noise with members that only copy, and record when they are called."""

@@ -95,7 +95,7 @@ def advice(recipe: Recipe) -> str:
         return ""
     members = [member for member in recipe.members if member.name in names]
     subject = " and ".join(member.name for member in members)
-    state = f"{subject} {'is' if len(members) == 1 else 'are'} not in place"
+    state = f"{subject} {'is' if len(members) == 1 else 'are'} not installed"
     files = {name: find(name) for member in members for name in missing(member)}
     gain = gain_db(recipe, names)
     amount = f"about {gain:.1f} dB" if gain is not None and gain >= LEAST_DB else ""
@@ -106,7 +106,7 @@ def advice(recipe: Recipe) -> str:
     wanted = dict.fromkeys(
         fetched_as(member, name) for member in members for name in missing(member)
     )
-    effect = f"would add {amount}" if amount else "gets what is missing"
+    effect = f"would add {amount}" if amount else "downloads the missing files"
     return f"{state}: `demixing fetch {' '.join(wanted)}` {effect}"
 
 

@@ -1,8 +1,8 @@
-"""What ``demucs_v3.py`` and ``demucs_v4.py`` are made of: their options, and their weights.
+"""Implements ``demucs_v3.py`` and ``demucs_v4.py``: their options and their weights.
 
-The registry needs a file for each name that recipes use, but the versions differ only in the bags
-that models/bags.toml lists for them. torch is imported when a bag is built: finding out which
-weights a recipe requires must not cost the seconds of that import.
+There is a plug-in file for each name that recipes use, but the versions only differ in their bags
+in models/bags.toml. torch is imported when a bag is built: listing the weights of a recipe must not
+cost the seconds of that import.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from demixing.separators.demucs.bag_separator import BagSeparator
 
 DEFAULT_BAGS = {3: "mdx", 4: "htdemucs"}
-"""The bag that is loaded unless a recipe names another one, by version."""
+"""The default bag, by version."""
 
 
 def required_weights(
     version: int, bag: str = "", stems: Sequence[str] | None = None, files: str = ""
 ) -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens.
+    """Return the catalogue names of the weights that :func:`build` opens.
 
     Args:
-        version: 3 or 4; the others are those of :func:`build`.
+        version: 3 or 4; for the others, see :func:`build`.
         bag: see there.
         stems: see there.
         files: see there.
@@ -48,16 +48,16 @@ def build(
     Args:
         version: 3 or 4.
         bag: name in models/bags.toml; "": see :data:`DEFAULT_BAGS`.
-        stems: the stems to separate; None: all. Networks without weight in them are not loaded.
-        segment_s: length of a segment in seconds; None: as the authors chose it, 44 s for version 3
-            and 7.8 s for version 4. Memory grows with it. Version 4 accepts no longer ones.
-        overlap: part of a segment that is cross-faded with the next one; None: a quarter.
+        stems: the stems to separate; None: all. Networks without a weight in them are not loaded.
+        segment_s: length of a segment in seconds; None: the authors' choice, 44 s for version 3 and
+            7.8 s for version 4. Memory grows with it. Version 4 does not accept longer ones.
+        overlap: fraction of a segment that is cross-faded with the next one; None: a quarter.
         precision: of the networks, see :mod:`demixing.networks.execution`.
         files: origin of the files, see :meth:`demixing.separators.demucs.bags.Bag.files`.
 
     Raises:
-        CheckpointError: a file is missing, altered or of another network.
-        ConfigError: the package demucs is not installed, or an option is impossible.
+        CheckpointError: a file is missing, altered or for another network.
+        ConfigError: the package demucs is not installed, or an option is invalid.
     """
     from demixing.separators.demucs import loading
 
