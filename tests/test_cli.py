@@ -282,7 +282,7 @@ def test_existing_stems_are_kept_without_overwrite(
     (out / "song" / "other.wav").write_text("precious")
 
     assert separate(out, song) == 2
-    assert "other.wav is there already; add --overwrite" in capsys.readouterr().err
+    assert "other.wav already exists; add --overwrite" in capsys.readouterr().err
     assert everything(out) == {"song", "song/other.wav"}
     assert (out / "song" / "other.wav").read_text() == "precious"
 
@@ -364,7 +364,7 @@ def test_a_full_disk_leaves_no_files(
     ("options", "message"),
     [
         (["--recipe", "mdx_silense"], "did you mean 'mdx_silence'?"),
-        (["--format", "flac", "--bits", "32f"], "FLAC holds integers"),
+        (["--format", "flac", "--bits", "32f"], "FLAC only stores integers"),
         (["--track", "cdx", "--recipe", "mdx_silence"], "is for the track 'mdx', not 'cdx'"),
     ],
 )

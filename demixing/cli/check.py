@@ -1,4 +1,4 @@
-"""``check``: look for faults in data sets before training on them."""
+"""``check``: find faults in data sets before training on them."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "check",
-        help="look for faults in data sets; status 1 if there are any",
+        help="find faults in data sets; status 1 if there are any",
         description="Each line is a finding: its kind, the song, the stem, a number, and the "
         "number in words. Faults end with status 1. Notes, which may be intended, are only counted "
         "unless you ask for them. Several folders, or a folder with splits, are also searched for "
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Check folders and print the table of findings; the status is 1 if there are faults.
 
     Raises:
-        ConfigError: a folder holds no songs, or an option is wrong.
+        ConfigError: a folder contains no songs, or an option is wrong.
         OutputError: the JSON file cannot be written.
     """
     from demixing.training.data import check

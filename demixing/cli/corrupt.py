@@ -1,4 +1,4 @@
-"""``corrupt``: copy a corpus and corrupt some of its songs, to try robust losses."""
+"""``corrupt``: copy a corpus and corrupt some of its songs, to test robust losses."""
 
 import argparse
 from pathlib import Path
@@ -15,8 +15,8 @@ def add(commands: "Subparsers") -> None:
     parser = commands.add_parser(
         "corrupt",
         help="copy a corpus and corrupt some of its songs",
-        description="Copy a corpus and corrupt the labels or the separation of some songs. Songs "
-        "that stay as they are become links. OUT/corruption.json lists what was changed.",
+        description="Copy a corpus and corrupt the labels or the separation of some songs. Other "
+        "songs become links. OUT/corruption.json lists the changes.",
     )
     parser.add_argument("corpus", type=Path, metavar="DIR", help="a data set, in any known layout")
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that does not exist yet")
@@ -30,15 +30,15 @@ def add(commands: "Subparsers") -> None:
         "--share",
         type=float,
         default=0.2,
-        help="part of the songs to corrupt, 0 to 1 (default: %(default)s)",
+        help="fraction of the songs to corrupt, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of all random choices (default: %(default)s)"
+        "--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Copy and corrupt; print what was done to each corrupted song.
+    """Copy and corrupt; print the changes to each corrupted song.
 
     Raises:
         ConfigError: there are no stems, a number is out of range, or OUT exists.

@@ -1,4 +1,4 @@
-"""``verify [NAME...]``: check for each file of weights whether it is the one in the catalogue."""
+"""``verify [NAME...]``: check whether weight files match the catalogue."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "verify",
-        description="Print condition, name and path of files of weights, tab-separated. The "
-        "status is 2 if a file is not the one in the catalogue; missing files count only if they "
-        "are named.",
+        description="Print condition, name and path of weight files, tab-separated. The status is "
+        "2 if a file does not match the catalogue; missing files only count if they are named.",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="as for `demixing fetch` (default: all of them)"
+        "names", nargs="*", metavar="NAME", help="as for `demixing fetch` (default: all)"
     )
     arguments.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line for each file."""
+    """Print one line per file."""
     known = entries()
     bad = False
     found = []
