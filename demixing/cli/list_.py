@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def recipes() -> Iterator[dict[str, Any]]:
-    """Yield what the list says about each recipe."""
+    """Yield the lines about each recipe."""
     for name in reading.names():
         known = reading.load(name)
         yield {

@@ -14,11 +14,10 @@ SETTING_KEYS = {"swap": "channel_swap"}
 
 
 def replaced(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a recipe's table with the new keys in place of the old ones; log one warning if any.
+    """Return a recipe's table with old keys replaced by new ones; log one warning if any.
 
     Args:
-        table: as it is in the TOML file. Values of the wrong type are left for the checks to
-            report.
+        table: from the TOML file. Values of the wrong type are left for the checks to report.
         where: names the recipe in the warning.
 
     >>> replaced({"members": [{"outputs": {}}]}, "recipe 'a'")
@@ -33,12 +32,12 @@ def replaced(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if not old:
         return dict(table)
     pairs = ", ".join(f"{before!r} is now {after!r}" for before, after in old.items())
-    logger.warning("%s: %s; the next version will refuse the old keys", where, pairs)
+    logger.warning("%s: %s; the next version will reject the old keys", where, pairs)
     return {**table, "members": members}
 
 
 def _each_renamed(tables: Any, names: Mapping[str, str], old: dict[str, str]) -> Any:
-    """Rename the keys of each table of a list, and note in ``old`` which ones were found."""
+    """Rename the keys in each table of a list, and record in ``old`` which ones were found."""
     if not isinstance(tables, list):
         return tables
     renamed: list[Any] = []

@@ -1,4 +1,4 @@
-"""A torch file with the number of training steps and tensors by name, as ByteSep writes it."""
+"""A torch file with the training step and tensors by name, as ByteSep writes it."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ def read(path: Path) -> Contents:
     """Read the tensors.
 
     Raises:
-        CheckpointError: the file contains anything but a step and tensors.
+        CheckpointError: the file contains anything except a step and tensors.
     """
     found = load_restricted(path)
     if not isinstance(found, dict) or found.keys() != {"step", "model"}:
         raise CheckpointError(
-            f"expected {path} to hold a step and a model, got "
+            f"expected {path} to contain a step and a model, got "
             f"{sorted(map(str, found))[:3] if isinstance(found, dict) else type(found).__name__}"
         )
     return Contents(state=tensors(path, found["model"]))
