@@ -84,7 +84,7 @@ class Separated(list[str]):
 
     Attributes:
         omissions: what they are separated without, by name.
-        environment: of the last run's workers.
+        environment: variables of the last run's workers.
     """
 
     omissions: dict[str, tuple[Omission, ...]]

@@ -31,8 +31,8 @@ class Layout:
     """The format that two files must share to be compared.
 
     Attributes:
-        sample_rate_hz: from the header.
-        channels: from the header.
+        sample_rate_hz: sample rate from the header.
+        channels: number of channels from the header.
         samples: per channel, from the header.
     """
 
@@ -103,7 +103,7 @@ def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
     reference and an estimate that end at the same point would compare well.
 
     Args:
-        path: for messages.
+        path: path for messages.
         layout: as libsndfile reports it.
         header_log: libsndfile's log of the header.
     """
@@ -126,7 +126,7 @@ def _check_finite(path: Path, audio: NDArray[np.float64], start: int) -> None:
     """Raise unless every sample is a number that can be squared.
 
     Args:
-        path: for messages.
+        path: path for messages.
         audio: a block, ``(samples, channels)``.
         start: position of its first sample in the file.
     """

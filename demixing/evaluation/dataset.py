@@ -33,7 +33,7 @@ def prepare(song: Song, track: str, folder: Path) -> None:
     Does nothing if the folder exists, because it appears whole or not at all.
 
     Args:
-        song: with all stems of the track.
+        song: song with all stems of the track.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         folder: exists.
 
@@ -149,7 +149,7 @@ def _stereo(block: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
 
     Args:
         block: ``(samples, channels)``.
-        path: for messages.
+        path: path for messages.
 
     Returns:
         ``(samples, 2)``.

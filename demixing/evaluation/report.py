@@ -41,7 +41,7 @@ class Omission(TypedDict):
     """A member that is missing from a song.
 
     Attributes:
-        member: of the recipe; empty if no member returned anything.
+        member: name in the recipe; empty if no member returned anything.
         part: share of the song without it, above 0; 1 is all of it.
         reason: why, in a few words.
     """
@@ -58,14 +58,14 @@ def text_table(
 
     Args:
         summary: the scores.
-        metric: of the scores.
+        metric: metric of the scores.
         omissions: by song, what it was separated without, each in a few words.
 
     Returns:
         Lines that end with a newline: metric, column titles, songs, means, footnotes.
     """
     stems = list(summary.stems_db)
-    affected = {name: said for name, said in (omissions or {}).items() if said}
+    affected = {name: omitted for name, omitted in (omissions or {}).items() if omitted}
     rows = [["song", "mean", *stems]]
     for song in summary.songs:
         mean = _cell(song.mean_db, OMITTED if song.name in affected else " ")
@@ -123,8 +123,8 @@ def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]
         affected: what is missing, by song.
         songs: total number of songs.
     """
-    for name, said in sorted(affected.items()):
-        yield f"{OMITTED} {printable(name)}: {printable('; '.join(said))}"
+    for name, omitted in sorted(affected.items()):
+        yield f"{OMITTED} {printable(name)}: {printable('; '.join(omitted))}"
     if affected:
         were = "was" if len(affected) == 1 else "were"
         yield f"{len(affected)} of {songs} songs {were} separated without part of the recipe"
@@ -139,7 +139,7 @@ def json_report(
 
     Args:
         summary: the scores.
-        metric: of the scores.
+        metric: metric of the scores.
         omissions: by song, what it was separated without; None if that is not known.
     """
     report = {

@@ -65,7 +65,7 @@ class Song:
 
     Attributes:
         name: name of the folder.
-        folder: of the files.
+        folder: folder of the files.
         stems: file by stem, in the board's order; stems without a file are left out.
         mixture: no file, one file, or the left and the right channel.
     """
@@ -202,8 +202,8 @@ def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
     """Select songs by name.
 
     Args:
-        songs: to select from.
-        names: of the wanted songs; None for all songs.
+        songs: all songs.
+        names: names of the wanted songs; None for all songs.
 
     Returns:
         Songs in the order of the names.

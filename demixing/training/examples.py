@@ -43,15 +43,15 @@ class Examples(Dataset[Tensor]):
     simultaneous batches are together one batch of ``b * ranks`` of a single process.
 
     Attributes:
-        songs: from :func:`demixing.training.data.songs.index`.
+        songs: songs from :func:`demixing.training.data.songs.index`.
         stems: names, in the order of the first axis of an example.
         samples: length of an example.
         rate_hz: sample rate of all songs.
-        seed: of all examples.
+        seed: seed of all examples.
         examples_per_epoch: number of examples in an epoch.
         augmentations: built objects. Choices act first, in their order, then augmentations.
         weights: how often each song is drawn, relative to the others; see :func:`weighted`.
-        active_only: in each excerpt of a song, at least one stem is active.
+        active_only: whether at least one stem is active in each excerpt of a song.
         read: reads an excerpt of a stem.
     """
 

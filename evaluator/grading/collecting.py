@@ -60,7 +60,7 @@ def _copy(source: Path, song: str, name: str, target: Path) -> None:
     Args:
         source: folder of predictions.
         song: name of the folder in it.
-        name: of the file.
+        name: name of the file.
         target: the copy.
 
     Raises:

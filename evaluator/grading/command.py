@@ -109,7 +109,7 @@ def grade(options: argparse.Namespace) -> int:
     """Grade, print what happened, and return the exit status.
 
     Args:
-        options: of :func:`parser`.
+        options: options of :func:`parser`.
 
     Raises:
         EvaluationError: the songs, the runner, the limits or the output cannot be used.
@@ -150,7 +150,7 @@ def print_report(
 
     Args:
         run: the grade.
-        results: of all songs.
+        results: results of all songs.
         connections: addresses that the submission requested from the network.
         json: file to write the scores to.
 

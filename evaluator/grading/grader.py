@@ -44,7 +44,7 @@ class Grade:
     Attributes:
         runner: runs the submission.
         profile: limits.
-        songs: with all stems of the profile's track.
+        songs: songs with all stems of the profile's track.
         output: folder; need not exist.
         inspect: whether to record dtype, shape and peak of the arrays that the model returns.
         environment: additional variables of the submission.
@@ -187,7 +187,7 @@ class Grade:
         """Results in the folder, by song.
 
         Args:
-            manifest: of this grade.
+            manifest: manifest of this grade.
 
         Raises:
             EvaluationError: the folder's manifest is damaged, or belongs to another grade.

@@ -30,7 +30,7 @@ class Mounts:
     Attributes:
         mixtures: folder of the songs without their stems; read-only for the submission.
         shared: holds ``predictions/``; writable.
-        scratch: for temporary files; writable.
+        scratch: folder for temporary files; writable.
         environment: additional variables.
     """
 

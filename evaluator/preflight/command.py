@@ -106,7 +106,7 @@ def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -
     """Run all checks that the options select.
 
     Args:
-        options: of :func:`parser`.
+        options: options of :func:`parser`.
         leaving_out: names of checks to skip.
 
     Yields:

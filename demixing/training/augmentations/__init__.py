@@ -50,7 +50,7 @@ class Augmentation(Protocol):
 
         Args:
             stems: float32, ``(stems, 2, samples)``. Not modified.
-            drawn: from :meth:`draw`.
+            drawn: values from :meth:`draw`.
 
         Returns:
             The same shape; silent stems stay silent.

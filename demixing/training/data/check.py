@@ -36,9 +36,9 @@ class Checked:
 
     Attributes:
         root: its folder.
-        layout: of its files.
+        layout: layout of its files.
         stems: stems that its songs should have.
-        songs: with their analyses.
+        songs: songs with their analyses.
     """
 
     root: Path
@@ -52,8 +52,8 @@ class Report:
     """All results of a check.
 
     Attributes:
-        folders: with the songs that were analysed.
-        findings: in the order of :func:`judge`.
+        folders: data sets with their analysed songs.
+        findings: findings in the order of :func:`judge`.
     """
 
     folders: list[Checked]
@@ -94,7 +94,7 @@ def check(
     """Check data sets.
 
     Args:
-        folders: of the data sets.
+        folders: folders of the data sets.
         layout: layout of all of them; by default it is detected.
         stems: stems that each song should have; if empty, those of the track that fits best.
         rate_hz: rate that all files should have; by default the most common one.

@@ -63,7 +63,7 @@ def of_files(
     """Metadata of files; only files that are not in the cache are decoded.
 
     Args:
-        paths: of audio files below ``root``.
+        paths: paths of audio files below ``root``.
         root: folder of the data set.
         cache: folder for the cache; by default it is in ``root``. If it cannot be written, a
             warning is logged.

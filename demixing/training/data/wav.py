@@ -38,7 +38,7 @@ class Header:
         samples: per channel.
         offset_bytes: position of the first sample; -1 if the file cannot be mapped.
         bits: per sample.
-        dtype: of the mapped data.
+        dtype: type of the mapped data.
     """
 
     rate_hz: int
@@ -80,7 +80,7 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
     """Read a part of a file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         start: first sample.
         samples: number of samples.
 

@@ -22,9 +22,9 @@ def fit(recipe: Recipe, songs: Sequence[SongGram]) -> dict[str, float]:
     back. Doubtable members are not included, because they come after mixture consistency.
 
     Args:
-        recipe: with fitted weights; one with a residual has nothing to share.
-        songs: on which no other member was trained; for each stem, those in which it is known and
-            not silent are used.
+        recipe: recipe with fitted weights; one with a residual has nothing to share.
+        songs: songs on which no other member was trained; for each stem, only those in which it is
+            known and not silent are used.
 
     Returns:
         Shares by stem, 0 to 1.

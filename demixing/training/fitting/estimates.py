@@ -46,8 +46,8 @@ def disputed(member: Member, song: SongGram, rest: Combination) -> float:
     """Energy of the difference between a member and the others, as a part of the mixture's.
 
     Args:
-        member: with a doubt.
-        song: with the estimates of the members.
+        member: member with a doubt.
+        song: song with the estimates of the members.
         rest: estimate of the compared stem by the other members.
     """
     assert member.doubt is not None
@@ -128,9 +128,9 @@ def trust_of(recipe: Recipe, member: Member, song: SongGram, rest: Combination) 
     The pipeline decides every ten seconds from the song so far, so both agree at the end of a song.
 
     Args:
-        recipe: with the member.
-        member: with a doubt.
-        song: with the estimates of the members.
+        recipe: recipe with the member.
+        member: member with a doubt.
+        song: song with the estimates of the members.
         rest: estimate of the compared stem by the other members.
     """
     if not compared(recipe, member) or member.doubt is None:

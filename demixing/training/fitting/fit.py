@@ -39,7 +39,7 @@ def fit(options: argparse.Namespace) -> list[str]:
     """Fit a recipe, write it on request, and return the lines of the report.
 
     Args:
-        options: of the command, see :mod:`demixing.cli.fit`.
+        options: options of the command, see :mod:`demixing.cli.fit`.
 
     Raises:
         ConfigError: the recipe or an option is wrong.
@@ -183,8 +183,8 @@ def gain(
 
     Args:
         fitted: recipe with fitted weights and mixture consistency.
-        stems: that the member estimates.
-        songs: on which no member was trained.
+        stems: stems that the member estimates.
+        songs: songs on which no member was trained.
         again: all songs with the other setting.
 
     Returns:

@@ -35,9 +35,9 @@ class Fits:
     in scores.
 
     Args:
-        recipe: with the members.
+        recipe: recipe with the members.
         songs: all songs.
-        methods: of the fits, by stem.
+        methods: methods of the fits, by stem.
 
     Attributes:
         recipe: as given.

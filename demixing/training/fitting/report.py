@@ -27,7 +27,7 @@ def report(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits)
         plain: the recipe before fitting.
         fitted: the recipe after fitting.
         songs: all songs.
-        fits: of ``plain``.
+        fits: fits of ``plain``.
     """
     by = "artists" if songs[0].artist else "folders"
     others = "artists" if songs[0].artist else "songs"
@@ -128,7 +128,7 @@ def total_db(fitted: Mapping[str, Recipe], songs: Sequence[SongGram]) -> float:
 
     Args:
         fitted: the recipe for the songs of each fold.
-        songs: on which no member was trained.
+        songs: songs on which no member was trained.
 
     Returns:
         NaN if no song has a stem.

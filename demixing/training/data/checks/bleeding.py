@@ -87,7 +87,7 @@ def cells(spectra: NDArray[np.complex64], rate_hz: int) -> list[Cell]:
 
     Args:
         spectra: ``(stems, channels, frames, bins)``.
-        rate_hz: of the audio.
+        rate_hz: sample rate of the audio.
     """
     stems, _, frames, bins = spectra.shape
     if stems < 2 or frames < 4 * stems:

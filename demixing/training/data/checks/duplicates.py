@@ -28,7 +28,7 @@ class Place:
     """Name, split and sources of a song.
 
     Attributes:
-        name: in the findings.
+        name: name in the findings.
         own: the name without its folder.
         split: the split it belongs to; the name of the folder if nothing else is known.
         sources: files from which it was rendered; None if unknown.

@@ -87,7 +87,7 @@ def find(
     """Find the songs of a folder.
 
     Args:
-        folder: of a data set or of one of its splits.
+        folder: folder of a data set or of one of its splits.
         layout: a key from :func:`names`; by default the first layout that finds songs.
         stems: further names of stems, besides those of the two tracks.
 
