@@ -1,4 +1,4 @@
-"""Separate songs as the grader does, score the files, print the board: ``demixing evaluate``.
+"""Separate songs like the grader, score the files, print the board: ``demixing evaluate``.
 
 python evaluate_locally.py                     both tracks, on the samples in this repository
 python evaluate_locally.py --data DIR          MUSDB18-HQ, MDX'23, CDX'23, DnR, stem folders

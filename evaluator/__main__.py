@@ -41,7 +41,7 @@ def _parser() -> Parser:
     """Describe the arguments."""
     parser = Parser(
         prog="python -m evaluator",
-        description="Score separated songs as AIcrowd's board does. Two more commands, each with "
+        description="Score separated songs like AIcrowd's board. Two more commands, each with "
         "--help: `grade` runs a submission like the server, `preflight` checks it for faults.",
     )
     score.describe(parser)

@@ -41,10 +41,10 @@ class Done:
 
 
 class Submitter(SmallRepository):
-    """A repository, with a bare repository beside it as the remote.
+    """A repository, with a bare repository next to it as the remote.
 
     Args:
-        folder: does not exist yet; ``home`` and ``remote.git`` are beside it.
+        folder: does not exist yet; ``home`` and ``remote.git`` are next to it.
     """
 
     def __init__(self, folder: Path) -> None:

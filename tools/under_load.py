@@ -2,10 +2,10 @@
 
     python tools/under_load.py --data DIR [--songs 10] [--seconds 30] [--burners 2 4 8]
 
-For each number of burners, a predictor is set up beside them and separates songs one by one. Prints
-the used part of each song's limit and its omissions, then the number of late songs, and of songs
-separated completely, without equal shares of the mixture anywhere. The exit status is 1 if a song
-was late.
+For each number of burners, a predictor is set up next to them and separates songs one by one. It
+prints the used part of each song's limit and its omissions, then the number of late songs, and of
+songs separated completely, without equal shares of the mixture anywhere. The exit status is 1 if a
+song was late.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Scores separated songs as AIcrowd's board does; needs only numpy and soundfile.
+"""Scores separated songs like AIcrowd's board; needs only numpy and soundfile.
 
 From files to a score, module by module:
 

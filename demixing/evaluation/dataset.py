@@ -3,7 +3,7 @@
     mdx   DIR/<song>/mixture.wav
     cdx   DIR/<clip>/<clip>_mixture_Lt.wav and <clip>_mixture_Rt.wav, both mono
 
-The true stems are beside them, for scoring. Files that already have the right form are linked, not
+The true stems are next to them, for scoring. Files that already have the right form are linked, not
 copied. If a data set has no mixture, it is the sum of the stems, in 32-bit floats, so that nothing
 is clipped or rounded.
 """

@@ -59,7 +59,7 @@ def text_table(
     Args:
         summary: the scores.
         metric: metric of the scores.
-        omissions: by song, what it was separated without, each in a few words.
+        omissions: members missing from each song, each in a few words.
 
     Returns:
         Lines that end with a newline: metric, column titles, songs, means, footnotes.
@@ -140,7 +140,7 @@ def json_report(
     Args:
         summary: the scores.
         metric: metric of the scores.
-        omissions: by song, what it was separated without; None if that is not known.
+        omissions: members missing from each song; None if that is not known.
     """
     report = {
         "metric": {
@@ -194,8 +194,8 @@ def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None =
 
     Args:
         summary: the scores.
-        omissions: by song, what it was separated without, each in a few words; None if that is not
-            known, which leaves the column out.
+        omissions: members missing from each song, each in a few words; None if that is not known,
+            which leaves the column out.
     """
     stems = list(summary.stems_db)
     header = ["song", "mean", *stems, "silent", "nearly_silent"]
@@ -265,7 +265,7 @@ def _errors_about(path: Path) -> Iterator[None]:
 
 
 def printable(name: str) -> str:
-    r"""Escape what is not printable, so that a name fits on one line and stays unique.
+    r"""Escape unprintable characters, so that a name fits on one line and stays unique.
 
     >>> print(printable("two\nlines, 100 %"))
     two\nlines, 100 %

@@ -34,7 +34,7 @@ class _Manifest:
     Attributes:
         made: the settings that its songs were separated with.
         songs: names of songs that may exist.
-        omissions: by name of a finished song, what it was separated without.
+        omissions: members missing from each finished song.
     """
 
     made: Mapping[str, str]

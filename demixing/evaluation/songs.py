@@ -56,7 +56,7 @@ _ROLES: Mapping[str, Mapping[str, str]] = {
         **CDX_NAMES,
     },
 }
-"""What a file is, by track and by its name without prefix and suffix."""
+"""The role of a file, by track and by its name without prefix and suffix."""
 
 
 @dataclass(frozen=True, slots=True)

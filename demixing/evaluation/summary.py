@@ -32,7 +32,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the board shows of one submission.
+    """The board's figures for one submission.
 
     Attributes:
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
@@ -52,7 +52,7 @@ class Summary:
 
 
 def summarise(scores: Iterable[SongScore], track: str) -> Summary:
-    """Average scores as the board does; their order does not matter.
+    """Average scores like the board; their order does not matter.
 
     Args:
         scores: one per song, each with all stems of the track.

@@ -52,7 +52,7 @@ def linear(gain_db: float) -> float:
 def for_some(
     rng: np.random.Generator, stems: int, probability: float, draw: Callable[[], T]
 ) -> tuple[T | None, ...]:
-    """Draw a value for each stem on which an augmentation acts, and None for the others.
+    """Draw a value for each stem that an augmentation changes, and None for the others.
 
     Args:
         rng: source of all randomness.

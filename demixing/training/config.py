@@ -1,4 +1,4 @@
-"""Options of a run: a TOML file that contains only what differs from the defaults.
+"""Options of a run: a TOML file that contains only changes from the defaults.
 
     [network]
     name = "shared_unet"

@@ -135,7 +135,7 @@ def _write(
 
 
 def _data_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the folders on which runs were trained, each once."""
+    """Names of the folders that runs were trained on, without repetition."""
     names = [Path(folder).name for run in runs for folder in run["data"]["train"]]
     return list(dict.fromkeys(names))
 

@@ -31,7 +31,7 @@ def collect(song: str, track: str, source: Path, target: Path, expected: Layout)
         expected: sample rate, channels and length of every stem.
 
     Returns:
-        What is wrong with the stems; empty if nothing is.
+        The fault of the stems; empty if there is none.
 
     Raises:
         EvaluationError: the copy cannot be written.

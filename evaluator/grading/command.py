@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
 
 
 def grade(options: argparse.Namespace) -> int:
-    """Grade, print what happened, and return the exit status.
+    """Grade, print the results, and return the exit status.
 
     Args:
         options: options of :func:`parser`.

@@ -14,7 +14,7 @@ from typing import Protocol
 from evaluator.grading.profiles import Profile
 
 INSIDE = Path(__file__).with_name("inside")
-"""Folder of the code that runs beside the submission."""
+"""Folder of the code that runs alongside the submission."""
 
 MODULES: Mapping[str, str] = {
     "wrapper": "my_submission.aicrowd_wrapper",

@@ -1,4 +1,4 @@
-"""A sandbox of Linux namespaces: the closest thing to a container where there is no engine.
+"""A sandbox of Linux namespaces: the closest thing to a container without an engine.
 
 A new file system has the system's programs, Python and the files of the image, all read-only, the
 mixtures, and two writable folders. There is no network except an isolated loopback, no other

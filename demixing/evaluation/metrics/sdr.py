@@ -29,7 +29,7 @@ TITLE = "SDR"
 DEFINITION = "MDX'23/CDX'23 global SDR, delta 1e-7"
 
 DELTA = 1e-7
-"""Added to both energies, as the board does; a silent stem then has a finite score."""
+"""Added to both energies, as on the board; a silent stem then has a finite score."""
 
 
 class Meter:

@@ -1,7 +1,7 @@
 """Looks for faults in data sets before training on them.
 
 Several folders, or a folder with splits, are also searched for audio that is in more than one
-split. The analysis of each song is stored beside the data, or in a cache, so the next check is
+split. The analysis of each song is stored next to the data, or in a cache, so the next check is
 fast.
 """
 
@@ -98,7 +98,7 @@ def check(
         layout: layout of all of them; by default it is detected.
         stems: stems that each song should have; if empty, those of the track that fits best.
         rate_hz: rate that all files should have; by default the most common one.
-        cache: folder for the analysis; by default it is beside the data.
+        cache: folder for the analysis; by default it is next to the data.
         jobs: songs at a time; by default the number of processors.
 
     Raises:

@@ -56,7 +56,7 @@ def corrupt(
         seed: seed of all random choices.
 
     Yields:
-        What was done to a song, for each song that was corrupted.
+        A description of the corruption, for each corrupted song.
 
     Raises:
         ConfigError: there are no stems, a number is out of range, or ``out`` exists.

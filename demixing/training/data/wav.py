@@ -106,7 +106,7 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
 
 
 def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
-    """Map a part of a PCM file and convert it as libsndfile does, ``(samples, channels)``."""
+    """Map a part of a PCM file and convert it like libsndfile, ``(samples, channels)``."""
     frame_bytes = layout.channels * layout.bits // 8
     items = samples * frame_bytes // np.dtype(layout.dtype).itemsize
     try:

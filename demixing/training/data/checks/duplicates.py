@@ -20,7 +20,7 @@ COMMON = 64
 NUMBERED = re.compile(r"([a-z]+[ _-]?)?\d+", re.IGNORECASE)
 """A number, not the name of a song: ``song_007``, ``1234``."""
 SOURCES = "sources.json"
-"""File beside the stems of a rendered song that lists its sources."""
+"""File next to the stems of a rendered song that lists its sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
