@@ -70,12 +70,12 @@ class Submission:
         git = self.checkout.git
         if git.text("ls-files", "--unmerged"):
             raise SubmissionError(
-                "expected a working tree without conflicts, found some; end the merge first"
+                "expected a working tree without conflicts, found some; finish the merge first"
             )
         for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
             if not git.succeeds("var", who):
                 raise SubmissionError(
-                    "expected git to know who commits, but it does not; run: git config --global "
+                    "expected a git author for the commit, found none; run: git config --global "
                     "user.name NAME, and: git config --global user.email ADDRESS"
                 )
         self._find_remote(git)

@@ -77,7 +77,7 @@ def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.
             audio = file.read(expected, dtype="float64", always_2d=True)
             if len(audio) != expected:
                 raise EvaluationError(
-                    f"expected {samples} samples in {str(path)!r} as in its header, found "
+                    f"expected {samples} samples in {str(path)!r} by its header, found "
                     f"{start + len(audio)}; the file was cut off, write it again"
                 )
             _check_finite(path, audio, start)
@@ -117,7 +117,7 @@ def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
     promised = promised_bytes // (found_bytes // layout.samples)
     if promised > layout.samples and promised_bytes != _UNKNOWN_LENGTH:
         raise EvaluationError(
-            f"expected {promised_bytes} bytes of audio in {str(path)!r} as in its header, "
+            f"expected {promised_bytes} bytes of audio in {str(path)!r} by its header, "
             f"found {found_bytes}; the file was cut off, write it again"
         )
 

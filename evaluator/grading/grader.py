@@ -165,7 +165,7 @@ class Grade:
         for song in self.songs:
             if song.folder.resolve().is_relative_to(self.output.resolve()):
                 raise EvaluationError(
-                    f"expected songs outside of {str(self.output)!r}, got {str(song.folder)!r}; "
+                    f"expected songs outside {str(self.output)!r}, got {str(song.folder)!r}; "
                     "choose another --output"
                 )
         names = [path.name for path in self.output.iterdir()] if self.output.is_dir() else []

@@ -175,7 +175,7 @@ def save_entries(place: Path, version: int, entries: Mapping[str, Any]) -> None:
         atomic.write_text(place, text)
     except OSError as error:
         logger.warning(
-            "%s cannot be written (%s): songs are analysed again next time; name a cache folder",
+            "%s cannot be written (%s): songs are analysed again next time; give a cache folder",
             place,
             error.strerror,
         )

@@ -159,7 +159,7 @@ def _wanted(
     if not kept:
         raise ConfigError(
             f"expected songs with {', '.join(stems)} in {str(root)!r}"
-            f"{f' for the split {split!r}' if split else ''}, found none that are wanted; "
+            f"{f' for the split {split!r}' if split else ''}, found no match; "
             "check the path, the stems and the split"
         )
     return kept
