@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Measure the processor time of trainable networks."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="networks; by default all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="networks; default: all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--examples", type=int, default=2, help="examples in a batch")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each example")
