@@ -83,7 +83,7 @@ class Separated(list[str]):
     """Names of the songs that were separated.
 
     Attributes:
-        omissions: what they are separated without, by name.
+        omissions: the members that each song lacks.
         environment: variables of the last run's workers.
     """
 

@@ -33,7 +33,7 @@ lfs = pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and what it printed."""
+    """The status and the output of a command."""
 
     returncode: int
     stdout: str
@@ -88,7 +88,7 @@ class Submitter(SmallRepository):
         return done.stdout.strip()
 
     def login(self, text: str | None = None) -> None:
-        """Write what aicrowd-cli 0.1.18 writes."""
+        """Write the same files as aicrowd-cli 0.1.18."""
         usual = (
             'aicrowd_api_key = "0000"\n\n[gitlab]\n'
             f'oauth_token = "{TOKEN}"\nuserid = 7\nusername = "somebody"\n'

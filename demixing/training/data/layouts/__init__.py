@@ -1,4 +1,4 @@
-"""Layouts of data sets on disk, one module each: its songs, and the files of their stems.
+"""Layouts of data sets on disk, one module each, which finds songs and the files of their stems.
 
 A module has a ``RANK``, the order in which layouts are tried by default (specific ones first), and
 ``find``, which returns the songs of a folder, or an empty list if it has another layout. No audio
