@@ -1,7 +1,7 @@
 """Submit this repository to AIcrowd: preflight, commit, tag, push.
 
     python submit.py NAME               everything
-    python submit.py NAME --dry-run     show each command, and change nothing
+    python submit.py NAME --dry-run     show each command, change nothing
     python submit.py NAME --no-run      without running the submission first
 
 The current commit is pushed to the remote's branch master, the only one that AIcrowd's kits use.
@@ -41,9 +41,7 @@ def parser(prog: str | None = None) -> Parser:
         prog=prog, description="Submit this repository to AIcrowd: preflight, commit, tag, push."
     )
     result.add_argument("name", metavar="NAME", help="the tag is submission-NAME")
-    result.add_argument(
-        "--dry-run", action="store_true", help="show each command, and change nothing"
-    )
+    result.add_argument("--dry-run", action="store_true", help="show each command, change nothing")
     result.add_argument("--anyway", action="store_true", help="submit despite faults")
     result.add_argument(
         "--repository",
@@ -55,10 +53,8 @@ def parser(prog: str | None = None) -> Parser:
     result.add_argument("--force", action="store_true", help="replace the remote's branch")
     preflight.add_repository_options(result)
     run = result.add_mutually_exclusive_group()
-    run.add_argument(
-        "--no-run", action="store_true", help="let preflight check only the repository"
-    )
-    run.add_argument("--graded", type=Path, metavar="DIR", help="let it check an earlier grade")
+    run.add_argument("--no-run", action="store_true", help="preflight checks only the repository")
+    run.add_argument("--graded", type=Path, metavar="DIR", help="preflight checks an earlier grade")
     add_run_options(result)
     result.set_defaults(output=None)
     return result

@@ -129,7 +129,7 @@ class WholeFiles:
     """Decodes whole files.
 
     Attributes:
-        paths: of each song's stems.
+        paths: paths of each song's stems.
         samples: length of an example.
     """
 

@@ -88,8 +88,8 @@ def engine_overhead(
     excludes its effect on the separator's caches.
 
     Args:
-        name: of the system.
-        separator: to run.
+        name: name of the system.
+        separator: the separator.
         audio: the song, ``(2, samples)``.
         repeats: number of rounds.
     """

@@ -119,8 +119,8 @@ def agreement(reference: Tensor, answer: Tensor) -> str:
     """Describe the agreement of two outputs: in dB, and by the largest error.
 
     Args:
-        reference: of any shape.
-        answer: of the same shape.
+        reference: reference output, of any shape.
+        answer: compared output, of the same shape.
 
     Returns:
         Text; its largest error is relative to the largest value of the reference.

@@ -105,7 +105,7 @@ class Predictor:
         Args:
             mixed_sound_array: floats with full scale at 1, ``(samples, channels)`` or, for
                 mono, ``(samples,)``. Not modified.
-            sample_rate: in Hz.
+            sample_rate: sample rate in Hz.
 
         Returns:
             By stem: float32 arrays of the shape of the input, and the input's rate.

@@ -94,7 +94,7 @@ def watched(
     """Yield songs when they are done, and report the progress of the others.
 
     Args:
-        futures: with the names of their songs, in the order of ``parts``.
+        futures: futures and the names of their songs, in the order of ``parts``.
         parts: finished fraction of each song; written by the workers.
         together: combines them.
     """

@@ -81,10 +81,10 @@ def check_git(folder: Path) -> None:
     Raises:
         SubmissionError: git is too old.
     """
-    said = Git(folder).text("version")
-    found = re.search(r"(\d+)\.(\d+)", said)
+    version = Git(folder).text("version")
+    found = re.search(r"(\d+)\.(\d+)", version)
     if not found or (int(found[1]), int(found[2])) < OLDEST:
         raise SubmissionError(
             f"expected git 2.31 or later, to give it the token without writing it to a file, got "
-            f"{said.strip()!r}; install a newer one, or push with ssh"
+            f"{version.strip()!r}; install a newer one, or push with ssh"
         )

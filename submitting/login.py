@@ -29,7 +29,7 @@ class Login:
     """The user who submits.
 
     Attributes:
-        username: at AIcrowd's GitLab.
+        username: user name at AIcrowd's GitLab.
         token: allows pushing in the user's name. Never printed.
     """
 

@@ -18,7 +18,7 @@ def address(username: str, challenge: object, repository: str = "") -> str:
     """Address of a user's repository for a challenge, without a token.
 
     Args:
-        username: at AIcrowd's GitLab.
+        username: user name at AIcrowd's GitLab.
         challenge: ``challenge_id`` of aicrowd.json.
         repository: name of the repository; if empty, the kit's.
 

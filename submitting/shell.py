@@ -34,8 +34,8 @@ class Shell:
         """Show a command, and run it unless this is a dry run.
 
         Args:
-            words: of the command.
-            environment: further variables.
+            words: the command.
+            environment: additional variables.
 
         Raises:
             SubmissionError: it failed; its output has been printed.
@@ -71,8 +71,8 @@ class Shell:
             waiting = waiting[end:]
         self._show(waiting)
 
-    def _show(self, said: bytes) -> None:
+    def _show(self, output: bytes) -> None:
         """Print output to stderr, without secrets."""
-        text = without_password(said.decode(errors="replace"))
+        text = without_password(output.decode(errors="replace"))
         sys.stderr.write(text.replace(self.secret, HIDDEN) if self.secret else text)
         sys.stderr.flush()

@@ -70,12 +70,12 @@ class Submission:
         git = self.checkout.git
         if git.text("ls-files", "--unmerged"):
             raise SubmissionError(
-                "expected a working tree without conflicts, found some; end the merge first"
+                "expected a working tree without conflicts, found some; finish the merge first"
             )
         for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
             if not git.succeeds("var", who):
                 raise SubmissionError(
-                    "expected git to know who commits, but it does not; run: git config --global "
+                    "expected a git author for the commit, found none; run: git config --global "
                     "user.name NAME, and: git config --global user.email ADDRESS"
                 )
         self._find_remote(git)
@@ -157,13 +157,13 @@ class Submission:
         if done.returncode:
             if self._new_remote:  # GitLab creates a repository when something is pushed to it
                 return {}
-            said = without_password(done.stderr.strip())
+            errors = without_password(done.stderr.strip())
             if self._login:
-                said = said.replace(self._login.token, HIDDEN)
+                errors = errors.replace(self._login.token, HIDDEN)
             raise SubmissionError(
                 f"expected to reach the remote {self.checkout.remote!r} "
-                f"({without_password(self._url)}), but git reports: {said or 'nothing'}; check the "
-                "network, the address, and your login (run: aicrowd login)"
+                f"({without_password(self._url)}), but git reports: {errors or 'nothing'}; check "
+                "the network, the address, and your login (run: aicrowd login)"
             )
         found = {}
         for line in done.stdout.splitlines():

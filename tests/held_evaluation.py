@@ -1,6 +1,6 @@
 """evaluate_locally.py, but songs named in HELD are never finished: writing them stops half-way.
 
-Workers run this file as well, so its replacements hold in them. A file ``held`` beside the stems
+Workers run this file too, so its replacements apply in them. A file ``held`` next to the stems
 shows that the wait has begun.
 """
 

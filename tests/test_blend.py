@@ -1,4 +1,4 @@
-"""The running average ends at the blend of exactly the members that answered."""
+"""The running average ends at the blend of exactly the members that returned stems."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ BLENDS = [FULL, PAIR, ONE, Blend(stem="bass", weights={"a": 9.0})]
 def running(
     average: RunningAverage, answers: dict[str, float], order: str, mixture: float
 ) -> float:
-    """Apply the updates to numbers in place of signals."""
+    """Apply the updates to numbers instead of signals."""
     estimate, answered = 123.0, frozenset[str]()
     for name in order:
         if name in answers:
@@ -64,7 +64,7 @@ def test_if_all_planned_members_work_the_result_is_their_blend(
 @pytest.mark.parametrize("who", subsets("abc"), ids="".join)
 @pytest.mark.parametrize("planned", ["abc", "ab", "b", ""])
 def test_equal_outputs_have_the_total_weight_of_their_blend(planned: str, who: tuple[str]) -> None:
-    # Equal answers show the sum of the weights, not how it is divided.
+    # Equal outputs show the sum of the weights, not how it is divided.
     average = RunningAverage("vocals", BLENDS, ("a", "b", "c"), frozenset(planned))
     order = planned + "".join(set("abc") - set(planned))
 

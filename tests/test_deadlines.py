@@ -1,4 +1,4 @@
-"""Many songs in fake time: none is late or without an answer, and the time is well used."""
+"""Many songs in fake time: all are on time with all their stems, and the time is well used."""
 
 import math
 from collections.abc import Callable

@@ -68,7 +68,7 @@ def bag(name: str) -> Bag:
 
 @functools.cache
 def member(name: str, index: int) -> Any:
-    """A small network in place of a member of a bag; no test changes it."""
+    """A small network instead of a member of a bag; no test changes it."""
     kind, options = KINDS[MEMBERS[name][index]]
     known = bag(name)
     with torch.random.fork_rng(devices=[]):
@@ -82,7 +82,7 @@ def member(name: str, index: int) -> Any:
 
 @dataclass
 class Shelf:
-    """Small networks in place of the files of a bag, with weights that are seeded by names."""
+    """Small networks instead of the files of a bag, with weights seeded by names."""
 
     bag: Bag
     opened: list[str] = field(default_factory=list)

@@ -192,7 +192,7 @@ def test_the_others_are_consistent_with_the_mixture_before_they_are_compared(
 ) -> None:
     stems = separate(Gain(1.0), Gain(1.2))
 
-    # Music gets all that 0.6 of dialog leaves, not the rest after the last member's answer.
+    # Music gets all that 0.6 of dialog leaves, not the rest after the last member's output.
     torch.testing.assert_close(stems[2], 0.3 * SONG, rtol=0, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Several members for one stem: at each sample, the stem is the blend of those that answered."""
+"""Several members for one stem: at each sample, the stem is the blend of the valid ones."""
 
 import math
 from collections.abc import Callable

@@ -83,8 +83,8 @@ class Separated(list[str]):
     """Names of the songs that were separated.
 
     Attributes:
-        omissions: what they are separated without, by name.
-        environment: of the last run's workers.
+        omissions: the members that each song lacks.
+        environment: variables of the last run's workers.
     """
 
     omissions: dict[str, tuple[Omission, ...]]

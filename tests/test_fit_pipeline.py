@@ -70,7 +70,7 @@ def songs(tmp_path: Path) -> list[Song]:
 
 
 def doubtful(*, least: float = 0.0, most: float = 2.0) -> Recipe:
-    """Two members that agree about little, of which the second may be doubted."""
+    """Two members that hardly agree; the second has a doubt."""
     outputs = {stem: ["part"] for stem in STEMS}
     members = [
         {"name": name, "separator": "x", "outputs": outputs, "options": {"channel": channel}}

@@ -87,7 +87,7 @@ def submission(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and what it printed."""
+    """The status and the output of a command."""
 
     status: int
     out: str

@@ -20,7 +20,7 @@ FLOORS = (
     ("api", "process", "training"),
     ("cli",),
 )
-"""Parts of the package, lowest first; each imports only what is below, or its own floor's."""
+"""Parts of the package, lowest first; each imports only parts below it, or of its own level."""
 
 MAY_IMPORT: dict[str, set[str]] = {
     "demixing": set(),
@@ -52,7 +52,7 @@ LIBRARIES: dict[str, set[str]] = {
     "submitting": set(),
     "submit": set(),
 }
-"""What each part may import besides the standard library."""
+"""Libraries that each part may import besides the standard library."""
 
 
 def sources(part: str) -> list[Path]:
@@ -61,7 +61,7 @@ def sources(part: str) -> list[Path]:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Dotted names, to the module or to what is in it."""
+    """Dotted names of modules or of their contents."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -91,7 +91,7 @@ def test_no_import_of_the_package_goes_upwards(floor: int) -> None:
             assert not found & above, path
 
 
-def test_every_part_of_the_package_has_a_floor() -> None:
+def test_every_part_of_the_package_has_a_level() -> None:
     known = {part for parts in FLOORS for part in parts}
     there = {path.stem for path in (ROOT / "demixing").iterdir() if not path.name.startswith("_")}
 

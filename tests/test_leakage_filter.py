@@ -32,7 +32,7 @@ def leaking(
     Args:
         below_db: how far drums and vocals are below the bass.
         seconds: length of the song.
-        rate_hz: of the song.
+        rate_hz: sample rate of the song.
     """
     faint = 10 ** (-below_db / 20)
     loud, *others = (noise(seconds, seed, rate_hz) for seed in (1, 2, 3))

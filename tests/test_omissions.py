@@ -53,7 +53,7 @@ def clock() -> FakeTime:
 
 @pytest.fixture
 def demixer(monkeypatch: pytest.MonkeyPatch, clock: FakeTime) -> Callable[..., Demixer]:
-    """Two members; an error in place of one is raised when it is built."""
+    """Two members; an error instead of one is raised when it is built."""
 
     def make(*built: Any, **settings: Any) -> Demixer:
         queue = list(built)

@@ -296,7 +296,7 @@ def test_a_song_can_end_as_with_demucs(samples: int) -> None:
 
     @dataclass(frozen=True)
     class Adds(Ramp):
-        """Shows both where a chunk was cut and what is in it."""
+        """Shows both where a chunk was cut and its contents."""
 
         def separate(self, chunks: Tensor) -> Tensor:
             return super().separate(chunks) / 100 + chunks[:, None].flip(-1)

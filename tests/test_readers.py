@@ -359,7 +359,7 @@ def test_the_malicious_files_work_with_an_unrestricted_loader(tmp_path: Path) ->
 
 
 def test_a_pickle_cannot_change_a_stand_in(tmp_path: Path) -> None:
-    """BUILD sets attributes of whatever a name stands for, if it lets it."""
+    """BUILD sets attributes of the object behind a name, if allowed."""
     path = tmp_path / "a.th"
     header = pickle.dumps(demucs_v1.MAGIC_NUMBER, 2) + pickle.dumps(demucs_v1.VERSION, 2)
     header += pickle.dumps({"little_endian": True}, 2)

@@ -138,7 +138,7 @@ def test_the_budget_has_the_same_costs(
 def test_what_is_learnt_is_the_cost_of_a_full_chunk_on_an_idle_machine(
     clock: FakeTime, seconds: float, slowdown: float
 ) -> None:
-    # The machine is as busy as the load says, so the costs do not change.
+    # The machine is as busy as the load indicates, so the costs do not change.
     ready = demixer(clock, real=slowdown, contention=Load(slowdown))
 
     for _ in range(2):

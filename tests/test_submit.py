@@ -33,7 +33,7 @@ lfs = pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and what it printed."""
+    """The status and the output of a command."""
 
     returncode: int
     stdout: str
@@ -41,10 +41,10 @@ class Done:
 
 
 class Submitter(SmallRepository):
-    """A repository, with a bare repository beside it as the remote.
+    """A repository, with a bare repository next to it as the remote.
 
     Args:
-        folder: does not exist yet; ``home`` and ``remote.git`` are beside it.
+        folder: does not exist yet; ``home`` and ``remote.git`` are next to it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,7 +88,7 @@ class Submitter(SmallRepository):
         return done.stdout.strip()
 
     def login(self, text: str | None = None) -> None:
-        """Write what aicrowd-cli 0.1.18 writes."""
+        """Write the same files as aicrowd-cli 0.1.18."""
         usual = (
             'aicrowd_api_key = "0000"\n\n[gitlab]\n'
             f'oauth_token = "{TOKEN}"\nuserid = 7\nusername = "somebody"\n'

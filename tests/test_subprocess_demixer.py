@@ -136,7 +136,7 @@ def separated(
     exact: bool = True,
     report: Report | None = None,
 ) -> Tensor:
-    """Separate a song in time, and check what must always hold."""
+    """Separate a song in time, and check the invariants."""
     deadline = Deadline(budget_s, clock=ready._clock)
     stream = ready.stream(
         cut(song), RATE_HZ, samples=song.shape[-1], deadline=deadline, report=report
@@ -401,7 +401,7 @@ def test_invalid_stems_are_not_passed_on(
     assert reason in caplog.text
 
 
-# What the child receives
+# Input of the child
 
 
 EVERYTHING: dict[str, Any] = {

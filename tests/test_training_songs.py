@@ -235,7 +235,7 @@ def test_songs_are_found_even_if_no_index_can_be_written(
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
 
     assert len(songs.index([tmp_path], MDX, cache=tmp_path / "taken")) == 2
-    assert "name a cache folder" in caplog.text
+    assert "give a cache folder" in caplog.text
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])

@@ -110,7 +110,7 @@ def test_more_overlap_is_more_chunks() -> None:
 
 @dataclass
 class FailsOften:
-    """A source with no answer for every other chunk."""
+    """A source without output for every other chunk."""
 
     stems: tuple[str, ...] = ("copy",)
     calls: int = 0

@@ -2,9 +2,9 @@
 
     python tools/build_cdx_samples.py UNPACKED_DIR samples/cdx
 
-``UNPACKED_DIR`` has one folder per package of ``samples/README.md``, made with
-``dpkg-deb -x FILE.deb UNPACKED_DIR/PACKAGE``. A clip is a folder with a ``clip.toml``; its
-stems are written beside that file. The same packages give the same bytes.
+``UNPACKED_DIR`` has one folder per package of ``samples/README.md``, made with ``dpkg-deb -x
+FILE.deb UNPACKED_DIR/PACKAGE``. A clip is a folder with a ``clip.toml``; its stems are written next
+to that file. The same packages give the same bytes.
 """
 
 import argparse

@@ -39,22 +39,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Measure the processor time of trainable networks."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="networks; by default all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="networks; default: all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--examples", type=int, default=2, help="examples in a batch")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each example")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
     print("| network | weights | separate | train, fp32 | train, bf16 |\n|---|---|---|---|---|")
     for name, options in SETTINGS:
-        if asked.names and name not in asked.names:
+        if chosen.names and name not in chosen.names:
             continue
         network = trainable.build(name, STEMS, options)
         weights = sum(weight.numel() for weight in network.parameters()) / 1e6
         costs = (
             separating(network),
-            training(network, asked.examples, asked.seconds, bf16=False),
-            training(network, asked.examples, asked.seconds, bf16=True),
+            training(network, chosen.examples, chosen.seconds, bf16=False),
+            training(network, chosen.examples, chosen.seconds, bf16=True),
         )
         what = " ".join([name, *(f"{key}={value}" for key, value in options.items())])
         print(f"| {what} | {weights:.2f} M | " + " | ".join(f"{cost:.3f}" for cost in costs) + " |")

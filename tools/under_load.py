@@ -2,10 +2,10 @@
 
     python tools/under_load.py --data DIR [--songs 10] [--seconds 30] [--burners 2 4 8]
 
-For each number of burners, a predictor is set up beside them and separates songs one by one. Prints
-the used part of each song's limit and its omissions, then the number of late songs, and of songs
-separated completely, without equal shares of the mixture anywhere. The exit status is 1 if a song
-was late.
+For each number of burners, a predictor is set up next to them and separates songs one by one. It
+prints the used part of each song's limit and its omissions, then the number of late songs, and of
+songs separated completely, without equal shares of the mixture anywhere. The exit status is 1 if a
+song was late.
 """
 
 import argparse
@@ -81,9 +81,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of songs with true stems")
     parser.add_argument("--track", choices=sorted(tracks.TRACKS), default="mdx")
-    parser.add_argument("--recipe", help="default: the track's")
-    parser.add_argument("--songs", type=int, default=10, help="how many to separate (10)")
-    parser.add_argument("--seconds", type=float, default=30, help="length of each (30)")
+    parser.add_argument("--recipe", help="recipe; default: the track's")
+    parser.add_argument("--songs", type=int, default=10, help="number of songs to separate (10)")
+    parser.add_argument("--seconds", type=float, default=30, help="length of each song (30)")
     parser.add_argument("--burners", type=int, nargs="+", default=[2, 4, 8])
     options = parser.parse_args()
     track = tracks.by_name(options.track)

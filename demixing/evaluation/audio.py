@@ -31,8 +31,8 @@ class Layout:
     """The format that two files must share to be compared.
 
     Attributes:
-        sample_rate_hz: from the header.
-        channels: from the header.
+        sample_rate_hz: sample rate from the header.
+        channels: number of channels from the header.
         samples: per channel, from the header.
     """
 
@@ -77,7 +77,7 @@ def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.
             audio = file.read(expected, dtype="float64", always_2d=True)
             if len(audio) != expected:
                 raise EvaluationError(
-                    f"expected {samples} samples in {str(path)!r} as in its header, found "
+                    f"expected {samples} samples in {str(path)!r} by its header, found "
                     f"{start + len(audio)}; the file was cut off, write it again"
                 )
             _check_finite(path, audio, start)
@@ -103,7 +103,7 @@ def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
     reference and an estimate that end at the same point would compare well.
 
     Args:
-        path: for messages.
+        path: path for messages.
         layout: as libsndfile reports it.
         header_log: libsndfile's log of the header.
     """
@@ -117,7 +117,7 @@ def _check_complete(path: Path, layout: Layout, header_log: str) -> None:
     promised = promised_bytes // (found_bytes // layout.samples)
     if promised > layout.samples and promised_bytes != _UNKNOWN_LENGTH:
         raise EvaluationError(
-            f"expected {promised_bytes} bytes of audio in {str(path)!r} as in its header, "
+            f"expected {promised_bytes} bytes of audio in {str(path)!r} by its header, "
             f"found {found_bytes}; the file was cut off, write it again"
         )
 
@@ -126,7 +126,7 @@ def _check_finite(path: Path, audio: NDArray[np.float64], start: int) -> None:
     """Raise unless every sample is a number that can be squared.
 
     Args:
-        path: for messages.
+        path: path for messages.
         audio: a block, ``(samples, channels)``.
         start: position of its first sample in the file.
     """

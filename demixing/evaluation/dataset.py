@@ -3,7 +3,7 @@
     mdx   DIR/<song>/mixture.wav
     cdx   DIR/<clip>/<clip>_mixture_Lt.wav and <clip>_mixture_Rt.wav, both mono
 
-The true stems are beside them, for scoring. Files that already have the right form are linked, not
+The true stems are next to them, for scoring. Files that already have the right form are linked, not
 copied. If a data set has no mixture, it is the sum of the stems, in 32-bit floats, so that nothing
 is clipped or rounded.
 """
@@ -33,7 +33,7 @@ def prepare(song: Song, track: str, folder: Path) -> None:
     Does nothing if the folder exists, because it appears whole or not at all.
 
     Args:
-        song: with all stems of the track.
+        song: song with all stems of the track.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         folder: exists.
 
@@ -149,7 +149,7 @@ def _stereo(block: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
 
     Args:
         block: ``(samples, channels)``.
-        path: for messages.
+        path: path for messages.
 
     Returns:
         ``(samples, 2)``.

@@ -41,7 +41,7 @@ class Omission(TypedDict):
     """A member that is missing from a song.
 
     Attributes:
-        member: of the recipe; empty if no member returned anything.
+        member: name in the recipe; empty if no member returned anything.
         part: share of the song without it, above 0; 1 is all of it.
         reason: why, in a few words.
     """
@@ -58,14 +58,14 @@ def text_table(
 
     Args:
         summary: the scores.
-        metric: of the scores.
-        omissions: by song, what it was separated without, each in a few words.
+        metric: metric of the scores.
+        omissions: members missing from each song, each in a few words.
 
     Returns:
         Lines that end with a newline: metric, column titles, songs, means, footnotes.
     """
     stems = list(summary.stems_db)
-    affected = {name: said for name, said in (omissions or {}).items() if said}
+    affected = {name: omitted for name, omitted in (omissions or {}).items() if omitted}
     rows = [["song", "mean", *stems]]
     for song in summary.songs:
         mean = _cell(song.mean_db, OMITTED if song.name in affected else " ")
@@ -123,8 +123,8 @@ def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]
         affected: what is missing, by song.
         songs: total number of songs.
     """
-    for name, said in sorted(affected.items()):
-        yield f"{OMITTED} {printable(name)}: {printable('; '.join(said))}"
+    for name, omitted in sorted(affected.items()):
+        yield f"{OMITTED} {printable(name)}: {printable('; '.join(omitted))}"
     if affected:
         were = "was" if len(affected) == 1 else "were"
         yield f"{len(affected)} of {songs} songs {were} separated without part of the recipe"
@@ -139,8 +139,8 @@ def json_report(
 
     Args:
         summary: the scores.
-        metric: of the scores.
-        omissions: by song, what it was separated without; None if that is not known.
+        metric: metric of the scores.
+        omissions: members missing from each song; None if that is not known.
     """
     report = {
         "metric": {
@@ -194,8 +194,8 @@ def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None =
 
     Args:
         summary: the scores.
-        omissions: by song, what it was separated without, each in a few words; None if that is not
-            known, which leaves the column out.
+        omissions: members missing from each song, each in a few words; None if that is not known,
+            which leaves the column out.
     """
     stems = list(summary.stems_db)
     header = ["song", "mean", *stems, "silent", "nearly_silent"]
@@ -265,7 +265,7 @@ def _errors_about(path: Path) -> Iterator[None]:
 
 
 def printable(name: str) -> str:
-    r"""Escape what is not printable, so that a name fits on one line and stays unique.
+    r"""Escape unprintable characters, so that a name fits on one line and stays unique.
 
     >>> print(printable("two\nlines, 100 %"))
     two\nlines, 100 %

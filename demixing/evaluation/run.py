@@ -34,7 +34,7 @@ class _Manifest:
     Attributes:
         made: the settings that its songs were separated with.
         songs: names of songs that may exist.
-        omissions: by name of a finished song, what it was separated without.
+        omissions: members missing from each finished song.
     """
 
     made: Mapping[str, str]
@@ -47,10 +47,10 @@ class Run:
     """The settings of a run: songs of two runs with different settings are not comparable.
 
     Attributes:
-        folder: for its files; it need not exist.
+        folder: folder for its files; it need not exist.
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         recipe: name of the recipe.
-        recipe_sha256: of the recipe's contents.
+        recipe_sha256: hash of the recipe's contents.
         data: where the songs come from.
         limit: time limit per song, as text.
     """

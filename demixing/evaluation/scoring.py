@@ -39,7 +39,7 @@ class SongScore:
     """Scores of one song.
 
     Attributes:
-        name: of the song.
+        name: name of the song.
         stems_db: score in dB by stem.
         silent: stems whose reference is digital silence.
         layout: sample rate, channels and length of all its files.

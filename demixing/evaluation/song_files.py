@@ -13,7 +13,7 @@ MIXTURE, LEFT, RIGHT = "mixture", "mixture_Lt", "mixture_Rt"
 """The mixture, or its left and its right channel."""
 
 CDX_NAMES: Mapping[str, str] = {"speech": "dialog", "sfx": "effect", "mix": MIXTURE}
-"""What Divide and Remaster calls the stems of CDX'23, and the mixture."""
+"""Divide and Remaster's names for the stems of CDX'23, and for the mixture."""
 
 
 def entries(folder: Path, error: type[Exception]) -> list[Path]:

@@ -56,7 +56,7 @@ _ROLES: Mapping[str, Mapping[str, str]] = {
         **CDX_NAMES,
     },
 }
-"""What a file is, by track and by its name without prefix and suffix."""
+"""The role of a file, by track and by its name without prefix and suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,8 @@ def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
     """Select songs by name.
 
     Args:
-        songs: to select from.
-        names: of the wanted songs; None for all songs.
+        songs: all songs.
+        names: names of the wanted songs; None for all songs.
 
     Returns:
         Songs in the order of the names.

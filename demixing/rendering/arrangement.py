@@ -81,7 +81,7 @@ class Arrangement:
     """A score with its chords.
 
     Attributes:
-        score: of all instruments.
+        score: score of all instruments.
         chords: one per bar.
         bar_s: length of a bar.
     """
@@ -135,9 +135,9 @@ def play(
         mma: path of the program.
         groove: a name from its library.
         chords: one per bar.
-        tempo: in beats per minute.
-        seed: of mma's random choices.
-        folder: for temporary files.
+        tempo: tempo in beats per minute.
+        seed: seed of mma's random choices.
+        folder: folder for temporary files.
 
     Raises:
         ConfigError: mma fails.
@@ -150,8 +150,8 @@ def play(
     command = [mma, "-f", str(output), str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if not output.is_file():
-        said = re.sub(r"\s+", " ", f"{done.stdout} {done.stderr}").strip()
-        raise ConfigError(f"expected mma to play groove {groove!r}, but it printed: {said}")
+        printed = re.sub(r"\s+", " ", f"{done.stdout} {done.stderr}").strip()
+        raise ConfigError(f"expected mma to play groove {groove!r}, but it printed: {printed}")
     song = midi.decode(output.read_bytes())
     ticks = max((tick for tick, _ in song.tracks[0].markers), default=0)
     bar_s = ticks / len(chords) / song.division * 60 / tempo
@@ -167,7 +167,7 @@ def draw(
         rng: source of all randomness.
         grooves: names, by file of mma's library; all files are equally likely.
         duration_s: least length of the arrangement.
-        folder: for temporary files.
+        folder: folder for temporary files.
 
     Returns:
         Name of the groove, beats per minute, and the arrangement.

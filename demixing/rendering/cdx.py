@@ -18,7 +18,7 @@ class Clips:
     Attributes:
         split: a key of :data:`demixing.rendering.film.sources.SPLITS`.
         duration_s: length of every clip.
-        seed: of all random choices.
+        seed: seed of all random choices.
         packages: folder with one unpacked package per folder.
         stock: the recordings of the split.
     """

@@ -24,7 +24,7 @@ Format = Literal["flac", "wav"]
 
 RATE_HZ = 44_100
 SOURCES = "sources.json"
-"""File beside the stems that lists their sources, for licences and for continued runs."""
+"""File next to the stems that lists their sources, for licences and for continued runs."""
 FIRST_GENERATION: Mapping[str, Any] = {"generation": 1, "modules": 0.0}
 """Values that are missing in the sources of old songs."""
 

@@ -76,7 +76,7 @@ def ducked(audio: Audio, times_s: Sequence[float], depth_db: float, release_s: f
 
     Args:
         audio: ``(2, samples)``.
-        times_s: of the kicks.
+        times_s: times of the kicks.
         depth_db: reduction at a kick.
         release_s: time of the recovery.
     """

@@ -23,7 +23,7 @@ def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Pat
         font: a soundfont.
         song: the score.
         samples: length of the result, cut or padded with silence.
-        folder: for temporary files.
+        folder: folder for temporary files.
 
     Raises:
         ConfigError: fluidsynth fails.
@@ -38,8 +38,8 @@ def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Pat
     command += [str(font), str(score)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode or not output.is_file():
-        said = " ".join(done.stderr.split())
-        raise ConfigError(f"expected fluidsynth to play with {str(font)!r}, but it printed: {said}")
+        printed = " ".join(done.stderr.split())
+        raise ConfigError(f"expected fluidsynth to play {str(font)!r}, but it printed: {printed}")
     audio, _ = soundfile.read(output, frames=samples, always_2d=True)
     result = np.zeros((2, samples))
     result[:, : len(audio)] = audio.T

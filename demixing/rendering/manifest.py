@@ -16,7 +16,7 @@ from demixing import atomic
 from demixing.errors import OutputError
 
 SOURCES = "sources.json"
-"""File beside the stems of a piece that lists its sources."""
+"""File next to the stems of a piece that lists its sources."""
 MANIFEST, LICENCES, TEXTS = "manifest.json", "LICENCES.md", "licences"
 
 SHORT: Mapping[str, str] = {

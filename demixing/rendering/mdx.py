@@ -36,7 +36,7 @@ class Songs:
     Attributes:
         split: a key of :data:`demixing.rendering.packages.SPLITS`.
         duration_s: length of every song.
-        seed: of all random choices.
+        seed: seed of all random choices.
         packages: folder with one unpacked package per folder.
         grooves: names of mma's grooves by file of its library.
         generation: 1 for a plain band, 2 for songs of :mod:`demixing.rendering.producer`.
@@ -123,11 +123,11 @@ class Sources:
     """Sources of a song, for its licences.
 
     Attributes:
-        split: of the song.
-        seed: of the song.
-        duration_s: of the song.
-        groove: of mma.
-        tempo: in beats per minute.
+        split: split of the song.
+        seed: seed of the song.
+        duration_s: duration of the song.
+        groove: groove of mma.
+        tempo: tempo in beats per minute.
         silent: the stem that was left out, if any.
         packages: Debian packages of all sounds.
         files: soundfonts, and the singer's clips.

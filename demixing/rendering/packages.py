@@ -67,7 +67,7 @@ class Source:
 
     Attributes:
         package: name of the package in Debian bookworm.
-        path: of a file or folder in the package, or a pattern of files.
+        path: path of a file or folder in the package, or a pattern of files.
     """
 
     package: str
@@ -79,7 +79,7 @@ class Font:
     """A soundfont and its drum kits.
 
     Attributes:
-        source: of the file.
+        source: source of the file.
         kits: bank and program of each kit.
         instruments: whether it has all instruments of General MIDI.
     """

@@ -54,9 +54,9 @@ def make(
 
     Args:
         rng: source of all randomness.
-        split: with the sources.
+        split: sources of the split.
         unpacked: folder with one unpacked package per folder.
-        grooves: of mma, by file of its library.
+        grooves: grooves of mma, by file of its library.
         duration_s: length of the song.
 
     Returns:

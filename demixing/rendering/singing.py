@@ -64,7 +64,7 @@ def draw(
     Args:
         rng: draws clips, melody and pauses.
         clips: files of one speaker.
-        arrangement: with the chords and the length of bars.
+        arrangement: provides the chords and the length of bars.
         samples: length of the result.
         shortest_s: shorter clips are not used.
         again: whether to reuse the clips, with other notes, once all have been sung.
@@ -159,7 +159,7 @@ def stretched(voiced: NDArray[np.bool_], factor: float) -> NDArray[np.int64]:
 
     Args:
         voiced: ``(frames,)``.
-        factor: of the duration of voiced frames.
+        factor: factor of the duration of voiced frames.
 
     >>> stretched(np.array([False, True, True, False]), 2.0).tolist()
     [0, 1, 1, 2, 2, 3]

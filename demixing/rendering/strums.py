@@ -36,7 +36,7 @@ class Strum:
     """A recorded chord.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         root: semitones above C.
         minor: whether its third is minor.
         upward: whether the hand went up.

@@ -20,9 +20,9 @@ class Studio:
 
     Attributes:
         rng: source of all randomness.
-        split: with the sources.
+        split: sources of the split.
         packages: folder with one unpacked package per folder.
-        folder: for temporary files.
+        folder: folder for temporary files.
         samples: length of the song.
         song: its arrangement.
         electronic: whether it has more synthesisers than instruments.

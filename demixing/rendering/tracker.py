@@ -47,7 +47,7 @@ class Timbre:
 
     Attributes:
         low: share of the power below :data:`BASS_HZ`.
-        flatness: of the spectrum: 0 for a tone, 1 for noise.
+        flatness: flatness of the spectrum: 0 for a tone, 1 for noise.
         held: part of the time between onsets in which it sounds.
     """
 

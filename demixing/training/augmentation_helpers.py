@@ -52,12 +52,12 @@ def linear(gain_db: float) -> float:
 def for_some(
     rng: np.random.Generator, stems: int, probability: float, draw: Callable[[], T]
 ) -> tuple[T | None, ...]:
-    """Draw a value for each stem on which an augmentation acts, and None for the others.
+    """Draw a value for each stem that an augmentation changes, and None for the others.
 
     Args:
         rng: source of all randomness.
         stems: number of stems.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
         draw: draws the value of a stem.
     """
     return tuple(draw() if rng.random() < probability else None for _ in range(stems))
@@ -94,7 +94,7 @@ def scaled(stems: Tensor, factors: Sequence[Sequence[float]]) -> Tensor:
 
     Args:
         stems: ``(stems, 2, samples)``. Not modified.
-        factors: for each stem, one for both channels, or one for each.
+        factors: factors for each stem, one for both channels, or one for each.
 
     Returns:
         ``(stems, 2, samples)``.

@@ -93,7 +93,7 @@ def resume(
     """Load a checkpoint.
 
     Args:
-        path: of the file.
+        path: path of the file.
         run: current options; those that must not change are compared.
         network: gets the stored weights.
         average: gets the stored average.

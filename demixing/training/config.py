@@ -1,4 +1,4 @@
-"""Options of a run: a TOML file that contains only what differs from the defaults.
+"""Options of a run: a TOML file that contains only changes from the defaults.
 
     [network]
     name = "shared_unet"
@@ -34,8 +34,8 @@ class Network:
     """The network to train.
 
     Attributes:
-        name: of a module in ``demixing/networks/trainable/``.
-        options: of its ``build``.
+        name: name of a module in ``demixing/networks/trainable/``.
+        options: options of its ``build``.
         start: weights to start from: a name in the catalogue of weights, or a ``.safetensors``
             file of an earlier run; random if empty.
     """
@@ -122,23 +122,23 @@ class Run:
     Attributes:
         summary: purpose of the run, in one line.
         stems: names of the stems to learn.
-        sample_rate_hz: of the songs.
+        sample_rate_hz: sample rate of the songs.
         samples: length of an example.
-        seed: of the examples and of random weights.
+        seed: seed of the examples and of random weights.
         batch: examples per step, over all processes together.
         steps: number of steps.
         workers: processes that prepare examples, for each device.
-        precision: of matrix products: one of :data:`PRECISIONS`.
-        domain: in which estimates are compared with stems: one of :data:`DOMAINS`.
-        ema_decay: of the average of the weights, which is validated and exported.
+        precision: precision of matrix products: one of :data:`PRECISIONS`.
+        domain: domain in which estimates are compared with stems: one of :data:`DOMAINS`.
+        ema_decay: decay of the average of the weights, which is validated and exported.
         save_every_steps: number of steps between two checkpoints.
         network: see :class:`Network`.
         data: see :class:`Data`.
         optimiser: see :class:`Optimiser`.
         validation: see :class:`Validation`.
         loss: ``name`` and ``options`` of a module in ``demixing/training/losses/``.
-        augmentations: of each, ``name`` of a module in ``demixing/training/augmentations/`` and
-            its options, in the order in which they act.
+        augmentations: for each, the ``name`` of a module in ``demixing/training/augmentations/``
+            and its options, in the order in which they act.
     """
 
     summary: str = ""
@@ -174,7 +174,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> Run:
     """Read the options of a run.
 
     Args:
-        path: of the TOML file.
+        path: path of the TOML file.
         settings: changes, ``a.b=value`` each, with values as in TOML; strings need no quotes.
 
     Raises:

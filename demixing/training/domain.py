@@ -75,7 +75,7 @@ def of(network: ChunkGeometry, domain: str) -> Waveforms:
     """Wrap a network so that it is compared in a domain.
 
     Args:
-        network: to train.
+        network: the network to train.
         domain: one of :data:`demixing.training.config.DOMAINS`.
 
     Raises:

@@ -17,7 +17,7 @@ class Average(Generic[Network]):
     ExponentialMovingAverage.
 
     Args:
-        network: to average; it is copied.
+        network: the network to average; it is copied.
         decay: fraction of the average that each step keeps, 0 to 1.
 
     Attributes:

@@ -43,15 +43,15 @@ class Examples(Dataset[Tensor]):
     simultaneous batches are together one batch of ``b * ranks`` of a single process.
 
     Attributes:
-        songs: from :func:`demixing.training.data.songs.index`.
+        songs: songs from :func:`demixing.training.data.songs.index`.
         stems: names, in the order of the first axis of an example.
         samples: length of an example.
         rate_hz: sample rate of all songs.
-        seed: of all examples.
+        seed: seed of all examples.
         examples_per_epoch: number of examples in an epoch.
         augmentations: built objects. Choices act first, in their order, then augmentations.
         weights: how often each song is drawn, relative to the others; see :func:`weighted`.
-        active_only: in each excerpt of a song, at least one stem is active.
+        active_only: whether at least one stem is active in each excerpt of a song.
         read: reads an excerpt of a stem.
     """
 
@@ -128,12 +128,12 @@ class Examples(Dataset[Tensor]):
 
     @cached_property
     def _choices(self) -> list[tuple[tuple[str, ...], Choice]]:
-        """Choices and the names of the stems on which they act."""
+        """Choices and the names of the stems that they change."""
         return [(stems, inner) for stems, inner in self._inner if isinstance(inner, Choice)]
 
     @cached_property
     def _augmentations(self) -> list[tuple[list[int], Augmentation]]:
-        """Augmentations and the indices of the stems on which they act."""
+        """Augmentations and the indices of the stems that they change."""
         return [
             ([self.stems.index(stem) for stem in stems], inner)
             for stems, inner in self._inner
@@ -151,7 +151,7 @@ class Examples(Dataset[Tensor]):
 
     @property
     def _inner(self) -> list[tuple[tuple[str, ...], Augmentation | Choice]]:
-        """All choices and augmentations, with the names of the stems on which they act."""
+        """All choices and augmentations, with the names of the stems that they change."""
         return [
             (one.stems, one.inner) if isinstance(one, Only) else (self.stems, one)
             for one in self.augmentations
@@ -191,7 +191,7 @@ def weighted(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Use one thread, as workers do: sums over several threads differ in their last bits."""
+    """Use one thread, like workers: sums over several threads differ in their last bits."""
     before = torch.get_num_threads()
     if before > 1:
         torch.set_num_threads(1)

@@ -60,8 +60,8 @@ def export(
     """Write the three files and yield their paths.
 
     Args:
-        folders: of runs; the weights of several are averaged.
-        name: of the weights in recipes.
+        folders: folders of runs; the weights of several are averaged.
+        name: name of the weights in recipes.
         to: folder of the three files.
         trained_on: training data, for the rules of leaderboards; names of folders if empty.
         licence: licence of the weights.
@@ -135,7 +135,7 @@ def _write(
 
 
 def _data_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the folders on which runs were trained, each once."""
+    """Names of the folders that runs were trained on, without repetition."""
     names = [Path(folder).name for run in runs for folder in run["data"]["train"]]
     return list(dict.fromkeys(names))
 
@@ -146,7 +146,7 @@ def averaged(
     """Average the best weights of runs.
 
     Args:
-        folders: of the runs.
+        folders: folders of the runs.
         runs: options of the runs.
         bests: contents of :data:`demixing.training.loop.BEST` of each run.
 

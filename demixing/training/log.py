@@ -22,7 +22,7 @@ class RunLog:
     """Appends events to the log in a run's folder.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         step: after which the run resumes. Events of later steps are removed, because these steps
             will be computed again.
 

@@ -42,8 +42,8 @@ def train(run: Run, folder: Path, processes: Processes) -> Iterator[str]:
 
     Args:
         run: the options of the run.
-        folder: of the run; if it contains a checkpoint of this run, training resumes from it.
-        processes: that train together.
+        folder: the run's folder; if it contains a checkpoint of this run, training resumes there.
+        processes: processes that train together.
 
     Raises:
         ConfigError: an option of the run is invalid, or the folder belongs to another run.
@@ -188,9 +188,9 @@ class _Step:
 
     Args:
         run: the options of the run.
-        network: whose weights are trained.
-        optimiser: of these weights.
-        processes: that train together.
+        network: network to train.
+        optimiser: optimiser of these weights.
+        processes: processes that train together.
     """
 
     def __init__(

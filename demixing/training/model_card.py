@@ -16,11 +16,11 @@ def card(
     """Write the card as Markdown.
 
     Args:
-        name: of the weights.
+        name: name of the weights.
         runs: options of the runs.
         best: scores in dB, by stem and by song and stem.
         steps: number of steps of each run.
-        entry: in the catalogue.
+        entry: entry in the catalogue.
     """
     stems = list(runs[0]["stems"])
     lines = [

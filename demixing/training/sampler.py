@@ -42,7 +42,7 @@ class Sampler(Sequence[Song]):
     """Draws excerpts of songs by weight.
 
     Args:
-        songs: of one rate, usually from :func:`demixing.training.data.songs.index`.
+        songs: songs with one rate, usually from :func:`demixing.training.data.songs.index`.
         stems: names of the stems to draw.
         weights: how often each song is drawn, relative to the others; equally often by default.
         active_only: draw only places where the stem is active. Otherwise draw any place.

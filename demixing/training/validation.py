@@ -25,7 +25,7 @@ class Scores:
     """SDR in dB of the songs for validation.
 
     Attributes:
-        songs: by folder and name of the song, then by stem; without silent stems.
+        songs: scores by folder and name of the song, then by stem; without silent stems.
         folders: path of the folder of each song.
     """
 
@@ -55,9 +55,9 @@ def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -
     """Separate songs and score them.
 
     Args:
-        network: in evaluation mode, on any device.
-        songs: with their stems; the mixture is the sum of the stems.
-        stems: of the network, in its order.
+        network: network in evaluation mode, on any device.
+        songs: songs with their stems; the mixture is the sum of the stems.
+        stems: stems of the network, in its order.
 
     Raises:
         SongError: a file cannot be read.

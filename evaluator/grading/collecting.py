@@ -31,7 +31,7 @@ def collect(song: str, track: str, source: Path, target: Path, expected: Layout)
         expected: sample rate, channels and length of every stem.
 
     Returns:
-        What is wrong with the stems; empty if nothing is.
+        The fault of the stems; empty if there is none.
 
     Raises:
         EvaluationError: the copy cannot be written.
@@ -60,7 +60,7 @@ def _copy(source: Path, song: str, name: str, target: Path) -> None:
     Args:
         source: folder of predictions.
         song: name of the folder in it.
-        name: of the file.
+        name: name of the file.
         target: the copy.
 
     Raises:

@@ -58,7 +58,11 @@ def _add_runner_options(group: argparse._ArgumentGroup) -> None:
         help="container engine; default: docker or podman",
     )
     group.add_argument(
-        "--engine-option", action="append", default=[], metavar="OPTION", help="option of its run"
+        "--engine-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="extra option of its run command",
     )
     group.add_argument(
         "--submission",
@@ -79,22 +83,30 @@ def _add_runner_options(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="variable of the submission",
+        help="environment variable of the submission",
     )
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
     """Add an option for the profile, and for each limit that may differ from it."""
     group.add_argument(
-        "--profile", choices=sorted(PROFILES), help="default: 2023, by the track of the songs"
+        "--profile",
+        choices=sorted(PROFILES),
+        help="contest; default: 2023, with the track of the songs",
     )
     group.add_argument(
-        "--per-second", type=_positive, metavar="SECONDS", help="per second of song (1.57)"
+        "--per-second", type=_positive, metavar="SECONDS", help="limit per second of song (1.57)"
     )
-    group.add_argument("--setup", type=_positive, metavar="SECONDS", help="to load the model (900)")
-    group.add_argument("--cpus", type=_positive, help="processors (4)")
-    group.add_argument("--memory", type=_positive, metavar="GIB", help="of all processes (16)")
-    group.add_argument("--disk", type=_positive, metavar="GIB", help="of written files (16)")
+    group.add_argument(
+        "--setup", type=_positive, metavar="SECONDS", help="limit to load the model (900)"
+    )
+    group.add_argument("--cpus", type=_positive, help="number of processors (4)")
+    group.add_argument(
+        "--memory", type=_positive, metavar="GIB", help="memory of all processes (16)"
+    )
+    group.add_argument(
+        "--disk", type=_positive, metavar="GIB", help="size of all written files (16)"
+    )
     group.add_argument(
         "--processes", type=int, metavar="N", help="processes and threads at a time (1024)"
     )
@@ -106,10 +118,10 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
 
 
 def grade(options: argparse.Namespace) -> int:
-    """Grade, print what happened, and return the exit status.
+    """Grade, print the results, and return the exit status.
 
     Args:
-        options: of :func:`parser`.
+        options: options of :func:`parser`.
 
     Raises:
         EvaluationError: the songs, the runner, the limits or the output cannot be used.
@@ -150,7 +162,7 @@ def print_report(
 
     Args:
         run: the grade.
-        results: of all songs.
+        results: results of all songs.
         connections: addresses that the submission requested from the network.
         json: file to write the scores to.
 

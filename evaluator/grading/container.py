@@ -71,10 +71,10 @@ class Container:
                 "give another with --engine"
             ) from error
         if found.returncode:
-            said = found.stderr.decode(errors="replace").strip().splitlines()
+            lines = found.stderr.decode(errors="replace").strip().splitlines()
             raise EvaluationError(
                 f"expected an image {self.image!r}, but {self.command[0]} reports: "
-                f"{said[-1] if said else 'nothing'}; run `make image`, or check the engine"
+                f"{lines[-1] if lines else 'nothing'}; run `make image`, or check the engine"
             )
 
     def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:

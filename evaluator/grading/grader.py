@@ -44,7 +44,7 @@ class Grade:
     Attributes:
         runner: runs the submission.
         profile: limits.
-        songs: with all stems of the profile's track.
+        songs: songs with all stems of the profile's track.
         output: folder; need not exist.
         inspect: whether to record dtype, shape and peak of the arrays that the model returns.
         environment: additional variables of the submission.
@@ -165,7 +165,7 @@ class Grade:
         for song in self.songs:
             if song.folder.resolve().is_relative_to(self.output.resolve()):
                 raise EvaluationError(
-                    f"expected songs outside of {str(self.output)!r}, got {str(song.folder)!r}; "
+                    f"expected songs outside {str(self.output)!r}, got {str(song.folder)!r}; "
                     "choose another --output"
                 )
         names = [path.name for path in self.output.iterdir()] if self.output.is_dir() else []
@@ -187,7 +187,7 @@ class Grade:
         """Results in the folder, by song.
 
         Args:
-            manifest: of this grade.
+            manifest: manifest of this grade.
 
         Raises:
             EvaluationError: the folder's manifest is damaged, or belongs to another grade.

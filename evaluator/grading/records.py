@@ -51,7 +51,7 @@ class StartUp:
         import_s: seconds to import the wrapper's module.
         load_s: seconds to build the wrapper, and with it the model.
         outcome: one of :data:`OUTCOMES`.
-        message: what went wrong; empty if nothing did.
+        message: description of the failure; empty if there was none.
         connections: hosts and addresses requested during all songs; there is no network, so each
             request failed.
     """
@@ -73,7 +73,7 @@ class SongResult:
         limit_s: time limit in seconds.
         peak_bytes: peak memory of all processes together while it was separated.
         outcome: one of :data:`OUTCOMES`.
-        message: what went wrong; empty if nothing did.
+        message: description of the failure; empty if there was none.
         arrays: by stem; empty if the model returned none, or they were not inspected.
     """
 

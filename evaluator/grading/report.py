@@ -12,7 +12,7 @@ def table(results: Sequence[SongResult], scores_db: Mapping[str, float]) -> str:
     """Format results, one line per song.
 
     Args:
-        results: of all songs.
+        results: results of all songs.
         scores_db: mean SDR in dB of each scored song.
 
     Returns:

@@ -14,7 +14,7 @@ from typing import Protocol
 from evaluator.grading.profiles import Profile
 
 INSIDE = Path(__file__).with_name("inside")
-"""Folder of the code that runs beside the submission."""
+"""Folder of the code that runs alongside the submission."""
 
 MODULES: Mapping[str, str] = {
     "wrapper": "my_submission.aicrowd_wrapper",
@@ -30,7 +30,7 @@ class Mounts:
     Attributes:
         mixtures: folder of the songs without their stems; read-only for the submission.
         shared: holds ``predictions/``; writable.
-        scratch: for temporary files; writable.
+        scratch: folder for temporary files; writable.
         environment: additional variables.
     """
 

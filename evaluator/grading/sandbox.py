@@ -1,4 +1,4 @@
-"""A sandbox of Linux namespaces: the closest thing to a container where there is no engine.
+"""A sandbox of Linux namespaces: the closest thing to a container without an engine.
 
 A new file system has the system's programs, Python and the files of the image, all read-only, the
 mixtures, and two writable folders. There is no network except an isolated loopback, no other
@@ -77,9 +77,9 @@ class Sandbox:
             [*_unshare(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
         )
         if tried.returncode:
-            said = tried.stderr.decode(errors="replace").strip()
+            output = tried.stderr.decode(errors="replace").strip()
             raise EvaluationError(
-                f"cannot create namespaces for the sandbox ({said}); run as "
+                f"cannot create namespaces for the sandbox ({output}); run as "
                 "root, or grade an image with docker or podman: --image NAME"
             )
 
@@ -180,7 +180,7 @@ def in_image(folder: Path) -> list[Path]:
     """The part of a repository that a docker build would put into the image.
 
     Args:
-        folder: of the repository.
+        folder: folder of the repository.
 
     Returns:
         Files and folders at its top; :func:`not_in_image` are exceptions in them.
@@ -199,7 +199,7 @@ def not_in_image(folder: Path) -> list[Path]:
     Deeper ones, and bytecode, which changes nothing, stay visible.
 
     Args:
-        folder: of the repository.
+        folder: folder of the repository.
     """
     ignored = Ignored.of(folder)
     return [

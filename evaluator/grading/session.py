@@ -50,7 +50,7 @@ class Reply:
 
     Attributes:
         outcome: one of :data:`evaluator.grading.records.OUTCOMES`.
-        message: what went wrong; empty if nothing did.
+        message: description of the failure; empty if there was none.
         values: the report of the harness, unchecked; empty if it did not reply.
     """
 
@@ -105,7 +105,7 @@ class Reply:
 def opened(
     runner: Runner, profile: Profile, mixtures: Path, output: Path, environment: Mapping[str, str]
 ) -> Iterator["Session"]:
-    """Start a submission; stop it, and delete what it wrote, when the block ends.
+    """Start a submission; stop it, and delete its files, when the block ends.
 
     Args:
         runner: starts it.
@@ -258,7 +258,7 @@ class Session:
         return reply
 
     def _receive(self, deadline: float) -> Reply | None:
-        """Wait a moment for more of a line; return what went wrong, if anything did."""
+        """Wait a moment for more of a line; return the failure, if any."""
         if time.monotonic() > deadline:
             return Reply(records.LATE, "killed: it ignored the alarm")
         pipe = self._replies.fileno()

@@ -5,7 +5,7 @@ Each has a function ``find`` that yields findings. Its argument depends on the f
 
     output/       :class:`evaluator.preflight.graded.Graded`: the separated stems
     records/      the same: times, memory and errors
-    repository/   :class:`evaluator.preflight.checkout.Checkout`: what would be pushed
+    repository/   :class:`evaluator.preflight.checkout.Checkout`: the files to push
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ class Checkout:
         lines = self.git.names("ls-files", "-z", "--stage")
         objects = {line.partition("\t")[2]: line.split()[1] for line in lines}
         wanted = "".join(f"{name}\n" for name in objects.values())
-        answer = self.git.text("cat-file", "--batch-check=%(objectsize)", given=wanted)
-        sizes = [int(line) if line.isdigit() else 0 for line in answer.splitlines()]
+        output = self.git.text("cat-file", "--batch-check=%(objectsize)", given=wanted)
+        sizes = [int(line) if line.isdigit() else 0 for line in output.splitlines()]
         return dict(zip(objects, sizes, strict=True))
 
     def by_lfs(self, names: list[str]) -> set[str]:

@@ -72,10 +72,10 @@ def parser(prog: str = PROGRAM) -> Parser:
 def add_repository_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the repository and its remote."""
     parser.add_argument(
-        "--remote", default=REMOTE, metavar="NAME", help="git's name of AIcrowd (%(default)s)"
+        "--remote", default=REMOTE, metavar="NAME", help="git remote of AIcrowd (%(default)s)"
     )
     parser.add_argument(
-        "--branch", default=BRANCH, metavar="NAME", help="branch that it has (%(default)s)"
+        "--branch", default=BRANCH, metavar="NAME", help="branch of the remote (%(default)s)"
     )
     parser.add_argument(
         "--lfs-limit",
@@ -106,7 +106,7 @@ def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -
     """Run all checks that the options select.
 
     Args:
-        options: of :func:`parser`.
+        options: options of :func:`parser`.
         leaving_out: names of checks to skip.
 
     Yields:

@@ -56,7 +56,7 @@ def correlations(files: SongFiles) -> dict[str, Correlation]:
     without which a bass hardly differs from the same bass one sample later.
 
     Args:
-        files: of a song whose estimates have the right format.
+        files: files of a song whose estimates have the right format.
 
     Returns:
         Correlations by name of the stem, or :data:`SUM`; silent ones are left out.
@@ -102,8 +102,8 @@ def _differences(read: _Read, start: int, stop: int) -> NDArray[np.float64]:
 
     Args:
         read: reads samples from a start to a stop.
-        start: of the result.
-        stop: of the result.
+        start: first sample of the result.
+        stop: end of the result.
     """
     audio = read(start - 1, stop)
     return np.diff(np.where(np.isfinite(audio), audio, 0), axis=0)

@@ -28,7 +28,7 @@ class Weights:
     """A file of weights that the recipe uses.
 
     Attributes:
-        name: in the submission's catalogue.
+        name: name in the submission's catalogue.
         path: absolute path where it is or should be; empty if its package is not installed.
         package: distribution that contains it; empty if it is a file of the repository.
         condition: "ok", or its fault.

@@ -51,7 +51,7 @@ class FileGram:
     """Inner products of files, named by :func:`estimate`, :func:`reference` and the constants.
 
     Attributes:
-        gram: of all channels of all files, named by :func:`channel_names`.
+        gram: Gram matrix of all channels of all files, named by :func:`channel_names`.
         channels: number of channels of each file.
         values: samples times channels.
         unfit: number of samples that are NaN or infinite, by stem; they count as silence.

@@ -20,7 +20,7 @@ class SongFiles:
     """Files of a song.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         estimates: expected path of each separated stem.
         references: true stems, all or none.
         mixture: one file, or the left and the right channel.

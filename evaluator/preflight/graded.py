@@ -21,7 +21,7 @@ class Graded:
         profile: limits of the server, and the track.
         start_ups: one record per start of the submission.
         results: one record per song; empty if only the files are known.
-        dataset: folder of the songs in the grader's layout, with true stems beside the mixtures if
+        dataset: folder of the songs in the grader's layout, with true stems next to the mixtures if
             there are any; None if there are no files.
         predictions: folder of the separated stems, in the grader's layout; or None.
     """

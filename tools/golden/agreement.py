@@ -9,7 +9,7 @@ def agreement_db(reference: Tensor, answer: Tensor) -> float:
 
     Args:
         reference: real or complex, of any shape.
-        answer: the output, of the same shape.
+        answer: the output to compare, of the same shape.
 
     >>> round(agreement_db(torch.ones(4), torch.full((4,), 0.9)), 3)
     20.0

@@ -40,7 +40,7 @@ def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
 
     Args:
         name: seeds the generator.
-        shape: of the tensor.
+        shape: shape of the tensor.
 
     Returns:
         float32, of the given shape.

@@ -3,7 +3,7 @@
 The module of a metric has
 
     TITLE         its name in a table
-    DEFINITION    which of the definitions in use it follows
+    DEFINITION    which of the common definitions it follows
     Meter         a class without constructor arguments, see :class:`StemMeter`
 """
 
@@ -46,7 +46,7 @@ class Metric:
     Attributes:
         name: key, the name of its module.
         title: its name in a table.
-        definition: which of the definitions in use it follows.
+        definition: which of the common definitions it follows.
         meter: builds a meter for one stem.
     """
 

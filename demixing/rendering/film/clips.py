@@ -107,9 +107,9 @@ def draw_clip(stock: Stock, clip_s: float, seed: int, index: int) -> Drawn:
     """Draw the stems of one clip.
 
     Args:
-        stock: with the recordings.
+        stock: recordings to draw from.
         clip_s: length of the clip.
-        seed: of all clips.
+        seed: seed of all clips.
         index: number of the clip.
 
     Returns:

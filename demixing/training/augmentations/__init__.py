@@ -7,7 +7,7 @@ drawn values can be pickled, compared and applied again.
 
 A module ends in ``build``, its frozen dataclass. Each has a ``probability`` of acting on a stem, or
 on an example if its docstring says that it acts on all stems alike. :func:`build` also takes
-``only``, the names of the stems on which an augmentation may act.
+``only``, the names of the stems that an augmentation may change.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Augmentation(Protocol):
 
         Args:
             stems: float32, ``(stems, 2, samples)``. Not modified.
-            drawn: from :meth:`draw`.
+            drawn: values from :meth:`draw`.
 
         Returns:
             The same shape; silent stems stay silent.

@@ -42,7 +42,7 @@ class Clip:
         high_db: greatest distance.
         soft: fraction of cases that saturate softly, 0 to 1.
         each_stem: clip each stem separately. Otherwise it acts on all stems alike.
-        probability: of acting on an example, or on a stem.
+        probability: probability of acting on an example, or on a stem.
     """
 
     low_db: float = 1.0

@@ -49,9 +49,9 @@ class Codec:
 
     Attributes:
         low_kbit_s: lowest bit rate.
-        high_kbit_s: highest; between the two must be a bit rate of MP3.
+        high_kbit_s: highest; the range must contain a bit rate of MP3.
         codecs: codecs to use, all equally often.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     low_kbit_s: float = 64

@@ -46,7 +46,7 @@ class Compress:
         most_ratio: largest ratio; the smallest is 1, and each octave is equally likely.
         low_s: shortest release.
         high_s: longest.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     low_db: float = -12.0

@@ -71,7 +71,7 @@ class Equaliser:
         most_db: largest magnitude of the gain of a bell.
         low_hz: lowest centre.
         high_hz: highest centre; each octave in between is equally likely.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     bumps: int = 3

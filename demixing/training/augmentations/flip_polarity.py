@@ -13,7 +13,7 @@ class FlipPolarity:
     """Multiply a stem by -1.
 
     Attributes:
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     probability: float = 0.5

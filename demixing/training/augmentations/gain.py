@@ -21,7 +21,7 @@ class Gain:
     Attributes:
         low_db: lowest gain.
         high_db: highest gain; all values in between are equally likely.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     low_db: float = -6.0

@@ -38,7 +38,7 @@ class LowPass:
         low_hz: lowest cutoff; MP3 at 64 kbit/s ends at about 11 kHz.
         high_hz: highest; each octave in between is equally likely. A cutoff above half the sample
             rate has no effect.
-        probability: of acting on an example.
+        probability: probability of acting on an example.
     """
 
     low_hz: float = 10_000.0

@@ -18,7 +18,7 @@ class Mixup:
     Attributes:
         low_db: lowest gain of the added excerpt.
         high_db: highest.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     low_db: float = -9.0

@@ -14,7 +14,7 @@ class Pan:
 
     Attributes:
         most_db: largest attenuation of one channel; the other channel is unchanged.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     most_db: float = 6.0

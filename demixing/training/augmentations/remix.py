@@ -19,7 +19,7 @@ class Remix:
     Acts on all stems alike: an example is remixed or it is not.
 
     Attributes:
-        probability: of remixing an example.
+        probability: probability of remixing an example.
     """
 
     probability: float = 0.75

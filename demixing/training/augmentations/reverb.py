@@ -31,7 +31,7 @@ class Room:
     """Drawn parameters of a stem.
 
     Attributes:
-        seed: of the noise.
+        seed: seed of the noise.
         decay_s: time in which the reverberation decays by 60 dB.
         delay_s: time between the direct sound and the reverberation.
         wet_db: energy of the reverberation relative to the direct sound.
@@ -65,7 +65,7 @@ class Reverb:
         low_db: softest reverberation, relative to the direct sound.
         high_db: loudest reverberation.
         most_delay_s: longest delay of the reverberation.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     low_s: float = 0.15

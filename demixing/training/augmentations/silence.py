@@ -13,7 +13,7 @@ class Silence:
     """Leave stems out, but never all of them.
 
     Attributes:
-        probability: of leaving out a stem.
+        probability: probability of leaving out a stem.
     """
 
     probability: float = 0.1

@@ -25,7 +25,7 @@ class Speed:
         high_semitones: highest.
         together: apply one change to all stems of an example; ``probability`` is then per
             example.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     low_semitones: float = -2.0

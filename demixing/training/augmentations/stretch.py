@@ -50,7 +50,7 @@ class Stretch:
         high_semitones: highest.
         low_tempo: slowest tempo, relative to the original.
         high_tempo: fastest tempo.
-        probability: of acting on an example.
+        probability: probability of acting on an example.
     """
 
     low_semitones: float = -2.0
@@ -95,7 +95,7 @@ def stretched(stem: Tensor, factor: float) -> Tensor:
 
     Args:
         stem: ``(2, samples)``.
-        factor: of its length.
+        factor: factor of its length.
 
     Returns:
         ``(2, round(samples * factor))``.

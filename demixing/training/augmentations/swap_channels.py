@@ -14,7 +14,7 @@ class SwapChannels:
     """Swap the channels of a stem.
 
     Attributes:
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     probability: float = 0.5

@@ -26,9 +26,9 @@ class Image:
     """Drawn parameters of a stem.
 
     Attributes:
-        factor: of the side of a stereo stem.
+        factor: factor of the side of a stereo stem.
         spread: amplitude of the side of a mono stem, relative to the middle.
-        seed: of the echoes of a mono stem.
+        seed: seed of the echoes of a mono stem.
         rate_hz: sample rate of the stem.
     """
 
@@ -61,7 +61,7 @@ class Width:
         low: smallest factor of the side of a stereo stem; 0 makes it mono.
         high: largest.
         spread: largest amplitude of the side of a mono stem, relative to its middle; 0: stay mono.
-        probability: of acting on a stem.
+        probability: probability of acting on a stem.
     """
 
     low: float = 0.5

@@ -1,7 +1,7 @@
 """Looks for faults in data sets before training on them.
 
 Several folders, or a folder with splits, are also searched for audio that is in more than one
-split. The analysis of each song is stored beside the data, or in a cache, so the next check is
+split. The analysis of each song is stored next to the data, or in a cache, so the next check is
 fast.
 """
 
@@ -36,9 +36,9 @@ class Checked:
 
     Attributes:
         root: its folder.
-        layout: of its files.
+        layout: layout of its files.
         stems: stems that its songs should have.
-        songs: with their analyses.
+        songs: songs with their analyses.
     """
 
     root: Path
@@ -52,8 +52,8 @@ class Report:
     """All results of a check.
 
     Attributes:
-        folders: with the songs that were analysed.
-        findings: in the order of :func:`judge`.
+        folders: data sets with their analysed songs.
+        findings: findings in the order of :func:`judge`.
     """
 
     folders: list[Checked]
@@ -94,11 +94,11 @@ def check(
     """Check data sets.
 
     Args:
-        folders: of the data sets.
+        folders: folders of the data sets.
         layout: layout of all of them; by default it is detected.
         stems: stems that each song should have; if empty, those of the track that fits best.
         rate_hz: rate that all files should have; by default the most common one.
-        cache: folder for the analysis; by default it is beside the data.
+        cache: folder for the analysis; by default it is next to the data.
         jobs: songs at a time; by default the number of processors.
 
     Raises:

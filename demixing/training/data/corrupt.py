@@ -53,10 +53,10 @@ def corrupt(
         out: folder of the copy, which must not exist.
         kind: one of :data:`KINDS`.
         share: fraction of the songs to corrupt, 0 to 1.
-        seed: of all random choices.
+        seed: seed of all random choices.
 
     Yields:
-        What was done to a song, for each song that was corrupted.
+        A description of the corruption, for each corrupted song.
 
     Raises:
         ConfigError: there are no stems, a number is out of range, or ``out`` exists.
@@ -165,7 +165,7 @@ def _mix(paths: Sequence[Path], gains: np.ndarray[Any, np.dtype[np.float64]], ta
 
     Args:
         paths: files of the stems.
-        gains: of each stem in each result, ``(results, stems)``.
+        gains: gains of each stem in each result, ``(results, stems)``.
         target: folder of the results, which have the names of the stems.
 
     Raises:

@@ -1,6 +1,6 @@
 """Metadata of audio files: rate, length and levels, cached in a JSON file.
 
-The cache is written beside the data, or into a given folder, and rebuilt if it is missing, damaged
+The cache is written next to the data, or into a given folder, and rebuilt if it is missing, damaged
 or of another version. An entry is valid while its file has the same path, size and modification
 time.
 """
@@ -63,7 +63,7 @@ def of_files(
     """Metadata of files; only files that are not in the cache are decoded.
 
     Args:
-        paths: of audio files below ``root``.
+        paths: paths of audio files below ``root``.
         root: folder of the data set.
         cache: folder for the cache; by default it is in ``root``. If it cannot be written, a
             warning is logged.
@@ -168,14 +168,14 @@ def load_entries(place: Path, version: int) -> dict[str, Any]:
 
 
 def save_entries(place: Path, version: int, entries: Mapping[str, Any]) -> None:
-    """Write a JSON cache beside its place and move it there; log a warning if that fails."""
+    """Write a JSON cache under a temporary name and move it; log a warning if that fails."""
     text = json.dumps({"version": version, "files": entries}, separators=(",", ":"))
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(place, text)
     except OSError as error:
         logger.warning(
-            "%s cannot be written (%s): songs are analysed again next time; name a cache folder",
+            "%s cannot be written (%s): songs are analysed again next time; give a cache folder",
             place,
             error.strerror,
         )

@@ -63,7 +63,7 @@ def index(
     """List the songs of data sets, in the order of folders and names.
 
     Args:
-        folders: of data sets or of their splits.
+        folders: folders of data sets or of their splits.
         stems: names of the stems; songs that have none of them are left out.
         layout: a key of :func:`demixing.training.data.layouts.names`; by default it is detected.
         split: ``train``, ``valid`` or ``test``: leave out the songs of other splits. Songs of
@@ -95,7 +95,7 @@ def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
     """Read a part of a stem.
 
     Args:
-        song: from :func:`index`.
+        song: a song from :func:`index`.
         stem: name of the stem; silence if the song lacks it.
         start: first sample.
         samples: number of samples; silence follows the end of the song.
@@ -159,7 +159,7 @@ def _wanted(
     if not kept:
         raise ConfigError(
             f"expected songs with {', '.join(stems)} in {str(root)!r}"
-            f"{f' for the split {split!r}' if split else ''}, found none that are wanted; "
+            f"{f' for the split {split!r}' if split else ''}, found no match; "
             "check the path, the stems and the split"
         )
     return kept
@@ -195,7 +195,7 @@ def active_spans(levels_db: Sequence[Sequence[int]]) -> Spans:
     """Seconds in which at least one of several files is active.
 
     Args:
-        levels_db: of each second of each file, ``(files, seconds)``; files may differ in length.
+        levels_db: level per file and second, ``(files, seconds)``; files may differ in length.
 
     >>> active_spans([[-20, -20, -90, -30], [-90, -90]])
     ((0, 2), (3, 4))
@@ -214,7 +214,7 @@ def loudness_db(levels_db: Sequence[Sequence[int]]) -> float:
     """Mean power in dB of the seconds in which at least one of several files is active.
 
     Args:
-        levels_db: of each second of each file, ``(files, seconds)``; files may differ in length.
+        levels_db: level per file and second, ``(files, seconds)``; files may differ in length.
     """
     seconds = [second for begin, end in active_spans(levels_db) for second in range(begin, end)]
     if not seconds:

@@ -38,7 +38,7 @@ class Header:
         samples: per channel.
         offset_bytes: position of the first sample; -1 if the file cannot be mapped.
         bits: per sample.
-        dtype: of the mapped data.
+        dtype: type of the mapped data.
     """
 
     rate_hz: int
@@ -80,7 +80,7 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
     """Read a part of a file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         start: first sample.
         samples: number of samples.
 
@@ -106,7 +106,7 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
 
 
 def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
-    """Map a part of a PCM file and convert it as libsndfile does, ``(samples, channels)``."""
+    """Map a part of a PCM file and convert it like libsndfile, ``(samples, channels)``."""
     frame_bytes = layout.channels * layout.bits // 8
     items = samples * frame_bytes // np.dtype(layout.dtype).itemsize
     try:

@@ -73,11 +73,11 @@ class Problem:
 
     Attributes:
         songs: at least one.
-        names: of the signals that get a weight.
+        names: names of the signals that get a weight.
         prior: weights towards which the ridge pulls, ``(names,)``.
         grams: inner products of the signals, ``(songs, names, names)``.
         crosses: inner products of the signals with the true stem, ``(songs, names)``.
-        energies: of the true stem, ``(songs,)``.
+        energies: energies of the true stem, ``(songs,)``.
     """
 
     songs: tuple[SongGram, ...]
@@ -166,7 +166,7 @@ def problem(
     """Build the least-squares problem of a stem.
 
     Args:
-        songs: in which the stem is not silent, at least one.
+        songs: songs in which the stem is not silent, at least one.
         stem: name of the true stem.
         signals: names of the estimates.
         method: how it will be solved.

@@ -19,12 +19,12 @@ def fit(recipe: Recipe, songs: Sequence[SongGram]) -> dict[str, float]:
     """Choose shares that gain on songs left out; their sum is at most 1.
 
     The leakage filter of the recipe is included, because it may remove a leak that a share brings
-    back. Doubtable members are not included, because they come after mixture consistency.
+    back. Members with a doubt are not included, because they come after mixture consistency.
 
     Args:
-        recipe: with fitted weights; one with a residual has nothing to share.
-        songs: on which no other member was trained; for each stem, those in which it is known and
-            not silent are used.
+        recipe: recipe with fitted weights; one with a residual has nothing to share.
+        songs: songs on which no other member was trained; for each stem, only those in which it is
+            known and not silent are used.
 
     Returns:
         Shares by stem, 0 to 1.
@@ -53,7 +53,7 @@ def fit(recipe: Recipe, songs: Sequence[SongGram]) -> dict[str, float]:
 
 
 def _made(recipe: Recipe, song: SongGram) -> SongGram:
-    """The song with the recipe's stems as its signals, on which all shares are tried."""
+    """The song with the recipe's stems as its signals, for trying all shares."""
     own = {_name(stem): made for stem, made in unshared(recipe).items()}
     true = {stem: {stem: 1.0} for stem in recipe.track.stems if song.knows(stem)}
     return song.combined({MIXTURE: {MIXTURE: 1.0}, **true, **own})

@@ -27,12 +27,12 @@ def estimates(recipe: Recipe, song: SongGram) -> dict[str, Combination]:
 
 
 def disputes_of(recipe: Recipe, song: SongGram) -> dict[str, float]:
-    """Part of a song's energy that each doubtable member disputes, 0 or above, by its name."""
+    """Part of a song's energy that each member with a doubt disputes, 0 or above, by its name."""
     return _judged(recipe, song)[1]
 
 
 def _judged(recipe: Recipe, song: SongGram) -> tuple[dict[str, Combination], dict[str, float]]:
-    """All stems, and the part of the energy that each doubtable member disputes."""
+    """All stems, and the part of the energy that each member with a doubt disputes."""
     stems = finished(recipe, unshared(recipe), song)
     parts = {}
     for member in recipe.members:
@@ -46,8 +46,8 @@ def disputed(member: Member, song: SongGram, rest: Combination) -> float:
     """Energy of the difference between a member and the others, as a part of the mixture's.
 
     Args:
-        member: with a doubt.
-        song: with the estimates of the members.
+        member: member with a doubt.
+        song: song with the estimates of the members.
         rest: estimate of the compared stem by the other members.
     """
     assert member.doubt is not None
@@ -108,7 +108,7 @@ def doubted(recipe: Recipe, names: Sequence[str]) -> Member | None:
 
 
 def compared(recipe: Recipe, member: Member) -> tuple[str, ...]:
-    """Names of the members with which a doubtable member is compared; empty if it is trusted.
+    """Names of the members that a member with a doubt is compared with; empty if it is trusted.
 
     It is always trusted if no other member estimates one of its stems, since nothing could replace
     it.
@@ -123,14 +123,14 @@ def compared(recipe: Recipe, member: Member) -> tuple[str, ...]:
 
 
 def trust_of(recipe: Recipe, member: Member, song: SongGram, rest: Combination) -> float:
-    """Trust in a doubtable member, 0 to 1, from the energies of the whole song.
+    """Trust in a member with a doubt, 0 to 1, from the energies of the whole song.
 
     The pipeline decides every ten seconds from the song so far, so both agree at the end of a song.
 
     Args:
-        recipe: with the member.
-        member: with a doubt.
-        song: with the estimates of the members.
+        recipe: recipe with the member.
+        member: member with a doubt.
+        song: song with the estimates of the members.
         rest: estimate of the compared stem by the other members.
     """
     if not compared(recipe, member) or member.doubt is None:

@@ -1,9 +1,9 @@
 """Fits a recipe's ensemble weights, mixture consistency and gates to songs with known stems.
 
 For each stem and each set of its members, the weights are solved for in closed form, and scored on
-songs that were left out in turn. Doubtable members follow in a second stage. Members that subtract
-stems from the mixture are run again with the fitted weights. Finally, each further setting of a
-member is compared with its first: write that gain into the recipe, as ``gain_db``.
+songs that were left out in turn. Members with a doubt follow in a second stage. Members that
+subtract stems from the mixture are run again with the fitted weights. Finally, each other setting
+of a member is compared with its first: write that gain into the recipe, as ``gain_db``.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def fit(options: argparse.Namespace) -> list[str]:
     """Fit a recipe, write it on request, and return the lines of the report.
 
     Args:
-        options: of the command, see :mod:`demixing.cli.fit`.
+        options: options of the command, see :mod:`demixing.cli.fit`.
 
     Raises:
         ConfigError: the recipe or an option is wrong.
@@ -98,7 +98,7 @@ def _fits(plain: Recipe, methods: dict[str, Method], rounds: int, measure: Measu
 def _gains(
     given: Recipe, fitted: Recipe, fair: Sequence[SongGram], measure: Measure
 ) -> Iterator[str]:
-    """Lines of the report with the gain of each further setting of a member over its first."""
+    """Lines of the report with the gain of each other setting of a member over its first."""
     for index, member in enumerate(given.members):
         for number, setting in enumerate(member.settings[1:], 1):
             numbers = [0] * len(given.members)
@@ -179,12 +179,12 @@ def with_settings(recipe: Recipe, numbers: Sequence[int]) -> Recipe:
 def gain(
     fitted: Recipe, stems: Sequence[str], songs: Sequence[SongGram], again: Sequence[SongGram]
 ) -> float:
-    """Gain of a further setting over the first, in the fitted recipe.
+    """Gain of another setting over the first, in the fitted recipe.
 
     Args:
         fitted: recipe with fitted weights and mixture consistency.
-        stems: that the member estimates.
-        songs: on which no member was trained.
+        stems: stems that the member estimates.
+        songs: songs on which no member was trained.
         again: all songs with the other setting.
 
     Returns:

@@ -35,9 +35,9 @@ class Fits:
     in scores.
 
     Args:
-        recipe: with the members.
+        recipe: recipe with the members.
         songs: all songs.
-        methods: of the fits, by stem.
+        methods: methods of the fits, by stem.
 
     Attributes:
         recipe: as given.
@@ -194,8 +194,8 @@ class Fits:
         If no member of the set was trained on any of the songs, it is the mean score of all songs.
         A member that was trained on some songs cannot be judged on these, and the other songs may
         be harder or easier. So the score is that of the set without the member, plus the mean gain
-        over that set on the songs on which both can be judged. Each song has the same weight there
-        as among all songs: an artist with one song left does not count in full.
+        over that set on the songs where both can be judged. Each song has the same weight there as
+        among all songs: an artist with one song left does not count in full.
 
         If the member is the whole set, it is compared with all other members of the stem that were
         trained on none of the songs: with other members, too few songs might be left. If there are

@@ -29,7 +29,7 @@ def fit(recipe: Recipe, songs: Sequence[SongGram], prior: float) -> dict[str, Ga
     """Fit a gate for each stem for which it gains on songs left out.
 
     Args:
-        recipe: with fitted weights and mixture consistency.
+        recipe: recipe with fitted weights and mixture consistency.
         songs: all songs; for each stem, those in which it is known are used. It must be silent in
             some and not in others.
         prior: part of all songs in which a stem is silent, 0 to 1. It is higher in the songs for a
@@ -64,7 +64,7 @@ class Example:
     """A stem of a song.
 
     Attributes:
-        energies: of the estimate and of the mixture.
+        energies: energies of the estimate and of the mixture.
         silent: whether the true stem is silent.
         sdr_db: SDR of the estimate.
     """

@@ -67,7 +67,7 @@ def surely(
     """Whether a mean gain is larger than its standard error, with folds as the independent units.
 
     Args:
-        gains_db: of each song, ``(songs,)``.
+        gains_db: gains of each song, ``(songs,)``.
         counts: weight of each song, with the sum 1, ``(songs,)``.
         folds: fold of each song.
 

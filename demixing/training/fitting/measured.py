@@ -35,7 +35,7 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
     Args:
         song: its mixture is the sum of its stems; see :func:`demixing.training.fitting.truth.known`
             for stems without a file.
-        demixer: of the recipe.
+        demixer: demixer of the recipe.
         cache: folder of the cache; None: no cache.
 
     Raises:
@@ -129,7 +129,7 @@ def products_of(
     Args:
         signals: ``(channels, samples)`` each, by name. The dict is emptied, because spectra take
             as much memory as signals.
-        sample_rate_hz: of all signals.
+        sample_rate_hz: sample rate of all signals.
 
     Returns:
         ``(bands, signals, signals)``. Bands are rectangular, and have the frequencies with the

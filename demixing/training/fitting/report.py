@@ -21,13 +21,13 @@ MOST_DISPUTED = 3
 
 
 def report(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits) -> list[str]:
-    """List what fitting gains, for each stem and for the whole recipe.
+    """List the gains of fitting, for each stem and for the whole recipe.
 
     Args:
         plain: the recipe before fitting.
         fitted: the recipe after fitting.
         songs: all songs.
-        fits: of ``plain``.
+        fits: fits of ``plain``.
     """
     by = "artists" if songs[0].artist else "folders"
     others = "artists" if songs[0].artist else "songs"
@@ -92,7 +92,7 @@ def _of_stem(plain: Recipe, fitted: Recipe, fits: Fits, stem: str) -> list[str]:
 
 
 def _of_recipe(plain: Recipe, fitted: Recipe, songs: Sequence[SongGram], fits: Fits) -> list[str]:
-    """Scores of the whole recipe on songs on which no member was trained."""
+    """Scores of the whole recipe on songs that no member was trained on."""
     before, now = (total_db(dict.fromkeys(folds_of(songs), one), songs) for one in (plain, fitted))
     new = total_db(left_out(plain, songs, fits), songs)
     return [
@@ -128,7 +128,7 @@ def total_db(fitted: Mapping[str, Recipe], songs: Sequence[SongGram]) -> float:
 
     Args:
         fitted: the recipe for the songs of each fold.
-        songs: on which no member was trained.
+        songs: songs on which no member was trained.
 
     Returns:
         NaN if no song has a stem.
@@ -157,7 +157,7 @@ def leak_gains(fitted: Recipe, songs: Sequence[SongGram]) -> list[str]:
 
 
 def disputes(fitted: Recipe, songs: Sequence[SongGram]) -> list[str]:
-    """For each doubtable member, songs that it disputes most, or where its trust is below 1."""
+    """For each member with a doubt, songs that it disputes most, or where its trust is below 1."""
     lines = []
     for member in fitted.members:
         if member.doubt is None:

@@ -31,10 +31,10 @@ class SongGram(Gram):
     Attributes:
         song: its name.
         folder: the folder that contains it.
-        sample_rate_hz: of all signals.
+        sample_rate_hz: sample rate of all signals.
         artist: songs of one artist are weighted and left out together; if None, see :attr:`group`.
         seen_by: names of the members that were trained on the song.
-        weight: of the song, relative to others.
+        weight: weight of the song, relative to others.
     """
 
     song: str

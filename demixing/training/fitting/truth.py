@@ -17,7 +17,7 @@ def known(song: Song, stems: Sequence[str]) -> tuple[str, ...]:
     is known, and nothing about the parts of the accompaniment.
 
     Args:
-        song: with its files by stem.
+        song: song with its files by stem.
         stems: names of the stems of the track.
 
     Raises:

@@ -18,7 +18,7 @@ def write(path: Path, source: Path, fitted: Recipe) -> None:
     """Write the recipe's own text, followed by the fitted tables.
 
     Args:
-        path: of the new file.
+        path: path of the new file.
         source: file or name of the recipe; all text above :data:`MARK` is kept.
         fitted: recipe with the fitted tables.
 

@@ -5,8 +5,8 @@ the level of a stem, which the leaderboards' SDR penalises. A silent stem has th
 gradient.
 
 Source: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019. Channels
-are compared one by one and their means are removed, as in the configurations on which ours are
-based.
+are compared one by one and their means are removed, as in the configurations that ours are based
+on.
 """
 
 import torch

@@ -52,22 +52,22 @@ class Inspected:
 
     def separate_music_file(self, *given: Any, **named: Any) -> Any:
         """Call the model, and describe its output."""
-        answer = self._model.separate_music_file(*given, **named)
-        self.arrays = array_infos(answer)
-        return answer
+        output = self._model.separate_music_file(*given, **named)
+        self.arrays = array_infos(output)
+        return output
 
 
-def array_infos(answer: Any) -> dict[str, Any]:
+def array_infos(output: Any) -> dict[str, Any]:
     """Describe a model's output; empty if it has another form.
 
     Args:
-        answer: ``(arrays, rates)``, both by stem; arrays are ``(samples, channels)``.
+        output: ``(arrays, rates)``, both by stem; arrays are ``(samples, channels)``.
     """
     import numpy as np
 
     result: dict[str, Any] = {}
     try:
-        arrays, rates = answer
+        arrays, rates = output
         for stem, array in arrays.items():
             values = np.asarray(array)
             numeric = values.dtype.kind in "fiu" and values.size > 0

@@ -35,24 +35,24 @@ def find(checkout: Checkout) -> Iterator[Finding]:
         )
         return
     external = table.get("external_dataset_used") is True
-    asked = _asked(challenge, table.get("labelnoise") is True, table.get("bleeding") is True)
-    if len(asked) > 1:
+    chosen = _chosen(challenge, table.get("labelnoise") is True, table.get("bleeding") is True)
+    if len(chosen) > 1:
         yield fault(
             f"{CONTEST_FILE}: labelnoise and bleeding are both true",
             "leaderboard A admits only the songs with label noise, and B only those with bleeding",
             "set one of them to false, or both for leaderboard C",
         )
-    elif asked and external:
+    elif chosen and external:
         yield fault(
             f"{CONTEST_FILE}: {asked[0][0]} and external_dataset_used are both true",
             f"leaderboard {asked[0][1]} admits no external data",
             "set one of them to false",
         )
-    for field, board in asked:
+    for field, board in chosen:
         yield from _admitted(described, field, board)
     for board in described.boards:
         yield from _claimed(described, board)
-    yield from _external(described, external=external, asked=bool(asked))
+    yield from _external(described, external=external, chosen=bool(chosen))
 
 
 def _asked(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, str]]:
@@ -89,7 +89,7 @@ def _claimed(described: Description, board: str) -> Iterator[Finding]:
         )
 
 
-def _external(described: Description, *, external: bool, asked: bool) -> Iterator[Finding]:
+def _external(described: Description, *, external: bool, chosen: bool) -> Iterator[Finding]:
     """Compare external_dataset_used with the weights' training data."""
     own = [board for track, board in ADMITTED if track == described.track]
     strangers = min((_strangers(described, board) for board in own), key=len)
@@ -100,7 +100,7 @@ def _external(described: Description, *, external: bool, asked: bool) -> Iterato
             "the contest requires the truth, and ranks by it",
             HOW_EXTERNAL,
         )
-    elif external and not strangers and described.submitted and not asked:
+    elif external and not strangers and described.submitted and not chosen:
         boards = [board for board in own if board in described.boards]
         if boards:
             yield note(

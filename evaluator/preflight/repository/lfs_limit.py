@@ -49,8 +49,8 @@ def _in_history(checkout: Checkout) -> set[str]:
         if name:
             names[object_] = name
     given = "".join(f"{object_}\n" for object_ in names)
-    answer = git.text("cat-file", "--batch-check=%(objectname) %(objectsize)", given=given)
-    sizes = (line.split() for line in answer.splitlines())
+    output = git.text("cat-file", "--batch-check=%(objectname) %(objectsize)", given=given)
+    sizes = (line.split() for line in output.splitlines())
     return {names[one] for one, size in sizes if int(size) > checkout.lfs_limit_bytes}
 
 

@@ -36,7 +36,7 @@ class FileAnalysis:
         stem: the stem it belongs to, or ``mixture``.
         samples: per channel; 0 if the file could not be read.
         rate_hz: sample rate.
-        channels: of the file.
+        channels: number of channels of the file.
         peak: largest magnitude, full scale at 1.
         power: mean square over samples and channels.
         bad: samples that are NaN or infinite.
@@ -66,7 +66,7 @@ class SongAnalysis:
     """Measurements of one song.
 
     Attributes:
-        files: by path below the song's folder.
+        files: measurements by path below the song's folder.
         error_power: mean square of the mixture minus the sum of the stems; None without a mixture.
         mixture_power: mean square of the mixture.
         prints: fingerprints by stem: (place, distance, distance) in samples for each peak.
@@ -180,7 +180,7 @@ def _joined(
 
     Args:
         sides: ``(samples, channels)`` each; silence follows shorter ones.
-        length: in samples.
+        length: length in samples.
         halves: whether the two files are the two channels.
     """
     result = np.zeros((2, length), np.float32)
@@ -203,7 +203,7 @@ def _compare(
     Args:
         stems: names.
         sums: audio of each stem, ``(2, samples)``.
-        rate_hz: of the audio.
+        rate_hz: sample rate of the audio.
         result: gets the features.
 
     Returns:

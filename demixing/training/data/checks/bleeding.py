@@ -87,7 +87,7 @@ def cells(spectra: NDArray[np.complex64], rate_hz: int) -> list[Cell]:
 
     Args:
         spectra: ``(stems, channels, frames, bins)``.
-        rate_hz: of the audio.
+        rate_hz: sample rate of the audio.
     """
     stems, _, frames, bins = spectra.shape
     if stems < 2 or frames < 4 * stems:
@@ -139,7 +139,7 @@ def _cross(one: NDArray[np.complex64], two: NDArray[np.complex64]) -> NDArray[np
         ``(bins, stems, stems)``.
     """
     stems, channels, frames, bins = one.shape
-    # Channels count as further frames. In a sum, sounds out of phase between them would vanish.
+    # Channels count as additional frames. In a sum, sounds out of phase between them would vanish.
     left = one.transpose(3, 0, 1, 2).reshape(bins, stems, -1)
     right = two.conj().transpose(3, 1, 2, 0).reshape(bins, -1, stems)
     result: NDArray[np.complex128] = (left @ right).astype(np.complex128) / (channels * frames)

@@ -20,7 +20,7 @@ COMMON = 64
 NUMBERED = re.compile(r"([a-z]+[ _-]?)?\d+", re.IGNORECASE)
 """A number, not the name of a song: ``song_007``, ``1234``."""
 SOURCES = "sources.json"
-"""File beside the stems of a rendered song that lists its sources."""
+"""File next to the stems of a rendered song that lists its sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Place:
     """Name, split and sources of a song.
 
     Attributes:
-        name: in the findings.
+        name: name in the findings.
         own: the name without its folder.
         split: the split it belongs to; the name of the folder if nothing else is known.
         sources: files from which it was rendered; None if unknown.

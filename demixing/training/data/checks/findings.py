@@ -55,8 +55,8 @@ def of_song(
     """Judge one song.
 
     Args:
-        song: with its files.
-        analysis: of the song.
+        song: the song with its files.
+        analysis: analysis of the song.
         stems: stems that the song should have.
         rate_hz: sample rate that its files should have.
         name: name of the song in the findings.

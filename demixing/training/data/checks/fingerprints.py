@@ -52,7 +52,7 @@ def marks(values: NDArray[np.float32], places: NDArray[np.int64], reach: int) ->
     Args:
         values: magnitudes of peaks, ``(peaks,)``.
         places: their places in samples, ascending, ``(peaks,)``.
-        reach: in samples.
+        reach: distance in samples.
 
     Returns:
         Places of the marks in samples, ``(marks,)``.

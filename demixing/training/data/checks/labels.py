@@ -65,7 +65,7 @@ class _Table:
         rows: features in robust deviations of the data set, ``(rows, features)``.
         stem: index of the stem of each row, ``(rows,)``.
         label: index of the class of each stem, ``(stems,)``.
-        fold: of each stem, ``(stems,)``; all stems of a song are in the same fold.
+        fold: fold of each stem, ``(stems,)``; all stems of a song are in the same fold.
         classes: names.
     """
 
@@ -159,7 +159,7 @@ def _judged(
     """Learn from the stems whose labels are believed, and judge each stem by other songs.
 
     Args:
-        table: of all stems.
+        table: rows of all stems.
         believed: whether a label is believed, ``(stems,)``.
 
     Returns:
@@ -205,7 +205,7 @@ def _fit(
     Args:
         inputs: ``(rows, inputs)``.
         labels: index of the class of each row, ``(rows,)``.
-        weight: of each row, ``(rows,)``.
+        weight: weight of each row, ``(rows,)``.
         start: factors to start from, ``(inputs, classes)``.
 
     Returns:

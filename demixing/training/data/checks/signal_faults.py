@@ -16,7 +16,7 @@ class Meter:
     """Sums over the blocks of a file.
 
     Attributes:
-        channels: of the file.
+        channels: number of channels of the file.
         samples: read so far, per channel.
         bad: samples that are NaN or infinite, in any channel.
         clipped: samples in flat tops.

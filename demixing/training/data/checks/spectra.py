@@ -41,7 +41,7 @@ def frames(mono: NDArray[np.float32], length: int) -> NDArray[np.complex64]:
 
     Args:
         mono: ``(..., samples)``.
-        length: of a frame in samples.
+        length: length of a frame in samples.
 
     Returns:
         ``(..., frames, length / 2 + 1)``.
@@ -58,7 +58,7 @@ def features(spectra: NDArray[np.complex64], rate_hz: int) -> NDArray[np.float64
 
     Args:
         spectra: ``(frames, bins)`` from :func:`frames`; not silent.
-        rate_hz: of the audio.
+        rate_hz: sample rate of the audio.
 
     Returns:
         ``(features,)``, in the order of :data:`FEATURES`.
@@ -116,8 +116,8 @@ def _periods(
 
     Args:
         power: ``(frames, bins)``.
-        rate_hz: of the audio.
-        length: of a frame in samples.
+        rate_hz: sample rate of the audio.
+        length: length of a frame in samples.
     """
     correlation = scipy.fft.irfft(power, axis=1)[:, : length // 2]
     lags = np.arange(int(rate_hz / PITCH_HZ[1]), min(int(rate_hz / PITCH_HZ[0]), length // 2 - 1))

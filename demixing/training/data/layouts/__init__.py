@@ -1,4 +1,4 @@
-"""Layouts of data sets on disk, one module each: what a song is, and which files are its stems.
+"""Layouts of data sets on disk, one module each, which finds songs and the files of their stems.
 
 A module has a ``RANK``, the order in which layouts are tried by default (specific ones first), and
 ``find``, which returns the songs of a folder, or an empty list if it has another layout. No audio
@@ -87,9 +87,9 @@ def find(
     """Find the songs of a folder.
 
     Args:
-        folder: of a data set or of one of its splits.
+        folder: folder of a data set or of one of its splits.
         layout: a key from :func:`names`; by default the first layout that finds songs.
-        stems: further names of stems, besides those of the two tracks.
+        stems: additional names of stems, besides those of the two tracks.
 
     Returns:
         The layout and its songs, sorted by name.

@@ -2,7 +2,7 @@
 
 Version 2 has the splits tr, cv and tt; version 3 has train, val and test, once for each language or
 for all of them together. Sources: https://zenodo.org/records/6949108, https://arxiv.org/abs/2407.07275.
-Annotations beside the audio are ignored. Stems are called dialog, effect and music here.
+Annotations next to the audio are ignored. Stems are called dialog, effect and music here.
 """
 
 import dataclasses
