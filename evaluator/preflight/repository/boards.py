@@ -44,8 +44,8 @@ def find(checkout: Checkout) -> Iterator[Finding]:
         )
     elif chosen and external:
         yield fault(
-            f"{CONTEST_FILE}: {asked[0][0]} and external_dataset_used are both true",
-            f"leaderboard {asked[0][1]} admits no external data",
+            f"{CONTEST_FILE}: {chosen[0][0]} and external_dataset_used are both true",
+            f"leaderboard {chosen[0][1]} admits no external data",
             "set one of them to false",
         )
     for field, board in chosen:
@@ -55,7 +55,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     yield from _external(described, external=external, chosen=bool(chosen))
 
 
-def _asked(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, str]]:
+def _chosen(challenge: str, labelnoise: bool, bleeding: bool) -> list[tuple[str, str]]:
     """Fields of MDX'23 that choose a leaderboard, each with that leaderboard."""
     if challenge != MDX23:
         return []
