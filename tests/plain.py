@@ -4,7 +4,8 @@ import dataclasses
 
 from demixing import separators
 from demixing.recipes import reading
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.weights.catalogue import find
 
 

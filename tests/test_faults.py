@@ -19,7 +19,8 @@ from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
 from demixing.errors import CheckpointError
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import Clock, Deadline
 from demixing.schedule.fallback import Fallback
 from demixing.separator import Separator

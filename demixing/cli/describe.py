@@ -11,7 +11,8 @@ from demixing.cli import arguments, contest, say_json
 from demixing.engine import optional
 from demixing.errors import CheckpointError, ConfigError
 from demixing.recipes import reading, tracks
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.weights.catalogue import Checkpoint, find
 from demixing.weights.verification import MISSING, OK, UNPINNED, examine
 

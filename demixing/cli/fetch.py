@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
                 reason = str(error).partition("; ")[0]
                 again = f"demixing fetch {' '.join(options.names)}"
                 note(
-                    f"not fetched, which is not an error here: {reason}; to try again: {again}",
+                    f"not fetched (no failure here): {reason}; to try again: {again}",
                     options,
                 )
             else:

@@ -11,7 +11,7 @@ from demixing.chunks.answer import Answer
 from demixing.engine.estimates import Estimates
 from demixing.ensemble.blend import RunningAverage
 from demixing.ensemble.doubt import Trust
-from demixing.recipes.recipe import Member
+from demixing.recipes.member import Member
 
 MARGIN = 1e-3
 """Validity below this is taken as 0, and within it of 1 as 1."""

@@ -29,7 +29,8 @@ from demixing.engine.progress import Report, Work
 from demixing.engine.workload import Workload
 from demixing.errors import CheckpointError, ConfigError, SongError
 from demixing.plugins import did_you_mean
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.schedule import planner
 from demixing.schedule.budget import Deadline, TimeBudget
 from demixing.schedule.contention import Contention

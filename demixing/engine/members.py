@@ -15,7 +15,7 @@ from demixing.engine.blending import MemberBlend, full_validity
 from demixing.engine.estimates import Estimates
 from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.ensemble.setting import Setting
-from demixing.recipes.recipe import Member
+from demixing.recipes.member import Member
 from demixing.separator import Chunking, Separator
 
 

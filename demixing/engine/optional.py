@@ -14,7 +14,8 @@ from demixing import separators
 from demixing.errors import CheckpointError
 from demixing.machine.installation import install_command
 from demixing.recipes import expected_score
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.separators.demucs import bags
 from demixing.weights.catalogue import find
 from demixing.weights.recommended import RECOMMENDED, RECOMMENDED_NAME

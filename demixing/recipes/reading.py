@@ -72,7 +72,8 @@ from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
 from demixing.recipes import old_keys, tables, tracks
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.recipes.tracks import Track
 
 FOLDER = Path(__file__).parent

@@ -15,7 +15,8 @@ from demixing.ensemble.blend import Blend, ratio
 from demixing.ensemble.doubt import TINY
 from demixing.ensemble.leak import Leak
 from demixing.evaluation.gram import Combination
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
 Stems = Mapping[str, Combination]

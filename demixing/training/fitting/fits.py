@@ -11,7 +11,8 @@ import numpy as np
 from demixing.ensemble.blend import Blend, subsets
 from demixing.errors import ConfigError
 from demixing.evaluation.gram import Combination
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.training.fitting.blending import Method, fit, mean_of, plain_mean, sdr_db
 from demixing.training.fitting.estimates import compared, doubted, mixed, of_blend, trust_of
 from demixing.training.fitting.groups import shares_of

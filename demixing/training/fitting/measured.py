@@ -18,7 +18,8 @@ from demixing.engine.normalisation import SongStatistics
 from demixing.errors import EvaluationError
 from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.songs import Song
-from demixing.recipes.recipe import Member, Recipe
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
 from demixing.training.fitting import truth
 from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
