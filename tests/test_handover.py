@@ -58,7 +58,7 @@ def test_shares_start_with_a_cross_fade() -> None:
 def test_more_stems_than_mixture_are_refused() -> None:
     song = Song([SONG], RATE_HZ, 2)
 
-    with pytest.raises(ValueError, match="more samples than there were"):
+    with pytest.raises(ValueError, match="more samples than it was given"):
         song.push(one_sided(SONG))
     song.next()
     with pytest.raises(ValueError, match="a NaN or an infinity"):

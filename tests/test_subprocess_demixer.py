@@ -173,9 +173,9 @@ def test_a_child_separates_one_song_after_the_other(isolate: Isolate) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        ("segmentation fault", "was ended by SIGSEGV"),
-        ("killed", "was ended by SIGKILL"),
-        ("exit", "ended itself with status 3"),
+        ("segmentation fault", "was killed by SIGSEGV"),
+        ("killed", "was killed by SIGKILL"),
+        ("exit", "exited with status 3"),
         ("hold the lock", "no heartbeat for"),
         ("bug", "failed with KeyError: 'bug'"),
         ("hold the lock while it is built", "no heartbeat for"),
@@ -271,7 +271,7 @@ def test_a_member_gets_a_second_chance_but_no_third(
     for song in range(4):
         caplog.clear()
         assert_fake(separated(ready))
-        assert ("was ended by SIGKILL" in caplog.text) == (song < 2)
+        assert ("was killed by SIGKILL" in caplog.text) == (song < 2)
         assert ("stays out from now on" in caplog.text) == (song == 1)
 
 
@@ -389,7 +389,7 @@ def test_a_child_that_is_lost_between_songs_is_replaced(isolate: Isolate) -> Non
     ("behaviour", "reason"),
     [
         ("not finite", "a NaN or an infinity"),
-        ("too much", "more samples than there were"),
+        ("too much", "more samples than it was given"),
         ("too little", "ended a song too early"),
     ],
 )

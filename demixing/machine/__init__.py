@@ -1,1 +1,1 @@
-"""This machine: its container, threads, devices, and where the package is installed."""
+"""The machine: container, threads, devices, and the installation of the package."""

@@ -10,14 +10,14 @@ import torch
 from demixing.errors import ConfigError
 
 DEVICE_VARIABLE = "DEMIX_DEVICE"
-"""Environment variable: the device of networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
+"""Environment variable: device for networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
 
 _device: ContextVar[str | None] = ContextVar("device", default=None)
 
 
 @contextlib.contextmanager
 def on_device(name: str | None) -> Iterator[None]:
-    """Build separators on a device within this context; None leaves the choice to the machine.
+    """Build separators on a device within this context; None: automatic choice.
 
     Raises:
         ConfigError: torch does not know the device, or this machine has none.
@@ -32,7 +32,7 @@ def on_device(name: str | None) -> Iterator[None]:
 
 
 def chosen_device() -> torch.device:
-    """The device that was chosen, otherwise a GPU if there is one, otherwise the CPU.
+    """The chosen device, otherwise a GPU if there is one, otherwise the CPU.
 
     Raises:
         ConfigError: the environment names a device that this machine does not have.
@@ -47,7 +47,7 @@ def chosen_device() -> torch.device:
 
 
 def usable(name: str) -> torch.device:
-    """Return a device by its name.
+    """Return a device by name.
 
     Raises:
         ConfigError: torch does not know it, or it is not available.

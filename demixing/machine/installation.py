@@ -1,4 +1,4 @@
-"""Where the files that belong to the package are: beside it in a checkout, inside it in a wheel."""
+"""Locations of the package's files: beside it in a checkout, inside it in a wheel."""
 
 import os
 from pathlib import Path
@@ -18,16 +18,16 @@ PINNED = {
     "demucs": "--no-deps --requirement requirements-demucs.txt",
     "rendering": "-r demixing/training/requirements.txt",
 }
-"""What pip installs in a checkout in place of an extra."""
+"""Arguments for pip in a checkout, instead of an extra."""
 
 
 def cache_folder() -> Path:
-    """This user's folder for what can be measured or downloaded again."""
+    """The user's folder for files that can be measured or downloaded again."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "sound-demixing"
 
 
 def install_command(extra: str) -> str:
-    """The command that installs the packages of an extra: of a wheel, or pinned in a checkout."""
+    """The command that installs the packages of an extra; pinned versions in a checkout."""
     packages = f"'sound-demixing[{extra}]'" if INSTALLED else PINNED[extra]
     return f"pip install {packages}"

@@ -1,7 +1,7 @@
-"""What Linux says about this machine and about the container that this process is in.
+"""Information from Linux about the machine and this process's container.
 
-Everything is read from small files under ``/proc`` and ``/sys``. Where they do not exist, on other
-systems for example, the functions return nothing.
+It is read from small files under ``/proc`` and ``/sys``. Where they do not exist, for example on
+other systems, the functions return nothing.
 
 Source: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/cgroups.rst; proc(5).
 """
@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 
 class ControlGroup(NamedTuple):
-    """One control group that this process is in.
+    """One control group of this process.
 
     Attributes:
-        version: 1 or 2; the names of the files in the folder depend on it.
-        folder: of the group's files.
+        version: 1 or 2, which determines the file names in the folder.
+        folder: folder of the group's files.
     """
 
     version: int
@@ -26,13 +26,13 @@ class ControlGroup(NamedTuple):
 def control_groups(controller: str, root: Path = Path("/")) -> Iterator[ControlGroup]:
     """Yield the control groups of this process, each followed by those above it.
 
-    Every group on the way to the top may have a limit, and the tightest one binds. In a container
-    the path from ``/proc/self/cgroup`` may not exist, because the container's own group is mounted
-    as the top; then only the top can be read.
+    Every group up to the root may have a limit, and the tightest one applies. In a container, the
+    path from ``/proc/self/cgroup`` may not exist, because the container's own group is mounted as
+    the root; then only the root can be read.
 
     Args:
         controller: ``cpu`` or ``memory``.
-        root: of the file system, for tests.
+        root: root of the file system, for tests.
     """
     mount = root / "sys/fs/cgroup"
     for line in lines(root / "proc/self/cgroup"):
@@ -53,12 +53,12 @@ def control_groups(controller: str, root: Path = Path("/")) -> Iterator[ControlG
 
 
 def cpu_model(root: Path = Path("/")) -> str:
-    """Name of the processor; empty where it cannot be read."""
+    """Name of the processor; empty if it cannot be read."""
     return _of_processor("model name", root)
 
 
 def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
-    """Instruction sets of the processor, in Linux's words; none where they cannot be read."""
+    """Instruction sets of the processor, as Linux names them; empty if they cannot be read."""
     return frozenset(_of_processor("flags", root).split())
 
 
@@ -72,7 +72,7 @@ def _of_processor(key: str, root: Path) -> str:
 
 
 def lines(path: Path) -> list[str]:
-    """Lines of a small file; none where it is missing or may not be read."""
+    """Lines of a small file; none if it is missing or unreadable."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -1,12 +1,12 @@
-"""How many threads this process uses: what the container grants, not what the machine has.
+"""The number of threads of this process: the container's share, not the whole machine.
 
-A container with a quota of two cores on a machine of sixty sees sixty; sixty threads then take
-turns on two cores, and each waits for the others by spinning. So the quota of the control group
-or the affinity mask decides, whichever is smaller.
+A container with a quota of two cores on a machine with sixty sees sixty. Sixty threads would take
+turns on two cores, spinning while they wait for each other. So the number is the quota of the
+control group or the affinity mask, whichever is smaller.
 
-The number is set here and nowhere else: a process of ours calls :func:`use` before it builds
-networks, and :func:`environment` gives a number to the processes that it starts. All other code,
-ONNX models included, asks torch for the number.
+The number is set only here: each of our processes calls :func:`use` before it builds networks, and
+:func:`environment` passes a number to the processes that it starts. All other code, including ONNX
+models, reads the number from torch.
 
 Source: Linux, Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
 Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``).
@@ -20,14 +20,14 @@ from pathlib import Path
 from demixing.machine.linux import ControlGroup, control_groups, lines
 
 THREADS_VARIABLE = "DEMIX_THREADS"
-"""Environment variable that overrides the number of threads."""
+"""Environment variable: overrides the number of threads."""
 
 OPENMP_VARIABLE = "OMP_NUM_THREADS"
-"""OpenMP's own variable, read when torch is loaded; it also sets threads outside of networks."""
+"""OpenMP's own variable, read when torch is loaded; also sets threads outside of networks."""
 
 
 def allowed(root: Path = Path("/")) -> int:
-    """Number of threads that can run at the same time, at least one.
+    """Number of threads that can run at the same time; at least one.
 
     Args:
         root: of the file system, for tests.
@@ -37,7 +37,7 @@ def allowed(root: Path = Path("/")) -> int:
 
 
 def chosen(root: Path = Path("/")) -> int:
-    """Number of threads to use: that of an environment variable, or else :func:`allowed`."""
+    """Number of threads to use: from an environment variable, otherwise :func:`allowed`."""
     for variable in (THREADS_VARIABLE, OPENMP_VARIABLE):
         wish = os.environ.get(variable, "")
         if wish.isdecimal() and int(wish) > 0:
@@ -46,14 +46,14 @@ def chosen(root: Path = Path("/")) -> int:
 
 
 def use() -> None:
-    """Let torch use :func:`chosen` threads. For programs, which own their process."""
+    """Make torch use :func:`chosen` threads. For programs, which own their process."""
     import torch
 
     torch.set_num_threads(chosen())
 
 
 def limit() -> None:
-    """Let torch use no more than :func:`chosen` threads. For the library: it never adds threads."""
+    """Limit torch to :func:`chosen` threads. For the library, which never adds threads."""
     import torch
 
     if torch.get_num_threads() > chosen():
@@ -61,48 +61,48 @@ def limit() -> None:
 
 
 def wait_passively() -> None:
-    """Let waiting threads sleep instead of spin, unless the environment says otherwise.
+    """Make waiting threads sleep instead of spin, unless the environment sets this.
 
-    For programs, before they import torch: OpenMP reads the variable when it is loaded. Threads
-    that spin make two processes on the same two cores seven times slower, and gain nothing where
-    there is one process: docs/decisions/002-precision-and-speed.md.
+    For programs, before they import torch: OpenMP reads the variable when it is loaded. Spinning
+    threads make two processes on the same two cores seven times slower, and gain nothing with one
+    process: docs/decisions/002-precision-and-speed.md.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def environment(count: int) -> dict[str, str]:
-    """Environment variables that give ``count`` threads to a new process and all that it starts."""
+    """Environment that gives ``count`` threads to a new process and all its children."""
     return {THREADS_VARIABLE: str(count), OPENMP_VARIABLE: str(count)}
 
 
 def cgroup_cores(root: Path = Path("/")) -> Iterator[float]:
-    """Yield the quota, in cores, of this process's control group and of each one above it."""
+    """Yield the quota in cores of this process's control group and of each one above it."""
     for group in control_groups("cpu", root):
         yield from (_version_2 if group.version == 2 else _version_1)(group)
 
 
 def _processors() -> int:
-    """Processors that this process may run on, as far as the system says."""
+    """Number of processors that this process may run on, if the system reports it."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _version_2(group: ControlGroup) -> Iterator[float]:
-    """Yield the quota of a group of version 2, if it has one: ``max 100000`` is none."""
+    """Yield the quota of a version 2 group, if it has one; ``max 100000`` means none."""
     for line in lines(group.folder / "cpu.max"):
         quota, _, period = line.partition(" ")
         yield from _ratio(quota, period or "100000")
 
 
 def _version_1(group: ControlGroup) -> Iterator[float]:
-    """Yield the quota of a group of version 1, if it has one: -1 is none."""
+    """Yield the quota of a version 1 group, if it has one; -1 means none."""
     quota = "".join(lines(group.folder / "cpu.cfs_quota_us")[:1])
     period = "".join(lines(group.folder / "cpu.cfs_period_us")[:1])
     yield from _ratio(quota, period)
 
 
 def _ratio(quota: str, period: str) -> Iterator[float]:
-    """Yield quota over period if both are positive whole numbers."""
+    """Yield quota / period if both are positive whole numbers."""
     if quota.isdecimal() and period.isdecimal() and int(quota) > 0 and int(period) > 0:
         yield int(quota) / int(period)

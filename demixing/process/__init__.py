@@ -1,1 +1,1 @@
-"""The child process in which the grader's songs are separated, and who looks after it."""
+"""The child process that separates the grader's songs, and its supervision."""

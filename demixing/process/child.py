@@ -1,4 +1,4 @@
-"""A child process, as its parent sees it: started, fed, read, monitored and killed."""
+"""The parent's side of a child process: starts, feeds, reads, monitors and kills it."""
 
 import contextlib
 import logging
@@ -24,24 +24,25 @@ from demixing.schedule.budget import Clock
 from demixing.schedule.contention import Contention
 
 COMMAND = (sys.executable, "-P", "-m", "demixing.process.worker")
-"""``-P``: nothing in the current folder can stand in for a module."""
+"""``-P``: files in the current folder cannot shadow modules."""
 
 USER_ERRORS: dict[str, type[DemixError]] = {
     kind.__name__: kind for kind in (SongError, ConfigError, CheckpointError)
 }
-"""Errors of the child that a user can fix: raised in the parent, since they would recur."""
+"""Errors of the child that a user can fix: raised in the parent, because they would recur."""
 
 KILL_S = 1.0
-"""A process that does not vanish within this time after SIGKILL is left to the kernel."""
+"""A process that has not ended within this time after SIGKILL is left to the kernel."""
 
 MESSAGES = 8
-"""At most this many at a time, or a fast child could keep its parent from the clock."""
+"""Maximum number of messages at a time; otherwise a fast child could keep its parent from checking
+the clock."""
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 
 
 class LostError(Exception):
-    """The child cannot be used any more; the message says why."""
+    """The child is unusable; the message explains why."""
 
 
 class Child:
@@ -49,7 +50,7 @@ class Child:
 
     Args:
         setup: header of the first message.
-        command: program to start; the descriptor of the shared status is appended.
+        command: command line to start; the descriptor of the shared status is appended.
         spawn: ``subprocess.Popen``, or a function that calls it in another thread.
         clock: returns seconds; replaced in tests.
 
@@ -57,11 +58,11 @@ class Child:
         OSError: the process cannot be started.
 
     Attributes:
-        greeted: whether it has sent anything.
+        greeted: whether it has sent anything yet.
         started_s: when it was started, by the clock.
         ready: whether it has built the recipe.
-        took_s: seconds that it took to get ready.
-        refusal: why the child cannot build the recipe, once it has said so.
+        took_s: seconds it took to get ready.
+        refusal: why the child cannot build the recipe, once it has reported that.
     """
 
     def __init__(
@@ -96,17 +97,17 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Id of the process, which leads a process group of its own."""
+        """Id of the process, which leads its own process group."""
         return self._process.pid
 
     @property
     def member(self) -> int:
-        """Index of the member at work, also of a process that has ended; -1 for none."""
+        """Index of the member at work, even after the process has ended; -1 for none."""
         return self._status.member
 
     @property
     def idle(self) -> bool:
-        """Whether it has read everything that was sent."""
+        """Whether the child has read everything that was sent."""
         return not self._unsent
 
     def send(self, header: dict[str, Any], samples: NDArray[np.float32] | None = None) -> None:
@@ -119,9 +120,9 @@ class Child:
         self._unsent.extend(pack(header, samples))
 
     def since_heartbeat_s(self) -> float:
-        """Seconds since the last heartbeat that was seen, less those spent waiting for a processor.
+        """Seconds since the last observed heartbeat, minus time spent waiting for a processor.
 
-        Where other processes use the processors, a healthy process has a late heartbeat.
+        When other processes use the processors, even a healthy process has late heartbeats.
         """
         now_s = self._clock()
         if self._status.heartbeats != self._heartbeat[0]:
@@ -130,13 +131,13 @@ class Child:
         return now_s - self._heartbeat[1] - self._contention.longest_wait_s()
 
     def pump(self, timeout_s: float) -> list[Message]:
-        """Write and read what is possible; wait at most ``timeout_s`` until anything is.
+        """Write and read as much as possible; wait at most ``timeout_s`` until something is.
 
         Returns:
             Messages about songs; others are handled here.
 
         Raises:
-            LostError: the process has ended, and all its messages have been returned.
+            LostError: the process has ended and all its messages have been returned.
         """
         with selectors.DefaultSelector() as selector:
             selector.register(self._out_fd, selectors.EVENT_READ)
@@ -154,7 +155,7 @@ class Child:
         except BlockingIOError:
             pass
         except BrokenMessageError as error:
-            raise LostError(f"talks nonsense: {error}") from error
+            raise LostError(f"sent an invalid message: {error}") from error
         except EOFError:
             if not messages:
                 raise LostError(self._end()) from None
@@ -171,7 +172,7 @@ class Child:
                     self._unsent.appendleft(part[written:])
 
     def _handled(self, header: dict[str, Any]) -> bool:
-        """Handle a message that is not about a song; return whether it was one."""
+        """Handle a message, unless it is about a song; return whether it was handled."""
         match header["kind"]:
             case "log":
                 logging.getLogger(header["name"]).log(header["level"], "%s", header["message"])
@@ -187,23 +188,23 @@ class Child:
         return True
 
     def _end(self) -> str:
-        """Say how the process ended."""
+        """Describe how the process ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(KILL_S)
             if code < 0:
-                return f"was ended by {signal.Signals(-code).name}"
-            return f"ended itself with status {code}"
+                return f"was killed by {signal.Signals(-code).name}"
+            return f"exited with status {code}"
         return "closed its output"
 
 
 def user_error(header: dict[str, Any]) -> DemixError | None:
-    """Make the error that a message reports, if a user can fix it."""
+    """Return the error that a message reports, if a user can fix it."""
     kind = USER_ERRORS.get(header["error"])
     return kind(header["message"]) if kind else None
 
 
 def _start(command: Sequence[str], status_fd: int, spawn: Spawn) -> "subprocess.Popen[bytes]":
-    """Start the process, with pipes and with the descriptor of the shared status."""
+    """Start the process with pipes and the descriptor of the shared status."""
     path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
     return spawn(
         [*command, str(status_fd)],
@@ -211,13 +212,13 @@ def _start(command: Sequence[str], status_fd: int, spawn: Spawn) -> "subprocess.
         stdout=subprocess.PIPE,
         pass_fds=[status_fd],
         env={**os.environ, "PYTHONPATH": path},
-        start_new_session=True,  # so that it can be killed with all its children
+        start_new_session=True,  # so it can be killed with all its children
         bufsize=0,
     )
 
 
 def _kill(process: "subprocess.Popen[bytes]", owner: int) -> None:
-    """Kill a process with all its children; do nothing in a fork of its parent."""
+    """Kill a process and all its children; do nothing in a fork of its parent."""
     if os.getpid() != owner:
         return
     with contextlib.suppress(OSError):

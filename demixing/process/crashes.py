@@ -1,4 +1,4 @@
-"""Crash accounting: which members of a recipe a process was lost with, and which stay out."""
+"""Crash accounting: the crashes of each member, and which members stay out."""
 
 import logging
 from collections import Counter
@@ -29,10 +29,10 @@ class Crashes:
         return frozenset(index for index, count in self._counts.items() if count >= MAX_CRASHES)
 
     def count(self, member: int) -> int:
-        """Count a crash and log what it means for the member that was at work.
+        """Count a crash, and log what happens to the member that was at work.
 
         Args:
-            member: its index, as the lost process has left it.
+            member: its index, from the status of the lost process.
 
         Returns:
             The index, or :data:`~demixing.process.status.NO_MEMBER` if no member was at work.
@@ -46,5 +46,5 @@ class Crashes:
         return member
 
     def exclude(self, member: int) -> None:
-        """Keep a member out from now on."""
+        """Exclude a member from now on."""
         self._counts[member] = MAX_CRASHES

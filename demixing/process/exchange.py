@@ -1,4 +1,4 @@
-"""What a child's messages about a song mean for its parent."""
+"""Interprets a child's messages about a song."""
 
 import dataclasses
 import math
@@ -16,15 +16,16 @@ from demixing.process.messages import BrokenMessageError, Message
 
 EARLY = 0.03
 EARLY_S = 0.3
-"""The child's deadline is earlier than ours by this part of its time, and at least by this time."""
+"""The child's deadline is earlier by this fraction of its time, and at least by this many
+seconds."""
 
 
 def continued(event: Progress, part: float) -> Progress:
-    """Turn the progress of a child into that of the whole song.
+    """Convert a child's progress to that of the whole song.
 
     Args:
         event: as the child reports it.
-        part: of the song, that the child was given; the rest is done.
+        part: fraction of the song that was left for the child; the rest is done.
 
     >>> continued(Progress(stage="separating", done=0.5, audio_s=10.0), 0.25).done
     0.875
@@ -35,18 +36,18 @@ def continued(event: Progress, part: float) -> Progress:
 
 
 def end_s(left_s: float) -> float:
-    """When a child with ``left_s`` seconds left must be done, by ``time.monotonic``."""
+    """The ``time.monotonic`` by which a child with ``left_s`` seconds left must be done."""
     if left_s == math.inf:
         return math.inf
     return time.monotonic() + left_s - max(EARLY * left_s, EARLY_S)
 
 
 def omissions_of(message: Message, part: float) -> Iterator[Omission]:
-    """Yield what a child separates its part of the song without.
+    """Yield the omissions of a child in its part of the song.
 
     Args:
         message: from the child.
-        part: of the song, that the child was given.
+        part: fraction of the song that was left for the child.
     """
     for one in message.header.get("omissions", ()):
         omission = Omission(**one)
@@ -62,7 +63,7 @@ def pushed(message: Message, song: Song, channels: int) -> Tensor:
         channels: of the song.
 
     Raises:
-        LostError: they are not the song's stems, or the child reports a bug.
+        LostError: they are not stems of the song, or the child reports a bug.
         DemixError: the child reports an error that a user can fix.
     """
     header = message.header
@@ -74,14 +75,14 @@ def pushed(message: Message, song: Song, channels: int) -> Tensor:
             raise ValueError(f"said {header['kind']!r}")
         return song.push(torch.from_numpy(message.array(song.stems, channels)))
     except (ValueError, BrokenMessageError) as error:
-        raise LostError(f"gave no answer: {error}") from error
+        raise LostError(f"sent no valid stems: {error}") from error
 
 
 def finished(song: Song) -> Tensor:
     """Return the last stems of a song that a child has ended, ``(stems, channels, samples)``.
 
     Raises:
-        LostError: there are not stems for all of it.
+        LostError: there are not enough stems for the whole song.
     """
     if not song.complete:
         raise LostError("ended a song too early")

@@ -1,8 +1,8 @@
-"""One song and its stems, which may come from several sources, one after the other.
+"""One song and its stems, which may come from several sources in turn.
 
-A source reads the mixture block by block and returns stems, later and in blocks of its own. If it
-is lost, another one continues after the last sample that was released. The two sources overlap by
-a few milliseconds and are cross-faded there: no click, and stems that sum to the mixture in both
+A source reads the mixture block by block and returns stems later, in different blocks. If it is
+lost, another one continues after the last released sample. The two overlap by a few milliseconds
+and are cross-faded there. This avoids clicks, and stems that sum to the mixture in both sources
 still do.
 """
 
@@ -23,17 +23,17 @@ from demixing.schedule.budget import Deadline
 FADE_S = 0.01
 
 RESERVE_S = 0.3
-"""Lower bound of the time kept for shares of the mixture; see also :func:`measure_shares`."""
+"""Lower bound of the time reserved for shares of the mixture; see :func:`measure_shares`."""
 
 
 class Song:
-    """Keeps the part of a song whose stems are not released yet.
+    """Buffers the part of a song whose stems are not released yet.
 
     Args:
         blocks: ``(channels, samples)`` of any lengths, together the song.
         sample_rate_hz: of the song.
         stems: their number.
-        statistics: of the song, if they were measured.
+        statistics: of the song, if measured.
 
     Attributes:
         stems: as given.
@@ -52,27 +52,27 @@ class Song:
         self.stems = stems
         self.statistics = statistics
         self._fade = math.ceil(FADE_S * sample_rate_hz)
-        self._mixture: deque[Tensor] = deque()  # from the first sample that is not released
-        self._sent = 0  # blocks of it that the present source has got
-        self._read = 0  # samples of the song
+        self._mixture: deque[Tensor] = deque()  # from the first unreleased sample
+        self._sent = 0  # number of its blocks that the current source has read
+        self._read = 0  # samples of the song so far
         self._released = 0
         self._all_read = False
-        self._held: Tensor | None = None  # stems that may still have to be cross-faded
+        self._held: Tensor | None = None  # stems that may still need a cross-fade
         self._old: Tensor | None = None  # the previous source's stems from here on
         self._ramp = torch.zeros(0)
 
     @property
     def released(self) -> int:
-        """Samples whose stems are final; the next source starts after them."""
+        """Number of samples whose stems are final; the next source starts after them."""
         return self._released
 
     @property
     def complete(self) -> bool:
-        """Whether there are stems for all of the song."""
+        """Whether there are stems for the whole song."""
         return self._all_read and self._separated() == self._read
 
     def _separated(self) -> int:
-        """Samples that the present source has separated, counted from the start of the song."""
+        """End of the samples that the current source has separated, from the start of the song."""
         return self._released + (0 if self._held is None else self._held.shape[-1])
 
     def next(self) -> Tensor | None:
@@ -82,7 +82,7 @@ class Song:
             None at the end of the song.
 
         Raises:
-            SongError: the song is empty, not finite, or of a format that cannot be separated.
+            SongError: the song is empty, not finite, or in an unsupported format.
         """
         while self._sent == len(self._mixture):
             block = next(self._blocks, None)
@@ -106,13 +106,13 @@ class Song:
             Those that are final, of the same shape with any number of samples.
 
         Raises:
-            ValueError: there are more samples than the source has got, or they are not finite.
+            ValueError: there are more samples than the source has read, or they are not finite.
         """
         sent = sum(self._mixture[index].shape[-1] for index in range(self._sent))
         if self._separated() + stems.shape[-1] > self._released + sent:
-            raise ValueError("answered more samples than there were")
+            raise ValueError("returned more samples than it was given")
         if not torch.isfinite(stems).all():
-            raise ValueError("answered with a NaN or an infinity")
+            raise ValueError("returned a NaN or an infinity")
         stems = self._faded(stems)
         self._held = stems if self._held is None else torch.cat([self._held, stems], dim=-1)
         return self._release(max(self._held.shape[-1] - self._fade, 0))
@@ -126,7 +126,7 @@ class Song:
         return self._release(self._held.shape[-1])
 
     def take_over(self) -> None:
-        """Let another source continue."""
+        """Switch to another source."""
         self._sent = 0
         if self._held is None or not self._held.shape[-1]:
             return
@@ -160,7 +160,7 @@ class Song:
         return torch.cat([mixed, stems[..., samples:]], dim=-1)
 
     def _release(self, samples: int) -> Tensor:
-        """Return the first of the stems that are held, and drop as much of the mixture."""
+        """Return the first of the held stems, and drop the same part of the mixture."""
         assert self._held is not None
         ready, self._held = self._held[..., :samples], self._held[..., samples:]
         self._released += samples
@@ -176,12 +176,12 @@ class Song:
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """Seconds that a child may still use for a song.
+    """Seconds left for a child to work on a song.
 
     Attributes:
         deadline: of the song.
         samples: length of the song.
-        share_s: seconds per sample that shares of the mixture take.
+        share_s: seconds per sample for shares of the mixture.
     """
 
     deadline: Deadline
@@ -189,13 +189,13 @@ class TimeLeft:
     share_s: float
 
     def __call__(self, song: Song) -> float:
-        """Seconds left, less the time for shares of the part that is not released yet."""
+        """Seconds left, minus the time for shares of the unreleased part."""
         shares_s = self.share_s * (self.samples - song.released)
         return self.deadline.remaining_s - max(RESERVE_S, shares_s)
 
 
 def measure_shares(stems: int) -> float:
-    """Measure the seconds per sample that shares of the mixture take, doubled to be safe.
+    """Measure the seconds per sample for shares of the mixture, doubled to be safe.
 
     Args:
         stems: their number.

@@ -1,4 +1,4 @@
-"""How long a process lives: no longer than the one that started it, whatever ends that."""
+"""Ends a process together with its parent, however the parent ends."""
 
 import contextlib
 import ctypes
@@ -7,21 +7,21 @@ import signal
 import sys
 
 SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that a process gets when its parent's thread ends."""
+"""Option of Linux's prctl: the signal that a process gets when its parent's thread ends."""
 
 ORPHANED = 1
 """Exit status of a process whose parent ended before this could be arranged."""
 
 
 def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when the thread that started it ends.
+    """Make the kernel kill this process when the thread that started it ends.
 
-    A process that was killed cannot clean up, so its children must not depend on that. Does nothing
-    on other systems than Linux.
+    A killed process cannot clean up, so its children must not rely on it. Does nothing on systems
+    other than Linux.
 
     Args:
-        parent: id of the process that started this one. If that has ended already, no signal would
-            come any more, and this process ends at once.
+        parent: id of the process that started this one. If it has already ended, no signal would
+            come, so this process exits at once.
     """
     if sys.platform != "linux":
         return

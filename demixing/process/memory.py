@@ -1,8 +1,8 @@
-"""Memory: when a process must end before the kernel ends the whole container.
+"""Memory limits: when to end a process before the kernel kills the container.
 
 A container gets no warning before it reaches its limit: the kernel kills one of its processes, and
-some grading servers then kill all of them. A few files under ``/proc`` and ``/sys`` say how much
-memory is left; on systems without them, no limit is known.
+some grading servers then kill all of them. Files under ``/proc`` and ``/sys`` show how much memory
+is left; on systems without them, no limit is known.
 
 Source: Linux, Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
 """
@@ -16,16 +16,16 @@ from pathlib import Path
 from demixing.machine.linux import control_groups, lines
 
 NEAR = 0.08
-"""Less than this part of the limit left is too little..."""
+"""Memory is nearly full if less than this fraction of the limit is left..."""
 
 NEAR_BYTES = 1 << 30
-"""...unless it is more than this, which no process allocates between two checks."""
+"""...and less than this, which no process allocates between two checks."""
 
 FILES = {
     1: ("memory.usage_in_bytes", "memory.limit_in_bytes"),
     2: ("memory.current", "memory.max"),
 }
-"""Of a control group, by its version: the bytes in use, and the limit."""
+"""Files of a control group, by its version: the bytes in use, and the limit."""
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -34,7 +34,7 @@ class Memory:
     """Reads the limits that apply to this process and its children.
 
     Args:
-        root: of the file system, for tests.
+        root: root of the file system, for tests.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -42,9 +42,9 @@ class Memory:
         self._groups = list(_groups(root))
 
     def pressing(self, pid: int) -> str | None:
-        """Why process ``pid`` must end now; None if it may go on.
+        """Why process ``pid`` must end now; None if it may continue.
 
-        It must end if memory is nearly full and it uses enough of it.
+        It must end if memory is nearly full and it uses a large part of it.
         """
         for used, limit in self._readings():
             enough = min(NEAR * limit, NEAR_BYTES)
@@ -69,7 +69,7 @@ class Memory:
         if "MemAvailable:" in table and total < math.inf:
             yield 1024 * (total - table["MemAvailable:"]), 1024 * total
         for used, limit, stat in self._groups:
-            with contextlib.suppress(OSError, ValueError):  # of "max", which is no limit
+            with contextlib.suppress(OSError, ValueError):  # for "max", which means no limit
                 bytes_, most = int(used.read_text()), int(limit.read_text())
                 if most < 1024 * total:
                     yield bytes_ - _cached(stat), most
@@ -84,14 +84,14 @@ def _groups(root: Path) -> Iterator[tuple[Path, Path, Path]]:
 
 
 def _cached(stat: Path) -> float:
-    """Bytes of cached files, which the kernel gives up before it kills a process."""
+    """Bytes of cached files, which the kernel frees before it kills a process."""
     table = _table(stat)
     kinds = ("inactive_file", "active_file")
-    # Version 1 has sums over subgroups under other names.
+    # In version 1, sums over subgroups have other names.
     return sum(table.get(f"total_{kind}", table.get(kind, 0)) for kind in kinds)
 
 
 def _table(path: Path) -> dict[str, float]:
-    """Read lines with a name and a number."""
+    """Read lines that consist of a name and a number."""
     rows = map(str.split, lines(path))
     return {row[0]: float(row[1]) for row in rows if len(row) > 1}

@@ -1,7 +1,7 @@
-"""How two of our processes talk: messages through pipes.
+"""Messages between two processes, through pipes.
 
-A message is two lengths (little endian, 32 bits each), a JSON header and raw bytes, which are
-float32 samples if there are any. Unlike a pickle, it contains nothing that can run.
+A message consists of two lengths (little-endian, 32 bits each), a JSON header, and an optional
+payload of float32 samples. Unlike a pickle, it contains nothing that can run.
 """
 
 import json
@@ -19,14 +19,14 @@ MAX_HEADER_BYTES = 1 << 20
 
 
 class BrokenMessageError(Exception):
-    """What came through a pipe is not a message."""
+    """The data from a pipe is not a message."""
 
 
 class Message(NamedTuple):
     """One message.
 
     Attributes:
-        header: ``kind`` and the fields of that kind.
+        header: ``kind``, and the fields of that kind.
         payload: float32 samples, may be empty.
     """
 
@@ -37,17 +37,19 @@ class Message(NamedTuple):
         """View the payload as samples.
 
         Args:
-            axes: lengths of all axes but the last, which is time.
+            axes: lengths of all axes except the last, which is time.
 
         Returns:
             ``(*axes, samples)``.
 
         Raises:
-            BrokenMessageError: the payload has no whole number of samples.
+            BrokenMessageError: the payload is not a whole number of samples.
         """
         size_bytes = 4 * int(np.prod(axes))
         if len(self.payload) % size_bytes:
-            raise BrokenMessageError(f"{len(self.payload)} bytes are no samples of shape {axes}")
+            raise BrokenMessageError(
+                f"{len(self.payload)} bytes do not fit samples of shape {axes}"
+            )
         samples = len(self.payload) // size_bytes
         return np.frombuffer(self.payload, dtype=np.float32).reshape(*axes, samples)
 
@@ -70,7 +72,7 @@ class Incoming:
     """Reads messages from a pipe.
 
     Args:
-        fd: of the end to read from; blocking or not.
+        fd: descriptor to read from; blocking or not.
     """
 
     def __init__(self, fd: int) -> None:
@@ -88,12 +90,12 @@ class Incoming:
         self._part, self._received = bytearray(size_bytes), 0
 
     def read(self) -> Message | None:
-        """Make one system call; return the message if that completed one.
+        """Make one system call; return the message if it is now complete.
 
         Raises:
             EOFError: the other end of the pipe is closed.
-            BlockingIOError: the pipe does not block and is empty.
-            BrokenMessageError: this is not a message.
+            BlockingIOError: the pipe is non-blocking and empty.
+            BrokenMessageError: the data is not a message.
         """
         count = os.readv(self._fd, [memoryview(self._part)[self._received :]])
         if count == 0:
@@ -102,13 +104,13 @@ class Incoming:
         return self._next_part() if self._received == len(self._part) else None
 
     def wait(self) -> Message:
-        """Return the next message of a pipe that blocks; raises like :meth:`read`."""
+        """Return the next message of a blocking pipe; raises like :meth:`read`."""
         while (message := self.read()) is None:
             pass
         return message
 
     def _next_part(self) -> Message | None:
-        """Go from a complete part to the next one: lengths, header, payload."""
+        """Advance from a complete part to the next one: lengths, header, payload."""
         if self._payload_bytes is None:
             header_bytes, self._payload_bytes = LENGTHS.unpack(self._part)
             if not 0 < header_bytes <= MAX_HEADER_BYTES:

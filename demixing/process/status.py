@@ -1,7 +1,7 @@
-"""Status that a process shares with its parent, which can read it even if the process has died.
+"""Status that a process shares with its parent, which can read it even after a crash.
 
-It says what must be known about a process that died or hangs in native code: its last heartbeat,
-and which member of the recipe was at work.
+It holds the information needed about a process that died or hangs in native code: its last
+heartbeat, and which member of the recipe was at work.
 """
 
 import mmap
@@ -10,7 +10,7 @@ import tempfile
 from typing import IO
 
 NO_MEMBER = -1
-"""In place of an index: no member is at work."""
+"""Used instead of an index if no member is at work."""
 
 
 class SharedStatus:
@@ -29,7 +29,7 @@ class SharedStatus:
 
     @classmethod
     def make(cls) -> "tuple[SharedStatus, IO[bytes]]":
-        """Make a status, and the open file behind it, which a child may inherit."""
+        """Create a status and the open file behind it, which a child may inherit."""
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         file.truncate(cls.SIZE_BYTES)
         status = cls(file.fileno())

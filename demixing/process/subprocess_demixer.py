@@ -1,10 +1,10 @@
 """Runs a demixer in a child process, so that a hang or crash does not affect the grader's process.
 
-A thread can be abandoned, but not one that holds the interpreter's lock, and nothing in a process
-survives a segmentation fault or the kernel's out-of-memory killer. So the members of a recipe run
-in a child (:mod:`demixing.process.worker`); this process only sends the song, reads the stems and
-watches the clock. If the child is lost, another one continues without the member that was at work,
-or the rest of the song gets shares of the mixture:
+A thread can be abandoned, but not one that holds the GIL, and nothing in a process survives a
+segmentation fault or the kernel's out-of-memory killer. So the members of a recipe run in a child
+(:mod:`demixing.process.worker`); this process only sends the song, reads the stems and watches the
+clock. If the child is lost, another one continues without the member that was at work, or the rest
+of the song gets shares of the mixture:
 
     it ends or sends nonsense     lost
     its heartbeat stops           lost: native code holds the interpreter's lock
@@ -13,9 +13,9 @@ or the rest of the song gets shares of the mixture:
 
 A member that was at work when the child was lost is tried again with the next song, and stays out
 after the second crash. If the child was not ready yet, the member stays out at once: that happens
-in the time for setting up, and must not cost a song its time.
+during set-up, and must not take time from a song.
 
-Without a deadline, no child is given up for being slow.
+Without a deadline, no child is abandoned for being slow.
 """
 
 import dataclasses
@@ -47,20 +47,20 @@ from demixing.schedule.budget import Clock, Deadline
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
-"""Between two checks of the child, unless it sends something."""
+"""Interval between checks of the child, unless it sends something."""
 
 HEARTBEAT_LIMIT_S = 10.0
-"""A child at work is lost if it has no heartbeat for this long, or a quarter of the time left."""
+"""A child at work is lost after this long without a heartbeat, or a quarter of the time left."""
 
 LEAST_S = 0.3
-"""With less time left, no other child is started."""
+"""With less time left, no new child is started."""
 
 STARTS = 2
-"""Children per song that may be lost with no member at work: another would do no better."""
+"""Children per song that may be lost with no member at work; another would do no better."""
 
 BUILD_S = 380.0
-"""A child that is not ready after this time is lost. The contest allows 900 s for setting up, so
-another one can then get ready without the member that took so long."""
+"""A child that is not ready after this time is lost. The contest allows 900 s for set-up, which
+leaves time for another one without the member that took so long."""
 
 EXCLUDED = "an earlier child process died while running it"
 """Why a member that stays out is missing."""
@@ -79,14 +79,14 @@ class SubprocessDemixer:
     The child is started at once and gets ready in the background.
 
     Args:
-        recipe: what to do; see :func:`demixing.engine.optional.settled` for optional members.
-        command: program to start as the child.
-        memory: tells when memory is nearly full.
+        recipe: the recipe; see :func:`demixing.engine.optional.settled` for optional members.
+        command: command line of the child.
+        memory: reports when memory is nearly full.
         clock: returns seconds; replaced in tests.
 
     Attributes:
         recipe: as given.
-        omissions: what the last song was separated without.
+        omissions: of the last song.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class SubprocessDemixer:
         self._numbers = itertools.count()
         self._ready_s = 0.0
         self._share_s = measure_shares(len(recipe.track.stems))
-        # A child ends with the thread that started it, and the caller's may not last.
+        # A child ends with the thread that started it, and the caller's thread may end first.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
         self._child: Child | None = None
         self._without: frozenset[int] = frozenset()
@@ -128,19 +128,19 @@ class SubprocessDemixer:
         """Separate a song that comes in blocks; the stems always arrive before the deadline.
 
         Args:
-            blocks: ``(channels, samples)`` of any lengths, together the song.
+            blocks: the song in consecutive blocks, ``(channels, samples)``, of any length.
             sample_rate_hz: of the song.
             samples: length of the song.
-            deadline: when the stems must be there.
+            deadline: when the stems must be finished.
             statistics: of the song, for members that need them.
-            report: is called with each event of the progress.
+            report: called with each progress event.
 
         Yields:
-            ``(stems, channels, samples)``, the stems in the order of the recipe's track; together
-            as long as the song.
+            Consecutive blocks, ``(stems, channels, samples)``, with the stems in the order of the
+            recipe's track; in total as long as the song.
 
         Raises:
-            SongError: the song is empty, not finite, or of a format that cannot be separated.
+            SongError: the song is empty, not finite, or in an unsupported format.
             ConfigError: the recipe cannot be built.
         """
         song = Song(blocks, sample_rate_hz, len(self.recipe.track.stems), statistics)
@@ -176,7 +176,7 @@ class SubprocessDemixer:
     def _shares(
         self, song: Song, sample_rate_hz: int, samples: int, reason: str
     ) -> Iterator[Tensor]:
-        """Yield the rest of a song as shares of the mixture."""
+        """Yield the rest of a song as equal shares of the mixture."""
         logger.warning(
             "from %.1f s on, falling back to equal shares of the mixture",
             song.released / sample_rate_hz,
@@ -187,13 +187,13 @@ class SubprocessDemixer:
         yield from song.shares()
 
     def _omitted(self, index: int, part: float, reason: str) -> Omission:
-        """Describe that a member was left out of a part of the song."""
+        """Return the omission of a member from a part of the song."""
         return Omission(member=self.recipe.members[index].name, part=part, reason=reason)
 
     def wait(self, limit_s: float) -> None:
-        """Wait until a child is ready, but no longer than ``limit_s`` seconds.
+        """Wait until a child is ready, for at most ``limit_s`` seconds.
 
-        A child that is lost is replaced by one without the member that was at work.
+        A lost child is replaced by one without the member that was at work.
 
         Raises:
             ConfigError: the recipe cannot be built.
@@ -220,7 +220,7 @@ class SubprocessDemixer:
         logger.warning("no child process became ready; each song will try again")
 
     def _child_without(self, without: frozenset[int]) -> Child:
-        """Return a child that leaves exactly these members out; start it if necessary.
+        """Return a child that leaves out exactly these members; start it if necessary.
 
         Raises:
             LostError: it cannot be started.
@@ -243,7 +243,7 @@ class SubprocessDemixer:
         return self._child
 
     def _spawn(self, *args: Any, **options: Any) -> "subprocess.Popen[bytes]":
-        """Start a process in a thread that lasts as long as this object."""
+        """Start a process in a thread that lives as long as this object."""
         start: Spawn = subprocess.Popen
         return self._spawner.submit(start, *args, **options).result(SPAWN_S)
 
@@ -255,14 +255,14 @@ class SubprocessDemixer:
         time_left: TimeLeft,
         report: Report | None,
     ) -> Iterator[Tensor]:
-        """Let a child separate the rest of a song.
+        """Have a child separate the rest of a song.
 
         Raises:
-            LostError: the child cannot be used any more.
+            LostError: the child is unusable.
             LateError: it is not done in time.
         """
         block = song.next()
-        assert block is not None  # a song is not released to its end before it is complete
+        assert block is not None  # the end is not released before the song is complete
         child.pump(0)  # it may have become ready in the meantime
         number = next(self._numbers)
         request = Request(
@@ -287,7 +287,7 @@ class SubprocessDemixer:
                 checked_s = self._clock()
             for message in child.pump(POLL_S):
                 if message.header.get("song") != number:
-                    continue  # left over from a song that was given up
+                    continue  # left over from an abandoned song
                 if message.header["kind"] == "progress":
                     if report is not None:
                         report(continued(Progress(**message.header["event"]), part))
@@ -299,12 +299,12 @@ class SubprocessDemixer:
                 yield pushed(message, song, request.channels)
 
     def _check(self, child: Child, left_s: float) -> None:
-        """Raise if a child cannot or may not continue.
+        """Raise if a child cannot or must not continue.
 
         Raises:
             LostError: it cannot.
             LateError: no time is left.
-            DemixError: it refuses the recipe.
+            DemixError: it cannot build the recipe.
         """
         self._raise_refusal()
         if child.took_s is not None:
@@ -320,7 +320,7 @@ class SubprocessDemixer:
             raise LostError(f"must end, because {reason}")
 
     def _raise_refusal(self) -> None:
-        """If the child refuses the recipe, end it and raise its reason."""
+        """If the child cannot build the recipe, end it and raise its reason."""
         if self._child is not None and self._child.refusal is not None:
             refusal = self._child.refusal
             self._end()
@@ -352,11 +352,11 @@ class SubprocessDemixer:
 
 
 def _heartbeat_limit_s(child: Child, left_s: float) -> float:
-    """Seconds that a child may have no heartbeat, with ``left_s`` seconds left for the song."""
+    """Maximum seconds without a heartbeat, with ``left_s`` seconds left for the song."""
     if left_s == math.inf:
         return math.inf
     if child.ready or not child.greeted:
         limit_s = min(HEARTBEAT_LIMIT_S, left_s / 4)
-    else:  # it loads, and libraries may take their time before a member is built
+    else:  # it is loading: libraries may take long before a member is built
         limit_s = left_s / 2 if child.member != NO_MEMBER else left_s
     return max(limit_s, 3 * HEARTBEAT_S)

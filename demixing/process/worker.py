@@ -1,15 +1,15 @@
 """The child process that separates the grader's songs.
 
 Members of a recipe run native code, and a fault there ends the process. So the parent
-(:mod:`demixing.process.subprocess_demixer`) runs none of it, and exchanges messages with this
-process through its standard input and output:
+(:mod:`demixing.process.subprocess_demixer`) runs none of it and exchanges messages with this
+process through standard input and output:
 
     parent  setup    the recipe, the members to leave out, the number of threads
     child   hello    at once; then, when the recipe is built: ready, or refused and the reason
     parent  song     its format and deadline; then block..., end
     child   stems... and done; or an error's class and message
 
-Torch is imported after the first message, so that the parent soon knows that the child runs.
+Torch is imported after the first message, so the parent soon knows that the child is running.
 """
 
 import contextlib
@@ -42,26 +42,26 @@ from demixing.recipes.recipe import Recipe
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.5
-"""Between two heartbeats. Sending one takes the interpreter's lock, as all Python code does."""
+"""Interval between heartbeats. Like all Python code, sending one needs the GIL."""
 
 Array = NDArray[np.float32]
 
 AtWork = Callable[[int], None]
-"""Called with the index of the member that starts to work, and with -1 when it is done."""
+"""Called with the index of a member when it starts to work, and with -1 when it is done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the parent says about a song before it sends the samples.
+    """The parent's description of a song, sent before the samples.
 
     Attributes:
         sample_rate_hz: of the song.
         channels: of the song.
         samples: length of the song.
-        end_s: when the stems must be there, on the clock ``time.monotonic``, which is the same in
-            all processes of a machine; infinity without a deadline.
+        end_s: when the stems must be finished, by ``time.monotonic``, which is the same in all
+            processes of a machine; infinity without a deadline.
         statistics: fields of :class:`demixing.engine.normalisation.SongStatistics`, or None.
-        report: whether the parent wants reports of the progress.
+        report: whether the parent wants progress reports.
     """
 
     sample_rate_hz: int
@@ -73,7 +73,7 @@ class Request:
 
 
 class Work(Protocol):
-    """Separates songs; what ``make`` of :func:`serve` returns."""
+    """Separates songs; returned by the ``make`` of :func:`serve`."""
 
     def __call__(
         self, blocks: Iterator[Array], request: Request, report: Report
@@ -81,7 +81,7 @@ class Work(Protocol):
         """Map blocks ``(channels, samples)`` to blocks ``(stems, channels, samples)``."""
 
     def omissions(self) -> Sequence[Omission]:
-        """What the present song was separated without so far."""
+        """Omissions of the current song so far."""
 
 
 Make = Callable[[Recipe, frozenset[int], AtWork], Work]
@@ -92,12 +92,12 @@ class AbandonedError(Exception):
 
 
 def table(recipe_: Recipe) -> dict[str, Any]:
-    """Turn a recipe into the table that :func:`demixing.recipes.reading.parse` reads."""
+    """Convert a recipe to the table that :func:`demixing.recipes.reading.parse` reads."""
     return {**_plain(recipe_), "track": recipe_.track.name}
 
 
 def _plain(thing: Any) -> Any:
-    """Turn dataclasses and tuples into types of JSON and TOML; drop fields without a value."""
+    """Convert dataclasses and tuples to JSON and TOML types; drop fields without a value."""
     if dataclasses.is_dataclass(thing):
         fields = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
         return {
@@ -115,8 +115,8 @@ class Server:
 
     Args:
         incoming: messages from the parent.
-        out_fd: where messages to the parent go.
-        status: which the parent can read even if this process dies.
+        out_fd: descriptor for messages to the parent.
+        status: shared status, which the parent can read even if this process dies.
     """
 
     def __init__(self, incoming: Incoming, out_fd: int, status: SharedStatus) -> None:
@@ -154,12 +154,12 @@ class Server:
         while True:
             message = self._next or self._incoming.wait()
             self._next = None
-            if message.header["kind"] == "song":  # others are left over from abandoned songs
+            if message.header["kind"] == "song":  # others are from abandoned songs
                 with contextlib.suppress(AbandonedError):
                     self._separate(work, message.header)
 
     def _separate(self, work: Work, header: dict[str, Any]) -> None:
-        """Separate one song, or report why that failed."""
+        """Separate one song, or report the failure."""
         song = header["song"]
         request = Request(**header["request"])
         try:
@@ -172,16 +172,16 @@ class Server:
             self.send("error", song=song, error=type(error).__name__, message=str(error))
         except (AbandonedError, EOFError, OSError):
             raise
-        except Exception as error:  # a bug: the parent still needs an answer
+        except Exception as error:  # a bug: the parent still needs a reply
             logger.exception("the separation of a song failed")
             self.send("error", song=song, error=type(error).__name__, message=str(error))
 
     def _report(self, song: int, event: Progress) -> None:
-        """Report the progress of a song to the parent."""
+        """Report progress to the parent."""
         self.send("progress", song=song, event=dataclasses.asdict(event))
 
     def _blocks(self, song: int, channels: int) -> Iterator[Array]:
-        """Yield the blocks of a song as they come."""
+        """Yield the blocks of a song as they arrive."""
         while (message := self._incoming.wait()).header["kind"] == "block":
             yield message.array(channels)
         if message.header != {"kind": "end", "song": song}:
@@ -189,7 +189,7 @@ class Server:
             raise AbandonedError
 
     def _note_member(self, member: int) -> None:
-        """Note which member is at work, before anything can go wrong with it."""
+        """Record which member is at work, before it can fail."""
         self._status.member = member
 
     def _beat(self) -> None:
@@ -200,7 +200,7 @@ class Server:
 
 
 class _Forward(logging.Handler):
-    """Sends log lines to the parent, which knows where they go and how they look."""
+    """Sends log lines to the parent, which formats and writes them."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -217,30 +217,30 @@ def serve(make: Make, status_fd: int) -> None:
     """Serve the parent that started this process.
 
     Args:
-        make: builds what separates songs, from a recipe, the members to leave out, and a function
-            to call with the index of each member before it works, and with -1 afterwards.
+        make: builds the song separator from a recipe, the members to leave out, and a function to
+            call with the index of each member before it works, and with -1 afterwards.
         status_fd: descriptor of the shared status.
     """
     protect()
     threads.wait_passively()
-    # What libraries print must not get between the messages.
+    # Output that libraries print must not get between the messages.
     out_fd, in_fd = os.dup(1), os.dup(0)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    with contextlib.suppress(EOFError, BrokenPipeError, BrokenMessageError):  # the parent has gone
+    with contextlib.suppress(EOFError, BrokenPipeError, BrokenMessageError):  # the parent has ended
         Server(Incoming(in_fd), out_fd, SharedStatus(status_fd)).run(make)
 
 
 def protect() -> None:
-    """Die first if memory runs out, die with the parent, and print where a fault was."""
+    """Be killed first if memory runs out, die with the parent, and print faults."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    die_with_parent(os.getppid())  # if it has ended already, the greeting fails
+    die_with_parent(os.getppid())  # if it has already ended, the greeting fails
     faulthandler.enable()
 
 
 def make_demixer(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Work:
-    """Build a recipe's members; see :func:`serve`."""
+    """Build the members of a recipe; see :func:`serve`."""
     import torch
 
     from demixing.engine.demixer import Demixer

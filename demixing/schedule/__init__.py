@@ -1,1 +1,1 @@
-"""Time: what members cost, which ones work, and what happens when one fails or is late."""
+"""Time: the costs of members, which of them run, and the fallback for failures and delays."""

@@ -1,4 +1,4 @@
-"""The time for a song: its deadline, and how it is divided among the members of a recipe."""
+"""The time for a song: its deadline, and how the time is divided among a recipe's members."""
 
 import math
 import os
@@ -11,21 +11,21 @@ from demixing.recipes.tracks import Track
 Clock = Callable[[], float]
 
 TIME_VARIABLE = "DEMIX_TIME_LIMIT"
-"""Environment variable that overrides the track's limit: seconds per second of audio, or none."""
+"""Environment variable: overrides the track's limit, in seconds per second of audio; or none."""
 
 UNLIMITED = "none"
-"""Value of that variable for no limit at all."""
+"""Value of that variable for no limit."""
 
 USED = 0.85
-"""Part of the limit that is planned for; the rest is for file input and output, and surprises."""
+"""Fraction of the limit that is planned; the rest is a margin, and for file input and output."""
 
 
 class Deadline:
-    """The moment by which the stems of a song must be there.
+    """The time by which the stems of a song must be finished.
 
     Args:
         budget_s: seconds from now.
-        clock: returns seconds; tests replace it so that they never sleep.
+        clock: returns the time in seconds; tests replace it, so they never sleep.
 
     >>> ticks = iter([0.0, 3.0])
     >>> Deadline(10.0, clock=lambda: next(ticks)).remaining_s
@@ -37,7 +37,7 @@ class Deadline:
         self._end_s = clock() + budget_s
 
     def earlier(self, by_s: float) -> "Deadline":
-        """This deadline, moved forward by ``by_s`` seconds."""
+        """This deadline, ``by_s`` seconds earlier."""
         return Deadline(self.remaining_s - by_s, clock=self.clock)
 
     @property
@@ -47,29 +47,29 @@ class Deadline:
 
 
 class TimeBudget:
-    """Decides chunk by chunk which members of a recipe may still work on a song.
+    """Decides chunk by chunk which members of a recipe may still run on a song.
 
-    Each member has a turn, and turns are in the order of priority. A chunk is allowed if it can
-    be finished in time and leaves enough time for what earlier turns still have to do in the rest
-    of the song. So the first turn never starves, and the last one uses what is left.
+    Each member has a turn, in the order of priority. A chunk is allowed if it can be finished in
+    time and leaves enough time for the remaining work of all earlier turns. So the first turn never
+    starves, and the last one uses the time that is left.
 
-    Costs are updated during the song. They have a margin, because a machine with other
-    processes is not equally fast all the time.
+    Costs are updated during the song. They include a margin, because the speed of a machine varies
+    with its other processes.
 
     Args:
         deadline: of the song.
-        chunks: how many each turn will be asked for, in the order of priority.
-        costs_s: what a chunk of each is expected to cost in seconds; NaN if unknown.
+        chunks: number of chunks of each turn, in the order of priority.
+        costs_s: expected cost per chunk of each turn, in seconds; NaN if unknown.
     """
 
     MARGIN = 1.25
-    """A chunk is assumed to cost this many times what the chunks before it did."""
+    """A chunk is assumed to cost this many times as much as previous chunks."""
 
     HANG = 10
-    """A chunk that takes this many times what is expected is assumed to hang."""
+    """A chunk that takes this many times as long as expected is assumed to hang."""
 
     HANG_S = 2.0
-    """Nothing is assumed to hang before this many seconds: a busy machine can pause."""
+    """Nothing is assumed to hang before this many seconds: a busy machine may pause."""
 
     MEMORY = 0.3
     """Weight of the latest chunk in the running mean of costs."""
@@ -84,12 +84,12 @@ class TimeBudget:
 
     @property
     def costs_s(self) -> list[float]:
-        """Present estimate of what a chunk of each turn costs; NaN if unknown."""
+        """Current estimate of the cost per chunk of each turn; NaN if unknown."""
         return list(self._cost_s)
 
     @property
     def kept(self) -> list[float]:
-        """How much of each estimate is the expected cost rather than measured ones: from 1 to 0."""
+        """Weight of the expected cost in each estimate, against measured costs: from 1 to 0."""
         return list(self._kept)
 
     def allows(self, turn: int, chunks: int) -> bool:
@@ -98,26 +98,26 @@ class TimeBudget:
         return spare_s > 0 and chunks * self._expected_s(turn) <= spare_s
 
     def timeout_s(self, turn: int, chunks: int) -> float:
-        """Seconds after which a turn is assumed to hang in its next ``chunks`` chunks.
+        """Seconds after which a turn's next ``chunks`` chunks are assumed to hang.
 
-        A song without a limit has none for a chunk either: a slow machine is no reason to give
-        up a member.
+        Without a limit for the song, there is none for a chunk: a slow machine is no reason to drop
+        a member.
         """
         spare_s = self._spare_s(turn)
         if spare_s == math.inf:
             return math.inf
         if math.isnan(self._cost_s[turn]):
-            # Its cost is unknown. If it hangs, the others must have some time left.
+            # The cost is unknown. If it hangs, the others must have some time left.
             return spare_s / 2
         return min(spare_s, max(self.HANG * chunks * self._expected_s(turn), self.HANG_S))
 
     def done(self, turn: int, chunks: int, spent_s: float | None = None) -> None:
-        """Record that ``chunks`` chunks of a turn are finished.
+        """Record that ``chunks`` chunks of a turn are done.
 
         Args:
             turn: index.
-            chunks: how many, separated or not.
-            spent_s: seconds that separating them took; None if they were not separated.
+            chunks: number of chunks, separated or not.
+            spent_s: seconds that they took; None if they were not separated.
         """
         self._left[turn] = max(self._left[turn] - chunks, 0)
         if spent_s is not None:
@@ -128,32 +128,32 @@ class TimeBudget:
             self._kept[turn] *= 0.0 if unknown else 1 - self.MEMORY
 
     def retire(self, turn: int) -> None:
-        """Record that a turn will do no more work, so that no time is kept for it."""
+        """Record that a turn will do no more work, and release its time."""
         self._left[turn] = 0
 
     def _spare_s(self, turn: int) -> float:
-        """Seconds that are left, minus what the turns before this one still need."""
+        """Seconds left, minus the time that the turns before this one still need."""
         owed_s = sum(left * self._expected_s(index) for index, left in enumerate(self._left[:turn]))
         return self.deadline.remaining_s - owed_s
 
     def _expected_s(self, turn: int) -> float:
-        """What a chunk of a turn is assumed to cost; 0 if that is unknown."""
+        """Assumed cost per chunk of a turn; 0 if unknown."""
         cost_s = self._cost_s[turn]
         return 0.0 if math.isnan(cost_s) else self.MARGIN * cost_s
 
 
 def song_budget(track: Track, song_s: float) -> float:
-    """Seconds that separating a song may take.
+    """Seconds allowed for separating a song.
 
     Args:
-        track: has the grader's limit; the environment's ``DEMIX_TIME_LIMIT`` overrides it.
+        track: has the grader's limit, which ``DEMIX_TIME_LIMIT`` in the environment overrides.
         song_s: length of the song.
 
     Returns:
-        Seconds; infinity if the environment's limit is :data:`UNLIMITED`.
+        Seconds; infinity if the limit in the environment is :data:`UNLIMITED`.
 
     Raises:
-        ConfigError: the environment's limit is not a positive number.
+        ConfigError: the limit in the environment is not a positive number.
     """
     if os.environ.get(TIME_VARIABLE) == UNLIMITED:
         return math.inf
@@ -165,11 +165,11 @@ def positive(variable: str, default: float, or_else: str = "") -> float:
 
     Args:
         variable: its name.
-        default: if it is not set.
-        or_else: other values that it may have, for the message of the error.
+        default: value if it is not set.
+        or_else: other allowed values, for the error message.
 
     Raises:
-        ConfigError: it is anything else.
+        ConfigError: it is not a positive number.
     """
     given = os.environ.get(variable)
     try:

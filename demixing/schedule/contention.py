@@ -1,9 +1,9 @@
-"""How much other processes slow this machine down, by the counters of the kernel.
+"""Measures how much other processes slow this process down, from kernel counters.
 
-Linux counts for each thread how long it ran and how long it was ready to run but had to wait for
-a processor. Their ratio distinguishes a busy machine from a slow separator: a measured time
-divided by the slowdown is what an idle machine would have needed. A machine without these counters
-is assumed to be idle.
+For each thread, Linux counts how long it ran and how long it was ready to run but had to wait for a
+processor. Their ratio distinguishes a busy machine from a slow separator: a measured time divided
+by the slowdown is the time on an idle machine. A machine without these counters is assumed to be
+idle.
 
 Source: Linux, Documentation/scheduler/sched-stats.rst, ``/proc/<pid>/schedstat``.
 """
@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 LEAST_RUN_S = 0.05
-"""Over less running time than this, a slowdown is only noise."""
+"""Minimum running time; over less, a slowdown is only noise."""
 
 MOST = 100.0
-"""Upper limit of slowdowns; nothing can be planned beyond it anyway."""
+"""Upper limit of the slowdown; planning is pointless beyond it."""
 
 
 class ThreadTime(NamedTuple):
-    """How long a thread has run and waited so far.
+    """Running and waiting time of a thread so far.
 
     Attributes:
         ran_s: seconds on a processor.
-        waited_s: seconds ready to run, while other threads had the processors.
+        waited_s: seconds ready to run while other threads had the processors.
     """
 
     ran_s: float
@@ -33,10 +33,10 @@ class ThreadTime(NamedTuple):
 
 
 class Contention:
-    """Compares how long the threads of a process ran and waited.
+    """Compares the running and waiting times of a process's threads.
 
     Args:
-        pid: of the process; None is this one.
+        pid: of the process; None: this one.
         proc: where the proc file system is mounted.
     """
 
@@ -45,11 +45,11 @@ class Contention:
         self._before = self._read()
 
     def restart(self) -> None:
-        """Start measuring again."""
+        """Restart the measurement."""
         self._before = self._read()
 
     def slowdown(self) -> float | None:
-        """Seconds taken per second that an idle machine takes, since the start; None if unknown."""
+        """Slowdown against an idle machine since the start; None if unknown."""
         ran_s = waited_s = 0.0
         for times in self._since().values():
             ran_s += times.ran_s
@@ -59,11 +59,11 @@ class Contention:
         return min((ran_s + waited_s) / ran_s, MOST)
 
     def longest_wait_s(self) -> float:
-        """The longest that a thread has waited since the start, in seconds."""
+        """Longest waiting time of any thread since the start, in seconds."""
         return max((times.waited_s for times in self._since().values()), default=0.0)
 
     def _since(self) -> dict[str, ThreadTime]:
-        """Time by thread since the start."""
+        """Times by thread since the start."""
         none = ThreadTime(0.0, 0.0)
         return {
             thread: ThreadTime(*(now - then for now, then in zip(times, before, strict=True)))
@@ -72,7 +72,7 @@ class Contention:
         }
 
     def _read(self) -> dict[str, ThreadTime]:
-        """Time by thread so far; empty if the kernel does not count it."""
+        """Times by thread so far; empty if the kernel does not count them."""
         found: dict[str, ThreadTime] = {}
         with contextlib.suppress(OSError):
             for task in self._tasks.iterdir():
@@ -81,14 +81,14 @@ class Contention:
 
 
 def _time_of(task: Path) -> Iterator[tuple[str, ThreadTime]]:
-    """Yield the name and the times of one thread, unless it has just ended."""
+    """Yield the name and times of one thread, unless it has just ended."""
     with contextlib.suppress(OSError, ValueError):
         ran_ns, waited_ns = (task / "schedstat").read_text(encoding="ascii").split()[:2]
         yield task.name, ThreadTime(int(ran_ns) / 1e9, int(waited_ns) / 1e9)
 
 
 def idle_s(call: Callable[[], object], clock: Callable[[], float]) -> float:
-    """Run ``call`` and return the seconds that it would have taken on an idle machine.
+    """Run ``call`` and return the seconds that it would take on an idle machine.
 
     Args:
         call: what to time.

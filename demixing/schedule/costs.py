@@ -1,8 +1,8 @@
-"""What each separator costs on this machine, measured once and kept in a file.
+"""Costs of separators on this machine, measured once and cached in a file.
 
-The file is a cache. Without it, or if it cannot be written, each separator is measured when it is
-built. It contains names of separators and no names of songs. Times are those of an idle machine,
-however busy it was during the measurement; see :mod:`demixing.schedule.contention`.
+Without the file, or if it cannot be written, each separator is measured when it is built. The file
+contains names of separators but no names of songs. Times refer to an idle machine, however busy it
+was during the measurement; see :mod:`demixing.schedule.contention`.
 """
 
 import dataclasses
@@ -30,31 +30,31 @@ from demixing.separator import Separator
 logger = logging.getLogger(__name__)
 
 FILE_VARIABLE = "DEMIX_COSTS"
-"""Environment variable with the path of the file; by default it is in the user's cache folder."""
+"""Environment variable: path of the file; the default is in the user's cache folder."""
 
 VERSION = 2
-"""Version of the measurement; results of older versions are not used."""
+"""Version of the measurement; results of older versions are ignored."""
 
 BATCHES = (1, 2, 4, 8, 16)
-"""Batch sizes that are tried on a GPU, as long as a larger one is faster. On a CPU one chunk keeps
-all cores busy, and a batch size chosen by a measurement could change the last bits."""
+"""Batch sizes tried on a GPU, as long as a larger one is faster. On a CPU, one chunk keeps all
+cores busy, and a batch size chosen by measurement could change the last bits."""
 
 WORTHWHILE = 0.9
-"""A larger batch must take at most this part of the smaller one's time per chunk."""
+"""A larger batch must take at most this fraction of the smaller one's time per chunk."""
 
 SLOW_S = 2.0
-"""A batch that takes this long is measured once, and no larger one is tried: songs wait."""
+"""A batch that takes this long is measured once, and no larger one is tried: songs are waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one separator needs.
+    """Time and memory of one separator.
 
     Attributes:
         chunk_s: seconds per chunk with this batch size on an idle machine; NaN if unknown.
-        memory_bytes: peak of what it needs at work, beyond its weights.
-        batch: the batch size that takes the least time per chunk.
-        first_s: additional seconds for the very first chunk.
+        memory_bytes: peak working memory, beyond its weights.
+        batch: fastest batch size per chunk.
+        first_s: additional seconds for the first chunk.
     """
 
     chunk_s: float = math.nan
@@ -64,10 +64,10 @@ class Cost:
 
 
 class Costs:
-    """The costs that are known on this machine.
+    """The known costs on this machine.
 
     Args:
-        path: of the file; None keeps the costs in memory only.
+        path: of the file; None: keep the costs in memory only.
         timer: see :func:`measure`.
     """
 
@@ -83,7 +83,7 @@ class Costs:
         return cls(Path(given) if given else cache_folder() / "costs.json")
 
     def of(self, name: str, options: Mapping[str, Any], separator: Separator) -> Cost:
-        """Look up a separator's costs, or measure them.
+        """Look up or measure a separator's cost.
 
         Args:
             name: its key.
@@ -103,18 +103,18 @@ class Costs:
         return self._known[key]
 
     def _read(self) -> dict[str, Cost]:
-        """Read the file; costs that cannot be read are measured again."""
+        """Read the file; if it cannot be read, costs are measured again."""
         try:
             text = self._path.read_text(encoding="utf-8") if self._path else "{}"
             return {key: Cost(**cost) for key, cost in json.loads(text).items()}
         except FileNotFoundError:
             return {}
         except (OSError, TypeError, ValueError, AttributeError) as error:
-            logger.info("%s: measured again, since it cannot be read: %s", self._path, error)
+            logger.info("%s: cannot be read, so costs are measured again: %s", self._path, error)
             return {}
 
     def _write(self) -> None:
-        """Replace the file as a whole, if it can be written."""
+        """Replace the file atomically, if it can be written."""
         if self._path is None:
             return
         table = {key: dataclasses.asdict(cost) for key, cost in self._known.items()}
@@ -122,18 +122,18 @@ class Costs:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write_text(self._path, json.dumps(table, indent=1))
         except OSError as error:
-            logger.info("%s: cannot be written, so costs are not kept: %s", self._path, error)
+            logger.info("%s: cannot be written, so costs are not cached: %s", self._path, error)
 
 
 def machine() -> str:
-    """Describe the machine as far as costs depend on it."""
+    """Describe the machine, as far as costs depend on it."""
     cpu = cpu_model() or platform.processor() or platform.machine()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 Timer = Callable[[Callable[[], object]], float]
-"""Runs a call and returns how many seconds it took."""
+"""Runs a call and returns the seconds that it took."""
 
 
 def idle_s(call: Callable[[], object]) -> float:
@@ -148,11 +148,11 @@ def measure(
 
     Args:
         separator: ready to work.
-        timer: times a call; tests replace it.
-        batches: batch sizes to try; None chooses by the device.
+        timer: times a call; replaced in tests.
+        batches: batch sizes to try; None: depends on the device.
 
     Raises:
-        Exception: any error of the separator, except a lack of memory for a larger batch.
+        Exception: any error of the separator, except running out of memory with a larger batch.
     """
     noise = 0.1 * torch.randn(
         1, 2, separator.chunking.chunk, generator=torch.Generator().manual_seed(0)
@@ -181,19 +181,19 @@ def measure(
 
 
 def _seconds(separator: Separator, noise: torch.Tensor, batch: int, timer: Timer) -> float:
-    """Time one batch, until its result can be read."""
+    """Time one batch, until its output can be read."""
     chunks = noise.repeat(batch, 1, 1)
     return timer(lambda: infer(separator, chunks).cpu())
 
 
 class Peak:
-    """Measures the peak of memory from now on, beyond what is in use now.
+    """Measures peak memory from now on, beyond the current use.
 
-    This is memory of the GPU if there is one; otherwise resident memory, which only Linux reports.
+    This is GPU memory if there is a GPU; otherwise resident memory, which only Linux reports.
     """
 
     def __init__(self) -> None:
-        gc.collect()  # garbage that is freed later would hide what is needed
+        gc.collect()  # garbage freed later would hide the peak
         self._cuda = torch.cuda.is_available()
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
@@ -201,7 +201,7 @@ class Peak:
             try:
                 Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
             except OSError:
-                logger.debug("the peak of resident memory cannot be reset")
+                logger.debug("peak resident memory cannot be reset")
         self._before = torch.cuda.memory_allocated() if self._cuda else status_bytes("VmRSS")
 
     @property
@@ -212,7 +212,7 @@ class Peak:
 
 
 def status_bytes(key: str, path: Path = Path("/proc/self/status")) -> int:
-    """Read one of this process's sizes in bytes; 0 if the system does not report it."""
+    """Read one memory size of this process, in bytes; 0 if the system does not report it."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,15 +1,15 @@
-"""A fallback for members that fail: a song always gets an answer, in time.
+"""A fallback for failing members: every song is finished in time.
 
-What can go wrong, and what happens then; each event is logged once per song:
+Failures and how they are handled; each is logged once per song:
 
     out of memory               retry with half the batch, down to single chunks; then with shorter
                                 chunks, if the member accepts them; then on the CPU
-    an exception                no answer; after three in a row the member is given up
+    an exception                no output; after three in a row, the member is dropped
     a NaN or an infinity        as for an exception
-    no answer by the deadline   no answer; the thread is abandoned, and the member given up
-    no time for the member      no answer
+    no output by the deadline   no output; the thread is abandoned, and the member dropped
+    no time for the member      no output
 
-Where a member has no valid answer, the estimates stay as they were: see
+Where a member has no valid output, the estimates do not change; see
 :mod:`demixing.engine.blending`.
 """
 
@@ -32,7 +32,7 @@ from demixing.separator import Separator
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
-"""After this many failures in a row a separator is given up for the rest of the song."""
+"""After this many failures in a row, a member is dropped for the rest of the song."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,17 +41,17 @@ class Fallback:
 
     Attributes:
         name: of the member, for the log.
-        inner: what separates.
-        budget: of the song's time.
-        turn: index of this member in the budget's order.
-        run: makes a call with a timeout, such as
+        inner: the separator.
+        budget: time budget of the song.
+        turn: index of this member in the budget.
+        run: runs a call with a timeout, such as
             :class:`~demixing.schedule.timeout.TimeoutRunner`.
-        batch: chunks at once, at most.
-        done: is called with the number of chunks that have just been answered, or not.
-        watch: is called with True before each call into ``inner``, and with False after it.
-        asked: chunks so far.
-        missing: those of them without an answer.
-        reason: why there was none, the last time.
+        batch: maximum number of chunks per call.
+        done: called with the number of chunks that have just been processed, successfully or not.
+        watch: called with True before each call of ``inner``, and with False after it.
+        asked: number of chunks so far.
+        missing: number of these chunks without output.
+        reason: why there was no output, the last time.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Fallback:
         return _together(parts)
 
     def _audible(self, chunks: Tensor) -> Answer:
-        """Ask for the chunks that have any sound: silence is a valid answer to silence."""
+        """Separate the chunks that are not silent: for silence, silence is a valid output."""
         answer = self._none(chunks)
         assert answer.valid is not None
         answer.valid[:] = 1
@@ -106,7 +106,7 @@ class Fallback:
         return answer
 
     def _in_time(self, chunks: Tensor) -> Answer:
-        """Ask if there is time, and record how long it took."""
+        """Separate chunks if there is time, and record how long it took."""
         spent_s = None
         answer = self._none(chunks)
         if self._failures < MAX_FAILURES:
@@ -123,7 +123,7 @@ class Fallback:
         return answer
 
     def _ask(self, chunks: Tensor) -> Answer:
-        """Ask for a batch, and again in other ways if memory runs out."""
+        """Separate a batch; if memory runs out, retry in other ways."""
         try:
             timeout_s = self.budget.timeout_s(self.turn, len(chunks))
             if timeout_s <= 0:
@@ -134,11 +134,11 @@ class Fallback:
             self._failures = MAX_FAILURES
             self._log(str(error))
             return self._none(chunks)
-        except Exception as error:  # anything that a member can do wrong ends here
+        except Exception as error:  # any failure of a member is handled here
             if out_of_memory(error):
                 if len(chunks) > 1:
                     self._most = len(chunks) // 2
-                    self._log("out of memory, so it is asked for fewer chunks at once")
+                    self._log("out of memory, so its batches are made smaller")
                     return _together([self._ask(part) for part in torch.split(chunks, self._most)])
                 if self._climb_down(chunks.shape[-1]):
                     return self._ask(chunks)
@@ -160,7 +160,7 @@ class Fallback:
             self.watch(False)
 
     def _climb_down(self, samples: int) -> bool:
-        """Choose the next way to need less memory for a chunk; return whether there is one."""
+        """Switch to the next way to save memory; return whether there is one."""
         shorter = [length for length in self.inner.chunking.shorter if length < samples]
         if self._rungs < len(shorter):
             self._shorter = shorter[self._rungs]
@@ -175,22 +175,22 @@ class Fallback:
         return True
 
     def _check(self, answer: Tensor, chunks: Tensor) -> None:
-        """Raise an OutputError unless an answer can be used."""
+        """Raise an OutputError unless an output is valid."""
         expected = (len(chunks), len(self.inner.stems), *chunks.shape[1:])
         if answer.shape != expected:
-            raise OutputError(f"answered with shape {tuple(answer.shape)}, not {expected}")
+            raise OutputError(f"returned shape {tuple(answer.shape)}, not {expected}")
         if not torch.isfinite(answer).all():
-            raise OutputError("answered with a NaN or an infinity")
+            raise OutputError("returned a NaN or an infinity")
 
     def _none(self, chunks: Tensor) -> Answer:
-        """No answer for some chunks."""
+        """An answer without valid output, for some chunks."""
         return Answer(
             chunks.new_zeros(len(chunks), len(self.stems), *chunks.shape[1:]),
             chunks.new_zeros(len(chunks), 1, 1, chunks.shape[-1]),
         )
 
     def _log(self, reason: str) -> None:
-        """Log in one line what is wrong, once per song."""
+        """Log a failure in one line, once per song."""
         line = self.reason = reason.partition("\n")[0]
         if line not in self._logged:
             self._logged.add(line)
@@ -198,7 +198,7 @@ class Fallback:
 
 
 def _together(answers: list[Answer]) -> Answer:
-    """Answers for consecutive chunks as one batch."""
+    """Join the answers for consecutive chunks into one batch."""
     return answers[0] if len(answers) == 1 else Answer.stacked(answers, torch.cat)
 
 
@@ -235,7 +235,7 @@ def infer(separator: Separator, chunks: Tensor) -> Tensor:
 
 
 def out_of_memory(error: Any) -> bool:
-    """Whether an error means that the CPU or a GPU has run out of memory.
+    """Whether an error means that the CPU or GPU has run out of memory.
 
     >>> out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
     True

@@ -1,7 +1,8 @@
-"""What slows a song down besides its members: other processes, and the work around the members.
+"""What slows a song down besides its members: other processes, and overhead.
 
-Resampling, blending and the leakage filter take a tenth of the time of a cheap recipe, and on a
-busy machine everything takes several times as long. Plans include both, so both are measured.
+The overhead, mostly resampling, blending and the leakage filter, takes a tenth of the time of a
+cheap recipe. On a busy machine, everything takes several times as long. Both are measured, because
+plans include them.
 """
 
 import time
@@ -15,24 +16,24 @@ from demixing.schedule.contention import Contention
 from demixing.separator import Chunking, Separator, input_normalisation
 
 OVERHEAD, TAIL = 0.03, 0.01
-"""Seconds per second of audio for everything except the members' own work, and for what follows the
-last chunk. Both hold until they are measured."""
+"""Overhead in seconds per second of audio, in total and after the last chunk. Defaults until both
+are measured."""
 
 TAIL_S = 60.0
-"""At most this much audio is still to be blended and filtered after the last chunk."""
+"""Maximum length of audio still to be blended and filtered after the last chunk."""
 
 TRIAL_S, TRIAL_RATE_HZ = 5.0, 44_100
-"""Length and rate of the song that is used for the measurement."""
+"""Length and rate of the song used for the measurement."""
 
 
 class Load:
-    """How busy this machine is, and how long the work around the members takes.
+    """The load of this machine, and the overhead besides the members.
 
     Args:
-        contention: of this process; None for an idle machine and no work around the members.
+        contention: of this process; None assumes an idle machine and no overhead.
 
     Attributes:
-        slowdown: how many times longer than on an idle machine something took lately.
+        slowdown: recent slowdown against an idle machine.
     """
 
     def __init__(self, contention: Contention | None) -> None:
@@ -41,35 +42,35 @@ class Load:
         self.slowdown = 1.0
 
     def restart(self) -> None:
-        """Start measuring the load again."""
+        """Restart the measurement of the load."""
         if self._contention is not None:
             self._contention.restart()
 
     def now(self) -> float:
-        """The slowdown since :meth:`restart`, or the one before if too little has run since."""
+        """The slowdown since :meth:`restart`, or the previous one if too little has run since."""
         if self._contention is None:
             return self.slowdown
         return self._contention.slowdown() or self.slowdown
 
     def begin_song(self) -> None:
-        """Use the slowdown of the latest work for the song that begins."""
+        """Use the latest slowdown for the song that begins."""
         self.slowdown = self.now()
         self.restart()
 
     def around_s(self, audio_s: float) -> float:
-        """Seconds for the work around the members, for ``audio_s`` seconds of audio."""
+        """Overhead in seconds for ``audio_s`` seconds of audio."""
         return self._overhead * audio_s * self.slowdown
 
     def tail_s(self, audio_s: float) -> float:
-        """Seconds for the part of that work that follows the last chunk."""
+        """Overhead in seconds after the last chunk."""
         return self._tail * min(audio_s, TAIL_S) * self.slowdown
 
     def measure(self, separate: Callable[[list[float]], object]) -> None:
-        """Measure the work around the members, and the part of it that follows the last chunk.
+        """Measure the overhead besides the members, and the part of it after the last chunk.
 
         Args:
-            separate: separates a song of :data:`TRIAL_S` with :class:`Copies` in place of the
-                members. It gets the list to which they add the time of each call.
+            separate: separates a song of :data:`TRIAL_S` with :class:`Copies` instead of the
+                members. Its argument is the list to which they add the time of each call.
         """
         asked_s = [time.perf_counter()]
         whole_s = costs.idle_s(lambda: separate(asked_s))
@@ -80,10 +81,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Stands in for another separator and answers at once, with stems of the same shape.
+    """Stands in for another separator and immediately returns stems of the same shape.
 
     Attributes:
-        inner: the other separator.
+        inner: the separator to stand in for.
         asked_s: list to which the time of each call is added.
     """
 

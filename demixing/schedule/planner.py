@@ -1,12 +1,12 @@
-"""Plans a song for the time that there is: members, their settings and their priority.
+"""Plans a song for the available time: members, their settings and their priority.
 
-All choices of members and settings that fit the time and the memory are compared by what their
-blends scored on validation songs. The best is taken, and the cheaper one of two equals. Members
-with more gain per second have priority if time runs short, except that a member needs those whose
-stems it subtracts. Members that are not planned come last and use what time is left.
+All choices of members and settings that fit the time and memory are compared by the validation
+scores of their blends. The best is chosen, and the cheaper one of two equals. If time runs short,
+members with more gain per second have priority, except that a member needs those whose stems it
+subtracts. Members that are not planned come last and use the time that is left.
 
-The plan decides which members work, never the order in which their answers are added: that is
-always the recipe's, so the same members give the same samples, to the last bit.
+The plan decides which members run, never the order in which their outputs are added: that is always
+the recipe's, so the same members give bit-identical results.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from demixing.schedule.budget import TimeBudget
 from demixing.schedule.costs import Cost
 
 MOST = 20_000
-"""At most this many choices are compared; with more, the plan grows member by member."""
+"""Maximum number of choices to compare; beyond it, the plan grows member by member."""
 
 Chunks = Callable[[int, Setting], float]
 
@@ -31,10 +31,10 @@ class Plan:
     """How a recipe is applied to one song.
 
     Attributes:
-        priority: indices of all members; each leaves enough time for those before it.
+        priority: indices of all members; each one leaves enough time for those before it.
         planned: the members that there is time for.
-        settings: one for each member of the recipe.
-        expected_s: how long the planned members are expected to take, without a margin.
+        settings: one per member of the recipe.
+        expected_s: expected time of the planned members in seconds, without a margin.
     """
 
     priority: tuple[int, ...]
@@ -44,11 +44,11 @@ class Plan:
 
 
 def without_limits(recipe: Recipe, *, best: bool = False) -> Plan:
-    """Plan for a song without a deadline: all members work.
+    """Plan for a song without a deadline: all members run.
 
     Args:
-        recipe: has the members.
-        best: use the setting of each member with the highest gain instead of the first.
+        recipe: the recipe.
+        best: use each member's setting with the highest gain instead of the first.
     """
     everyone = range(len(recipe.members))
     settings = [
@@ -69,11 +69,11 @@ def plan(
     """Choose members, their settings and their priority.
 
     Args:
-        recipe: what there is to choose from.
-        costs: of each member; None for a member that cannot work.
-        chunks: returns how many full chunks a member's work with a setting amounts to.
+        recipe: the recipe to choose from.
+        costs: of each member; None for a member that cannot run.
+        chunks: returns a member's work with a setting, in full chunks.
         budget_s: seconds for the whole song.
-        memory_bytes: how much a member may need beyond its weights.
+        memory_bytes: working memory that a member may use, beyond its weights.
     """
     planner = _Planner(recipe, costs, chunks, budget_s, memory_bytes)
     settings = planner.best()
@@ -115,7 +115,7 @@ class _Planner:
             choice = better
 
     def _options(self, index: int) -> list[Setting | None]:
-        """What a member may do: not work, or work with one of its settings."""
+        """The choices for a member: not to run, or to run with one of its settings."""
         cost = self.costs[index]
         if cost is None or cost.memory_bytes > self.memory_bytes:
             return [None]
@@ -135,18 +135,18 @@ class _Planner:
         return TimeBudget.MARGIN * self.seconds(choice) <= self.budget_s
 
     def seconds(self, choice: Choice) -> float:
-        """How long a choice is expected to take."""
+        """Expected time of a choice in seconds."""
         return sum(self._seconds(index, setting) for index, setting in enumerate(choice) if setting)
 
     def _seconds(self, index: int, setting: Setting) -> float:
-        """How long one member is expected to take; 0 if its cost is unknown."""
+        """Expected time of one member in seconds; 0 if its cost is unknown."""
         cost = self.costs[index]
         if cost is None or math.isnan(cost.chunk_s):
             return 0.0
         return cost.chunk_s * self.chunks(index, setting)
 
     def ordered(self, choice: Choice) -> tuple[tuple[int, ...], frozenset[int]]:
-        """Order members by gain per second, and say which are planned."""
+        """Order members by gain per second, and mark those that are planned."""
         members = self.recipe.members
         able = [index for index, cost in enumerate(self.costs) if cost is not None]
         planned = [index for index in able if choice[index]]
@@ -163,7 +163,7 @@ class _Planner:
     def _by_gain(
         self, order: tuple[int, ...], waiting: Sequence[int], settings: tuple[Setting, ...]
     ) -> tuple[int, ...]:
-        """Append members to an order, those with the highest gain per second first."""
+        """Append members to an order, highest gain per second first."""
         waiting = list(waiting)
         while waiting:
             ready = [index for index in waiting if not self._must_wait(index, waiting)] or waiting
@@ -176,13 +176,13 @@ class _Planner:
     def _gain_per_second(
         self, order: tuple[int, ...], index: int, settings: tuple[Setting, ...]
     ) -> float:
-        """What a member adds to the score of those before it, per second of its cost."""
+        """Gain in score over the members before it, per second of the member's cost."""
         before_db = score_db(self.recipe, self._only(order, settings))
         gain_db = score_db(self.recipe, self._only((*order, index), settings)) - before_db
         return gain_db / max(self._seconds(index, settings[index]), 1e-9)
 
     def _must_wait(self, index: int, waiting: Sequence[int]) -> bool:
-        """Whether a member subtracts a stem of another one that still waits."""
+        """Whether a member subtracts a stem of another one that is not in the order yet."""
         members = self.recipe.members
         return any(
             stem in members[other].outputs
@@ -192,7 +192,7 @@ class _Planner:
         )
 
     def _only(self, indices: Sequence[int], settings: tuple[Setting, ...]) -> Choice:
-        """The choice of some members, as far as they can work."""
+        """The choice of some members, as far as they can run."""
         return tuple(
             setting if index in indices and self.costs[index] is not None else None
             for index, setting in enumerate(settings)

@@ -17,7 +17,7 @@ class LateError(Exception):
 
 
 class TimeoutRunner:
-    """Makes calls in another thread, which is abandoned if a call hangs.
+    """Runs calls in another thread, which is abandoned if a call hangs.
 
     The thread is a daemon and ends with this object. One that hangs does not keep the process
     alive, and a new one takes its place.
@@ -44,7 +44,7 @@ class TimeoutRunner:
 
         Args:
             call: what to run.
-            timeout_s: how long it may take; infinity for no limit.
+            timeout_s: maximum duration; infinity for no limit.
 
         Raises:
             LateError: the call did not end within ``timeout_s``.
@@ -68,8 +68,8 @@ def work(
     while (call := calls.get()) is not None:
         try:
             answers.put(call())
-        except Exception as error:  # any error must reach the thread that waits
+        except Exception as error:  # any error must reach the waiting thread
             answers.put(error)
-        except BaseException as error:  # such as SystemExit: a member may not end the process
+        except BaseException as error:  # such as SystemExit: a member must not end the process
             answers.put(RuntimeError(f"{type(error).__name__}: {error}"))
         del call  # otherwise the song would stay in memory until the next call
