@@ -199,7 +199,7 @@ def test_the_others_are_consistent_with_the_mixture_before_they_are_compared(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stem": "effect"}, "member 'two' is doubted for its 'effect', which it does not give"),
+        ({"stem": "effect"}, "member 'two' is doubted for its 'effect', which it does not output"),
         ({"least": 0.6}, "doubt: expected 0 <= least < most, got 0.6 and 0.6"),
         ({"most": "all"}, "doubt: most must be a float, got 'all'"),
     ],

@@ -94,7 +94,7 @@ def test_each_mistake_in_a_recipe_has_a_message(change: dict[str, Any], reason: 
 def test_a_member_cannot_subtract_stems_of_later_members() -> None:
     first, second = GOOD["members"]
 
-    with pytest.raises(ConfigError, match="subtracts effect, which no earlier member gives"):
+    with pytest.raises(ConfigError, match="subtracts effect, which no earlier member outputs"):
         reading.parse("test", {**GOOD, "members": [second, first]})
 
 
@@ -102,7 +102,7 @@ def test_a_member_cannot_subtract_a_stem_that_only_an_optional_member_estimates(
     first, second = GOOD["members"]
     again = {**first, "name": "again"}
 
-    with pytest.raises(ConfigError, match="subtracts effect, which only optional members give"):
+    with pytest.raises(ConfigError, match="subtracts effect, which only optional members output"):
         reading.parse("test", {**GOOD, "members": [{**first, "optional": True}, second, again]})
 
     reading.parse("test", {**GOOD, "members": [{**first, "optional": True}, again, second]})

@@ -1,1 +1,1 @@
-"""Recipes: which separators are used, and how their outputs become stems."""
+"""Recipes: which separators to use, and how to combine their outputs into stems."""

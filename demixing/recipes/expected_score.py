@@ -1,19 +1,19 @@
-"""Expected score of a choice of a recipe's members, from the measured scores of its blends.
+"""Expected score of a choice of members, from the measured scores of the recipe's blends.
 
-The planner compares choices by it, and it tells what a missing optional member would add.
+The planner compares choices by it. It also gives the gain of a missing optional member.
 """
 
 from demixing.ensemble.setting import Setting
 from demixing.recipes.recipe import Recipe
 
 UNKNOWN_DB = 1.0
-"""Score of a stem that some member outputs, if it was not measured: better than no output."""
+"""Score of a stem with output but without a measured score: better than no output."""
 
 SLIGHT_DB = 0.01
-"""Gain of one more member, if it was not measured."""
+"""Gain of one more member, if not measured."""
 
 Choice = tuple[Setting | None, ...]
-"""A setting for each member of a recipe, in their order; None for a member that is not used."""
+"""One setting per member of a recipe, in order; None for a member that is not used."""
 
 
 def score_db(recipe: Recipe, choice: Choice) -> float:
@@ -28,7 +28,7 @@ def everything(recipe: Recipe) -> Choice:
 
 
 def measured(recipe: Recipe) -> bool:
-    """Whether the score of all members together was measured, for each stem but the residual."""
+    """Whether the score of all members together was measured, for each stem except the residual."""
     stems = [stem for stem in recipe.track.stems if stem != recipe.residual]
     return all(recipe.blend(stem, recipe.members_for(stem)).sdr_db is not None for stem in stems)
 
@@ -46,7 +46,7 @@ def _stem_db(recipe: Recipe, stem: str, choice: Choice) -> float:
     stem_db = blend.sdr_db
     if stem_db is None:
         stem_db = UNKNOWN_DB + SLIGHT_DB * len(givers)
-    # The gain of a setting counts as much as its member does.
+    # A setting's gain is weighted like its member.
     parts = {name: abs(weight) for name, weight in blend.weights.items()}
     whole = sum(parts.values()) or 1.0
     return stem_db + sum(parts[name] / whole * gain for name, gain in givers.items())

@@ -17,8 +17,7 @@ def replaced(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return a recipe's table with the new keys in place of the old ones; log one warning if any.
 
     Args:
-        table: as it is in the TOML file. Values of the wrong type are left for the checks to
-            report.
+        table: from the TOML file. Values of the wrong type are left for the checks to report.
         where: names the recipe in the warning.
 
     >>> replaced({"members": [{"outputs": {}}]}, "recipe 'a'")
@@ -38,7 +37,7 @@ def replaced(table: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _each_renamed(tables: Any, names: Mapping[str, str], old: dict[str, str]) -> Any:
-    """Rename the keys of each table of a list, and note in ``old`` which ones were found."""
+    """Rename the keys in each table of a list, and record in ``old`` which ones were found."""
     if not isinstance(tables, list):
         return tables
     renamed: list[Any] = []

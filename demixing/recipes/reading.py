@@ -1,4 +1,4 @@
-"""Reads recipes: TOML files with the separators of a song and what becomes of their outputs.
+"""Reads recipes: TOML files that list separators and combine their outputs into stems.
 
 A recipe is a TOML file in demixing/recipes/ or anywhere else:
 
@@ -22,7 +22,7 @@ A recipe is a TOML file in demixing/recipes/ or anywhere else:
         { passes = 1 },
         { passes = 4, polarity = true, channel_swap = true, gain_db = 0.2 },
     ]
-    doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when the others replace it; see doubt.py
+    doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when others replace it; see doubt.py
 
     [[blends]]                         # how to combine the outputs of exactly these members
     stem = "vocals"
@@ -46,15 +46,15 @@ A recipe is a TOML file in demixing/recipes/ or anywhere else:
     width_db = 4.0
     active_db = 1.0
 
-Members run in their order, unless the planner finds a better one. With a residual, or shares that
-sum to one, the stems sum to the mixture (to float32 rounding) at any sample rate, except for leaks
-that are not returned. Where several members output a stem and no blend of exactly these is listed,
-a blend of more members is scaled to them; without one, they are averaged.
+Members run in the listed order, unless the planner finds a better one. With a residual, or shares
+that sum to one, the stems sum to the mixture (to float32 rounding) at any sample rate, except for
+leaks that are not returned. If several members output a stem and no blend of exactly these is
+listed, a blend of more members is rescaled to them; without one, they are averaged.
 
-A member with ``optional = true`` is used if its files of weights exist. Otherwise the recipe works
-as if it did not contain that member and the blends that name it. A file that exists but is damaged
-is an error, as for any other member. Members that are not optional must output all stems but the
-residual, and a member may subtract only stems that one of those outputs before it. See
+A member with ``optional = true`` is used if its weight files exist. Otherwise the recipe works as
+if it did not contain that member and the blends that name it. A file that exists but is damaged is
+an error, as for any other member. The members that are not optional must output all stems except
+the residual, and a member may only subtract stems that one of these outputs before it. See
 :mod:`demixing.engine.optional`.
 """
 
@@ -78,11 +78,11 @@ from demixing.recipes.tracks import Track
 FOLDER = Path(__file__).parent
 
 RECIPE_VARIABLE = "DEMIX_RECIPE"
-"""Environment variable that names the recipe of a submission; unset: the track's default."""
+"""Environment variable: recipe of a submission; the default is the track's."""
 
 
 def names() -> list[str]:
-    """Names of the recipes in this package."""
+    """Names of the packaged recipes."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
@@ -98,7 +98,7 @@ def load(name_or_path: str) -> Recipe:
         name_or_path: a name from :func:`names`, or the path of a TOML file.
 
     Raises:
-        ConfigError: there is no such recipe, or it is not as this module describes.
+        ConfigError: there is no such recipe, or it is invalid.
     """
     path = FOLDER / f"{name_or_path}.toml"
     if name_or_path not in names():
@@ -114,10 +114,10 @@ def load(name_or_path: str) -> Recipe:
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """Check the table of a recipe and turn it into a :class:`Recipe`.
+    """Check a recipe's table and convert it to a :class:`Recipe`.
 
     Raises:
-        ConfigError: a key is missing, unknown or of the wrong kind.
+        ConfigError: a key is missing or unknown, or a value has the wrong type.
     """
     where = f"recipe {name!r}"
     table = old_keys.replaced(table, where)
@@ -132,7 +132,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
 
 
 def _lists(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Turn the members, blends and leaks of a recipe's table into dataclasses."""
+    """Convert the members, blends and leaks of a recipe's table to dataclasses."""
     kinds: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
         "members": ("member", _member),
         "blends": ("blend", _blend),
@@ -146,7 +146,7 @@ def _lists(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _mappings(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Check the shares of a recipe's table, and turn its gates into dataclasses."""
+    """Check the shares of a recipe's table, and convert its gates to dataclasses."""
     result: dict[str, Any] = {}
     for key in ("consistency", "gates"):
         if key in fields:
@@ -165,7 +165,7 @@ def _mappings(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _member(table: Any, where: str) -> Member:
-    """Turn a table into a member, which by default has the name of its separator."""
+    """Convert a table to a member, whose default name is that of its separator."""
     entry = dict(tables.kind(table, dict, where))
     entry.setdefault("name", entry.get("separator"))
     entry = tables.checked(Member, entry, where)
@@ -197,7 +197,7 @@ def _member(table: Any, where: str) -> Member:
 
 
 def _blend(table: Any, where: str) -> Blend:
-    """Turn a table into a blend."""
+    """Convert a table to a blend."""
     entry = tables.checked(Blend, tables.kind(table, dict, where), where)
     weights = tables.numbers(
         tables.kind(entry["weights"], dict, f"{where}: weights"), f"{where}: weights"
@@ -206,7 +206,7 @@ def _blend(table: Any, where: str) -> Blend:
 
 
 def named() -> Recipe | None:
-    """Read the recipe that the environment names, if any.
+    """Read the recipe named by the environment, if any.
 
     Raises:
         ConfigError: it cannot be read.
@@ -221,7 +221,7 @@ def default(track: Track) -> Recipe:
 
 
 def chosen(track: Track) -> Recipe:
-    """Read the recipe of a submission to ``track``.
+    """Read the recipe for a submission to ``track``.
 
     Raises:
         ConfigError: it cannot be read, or is for another track.

@@ -1,4 +1,4 @@
-"""What a recipe is: separators that a song goes through, and how their outputs become stems.
+"""The recipe: separators for a song, and how their outputs are combined into stems.
 
 :mod:`demixing.recipes.reading` describes the TOML files that recipes are read from.
 """
@@ -24,13 +24,13 @@ class Member:
     Attributes:
         name: unique within the recipe.
         separator: name of the separator.
-        outputs: for each stem of the track that it outputs, the separator's stems that sum to it.
+        outputs: for each stem of the track that it outputs, the separator's stems that are summed.
         subtract: stems of earlier members that are subtracted from its input, the mixture.
         options: arguments of the separator.
         settings: at least one.
         doubt: when to ignore this member in favour of earlier ones; None: never.
         optional: whether it is left out if its files are missing. Not part of the ``repr``, which
-            identifies a recipe in caches and runs, because it changes no output.
+            identifies a recipe in caches and runs, because it does not change the output.
     """
 
     name: str
@@ -55,8 +55,8 @@ class Recipe:
         members: in the order in which they run, unless the planner finds a better one.
         blends: how the members' outputs for a stem are combined.
         residual: the stem that is the mixture minus all others, or None.
-        consistency: for each stem its share in the residual, mixture minus stems.
-        consistency_above_hz: the residual below this frequency is not shared; 0: all is shared.
+        consistency: share of each stem in the residual, mixture minus stems.
+        consistency_above_hz: only the residual above this frequency is shared; 0: all of it.
         leaks: leakage between stems, removed last.
         gates: by stem.
     """
@@ -83,7 +83,7 @@ class Recipe:
         self._check_tables(where)
 
     def _check_stems(self, where: str) -> None:
-        """Raise unless members output all stems, with or without optional ones."""
+        """Raise unless the members output all stems, with or without optional ones."""
         given = {stem for member in self.members for stem in member.outputs}
         if self.residual in given or given | {self.residual} - {None} != {*self.track.stems}:
             residual = f", and {self.residual} is the residual" if self.residual else ""
@@ -102,7 +102,7 @@ class Recipe:
             )
 
     def _check_names(self, where: str) -> None:
-        """Raise unless the boards exist, and the names of members are unique."""
+        """Raise unless the boards exist and the members' names are unique."""
         for board in self.boards:
             if board not in self.track.boards:
                 raise ConfigError(
@@ -122,18 +122,18 @@ class Recipe:
             subtracts = f"{where}: member {member.name!r} subtracts"
             if unknown := set(member.subtract) - known:
                 raise ConfigError(
-                    f"{subtracts} {', '.join(sorted(unknown))}, which no earlier member gives"
+                    f"{subtracts} {', '.join(sorted(unknown))}, which no earlier member outputs"
                 )
             if optional := set(member.subtract) - required:
                 raise ConfigError(
-                    f"{subtracts} {', '.join(sorted(optional))}, which only optional members give "
-                    "before it; let one that is not optional give it before"
+                    f"{subtracts} {', '.join(sorted(optional))}, which only optional members "
+                    "output before it; let one that is not optional output it before"
                 )
             known |= member.outputs.keys()
             required |= set() if member.optional else member.outputs.keys()
 
     def _check_doubts(self, where: str) -> None:
-        """Raise unless members that may be doubted come after all that can replace them."""
+        """Raise unless members that may be doubted come after all members that can replace them."""
         for number, member in enumerate(self.members):
             if member.doubt is None:
                 continue
@@ -145,7 +145,8 @@ class Recipe:
             if member.doubt.stem not in member.outputs:
                 raise ConfigError(
                     f"{where}: member {member.name!r} is doubted for its {member.doubt.stem!r}, "
-                    f"which it does not give{did_you_mean(member.doubt.stem, list(member.outputs))}"
+                    "which it does not output"
+                    f"{did_you_mean(member.doubt.stem, list(member.outputs))}"
                 )
             for later in self.members[number + 1 :]:
                 _check_order(where, member, later)
@@ -158,11 +159,11 @@ class Recipe:
                 if name not in givers:
                     raise ConfigError(
                         f"{where}: a blend of {blend.stem!r} has a weight for {name!r}, which does "
-                        f"not give it{did_you_mean(name, list(givers))}"
+                        f"not output it{did_you_mean(name, list(givers))}"
                     )
 
     def _check_tables(self, where: str) -> None:
-        """Raise unless shares, leaks and gates are of stems of the track, and shares are usable."""
+        """Raise unless shares, leaks and gates name stems of the track, and shares are usable."""
         leaking = [stem for leak in self.leaks for stem in (leak.of, leak.into)]
         for table, name in (
             (self.consistency, "consistency"),
@@ -180,13 +181,13 @@ class Recipe:
             )
         if self.residual and self.consistency:
             raise ConfigError(
-                f"{where} has a residual, which takes all that is left, so there is nothing to "
-                "share: leave out one of residual and consistency"
+                f"{where} has a residual, which is everything that is left, so there is nothing "
+                "to share: leave out one of residual and consistency"
             )
 
     @property
     def undoubted(self) -> tuple[str, ...]:
-        """Names of the members that are never doubted, in their order."""
+        """Names of the members that are never doubted, in order."""
         return tuple(member.name for member in self.members if member.doubt is None)
 
     def members_for(self, stem: str) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ class Recipe:
         """The same recipe without some members, and without all blends that contain them.
 
         Args:
-            names: of members that are optional, or whose stems others output as well.
+            names: of members that are optional, or whose stems other members output as well.
 
         Raises:
             ConfigError: the rest is not a valid recipe.
@@ -209,18 +210,18 @@ class Recipe:
         )
 
     def required(self) -> "Recipe":
-        """The same recipe with no optional members."""
+        """The same recipe with all members required."""
         return replace(
             self, members=tuple(replace(member, optional=False) for member in self.members)
         )
 
     def blend(self, stem: str, names: Iterable[str]) -> Blend:
-        """How the outputs of exactly the members ``names`` are combined for ``stem``."""
+        """The blend of the outputs of exactly the members ``names`` for ``stem``."""
         return blended(self.blends, stem, frozenset(names))
 
 
 def _check_order(where: str, doubted: Member, later: Member) -> None:
-    """Raise unless a member may come after one that may be doubted."""
+    """Raise unless a member may follow one that may be doubted."""
     if both := sorted(later.outputs.keys() & doubted.outputs.keys()):
         raise ConfigError(
             f"{where}: member {doubted.name!r} may be doubted, so it must come after every member "

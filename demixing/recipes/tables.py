@@ -1,7 +1,7 @@
-"""Turns tables of TOML into frozen dataclasses, with a sentence about anything that is wrong.
+"""Converts TOML tables to frozen dataclasses, and reports anything invalid in one sentence.
 
-Each function takes ``where`` a value is, for the message, and raises a
-:class:`~demixing.errors.ConfigError`.
+Each function raises a :class:`~demixing.errors.ConfigError`; its argument ``where`` locates the
+value in the message.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def record(make: type[T], table: Any, where: str) -> T:
-    """Turn a table into a frozen dataclass of numbers, switches and names."""
+    """Convert a table to a frozen dataclass of numbers, booleans and names."""
     entry = checked(make, kind(table, dict, where), where)
     kinds = {"float": float, "float | None": float, "int": int, "bool": bool, "str": str}
     for field_ in dataclasses.fields(make):  # type: ignore[arg-type]
@@ -30,7 +30,7 @@ def record(make: type[T], table: Any, where: str) -> T:
 
 
 def each(value: Any, where: str, at: str, make: Callable[[Any, str], T]) -> tuple[T, ...]:
-    """Call ``make`` with each entry of a list and with where it is."""
+    """Call ``make`` with each entry of a list and its position."""
     entries = kind(value, list, where)
     return tuple(make(entry, f"{at} {position}") for position, entry in enumerate(entries, 1))
 
@@ -41,7 +41,7 @@ def numbers(table: Mapping[str, Any], where: str) -> dict[str, float]:
 
 
 def scalar(value: Any, expected: type, where: str) -> Any:
-    """Return ``value`` if it has a type: an int is a float, too, but a bool is not a number."""
+    """Return ``value`` if it has the type: an int is also a float, but a bool is not a number."""
     if expected is float and type(value) is int:
         value = float(value)
     if type(value) is not expected or (isinstance(value, float) and not math.isfinite(value)):
@@ -50,7 +50,7 @@ def scalar(value: Any, expected: type, where: str) -> Any:
 
 
 def checked(make: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return ``table`` if its keys are the fields of the dataclass ``make``."""
+    """Return ``table`` if its keys match the fields of the dataclass ``make``."""
     fields = {field_.name: field_ for field_ in dataclasses.fields(make)}
     for key in table:
         if key not in fields:
@@ -65,7 +65,7 @@ def checked(make: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def names(value: Any, where: str) -> tuple[str, ...]:
-    """Return a list of names as a tuple, if it has at least one name and no name twice."""
+    """Return a non-empty list of distinct names as a tuple."""
     names = tuple(kind(name, str, f"each of {where}") for name in kind(value, list, where))
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"{where} must name at least one and none twice, got {value!r}")
@@ -73,7 +73,7 @@ def names(value: Any, where: str) -> tuple[str, ...]:
 
 
 def kind(value: Any, expected: type, where: str) -> Any:
-    """Return ``value`` if it has a type."""
+    """Return ``value`` if it has the type."""
     if not isinstance(value, expected):
         raise ConfigError(f"{where} must be a {expected.__name__}, got {value!r}")
     return value

@@ -1,7 +1,7 @@
 """The two tracks of the challenge: input, stems, time limit and leaderboards.
 
 Source: AIcrowd's MDX'23 starter kit, and for CDX'23 the only public copy of its wrapper. The time
-limit of CDX was not published; we assume that of MDX.
+limit of CDX was not published; we assume that it is the same.
 """
 
 import json
@@ -13,7 +13,7 @@ from demixing.errors import ConfigError
 from demixing.machine.installation import ROOT
 
 TRACK_VARIABLE = "DEMIX_TRACK"
-"""Environment variable that overrides aicrowd.json, so that one checkout serves both tracks."""
+"""Environment variable: overrides aicrowd.json, so one checkout can serve both tracks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,13 @@ class Track:
     """One track.
 
     Attributes:
-        name: short name, as on our command lines.
+        name: short name, as on the command line.
         challenge_ids: values of ``challenge_id`` in aicrowd.json that mean this track.
         stems: names of the outputs, in the order of the board.
-        time_limit: seconds of computing per second of audio.
+        time_limit: seconds of computation per second of audio.
         boards: names of its leaderboards, which differ in the permitted training data. MDX: A only
-            the songs with label noise, B only those with bleeding. CDX: A only DnR. The last board
-            of each track permits any data.
+            permits the songs with label noise, B those with bleeding. CDX: A only permits DnR. The
+            last board of each track permits any data.
         split_mixture: the mixture comes as two mono files, and every file name starts with the
             name of its folder.
     """
@@ -40,7 +40,7 @@ class Track:
     split_mixture: bool
 
     def stem_file(self, song: str, stem: str) -> str:
-        """Name of the file with ``stem`` of ``song``."""
+        """File name of ``stem`` of ``song``."""
         return f"{song}_{stem}.wav" if self.split_mixture else f"{stem}.wav"
 
 
@@ -76,10 +76,10 @@ def by_name(name: str) -> Track:
 
 
 def submitted(path: Path = ROOT / "aicrowd.json") -> Track:
-    """Find the track that this checkout is submitted to.
+    """Find the track of this checkout's submission.
 
     Raises:
-        ConfigError: aicrowd.json is missing, is not JSON or names no known challenge.
+        ConfigError: aicrowd.json is missing, is not JSON, or names an unknown challenge.
     """
     if name := os.environ.get(TRACK_VARIABLE):
         return by_name(name)
