@@ -99,7 +99,7 @@ def test_graphs_may_not_be_nested_too_deep(tmp_path: Path) -> None:
         graph = then_branch(graph)
     (tmp_path / "a.onnx").write_bytes(field(7, graph))
 
-    with pytest.raises(CheckpointError, match="too deep"):
+    with pytest.raises(CheckpointError, match="too deeply"):
         onnx_file.check(tmp_path / "a.onnx")
 
 

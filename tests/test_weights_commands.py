@@ -234,7 +234,7 @@ def test_a_file_that_contains_its_network_needs_no_conversion(
 ) -> None:
     assert main(["import", "conv_tasnet_speech", str(tmp_path)]) == 2
 
-    assert "holds its network and is used as it is" in capsys.readouterr().err
+    assert "contains its network and needs no conversion" in capsys.readouterr().err
     assert not list(weights.iterdir())
 
 

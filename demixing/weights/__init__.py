@@ -1,1 +1,1 @@
-"""Files of weights: catalogue, download, verification, and reading without running anything."""
+"""Weight files: catalogue, download, verification, and safe reading."""

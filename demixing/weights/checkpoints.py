@@ -1,9 +1,9 @@
-"""Files of weights: found, verified, and only then read, without running anything they contain.
+"""Finds, verifies and then safely reads weight files.
 
-The catalogue models/checkpoints.toml has one table per file. A file is opened only if it has the
-sha256 of its table. It is then read by one of :mod:`demixing.weights.readers`, which admit only
-tensors and plain values. So two checks refuse a file that was tampered with. ONNX files contain
-their network, too, as a graph of known operations: :func:`session` and :func:`sessions` open them.
+The catalogue models/checkpoints.toml has one table per file. A file is opened only if its sha256
+matches the table. It is then read by one of :mod:`demixing.weights.readers`, which accept only
+tensors and plain values. So two checks protect against a tampered file. ONNX files also contain
+their network, as a graph of known operations: :func:`session` and :func:`sessions` open them.
 """
 
 import tarfile
@@ -23,14 +23,14 @@ from demixing.weights.verification import verify
 __all__ = ["Checkpoint", "Contents", "contents", "fill", "find", "load", "session", "sessions"]
 
 ONNX = "onnx"
-"""Format of files that contain a network with its weights."""
+"""Format of files that contain a network and its weights."""
 
 ONNX_ARCHIVE = "onnx_archive"
 """Format of compressed tar archives of such files."""
 
 
 def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
-    """Verify and read one file of weights.
+    """Verify and read one weight file.
 
     Args:
         checkpoint: what the file must be.
@@ -49,7 +49,7 @@ def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
 
 
 def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:
-    """Verify and read one file of weights, and return only its state dict.
+    """Verify and read one weight file, and return only its state dict.
 
     Raises:
         CheckpointError: the file is missing, altered, or contains more than numbers.
@@ -81,7 +81,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
         path: of the file, if not :meth:`Checkpoint.path`.
 
     Returns:
-        The networks by the names of their files, without folder and suffix.
+        The networks by file name, without folder and suffix.
 
     Raises:
         CheckpointError: the file is missing, altered, or not such an archive.
@@ -93,7 +93,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
     try:
         with tarfile.open(path) as archive, tempfile.TemporaryDirectory() as folder:
             for member in archive:
-                # Only contents are extracted; paths of the archive are never used.
+                # Only contents are extracted; the archive's paths are never used.
                 contents = archive.extractfile(member) if member.name.endswith(".onnx") else None
                 if contents is not None:
                     copy = Path(folder, "network.onnx")
@@ -105,7 +105,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
 
 
 def _expect(checkpoint: Checkpoint, expected: str) -> None:
-    """Raise unless the catalogue gives a file the format that its reader expects."""
+    """Raise unless the catalogue's format of a file is the expected one."""
     if checkpoint.format != expected:
         raise CheckpointError(
             f"weights {checkpoint.name!r} have the format {checkpoint.format!r}, "
@@ -114,17 +114,17 @@ def _expect(checkpoint: Checkpoint, expected: str) -> None:
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load weights into a network, strictly, and make it ready to infer.
+    """Load weights into a network, strictly, and prepare it for inference.
 
     Args:
-        network: changed in place. One on torch's meta device, which has no weights yet, takes
-            the tensors over.
-        state: weights by the network's own key names. BatchNorm's step counters may be absent:
-            they matter to training only.
+        network: changed in place. A network on torch's meta device, which has no weights yet, takes
+            over the tensors.
+        state: weights by the network's key names. BatchNorm's step counters may be missing: only
+            training needs them.
         name: of the weights, for the message.
 
     Raises:
-        CheckpointError: keys are missing or left over, or a shape differs.
+        CheckpointError: keys are missing or unexpected, or a shape differs.
     """
     own = network.state_dict()
     optional = {key for key in own if key.endswith("num_batches_tracked")}
@@ -139,6 +139,6 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
         )
     ours = {key: value.to(own[key].dtype) for key, value in state.items()}
     meta = any(value.is_meta for value in own.values())
-    # Of the base class: Demucs' own renames keys, and knows no assignment.
+    # The base class's method: that of Demucs renames keys, and does not support assignment.
     nn.Module.load_state_dict(network, ours, strict=False, assign=meta)
     network.requires_grad_(requires_grad=False).eval()

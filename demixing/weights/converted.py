@@ -1,8 +1,8 @@
-"""Converted weights: the contents of an official file in our own format, with their provenance.
+"""Converted weights: the contents of an official file in our format, with their provenance.
 
-The format is safetensors. Its metadata name the file that was converted, and contain the sha256 of
-the tensors. That reveals damage. It does not protect against somebody who alters both, and need
-not, since nothing in such a file can run.
+The format is safetensors. Its metadata identify the original file and contain the sha256 of the
+tensors. That detects damage. It does not protect against tampering with both, and need not, because
+nothing in such a file can run.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ SOURCE, SOURCE_SHA256, TENSORS_SHA256 = "source_file", "source_sha256", "tensors
 
 
 def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
-    """Verify an official file and convert it into our own format.
+    """Verify an official file and convert it to our format.
 
     Args:
         checkpoint: what the file must be.
         source: the official file.
-        target: the file to write, whole or not at all.
+        target: the file to write, atomically.
 
     Raises:
-        CheckpointError: the file is not that of the checkpoint, is an ONNX model, which is used as
-            it is, or cannot be written.
+        CheckpointError: the file does not match the checkpoint, is an ONNX model, which needs no
+            conversion, or cannot be written.
     """
     if checkpoint.format not in readers.names():
-        raise CheckpointError(f"{checkpoint.name!r} holds its network and is used as it is")
+        raise CheckpointError(f"{checkpoint.name!r} contains its network and needs no conversion")
     verify(source, checkpoint)
     contents = readers.read(checkpoint.format, source, checkpoint.part)
     provenance = {
@@ -58,7 +58,7 @@ def read(checkpoint: Checkpoint) -> Contents:
     """Read the converted weights of a checkpoint.
 
     Raises:
-        CheckpointError: they were converted from another file, or are damaged.
+        CheckpointError: they were converted from a different file, or are damaged.
     """
     path = checkpoint.converted_path()
     again = f"run: demixing import {checkpoint.name} FILE"
@@ -79,7 +79,7 @@ def read(checkpoint: Checkpoint) -> Contents:
 
 
 def digest(state: dict[str, Tensor]) -> str:
-    """Sha256 of the names, types, shapes and numbers of tensors."""
+    """Sha256 of the names, types, shapes and values of tensors."""
     result = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

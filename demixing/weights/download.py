@@ -1,7 +1,6 @@
-"""Downloads one file: resumes after an interruption, and never leaves part of it under its name.
+"""Downloads one file: resumes after interruptions, and never leaves a partial file under its name.
 
-Only for ``demixing fetch``; predicting never needs a network. Proxies are those
-that the environment names.
+Only for ``demixing fetch``; separating never needs a network. Proxies come from the environment.
 """
 
 import http.client
@@ -17,18 +16,18 @@ from pathlib import Path
 from demixing.errors import CheckpointError
 
 Progress = Callable[[int, int | None], None]
-"""Is called with the bytes so far, and with the total, if the server tells it."""
+"""Called with the bytes so far, and the total if the server reports it."""
 
 BLOCK_BYTES = 1 << 20
 
 TIMEOUT_S = 60.0
-"""Without a byte from the server."""
+"""Time without a byte from the server."""
 
 ATTEMPTS = 5
-"""In a row without a new byte."""
+"""Attempts in a row without a new byte."""
 
 PAUSE_S = 1.0
-"""Before the second attempt; doubled before each further one."""
+"""Pause before the second attempt; doubled before each further one."""
 
 BROKEN = (
     urllib.error.URLError,
@@ -37,10 +36,10 @@ BROKEN = (
     TimeoutError,
     ssl.SSLError,
 )
-"""What is raised if the connection breaks, or the server is not found."""
+"""Errors raised if the connection breaks or the server is not found."""
 
 AGENT = "sound-demixing"
-"""Some servers refuse Python's own name."""
+"""Some servers reject Python's default."""
 
 
 def download(
@@ -54,9 +53,9 @@ def download(
 
     Args:
         url: of the file, http or https.
-        part: where to write; an existing file is taken for the beginning.
+        part: file to write; an existing one is taken to be the beginning.
         progress: called as bytes arrive.
-        pause_s: before the second attempt.
+        pause_s: pause before the second attempt.
 
     Raises:
         CheckpointError: the server has no such file, or the connection breaks repeatedly.
@@ -93,13 +92,13 @@ class _Transfer:
         return self._part.stat().st_size if self._part.exists() else 0
 
     def attempt(self) -> object | None:
-        """Get what is missing, until the connection breaks.
+        """Download the rest, until the connection breaks.
 
         Returns:
-            What went wrong, if another attempt may succeed; None if the file is complete.
+            The problem, if another attempt may succeed; None if the file is complete.
 
         Raises:
-            CheckpointError: another attempt would fail, too.
+            CheckpointError: another attempt would also fail.
         """
         try:
             return self._receive()
@@ -114,16 +113,16 @@ class _Transfer:
             return f"{error.code} {error.reason}"
         except BROKEN as error:
             return getattr(error, "reason", error) or type(error).__name__
-        except OSError as error:  # the disk would refuse it again
+        except OSError as error:  # writing would fail again
             raise CheckpointError(f"cannot write {self._part}: {error.strerror}") from error
 
     def _receive(self) -> str | None:
-        """Request what is missing and write it; returns and raises as :meth:`attempt` does."""
+        """Request the rest and write it; returns and raises like :meth:`attempt`."""
         start = self.size_bytes()
         request = urllib.request.Request(self._url, headers={"User-Agent": AGENT})
         if start:
             request.add_header("Range", f"bytes={start}-")
-        # A new opener: the shared one keeps the proxies of its first use.
+        # A new opener: the shared one keeps the proxies from its first use.
         with urllib.request.build_opener().open(request, timeout=TIMEOUT_S) as response:
             if response.headers.get_content_type() == "text/html":
                 raise CheckpointError(
@@ -145,7 +144,7 @@ class _Transfer:
         return None
 
     def _write(self, response: http.client.HTTPResponse, start: int, total: int | None) -> None:
-        """Write what arrives."""
+        """Write the data as it arrives."""
         self._part.parent.mkdir(parents=True, exist_ok=True)
         with self._part.open("ab" if start else "wb") as file:
             done = start
@@ -154,6 +153,6 @@ class _Transfer:
                 self._progress(done, total)
 
     def _restart(self) -> None:
-        """Drop what has arrived."""
+        """Discard the data so far."""
         self._part.unlink(missing_ok=True)
         self._version = ""

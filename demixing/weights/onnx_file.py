@@ -1,8 +1,8 @@
-"""Inspects ONNX models: whether they contain only known operations, and which tensors.
+"""Inspects ONNX models: checks that they only contain known operations, and reads tensors.
 
-A model may refer to numbers in other files, and to operations of a library. Then opening it would
-do more than read it. The file is a protocol buffer, of which only the messages that can contain
-such references are parsed; no package is needed for that.
+A model may refer to data in other files and to operations from a library. Opening it would then do
+more than read the file. The file is a protocol buffer. Only the messages that can contain such
+references are parsed, which needs no package.
 """
 
 from collections.abc import Iterator
@@ -32,27 +32,27 @@ PARTS = {
     "training": {1: "graph", 2: "graph"},
     "tensor": {},
 }
-"""Messages, and their fields that contain other messages. Source: onnx.proto of ONNX 1.17."""
+"""Message types, and their fields that contain messages. Source: onnx.proto of ONNX 1.17."""
 
 NODE_DOMAIN = 7
 MODEL_GRAPH, GRAPH_TENSOR = 7, 5
 TENSOR_DIMENSION, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW = 1, 2, 8, 9
 TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION = 13, 14
 FLOAT = 1
-"""Numbers of fields and of a type; the same source."""
+"""Field numbers, and the number of a type; same source."""
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-"""Domains of the standard's operations; all others come from libraries."""
+"""Domains of standard operations; all others come from libraries."""
 
 DEPTH_LIMIT = 64
-"""Of nested graphs; real models have two or three levels."""
+"""Maximum nesting of graphs; real models have two or three levels."""
 
 
 def check(path: Path) -> None:
-    """Raise if a model refers to anything outside of its file.
+    """Raise if a model refers to anything outside its file.
 
     Raises:
-        CheckpointError: it has external data or operations of a library, or is damaged.
+        CheckpointError: it has external data or library operations, or is damaged.
     """
     try:
         data = memoryview(path.read_bytes())
@@ -85,14 +85,14 @@ def check(path: Path) -> None:
             if part and isinstance(value, memoryview):
                 waiting.append((part, value, depth + 1))
         if depth > DEPTH_LIMIT:
-            raise CheckpointError(f"the model {path} has graphs too deep in graphs")
+            raise CheckpointError(f"the model {path} has graphs that are nested too deeply")
 
 
 def graph(path: Path) -> memoryview:
     """Read the graph of a model that has passed :func:`check`.
 
     Raises:
-        StopIteration: it has none.
+        StopIteration: there is none.
     """
     return next(messages(memoryview(path.read_bytes()), MODEL_GRAPH))
 
@@ -101,7 +101,7 @@ def floats(message: memoryview) -> dict[str, Tensor]:
     """Read the float tensors of a graph, by name.
 
     Raises:
-        ValueError: a tensor is damaged, or its numbers are not in its raw bytes.
+        ValueError: a tensor is damaged, or its values are not stored as raw bytes.
     """
     found = {}
     for tensor in messages(message, GRAPH_TENSOR):
@@ -114,14 +114,14 @@ def floats(message: memoryview) -> dict[str, Tensor]:
 
 
 def messages(message: memoryview, field: int) -> Iterator[memoryview]:
-    """Yield all values of one field that are messages or texts."""
+    """Yield all values of one field that are messages or strings."""
     for number, value in protobuf.fields(message):
         if number == field and isinstance(value, memoryview):
             yield value
 
 
 def texts(message: memoryview, field: int) -> list[str]:
-    """Read all values of one field as texts."""
+    """Read all values of one field as strings."""
     return [bytes(value).decode() for value in messages(message, field)]
 
 

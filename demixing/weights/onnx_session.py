@@ -1,9 +1,9 @@
-"""Opens ONNX models on the best device of this machine, without warnings about other devices.
+"""Opens ONNX models on the best available device, without warnings about other devices.
 
-onnxruntime-gpu tries every provider that it was built with, and prints errors where a library is
-missing. So the providers are chosen here, by the devices that torch finds.
+onnxruntime-gpu tries every provider that it was built with and prints errors if a library is
+missing. So the providers are chosen here, from the devices that torch finds.
 
-Import onnxruntime's classes from here, so that its telemetry is off.
+Import onnxruntime's classes from here, to keep its telemetry off.
 """
 
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-# Read when onnxruntime is imported: otherwise it looks up a host for telemetry and writes into the
-# user's cache.
+# Read when onnxruntime is imported. Otherwise it looks up a telemetry host and writes to the user's
+# cache.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
@@ -26,7 +26,7 @@ __all__ = ["InferenceSession", "open_session", "providers"]
 
 
 def providers() -> list[str]:
-    """Name the devices of models: CUDA if torch has it, and the CPU for what that lacks."""
+    """The providers for models: CUDA if torch has it, and the CPU for operations that it lacks."""
     cuda = ["CUDAExecutionProvider"] if chosen_device().type == "cuda" else []
     return [*cuda, "CPUExecutionProvider"]
 
@@ -38,7 +38,7 @@ def open_session(path: Path) -> InferenceSession:
         path: an ONNX file whose sha256 was checked.
 
     Raises:
-        CheckpointError: the file is missing, is not a model, or needs other files or libraries.
+        CheckpointError: the file is missing, not a model, or needs other files or libraries.
     """
     onnx_file.check(path)
     options = onnxruntime.SessionOptions()
@@ -47,7 +47,7 @@ def open_session(path: Path) -> InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return InferenceSession(str(path), options, providers=providers())
-    # onnxruntime's errors have no common base but this one.
+    # onnxruntime's errors have no other common base class.
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"expected an ONNX model at {path}: {reason}") from error

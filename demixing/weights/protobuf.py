@@ -1,6 +1,6 @@
-"""Parses protocol buffers into fields, without a package.
+"""Parses the fields of protocol buffers, without a package.
 
-Source: the description of the encoding in the documentation of Protocol Buffers.
+Source: the encoding in the Protocol Buffers documentation.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,12 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     """Yield the fields of a message.
 
     Yields:
-        Number and value of each: an int, or the bytes of a text, a message or a fixed width.
+        Number and value of each field: an int, or the bytes of a string, message or fixed-width
+        number.
 
     Raises:
         ValueError: this is not a protocol buffer.
-        IndexError: the message is cut off.
+        IndexError: the message is truncated.
     """
     at = 0
     while at < len(message):
@@ -39,7 +40,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
 
 
 def varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Read a number of variable length at an offset, and return it and where it ends.
+    """Read a variable-length number at an offset; return it and the offset of its end.
 
     >>> varint(memoryview(bytes([0x96, 0x01])), 0)
     (150, 2)

@@ -1,7 +1,7 @@
-"""``fetch recommended``: the best weights that may be used freely for a submission.
+"""``fetch recommended``: the best weights that are free to use in a submission.
 
-Each system has several files with the same numbers, and the first that can be reached is used. All
-are tried at the same time, for a few seconds.
+Each system has several files with the same weights, and the first reachable one is used. All are
+tried at the same time, for a few seconds.
 """
 
 import subprocess
@@ -17,10 +17,10 @@ from demixing.weights.download import AGENT, BROKEN
 from demixing.weights.npm import npm_command
 
 REACH_S = 6.0
-"""A server that has not answered after this time counts as unreachable."""
+"""A server that does not respond within this time counts as unreachable."""
 
 RECOMMENDED_NAME = "recommended"
-"""What ``fetch`` accepts in place of the name of a file."""
+"""The argument of ``fetch`` that stands for these files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class Recommendation:
     """One system.
 
     Attributes:
-        name: for people.
-        files: names in the catalogue of files with the same numbers, the authors' first.
+        name: display name.
+        files: catalogue names of files with the same weights, the authors' first.
     """
 
     name: str
@@ -54,7 +54,7 @@ def first_reachable(
     Args:
         wanted: the system.
         known: the catalogue.
-        reachable: whether a file can be downloaded now.
+        reachable: returns whether a file can be downloaded now.
 
     Raises:
         CheckpointError: none can be downloaded.
@@ -71,7 +71,7 @@ def first_reachable(
 
 
 def reach(file: Checkpoint) -> bool:
-    """Whether the server of a file answers."""
+    """Whether the server of a file responds."""
     if file.npm:
         return _npm_knows(file.npm)
     request = urllib.request.Request(file.url, method="HEAD", headers={"User-Agent": AGENT})
@@ -95,7 +95,7 @@ def _npm_knows(package: str) -> bool:
 
 
 def _all_at_once(ask: Callable[[Checkpoint], bool], files: Sequence[Checkpoint]) -> list[bool]:
-    """Ask for all files in threads, and abandon those that take too long.
+    """Try all files in threads, and abandon those that take too long.
 
     Resolving a host name can take longer than any timeout.
     """

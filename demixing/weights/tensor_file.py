@@ -1,10 +1,10 @@
-"""Files in the format of safetensors: a header with names, types and shapes, then the numbers.
+"""Files in the safetensors format: a header with names, types and shapes, then the data.
 
-Its own library reads them, from memory: it would otherwise map the file, so that a change of the
-file after its verification would change the tensors. The library does not write them here, because
-it orders the metadata by chance, and our files have the same bytes for the same contents.
+The safetensors library reads them from memory: it would otherwise map the file, and a change after
+the verification would change the tensors. The library is not used for writing, because it orders
+the metadata randomly, and our files must have the same bytes for the same contents.
 
-Source: the format's description in the documentation of safetensors.
+Source: the format specification in the safetensors documentation.
 """
 
 import json
@@ -32,19 +32,19 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 
-"""Types of tensors that are read and written, by the format's own names."""
+"""Supported types of tensors, by their names in the format."""
 
 METADATA = "__metadata__"
-"""The one key of the header that is no tensor: texts by name."""
+"""The only key of the header that is not a tensor: a dict of strings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFile:
-    """What a file holds.
+    """Contents of a file.
 
     Attributes:
-        tensors: by name, as they were written.
-        metadata: texts by name.
+        tensors: tensors by name.
+        metadata: strings by name.
     """
 
     tensors: dict[str, Tensor]
@@ -52,14 +52,14 @@ class TensorFile:
 
 
 def read(path: Path) -> TensorFile:
-    """Read a file whole.
+    """Read a whole file.
 
     Raises:
-        CheckpointError: it has tensors of a type that no weights have.
+        CheckpointError: it has tensors of an unsupported type.
         Exception: of any kind, if it is damaged; see :func:`demixing.weights.readers.refusing`.
     """
     contents = path.read_bytes()
-    tensors = safetensors.torch.load(contents)  # checks the header, and that all numbers are there
+    tensors = safetensors.torch.load(contents)  # checks the header, and that the data are complete
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES.values():
             raise CheckpointError(f"{path} has {tensor.dtype} for {name[:60]!r}, not supported")
@@ -87,7 +87,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         }
         offset = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=True).encode()
-    text += b" " * (-len(text) % 8)  # numbers begin at a multiple of their width
+    text += b" " * (-len(text) % 8)  # data start at a multiple of their width
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for _, tensor in sorted(tensors.items()):

@@ -1,4 +1,4 @@
-"""Reads TensorFlow checkpoints without TensorFlow: an index of names, and a file of numbers.
+"""Reads TensorFlow checkpoints without TensorFlow: an index of names, and a data file.
 
 The index is a LevelDB table of sorted keys in blocks, and its values are protocol buffers. Nothing
 in it can run.
@@ -21,7 +21,7 @@ MAGIC_NUMBER = 0xDB4775248B80FB57
 
 FOOTER_BYTES = 48
 FLOAT = 1
-"""TensorFlow's number for float32."""
+"""TensorFlow's type number for float32."""
 
 
 class Damaged(pickle.UnpicklingError):
@@ -29,7 +29,7 @@ class Damaged(pickle.UnpicklingError):
 
 
 def read(index: bytes, data: bytes) -> dict[str, Tensor]:
-    """Read all float32 variables of a checkpoint with one file of numbers.
+    """Read all float32 variables of a checkpoint with one data file.
 
     Args:
         index: contents of the file that ends with ``.index``.
@@ -40,7 +40,7 @@ def read(index: bytes, data: bytes) -> dict[str, Tensor]:
     """
     table = memoryview(index)
     if struct.unpack("<Q", table[-8:])[0] != MAGIC_NUMBER:
-        raise Damaged("its index is no table")
+        raise Damaged("its index is not a table")
     _, at = _handle(table, len(table) - FOOTER_BYTES)
     (offset, length), _ = _handle(table, at)
     numbers = memoryview(data)
@@ -54,7 +54,7 @@ def read(index: bytes, data: bytes) -> dict[str, Tensor]:
 
 
 def _handle(table: memoryview, at: int) -> tuple[tuple[int, int], int]:
-    """Read the offset and length of a block, and where they end."""
+    """Read the offset and length of a block, and the offset of their end."""
     offset, at = varint(table, at)
     length, at = varint(table, at)
     return (offset, length), at
@@ -63,12 +63,12 @@ def _handle(table: memoryview, at: int) -> tuple[tuple[int, int], int]:
 def _block(table: memoryview, offset: int, length: int) -> memoryview:
     """Return the contents of a block."""
     if table[offset + length] != 0:
-        raise Damaged("its index is compressed, as TensorFlow never writes it")
+        raise Damaged("its index is compressed, which TensorFlow never does")
     return table[offset : offset + length]
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield the keys and values of a block; a key is stored as its difference from the last one."""
+    """Yield the keys and values of a block; each key is stored as a difference."""
     (restarts,) = struct.unpack("<I", block[-4:])
     end = len(block) - 4 * (restarts + 1)
     key, at = b"", 0
@@ -83,7 +83,7 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _tensor(entry: memoryview, numbers: memoryview) -> Tensor | None:
-    """Read one variable; None if it is not float32, such as the number of training steps."""
+    """Read one variable; None if it is not float32, such as the training step."""
     said = dict(fields(entry))
     if said.get(1) != FLOAT:
         return None
@@ -103,7 +103,7 @@ def _size(dimension: memoryview | int) -> int:
     """Read one dimension of a shape."""
     size = dict(fields(_message(dimension))).get(1, 0)
     if not isinstance(size, int):
-        raise Damaged("a shape has no sizes")
+        raise Damaged("a dimension has no valid size")
     return size
 
 

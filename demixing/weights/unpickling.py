@@ -1,7 +1,7 @@
-"""Reads pickles safely: a file can use the names of a list, and no others.
+"""Reads pickles safely: a file can only use names from a fixed list.
 
-A pickle names functions and classes, which are called when it is loaded. Here each name is looked
-up in a dict of harmless stand-ins, and any other name is an error. Newer files of torch are read by
+A pickle names functions and classes, which are called when it is loaded. Here, each name is looked
+up in a dict of harmless stand-ins, and any other name is an error. Newer torch files are read by
 torch's own restricted loader.
 """
 
@@ -29,7 +29,7 @@ STORAGES = {
         "Bool": torch.bool,
     }.items()
 }
-"""Stand-ins for torch's storage classes: their dtypes."""
+"""Stand-ins for torch's storage classes, with their dtypes."""
 
 
 def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any:
@@ -37,7 +37,7 @@ def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any
 
     Args:
         path: of the file.
-        admitted: stand-ins and the full names that files use for them, besides tensors and plain
+        admitted: allowed stand-ins with their full names in files, besides tensors and plain
             values.
 
     Raises:
@@ -45,7 +45,7 @@ def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            # torch.load refuses it, too, but with a warning.
+            # torch.load also rejects it, but with a warning.
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise pickle.UnpicklingError("it is a TorchScript archive")
     with torch.serialization.safe_globals(list(admitted)):
@@ -53,7 +53,7 @@ def load_restricted(path: Path, admitted: Iterable[tuple[Any, str]] = ()) -> Any
 
 
 class Restricted(pickle.Unpickler):
-    """Unpickles tensors, plain values, and what a function admits."""
+    """Unpickles tensors, plain values, and names that a function allows."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class Restricted(pickle.Unpickler):
         admit: Callable[[str], object] = lambda _: None,
         storage: Callable[[str, torch.dtype, int], Tensor],
     ) -> None:
-        """Take other arguments than the base class.
+        """Create an unpickler.
 
         Args:
             file: at the start of the pickle.
-            admit: returns the stand-in of a full name, or None to refuse the file.
+            admit: returns the stand-in for a full name, or None to reject the file.
             storage: returns the flat tensor for a key, a type and a number of elements.
         """
         super().__init__(file)
@@ -76,7 +76,7 @@ class Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for a name.
 
-        It is a bound method, a type of C, a text or a dtype: a pickle can change none of these.
+        It is a bound method, a C type, a string or a dtype: a pickle cannot change any of these.
         """
         full = f"{module}.{name}"
         if full == "torch._utils._rebuild_tensor_v2":
@@ -89,9 +89,9 @@ class Restricted(pickle.Unpickler):
         return found
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return what is stored outside of the pickle: storages, and the names of classes.
+        """Return objects stored outside the pickle: storages, and names of classes.
 
-        Old files wrap a class with its source code, which is ignored.
+        Old files store a class with its source code, which is ignored.
         """
         if isinstance(pid, tuple) and pid[0] == "module":
             return pid[1]
@@ -104,7 +104,7 @@ class Restricted(pickle.Unpickler):
 
 
 class _Rebuild:
-    """Makes a tensor from a storage; it has no attributes, so a pickle cannot alter it."""
+    """Makes a tensor from a storage; it has no attributes, so a pickle cannot change it."""
 
     __slots__ = ()
 

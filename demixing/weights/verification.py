@@ -1,4 +1,4 @@
-"""Verifies files against the catalogue, before anything opens them."""
+"""Verifies files against the catalogue before they are opened."""
 
 import hashlib
 import logging
@@ -8,7 +8,7 @@ from demixing.errors import CheckpointError
 from demixing.weights.catalogue import Checkpoint
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""Start of the small text that Git LFS leaves in place of a file that was not pulled.
+"""Start of the small text file that Git LFS leaves until the file itself is pulled.
 
 Source: the Git LFS specification, version 1.
 """
@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 def verify(path: Path, checkpoint: Checkpoint) -> None:
-    """Raise unless a file is exactly that of the catalogue.
+    """Raise unless a file matches the catalogue.
 
-    If its authors published no hash, only the size is compared, and a warning is logged.
+    If no hash is published, only the size is compared, and a warning is logged.
 
     Raises:
         CheckpointError: the file is missing or its contents differ.
@@ -41,10 +41,10 @@ def verify(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def examine(path: Path, checkpoint: Checkpoint) -> tuple[str, str]:
-    """Say what is wrong with a file.
+    """Check a file.
 
     Returns:
-        One of this module's constants, and a sentence that explains it, empty for :data:`OK`.
+        One of this module's constants, and a sentence that explains it; empty for :data:`OK`.
     """
     remedy = checkpoint.remedy()
     if not path.is_file():
@@ -77,6 +77,6 @@ def examine(path: Path, checkpoint: Checkpoint) -> tuple[str, str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Compute the sha256 of a file, in hexadecimal digits."""
+    """Compute the sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

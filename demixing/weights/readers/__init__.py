@@ -1,7 +1,7 @@
-"""Formats of files of weights, one plug-in each.
+"""Formats of weight files, one plug-in each.
 
-A reader returns numbers and plain values. Nothing in a file is ever run or imported, so a malicious
-file is refused and does no harm. The sha256 of the file was checked before.
+A reader returns tensors and plain values. Nothing in a file is ever run or imported, so a malicious
+file is rejected and does no harm. The sha256 of the file has been checked before.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEMUCS_CLASSES = ("demucs.demucs.Demucs", "demucs.hdemucs.HDemucs", "demucs.htdemucs.HTDemucs")
-"""Classes that files of Demucs v3 and v4 may name."""
+"""Classes that files from Demucs v3 and v4 may name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """Contents of a file of weights.
+    """Contents of a weight file.
 
     Attributes:
-        state: tensors by the keys of the network; half precision is converted to float32.
-        network: full name of the class that wrote the file, if the file names it; never imported.
-        arguments: keyword arguments of the constructor of that class, if the file has them.
+        state: tensors by the network's key names; half precision is converted to float32.
+        network: full name of the class that wrote the file, if given; never imported.
+        arguments: keyword arguments of that class's constructor, if given.
     """
 
     state: dict[str, Tensor]
@@ -47,7 +47,7 @@ def names() -> list[str]:
 
 
 def read(format_: str, path: Path, part: int | None = None) -> Contents:
-    """Read a file whose sha256 was checked.
+    """Read a file whose sha256 has been checked.
 
     Args:
         format_: one of :func:`names`.
@@ -55,8 +55,8 @@ def read(format_: str, path: Path, part: int | None = None) -> Contents:
         part: index of the network, for formats with several networks.
 
     Raises:
-        CheckpointError: no reader has that name, or the file is damaged, of another format, or
-            contains more than numbers.
+        CheckpointError: no reader has that name, or the file is damaged, has another format, or
+            contains more than tensors.
     """
     if format_ not in names():
         raise CheckpointError(
@@ -70,10 +70,10 @@ def read(format_: str, path: Path, part: int | None = None) -> Contents:
 
 @contextlib.contextmanager
 def refusing(path: Path) -> Iterator[None]:
-    """Turn any error that a damaged or malicious file causes into one sentence.
+    """Convert any error from a damaged or malicious file to one sentence.
 
     Raises:
-        CheckpointError: the block raised an exception.
+        CheckpointError: the block raised an error.
     """
     try:
         yield
@@ -87,7 +87,7 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of an error, without torch's advice to load the file unsafely."""
+    """The first sentence of an error, without torch's advice on unsafe loading."""
     said = str(error).rpartition("WeightsUnpickler error:")[2].splitlines()
     sentences = (line.partition(". ")[0].strip(" .") for line in said)
     meant = (line for line in sentences if line and not line.startswith("Weights only load failed"))
@@ -98,10 +98,10 @@ def tensors(path: Path, state: object) -> dict[str, Tensor]:
     """Check that an object is a state dict.
 
     Returns:
-        The same with half precision converted to float32.
+        The state dict, with half precision converted to float32.
 
     Raises:
-        CheckpointError: it is empty, or contains anything but dense tensors by name.
+        CheckpointError: it is empty, or not a dict of dense tensors by name.
     """
     if not isinstance(state, dict) or not state:
         raise CheckpointError(
@@ -124,15 +124,15 @@ def _widened(value: Tensor) -> Tensor:
 
 
 def arguments(path: Path, positional: object, named: object) -> dict[str, Any]:
-    """Check the arguments of a constructor, and name all of them.
+    """Check a constructor's arguments and return all of them by name.
 
     Args:
         path: of the file, for the message.
-        positional: at most one: the first argument of all classes of Demucs is ``sources``.
+        positional: at most one; the first argument of all Demucs classes is ``sources``.
         named: the keyword arguments.
 
     Raises:
-        CheckpointError: there are more positional ones, or an argument is not a plain value.
+        CheckpointError: there are more positional arguments, or one is not a plain value.
     """
     if not isinstance(positional, list | tuple) or len(positional) > 1:
         raise CheckpointError(
@@ -150,7 +150,7 @@ def arguments(path: Path, positional: object, named: object) -> dict[str, Any]:
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is a number, a text, or a list or dict of such."""
+    """Whether a value is a number, a string, or a list or dict of such."""
     if isinstance(value, list | tuple):
         return all(is_plain(item) for item in value)
     if isinstance(value, dict):

@@ -12,7 +12,7 @@ from demixing.weights.readers import DEMUCS_CLASSES, Contents, arguments, tensor
 from demixing.weights.unpickling import load_restricted
 
 PARTS = {"klass", "args", "kwargs", "state"}
-"""Required keys of such a file. It may have more, such as the settings of the training."""
+"""Required keys of such a file. It may have more, such as training settings."""
 
 
 def read(path: Path) -> Contents:
@@ -22,7 +22,7 @@ def read(path: Path) -> Contents:
         CheckpointError: the file names an unknown class, or contains more than numbers, such as
             weights that are quantised by DiffQ, which are not supported.
     """
-    # Each stand-in is a new empty class, so that a file can neither run nor keep anything.
+    # Each stand-in is a new empty class, so a file can neither run nor keep anything.
     stands_for: dict[Any, str] = {type("Named", (), {}): name for name in DEMUCS_CLASSES}
     found = load_restricted(path, [*stands_for.items(), (Fraction, "fractions.Fraction")])
     if not isinstance(found, dict) or not found.keys() >= PARTS:

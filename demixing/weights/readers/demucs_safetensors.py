@@ -1,6 +1,6 @@
 """A safetensors file whose metadata name a class and its arguments, as Demucs 4.1 writes it.
 
-Demucs itself imports and calls any class that the metadata name. Here it must be one of a list.
+Demucs itself imports and calls any class named in the metadata. Here, it must be in a fixed list.
 """
 
 import json
@@ -17,7 +17,7 @@ def read(path: Path) -> Contents:
     """Read the tensors, the name of the class and its arguments.
 
     Raises:
-        CheckpointError: the file is of another class, is damaged, or is quantised by DiffQ.
+        CheckpointError: the file is for another class, is damaged, or is quantised by DiffQ.
     """
     found = tensor_file.read(path)
     metadata = found.metadata
@@ -27,7 +27,7 @@ def read(path: Path) -> Contents:
             f"expected {path} to name one of {', '.join(DEMUCS_CLASSES)}, got {name[:60]!r}"
         )
     if "structure" in metadata:
-        raise CheckpointError(f"{path} has weights of few bits (DiffQ), which are not supported")
+        raise CheckpointError(f"{path} has quantised weights (DiffQ), which are not supported")
     positional, named = (
         json.loads(metadata.get(key, empty), object_hook=_fraction)
         for key, empty in (("args", "[]"), ("kwargs", "{}"))
@@ -40,7 +40,7 @@ def read(path: Path) -> Contents:
 
 
 def _fraction(value: dict[str, Any]) -> Any:
-    """Read a fraction, a type that JSON does not have."""
+    """Read a fraction, which JSON does not support."""
     if value.get("_type") == "fraction":
         return Fraction(int(value["numerator"]), int(value["denominator"]))
     return value

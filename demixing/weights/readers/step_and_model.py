@@ -1,4 +1,4 @@
-"""A torch file with the number of training steps and tensors by name, as ByteSep writes it."""
+"""A torch file with the training step and tensors by name, as ByteSep writes it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def read(path: Path) -> Contents:
     """Read the tensors.
 
     Raises:
-        CheckpointError: the file contains anything but a step and tensors.
+        CheckpointError: the file contains anything except a step and tensors.
     """
     found = load_restricted(path)
     if not isinstance(found, dict) or found.keys() != {"step", "model"}:

@@ -19,7 +19,7 @@ from demixing.weights.unpickling import Restricted
 
 
 class Script:
-    """Stand-in for all classes of the archive's programs; it keeps an object's attributes."""
+    """Stand-in for all classes in the archive's programs; it keeps an object's attributes."""
 
     __slots__ = ("attributes",)
 
@@ -28,7 +28,7 @@ class Script:
 
 
 class _Same:
-    """Stand-in for torch's functions that give a list its type; a pickle cannot alter it."""
+    """Stand-in for torch's functions that set the type of a list; a pickle cannot change it."""
 
     __slots__ = ()
 
@@ -46,11 +46,11 @@ STAND_INS = {
         "restore_type_tag",
     )
 }
-"""Names that archives use besides their own classes."""
+"""Names in archives besides their own classes."""
 
 
 def _admit(name: str) -> object:
-    """Return the stand-in for a name in an archive's pickle; None if there is none."""
+    """Return the stand-in for a name in an archive's pickle, or None."""
     return Script if name.startswith("__torch__.") else STAND_INS.get(name)
 
 
@@ -58,7 +58,7 @@ def read(path: Path) -> Contents:
     """Read the tensors; names are paths through the modules, as in a state dict.
 
     Raises:
-        CheckpointError: the file is not such an archive, or needs more than tensors.
+        CheckpointError: the file is not such an archive, or contains more than tensors.
     """
     with zipfile.ZipFile(path) as archive:
         (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
