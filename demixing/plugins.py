@@ -96,7 +96,7 @@ class Plugins:
         try:
             return make(**options or {})
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.kind} {name!r} refuses its options: {error}") from error
+            raise ConfigError(f"{self.kind} {name!r} rejects its options: {error}") from error
 
     def check_options(self, name: str, options: Mapping[str, Any]) -> None:
         """Raise unless a module's ``build`` accepts all the given options.

@@ -99,7 +99,7 @@ def test_with_probability_0_nothing_happens(name: str) -> None:
 
 @pytest.mark.parametrize("name", augmentations.names())
 def test_wrong_options_are_refused_with_a_sentence(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{name}' refuses.* 0 <= probability <= 1, got 1.5"):
+    with pytest.raises(ConfigError, match=f"'{name}' rejects.* 0 <= probability <= 1, got 1.5"):
         build(name, {"probability": 1.5})
     with pytest.raises(ConfigError, match="no key 'probabilty'; did you mean 'probability'"):
         build(name, {"probabilty": 1.0})

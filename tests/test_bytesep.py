@@ -214,7 +214,7 @@ def test_a_published_state_fills_the_network_without_its_constants() -> None:
 def test_weights_of_another_variant_are_refused() -> None:
     state = MobileNet().state_dict()
 
-    with pytest.raises(CheckpointError, match="of another network than ResUNet143"):
+    with pytest.raises(CheckpointError, match="for another network than ResUNet143"):
         bytesep.network("ismir2021", state, "bytesep_ismir2021_vocals")
 
 

@@ -123,7 +123,7 @@ def test_weights_in_a_package_are_found_without_importing_it() -> None:
         (lambda path: path.write_bytes(b""), "expected 59050239 bytes, got 0"),
         (
             lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"),
-            "is a Git-LFS pointer in place of 'spleeter_2stems_vocals'; run: git lfs pull",
+            "is a Git-LFS pointer instead of 'spleeter_2stems_vocals'; run: git lfs pull",
         ),
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "got 59050238; reinstall"),
         (
@@ -150,7 +150,7 @@ def test_code_in_a_torch_archive_does_not_run(tmp_path: Path, wrap: object) -> N
     assert callable(wrap)
     torch.save(wrap(Malicious(marker)), path)
 
-    with pytest.raises(CheckpointError, match="holds more than numbers"):
+    with pytest.raises(CheckpointError, match="contains more than numbers"):
         checkpoints.load(entry_of(path), path)
 
     assert not marker.exists()
@@ -163,7 +163,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path, contents: bytes
     path = tmp_path / "weights.ckpt"
     path.write_bytes(contents)
 
-    with pytest.raises(CheckpointError, match="holds more than numbers or is damaged") as caught:
+    with pytest.raises(CheckpointError, match="contains more than numbers or is damaged") as caught:
         checkpoints.load(entry_of(path), path)
 
     assert "\n" not in str(caught.value)
@@ -174,7 +174,7 @@ def test_only_float32_arrays_are_weights(tmp_path: Path, value: object) -> None:
     path = tmp_path / "weights.ckpt"
     torch.save(value, path)
 
-    with pytest.raises(CheckpointError, match=r"expected .* to hold a dict of float32 arrays"):
+    with pytest.raises(CheckpointError, match=r"expected .* to contain a dict of float32 arrays"):
         checkpoints.load(entry_of(path), path)
 
 

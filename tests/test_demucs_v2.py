@@ -148,7 +148,7 @@ def test_the_last_segment_may_be_as_short_as_the_rest_of_a_song(version: str, sa
     ("name", "options", "message"),
     [
         ("demucs_v2", {"checkpoint": "demucs_v1"}, "checkpoint must be one of demucs_v2"),
-        ("demucs_v1", {"checkpoint": "demucs_v2"}, "checkpoint must begin with demucs_v1"),
+        ("demucs_v1", {"checkpoint": "demucs_v2"}, "checkpoint must start with demucs_v1"),
     ],
 )
 def test_weights_of_another_version_are_refused(

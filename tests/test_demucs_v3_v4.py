@@ -214,9 +214,9 @@ def contents(**changes: Any) -> Contents:
     ("changes", "reason"),
     [
         ({"network": "os.system"}, "to name one of demucs.demucs.Demucs"),
-        ({"arguments": {}}, "make no demucs.htdemucs.HTDemucs"),
-        ({"arguments": {"sources": ["b"]}}, "to give a, got b"),
-        ({}, "of another network than HTDemucs"),
+        ({"arguments": {}}, "are invalid for demucs.htdemucs.HTDemucs"),
+        ({"arguments": {"sources": ["b"]}}, "to output a, got b"),
+        ({}, "for another network than HTDemucs"),
     ],
     ids=str,
 )

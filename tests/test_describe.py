@@ -145,7 +145,7 @@ def test_a_separator_opens_the_files_that_it_declares(
 def test_an_unknown_option_of_a_separator_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match="did you mean 'stems'"):
         separators.required_weights("spleeter", {"stms": 2})
-    with pytest.raises(ConfigError, match="refuses its options"):
+    with pytest.raises(ConfigError, match="rejects its options"):
         separators.required_weights("spleeter", {"stems": 3})
     with pytest.raises(ConfigError, match="no separator named"):
         separators.required_weights("nothing")

@@ -210,8 +210,8 @@ def test_a_file_that_changes_during_the_download_is_downloaded_again(
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"something else", "what came is not the registered 'test_a': expected sha256"),
-        (LFS_POINTER, "what came is a Git-LFS pointer in place of 'test_a'"),
+        (b"something else", "the download is not the registered 'test_a': expected sha256"),
+        (LFS_POINTER, "the download is a Git-LFS pointer instead of 'test_a'"),
     ],
 )
 def test_a_wrong_file_is_removed(
@@ -239,14 +239,14 @@ def test_a_web_page_in_place_of_a_file_is_explained(server: Server, weights: Pat
     server.files["/a.th"] = b"<html>Too large to scan for viruses. Download anyway?"
     server.kind = "text/html; charset=utf-8"
 
-    with pytest.raises(CheckpointError, match="answers with a page in place of the file; open it"):
+    with pytest.raises(CheckpointError, match="returns a web page instead of the file; open it"):
         Installer(pause_s=0).install(entry(url=f"{server.url}/a.th", sha256=""))
 
     assert everything(weights) == []
 
 
 def test_a_missing_file_is_requested_once(server: Server, weights: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"/a\.th answers 404 Not Found"):
+    with pytest.raises(CheckpointError, match=r"/a\.th returns 404 Not Found"):
         Installer(pause_s=0).install(entry(url=f"{server.url}/a.th"))
 
     assert len(server.requests) == 1
@@ -388,7 +388,7 @@ def test_a_folder_without_the_file_is_one_sentence(tmp_path: Path, weights: Path
 def test_a_wrong_file_in_a_folder_is_not_installed(tmp_path: Path, weights: Path) -> None:
     (tmp_path / "a.th").write_bytes(b"something else")
 
-    with pytest.raises(CheckpointError, match="what came is not the registered 'test_a'"):
+    with pytest.raises(CheckpointError, match="the download is not the registered 'test_a'"):
         Installer(source=str(tmp_path)).install(entry())
 
     assert everything(weights) == []
@@ -472,5 +472,5 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(server: Server, weights
     server.files["/a.th"] = CONTENTS
     weights.write_text("a file where a folder should be")
 
-    with pytest.raises(CheckpointError, match=r"cannot put .* in place: "):
+    with pytest.raises(CheckpointError, match=r"cannot install .*: "):
         Installer().install(entry(url=f"{server.url}/a.th"))

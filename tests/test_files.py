@@ -150,7 +150,7 @@ def test_a_flac_from_a_pipe_is_refused_because_its_length_is_unknown(
     # STREAMINFO: the low 4 bits of byte 13, and bytes 14 to 17, are the number of samples.
     patched(path, b"fLaC", 8 + 13, bytes([head[8 + 13] & 0xF0, 0, 0, 0, 0]))
 
-    with pytest.raises(SongError, match=r"expected the header of .*song\.flac to say how long"):
+    with pytest.raises(SongError, match=r"expected the header of .*song\.flac to give its length"):
         song_format(path)
 
 

@@ -156,7 +156,7 @@ def test_weights_of_another_network_are_refused() -> None:
     state = dict(networks()["bass"].state_dict())
     del state["fc3.weight"]
 
-    with pytest.raises(CheckpointError, match="of another network than OpenUnmix: 1 keys missing"):
+    with pytest.raises(CheckpointError, match="for another network than OpenUnmix: 1 keys missing"):
         open_unmix.network(state, "umx_bass")
     with pytest.raises(CheckpointError, match=r"there is no fc1\.weight"):
         open_unmix.network({}, "umx_bass")

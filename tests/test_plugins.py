@@ -48,7 +48,7 @@ def test_a_choice_is_built_with_its_options(plugins: Plugins) -> None:
             {"radios": 1},
             r"shape 'circle' has no option 'radios'; did you mean 'radius'\?",
         ),
-        ("circle", {"radius": -1}, "shape 'circle' refuses its options: negative"),
+        ("circle", {"radius": -1}, "shape 'circle' rejects its options: negative"),
     ],
 )
 def test_mistakes_are_one_sentence(

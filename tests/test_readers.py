@@ -368,7 +368,7 @@ def test_a_pickle_cannot_change_a_stand_in(tmp_path: Path) -> None:
         attack = f"c{module}\n{function}\n(N}}X\x04\x00\x00\x00nameX\x04\x00\x00\x00evilstb."
         path.write_bytes(header + attack.encode("latin1"))
 
-        with pytest.raises(CheckpointError, match="holds more than numbers or is damaged"):
+        with pytest.raises(CheckpointError, match="contains more than numbers or is damaged"):
             readers.read("demucs_v1", path)
 
 
@@ -481,7 +481,7 @@ def test_a_file_of_another_format_is_refused(
 def test_only_tensors_by_name_are_a_state(tmp_path: Path, state: object) -> None:
     torch.save(state, tmp_path / "a.th")
 
-    with pytest.raises(CheckpointError, match="to hold tensors by name, got"):
+    with pytest.raises(CheckpointError, match="to contain tensors by name, got"):
         readers.read("state_dict", tmp_path / "a.th")
 
 

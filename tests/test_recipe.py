@@ -184,7 +184,7 @@ def test_old_keys_work_for_one_version_with_a_warning(caplog: pytest.LogCaptureF
     (record,) = caplog.records
     assert record.getMessage() == (
         "recipe 'test': 'gives' is now 'outputs', 'minus' is now 'subtract', 'swap' is now "
-        "'channel_swap'; the next version will refuse the old keys"
+        "'channel_swap'; the next version will reject the old keys"
     )
 
 

@@ -202,7 +202,7 @@ def test_masks_are_refused(noise: Any) -> None:
     attention = Attention(nn.MultiheadAttention(8, 2, batch_first=True), torch.float32)
     x = noise(1, 5, 8)
 
-    with pytest.raises(ValueError, match="no masks and no weights"):
+    with pytest.raises(ValueError, match="no masks or weights"):
         attention(x, x, x, attn_mask=torch.zeros(5, 5))
 
 

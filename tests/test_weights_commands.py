@@ -244,7 +244,7 @@ def test_a_conversion_of_another_file_is_not_used(
     main(["import", NAME, str(official)])
     entry = enter(monkeypatch, official, sha256="0" * 64)
 
-    with pytest.raises(CheckpointError, match="was made from another file than the registered"):
+    with pytest.raises(CheckpointError, match="was not converted from the registered"):
         checkpoints.load(entry)
 
 
@@ -320,9 +320,9 @@ def cut_off(path: Path) -> None:
     ("make", "reason"),
     [
         (lambda path: None, "no weights for 'spleeter_2stems_vocals' at"),
-        (pointer, "is a Git-LFS pointer in place of 'spleeter_2stems_vocals'"),
-        (other_network, "the weights 'spleeter_2stems_vocals' are of another network than"),
-        (cut_off, "holds more than numbers or is damaged"),
+        (pointer, "is a Git-LFS pointer instead of 'spleeter_2stems_vocals'"),
+        (other_network, "the weights 'spleeter_2stems_vocals' are for another network than"),
+        (cut_off, "contains more than numbers or is damaged"),
     ],
     ids=["missing", "an LFS pointer", "another network", "cut off before it was registered"],
 )

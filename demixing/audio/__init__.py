@@ -4,7 +4,7 @@ Conventions
 -----------
 Inside the package, audio is a ``float32`` tensor, channels before samples, full scale at ±1:
 
-    song      (channels, samples)             as the file has it
+    song      (channels, samples)             as in the file
     pairs     (groups, 2, samples)            input of separators, always stereo
     stems     (stems, channels, samples)      length, channels and rate of the song
 

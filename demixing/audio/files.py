@@ -53,8 +53,8 @@ def song_format(path: Path) -> SongFormat:
         raise unreadable(path, error) from error
     if info.frames == UNKNOWN_FRAMES:
         raise SongError(
-            f"expected the header of {path} to say how long it is, as it does not if it was "
-            "written into a pipe; write it again, into a file"
+            f"expected the header of {path} to give its length, which is missing "
+            "if it was written to a pipe; write it again, to a file"
         )
     return SongFormat(sample_rate_hz=info.samplerate, channels=info.channels, frames=info.frames)
 

@@ -25,7 +25,7 @@ class AugmentedStream:
         setting: number of passes, and how they differ.
         cut: how the song is cut, see :func:`chunking`.
         groups: stereo pairs of the song.
-        batch: chunks to collect before the source is asked.
+        batch: chunks to collect before the source is called.
 
     Shape:
         in ``(groups, 2, samples)``, out answers with ``(groups, stems, 2, samples)``. Where only
@@ -68,7 +68,7 @@ class _Pass:
         number: of the pass, from 0.
         cut: how the song is cut.
         groups: stereo pairs of the song.
-        batch: chunks to collect before the source is asked.
+        batch: chunks to collect before the source is called.
     """
 
     def __init__(

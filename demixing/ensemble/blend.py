@@ -74,7 +74,7 @@ def blended(blends: Iterable[Blend], stem: str, names: frozenset[str]) -> Blend:
 
 
 class Update(NamedTuple):
-    """Changes an estimate to ``keep * estimate + add * answer + mix * mixture``."""
+    """Changes an estimate to ``keep * estimate + add * output + mix * mixture``."""
 
     keep: float
     add: float
@@ -93,7 +93,7 @@ class RunningAverage:
     Attributes:
         stem: of the track.
         blends: of the recipe.
-        givers: names of all members that can give the stem.
+        givers: names of all members that output the stem.
         planned: those that there is time for.
     """
 
@@ -103,7 +103,7 @@ class RunningAverage:
     planned: frozenset[str]
 
     def update(self, answered: frozenset[str], name: str) -> Update:
-        """How the output of ``name`` changes the estimate, after those that ``answered``."""
+        """How the output of ``name`` changes the estimate, after the members in ``answered``."""
         together = answered | {name}
         blend = blended(self.blends, self.stem, together)
         if together <= self.planned:

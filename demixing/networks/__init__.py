@@ -1,1 +1,1 @@
-"""Networks, one per file, tensors in and tensors out; and the signal processing around them."""
+"""Networks, one per file, from tensors to tensors, and the signal processing around them."""

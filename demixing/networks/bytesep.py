@@ -1,6 +1,6 @@
 """The networks of ByteSep: a U-Net of 143 layers between decoupled magnitudes and phases.
 
-Layers have the names of the published checkpoints, which load key by key except for the constants
+Layers have the names in the published checkpoints, which load key by key except for the constants
 of their STFT (:func:`weights`). A block normalises before it convolves, so its output is a plain
 sum. For inference, :mod:`demixing.networks.bytesep_fast` folds the second normalisation of each
 block into its first convolution. Letters: b batch, c channels, t frames, f bins.
@@ -128,9 +128,9 @@ class Decoder(nn.Module):
             self.add_module(name, block)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Map ``(b, inputs, t, f)`` and the last skip connection to the size of the latter.
+        """Map ``(b, inputs, t, f)`` and the last skip connection to the latter's size.
 
-        The skip connection is removed from the list, so that its memory can be freed.
+        The skip connection is removed from the list to free its memory.
         """
         x = torch.cat([self.conv1(F.relu_(self.bn1(x))), skips.pop()], dim=1)
         for name in self._blocks:
@@ -219,7 +219,8 @@ def weights(state: Mapping[str, Tensor], targets: int = 1) -> dict[str, Tensor]:
 
     Args:
         state: of a file, which has one target.
-        targets: number of targets of the network to fill; each is a copy of the file's one.
+        targets: number of targets of the network to fill; each is a copy of the file's single
+            target.
 
     Returns:
         The same shapes, but in the last layer ``(targets * outputs, ...)`` for ``(outputs, ...)``.
@@ -232,6 +233,6 @@ def weights(state: Mapping[str, Tensor], targets: int = 1) -> dict[str, Tensor]:
     constants = ("stft.", "istft.")
     found = {key: value for key, value in state.items() if not key.startswith(constants)}
     for key in found:
-        if key.startswith("after_conv2."):  # its outputs are in the order of targets
+        if key.startswith("after_conv2."):  # its outputs are ordered by target
             found[key] = torch.cat([found[key]] * targets)
     return found

@@ -1,13 +1,13 @@
-"""ByteSep's networks for inference: the same function with fewer and faster passes over memory.
+"""ByteSep's networks for inference: the same function, with fewer and faster memory passes.
 
 A block normalises, rectifies, convolves, normalises, rectifies, convolves. The second normalisation
 directly follows a convolution and is folded into its weights,
 
     (W x - mean) * scale / sqrt(variance + eps) + shift  =  (factor * W) x + summand.
 
-The first follows a sum that other layers need too, and stays. Tensors are channels last, where the
-CPU's convolutions are fastest, and are overwritten as soon as no layer needs them. Letters:
-b batch, c channels, t frames, f bins.
+The first follows a sum that other layers also need, so it stays. Tensors are channels last, where
+the CPU's convolutions are fastest, and are overwritten as soon as no layer needs them. Letters: b
+batch, c channels, t frames, f bins.
 """
 
 import copy
@@ -46,9 +46,9 @@ class Affine(nn.Module):
 class Summed(nn.Module):
     """A wide 3x3 convolution as the sum of narrow ones over parts of its inputs.
 
-    Channels last, the CPU's convolution accumulates all its products in one sum. The longer that
-    is, the larger its rounding error: with 384 channels it is 7 dB above that with 64. Narrow ones
-    take no longer.
+    With channels last, the CPU's convolution accumulates all products in one sum. The longer the
+    sum, the larger its rounding error: with 384 channels, it is 7 dB higher than with 64. Narrow
+    convolutions are just as fast.
 
     Args:
         convolution: to copy.
@@ -140,7 +140,7 @@ def prepared(network: Decoupled, dtype: torch.dtype = torch.float32) -> Decouple
     """Copy a network for inference.
 
     Args:
-        network: ResUNet143 or MobileNet with its weights; it is not touched.
+        network: ResUNet143 or MobileNet with its weights; not changed.
         dtype: of the layers between the spectra: float32, the same output to rounding, or
             bfloat16.
 

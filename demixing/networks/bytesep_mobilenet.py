@@ -1,7 +1,7 @@
-"""ByteSep's small network: separable convolutions where the large one has full ones.
+"""ByteSep's small network: separable convolutions instead of full ones.
 
-It has 0.3 million weights in place of 103, and the same inputs and outputs. Letters: b batch,
-c channels, t frames, f bins.
+It has 0.3 million weights instead of 103 million, and the same inputs and outputs. Letters: b
+batch, c channels, t frames, f bins.
 
 Source: the model MobileNet_Subbandtime of the package bytesep 0.1.1; separable convolutions:
 Howard et al., "MobileNets", arXiv:1704.04861.
@@ -35,7 +35,7 @@ class Separable(nn.Module):
             self.add_module(f"conv{block}b", across)
             self.add_module(f"conv{block}c", nn.Conv2d(outputs, outputs, 1, bias=False))
             for part, normalised in (("a", width), ("b", outputs), ("c", outputs)):
-                # Not MOMENTUM: the original leaves these as torch has them.
+                # Not MOMENTUM: the original uses torch's default here.
                 self.add_module(f"bn{block}{part}", nn.BatchNorm2d(normalised))
         if inputs != outputs:
             self.shortcut = nn.Conv2d(inputs, outputs, 1)
@@ -82,14 +82,14 @@ class SeparableDecoder(nn.Module):
         self.conv_block2 = Separable(outputs * 2, outputs)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Map ``(b, inputs, t, f)`` and the last skip connection to the size of the latter.
+        """Map ``(b, inputs, t, f)`` and the last skip connection to the latter's size.
 
-        The skip connection is removed from the list, so that its memory can be freed.
+        The skip connection is removed from the list to free its memory.
         """
         if self.training:  # the statistics are the same; the original normalises larger tensors
             x = F.interpolate(x, scale_factor=self._step)
             x = self.conv1(F.leaky_relu_(self.bn1(x), SLOPE))
-        else:  # a convolution of one tap commutes with repeating, and is cheaper before it
+        else:  # a 1x1 convolution commutes with repeating, and is cheaper before it
             x = self.conv1(F.leaky_relu_(self.bn1(x), SLOPE))
             x = F.interpolate(x, scale_factor=self._step)
         return self.conv_block2(torch.cat([x, skips.pop()], dim=1))  # type: ignore[no-any-return]

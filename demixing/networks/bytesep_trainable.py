@@ -1,8 +1,8 @@
-"""ByteSep's networks for training: several stems at once, in chunks, from published weights.
+"""ByteSep's networks for training: several stems, in chunks, starting from published weights.
 
-The registry of trainable networks has a file for each variant, because files of weights and of runs
-contain those names. With default options, names and shapes of the weights are those of the
-published files, except for the last layer where there are several stems.
+There is a plug-in file for each variant, because weight files and run files contain those names.
+With default options, names and shapes of the weights match the published files, except for the last
+layer if there are several stems.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ def mobilenet(
 
 
 def _in_chunks(network: Network, chunk_s: float, context_s: float) -> Network:
-    """Set the chunk geometry of a network, in whole blocks of the frames that it needs."""
+    """Set the chunk geometry of a network, in whole blocks of frames."""
     network.set_geometry(
         SAMPLE_RATE_HZ, FRAMES * network.frame_hop * network.bands, chunk_s, context_s
     )
@@ -90,7 +90,7 @@ def _in_chunks(network: Network, chunk_s: float, context_s: float) -> Network:
 def warm_start(
     variant: str, state: Mapping[str, Tensor], stems: tuple[str, ...], **options: Any
 ) -> dict[str, Tensor]:
-    """Make initial weights from those of a published file, which separates one stem.
+    """Create initial weights from a published file, which separates one stem.
 
     Args:
         variant: key of :data:`demixing.networks.bytesep.VARIANTS`.

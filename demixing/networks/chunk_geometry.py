@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class ChunkGeometry(nn.Module):
-    """Base of networks that separate chunks; all lengths in samples at the network's own rate.
+    """Base class of networks that separate chunks; all lengths in samples at the network's rate.
 
         |context|  fade  |      flat      |  fade  |context|     one chunk
                          |<------------- hop ------------->|
@@ -16,10 +16,10 @@ class ChunkGeometry(nn.Module):
     Attributes:
         sample_rate_hz: the only rate that the network accepts.
         chunk: length of a chunk.
-        hop: distance between the starts of two chunks.
+        hop: distance between the starts of consecutive chunks.
         context: samples at both ends that are discarded.
-        step: chunks that start at multiples of it share one grid of frames.
-        shorter: other lengths of a chunk, for machines with little memory.
+        step: chunks that start at multiples of it share one frame grid.
+        shorter: shorter chunk lengths, for machines with little memory.
 
     Shape:
         ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
@@ -35,7 +35,7 @@ class ChunkGeometry(nn.Module):
     def set_geometry(
         self, sample_rate_hz: int, step: int, chunk_s: float, context_s: float
     ) -> None:
-        """Set all lengths, as multiples of ``step``; an eighth without the context is cross-faded.
+        """Set all lengths, as multiples of ``step``; an eighth of the rest is cross-faded.
 
         Args:
             sample_rate_hz: see the class.
@@ -44,7 +44,7 @@ class ChunkGeometry(nn.Module):
             context_s: context in seconds, rounded up.
 
         Raises:
-            ValueError: a chunk has nothing besides its context.
+            ValueError: a chunk has only context.
         """
         steps = round(chunk_s * sample_rate_hz / step)
         around = -int(-context_s * sample_rate_hz // step)

@@ -12,10 +12,11 @@ def crossover(hz: Tensor, at_hz: float) -> Tensor:
 
     Args:
         hz: frequencies f in Hz, of any shape.
-        at_hz: frequency f0 in Hz where both sides get half; 0 gives everything to the high side.
+        at_hz: crossover frequency f0 in Hz, where both sides get half; 0: all goes to the high
+            side.
 
     Returns:
-        Gains from 0 to 1, as large as ``hz``.
+        Gains from 0 to 1, same shape as ``hz``.
 
     >>> crossover(torch.tensor([0.0, 200.0, 2000.0]), 200)
     tensor([1.0000e+00, 5.0000e-01, 1.0000e-08])

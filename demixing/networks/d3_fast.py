@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from demixing.networks.d3_unet import D2Block, D3UNet, LocalAttention
 
 TILE = 1024
-"""Frames of a tile of the largest part, a multiple of 8."""
+"""Frames per tile at the highest resolution, a multiple of 8."""
 
 
 class FoldedD2(nn.Module):
     """A D2 block whose normalisations are folded into its convolutions.
 
-    The part of layer j that convolution i computes is scaled as layer j is; the shift is added
-    once, by convolution j.
+    Convolution i's contribution to layer j is scaled like layer j; the shift is added once, by
+    convolution j.
 
     Args:
         original: the block.
@@ -54,13 +54,13 @@ class FoldedD2(nn.Module):
 
 
 class Tiled(nn.Module):
-    """A part of the network that processes time in tiles: the same output in less memory.
+    """A part of the network that processes time in tiles, with the same output but less memory.
 
-    At the highest resolution the dense connections of a minute would need several GB at once.
+    At the highest resolution, the dense connections of a minute would need several GB at once.
 
     Args:
         inner: the part; it halves or doubles the frames.
-        halo: frames around an output frame that it depends on, an even number.
+        halo: frames on each side that an output frame depends on, an even number.
         upsampling: whether the part doubles the frames.
     """
 
@@ -69,7 +69,7 @@ class Tiled(nn.Module):
         self.inner, self.halo, self.upsampling = inner, halo, upsampling
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(b, c, f, t)`` as the part does."""
+        """Map ``(b, c, f, t)`` like the inner part."""
         parts = []
         tile = TILE // 4 if self.upsampling else TILE
         for start in range(0, x.shape[-1], tile):
@@ -88,7 +88,7 @@ def prepared(network: D3UNet, dtype: torch.dtype = torch.float32) -> D3UNet:
     """Copy a network for inference on a CPU: normalisations folded, channels last.
 
     Args:
-        network: with its weights, which are not touched.
+        network: with its weights; not changed.
         dtype: of all weights and tensors: float32, the same output to rounding, or bfloat16.
     """
     faster = copy.deepcopy(network).eval()

@@ -1,8 +1,8 @@
-"""Danna-Sep's U-Net: densely connected blocks of many dilations, and local attention inside.
+"""Danna-Sep's U-Net: densely connected blocks with many dilations, and local attention.
 
-Six steps down halve bins and frames; five steps up and a last one double them again. At the bottom,
-two attention layers let two frames at a time attend to all bins of eight frames. Letters: b batch,
-c channels, f bins, t frames.
+Six steps down halve bins and frames; five steps up and a final one double them again. At the
+bottom, in two attention layers, groups of two frames attend to all bins of eight frames. Letters: b
+batch, c channels, f bins, t frames.
 
 Source: Takahashi, Mitsufuji, "D3Net: Densely connected multidilated DenseNet for music source
 separation", arXiv:2010.01733; github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry.
@@ -15,14 +15,14 @@ from torch.nn import functional as F
 
 STEPS = 6
 SHORTEST = 2**STEPS
-"""Smallest number of bins, and of frames, that the network accepts."""
+"""Minimum number of bins and of frames."""
 
 MASK_ABOVE = 0.25
 """Mask of each stem above the bins that the network reads."""
 
 
 class D2Block(nn.Module):
-    """Dense layers, each of which reads all earlier ones, with a dilation of its own.
+    """Dense layers. Each one reads all earlier ones, with its own dilation.
 
     Args:
         inputs: channels.
@@ -88,9 +88,9 @@ class D3Block(nn.Module):
 class LocalAttention(nn.Module):
     """Groups of frames that attend to all bins of their own and of some frames around them.
 
-    Frames beyond the ends have keys of zero and still take part in the softmax. The original was
-    meant to exclude them, but added 1e-9 in place of minus infinity and was trained that way. In
-    single precision 1e-9 is below the rounding of a softmax, so it is left out here.
+    Frames beyond the ends have zero keys but still take part in the softmax. The original was meant
+    to exclude them, but added 1e-9 instead of minus infinity, and was trained that way. In single
+    precision, 1e-9 is below the rounding error of a softmax, so it is omitted here.
 
     Args:
         inputs: channels.
@@ -98,7 +98,7 @@ class LocalAttention(nn.Module):
         width: channels of queries, keys and values, over all heads.
         heads: number of heads.
         group: frames of a group.
-        flange: frames on either side of a group that it attends to.
+        flange: frames on each side of a group that it also attends to.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class D3UNet(nn.Module):
     """Map magnitudes of a mixture to the masks of drums, bass, other and vocals.
 
     Args:
-        input_bins: bins that the network reads, from the lowest on; above, its mask is 0.25.
+        input_bins: number of lowest bins that the network reads; above, its mask is 0.25.
         growth: channels of a layer of a D2 block.
 
     Shape:
@@ -198,7 +198,7 @@ class D3UNet(nn.Module):
 
 
 def filled(x: Tensor, like: Tensor, value: float = 0.0) -> Tensor:
-    """Append bins and frames of one value.
+    """Append bins and frames with a constant value.
 
     Args:
         x: ``(b, c, f, t)``.

@@ -1,7 +1,7 @@
 """Separation by a mask, a phase rotation and an added magnitude, as in ByteSep's networks.
 
 Letters: b batch, s stems, c channels, n bands, t frames, f bins. A network between two spectra maps
-magnitudes ``(b, c n, t, f)`` to four maps p0 to p3 for each stem, channel and band:
+magnitudes ``(b, c n, t, f)`` to four maps, p0 to p3, for each stem, channel and band:
 
     |Y| = relu(sigmoid(p0) |X| + q(p3)),    angle(Y) = angle(X) + angle(tanh(p1) + i tanh(p2)).
 
@@ -22,13 +22,13 @@ MAPS = 4
 """Outputs of the network for each stem, channel and band."""
 
 QUIET = 1e-5
-"""Smallest magnitude at the input of the networks."""
+"""Lower bound of magnitudes at the input of the networks."""
 
 MOMENTUM = 0.01
-"""Momentum of the normalisations while training."""
+"""Momentum of the normalisations in training."""
 
 FRAMES = 32
-"""The networks need a multiple of this number of frames."""
+"""The number of frames must be a multiple of this."""
 
 
 class Bands(TypedDict):
@@ -41,16 +41,16 @@ class Bands(TypedDict):
 
 
 class Decoupled(nn.Module):
-    """The parts around the network, which subclasses define as :meth:`maps`.
+    """The parts around the network; subclasses define the network as :meth:`maps`.
 
     The last layer of a subclass is ``after_conv2``, in the precision of its other layers.
 
     Args:
         inputs: channels of the mixture and of each stem.
         targets: number of stems.
-        bands: 4 with the filter bank of ``demixing/networks/pqmf.py``, or 1.
+        bands: 4, with the filter bank of ``demixing/networks/pqmf.py``, or 1.
         frame: length of the STFT's window in samples of a band.
-        hop: distance of two frames in samples of a band.
+        hop: hop of the STFT in samples of a band.
         added: q of the module's docstring.
 
     Shape:
@@ -90,7 +90,7 @@ class Decoupled(nn.Module):
         magnitude = spectrum.abs().clamp(min=QUIET)
         x = self.bn0(magnitude.flatten(1, 2).transpose(1, 3)).transpose(1, 3)
         frames = x.shape[2]
-        # The last bin is dropped, and is silent in the output.
+        # The last bin is dropped and silent in the output.
         x = F.pad(x, (0, -1, 0, -frames % FRAMES))
         maps = self.maps(x.to(self.after_conv2.weight.dtype))[:, :, :frames].float()
         stems = self._istft(self._separated(spectrum, magnitude, maps), audio.shape[-1])
@@ -99,7 +99,7 @@ class Decoupled(nn.Module):
         return self.pqmf.synthesis(stems)[..., :samples]
 
     def _separated(self, spectrum: Tensor, magnitude: Tensor, maps: Tensor) -> Tensor:
-        """Return the spectra of the stems; the formulas are those of the module.
+        """Return the spectra of the stems, by the formulas of the module.
 
         Args:
             spectrum: of the mixture, ``(b, c, n, t, f)``.
@@ -130,7 +130,7 @@ class Decoupled(nn.Module):
         return spectrum.transpose(1, 2).reshape(*audio.shape[:3], -1, self.frame // 2 + 1)
 
     def _istft(self, spectra: Tensor, samples: int) -> Tensor:
-        """Undo :meth:`_stft`: ``(..., t, f)`` to ``(..., samples)``."""
+        """Invert :meth:`_stft`: ``(..., t, f)`` to ``(..., samples)``."""
         audio = torch.istft(
             spectra.flatten(0, -3).transpose(1, 2),
             n_fft=self.frame,

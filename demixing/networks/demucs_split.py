@@ -1,10 +1,10 @@
-"""Danna-Sep's Demucs, whose decoder is split: each of its four stems has a quarter of the channels.
+"""Danna-Sep's Demucs with a split decoder: each of four stems has a quarter of the channels.
 
 The steps down and the LSTM are those of Demucs v2. The steps up have four groups of channels
-without connections between them; the skip connection reaches all groups through a convolution of
-its own. The network normalises the mixture and works at twice the sample rate. Unlike Demucs v2 it
-pads its convolutions, and aligns skip connections at their start. Letters: b batch, c channels,
-t samples or frames.
+without connections between them; the skip connection reaches all groups through its own
+convolution. The network normalises the mixture and works at twice the sample rate. Unlike Demucs
+v2, it pads its convolutions and aligns skip connections at their start. Letters: b batch, c
+channels, t samples or frames.
 
 Source: github.com/yoyololicon/music-demixing-challenge-ismir-2021-entry. Layers have the key names
 of Danna-Sep's file, which also contains the kernels of the resampling.
@@ -29,12 +29,12 @@ class DemucsSplit(nn.Module):
     """Separate a mixture.
 
     Args:
-        channels: of the first step down; each further one has twice as many.
+        channels: of the first step down; doubled in each further one.
         depth: number of steps down, and of steps up.
         layers: of the LSTM.
 
     Shape:
-        ``(b, 2, t)`` to ``(b, 4, 2, t')``, where t' is t, or up to a few thousand samples less.
+        ``(b, 2, t)`` to ``(b, 4, 2, t')``, where t' is t or up to a few thousand samples less.
     """
 
     def __init__(self, channels: int = 48, depth: int = 6, layers: int = 2) -> None:
@@ -87,7 +87,7 @@ class DemucsSplit(nn.Module):
 
 
 class Prepared(DemucsSplit):
-    """The same network, whose steps work in place and in blocks, see :func:`prepared`.
+    """The same network with steps that work in place and in blocks; see :func:`prepared`.
 
     Args:
         network: with its weights.
@@ -123,7 +123,7 @@ class SplitUp(nn.Module):
     """A step up of all stems, in blocks.
 
     Args:
-        step: the transposed convolution, and its ReLU unless it is the last step.
+        step: the transposed convolution, and its ReLU except in the last step.
         own: convolution of each stem's own channels.
         across: convolution of the skip connection.
         dtype: of the products.
@@ -158,13 +158,13 @@ class SplitUp(nn.Module):
 
 
 def around(x: Tensor, start: int, end: int, frames: int) -> Tensor:
-    """Return some frames and one more at both ends, which is zero beyond the ends of the tensor.
+    """Return some frames and one more at each end, which is zero beyond the ends of the tensor.
 
     Args:
         x: ``(b, c, 1, t)``.
         start: first of the frames.
-        end: one after the last of them.
-        frames: number of frames of ``x`` that count; ``x`` may be longer.
+        end: one past the last of them.
+        frames: number of valid frames in ``x``, which may be longer.
 
     Returns:
         ``(b, c, 1, end - start + 2)``.
@@ -192,7 +192,7 @@ def prepared(network: DemucsSplit, dtype: torch.dtype = torch.float32) -> Demucs
     """Rewrite a network for inference; in float32 its output is the same up to rounding.
 
     Args:
-        network: with its weights. Its LSTM, the largest part, is shared and not copied.
+        network: with its weights. Its LSTM, the largest part, is shared, not copied.
         dtype: of the products of its convolutions, float32 or bfloat16.
     """
     return Prepared(network, dtype).eval()

@@ -1,9 +1,9 @@
-"""The steps of a Demucs without normalisation, rewritten for inference with the same output.
+"""The steps of a Demucs without normalisation, rewritten for inference: the same output.
 
 Letters: b batch, c channels, t samples or frames. Tensors are ``(b, c, 1, t)`` and channels last,
-where the CPU's kernels are fastest. A step processes time in blocks, so that the tensor of twice
-the width in front of a gate never exists as a whole; in the plain network it is most of the peak of
-memory. In bfloat16, inputs and outputs of a step are bfloat16 too.
+where the CPU's kernels are fastest. A step processes time in blocks, so the double-width tensor
+before a gate never exists as a whole; in the plain network, it is most of the peak memory. In
+bfloat16, inputs and outputs of a step are also bfloat16.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from demixing.networks.rewrites import Convolution
 
 BLOCK = 4096
-"""Frames of a block: longer than any kernel, and much shorter than a chunk of a song."""
+"""Frames per block: longer than any kernel, and much shorter than a chunk of a song."""
 
 
 class Down(nn.Module):
@@ -52,11 +52,11 @@ class Down(nn.Module):
 
 
 class Spread(nn.Module):
-    """A transposed convolution with a stride of half its kernel, as one product of matrices.
+    """A transposed convolution with a stride of half its kernel, as one matrix product.
 
-    It is faster than a transposed convolution if there are few outputs. Frame i contributes to the
-    output samples of frame i with the first half of the kernel, and to those of frame i + 1 with
-    the second half.
+    It is faster than a transposed convolution with few outputs. Frame i contributes to the output
+    samples of frame i with the first half of the kernel, and to those of frame i + 1 with the
+    second half.
 
     Args:
         original: the transposed convolution.
@@ -77,7 +77,7 @@ class Spread(nn.Module):
         self.bias = nn.Parameter(original.bias.detach(), requires_grad=False)
 
     def begin(self, x: Tensor, frames: int) -> Tensor:
-        """Return an output that is only bias so far, ``(b, frames + 1, stride, outputs)``.
+        """Return an output with only the bias, ``(b, frames + 1, stride, outputs)``.
 
         Args:
             x: the input, for batch and device.
@@ -92,7 +92,7 @@ class Spread(nn.Module):
         Args:
             total: from :meth:`begin`, changed in place.
             z: input frames ``(b, c, 1, t)``.
-            start: number of the first of them.
+            start: index of the first one.
         """
         y = F.linear(z[:, :, 0].transpose(1, 2), self.weight)
         own, following = y.unflatten(2, (2, self.stride, self.outputs)).unbind(2)  # type: ignore[no-untyped-call]
@@ -106,7 +106,7 @@ class Spread(nn.Module):
 
 
 class Up(nn.Module):
-    """A convolution with a gate, a transposed convolution, and a ReLU unless it is the last step.
+    """A gated convolution, a transposed convolution, and a ReLU except in the last step.
 
     Args:
         step: ``nn.Sequential`` of the convolution, its gate, and the transposed convolution.
@@ -165,7 +165,7 @@ def empty(like: Tensor, channels: int, samples: int, dtype: torch.dtype) -> Tens
     """Return an uninitialised tensor ``(b, channels, 1, samples)``, channels last.
 
     Args:
-        like: gives the batch and the device.
+        like: tensor with the same batch size and device.
         channels: c.
         samples: t.
         dtype: of the new tensor.
@@ -179,7 +179,7 @@ def empty(like: Tensor, channels: int, samples: int, dtype: torch.dtype) -> Tens
 
 
 def blocks(frames: int) -> Iterator[tuple[int, int]]:
-    """Yield the first frame of each block, and one after its last.
+    """Yield the first frame of each block, and one past its last.
 
     >>> list(blocks(5000))
     [(0, 4096), (4096, 5000)]

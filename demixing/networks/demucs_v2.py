@@ -1,10 +1,10 @@
-"""Demucs of 2019 to 2021, versions 1 and 2: waveform in, waveforms of the stems out.
+"""Demucs from 2019 to 2021, versions 1 and 2: waveform in, waveforms of the stems out.
 
 Six strided convolutions, each with a gated 1x1 convolution, then two layers of a bidirectional
 LSTM, then six steps up that add the output of the step down of their level. Convolutions are not
-padded, so the output is shorter than the mixture: call it with :meth:`Demucs.valid_length` samples
-and trim the mixture. Version 2 works at twice the sample rate; version 1 does not, and is the same
-otherwise. Letters: b batch, c channels, t samples or frames.
+padded, so the output is shorter than the input: use an input of :meth:`Demucs.valid_length`
+samples, and trim the mixture. Version 2 works at twice the sample rate; version 1 is otherwise the
+same. Letters: b batch, c channels, t samples or frames.
 
 Source: Defossez, Usunier, Bottou, Bach, "Music source separation in the waveform domain",
 arXiv:1911.13254. Layers have the key names of the released files.
@@ -21,11 +21,11 @@ from demixing.networks.upsample2 import Folded, Resample
 KERNEL = 8
 STRIDE = 4
 CONTEXT = 3
-"""Taps of the convolution before a step up."""
+"""Kernel size of the convolution before a step up."""
 
 
 def step_down(inputs: int, wide: int) -> nn.Sequential:
-    """A strided convolution and a gated one of one tap, ``(b, inputs, t)`` to ``(b, wide, t')``."""
+    """A strided convolution and a gated 1x1 one, ``(b, inputs, t)`` to ``(b, wide, t')``."""
     return nn.Sequential(
         nn.Conv1d(inputs, wide, KERNEL, STRIDE),
         nn.ReLU(inplace=True),
@@ -54,9 +54,9 @@ class Memory(nn.Module):
 
 
 def in_turn(lstm: nn.LSTM, x: Tensor) -> Tensor:
-    """Run an LSTM on a batch; on a CPU one example after the other.
+    """Run an LSTM on a batch; on a CPU, one example at a time.
 
-    There a batch of two takes three times as long as one.
+    There, a batch of two takes three times as long as one example.
 
     Args:
         lstm: bidirectional, with c channels in each direction.
@@ -73,14 +73,14 @@ class Demucs(nn.Module):
     """Separate a mixture.
 
     Args:
-        channels: of the first step down; each further one has twice as many.
+        channels: of the first step down; doubled in each further one.
         stems: number of stems.
         depth: number of steps down, and of steps up.
         layers: of the LSTM.
         resample: work at twice the rate, as version 2 does.
         normalize: normalise each mixture by its mean and deviation.
-        epsilon: added to the deviation, which is 1 without ``normalize``. Version 2 divides by the
-            sum even then; version 1 does not.
+        epsilon: added to the deviation, which is 1 without ``normalize``. Even then, version 2
+            divides by the sum; version 1 does not.
 
     Shape:
         ``(b, 2, t)`` to ``(b, stems, 2, t')``, t' < t.
@@ -119,7 +119,7 @@ class Demucs(nn.Module):
         self.lstm = Memory(inputs, layers)
 
     def valid_length(self, samples: int) -> int:
-        """Return the shortest length, from ``samples`` on, at which no step leaves a sample over.
+        """Return the shortest length of at least ``samples`` at which every stride divides evenly.
 
         >>> Demucs(2, depth=2, resample=False).valid_length(100)
         148
@@ -161,7 +161,7 @@ class Demucs(nn.Module):
 
 
 class Prepared(Demucs):
-    """The same network, whose steps work in place and in blocks, see :func:`prepared`.
+    """The same network with steps that work in place and in blocks; see :func:`prepared`.
 
     Args:
         network: with its weights.
@@ -199,14 +199,14 @@ def prepared(network: Demucs, dtype: torch.dtype = torch.float32) -> Demucs:
     """Rewrite a network for inference; in float32 its output is the same up to rounding.
 
     Args:
-        network: with its weights. Its LSTM, the largest part, is shared and not copied.
+        network: with its weights. Its LSTM, the largest part, is shared, not copied.
         dtype: of the products of its convolutions, float32 or bfloat16.
     """
     return Prepared(network, dtype).eval()
 
 
 def valid_length(samples: int, *, depth: int, resample: bool) -> int:
-    """See :meth:`Demucs.valid_length`; a function, so that no caller has to keep the network.
+    """See :meth:`Demucs.valid_length`. A function, so callers need not keep the network.
 
     Args:
         samples: shortest length in samples.
@@ -222,7 +222,7 @@ def valid_length(samples: int, *, depth: int, resample: bool) -> int:
 
 
 def trimmed(x: Tensor, samples: int) -> Tensor:
-    """Return the middle of the last axis; an odd sample is dropped at the end.
+    """Return the middle of the last axis; an odd sample is dropped from the end.
 
     Args:
         x: ``(..., t)``.

@@ -1,9 +1,9 @@
-"""How networks run on this machine: on which device, and in which precision.
+"""How networks run on this machine: device and precision.
 
 A separator with a network calls :func:`choose` once and passes the network to
-:meth:`Execution.prepare`. float32 is the default everywhere. bfloat16 is used only on request, or
-with ``auto`` if the processor multiplies it fast and the score of the weights was measured to
-change by no more than :data:`HARMLESS_DB`.
+:meth:`Execution.prepare`. float32 is the default everywhere. bfloat16 is only used on request, or
+with ``auto`` if the processor is fast at it and the measured change in the weights' score
+is at most :data:`HARMLESS_DB`.
 """
 
 import logging
@@ -25,19 +25,19 @@ Network = TypeVar("Network", bound=nn.Module)
 PRECISIONS = ("fp32", "bf16", "auto")
 
 HARMLESS_DB = 0.01
-"""A change of the score that ``auto`` accepts for speed."""
+"""Largest change in score that ``auto`` accepts for speed."""
 
 FAST_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
-"""Of the processor: it multiplies bfloat16 at twice the rate of float32 or more."""
+"""Processor features with bfloat16 products at twice the rate of float32 or more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Where and how a network runs.
+    """Device and precision of a network.
 
     Attributes:
         device: of the network; its input and output are float32 on the CPU.
-        dtype: of the products inside.
+        dtype: of its products.
     """
 
     device: torch.device
@@ -54,8 +54,8 @@ class Execution:
 
         Args:
             network: with its weights; not changed.
-            rewrite: copies a network for inference with products of the given type.
-            cast: convert the input to that type, if the copy does not do it itself.
+            rewrite: copies a network for inference, with products of the given type.
+            cast: convert the input to that type, if the copy does not do so itself.
 
         Returns:
             A function of a float32 tensor on the CPU that returns one.
@@ -84,7 +84,7 @@ class PreparedNetwork:
         self._dtype = dtype
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Run the network on a batch, whose first axis may be split."""
+        """Run the network on a batch, which may be split along the first axis."""
         if self._device.type == "cuda" and len(x) > 1:
             return self._overlapped(x)
         there = x.to(self._device, self._dtype)
@@ -92,12 +92,12 @@ class PreparedNetwork:
         return answer.to("cpu", torch.float32)
 
     def to_cpu(self) -> None:
-        """Move to the CPU, because the memory of the GPU is too small."""
+        """Move to the CPU, because the GPU has too little memory."""
         self._network.to("cpu")
         self._device = torch.device("cpu")
 
     def _overlapped(self, x: Tensor) -> Tensor:
-        """Run a batch in two halves, so that one is copied while the other is computed.
+        """Run a batch in two halves: one is copied while the other is computed.
 
         Copies go through pinned memory on a separate stream; events keep the order.
         """
@@ -112,7 +112,7 @@ class PreparedNetwork:
         answers = []
         for there, event in arrived:
             here.wait_event(event)
-            there.record_stream(here)  # its memory is not reused before the network has read it
+            there.record_stream(here)  # keeps its memory until the network has read it
             answer = self._network(there).float()
             copies.wait_event(here.record_event())
             with torch.cuda.stream(copies):
@@ -125,11 +125,11 @@ class PreparedNetwork:
 
 
 def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execution:
-    """Choose how a network runs here.
+    """Choose how to run a network.
 
     Args:
         precision: one of :data:`PRECISIONS`.
-        change_db: how much bfloat16 changes the score of these weights; None if unknown.
+        change_db: change in the weights' score with bfloat16; None if unknown.
 
     Raises:
         ConfigError: there is no such precision.

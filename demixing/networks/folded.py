@@ -1,14 +1,13 @@
 """A residual branch whose wide normalisation is folded into the convolution before it.
 
 The branch ``convolution, GroupNorm(1), GELU, 1x1 convolution, GroupNorm(1), GLU, scale`` widens a
-few channels h to many channels y and normalises the many. Their statistics follow from those of the
-few: with y = W h + d, m the mean and S the covariance of h over time,
+few channels h to many channels y and normalises those. Their statistics follow from those of h:
+with y = W h + d, m the mean and S the covariance of h over time,
 
     mean(y_i) = w_i m + d_i,      var(y_i) = w_i S w_i'.
 
-So the normalisation and the scale are folded into the weights of the 1x1 convolution, one set for
-each example, and the wide tensor is written only once. Letters: b batch, c channels, f bins,
-t frames.
+So the normalisation and the scale are folded into the weights of the 1x1 convolution, one set per
+example, and the wide tensor is written only once. Letters: b batch, c channels, f bins, t frames.
 
 Source: our own derivation; the branch is that of Defossez, "Hybrid spectrogram and waveform
 source separation", MDX workshop at ISMIR 2021.
@@ -45,7 +44,7 @@ class FoldedResidual(nn.Module):
         self._dtype = dtype
         self.narrowing = convolution(layers[0], dtype)
         self.norm = layers[1]
-        self.between = nn.Sequential(*layers[3:-4])  # an LSTM or attention, in some layers
+        self.between = nn.Sequential(*layers[3:-4])  # an LSTM or attention in some layers
         self.weight = nn.Parameter(layers[-4].weight.detach()[:, :, 0], requires_grad=False)
         self.bias = nn.Parameter(layers[-4].bias.detach(), requires_grad=False)
         self.wide_norm = layers[-3]
@@ -78,7 +77,7 @@ class FoldedResidual(nn.Module):
     def _folded(self, few: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalising weights ``(examples, few, 2 c)``, biases ``(examples, 1, 2 c)``."""
         mean = few.mean(dim=1, keepdim=True)
-        # After subtracting the mean: a difference of two large moments would lose most digits.
+        # The mean is subtracted first: a difference of two large moments would lose most digits.
         rest = few - mean
         covariance = torch.bmm(rest.transpose(1, 2), rest) / few.shape[1]
         level = (mean @ self.weight.T) + self.bias

@@ -1,10 +1,10 @@
-"""GTCRN: maps a spectrum of speech in noise to a complex mask, with 24 thousand weights.
+"""GTCRN: maps a spectrum of noisy speech to a complex mask, with 24,000 weights.
 
 A frame of 257 bins is reduced to 129 bands, and these to 33 columns of 16 channels. Blocks of
 grouped convolutions cover past frames; a recurrent network weights their output by its energy. Two
 dual-path layers run across the columns and then forward in time. No layer looks ahead, so the
-published graph processes one frame at a time. This network processes all frames at once, with the
-same output, several times faster.
+published graph processes one frame at a time. This network processes all frames at once, several
+times faster, with the same output.
 
 Letters: b batch, c channels, t frames, f bins, bands or columns.
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 BINS = 257
 KEPT = 65
-"""Bins, from the lowest on, that are bands of their own."""
+"""Number of lowest bins that are bands of their own."""
 MERGED = 64
 """Bands that the other bins are merged into."""
 CHANNELS = 16
@@ -36,10 +36,10 @@ DILATIONS = (1, 2, 5)
 """Frames between the taps of the encoder's blocks; the decoder uses them in reverse order."""
 
 TINY = 1e-12
-"""Added to the power of a bin before its root is taken, as in the graph."""
+"""Added to the power of a bin before the square root, as in the graph."""
 
 NORM_EPSILON = 1e-5
-"""Of batch normalisation, as in the graph."""
+"""Epsilon of batch normalisation, as in the graph."""
 
 GRU_GATES = (1, 0, 2)
 """Positions of PyTorch's gates (reset, update, new) in the order of ONNX."""
@@ -74,7 +74,7 @@ class GTCRN(nn.Module):
         magnitude = spectrum.square().sum(dim=1, keepdim=True).add(TINY).sqrt()
         x = torch.cat([magnitude, spectrum], dim=1)
         x = torch.cat([x[..., :KEPT], x[..., KEPT:] @ self.merge], dim=-1)
-        # Each band beside its lower and its upper neighbour.
+        # Each band together with its lower and upper neighbours.
         x = F.pad(x, (1, 1)).unfold(-1, 3, 1).movedim(-1, 2).flatten(1, 2)
         down1 = self.slopes[0](self.down1(x))
         x = self.slopes[1](self.down2(down1))
@@ -91,10 +91,10 @@ class GTCRN(nn.Module):
 
 
 class Block(nn.Module):
-    """Changes half of the channels by convolutions, and interleaves them with the other half.
+    """Applies convolutions to half of the channels and interleaves them with the other half.
 
     Args:
-        dilation: frames between the three taps in time, the last of which is the present.
+        dilation: frames between the three taps in time; the last tap is the current frame.
 
     Shape:
         ``(b, CHANNELS, t, COLUMNS)`` to the same.
@@ -128,7 +128,7 @@ class DualPath(nn.Module):
     """Recurrent layers across the columns of each frame, then over time in each column.
 
     In the original, each is a pair of recurrent networks of half the width. Here it is one network
-    whose weights from one half to the other are zero: steps cost more than products.
+    with zero weights between the halves: steps cost more than products.
 
     Shape:
         ``(b, CHANNELS, t, COLUMNS)`` to the same.
@@ -156,19 +156,18 @@ def prepared(network: GTCRN, dtype: torch.dtype = torch.float32) -> GTCRN:
     """Copy a network for inference.
 
     Args:
-        network: with its weights; it is not touched.
+        network: with its weights; not changed.
         dtype: of its weights.
     """
     return copy.deepcopy(network).eval().to(dtype)
 
 
 def renamed(numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Convert the tensors of the published graph into the weights of :class:`GTCRN`.
+    """Convert the tensors of the published graph to the weights of :class:`GTCRN`.
 
-    The exporter has named changed tensors after the operation that uses them, with numbers in the
-    order of use. Batch normalisation is folded into the convolution before it, transposed
-    convolutions of stride 1 become plain ones, and bands stacked with their neighbours become a
-    wider kernel.
+    The exporter named changed tensors after the operation that uses them, numbered in order of use.
+    Batch normalisation is folded into the convolution before it, transposed convolutions of stride
+    1 become plain ones, and bands stacked with their neighbours become a wider kernel.
 
     Args:
         numbers: tensors by their names in the graph, of the shapes of the graph.
@@ -191,7 +190,7 @@ def renamed(numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class _Graph:
-    """Reads the tensors of the graph in the order of use, and stores them under our names.
+    """Reads the tensors of the graph in order of use, and stores them under our names.
 
     Args:
         numbers: tensors by their names in the graph.
@@ -279,11 +278,11 @@ class _Graph:
 
 
 def _in_order(numbers: Mapping[str, Tensor]) -> dict[str, Iterator[Tensor]]:
-    """Return the numbered tensors by the operation that uses them, in the order of use."""
+    """Return the numbered tensors by the operation that uses them, in order of use."""
     found: defaultdict[str, dict[int, Tensor]] = defaultdict(dict)
     for key, value in numbers.items():
         match = re.fullmatch(r"onnx::(\w+)_(\d+)", key)
-        # The other numbered tensors of recurrent networks are their initial states.
+        # The recurrent networks' other numbered tensors are their initial states.
         if match and (match[1] != "GRU" or value.shape[1] > 1):
             found[match[1]][int(match[2])] = value
     return {kind: iter([few[at] for at in sorted(few)]) for kind, few in found.items()}

@@ -6,7 +6,7 @@ from typing import Any, Protocol, cast
 
 
 class Movable(Protocol):
-    """What can be moved: a network on its device, or a dataclass that contains some."""
+    """A network on its device, or a dataclass that contains networks."""
 
     def to_cpu(self) -> None:
         """Move to the CPU."""
@@ -18,14 +18,14 @@ class Networks:
     __slots__ = ()
 
     def to_cpu(self) -> None:
-        """Move all networks to the CPU, because the memory of the GPU is too small."""
+        """Move all networks to the CPU, because the GPU has too little memory."""
         for field in dataclasses.fields(cast("Any", self)):
             for network in _movable(getattr(self, field.name)):
                 network.to_cpu()
 
 
 def _movable(value: object) -> Iterator[Movable]:
-    """Yield what can be moved of the value of a field."""
+    """Yield the movable objects in the value of a field."""
     if isinstance(value, Mapping):
         value = tuple(value.values())
     for item in value if isinstance(value, tuple) else (value,):

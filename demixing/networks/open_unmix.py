@@ -1,4 +1,4 @@
-"""Open-Unmix: maps magnitudes of a mixture to those of one stem, by three bidirectional LSTMs.
+"""Open-Unmix: maps magnitudes of a mixture to those of one stem, with three bidirectional LSTMs.
 
 Layers have the key names of the published checkpoints (:func:`weights`). Letters: b batch,
 c channels, f bins, t frames.
@@ -27,9 +27,9 @@ class OpenUnmix(nn.Module):
     Args:
         bins: of the spectra.
         channels: of the mixture.
-        hidden: width of the layers; each direction of an LSTM has half of it.
+        hidden: width of the layers; each LSTM direction has half of it.
         layers: of the LSTM.
-        input_bins: bins that the network reads, from the lowest on; its output has all ``bins``.
+        input_bins: number of lowest bins that the network reads; its output has all ``bins``.
 
     Shape:
         magnitudes ``(b, c, f, t)`` to those of the stem, same shape.
@@ -77,7 +77,7 @@ class OpenUnmix(nn.Module):
 
 
 class Folded(nn.Module):
-    """An :class:`OpenUnmix` for inference: all affine operations are folded into linear layers.
+    """An :class:`OpenUnmix` for inference, with all affine operations folded into linear layers.
 
     Args:
         network: with its weights.
@@ -118,7 +118,7 @@ def prepared(network: OpenUnmix, dtype: torch.dtype = torch.float32) -> nn.Modul
     """Copy a network for inference.
 
     Args:
-        network: with its weights; it is not touched.
+        network: with its weights; not changed.
         dtype: of the products: float32, the same output to rounding, or bfloat16.
     """
     with torch.no_grad():
@@ -126,9 +126,9 @@ def prepared(network: OpenUnmix, dtype: torch.dtype = torch.float32) -> nn.Modul
 
 
 def weights(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a published checkpoint that a network has.
+    """Return the tensors of a published checkpoint that exist in a network.
 
-    Some files have tensors of earlier releases, such as the window of an STFT that used to be a
+    Some files have tensors from earlier releases, such as the window of an STFT that used to be
     part of the network.
 
     Args:
@@ -153,7 +153,7 @@ def _input(network: OpenUnmix) -> tuple[Tensor, Tensor]:
 
 
 def _linear(weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d) -> nn.Linear:
-    """Return a linear layer with the normalisation after it, in double precision."""
+    """Fold the normalisation after a linear layer into it, in double precision."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
@@ -162,7 +162,7 @@ def _linear(weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d) -> nn.Linear:
 
 
 def _layer(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """Return a linear layer with these weights, which may be in double precision."""
+    """Return a linear layer with the given weights, which may be in double precision."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
     return layer

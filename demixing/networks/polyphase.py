@@ -1,15 +1,15 @@
 """The polyphase form of a transposed convolution that doubles both axes.
 
-A transposed convolution with stride 2, kernel 5 and one row cropped in front sums, for output row
-p, over all inputs i and taps k with
+A transposed convolution with stride 2, kernel 5 and one row cropped at the front sums, for output
+row p, over all inputs i and taps k with
 
     p = 2 i + k - 1.
 
 Even rows p therefore use the taps 3 and 1, on the inputs before and at p / 2; odd rows use the taps
-4, 2 and 0, on the inputs before, at and after (p - 1) / 2. Columns are alike. So four plain
-convolutions with a kernel of 3, one for each phase, compute the four pixels of an input, and a
-pixel shuffle interleaves them. They need 44 % more products, and are still faster where the kernels
-of transposed convolutions are slow: with very few outputs, and in bfloat16.
+4, 2 and 0, on the inputs before, at and after (p - 1) / 2. The same holds for columns. So four
+plain convolutions with a kernel of 3, one per phase, compute the four pixels of an input, and a
+pixel shuffle interleaves them. They need 44 % more products, but are faster where transposed
+convolutions are slow: with very few outputs, and in bfloat16.
 
 Source: the polyphase decomposition of resampling filters; the taps are derived above.
 """
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TAPS = ((3, 1, None), (4, 2, 0))
-"""For even and for odd outputs: the taps on the inputs before, at and after."""
+"""Taps on the inputs before, at and after, for even and for odd outputs."""
 
 
 class Polyphase(nn.Module):

@@ -2,7 +2,7 @@
 
 Both directions are convolutions with centred filters of 64 samples, so there is no delay. The
 filters of the published networks come with their weights. They are not cosine modulations of one
-prototype (the best fit of one leaves an error as large as the filters), so no formula gives them. A
+prototype (the best fit leaves an error as large as the filters), so no formula gives them. A
 network that is trained from scratch uses :func:`designed` filters.
 
 Source of the structure: Liu, Xie, Wu, Yang, "Channel-wise subband input for better voice and
@@ -24,14 +24,14 @@ STEPS = TAPS // BANDS
 """Length of a filter in samples of a band, 1/4 of the rate."""
 
 CUTOFF = 0.07075
-"""Cutoff of the designed prototype as a part of the rate; found by a grid search, with KAISER."""
+"""Cutoff of the designed prototype relative to the rate; from a grid search, with KAISER."""
 
 KAISER = 9.75
 """Shape of the designed prototype's window."""
 
 
 class Filters(nn.Module):
-    """A convolution whose weights are saved with a network, but never trained.
+    """A convolution with weights that are saved with a network but never trained.
 
     Args:
         shape: of the weights, ``(outputs, inputs, taps)``.
@@ -48,7 +48,7 @@ class Filters(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, inputs, samples)`` to ``(b, outputs, samples / stride)``, in float32.
 
-        Also under autocast: the filters of a bank must cancel each other's aliases.
+        This also holds under autocast: the filters of a bank must cancel each other's aliases.
         """
         with torch.autocast(x.device.type, enabled=False):
             return F.conv1d(x, self.weight, stride=self._stride)
@@ -91,8 +91,8 @@ def designed() -> tuple[Tensor, Tensor]:
 
     The analysis is a prototype, a low-pass of 64 samples, modulated by cosines (Vaidyanathan,
     "Multirate systems and filter banks", 1993, section 8.3). That bank's own synthesis would
-    reconstruct to some 40 dB. But what is reconstructed is linear in the synthesis filters, so
-    here they are the least squares solution, which noise passes with an error of -78.7 dB.
+    reconstruct to about 40 dB. But the reconstruction is linear in the synthesis filters, so here
+    they are the least squares solution, with an error of -78.7 dB for noise.
 
     Returns:
         Kernels of convolutions: analysis ``(4, 1, 64)`` and synthesis ``(4, 4, 16)``.
@@ -100,7 +100,8 @@ def designed() -> tuple[Tensor, Tensor]:
     with torch.device("cpu"):  # also while a network is built on the meta device
         time = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
         window = torch.kaiser_window(TAPS, periodic=False, beta=KAISER, dtype=torch.float64)
-        # Bands are 1/8 of the rate wide. The cutoff is half of that, plus what minimises the error.
+        # Bands are 1/8 of the rate wide. The cutoff is half of that, plus an offset that minimises
+        # the error.
         prototype = torch.sinc(2 * CUTOFF * time) * 2 * CUTOFF * window
         band = torch.arange(BANDS, dtype=torch.float64)[:, None]
         turn = (-1) ** band * math.pi / 4

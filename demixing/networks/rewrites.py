@@ -1,16 +1,16 @@
-"""Rewrites of a built network for inference: the same function, fewer passes over memory.
+"""Rewrites a built network for inference: the same function, with fewer memory passes.
 
-Layers are recognised by their parts, not by their package, so the rewrites serve every network of
-that structure, such as hybrid Demucs (v3 and v4). Letters: b batch, c channels, f bins, t frames. A
-layer of the time branch is a layer of the frequency branch with one bin.
+Layers are recognised by their structure, not by their package, so the rewrites work for every
+network of that structure, such as hybrid Demucs (v3 and v4). Letters: b batch, c channels, f bins,
+t frames. A layer of the time branch is a layer of the frequency branch with one bin.
 
-The differences, with measurements in docs/decisions/002-precision-and-speed.md:
+The rewrites, with measurements in docs/decisions/002-precision-and-speed.md:
 
-* Convolutions run in two dimensions and channels last, where the CPU's kernels are fastest.
+* Convolutions are two-dimensional and channels last, where the CPU's kernels are fastest.
 * A transposed convolution crops its ends itself instead of computing and copying them.
 * The wide normalisation of a residual branch is folded into the convolution before it, see
   :mod:`demixing.networks.folded`.
-* Attention does not write the whole matrix of its weights where that is slower.
+* Attention does not write the whole weight matrix where that is slower.
 * Optionally, products are computed in bfloat16; sums, norms and statistics stay in float32.
 """
 
@@ -24,17 +24,17 @@ from torch.nn import functional as F
 from demixing.networks.folded import FoldedResidual, is_residual
 
 QUERIES = 512
-"""Queries that attend at once: few enough that their weights stay in the cache."""
+"""Queries per block of attention: few enough that their weights stay in the cache."""
 
 
 class Convolution(nn.Module):
-    """A convolution in one or two dimensions as one in two: channels last, in its own precision.
+    """A 1D or 2D convolution as a 2D one: channels last, in its own precision.
 
     Args:
         original: any ``nn.Conv1d``, ``nn.Conv2d`` or their transposes.
         dtype: of the products.
-        crop: samples that a transposed convolution drops at both ends of its first dimension, or
-            of its only one.
+        crop: samples that a transposed convolution drops at both ends of its first or only
+            dimension.
 
     Shape:
         ``(b, c, f, t)`` to ``(b, outputs, f', t')``.
@@ -66,7 +66,7 @@ class Convolution(nn.Module):
 
 
 class Convolution1d(nn.Module):
-    """A single convolution in one dimension.
+    """A single 1D convolution.
 
     Args:
         original: the convolution.
@@ -118,7 +118,7 @@ class Encoder(nn.Module):
         if not self.empty:
             if inject is not None:
                 y = y + (inject[:, :, None] if inject.dim() == 3 else inject)
-            y = F.gelu(self.norm1(y))  # a line of its own, so that the tensor before it is freed
+            y = F.gelu(self.norm1(y))  # a separate line, to free the tensor before it
             y = self.residuals(y)
             if self.rewrite is not None and self.norm2 is not None:
                 y = gated(self.norm2(self.rewrite(y)))
@@ -141,7 +141,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.empty, self.last, self._freq = original.empty, original.last, original.freq
         self._inputs = original.chin
-        # A normalisation averages over the ends too, so then they are cropped after it.
+        # A normalisation also averages over the ends, so they are cropped after it.
         self._crop = 0 if isinstance(original.norm2, nn.Identity) else original.pad
         self.conv_tr = Convolution(original.conv_tr, dtype, crop=original.pad - self._crop)
         self.norm2 = original.norm2
@@ -221,7 +221,7 @@ class Attention(nn.Module):
         """
         options.pop("average_attn_weights", None)
         if any(option is not None and option is not False for option in options.values()):
-            raise ValueError(f"the rewritten attention has no masks and no weights, got {options}")
+            raise ValueError(f"the rewritten attention supports no masks or weights, got {options}")
         assert key is value
         width = query.shape[-1]
         query, key = query.to(self.weight.dtype), key.to(self.weight.dtype)
@@ -235,7 +235,7 @@ class Attention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return softmax(q k' / sqrt(c)) v; on a CPU the fastest way depends on the precision.
+    """Return softmax(q k' / sqrt(c)) v; on a CPU, the fastest way depends on the precision.
 
     Args:
         q: ``(b, heads, t, c)``.
@@ -253,7 +253,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def gated(z: Tensor) -> Tensor:
-    """Apply a gated linear unit over channels, which keeps them last in memory.
+    """Apply a gated linear unit over channels, keeping them last in memory.
 
     Args:
         z: ``(b, 2 c, f, t)``. Its gate is overwritten, which saves a tensor of half its size.
@@ -271,7 +271,7 @@ def rewrite(
     """Copy a network with every known layer replaced.
 
     Args:
-        network: already filled with its weights.
+        network: with its weights.
         dtype: of the products: float32, the same output to rounding, or bfloat16.
         in_place: rewrite the network itself, which saves a copy of its weights.
 
@@ -285,7 +285,7 @@ def rewrite(
 
 
 def _replace(parent: nn.Module, dtype: torch.dtype) -> None:
-    """Replace the known layers below ``parent``, but not layers inside of them."""
+    """Replace the known layers below ``parent``, but not layers inside those."""
     for name, child in list(parent.named_children()):
         if _has(child, "conv", "freq", "dconv", "empty") or _has(child, "conv", "empty", "norm"):
             setattr(parent, name, Encoder(child, dtype))
@@ -297,7 +297,7 @@ def _replace(parent: nn.Module, dtype: torch.dtype) -> None:
             setattr(parent, name, Linear(child, dtype))
         elif type(child) is nn.Conv1d and child.padding_mode == "zeros":
             setattr(parent, name, Convolution1d(child, dtype))
-        elif not _has(child, "split_ratios"):  # splits its layers itself, and expects their parts
+        elif not _has(child, "split_ratios"):  # such a layer splits its own layers
             _replace(child, dtype)
 
 

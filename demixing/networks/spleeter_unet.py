@@ -1,10 +1,11 @@
 """The U-Net of Deezer's Spleeter: maps magnitudes of a mixture to the mask of one stem.
 
 Letters: b batch, c channels, t frames, f bins. Six steps down halve both t and f, so both must
-be multiples of 64; six steps up double them again. Two oddities of the original stay, because its
-weights depend on them: skip connections leave *before* batch normalisation, and in the steps up the
-normalisation comes *after* the activation. The models of four and five stems have exponential units
-instead of rectifiers; the outputs of that of five become masks by a softmax over the stems.
+be multiples of 64; six steps up double them again. Two oddities of the original remain, because its
+weights depend on them: skip connections branch off *before* batch normalisation, and in the steps
+up, the normalisation comes *after* the activation. The models of four and five stems have
+exponential units instead of rectifiers; the five-stem model computes masks by a softmax over the
+stems.
 
 Source: Hennequin, Khlif, Voituret, Moussallam, "Spleeter: a fast and efficient music source
 separation tool with pre-trained models", JOSS 5(50), 2020.
@@ -30,7 +31,7 @@ class Down(nn.Module):
     Args:
         inputs: channels.
         outputs: channels.
-        elu: exponential units in place of leaky rectifiers.
+        elu: exponential units instead of leaky rectifiers.
     """
 
     def __init__(self, inputs: int, outputs: int, *, elu: bool) -> None:
@@ -45,7 +46,7 @@ class Down(nn.Module):
         Returns:
             ``(b, outputs, t / 2, f / 2)`` each.
         """
-        # TensorFlow's "same" padding for stride 2 puts the odd row and column at the end.
+        # TensorFlow's "same" padding for stride 2 adds the odd row and column at the end.
         skip = self.convolution(F.pad(x, (1, 2, 1, 2)))
         return skip, self.activation(self.norm(skip))
 
@@ -64,7 +65,7 @@ class Up(nn.Module):
     Args:
         inputs: channels.
         outputs: channels.
-        elu: exponential units in place of rectifiers.
+        elu: exponential units instead of rectifiers.
     """
 
     def __init__(self, inputs: int, outputs: int, *, elu: bool) -> None:
@@ -84,7 +85,7 @@ class SpleeterUNet(nn.Module):
     Args:
         elu: exponential units, as in the models of four and five stems.
         logits: output the mask before its sigmoid, as in the model of five stems.
-        widths: channels after each step down; by default those of the released weights.
+        widths: channels after each step down; the default is that of the released weights.
 
     Shape:
         magnitudes ``(b, 2, t, f)`` to mask ``(b, 2, t, f)`` in (0, 1); t and f multiples of 64.
@@ -122,7 +123,7 @@ def steps_down(widths: Sequence[int]) -> list[tuple[int, int]]:
 def steps_up(widths: Sequence[int]) -> list[tuple[int, int]]:
     """Return the input and output channels of each step up.
 
-    All steps but the first also read the skip connection of their width.
+    All steps except the first also read the skip connection of their width.
 
     >>> steps_up((16, 32, 64))
     [(64, 32), (64, 16), (32, 1)]
@@ -135,7 +136,7 @@ def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> Splee
     """Copy a network for inference on a CPU: channels last, and polyphase where that is faster.
 
     Args:
-        network: with its weights, which are not touched.
+        network: with its weights; not changed.
         dtype: of all weights and tensors: float32, the same output to rounding, or bfloat16.
     """
     faster = copy.deepcopy(network).eval().to(dtype)
@@ -144,7 +145,8 @@ def prepared(network: SpleeterUNet, dtype: torch.dtype = torch.float32) -> Splee
         assert isinstance(step, Up)
         convolution = step.convolution
         assert isinstance(convolution, Upsample2)
-        # In float32 only the last step, with its one output, is faster; in bfloat16 all steps are.
+        # In float32, only the last step, with its single output, is faster; in bfloat16, all steps
+        # are.
         if dtype == torch.bfloat16 or convolution.out_channels == 1:
             step.convolution = Polyphase(convolution, dtype)
     return faster

@@ -1,7 +1,7 @@
 """The STFT with a periodic Hann window, as most separators use it.
 
-:func:`stft` has centred frames; beyond its ends the audio continues with silence or its mirror.
-:func:`frames_of` has only frames inside the audio, for chunks that are parts of one long sequence
+:func:`stft` has centred frames; beyond its ends, the audio is padded with zeros or mirrored.
+:func:`frames_of` only has frames inside the audio, for chunks that are parts of one long sequence
 of frames.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TINY = 1e-6
-"""Lower bound of the sum of windows that samples are divided by: -120 dB."""
+"""Lower bound of the window sum that samples are divided by: -120 dB."""
 
 
 def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Tensor:
@@ -22,7 +22,7 @@ def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Ten
         audio: ``(..., samples)``.
         frame: length of the window in samples.
         hop: distance of two frames in samples.
-        pad_mode: beyond the ends, "constant" is silence and "reflect" the mirrored audio.
+        pad_mode: padding beyond the ends: "constant", zeros; "reflect", mirrored audio.
 
     Returns:
         Complex ``(..., frame // 2 + 1, samples // hop + 1)``.
@@ -35,12 +35,12 @@ def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Ten
 
 
 def istft(spectrum: Tensor, frame: int, hop: int, samples: int) -> Tensor:
-    """Undo :func:`stft`.
+    """Invert :func:`stft`.
 
     Args:
         spectrum: complex ``(..., bins, frames)``.
         frame: length of the window in samples, as in :func:`stft`.
-        hop: distance of two frames in samples, as in :func:`stft`.
+        hop: hop in samples, as in :func:`stft`.
         samples: length of the audio.
 
     Returns:
@@ -71,7 +71,7 @@ def frames_of(audio: Tensor, frame: int, hop: int) -> Tensor:
 
 
 def from_frames(spectrum: Tensor, frame: int, hop: int) -> Tensor:
-    """Undo :func:`frames_of`, except for the first sample, where the window is zero.
+    """Invert :func:`frames_of`, except for the first sample, where the window is zero.
 
     Args:
         spectrum: complex ``(..., bins, frames)``.
@@ -88,17 +88,17 @@ def from_frames(spectrum: Tensor, frame: int, hop: int) -> Tensor:
     """
     frames = spectrum.shape[-1]
     samples = (frames - 1) * hop + frame
-    # With three silent frames at either end, istft divides by the windows of all frames that could
+    # With three silent frames at each end, istft divides by the windows of all frames that could
     # cover a sample, and returns all samples after the first hop.
     audio = istft(F.pad(spectrum, (3, 3)), frame, hop, samples + 2 * hop)[..., hop:][..., :samples]
     return audio / of_frames(hop, audio.shape[-1]).to(audio).clamp(min=TINY)
 
 
 def of_frames(hop: int, samples: int) -> Tensor:
-    """Return the share of a chunk's own frames in all frames that cover each of its samples.
+    """Return the weight of a chunk's own frames among all frames that cover each sample.
 
     Frames are Hann windows w of four hops, applied twice, so sum_k w(t - k hop)**2 = 1.5. In the
-    first and the last three hops, frames of the neighbouring chunks have the rest.
+    first and last three hops, frames of the neighbouring chunks have the rest.
 
     Args:
         hop: distance of two frames in samples.
@@ -119,7 +119,7 @@ def of_frames(hop: int, samples: int) -> Tensor:
 
 
 def _transform(audio: Tensor, frame: int, hop: int, **frames: Any) -> Tensor:
-    """Transform the last axis; ``frames`` are the arguments of torch.stft that place the frames."""
+    """Transform the last axis; ``frames`` are arguments of torch.stft that position the frames."""
     spectrum = torch.stft(
         audio.reshape(-1, audio.shape[-1]),
         n_fft=frame,

@@ -1,8 +1,8 @@
-"""Temporal modules: layers over time, band by band, that a band-split network repeats.
+"""Temporal modules: layers over time, per band, that a band-split network repeats.
 
 Letters: b batch, t frames, k bands, n features. All of them map ``(b, t, k, n)`` to the same shape,
-with the same weights for all bands, and are built by ``(features, dilation)``. Their speed on a CPU
-is in docs/decisions/010-networks.md.
+share their weights across bands, and are built by ``(features, dilation)``. For their speed on a
+CPU, see docs/decisions/010-networks.md.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ TAPS = 5
 
 
 class Convolution(nn.Module):
-    """A dilated convolution over time, each feature by itself.
+    """A dilated depthwise convolution over time.
 
-    It covers ``dilation * (TAPS - 1) / 2`` frames before and after. Frames at a distance of
-    ``dilation`` are made neighbours by a reshape, which copies nothing: on a CPU, the backward pass
-    of a dilated convolution takes six times as long, and in bfloat16 its weights get wrong
-    gradients (torch 2.13, channels last). So this layer is float32 under autocast, too.
+    It covers ``dilation * (TAPS - 1) / 2`` frames before and after. A reshape, which copies
+    nothing, makes frames at a distance of ``dilation`` neighbours: on a CPU, the backward pass of a
+    dilated convolution takes six times as long. In bfloat16, its weights get wrong gradients (torch
+    2.13, channels last), so this layer is float32 even under autocast.
 
     Args:
         features: n.
@@ -43,13 +43,13 @@ class Convolution(nn.Module):
         x = F.pad(x.float(), (0, 0, 0, 0, 0, -frames % self.dilation))
         rows = x.reshape(batch, -1, self.dilation * bands, features)
         with torch.autocast(x.device.type, enabled=False):
-            # Features last in memory is what torch calls channels last: nothing is copied.
+            # Features last in memory is torch's channels last: nothing is copied.
             output: Tensor = self.over_time(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return output.reshape(batch, -1, bands, features)[:, :frames]
 
 
 class Recurrence(nn.Module):
-    """A recurrent layer in both directions; it covers the whole chunk.
+    """A bidirectional recurrent layer; it covers the whole chunk.
 
     Args:
         features: n.

@@ -1,4 +1,4 @@
-"""TFC-TDF-U-Net v2, the network of KUIELab's MDX-Net: maps a spectrogram to that of one stem.
+"""TFC-TDF-U-Net v2, the network of KUIELab's MDX-Net: maps a spectrogram to one stem's.
 
 Letters: b batch, c channels, t frames, f bins. Blocks of convolutions over time and frequency
 (TFC) are followed by a bottleneck over all frequencies of a frame (TDF); steps down halve t and f,
@@ -74,18 +74,18 @@ class TFCTDFUNet(nn.Module):
     Args:
         blocks: on the way down, at the bottom and on the way up; odd. The authors use 11, and 9
             for the drums of leaderboard B.
-        bins: of the spectrogram, from the lowest on; a multiple of ``2 ** (blocks // 2)``.
+        bins: number of lowest bins; a multiple of ``2 ** (blocks // 2)``.
         layers: convolutions per block.
-        growth: channels at full size; each step down adds as many.
+        growth: channels at full resolution; each step down adds as many.
         kernel: of the convolutions.
         squeeze: ratio of the bins to the width of the bottleneck.
         bias: whether the bottleneck has biases.
 
     Shape:
-        ``(b, 4, f, t)`` to the same shape; t must be a multiple of ``2 ** (blocks // 2)``, too.
+        ``(b, 4, f, t)`` to the same shape; t must also be a multiple of ``2 ** (blocks // 2)``.
 
     Raises:
-        ValueError: ``blocks``, ``bins`` and ``squeeze`` do not fit.
+        ValueError: ``blocks``, ``bins`` and ``squeeze`` are incompatible.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ def as_channels(spectrum: Tensor) -> Tensor:
 
 
 def as_spectrum(channels: Tensor) -> Tensor:
-    """Undo :func:`as_channels`: real ``(b, 4, f, t)`` to complex ``(b, 2, f, t)``.
+    """Invert :func:`as_channels`: real ``(b, 4, f, t)`` to complex ``(b, 2, f, t)``.
 
     >>> as_spectrum(torch.tensor([1.0, 2, 3, 4]).reshape(1, 4, 1, 1)).flatten()
     tensor([1.+2.j, 3.+4.j])

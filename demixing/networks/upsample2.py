@@ -5,7 +5,7 @@ Output sample j is at the time j / new. With r = ROLLOFF * min(old, new) and Z =
     y(j) = sum_i x(i) h((i / old - j / new) r),    h(u) = sinc(u) cos(pi u / (2 Z))**2,  |u| <= Z,
 
 where each filter is scaled to a sum of 1. Beyond its ends, a signal continues with its first and
-last sample. The kernels are part of the state dict where a checkpoint contains them.
+last sample. The kernels are part of the state dict if a checkpoint contains them.
 
 Source: J. O. Smith, "Digital Audio Resampling", ccrma.stanford.edu/~jos/resample; the parameters
 are those of Demucs v2.
@@ -21,18 +21,18 @@ ZEROS = 24
 """Zeros of the sinc on each side."""
 
 ROLLOFF = 0.945
-"""Cutoff, as a part of the lower Nyquist frequency."""
+"""Cutoff relative to the lower Nyquist frequency."""
 
 FOLD = 32
-"""Input samples of a frame of :class:`Folded`."""
+"""Input samples per frame of :class:`Folded`."""
 
 
 class Resample(nn.Module):
-    """Resamples the last axis by a fraction.
+    """Resamples the last axis by a rational factor.
 
     Args:
-        old: rate of the input, reduced: only the ratio to ``new`` counts.
-        new: rate of the output, reduced.
+        old: rate of the input, in lowest terms: only the ratio to ``new`` matters.
+        new: rate of the output, in lowest terms.
         stored: whether the kernel is part of the state dict, as ``kernel``.
 
     Shape:
@@ -59,11 +59,11 @@ class Folded(nn.Module):
     """The same function as :class:`Resample`, several times as fast on a CPU.
 
     Convolutions with one input and one output channel are slow. So ``FOLD`` consecutive samples
-    become the channels of one frame, which moves nothing in memory if channels are last, and the
-    kernel becomes a short one with many channels. Most of its taps are not zero.
+    become the channels of one frame, which moves no memory if channels are last, and the kernel
+    becomes a short one with many channels. Most of its taps are not zero.
 
     Args:
-        original: the kernel and the rates.
+        original: provides the kernel and the rates.
 
     Shape:
         ``(b, c, t)`` to ``(b, c, t * new // old)``.
@@ -95,7 +95,7 @@ class Folded(nn.Module):
 
 
 def kernels(old: int, new: int, width: int) -> Tensor:
-    """Return one filter for each of the ``new`` polyphase components.
+    """Return the filters of the ``new`` polyphase components.
 
     Args:
         old: see :class:`Resample`.

@@ -1,14 +1,14 @@
-"""Multichannel Wiener filter: estimates of all stems made consistent with the stereo mixture.
+"""Multichannel Wiener filter: makes the estimates of all stems consistent with the mixture.
 
-Every stem is modelled as Gaussian, with a power v for each bin and frame and one 2 by 2 spatial
+Each stem is modelled as Gaussian, with a power v for each bin and frame and one 2x2 spatial
 covariance R for each bin. Both are computed from the current estimates, and the best linear
 estimates under that model,
 
     y_j = v_j R_j C^-1 x,        C = sum_k v_k R_k + sqrt(epsilon) I,
 
-replace them; that is one iteration of expectation maximisation.
+replace them; this is one iteration of expectation maximisation.
 
-In single precision the usual formulas lose all digits where all stems come from one direction,
+In single precision, the usual formulas lose all digits where all stems come from one direction,
 because det C is then a small difference of large products. Here it is a sum of positive terms,
 
     det C = sum_jk v_j v_k D_jk + sqrt(epsilon) tr(sum_k v_k R_k) + epsilon,
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 SCALE = 10.0
-"""Mixtures with bins louder than this are scaled down to it, as the originals do."""
+"""Mixtures with louder bins are scaled down to this, as the originals do."""
 
 
 def wiener(
@@ -46,16 +46,16 @@ def wiener(
         mixture: complex ``(2, bins, frames)``; optionally with a batch axis in front.
         iterations: of expectation maximisation; 0 returns the initial estimates.
         softmask: whether the initial estimates are the mixture divided in the ratio of the
-            magnitudes, in place of the magnitudes with the phase of the mixture.
-        residual: whether the mixture minus the estimates becomes one more stem.
-        epsilon: power of the noise that keeps the filter finite. open-unmix uses 1e-10, norbert
-            the resolution of its numbers: 2.2e-16 in double precision, 1.2e-7 in single.
+            magnitudes, instead of the magnitudes with the phase of the mixture.
+        residual: whether the mixture minus the estimates becomes an additional stem.
+        epsilon: noise power that keeps the filter finite. open-unmix uses 1e-10, norbert the
+            machine epsilon: 2.2e-16 in double precision, 1.2e-7 in single.
 
     Returns:
         Complex ``(targets, 2, bins, frames)``, with the residual last and the batch axis in front.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     if magnitudes.dim() == mixture.dim() + 1 == 5:
         options = {"softmask": softmask, "residual": residual, "epsilon": epsilon}
@@ -92,7 +92,7 @@ def phase(spectrum: Tensor) -> Tensor:
 
 def _maximised(stems: Tensor, mixture: Tensor, epsilon: float) -> Tensor:
     """Run one iteration on stems ``(targets, 2, bins, frames)``; same shape."""
-    # Bins come first: the rest is small products of matrices, one for each bin.
+    # Bins come first: the rest are small matrix products, one per bin.
     power = torch.view_as_real(stems).square().sum(dim=(1, -1)).transpose(0, 1).contiguous() / 2
     directions = torch.stack([_direction(stem, epsilon) for stem in stems], dim=1)
     a, d, b_real, b_imag = directions.unbind(-1)  # of R = (a, b; conj(b), d), (bins, targets)
@@ -105,7 +105,7 @@ def _maximised(stems: Tensor, mixture: Tensor, epsilon: float) -> Tensor:
     c_left = c_left + noise
     c_across = torch.complex(c_real, c_imag)
     left, right = mixture
-    # C z = x by elimination: its errors are in a direction that every R suppresses.
+    # Solve C z = x by elimination: its errors are in a direction that every R suppresses.
     z_right = (c_left * right - c_across.conj() * left) / determinant
     z_left = (left - c_across * z_right) / c_left
     b = torch.complex(b_real, b_imag).to(mixture.dtype)
@@ -131,7 +131,7 @@ def _direction(stem: Tensor, epsilon: float) -> Tensor:
 
 
 def _mixed(directions: Tensor) -> Tensor:
-    """Return D of the module: ``(bins, targets, 4)`` to ``(bins, targets, targets)``."""
+    """Compute D of the module: ``(bins, targets, 4)`` to ``(bins, targets, targets)``."""
     # As a bilinear form: (a, d, re b, im b) with (d / 2, a / 2, -re b, -im b).
     mirrored = directions[..., [1, 0, 2, 3]] * directions.new_tensor([0.5, 0.5, -1, -1])
     return (directions @ mirrored.transpose(1, 2)).clamp(min=0)

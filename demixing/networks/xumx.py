@@ -1,6 +1,6 @@
 """X-UMX: four Open-Unmix networks with connections between them, in Danna-Sep's variant.
 
-Each network begins with an affine layer. The mean of the four outputs is the input of four LSTMs;
+Each network starts with an affine layer. The mean of the four outputs is the input of four LSTMs;
 the mean of their outputs, together with their input, is the input of the layers that compute the
 masks of all stems. Letters: b batch, c hidden channels, f bins, t frames.
 
@@ -20,7 +20,7 @@ class XUMX(nn.Module):
     Args:
         frame: length of a frame of the STFT in samples.
         hidden: channels of the hidden layers.
-        input_bins: bins that the network reads, from the lowest on.
+        input_bins: number of lowest bins that the network reads.
         layers: of each LSTM.
 
     Shape:
@@ -72,7 +72,7 @@ class XUMX(nn.Module):
 
 
 class Prepared(XUMX):
-    """The same network with consecutive linear operations merged into one product of matrices.
+    """The same network with consecutive linear operations merged into one matrix product.
 
     Args:
         network: with its weights.
@@ -86,7 +86,7 @@ class Prepared(XUMX):
         self.vocals_lstm, self.other_lstm = network.vocals_lstm, network.other_lstm
         first, norm1, _ = network.affine1
         middle, norm2, _, last, norm3 = network.affine2
-        # (x + mean) * scale of each stem before its own weights, without a copy for each stem.
+        # (x + mean) * scale of each stem before its own weights, without a copy per stem.
         scale, mean = (
             part.detach().reshape(STEMS, 1, 1, -1).expand(-1, 1, 2, -1).flatten(2)
             for part in (network.input_scale, network.input_means)
@@ -134,7 +134,7 @@ class Affine(nn.Module):
 
 
 def taps(layer: nn.Module) -> Tensor:
-    """Return the weight of a convolution with one tap, ``(outputs, inputs)``."""
+    """Return the weight of a 1x1 convolution, ``(outputs, inputs)``."""
     assert isinstance(layer, nn.Conv1d)
     return layer.weight.detach()[:, :, 0]
 
@@ -161,7 +161,7 @@ def normed(weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tenso
 
 
 def per_bin(values: Tensor) -> Tensor:
-    """Reshape values ``(stems * f,)`` so that they broadcast with ``(b, stems, 2, f, t)``."""
+    """Reshape values ``(stems * f,)`` to broadcast with ``(b, stems, 2, f, t)``."""
     return values.reshape(STEMS, 1, -1, 1)
 
 
@@ -169,7 +169,7 @@ def prepared(network: XUMX, dtype: torch.dtype = torch.float32) -> XUMX:
     """Rewrite a network for inference; in float32 its output is the same up to rounding.
 
     Args:
-        network: with its weights. Its LSTMs are shared and not copied.
+        network: with its weights. Its LSTMs are shared, not copied.
         dtype: of the products of the affine layers, float32 or bfloat16.
     """
     return Prepared(network.eval(), dtype).eval()

@@ -72,7 +72,7 @@ def pushed(message: Message, song: Song, channels: int) -> Tensor:
         raise user_error(header) or LostError(error_)
     try:
         if header["kind"] != "stems":
-            raise ValueError(f"said {header['kind']!r}")
+            raise ValueError(f"sent {header['kind']!r}")
         return song.push(torch.from_numpy(message.array(song.stems, channels)))
     except (ValueError, BrokenMessageError) as error:
         raise LostError(f"sent no valid stems: {error}") from error

@@ -14,7 +14,7 @@ SETTING_KEYS = {"swap": "channel_swap"}
 
 
 def replaced(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a recipe's table with the new keys in place of the old ones; log one warning if any.
+    """Return a recipe's table with old keys replaced by new ones; log one warning if any.
 
     Args:
         table: from the TOML file. Values of the wrong type are left for the checks to report.
@@ -32,7 +32,7 @@ def replaced(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if not old:
         return dict(table)
     pairs = ", ".join(f"{before!r} is now {after!r}" for before, after in old.items())
-    logger.warning("%s: %s; the next version will refuse the old keys", where, pairs)
+    logger.warning("%s: %s; the next version will reject the old keys", where, pairs)
     return {**table, "members": members}
 
 

@@ -140,7 +140,7 @@ class Recipe:
             if self.residual:
                 raise ConfigError(
                     f"{where} has a residual, so no member may be doubted: the residual is what "
-                    f"the others leave before {member.name!r} answers; use consistency instead"
+                    f"the others leave before {member.name!r} runs; use consistency instead"
                 )
             if member.doubt.stem not in member.outputs:
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""What slows a song down besides its members: other processes, and overhead.
+"""What slows a song down besides its members: other processes and overhead.
 
 The overhead, mostly resampling, blending and the leakage filter, takes a tenth of the time of a
 cheap recipe. On a busy machine, everything takes several times as long. Both are measured, because
@@ -27,7 +27,7 @@ TRIAL_S, TRIAL_RATE_HZ = 5.0, 44_100
 
 
 class Load:
-    """The load of this machine, and the overhead besides the members.
+    """The load of this machine, and the overhead outside the members.
 
     Args:
         contention: of this process; None assumes an idle machine and no overhead.
@@ -66,7 +66,7 @@ class Load:
         return self._tail * min(audio_s, TAIL_S) * self.slowdown
 
     def measure(self, separate: Callable[[list[float]], object]) -> None:
-        """Measure the overhead besides the members, and the part of it after the last chunk.
+        """Measure the overhead outside the members, and the part of it after the last chunk.
 
         Args:
             separate: separates a song of :data:`TRIAL_S` with :class:`Copies` instead of the

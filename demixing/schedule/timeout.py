@@ -55,7 +55,7 @@ class TimeoutRunner:
         except queue.Empty as error:
             self._end()
             self._start()
-            raise LateError(f"no answer within {timeout_s:.1f} s") from error
+            raise LateError(f"no output within {timeout_s:.1f} s") from error
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -1,6 +1,6 @@
-"""Separators, one file each: the folder lists the plug-ins.
+"""Separator plug-ins, one file each.
 
-Each of them implements :class:`demixing.separator.Separator`.
+Each one implements :class:`demixing.separator.Separator`.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ names, summary = _plugins.names, _plugins.summary
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
-    """Import the one module ``name`` and build its separator.
+    """Import the module ``name`` and build its separator.
 
     Args:
         name: a key from :func:`names`.
         options: keyword arguments of the module's ``build``, usually from a recipe.
 
     Raises:
-        ConfigError: no separator has that name, or it refuses an option.
+        ConfigError: no separator has that name, or an option is invalid.
         CheckpointError: its weights are missing or damaged.
     """
     return cast("Separator", _plugins.build(name, options))
 
 
 def required_weights(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Return the names in the catalogue of the weights that :func:`build` would open.
+    """Return the catalogue names of the weights that :func:`build` would open.
 
     A separator that opens weights has a function ``required_weights`` beside its ``build``, with
-    those of its options that matter. Modules without one are not imported.
+    the relevant options. Modules without one are not imported.
 
     Args:
         name: a key from :func:`names`.
         options: keyword arguments of the module's ``build``.
 
     Raises:
-        ConfigError: no separator has that name, or it refuses an option.
+        ConfigError: no separator has that name, or an option is invalid.
     """
     if name in names() and not _plugins.has(name, "required_weights"):
         return ()
@@ -58,7 +58,7 @@ def required_weights(name: str, options: Mapping[str, Any] | None = None) -> tup
     try:
         found = function(**{key: value for key, value in given.items() if key in known})
     except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"separator {name!r} refuses its options: {error}") from error
+        raise ConfigError(f"separator {name!r} rejects its options: {error}") from error
     return tuple(found)
 
 

@@ -1,8 +1,8 @@
-"""ByteSep: vocals, accompaniment or both, by a U-Net of 143 layers or by a small one.
+"""ByteSep: vocals, accompaniment or both, by a U-Net of 143 layers or a small one.
 
-A network processes segments of 30 s, of which its authors keep the middle half; of the first
-segment of a song also the start, and of the last one the end. The song is padded with silence to a
-multiple of 30 s. Each stem has its own network, so the two need not sum to the mixture.
+A network processes segments of 30 s. The authors keep the middle half of each one, plus the start
+of a song's first segment and the end of its last one. The song is padded with silence to a multiple
+of 30 s. Each stem has its own network, so the two need not sum to the mixture.
 
 Source: Kong, Cao, Liu, Choi, Wang, "Decoupling magnitude and phase estimation with deep ResUNet
 for music source separation", ISMIR 2021; the drivers of the package bytesep 0.1.1.
@@ -38,7 +38,7 @@ COMPLEMENTS = {"vocals": "accompaniment", "accompaniment": "vocals"}
 
 @dataclass(frozen=True, slots=True)
 class ByteSep(Networks):
-    """Separates each stem by its own network.
+    """Separates each stem with its own network.
 
     Attributes:
         networks: map mixtures ``(batch, 2, samples)`` to ``(batch, 1, 2, samples)``.
@@ -61,9 +61,9 @@ class ByteSep(Networks):
     def _song_part(self, chunk: Tensor) -> Tensor:
         """Separate ``(2, chunk)``, a segment and half of the next, into ``(stems, 2, chunk)``.
 
-        The authors' segments start at every half segment and their number is odd, so after the
-        first they come in pairs: a chunk contains the second of one pair and the first of the next.
-        At the end of the song, where only silence follows, there may be one more or one less.
+        The authors' segments start every half segment and their number is odd, so after the first
+        they come in pairs: a chunk contains the second of one pair and the first of the next. At
+        the end of the song, where only silence follows, there may be one more or one less.
         """
         quarter = chunk.shape[-1] // 6
         parts = [self._segment(chunk, 0, quarter)]
@@ -92,7 +92,7 @@ class ByteSep(Networks):
 
 
 def chunking(segment_s: float) -> Chunking:
-    """Return chunks that contain the parts that the authors keep of two segments.
+    """Return chunks that contain the kept parts of two segments.
 
     Args:
         segment_s: length of a segment in seconds.
@@ -117,7 +117,7 @@ def required_weights(
     *,
     checkpoint: str | Sequence[str] | None = None,
 ) -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens.
+    """Return the catalogue names of the weights that :func:`build` opens.
 
     Arguments are those of :func:`build`.
     """
@@ -140,13 +140,13 @@ def build(
     Args:
         variant: "subband", "ismir2021" or "mobilenet".
         stem: "vocals", "accompaniment", or a list of both.
-        checkpoint: names in the catalogue of the weights of the stems; None: the authors'.
-        rest: with one stem, also return the mixture minus it as the other one.
+        checkpoint: catalogue names of the stems' weights; None: the authors'.
+        rest: with one stem, also return the mixture minus it as the other stem.
         chunk_s: length of a segment in seconds; half of it is kept.
         precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
-        CheckpointError: a file is missing, altered, or of another network.
+        CheckpointError: a file is missing, altered, or for another network.
         ConfigError: there is no such precision.
         ValueError: an option is out of range.
     """
@@ -176,7 +176,7 @@ def network(variant: str, state: Mapping[str, Tensor], name: str) -> Decoupled:
         name: of the weights, for messages.
 
     Raises:
-        CheckpointError: the weights are of another network.
+        CheckpointError: the weights are for another network.
     """
     make = MobileNet if variant == "mobilenet" else partial(ResUNet143, variant=variant)
     return load(make, weights(state), name)

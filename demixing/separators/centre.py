@@ -1,12 +1,12 @@
 """The centre of the stereo image at low frequencies: the bass of most records, without training.
 
 A source in the centre has the same spectrum in both channels. Where the channels L and R differ, in
-level or in phase, the mask is small:
+level or phase, the mask is small:
 
     similarity = max(0, 2 Re(L conj(R)) / (|L|**2 + |R|**2)).
 
-The centre is the mean of both channels, masked, below the crossover. A mono song is all centre; its
-"centre" is the song through a low-pass.
+The centre is the masked mean of both channels, below the crossover. A mono song is all centre: its
+"centre" is the song after a low-pass filter.
 
 Source: the similarity of Avendano and Jot, "Frequency domain techniques for stereo to multichannel
 upmix", AES 22nd conference 2002. Measured in docs/decisions/004-members-without-training.md.
@@ -34,10 +34,10 @@ class Centre:
     """The centre below the crossover, and the rest; the two sum to the input.
 
     Attributes:
-        crossover_hz: frequency where centre and rest each get half.
+        crossover_hz: frequency at which centre and rest each get half.
         power: exponent of the similarity; higher is stricter.
         stems: names of the outputs.
-        sample_rate_hz: the rate that the length of a frame suits.
+        sample_rate_hz: the rate that the frame length is chosen for.
         chunking: chunks of about 5 s.
     """
 

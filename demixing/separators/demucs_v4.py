@@ -1,8 +1,8 @@
 """Demucs v4 (Hybrid Transformer Demucs): drums, bass, other and vocals, six stems, or film sound.
 
 Bags: htdemucs; htdemucs_ft, one network for each stem; htdemucs_6s, which adds guitar and piano;
-and cdx23, trained on DnR alone, which gives dialog, effect and music. The classes of the
-networks come from the package demucs, see requirements-demucs.txt.
+and cdx23, trained on DnR alone, which outputs dialog, effect and music. The network classes come
+from the package demucs, see requirements-demucs.txt.
 
 Source: Rouard, Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023.
 """

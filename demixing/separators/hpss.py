@@ -1,16 +1,16 @@
-"""Harmonic and percussive parts by median filters, the harmonic part divided at a frequency.
+"""Harmonic and percussive parts by median filters; the harmonic part is split by frequency.
 
 A sustained note is a horizontal line in a spectrogram, a drum hit a vertical one. A median over
 time keeps the first and a median over frequency the second; the ratio of their powers is the mask:
 
     mask = P**p / (P**p + H**p),   H = median of |X| over time,   P = median of |X| over frequency.
 
-It needs no training and no weights: a learned separator of drums, bass and the rest must beat it.
+It needs no training and no weights: any learned separator of drums, bass and the rest must beat it.
 
 Source: Fitzgerald, "Harmonic/percussive separation using median filtering", DAFx 2010. The masks
-are those of librosa's ``decompose.hpss`` to the bit (tests/test_hpss.py). librosa itself is not
-used: it imports numba and scikit-learn, and asks scipy for a two-dimensional median, which takes
-ten times as long as medians row by row. scipy stays: numpy takes four times as long again.
+are bit-identical to librosa's ``decompose.hpss`` (tests/test_hpss.py). librosa itself is not used:
+it imports numba and scikit-learn, and calls scipy's two-dimensional median, which is ten times
+slower than medians row by row. scipy stays: numpy would be four times slower.
 """
 
 import math
@@ -34,14 +34,14 @@ class Hpss:
     The three sum to the input. How the defaults were chosen: docs/decisions/001-hpss.md.
 
     Attributes:
-        crossover_hz: frequency where low and high each get half of the harmonic part; 0: no low.
+        crossover_hz: frequency at which low and high each get half of the harmonic part; 0: no low.
         frame: length of the STFT's window in samples.
-        frame_hop: distance of two frames in samples.
+        frame_hop: hop of the STFT in samples.
         across_time: frames that the median of the harmonic part covers, odd.
         across_frequency: bins that the median of the percussive part covers, odd.
         power: exponent p of the mask; 2 is a Wiener filter.
         stems: names of the outputs.
-        sample_rate_hz: the rate that the lengths suit.
+        sample_rate_hz: the rate that the lengths are chosen for.
     """
 
     crossover_hz: float
@@ -76,7 +76,7 @@ class Hpss:
 
     @property
     def chunking(self) -> Chunking:
-        """Chunks of about 20 s, with as much context as the filters cover."""
+        """Chunks of about 20 s, with as much context as the filters span."""
         reach = self.across_time // 2 * self.frame_hop + self.frame
         context = -(-reach // self.frame_hop) * self.frame_hop
         hops = [s * self.sample_rate_hz // self.frame_hop * self.frame_hop for s in (20, 10, 5)]
@@ -92,7 +92,7 @@ class Hpss:
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         spectrum = stft(chunks, self.frame, self.frame_hop)
-        # One mask for both channels: half the work, and the stereo image does not move.
+        # One mask for both channels halves the work and keeps the stereo image.
         mask = torch.stack([self._mask(song) for song in spectrum.abs().mean(dim=1)])[:, None]
         hz = torch.fft.rfftfreq(self.frame, 1 / self.sample_rate_hz)[:, None]
         parts = [spectrum * mask, spectrum * (1 - mask) * crossover(hz, self.crossover_hz)]
@@ -128,7 +128,7 @@ def soft_mask(
 ) -> NDArray[np.float32]:
     """Return ``part**power / (part**power + other**power)``; half where both are silent.
 
-    Both are divided by the larger one first, so that no power overflows or vanishes.
+    Both are first divided by the larger one, to avoid overflow and underflow.
 
     Args:
         part: magnitudes, not negative, ``(bins, frames)``.

@@ -1,7 +1,7 @@
-"""KUIELab's MDX-Net: one stem by a network on the complex spectrogram.
+"""KUIELab's MDX-Net: one stem, by a network on the complex spectrogram.
 
-The four networks have frames, and so chunks, of four lengths, and the output of a network depends
-on where a chunk starts. So each stem is a recipe member of its own. Leaderboard A's mixer is
+The four networks have different frame lengths, and so different chunks, and a network's output
+depends on where a chunk starts. So each stem is a separate recipe member. Leaderboard A's mixer is
 linear: it computes each channel of each stem from all estimates e_j and the mixture x,
 
     stem_i = sum_j A_ij e_j + B_i x.
@@ -11,7 +11,7 @@ the sum of four such members is the output of the mixer. The recipes mdx_net_a a
 both forms.
 
 Chunks do not overlap; half a frame of context at both ends is discarded, also at the ends of the
-song. For frames next to its ends, a chunk is mirrored there.
+song. Each chunk is mirrored at its ends for the first and last frames.
 
 Source: Kim, Choi, Chung, Lee, Jung, "KUIELab-MDX-Net: a two-stream neural network for music
 demixing", MDX workshop 2021.
@@ -33,10 +33,10 @@ from demixing.weights import checkpoints
 from demixing.weights.onnx_session import InferenceSession
 
 STEMS = ("bass", "drums", "other", "vocals")
-"""In the order of the mixer."""
+"""Stems in the order of the mixer."""
 
 FRAME_BINS = {"bass": 8, "drums": 2, "other": 4, "vocals": 3}
-"""Length of a frame in samples, divided by the bins that the network reads, the lowest ones."""
+"""Ratio of the frame length in samples to the number of bins that the network reads."""
 
 FRAME_HOP = 1024
 
@@ -63,11 +63,11 @@ class MDXNet:
         session: the network, maps spectrograms ``(batch, 4, bins, frames)`` to the stem's.
         stems: the stem; with a mixer, all stems.
         frame: length of the STFT's window in samples.
-        frame_hop: distance of two frames in samples.
+        frame_hop: hop of the STFT in samples.
         chunking: chunks with the number of frames of the network.
         share: of the estimate in each stem; None: no mixer.
         denoise: also run the network on the mixture with inverted polarity, and average both
-            outputs: the output for silence cancels, at twice the work.
+            outputs: this cancels the output for silence, at twice the cost.
         sample_rate_hz: the rate that the network was trained at.
     """
 
@@ -118,7 +118,7 @@ def build(
         denoise: see :class:`MDXNet`.
 
     Raises:
-        CheckpointError: a file is missing, altered or of another network.
+        CheckpointError: a file is missing, altered or for another network.
         ConfigError: there is no such stem or leaderboard.
     """
     for what, value, known in (
@@ -137,7 +137,7 @@ def build(
 def required_weights(
     stem: str = "vocals", leaderboard: str = "a", mixer: str | None = None
 ) -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens.
+    """Return the catalogue names of the weights that :func:`build` opens.
 
     Arguments are those of :func:`build`.
     """
@@ -152,12 +152,12 @@ def adapt(
     share: Share | None = None,
     denoise: bool = False,
 ) -> MDXNet:
-    """Make a separator of an open network, whose input shape gives the length of chunks.
+    """Build a separator from an open network, whose input shape determines the chunk length.
 
     Args:
         session: the network.
         stem: bass, drums, other or vocals.
-        frame_hop: distance of two frames in samples.
+        frame_hop: hop of the STFT in samples.
         share: see :class:`MDXNet`.
         denoise: see :class:`MDXNet`.
 

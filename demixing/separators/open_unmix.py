@@ -1,9 +1,9 @@
-"""Open-Unmix: vocals, drums, bass and the rest by recurrent networks and a Wiener filter.
+"""Open-Unmix: vocals, drums, bass and the rest, by recurrent networks and a Wiener filter.
 
 The authors run the networks on a whole song. Here they process chunks of more than a minute, with
 context and a cross-fade, so memory does not depend on the length of a song. A shorter song is
-separated as by the authors. The Wiener filter works on blocks of 300 frames, which start where
-theirs do.
+separated exactly as by the authors. The Wiener filter works on blocks of 300 frames that start
+where theirs do.
 
 Source: Stoter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix - a reference implementation for music
 source separation", JOSS 4(41), 2019; the drivers of the package openunmix 1.3.0.
@@ -31,8 +31,8 @@ WIENER_FRAMES = 300
 """Frames of a block of the Wiener filter, in which directions are constant, as in the original."""
 
 FADED_FRAMES = 100
-"""Frames over which chunks are cross-faded. Besides, a block of the Wiener filter is discarded at
-both ends: one that contains frames without context estimates its directions from them, too."""
+"""Frames over which chunks are cross-faded. A block of the Wiener filter is also discarded at both
+ends: with frames without context, its estimates of directions would be affected."""
 
 MODELS = ("umx", "umxhq", "umxl")
 TARGETS = ("vocals", "drums", "bass", "other")
@@ -63,20 +63,20 @@ class OpenUnmixes(Networks):
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
-        # One by one: on a CPU, recurrent networks are slower with a batch.
+        # One at a time: on a CPU, recurrent networks are slower with a batch.
         return torch.stack([self._stems(chunk) for chunk in chunks])
 
     def _stems(self, chunk: Tensor) -> Tensor:
         """Separate audio of any length, ``(2, samples)`` to ``(stems, 2, samples)``."""
         samples = chunk.shape[-1]
-        # The audio is mirrored around its first frame, and must be long enough for that.
+        # The audio is mirrored at its start, and must be long enough for that.
         audio = F.pad(chunk, (0, max(FRAME - samples, 0)))
         window = torch.hann_window(FRAME)
         spectrum = torch.stft(
             audio, FRAME, FRAME_HOP, window=window, pad_mode="reflect", return_complex=True
         )
         magnitude = spectrum.abs()
-        # Frames before bins in memory, as the networks return them and the inverse needs them.
+        # Frames come before bins in memory, as the networks return them and the inverse needs them.
         stems = spectrum.new_empty(len(self.stems), 2, spectrum.shape[-1], BINS).transpose(2, 3)
         magnitudes = [network(magnitude[None])[0] for network in self.networks]
         for start in range(0, spectrum.shape[-1], self.wiener_frames):
@@ -101,7 +101,7 @@ def chunking(chunk_s: float) -> Chunking:
         chunk_s: shortest length in seconds; it is rounded up to whole blocks.
 
     Raises:
-        ValueError: a chunk has nothing besides its context.
+        ValueError: a chunk has only context.
     """
     block, fade = WIENER_FRAMES * FRAME_HOP, FADED_FRAMES * FRAME_HOP
     blocks = -int((fade - chunk_s * SAMPLE_RATE_HZ) // block)
@@ -119,7 +119,7 @@ def chunking(chunk_s: float) -> Chunking:
 
 
 def required_weights(model: str = "umxl", targets: Sequence[str] = TARGETS) -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens.
+    """Return the catalogue names of the weights that :func:`build` opens.
 
     Arguments are those of :func:`build`.
     """
@@ -148,7 +148,7 @@ def build(
         precision: of the networks, see :mod:`demixing.networks.execution`.
 
     Raises:
-        CheckpointError: a file is missing, altered, or of another network.
+        CheckpointError: a file is missing, altered, or for another network.
         ConfigError: there is no such precision.
         ValueError: an option is out of range.
     """
@@ -169,17 +169,19 @@ def build(
 
 
 def network(state: Mapping[str, Tensor], name: str) -> OpenUnmix:
-    """Build the network of a checkpoint, as wide as the weights, and fill it.
+    """Build the network of a checkpoint, with the weights' width, and fill it.
 
     Args:
         state: of the file.
         name: of the weights, for messages.
 
     Raises:
-        CheckpointError: the weights are of another network.
+        CheckpointError: the weights are for another network.
     """
     if "fc1.weight" not in state or state["fc1.weight"].dim() != 2:
-        raise CheckpointError(f"the weights {name!r} are not of Open-Unmix: there is no fc1.weight")
+        raise CheckpointError(
+            f"the weights {name!r} are not for Open-Unmix: there is no fc1.weight"
+        )
     made = empty(lambda: OpenUnmix(hidden=len(state["fc1.weight"])))
     fill(made, weights(made, state), name)
     return made

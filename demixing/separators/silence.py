@@ -1,4 +1,4 @@
-"""Silence for each stem: it scores 0 dB, and a separator that scores less does harm."""
+"""Silence for each stem: it scores 0 dB, and a separator that scores lower does harm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Silence:
 
     Attributes:
         stems: names of the outputs.
-        sample_rate_hz: None: any rate.
-        chunking: chunks of any length would do.
+        sample_rate_hz: None, any rate.
+        chunking: arbitrary; any length would do.
     """
 
     stems: tuple[str, ...]
@@ -34,6 +34,6 @@ def build(stems: Sequence[str] = ("bass", "drums", "other", "vocals")) -> Silenc
         stems: names of the outputs.
 
     Raises:
-        ValueError: the names are not all different.
+        ValueError: the names are not distinct.
     """
     return Silence(distinct(stems))

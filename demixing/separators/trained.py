@@ -1,8 +1,8 @@
 """Any network that was trained here: its file names the network and its stems.
 
-``python -m training export`` writes such files with their entries in the catalogue of weights;
-those that come with the package lie in models/weights. A network of ``demixing/networks/trainable``
-maps a stereo mixture to waveforms of its stems, and says how songs are to be cut for it.
+``demixing export`` writes such files and their catalogue entries; those that come with the package
+are in models/weights. A network in ``demixing/networks/trainable`` maps a stereo mixture to
+waveforms of its stems, and declares its chunk geometry.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class Trained(Networks):
 
 
 def of_network(network: ChunkGeometry, stems: Sequence[str]) -> Trained:
-    """Make a separator of a network without preparing it; training scores networks this way.
+    """Build a separator from a network without preparing it; training scores networks this way.
 
     Args:
         network: ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
@@ -62,7 +62,7 @@ def chunking(network: ChunkGeometry) -> Chunking:
 
 
 def required_weights(weights: str) -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens."""
+    """Return the catalogue names of the weights that :func:`build` opens."""
     return [weights]
 
 
@@ -70,7 +70,7 @@ def build(weights: str, precision: str = "fp32") -> Trained:
     """Load a network.
 
     Args:
-        weights: name in the catalogue of weights.
+        weights: catalogue name of the weights.
         precision: of the network, see :mod:`demixing.networks.execution`.
 
     Raises:
@@ -83,13 +83,15 @@ def build(weights: str, precision: str = "fp32") -> Trained:
     stems = tuple(options.pop("stems", ()))
     if list(stems) != list(entry.stems):
         raise CheckpointError(
-            f"expected the weights {weights!r} to give {', '.join(entry.stems)}, "
+            f"expected the weights {weights!r} to output {', '.join(entry.stems)}, "
             f"got {', '.join(map(str, stems)) or 'none'}"
         )
     try:
         network = empty(lambda: trainable.build(contents.network, stems, options))
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"the weights {weights!r} make no network: {error}") from error
+        raise CheckpointError(
+            f"cannot build a network for the weights {weights!r}: {error}"
+        ) from error
     fill(network, contents.state, weights)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
     placed = how.prepare(network, trainable.prepared)

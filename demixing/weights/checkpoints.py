@@ -133,7 +133,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
     if missing or unknown or shapes:
         raise CheckpointError(
-            f"the weights {name!r} are of another network than {type(network).__name__}: "
+            f"the weights {name!r} are for another network than {type(network).__name__}: "
             f"{len(missing)} keys missing {missing[:2]}, {len(unknown)} unknown {unknown[:2]}, "
             f"{len(shapes)} of another shape {shapes[:2]}"
         )

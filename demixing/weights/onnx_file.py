@@ -78,7 +78,7 @@ def check(path: Path) -> None:
                 )
             if kind == "node" and number == NODE_DOMAIN and _text(value) not in DOMAINS:
                 raise CheckpointError(
-                    f"the model {path} asks for operations of {_text(value)[:60]!r}, "
+                    f"the model {path} uses operations of {_text(value)[:60]!r}, "
                     "so it was not opened"
                 )
             part = PARTS[kind].get(number)

@@ -66,7 +66,7 @@ def first_reachable(
     places = ", ".join((file.npm and f"npm's {file.npm}") or file.url for file in files)
     raise CheckpointError(
         f"{wanted.name} cannot be reached within {REACH_S:g} s; tried {places}; "
-        "run the command again with a network, or name a folder that holds the file with --from"
+        "run the command again with a network, or name a folder that contains the file with --from"
     )
 
 

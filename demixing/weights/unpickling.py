@@ -85,7 +85,7 @@ class Restricted(pickle.Unpickler):
             return OrderedDict
         found = STORAGES.get(full) or self._admit(full)
         if found is None:
-            raise pickle.UnpicklingError(f"it asks for {full[:100]!r}")
+            raise pickle.UnpicklingError(f"it needs {full[:100]!r}")
         return found
 
     def persistent_load(self, pid: Any) -> Any:
@@ -96,10 +96,10 @@ class Restricted(pickle.Unpickler):
         if isinstance(pid, tuple) and pid[0] == "module":
             return pid[1]
         if not isinstance(pid, tuple) or pid[0] != "storage" or len(pid) not in (5, 6):
-            raise pickle.UnpicklingError("it asks for something outside that is no storage")
+            raise pickle.UnpicklingError("it refers to an external object that is not a storage")
         _, dtype, key, _, count, *view = pid
         if any(view) or not isinstance(dtype, torch.dtype):
-            raise pickle.UnpicklingError("it has views of storages, as only very old files do")
+            raise pickle.UnpicklingError("it has views of storages, which only very old files have")
         return self._storage(str(key), dtype, int(count))
 
 

@@ -53,7 +53,7 @@ def examine(path: Path, checkpoint: Checkpoint) -> tuple[str, str]:
         with path.open("rb") as file:
             if file.read(len(LFS_POINTER)) == LFS_POINTER:
                 return POINTER, (
-                    f"{path} is a Git-LFS pointer in place of {checkpoint.name!r}; "
+                    f"{path} is a Git-LFS pointer instead of {checkpoint.name!r}; "
                     f"run: git lfs pull, or {remedy}"
                 )
         size_bytes = path.stat().st_size

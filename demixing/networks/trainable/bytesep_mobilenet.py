@@ -10,4 +10,4 @@ from demixing.networks import bytesep_trainable
 build = bytesep_trainable.mobilenet
 
 warm_start = functools.partial(bytesep_trainable.warm_start, "subband")
-"""See :func:`demixing.networks.bytesep_trainable.warm_start`. Its bands are those of "subband"."""
+"""See :func:`demixing.networks.bytesep_trainable.warm_start`; its bands are those of "subband"."""

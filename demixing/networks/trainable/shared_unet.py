@@ -1,12 +1,12 @@
-"""One encoder of Spleeter's U-Net for all stems, and a decoder for each of them.
+"""Spleeter's U-Net with one encoder for all stems, and a decoder for each of them.
 
-A run may start from Spleeter's U-Net for the accompaniment (:func:`warm_start`), the only weights
-here that were trained on much real music. All stems share its steps down and the first of its steps
-up; each stem has its own copies of the other steps up. Masks are ratios of powers, as in Spleeter,
+A run may start from Spleeter's accompaniment U-Net (:func:`warm_start`), the only available weights
+that were trained on much real music. All stems share its steps down and the first of its steps up;
+each stem has its own copies of the other steps up. Masks are ratios of powers, as in Spleeter,
 
     mask_s = P_s / sum_r P_r,
 
-and are part of the trained function, so stems learn to divide the mixture. Letters: b batch,
+and are part of the trained function, so the stems learn to divide the mixture. Letters: b batch,
 t frames, f bins.
 
 Source: the network is that of :mod:`demixing.networks.spleeter_unet`; sharing is our own.
@@ -25,29 +25,29 @@ from demixing.networks.stft import istft, stft
 FRAME = 4096
 FRAME_HOP = 1024
 BINS = 1024
-"""Frequency bins that the network reads, of ``FRAME // 2 + 1``."""
+"""Number of frequency bins, of ``FRAME // 2 + 1``, that the network reads."""
 
 FRAMES = 512
-"""Frames of a chunk, as in the training of Spleeter's weights."""
+"""Frames per chunk, as in the training of Spleeter's weights."""
 
 MULTIPLE = 64
-"""Frames are padded with silence to a multiple of this: six steps halve them."""
+"""The number of frames is zero-padded to a multiple of this: six steps halve it."""
 
 EPSILON = 1e-10
 """Keeps ratios finite where all estimates are silent."""
 
 TAPS = ((3, 1, 5), (4, 2, 0))
-"""Taps of :mod:`demixing.networks.polyphase`; the sixth tap is zero."""
+"""Taps of :mod:`demixing.networks.polyphase`; tap 5 is zero."""
 
 VOICES = ("vocals", "dialog")
-"""Stems that are no accompaniment."""
+"""Stems that are not accompaniment."""
 
 FEW = 32
-"""Outputs up to which the polyphase form trains faster than a transposed convolution (bfloat16)."""
+"""Maximum number of outputs with which the polyphase form trains faster (bfloat16)."""
 
 
 class Step(Up):
-    """A step up whose transposed convolution is trained in polyphase form where that is faster."""
+    """A step up with a transposed convolution, trained in polyphase form where that is faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, inputs, t, f)`` to ``(b, outputs, 2 t, 2 f)``."""
@@ -94,8 +94,8 @@ class SharedUNet(ChunkGeometry):
         stems: names of the outputs.
         widths: channels after each step down.
         shared: number of steps up that all stems share, at least one.
-        frozen_norms: keep the statistics of batch normalisation while training: batches are small,
-            and the initial weights have good statistics.
+        frozen_norms: keep the batch normalisation statistics in training: batches are small, and
+            the initial weights have good statistics.
 
     Shape:
         ``(b, 2, samples)`` to ``(b, stems, 2, samples)``.
@@ -130,7 +130,7 @@ class SharedUNet(ChunkGeometry):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def train(self, mode: bool = True) -> "SharedUNet":
-        """Set the mode of all layers except frozen normalisations."""
+        """Set the mode of all layers except the frozen normalisations."""
         super().train(mode)
         if self.frozen_norms:
             for module in self.modules():
@@ -149,7 +149,7 @@ class SharedUNet(ChunkGeometry):
         return istft(spectrum[:, None] * masks, FRAME, FRAME_HOP, mixture.shape[-1])
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Return magnitudes of all stems in the bins of the input.
+        """Return magnitudes of all stems in the input bins.
 
         Args:
             mixture: ``(b, 2, samples)``.
@@ -159,11 +159,11 @@ class SharedUNet(ChunkGeometry):
         """
         magnitudes = input_of(stft(mixture, FRAME, FRAME_HOP))
         powers = self.powers(magnitudes)
-        # One quotient for all stems: masks would need one for each.
+        # One division for all stems; masks would need one per stem.
         return (powers * (magnitudes / powers.sum(dim=1))[:, None]).flatten(-2)
 
     def input_magnitudes(self, audio: Tensor) -> Tensor:
-        """Return magnitudes in the bins of the input.
+        """Return magnitudes in the input bins.
 
         Args:
             audio: ``(..., samples)``.
@@ -174,7 +174,7 @@ class SharedUNet(ChunkGeometry):
         return input_of(stft(audio, FRAME, FRAME_HOP)).flatten(-2)
 
     def projected(self, stems: Tensor) -> Tensor:
-        """Project the spectra of stems onto the phase of their mixture: the best that masks can do.
+        """Project stems' spectra onto the phase of their mixture: the best result for masks.
 
         For a stem S and the mixture X this is Re(S conj(X)) / abs(X). Its sum over stems is the
         magnitude of the mixture, and its squared distance from masked magnitudes is that of the
@@ -192,7 +192,7 @@ class SharedUNet(ChunkGeometry):
         return (spectra.real * phase.real + spectra.imag * phase.imag).flatten(-2)
 
     def powers(self, magnitudes: Tensor) -> Tensor:
-        """Map magnitudes of a mixture to powers whose ratios to their sum are the masks.
+        """Map magnitudes of a mixture to powers; their ratios to the sum are the masks.
 
         Args:
             magnitudes: ``(b, 2, frames, BINS)``.
@@ -236,12 +236,12 @@ def warm_start(
     shared: int = 2,
     frozen_norms: bool = True,
 ) -> Mapping[str, Tensor]:
-    """Make initial weights from those of Spleeter's accompaniment.
+    """Create initial weights from Spleeter's accompaniment network.
 
     Args:
         state: as published, or of this network, which is returned unchanged.
-        stems: names of the network's outputs. The initial mask of a stem in :data:`VOICES` is the
-            rest that the accompaniment leaves.
+        stems: names of the network's outputs. The initial mask of a stem in :data:`VOICES` is 1
+            minus that of the accompaniment.
         widths: of the network; not used.
         shared: of the network.
         frozen_norms: of the network; not used.

@@ -1,1 +1,1 @@
-"""What the separators of Demucs v1 to v4 share; the plug-ins themselves are files of the folder."""
+"""Shared code of the Demucs v1 to v4 separators; the plug-ins are in the parent folder."""

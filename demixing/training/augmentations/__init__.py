@@ -125,5 +125,5 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Augmentation |
     try:
         built: Augmentation | Choice = tables.record(make, given, where)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where} refuses its options: {error}") from error
+        raise ConfigError(f"{where} rejects its options: {error}") from error
     return built if only is None else Only(tables.names(only, f"{where}: only"), built)

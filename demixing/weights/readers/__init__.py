@@ -82,7 +82,8 @@ def refusing(path: Path) -> Iterator[None]:
     # A parser of arbitrary bytes may raise anything: struct.error, KeyError, MemoryError...
     except Exception as error:
         raise CheckpointError(
-            f"{path} holds more than numbers or is damaged, so it was not loaded: {_reason(error)}"
+            f"{path} contains more than numbers or is damaged, so it was not loaded: "
+            f"{_reason(error)}"
         ) from error
 
 
@@ -105,14 +106,14 @@ def tensors(path: Path, state: object) -> dict[str, Tensor]:
     """
     if not isinstance(state, dict) or not state:
         raise CheckpointError(
-            f"expected {path} to hold tensors by name, got {type(state).__name__} "
+            f"expected {path} to contain tensors by name, got {type(state).__name__} "
             f"{'without any' if state == {} else ''}".rstrip()
         )
     for key, value in state.items():
         dense = isinstance(value, Tensor) and value.layout == torch.strided
         if not isinstance(key, str) or not dense or value.device.type != "cpu":
             raise CheckpointError(
-                f"expected {path} to hold tensors by name, got {type(value).__name__} "
+                f"expected {path} to contain tensors by name, got {type(value).__name__} "
                 f"for {str(key)[:60]!r}"
             )
     return {key: _widened(value.detach()) for key, value in state.items()}

@@ -27,7 +27,7 @@ def read(path: Path) -> Contents:
     found = load_restricted(path, [*stands_for.items(), (Fraction, "fractions.Fraction")])
     if not isinstance(found, dict) or not found.keys() >= PARTS:
         raise CheckpointError(
-            f"expected {path} to hold {', '.join(sorted(PARTS))}, got "
+            f"expected {path} to contain {', '.join(sorted(PARTS))}, got "
             f"{sorted(map(str, found))[:4] if isinstance(found, dict) else type(found).__name__}"
         )
     name = stands_for.get(found["klass"]) if isinstance(found["klass"], type) else None

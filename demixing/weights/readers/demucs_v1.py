@@ -46,7 +46,7 @@ def read(path: Path) -> Contents:
             found = _read_legacy(gzip.GzipFile(fileobj=file) if compressed else file)
     if not isinstance(found, tuple) or len(found) != 4 or found[0] not in CLASSES:
         raise CheckpointError(
-            f"expected {path} to hold a class of Demucs v1, its arguments and tensors, "
+            f"expected {path} to contain a class of Demucs v1, its arguments and tensors, "
             f"got {type(found).__name__}"
         )
     name, positional, named, state = found

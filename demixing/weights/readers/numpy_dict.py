@@ -30,5 +30,5 @@ def read(path: Path) -> Contents:
     if not isinstance(arrays, dict) or not all(
         isinstance(array, np.ndarray) and array.dtype == np.float32 for array in arrays.values()
     ):
-        raise CheckpointError(f"expected {path} to hold a dict of float32 arrays")
+        raise CheckpointError(f"expected {path} to contain a dict of float32 arrays")
     return Contents(state={key: torch.from_numpy(array) for key, array in arrays.items()})

@@ -16,7 +16,7 @@ def read(path: Path) -> Contents:
     found = load_restricted(path)
     if not isinstance(found, dict) or found.keys() != {"step", "model"}:
         raise CheckpointError(
-            f"expected {path} to hold a step and a model, got "
+            f"expected {path} to contain a step and a model, got "
             f"{sorted(map(str, found))[:3] if isinstance(found, dict) else type(found).__name__}"
         )
     return Contents(state=tensors(path, found["model"]))

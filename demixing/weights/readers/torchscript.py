@@ -76,7 +76,7 @@ def read(path: Path) -> Contents:
             storage=storage,
         ).load()
     if not isinstance(module, Script):
-        raise pickle.UnpicklingError("it holds no module")
+        raise pickle.UnpicklingError("it contains no module")
     return Contents(state=tensors(path, dict(_walk(module))))
 
 
