@@ -364,7 +364,7 @@ def test_a_full_disk_leaves_no_files(
     ("options", "message"),
     [
         (["--recipe", "mdx_silense"], "did you mean 'mdx_silence'?"),
-        (["--format", "flac", "--bits", "32f"], "FLAC holds integers"),
+        (["--format", "flac", "--bits", "32f"], "FLAC only stores integers"),
         (["--track", "cdx", "--recipe", "mdx_silence"], "is for the track 'mdx', not 'cdx'"),
     ],
 )

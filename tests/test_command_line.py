@@ -406,7 +406,7 @@ def test_recipes_are_compared_on_the_same_songs(
     ("words", "message"),
     [
         (["mdx_silence", "cdx_silence"], "expected recipes of one track"),
-        (["mdx_silence", "--songs", "z*"], "expected songs that match z*, found none"),
+        (["mdx_silence", "--songs", "z*"], "expected songs that match z*, but found none"),
         (["mdx_silence", "--seconds", "0"], "expected --seconds above 0, got 0"),
         (["mdx_silense"], "did you mean 'mdx_silence'?"),
     ],
@@ -492,7 +492,7 @@ def test_an_installed_package_evaluates_without_the_contest(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "name your songs by --data DIR"),
+        ([], "give your songs with --data DIR"),
         (["--data", "DATA", "--limit"], "--limit needs a checkout"),
         (["--data", "DATA", "--jobs", "2"], "--jobs above 1 needs a checkout"),
     ],

@@ -1,7 +1,7 @@
 """The commands of ``demixing``, one module each.
 
-Each has ``add(commands)``, which adds its parser, and ``run(options)``, which returns the exit
-status. Results go to stdout, paths one a line; errors, notes and progress go to stderr.
+Each module has ``add(commands)``, which adds its parser, and ``run(options)``, which returns the
+exit status. Results go to stdout, one path per line; errors, notes and progress go to stderr.
 """
 
 import argparse
@@ -18,34 +18,34 @@ from demixing.engine.progress import Report
 
 
 def note(message: str, options: argparse.Namespace | None = None) -> None:
-    """Print on one line what is useful to know but no error.
+    """Print a note, useful information that is not an error, on one line.
 
     Args:
-        message: nothing is printed if it is empty.
-        options: nothing is printed with ``--quiet``.
+        message: the note; if empty, nothing is printed.
+        options: of the command; with ``--quiet``, nothing is printed.
     """
     if message and not getattr(options, "quiet", False):
         print("note:", message.replace("\n", "\\n"), file=sys.stderr)
 
 
 def say(path: Path) -> None:
-    """Print a path byte by byte as the file system has it, even if it is not valid text."""
+    """Print the exact bytes of a path, even if they are not valid text."""
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(path) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def say_json(value: object, indent: int | None = 1) -> None:
-    """Print a value as JSON; names of files that are not valid text become escapes."""
+    """Print a value as JSON; file names that are not valid text are escaped."""
     print(json.dumps(value, indent=indent), flush=True)
 
 
 STDOUT = "-"
-"""In place of the name of a file."""
+"""Stands for standard output as a file name."""
 
 
 def check_target(target: str | None) -> None:
-    """Raise unless a report can probably be written to a file; ask before long work.
+    """Raise if a report clearly cannot be written to a file; call it before long work.
 
     Args:
         target: a path, :data:`STDOUT`, or None for no report.
@@ -60,14 +60,14 @@ def check_target(target: str | None) -> None:
 
 
 def write_or_print(target: str | None, text: Callable[[], str]) -> bool:
-    """Write a report to where it was asked for.
+    """Write a report to its target.
 
     Args:
         target: as for :func:`check_target`.
-        text: returns the report.
+        text: returns the text of the report.
 
     Returns:
-        Whether it was printed on stdout.
+        Whether it was printed to stdout.
 
     Raises:
         EvaluationError: the file cannot be written.
@@ -83,13 +83,13 @@ def write_or_print(target: str | None, text: Callable[[], str]) -> bool:
 
 
 def bar(name: str, *, quiet: bool) -> AbstractContextManager[Report]:
-    """Show progress on a terminal, unless it is unwanted there."""
+    """Show progress on a terminal, unless it is unwanted."""
     hidden = quiet or in_background()
     return contextlib.nullcontext(lambda event: None) if hidden else progress_bar.bar(name)
 
 
 def in_background() -> bool:
-    """Whether a shell runs this process in the background, where a bar would disturb others."""
+    """Whether a shell runs this process in the background, where a bar would disturb."""
     try:
         return os.tcgetpgrp(sys.stderr.fileno()) != os.getpgrp()
     except (AttributeError, OSError, ValueError):  # no such call, no terminal, no file

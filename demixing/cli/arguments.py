@@ -1,8 +1,9 @@
-"""How all commands read their words: one parser, and the options that several commands share.
+"""Argument parsing for all commands: the parser, and options that several commands share.
 
 Options and positional arguments may come in any order. An option that takes several words leaves
-to the positional arguments what those need: in ``--songs A B NAME``, where one NAME is required,
-NAME is not a song. Where any number of positional arguments is possible, the option keeps one word.
+the required number to the positional arguments: in ``--songs A B NAME``, where one NAME is
+required, NAME is not a song. If any number of positional arguments is allowed, the option keeps one
+word.
 """
 
 import argparse
@@ -23,7 +24,7 @@ NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 
 
 class Formatter(argparse.HelpFormatter):
-    """Shows the default of each option that has one and does not mention it."""
+    """Appends the default to the help of each option that does not mention it."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
@@ -38,8 +39,8 @@ class _Option:
     """An option on the command line.
 
     Attributes:
-        words: the option and what it takes.
-        place: number of positional arguments before it.
+        words: the option and its values.
+        place: number of preceding positional arguments.
         endless: whether it takes any number of words.
     """
 
@@ -49,7 +50,7 @@ class _Option:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that suggests what was meant and says what is wrong in one line."""
+    """A parser with one-line errors that suggest the closest word."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": Formatter, **options})
@@ -57,7 +58,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse words in any order; unknown options are errors already here."""
+        """Parse words in any order; unknown options are errors."""
         words = list(sys.argv[1:] if args is None else args)
         if not any(action.nargs == argparse.PARSER for action in self._actions):
             words = self._arranged(words)
@@ -104,7 +105,7 @@ class Parser(argparse.ArgumentParser):
         return [*flat, "--", *positional] if positional else flat
 
     def _option(self, word: str, left: deque[str], place: int) -> "_Option":
-        """Take an option and all words that it may take from those that are left."""
+        """Take an option and all words that it may take from the remaining ones."""
         action = self._action(word)
         words = [word]
         most = 0 if action is None or has_value(word) else takes(action)
@@ -114,7 +115,7 @@ class Parser(argparse.ArgumentParser):
         return _Option(words=words, place=place, endless=endless)
 
     def _give_back(self, option: "_Option", positional: list[str]) -> None:
-        """Move words from an option that took many to the positional arguments that lack them."""
+        """Move excess words of an option to positional arguments that are missing."""
         wanted = [action for action in self._actions if not action.option_strings]
         needed = sum(
             action.nargs if isinstance(action.nargs, int) else action.nargs in (None, "+")
@@ -124,12 +125,12 @@ class Parser(argparse.ArgumentParser):
         if missing <= 0:
             return
         endless = any(action.nargs in ENDLESS for action in wanted)
-        keep = 2 if endless else max(len(option.words) - missing, 2)  # the option and a word
+        keep = 2 if endless else max(len(option.words) - missing, 2)  # the option and one word
         positional[option.place : option.place] = option.words[keep:]
         del option.words[keep:]
 
     def _action(self, word: str) -> argparse.Action | None:
-        """The option that a word stands for; None for an abbreviation that is ambiguous."""
+        """The option that a word stands for; None for an ambiguous abbreviation."""
         known = self._option_string_actions
         name = word.partition("=")[0] if word.startswith("--") else word
         if name in known:
@@ -146,24 +147,24 @@ class Parser(argparse.ArgumentParser):
 
 
 def looks_like_option(word: str) -> bool:
-    """Whether a word begins as options do; ``-`` and negative numbers do not."""
+    """Whether a word looks like an option; ``-`` and negative numbers do not."""
     return word.startswith("-") and word not in ("-", "--") and not NEGATIVE_NUMBER.match(word)
 
 
 def has_value(word: str) -> bool:
-    """Whether an option has its value in the same word: ``--songs=A`` or ``-oDIR``."""
+    """Whether an option's value is in the same word: ``--songs=A`` or ``-oDIR``."""
     return "=" in word if word.startswith("--") else len(word) > 2
 
 
 def takes(action: argparse.Action) -> float:
-    """How many words an option takes at most."""
+    """Maximum number of words that an option takes."""
     if isinstance(action.nargs, int):
         return action.nargs
     return float("inf") if action.nargs in ENDLESS else 1
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """End of an error message: the closest word that is known, if one is close.
+    """End of an error message: the closest known word, if there is one.
 
     >>> suggestion("seperate", ["separate", "score"])
     "; did you mean 'separate'?"
@@ -187,7 +188,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
-    """Read the recipe that the options of :func:`add_recipe` choose.
+    """Read the recipe chosen by the options of :func:`add_recipe`.
 
     Raises:
         ConfigError: there is no such recipe, or it is for another track.
@@ -211,7 +212,8 @@ def add_json_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         metavar="FILE",
-        help="write all scores as JSON; - prints them instead of the table (default: no file)",
+        help="write all scores as JSON to FILE; - prints them instead of the table (default: no "
+        "file)",
     )
 
 
@@ -219,7 +221,7 @@ def add_verbosity(parser: argparse.ArgumentParser) -> None:
     """Add ``--verbose`` and ``--quiet``."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "-v", "--verbose", action="store_true", help="log what is done, not only what is unusual"
+        "-v", "--verbose", action="store_true", help="log all steps, not only unusual events"
     )
     group.add_argument(
         "-q", "--quiet", action="store_true", help="errors only: no progress, notes or warnings"
@@ -231,6 +233,6 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         metavar="NAME",
-        help="where networks run: cpu, cuda, cuda:1 or mps "
+        help="device for networks: cpu, cuda, cuda:1 or mps "
         "(default: $DEMIX_DEVICE, or a GPU if there is one)",
     )

@@ -1,4 +1,4 @@
-"""``check``: look for faults in data sets before training on them."""
+"""``check``: find faults in data sets before training on them."""
 
 import argparse
 from pathlib import Path
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     """Check folders and print the table of findings; the status is 1 if there are faults.
 
     Raises:
-        ConfigError: a folder holds no songs, or an option is wrong.
+        ConfigError: a folder contains no songs, or an option is wrong.
         OutputError: the JSON file cannot be written.
     """
     from demixing.training.data import check

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from demixing.engine.demixer import Demixer
 
 SILENT = 1e-4
-"""Stems whose peak is below this do not count."""
+"""Stems with a lower peak are ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The scores of one recipe, in dB; None where no song has a score.
+    """The scores of one recipe, in dB; None if no song has a score.
 
     Attributes:
-        recipe: as it was named.
+        recipe: name or path, as given.
         stems: mean SDR by stem.
-        mean: of the songs' means.
-        worst: gain over the first recipe in the song that gains least.
-        best: gain over the first recipe in the song that gains most.
+        mean: mean over the songs' means.
+        worst: gain over the first recipe, in the song with the smallest gain.
+        best: gain over the first recipe, in the song with the largest gain.
     """
 
     recipe: str
@@ -65,7 +65,7 @@ def add(commands: Subparsers) -> None:
         action="extend",
         required=True,
         metavar="DIR",
-        help="folders with a folder per song that holds stems",
+        help="folders with a folder per song that contains stems",
     )
     parser.add_argument(
         "--songs",
@@ -90,7 +90,7 @@ def add(commands: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a row per recipe."""
+    """Print one row per recipe."""
     check_target(options.json)
     track, songs = chosen_songs(options)
     from demixing.cli import unlimited  # imports torch
@@ -116,11 +116,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def chosen_songs(options: argparse.Namespace) -> tuple[str, list[Song]]:
-    """Find the track of the recipes, and the songs.
+    """Find the recipes' track, and the songs.
 
     Raises:
-        ConfigError: the recipes are of two tracks, no song is chosen, or a length is not positive.
-        EvaluationError: a folder holds no songs.
+        ConfigError: the recipes are for different tracks, no song is chosen, or a length is not
+            positive.
+        EvaluationError: a folder contains no songs.
     """
     if not options.seconds > 0:
         raise ConfigError(f"expected --seconds above 0, got {options.seconds:g}")
@@ -138,12 +139,12 @@ def chosen_songs(options: argparse.Namespace) -> tuple[str, list[Song]]:
         if any(fnmatchcase(song.name, pattern) for pattern in options.songs)
     ]
     if not songs:
-        raise ConfigError(f"expected songs that match {' or '.join(options.songs)}, found none")
+        raise ConfigError(f"expected songs that match {' or '.join(options.songs)}, but found none")
     return track, songs
 
 
 def scores_db(demixer: Demixer, song: Song, seconds: float) -> list[float]:
-    """SDR of each stem of the beginning of a song; NaN if it is silent or its sound is unknown."""
+    """SDR of each stem at the beginning of a song; NaN if it is silent or unknown."""
     import numpy as np
     import soundfile
 
@@ -180,8 +181,8 @@ def row(
     Args:
         name: of the recipe.
         track: of all recipes.
-        table: scores in dB of each stem of each song; NaN where there is none.
-        first: those of the first recipe.
+        table: scores in dB of each stem in each song; NaN if there is none.
+        first: the same for the first recipe.
         artists: of the songs.
     """
     songs = [mean_known(song) for song in table]
@@ -207,7 +208,7 @@ def line(one: Row) -> str:
 
 
 def mean_of(scores: Sequence[float], artists: Sequence[str]) -> float:
-    """Mean over artists of the mean over their songs that have a score; NaN without any."""
+    """Mean over artists of the mean over their songs with a score; NaN if there is none."""
     by_artist: dict[str, list[float]] = {}
     for artist, score in zip(artists, scores, strict=True):
         by_artist.setdefault(artist, []).append(score)
@@ -215,7 +216,7 @@ def mean_of(scores: Sequence[float], artists: Sequence[str]) -> float:
 
 
 def mean_known(scores: Sequence[float]) -> float:
-    """Mean of the scores that are known; NaN if none is.
+    """Mean of the known scores; NaN if there are none.
 
     >>> mean_known([1.0, math.nan, 3.0])
     2.0

@@ -1,6 +1,6 @@
-"""``completion SHELL``: a script with which a shell completes commands, options and choices.
+"""``completion SHELL``: a script that lets a shell complete commands, options and choices.
 
-The script holds all words, so that pressing Tab starts no Python.
+The script contains all words, so pressing Tab does not start Python.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _demixing() {{
 }}
 complete -o default -F _demixing demixing
 """
-"""Bash falls back to names of files where no word fits."""
+"""Bash falls back to file names if no word matches."""
 
 ZSH = """\
 # Load it by: eval "$(demixing completion zsh)"
 autoload -U +X compinit && compinit
 autoload -U +X bashcompinit && bashcompinit
 """
-"""Zsh reads the script of Bash."""
+"""Zsh reads the Bash script."""
 
 
 def add(commands: Subparsers) -> None:
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def described() -> dict[str, argparse.ArgumentParser]:
-    """The parsers of all commands, with those of the contest in a checkout."""
+    """The parsers of all commands, including the contest's in a checkout."""
     from demixing.cli.main import COMMANDS, parser  # it imports this module
 
     (commands,) = (
@@ -84,7 +84,7 @@ def described() -> dict[str, argparse.ArgumentParser]:
 
 
 def actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Yield all arguments of a command, and of the commands below it."""
+    """Yield all arguments of a command and its subcommands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
@@ -98,7 +98,7 @@ def option_words(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def choices_of(action: argparse.Action) -> list[str]:
-    """The values that an argument may have, if they are listed."""
+    """The allowed values of an argument, if they are listed."""
     return [str(choice) for choice in action.choices or ()]
 
 

@@ -1,8 +1,8 @@
-"""What all command lines share: how they print, and which exit status an error has.
+"""Shared by all command lines: printing, and the exit status of errors.
 
-Results go to stdout, errors and notes to stderr. The status is 0 for success, 1 where a command
-reports findings, 2 for an error that the user can act on, 130 after Ctrl-C and 141 if the reader of
-the output is gone.
+Results go to stdout, errors and notes to stderr. The status is 0 for success, 1 if a command
+reports findings, 2 for an error that the user can act on, 130 after Ctrl-C, and 141 if the reader
+of the output has exited.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from demixing.machine.installation import install_command
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[
         argparse.ArgumentParser
-    ]  # what add_subparsers returns
+    ]  # the return type of add_subparsers
 
 STOPPED = "stopped; what is finished stays"
 EXTRAS = {"av": "rendering", "mido": "rendering", "pyworld": "rendering"}
@@ -28,12 +28,12 @@ BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 
 def complain(message: str) -> None:
-    """Print an error as one line, even if it quotes names of files with line breaks."""
+    """Print an error as one line, even if it quotes file names with line breaks."""
     print("error:", message.replace("\n", "\\n"), file=sys.stderr)
 
 
 def show(lines: Iterable[str]) -> None:
-    """Print lines of results as soon as each is there."""
+    """Print each line of results as soon as it is available."""
     for line in lines:
         print(line, flush=True)
 
@@ -41,7 +41,7 @@ def show(lines: Iterable[str]) -> None:
 def guarded(
     run: Callable[[argparse.Namespace], int], options: argparse.Namespace, stopped: str = STOPPED
 ) -> int:
-    """Run a command and turn the errors that a user can act on into a sentence and a status.
+    """Run a command; convert errors that a user can act on to a sentence and a status.
 
     Args:
         run: the command; returns its exit status.
@@ -52,7 +52,7 @@ def guarded(
         The exit status.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names beyond the terminal's encoding
+        sys.stdout.reconfigure(errors="backslashreplace")  # names outside the terminal's encoding
     try:
         status = run(options)
         sys.stdout.flush()
@@ -65,7 +65,7 @@ def guarded(
         command = install_command(EXTRAS[error.name])
         complain(f"expected the package {error.name}, which is not installed; run: {command}")
         return BAD_INPUT
-    except BrokenPipeError:  # the reader of our output has gone, for example `head`
+    except BrokenPipeError:  # the reader of our output has exited, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The contest's folders at the top of a checkout, which an installed package does not have."""
+"""Access to the contest's top-level folders, which only a checkout has."""
 
 import importlib
 import logging
@@ -14,7 +14,7 @@ COMMANDS = {
     "preflight": "evaluator.preflight.command",
     "submit": "submit",
 }
-"""Modules of commands that only a checkout has, each with a ``parser`` and a ``main``."""
+"""Modules of checkout-only commands, each with a ``parser`` and a ``main``."""
 
 
 def here() -> bool:
@@ -27,7 +27,7 @@ def module(name: str, wanted_by: str) -> ModuleType:
 
     Args:
         name: such as ``my_submission.workers``.
-        wanted_by: what needs it, for the message.
+        wanted_by: what needs the module, for the message.
 
     Raises:
         ConfigError: this is an installed package.
@@ -43,7 +43,7 @@ def module(name: str, wanted_by: str) -> ModuleType:
 
 
 def run(command: str, words: Sequence[str]) -> int:
-    """Run a command that only a checkout has.
+    """Run a checkout-only command.
 
     Args:
         command: a key of :data:`COMMANDS`.

@@ -1,4 +1,4 @@
-"""``corrupt``: copy a corpus and corrupt some of its songs, to try robust losses."""
+"""``corrupt``: copy a corpus and corrupt some of its songs, to test robust losses."""
 
 import argparse
 from pathlib import Path
@@ -29,15 +29,15 @@ def add(commands: "Subparsers") -> None:
         "--share",
         type=float,
         default=0.2,
-        help="part of the songs to corrupt, 0 to 1 (default: %(default)s)",
+        help="fraction of the songs to corrupt, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of all random choices (default: %(default)s)"
+        "--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Copy and corrupt; print what was done to each corrupted song.
+    """Copy and corrupt; print the changes to each corrupted song.
 
     Raises:
         ConfigError: there are no stems, a number is out of range, or OUT exists.

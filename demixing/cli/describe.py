@@ -1,4 +1,4 @@
-"""``describe``: show what would be submitted: track, recipe, boards, and files of weights."""
+"""``describe``: show what would be submitted: track, recipe, boards and weight files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "describe",
         description="Print the track, recipe, boards and summary that aicrowd.json and the "
-        "environment choose, and condition, name and path of each file of weights that the recipe "
+        "environment choose, and condition, name and path of each weight file that the recipe "
         "uses. Files of optional members are marked.",
     )
     arguments.add_json(parser, "print one JSON object, with more detail")
@@ -67,11 +67,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def used(chosen: Recipe) -> list[Checkpoint]:
-    """Entries of the catalogue that a recipe's members open, each once.
+    """Catalogue entries that a recipe's members open, each once.
 
     Raises:
         CheckpointError: the catalogue has no such entry.
-        ConfigError: a member refuses its options.
+        ConfigError: a member's options are invalid.
     """
     names = (
         name
@@ -82,11 +82,11 @@ def used(chosen: Recipe) -> list[Checkpoint]:
 
 
 def state(member: Member) -> str:
-    """Whether a member's files of weights can be used: "ready", or what is wrong with the first.
+    """Whether a member's weight files are usable: "ready", or the problem with the first bad one.
 
     Raises:
         CheckpointError: the catalogue has no such file.
-        ConfigError: the member refuses its options.
+        ConfigError: the member's options are invalid.
     """
     if packages := optional.missing_packages(member):
         return f"needs {', '.join(packages)}"
@@ -97,12 +97,12 @@ def state(member: Member) -> str:
 
 
 def _optional(chosen: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the recipe says about one of its files.
+    """A file's role in the recipe.
 
     Returns:
         ``optional``: whether all members that open the file are optional. ``absent``: whether the
-        recipe is used without it. Then also ``fetch``, the name that fetches it, and ``gain_db``,
-        what its members would add, None if unknown.
+        recipe is used without it. If so, also ``fetch``, the name to fetch, and ``gain_db``, the
+        gain from its members, None if unknown.
     """
     users = [
         member
@@ -118,7 +118,7 @@ def _optional(chosen: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What is known about one file, wherever it is."""
+    """The catalogue's information about one file, and its location and condition."""
     try:
         path = checkpoint.path()
     except CheckpointError as error:

@@ -1,14 +1,14 @@
-"""``evaluate``: separate songs with known stems, score the files, print the board.
+"""``evaluate``: separate songs with known stems, score the files, and print the board.
 
-In a checkout the contest's wrapper separates, exactly as on the grading server: the songs are put
-into the grader's layout, and AIcrowd's environment variables point to them. An installed package
-has no wrapper and separates in this process, with the same result. Either way the stems are written
-as 16-bit files and read back for the score. OUTPUT/<track> holds dataset/, predictions/,
-scores.json, scores.csv and run.json.
+In a checkout, the contest's wrapper separates, exactly as on the grading server: the songs are
+arranged in the grader's layout, and AIcrowd's environment variables point to them. An installed
+package has no wrapper and separates in this process, with the same result. In both cases, the stems
+are written as 16-bit files and read back for scoring. OUTPUT/<track> contains dataset/,
+predictions/, scores.json, scores.csv and run.json.
 
-By default a song may take any time, so its score does not depend on what else the machine does.
-With ``--limit`` a slow song is separated without some members of the recipe, as it would be on the
-grading server; the table marks what a song was separated without.
+By default, a song may take any time, so its score does not depend on the machine's load. With
+``--limit``, a slow song is separated without some members of the recipe, as on the grading server;
+the table marks the missing members.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def add(commands: Subparsers) -> None:
         type=Path,
         default=Path("evaluator_outputs"),
         metavar="DIR",
-        help="where everything is written",
+        help="folder for all output",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="songs at a time")
     parser.add_argument(
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate one track or both.
 
     Raises:
-        DemixError: something that was given is wrong, or a song cannot be separated.
+        DemixError: an argument is wrong, or a song cannot be separated.
         EvaluationError: a song cannot be scored, or the output cannot be written.
     """
     wanted = runs(options)
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
             found[track] = evaluate(track, chosen, options)
     except concurrent.futures.process.BrokenProcessPool as error:
         raise OutputError(
-            "a worker died, probably for lack of memory; use fewer --jobs, then --resume"
+            "a worker died, probably because it ran out of memory; use fewer --jobs, and --resume"
         ) from error
     write_or_print(options.json, lambda: json.dumps(found, indent=2) + "\n")
     return 0
@@ -105,7 +105,8 @@ def runs(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
     """Decide which tracks to run, and with which recipe.
 
     Raises:
-        ConfigError: an option is out of range, or does not fit another or an installed package.
+        ConfigError: an option is out of range, or incompatible with another one or with an
+            installed package.
     """
     if options.jobs < 1:
         raise ConfigError(f"expected --jobs to be at least 1, got {options.jobs}")
@@ -123,7 +124,7 @@ def runs(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
         return [(name, wanted)]
     if name:
         return [(name, reading.chosen(tracks.by_name(name)))]
-    named = reading.named()  # for one of the two tracks
+    named = reading.named()  # for one of the tracks
     return [
         (track.name, named if named and named.track == track else reading.default(track))
         for track in map(tracks.by_name, ("mdx", "cdx"))
@@ -131,14 +132,17 @@ def runs(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
 
 
 def check_installed(options: argparse.Namespace) -> None:
-    """Raise unless an installed package can do what the options ask for.
+    """Raise unless an installed package supports the options.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it does not.
     """
     for wrong, what in (
-        (options.data is None, "the samples come with a checkout: name your songs by --data DIR"),
-        (options.limit, "--limit needs a checkout, whose wrapper keeps the time"),
+        (
+            options.data is None,
+            "the samples are only in a checkout: give your songs with --data DIR",
+        ),
+        (options.limit, "--limit needs a checkout, whose wrapper enforces it"),
         (options.jobs > 1, "--jobs above 1 needs a checkout"),
     ):
         if wrong:

@@ -34,17 +34,17 @@ DEVICE_VARIABLE = "DEMIX_DEVICE"
 
 BLOCK = 1 << 16
 FULL_SCALE = 1 - 2**-15
-"""The largest sample of a 16-bit file."""
+"""The largest sample in a 16-bit file."""
 
 
 def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[str, Any]:
     """Separate, score and report one track.
 
     Returns:
-        What scores.json holds.
+        The contents of scores.json.
 
     Raises:
-        DemixError: something that was given is wrong, or a song cannot be separated.
+        DemixError: an argument is wrong, or a song cannot be separated.
         EvaluationError: a song cannot be scored, or the output cannot be written.
     """
     absent = optional.absent(chosen)
@@ -72,16 +72,17 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
 def prepared_run(
     track: str, chosen: Recipe, options: argparse.Namespace
 ) -> tuple[Run, Path, set[str]]:
-    """Find everything that can be wrong before anything is changed.
+    """Check everything before anything is changed.
 
     Returns:
-        The run, the folder of its songs, and the songs that it separated earlier.
+        The run, the folder of its songs, and the songs that it has already separated.
 
     Raises:
         ConfigError: the data are inside the output, or there are no samples.
-        EvaluationError: the output holds something else.
+        EvaluationError: the output folder contains something else.
     """
-    # Not as it is written: songs that were separated before a file was fetched are not resumed.
+    # The recipe as used, not as written: songs that were separated before a file was fetched are
+    # not resumed.
     used = optional.settled(chosen, optional.absent(chosen))
     run = Run(
         folder=options.output / track,
@@ -101,11 +102,11 @@ def prepared_run(
 
 
 def time_limit(track: tracks.Track, *, kept: bool) -> str:
-    """The time limit of a song, as the environment variable has it.
+    """The time limit of a song, as a value of the environment variable.
 
     Args:
-        track: knows the grader's limit.
-        kept: whether there is a limit at all.
+        track: has the grader's limit.
+        kept: whether there is a limit.
     """
     if not kept:
         return UNLIMITED
@@ -118,10 +119,10 @@ def separate(
     options: argparse.Namespace,
     lengths_s: Mapping[str, float],
 ) -> dict[str, float]:
-    """Separate songs of a run; return the seconds that each took.
+    """Separate songs of a run; return the seconds that each one took.
 
     Args:
-        run: has the songs in the grader's layout.
+        run: contains the songs in the grader's layout.
         chosen: the recipe.
         options: of the command.
         lengths_s: length of each song, by name.
@@ -153,13 +154,13 @@ def separate(
 def worker_environment(
     run: Run, recipe_name: str, jobs: int, device: str | None = None
 ) -> dict[str, str]:
-    """What the server would set for a run, the time limit, and a worker's share of the threads.
+    """Environment of a worker: the server's variables, the time limit, and its share of threads.
 
     Args:
-        run: whose songs are separated.
+        run: the run whose songs are separated.
         recipe_name: name or path of a recipe.
-        jobs: songs at a time, which share the processor's cores.
-        device: where networks run; None leaves the choice to the worker.
+        jobs: songs at a time, which share the processors.
+        device: for networks; None: the worker chooses.
     """
     result = {
         "AICROWD_DATASET_DIR": str(run.dataset),
@@ -176,10 +177,10 @@ def worker_environment(
 
 
 def clippings(run: Run, track: tracks.Track, names: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each song with a stem that is clipped though its reference is not.
+    """Yield a sentence for each song with a stem that is clipped although its reference is not.
 
     Args:
-        run: has the references and the estimates.
+        run: contains the references and estimates.
         track: of the run.
         names: of the songs.
     """
@@ -210,17 +211,17 @@ def clipped(estimate: Path, reference: Path) -> int:
 
 
 def at_full_scale(path: Path) -> int:
-    """Count the samples of a file that a 16-bit file could not hold any louder."""
-    # As floats: libsndfile does not scale the samples of float files when it reads integers.
+    """Count the samples of a file at or above 16-bit full scale."""
+    # Read as floats: libsndfile does not scale float files when it reads integers.
     blocks = soundfile.blocks(os.fsencode(path), BLOCK, dtype="float32", always_2d=True)
     return sum(int(np.count_nonzero(np.abs(block) >= FULL_SCALE)) for block in blocks)
 
 
 def write_scores(run: Run, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Score the songs of a run, and write the scores into its folder.
+    """Score the songs of a run, and write the scores to its folder.
 
     Returns:
-        The table for people, and what scores.json holds.
+        The printed table, and the contents of scores.json.
     """
     metric = metrics.load("sdr")
     summary = summarise(score_folder(run.dataset, run.predictions, run.track, names), run.track)
@@ -233,20 +234,20 @@ def write_scores(run: Run, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
 
 def plain(omissions: Iterable[Omission]) -> list[report.Omission]:
-    """Turn omissions into what the evaluator knows, which must not know recipes."""
+    """Convert omissions to the evaluator's type, since it must not depend on recipes."""
     return [report.Omission(member=o.member, part=o.part, reason=o.reason) for o in omissions]
 
 
 def speed(
     spent_s: Mapping[str, float], lengths_s: Mapping[str, float], limit: str, contest_limit: float
 ) -> str:
-    """One line about the time that was used, and about the contest's limit.
+    """One line about the time taken and the contest's limit.
 
     Args:
-        spent_s: seconds that each song took.
-        lengths_s: length of each.
-        limit: that was kept, or :data:`UNLIMITED`.
-        contest_limit: seconds of computing per second of audio.
+        spent_s: seconds taken by each song.
+        lengths_s: length of each song.
+        limit: the enforced limit, or :data:`UNLIMITED`.
+        contest_limit: seconds of computation per second of audio.
     """
     if not spent_s:
         return "all songs were separated earlier"

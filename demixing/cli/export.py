@@ -1,4 +1,4 @@
-"""``export``: write the weights that a run has learned for use in recipes."""
+"""``export``: write a run's trained weights for use in recipes."""
 
 import argparse
 from pathlib import Path
@@ -52,7 +52,7 @@ def add(commands: "Subparsers") -> None:
         type=int,
         choices=(16, 8),
         default=16,
-        help="bits of a weight on disk; with 8, the scores are those of the rounded weights "
+        help="bits per weight on disk; with 8, the scores are those of the rounded weights "
         "(default: %(default)s)",
     )
 

@@ -1,4 +1,4 @@
-"""``fetch NAME...``: download files of weights, verify them, and put them in place."""
+"""``fetch NAME...``: download weight files, verify them, and install them."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "fetch",
-        description="Download files of weights to models/weights/ (or $DEMIX_WEIGHTS), verify "
-        "them, and print their paths. A download that was cut off resumes where it ended.",
+        description="Download weight files to models/weights/ (or $DEMIX_WEIGHTS), verify them, "
+        "and print their paths. An interrupted download resumes where it stopped.",
     )
     parser.add_argument(
         "names",
         nargs="+",
         metavar="NAME",
-        help="a table of models/checkpoints.toml, the beginning of several names, a pattern with "
-        f"*, or {RECOMMENDED_NAME!r}: the best weights, from the first place that has them",
+        help="a table in models/checkpoints.toml, a prefix of several names, a pattern with *, or "
+        f"{RECOMMENDED_NAME!r}: the best weights, from the first available source",
     )
     parser.add_argument(
         "--from",
         dest="source",
         default="",
         metavar="FOLDER|URL",
-        help="a folder or mirror that has the files, or their archives, under their published "
-        "names (default: where their authors publish them)",
+        help="a folder or mirror with the files, or their archives, under their published names "
+        "(default: the authors' sites)",
     )
     parser.add_argument(
         "--if-possible",
@@ -54,7 +54,7 @@ def add(commands: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fetch all files, also after one that fails."""
+    """Fetch all files, even after a failure."""
     shown = sys.stderr.isatty() and not options.quiet and not in_background()
     installer = Installer(source=options.source, progress=Shown() if shown else _silent)
     failed = 0
@@ -69,7 +69,10 @@ def run(options: argparse.Namespace) -> int:
             if options.if_possible:
                 reason = str(error).partition("; ")[0]
                 again = f"demixing fetch {' '.join(options.names)}"
-                note(f"not fetched, which is no fault: {reason}; to try again: {again}", options)
+                note(
+                    f"not fetched, which is not an error here: {reason}; to try again: {again}",
+                    options,
+                )
             else:
                 console.complain(str(error))
     if not failed:
@@ -78,11 +81,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def searches(names: Sequence[str], source: str) -> Iterator[Callable[[], Sequence[Checkpoint]]]:
-    """Yield a function for each file, which finds it and may fail by itself.
+    """Yield a function per file that finds it and may fail on its own.
 
     Args:
         names: as given.
-        source: a folder or mirror, which may have any of the files of a system.
+        source: a folder or mirror, which may have any of a system's files.
 
     Raises:
         CheckpointError: a name matches nothing.
@@ -97,7 +100,7 @@ def searches(names: Sequence[str], source: str) -> Iterator[Callable[[], Sequenc
 
 
 def recommended(system: Recommendation, known: dict[str, Checkpoint], source: str) -> Checkpoint:
-    """Choose one of the files of a system: one that is in place, or one that can be fetched."""
+    """Choose one of a system's files: an installed one, or one that can be fetched."""
     files = [known[name] for name in system.files]
     for file in files:
         if file.path().is_file() and examine(file.path(), file)[0] in (OK, UNPINNED):
@@ -113,13 +116,13 @@ def _silent(done_bytes: int, total_bytes: int | None) -> None:
 
 
 class Shown:
-    """Shows the progress of a download on a terminal, once for each megabyte."""
+    """Shows the progress of a download on a terminal, once per megabyte."""
 
     def __init__(self) -> None:
         self._shown = -1
 
     def __call__(self, done_bytes: int, total_bytes: int | None) -> None:
-        """Show how much has arrived."""
+        """Show the amount downloaded so far."""
         megabytes = done_bytes // 1_000_000
         if megabytes != self._shown:
             self._shown = megabytes

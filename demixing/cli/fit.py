@@ -25,7 +25,7 @@ def add(commands: "Subparsers") -> None:
         "--cache",
         type=Path,
         metavar="DIR",
-        help="store the measurements of songs in DIR (default: they are not stored)",
+        help="store the measurements of songs in DIR (default: do not store them)",
     )
     parser.add_argument(
         "-o",
@@ -47,14 +47,14 @@ def add(commands: "Subparsers") -> None:
         action="extend",
         default=[],
         metavar="MEMBER=PATTERN",
-        help="songs on which a member was trained: it is not scored there (default: none)",
+        help="songs that a member was trained on: it is not scored there (default: none)",
     )
     parser.add_argument(
         "--ridge",
         nargs="+",
         default=[],
         metavar="[STEM=]NUMBER",
-        help="strength of the pull towards the plain mean, for all stems or for one "
+        help="strength of the regularisation towards the mean, for all stems or for one "
         "(default: the best of a grid)",
     )
     parser.add_argument(
@@ -62,24 +62,24 @@ def add(commands: "Subparsers") -> None:
         type=float,
         default=0.02,
         metavar="PART",
-        help="part of all songs in which a stem is silent (default: %(default)s)",
+        help="fraction of songs in which a stem is silent (default: %(default)s)",
     )
     parser.add_argument(
         "--rounds",
         type=int,
         default=2,
         metavar="N",
-        help="times that members are run whose input is the mixture minus fitted stems "
+        help="number of runs of members whose input is the mixture minus fitted stems "
         "(default: %(default)s)",
     )
-    parser.add_argument("--non-negative", action="store_true", help="allow no weight below zero")
+    parser.add_argument("--non-negative", action="store_true", help="do not allow negative weights")
     parser.add_argument(
         "--no-mixture", action="store_true", help="give the mixture itself no weight"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fit, write the recipe if asked to, and print the report.
+    """Fit, write the recipe if requested, and print the report.
 
     Raises:
         ConfigError: the recipe or an option is wrong.

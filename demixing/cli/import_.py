@@ -1,4 +1,4 @@
-"""``import NAME FILE``: read an official file once, and keep its numbers as safetensors."""
+"""``import NAME FILE``: convert an official weight file to safetensors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "import",
-        description="Verify and read an official file of weights, write its numbers and their "
-        "origin to models/weights/NAME.safetensors (or into $DEMIX_WEIGHTS), and print the path.",
+        description="Verify and read an official weight file, write its weights and their origin "
+        "to models/weights/NAME.safetensors (or to $DEMIX_WEIGHTS), and print the path.",
     )
-    parser.add_argument("name", metavar="NAME", help="a table of models/checkpoints.toml")
+    parser.add_argument("name", metavar="NAME", help="a table in models/checkpoints.toml")
     parser.add_argument("file", metavar="FILE", type=Path, help="the official file")
 
 

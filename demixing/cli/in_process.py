@@ -1,4 +1,4 @@
-"""Songs of an evaluation, separated in this process: what an installed package does."""
+"""Separates the songs of an evaluation in this process, for an installed package."""
 
 import functools
 import os
@@ -31,18 +31,18 @@ def separate(
     *,
     quiet: bool,
 ) -> dict[str, float]:
-    """Separate songs of a run one after the other.
+    """Separate songs of a run, one at a time.
 
     Args:
         lengths_s: length of each song, by name.
-        run: has the songs in the grader's layout.
+        run: contains the songs in the grader's layout.
         track: of the run.
-        recipe: what to do.
-        finish: is called after each song.
-        quiet: show no progress.
+        recipe: the recipe.
+        finish: called after each song.
+        quiet: do not show progress.
 
     Returns:
-        Seconds that each song took, without loading the networks.
+        Seconds taken by each song, without loading the networks.
 
     Raises:
         SongError: a song cannot be separated.
@@ -71,7 +71,7 @@ def separate(
 
 
 def note(together: progress.Together, song: str, event: progress.Progress) -> None:
-    """Pass the progress of one song on to that of all."""
+    """Forward the progress of one song to the total."""
     together.update(song, event.done)
 
 
@@ -87,14 +87,14 @@ def read(run: Run, track: Track, song: str) -> tuple[NDArray[np.float64], int]:
 def silence(
     stems: Mapping[str, NDArray[np.float32]], mixture: NDArray[np.float64], recipe: Recipe
 ) -> None:
-    """Make those stems silent that the recipe's gates take to be silent in truth."""
+    """Silence the stems that the recipe's gates take to be absent."""
     for stem, gate in recipe.gates.items():
         if gate.silences(energy(stems[stem]), energy(mixture)):
             stems[stem][:] = 0
 
 
 def energy(audio: NDArray[np.floating]) -> float:
-    """Sum of the squares of all samples, as float32, in float64.
+    """Sum of squares of all samples, as float32, in float64.
 
     >>> energy(np.full((3, 2), 2.0))
     24.0
@@ -105,7 +105,7 @@ def energy(audio: NDArray[np.floating]) -> float:
 def write(
     folder: Path, track: Track, song: str, stems: Mapping[str, NDArray[np.float32]], rate_hz: int
 ) -> None:
-    """Write the stems of a song as the grader's wrapper does, all of them or none."""
+    """Write the stems of a song as the grader's wrapper does, all or none."""
     targets = [folder / track.stem_file(song, stem) for stem in stems]
     with whole_files(targets) as paths:
         for path, audio in zip(paths, stems.values(), strict=True):

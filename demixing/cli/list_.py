@@ -18,8 +18,8 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "list",
-        description="List separators, then recipes with track, boards and optional members, one a "
-        "line, tab-separated.",
+        description="List separators, then recipes with track, boards and optional members, one "
+        "per line, tab-separated.",
     )
     arguments.add_json(parser)
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def recipes() -> Iterator[dict[str, Any]]:
-    """Yield what the list says about each recipe."""
+    """Yield the lines about each recipe."""
     for name in reading.names():
         known = reading.load(name)
         yield {

@@ -1,8 +1,8 @@
-"""The command ``demixing``: one subcommand for each job.
+"""The command ``demixing``: one subcommand per job.
 
-Only the module of the subcommand that was named is imported, so ``--help`` waits for nothing. Paths
-and tables go to stdout; errors, notes and progress to stderr. The exit status is 0, 2 after bad
-input, 130 after an interruption, or 141 if the reader of stdout has gone.
+Only the module of the chosen subcommand is imported, so ``--help`` is fast. Paths and tables go to
+stdout; errors, notes and progress to stderr. The exit status is 0, 2 after bad input, 130 after an
+interruption, or 141 if the reader of stdout has exited.
 """
 
 import argparse
@@ -27,10 +27,10 @@ class Command:
     """One subcommand.
 
     Attributes:
-        module: with its ``add`` and ``run``; empty for commands of a checkout.
+        module: with its ``add`` and ``run``; empty for checkout-only commands.
         help: one line.
-        device: whether it runs networks and so has ``--device``.
-        stopped: what to say after an interruption.
+        device: whether it has ``--device``, because it runs networks.
+        stopped: message after an interruption.
     """
 
     module: str
@@ -52,14 +52,12 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
         "plan": Command(
             module="demixing.cli.plan",
-            help="show what a recipe's members cost on this machine",
+            help="show the costs of a recipe's members on this machine",
             device=True,
         ),
         "fetch": Command(module="demixing.cli.fetch", help="download weights and verify them"),
-        "verify": Command(module="demixing.cli.verify", help="check the files of weights"),
-        "import": Command(
-            module="demixing.cli.import_", help="convert an official file of weights"
-        ),
+        "verify": Command(module="demixing.cli.verify", help="check the weight files"),
+        "import": Command(module="demixing.cli.import_", help="convert an official weight file"),
     },
     "Evaluate": {
         "evaluate": Command(
@@ -68,7 +66,7 @@ GROUPS: dict[str, dict[str, Command]] = {
             device=True,
             stopped=f"{SONGS_STAY}: continue with --resume",
         ),
-        "score": Command(module="demixing.cli.score", help="score stems that exist already"),
+        "score": Command(module="demixing.cli.score", help="score existing stems"),
         "compare": Command(
             module="demixing.cli.compare", help="compare recipes on songs", device=True
         ),
@@ -76,7 +74,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Train": {
         "check": Command(
             module="demixing.cli.check",
-            help="look for faults in a data set; status 1 if any",
+            help="find faults in a data set; status 1 if any",
         ),
         "render": Command(module="demixing.cli.render", help="render songs with known stems"),
         "train": Command(
@@ -95,7 +93,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
         "corrupt": Command(
             module="demixing.cli.corrupt",
-            help="copy a data set and damage some of it",
+            help="copy a data set and corrupt some of its songs",
         ),
     },
     "Compete (in a checkout)": {
@@ -115,7 +113,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 def command() -> None:
     """Run the program and exit with its status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up after that, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also clean up after SIGTERM
     sys.exit(main())
 
 
@@ -123,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status.
 
     Args:
-        arguments: words after the program's name; ``None`` takes them from the shell.
+        arguments: words after the program's name; None: from the shell.
     """
     threads.wait_passively()
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -142,10 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser(described: Sequence[str]) -> Parser:
-    """Describe the command line.
+    """Build the parser of the command line.
 
     Args:
-        described: names of the subcommands whose arguments are added; the others have only names.
+        described: names of the subcommands whose arguments are added; the others only have names.
     """
     result = Parser(
         prog="demixing",
@@ -171,7 +169,7 @@ def parser(described: Sequence[str]) -> Parser:
 
 
 def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    """The parsers without subcommands below a parser; itself if it has none."""
+    """The parsers without subcommands below a parser; the parser itself if it has none."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return [leaf for one in action.choices.values() for leaf in leaves(one)]
@@ -188,11 +186,11 @@ def overview() -> str:
     lines = []
     for title, group in GROUPS.items():
         lines += [f"{title}:", *(f"  {name:<12}{one.help}" for name, one in group.items()), ""]
-    return "\n".join([*lines, "`demixing COMMAND --help` tells more about one of them."])
+    return "\n".join([*lines, "`demixing COMMAND --help` describes one of them."])
 
 
 def level(options: argparse.Namespace) -> int:
-    """The level of messages that are logged."""
+    """The log level."""
     if options.verbose:
         return logging.INFO
     return logging.ERROR if options.quiet else logging.WARNING
@@ -200,7 +198,7 @@ def level(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def device(options: argparse.Namespace) -> Iterator[None]:
-    """Run networks where ``--device`` says.
+    """Run networks on the device of ``--device``.
 
     Raises:
         ConfigError: this machine has no such device.
@@ -215,7 +213,7 @@ def device(options: argparse.Namespace) -> Iterator[None]:
 
 
 class Version(argparse.Action):
-    """Prints the version, which is looked up only then."""
+    """Prints the version, which is only looked up then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print and exit."""
@@ -224,7 +222,7 @@ class Version(argparse.Action):
 
 
 def version() -> str:
-    """Version of the package; that of the checkout where nothing is installed."""
+    """Version of the installed package, otherwise of the checkout."""
     import tomllib
     from importlib import metadata
 

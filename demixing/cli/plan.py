@@ -1,4 +1,4 @@
-"""``plan``: what a recipe's members cost on this machine, and which of them fit into which time."""
+"""``plan``: the costs of a recipe's members on this machine, and which fit each time limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from demixing.recipes.recipe import Recipe
 
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds of computing per second of audio, besides the track's own limit."""
+"""Limits besides the track's, in seconds of computation per second of audio."""
 
 RATE_HZ = 44_100
 SHORTEST_S, LONGEST_S = 1, 100_000
@@ -29,13 +29,13 @@ READY, MISSING = "optional, ready", "optional, missing"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberCost:
-    """What a member costs.
+    """The cost of a member.
 
     Attributes:
         member: its name.
         state: :data:`READY` or :data:`MISSING` if it is optional; otherwise empty.
-        ratio: seconds of computing per second of audio; None if it is missing, as the others.
-        memory_mb: memory at work.
+        ratio: seconds of computation per second of audio; None if it is missing, like the next two.
+        memory_mb: working memory.
         batch: chunks at a time.
     """
 
@@ -54,13 +54,13 @@ class MemberCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanForLimit:
-    """What is done within a limit.
+    """The plan for a limit.
 
     Attributes:
-        limit: seconds of computing per second of audio.
-        used: how much of it the plan expects to need.
-        members: those at work, most useful first, with the number of passes if it is above 1.
-        track: whose limit it is; empty for the others.
+        limit: seconds of computation per second of audio.
+        used: the expected part of it that is needed.
+        members: members in use, most useful first, with the number of passes if above 1.
+        track: track with this limit; empty if there is none.
     """
 
     limit: float
@@ -78,8 +78,8 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "plan",
-        description="Show what the members of a recipe cost on this machine, measured once, and "
-        "which of them are used for a stereo song within several limits on the time.",
+        description="Show the costs of a recipe's members on this machine, measured once, and "
+        "which of them are used for a stereo song within several time limits.",
     )
     parser.add_argument(
         "--seconds", type=float, default=240.0, metavar="S", help="length of the song"
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         )
     chosen = arguments.chosen_recipe(options)
     note(optional.advice(chosen), options)
-    # Only now: torch takes seconds to import, and mistakes should not wait for it.
+    # Late import: torch takes seconds, and mistakes should be reported first.
     from demixing.audio import SongFormat
     from demixing.engine.demixer import Demixer
     from demixing.schedule.costs import Costs
@@ -119,11 +119,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def costs(recipe: Recipe, demixer: Demixer, form: SongFormat) -> Iterator[MemberCost]:
-    """Yield what each member of a recipe costs.
+    """Yield the cost of each member of a recipe.
 
     Args:
         recipe: with members that may be missing.
-        demixer: has measured the others.
+        demixer: knows the costs of the others.
         form: of the song.
     """
     workload = demixer.workload(form)
@@ -145,7 +145,7 @@ def costs(recipe: Recipe, demixer: Demixer, form: SongFormat) -> Iterator[Member
 
 
 def changes(demixer: Demixer, form: SongFormat) -> Iterator[PlanForLimit]:
-    """Yield the plan for each limit that changes it, and for that of the track."""
+    """Yield the plan for each limit that changes it, and for the track's limit."""
     from demixing.schedule.budget import USED
 
     track = demixer.recipe.track
@@ -169,7 +169,7 @@ def changes(demixer: Demixer, form: SongFormat) -> Iterator[PlanForLimit]:
 
 
 def lines(members: Sequence[MemberCost], plans: Sequence[PlanForLimit]) -> Iterator[str]:
-    """Yield two tables for people."""
+    """Yield two printable tables."""
     yield f"{'member':<16}{'s per s of audio':>18}{'memory in MB':>14}{'batch':>7}"
     yield from map(str, members)
     yield ""

@@ -1,9 +1,9 @@
-"""Render songs or clips with known stems out of Debian packages.
+"""Render songs or clips with known stems from Debian packages.
 
     python -m training render mdx --split valid --songs 24 --out DIR
     python -m training render cdx --split train --hours 3 --jobs 2 --format wav --out DIR
 
-The folders of the pieces go to stdout. Nothing heavy is imported before there is something to do.
+The folders of the pieces go to stdout. Heavy imports are delayed until there is something to do.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def add(commands: "Subparsers") -> None:
         type=int,
         choices=(1, 2),
         help="1: a plain band; 2: drum kits, synthesisers, distortion and more "
-        "(default: 2 for train, and 1 for valid, on which recipes were fitted)",
+        "(default: 2 for train, and 1 for valid, which recipes were fitted on)",
     )
     mdx.add_argument(
         "--tracker-songs",
@@ -45,7 +45,7 @@ def add(commands: "Subparsers") -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="part of the songs to make of tracker songs, which needs libopenmpt "
+        help="fraction of the songs to make from tracker songs; needs libopenmpt "
         "(default: %(default)s)",
     )
     _add_track(tracks, "cdx", "clip", ("train", "valid", "test"), CLIP_S)
@@ -54,7 +54,7 @@ def add(commands: "Subparsers") -> None:
 def _add_track(
     tracks: "Subparsers", track: str, kind: str, splits: tuple[str, ...], duration_s: float
 ) -> argparse.ArgumentParser:
-    """Add the parser of a track, with what both tracks have."""
+    """Add the parser of a track, with the options that both tracks share."""
     parser = tracks.add_parser(
         track,
         help=f"{kind}s with {', '.join(TRACKS[track].stems)}",
@@ -94,14 +94,14 @@ def _add_track(
         "--format",
         choices=("flac", "wav"),
         default="flac",
-        help="of the files, 16 bits each: wav is read faster, flac takes half the space "
+        help="format of the 16-bit files: wav is faster to read, flac takes half the space "
         "(default: %(default)s)",
     )
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
-    """Render pieces and print where each is.
+    """Render pieces and print the path of each.
 
     Raises:
         ConfigError: a number is out of range, or a package or a program is missing.
@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pieces(options: argparse.Namespace) -> int:
-    """How many pieces are wanted.
+    """Number of pieces to render.
 
     Raises:
         ConfigError: a number is out of range.
@@ -135,7 +135,7 @@ def _pieces(options: argparse.Namespace) -> int:
 
 
 def _maker(options: argparse.Namespace) -> "Maker":
-    """Get ready to make pieces of the track."""
+    """Prepare to make pieces for the track."""
     what = (options.split, options.seconds, options.seed, options.packages)
     if options.track == "cdx":
         from demixing.rendering import cdx

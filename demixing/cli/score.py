@@ -1,4 +1,4 @@
-"""``score REFERENCES ESTIMATES``: the official score of stems that exist already."""
+"""``score REFERENCES ESTIMATES``: the official score of existing stems."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ def add(commands: Subparsers) -> None:
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
     parser.add_argument(
-        "references", type=Path, help="folder with a folder per song that holds the true stems"
+        "references", type=Path, help="folder with a folder per song that contains the true stems"
     )
     parser.add_argument(
-        "estimates", type=Path, help="folder with the same songs that hold separated stems"
+        "estimates", type=Path, help="folder with the same songs and their separated stems"
     )
     parser.add_argument(
         "--track",
         choices=list(STEMS),
-        help="music or film sound (default: by the references' file names)",
+        help="music or film sound (default: from the references' file names)",
     )
     parser.add_argument(
-        "--songs", nargs="+", metavar="NAME", help="score these songs only (default: all)"
+        "--songs", nargs="+", metavar="NAME", help="only score these songs (default: all)"
     )
     arguments.add_json_file(parser)
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        help="write the table as CSV; - prints it instead of the table (default: no file)",
+        help="write the table as CSV to FILE; - prints it instead of the table (default: no file)",
     )
     parser.add_argument("--metric", choices=metrics.names(), default="sdr", help="how to score")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score, write the files that were asked for, and print the scores."""
+    """Score, write the requested files, and print the scores."""
     for target in (options.json, options.csv):
         check_target(target)
     summary = scored(options)
@@ -66,12 +66,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def scored(options: argparse.Namespace) -> Summary:
-    """Score the songs that the options of :func:`add_songs` choose.
+    """Score the songs chosen by the options of :func:`add_songs`.
 
     Raises:
         EvaluationError: something cannot be scored.
     """
-    # Only now: --help must not wait for numpy.
+    # Late import: --help must not wait for NumPy.
     from demixing.evaluation.scoring import score_folder
     from demixing.evaluation.summary import summarise
 
@@ -89,5 +89,5 @@ def scored(options: argparse.Namespace) -> Summary:
 
 
 def _show_progress(done: int, total: int, name: str) -> None:
-    """Show on a terminal how many songs are scored."""
+    """Show on a terminal how many songs have been scored."""
     print(f"scored {done} of {total}: {name!a}", file=sys.stderr)

@@ -25,8 +25,8 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "separate",
         description="Write the stems of each SONG to DIR/SONG/STEM.wav, with the sample rate and "
-        "channels of the song, and print their paths. If a song fails, the status is 2 and "
-        "nothing of it is left behind.",
+        "channels of the song, and print their paths. If a song fails, the status is 2 and none "
+        "of its files are kept.",
     )
     parser.add_argument("songs", nargs="+", type=Path, metavar="SONG", help="an audio file")
     parser.add_argument(
@@ -45,9 +45,9 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--best",
         action="store_true",
-        help="use all test-time augmentation that the recipe has: better and slower",
+        help="use all of the recipe's test-time augmentation: better and slower",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace stems that exist")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing stems")
     arguments.add_json(
         parser,
         "print one JSON object per song, each on a line: its path, its stems' paths, its error",
@@ -55,9 +55,9 @@ def add(commands: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Separate all songs, also after one that fails."""
+    """Separate all songs, even after a failure."""
     if options.format == "flac" and options.bits == "32f":
-        raise ConfigError("FLAC holds integers: choose --bits 16 or 24, or --format wav")
+        raise ConfigError("FLAC only stores integers: choose --bits 16 or 24, or --format wav")
     bits = options.bits or DEFAULT_BITS[options.format]
     chosen = arguments.chosen_recipe(options)
     jobs = plan(options.songs, options.output, chosen, options.format, options.overwrite)
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         return console.BAD_INPUT
 
     with bar(chosen.name, quiet=options.quiet):
-        # Only now: torch takes seconds to import, and mistakes should not wait for it.
+        # Late import: torch takes seconds, and mistakes should be reported first.
         from demixing.engine.demixer import Demixer
         from demixing.engine.separate_file import separate_file
 
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def tell(song: Path, paths: Mapping[str, Path], error: DemixError | None, *, as_json: bool) -> None:
-    """Print what became of a song."""
+    """Print the result for a song."""
     if as_json:
         stems = {} if error else {stem: os.fspath(path) for stem, path in paths.items()}
         line = {"song": os.fspath(song), "stems": stems, "error": str(error) if error else None}
@@ -103,20 +103,20 @@ def tell(song: Path, paths: Mapping[str, Path], error: DemixError | None, *, as_
 def plan(
     songs: Sequence[Path], output: Path, chosen: Recipe, format_: str, overwrite: bool
 ) -> dict[Path, dict[str, Path]]:
-    """Decide where each stem of each song goes, before anything is computed.
+    """Choose the path of each stem of each song, before anything is computed.
 
     Returns:
-        For each song the paths of its stems, in the order of the recipe's track.
+        For each song, the paths of its stems, in the order of the recipe's track.
 
     Raises:
-        SongError: two songs would be written to one place, or a file would be overwritten.
+        SongError: two songs would be written to the same folder, or a file would be overwritten.
     """
     jobs: dict[Path, dict[str, Path]] = {}
     owners: dict[Path, Path] = {}
-    # os.path's functions, unlike Path's, do not raise for names that are too long.
+    # Unlike Path, os.path does not raise for names that are too long.
     inputs = {os.path.realpath(song) for song in songs}
     for song in songs:
-        # "...wav" has the stem "..", which is not a name for a folder.
+        # "...wav" has the stem "..", which is not a valid folder name.
         folder = output / (song.name if song.stem in (".", "..") else song.stem)
         if folder in owners:
             raise SongError(

@@ -33,7 +33,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="settings",
         metavar="KEY=VALUE",
-        help="change an option of the run, as in optimiser.learning_rate=1e-4; may be repeated "
+        help="change an option of the run, such as optimiser.learning_rate=1e-4; may be repeated "
         "(default: no change)",
     )
     parser.add_argument(
@@ -45,7 +45,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, and print each validation.
+    """Train, and print each validation result.
 
     Raises:
         ConfigError: an option is wrong, or there is no data.
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
     logging.getLogger("demixing").setLevel(logging.INFO)
     described = config.load(options.run_file, options.settings)
-    from demixing.training import distributed, loop  # after mistakes in the file: torch is slow
+    from demixing.training import distributed, loop  # after checking the file: torch is slow
 
     folder = options.out or Path("training_outputs", options.run_file.stem)
     with distributed.joined() as processes:

@@ -1,7 +1,7 @@
-"""Separation as the contest's predictor does it, but in any time: what scores are measured on.
+"""Separates as the contest's predictor does, but without a time limit; used for measuring scores.
 
-With a deadline, however distant, the planner chooses settings and chunks; without one it is
-``separate``, where each member works with its first setting.
+With a deadline, however distant, the planner chooses settings and chunks. Without one, as in
+``separate``, each member uses its first setting.
 """
 
 import dataclasses
@@ -25,8 +25,8 @@ def ready(recipe: Recipe, *, once: bool = False) -> Demixer:
     """Build the members of a recipe.
 
     Args:
-        recipe: what to do.
-        once: leave each member only its first setting, which has no test-time augmentation.
+        recipe: the recipe.
+        once: only keep each member's first setting, which has no test-time augmentation.
 
     Raises:
         ConfigError: a member's name or options are wrong.
@@ -45,16 +45,16 @@ def separated(
     """Separate a song.
 
     Args:
-        demixer: with the recipe.
+        demixer: runs the recipe.
         mixture: ``(samples, channels)``.
         rate_hz: of the mixture.
-        report: is called with each event of the progress.
+        report: called with each progress event.
 
     Returns:
         Stems by name, ``(samples, channels)``.
 
     Raises:
-        SongError: the song is empty, not finite, or of a format that cannot be separated.
+        SongError: the song is empty, not finite, or in an unsupported format.
     """
     song = torch.from_numpy(np.array(mixture.T, dtype=np.float32, order="C"))
     blocks = torch.split(song, BLOCK, dim=-1)

@@ -1,4 +1,4 @@
-"""``verify [NAME...]``: check for each file of weights whether it is the one in the catalogue."""
+"""``verify [NAME...]``: check whether weight files match the catalogue."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def add(commands: Subparsers) -> None:
         "are named.",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="as for `demixing fetch` (default: all of them)"
+        "names", nargs="*", metavar="NAME", help="as for `demixing fetch` (default: all)"
     )
     arguments.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line for each file."""
+    """Print one line per file."""
     known = entries()
     bad = False
     found = []
