@@ -192,7 +192,7 @@ def test_every_file_of_every_bag_is_in_the_catalogue(generation: int) -> None:
     ("options", "reason"),
     [
         ({"bag": "mdx"}, r"Demucs v4 has no bag 'mdx' \(available: htdemucs,"),
-        ({"stems": ["guitar"]}, "does not give 'guitar'"),
+        ({"stems": ["guitar"]}, "does not output 'guitar'"),
         ({"stems": []}, "stems must be at least one"),
         ({"segment_s": 0.6}, "at most 0.25 s, got 0.6 s"),
         ({"segment_s": 0}, "more than 0 and at most"),

@@ -76,7 +76,7 @@ class SongBuffer:
         return self._released + (0 if self._held is None else self._held.shape[-1])
 
     def next(self) -> Tensor | None:
-        """Return the next block, ``(channels, samples)``, for the present source.
+        """Return the next block, ``(channels, samples)``, for the current source.
 
         Returns:
             None at the end of the song.
@@ -100,7 +100,7 @@ class SongBuffer:
         return self._mixture[self._sent - 1]
 
     def push(self, stems: Tensor) -> Tensor:
-        """Add the present source's next ``(stems, channels, samples)``.
+        """Add the current source's next ``(stems, channels, samples)``.
 
         Returns:
             Those that are final, of the same shape with any number of samples.

@@ -6,8 +6,8 @@ segmentation fault or the kernel's out-of-memory killer. So the members of a rec
 clock. If the child is lost, another one continues without the member that was at work, or the rest
 of the song gets shares of the mixture:
 
-    it ends or sends nonsense     lost
-    its heartbeat stops           lost: native code holds the interpreter's lock
+    it ends or sends garbage      lost
+    its heartbeat stops           lost: native code holds the GIL
     memory is nearly full         killed, before the kernel chooses a process to kill
     no time is left               killed if a member is at work; otherwise kept for the next song
 
