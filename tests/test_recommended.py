@@ -206,7 +206,7 @@ def test_with_if_possible_an_unreachable_file_is_no_failure(
     assert "error" not in said.err
     again = f"; to try again: demixing fetch {' '.join(words)}"
     for line in said.err.splitlines():
-        assert line.startswith("note: not fetched, which is no fault: ")
+        assert line.startswith("note: not fetched (no failure here): ")
         assert line.endswith(again)
 
 
