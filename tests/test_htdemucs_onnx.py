@@ -50,7 +50,7 @@ def test_another_graph_is_refused(tmp_path: Path, graph: bytes) -> None:
         readers.read("htdemucs_onnx", tmp_path / "a.onnx")
 
 
-@pytest.mark.skipif(not FILE.exists(), reason=f"{FILE} is not in place")
+@pytest.mark.skipif(not FILE.exists(), reason=f"{FILE} is not installed")
 def test_the_official_weights_separate_as_their_graph_does() -> None:
     found = checkpoints.contents(REAL, FILE)
     network = package_networks.build(found, REAL.name, REAL.stems)
