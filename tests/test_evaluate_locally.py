@@ -950,7 +950,7 @@ def test_a_killed_worker_is_one_sentence_and_the_run_can_be_resumed(
         _, said = process.communicate(timeout=BOUND_S)
 
     assert process.returncode == 2
-    assert said.startswith("error: a worker died, probably for lack of memory")
+    assert said.startswith("error: a worker died, probably because it ran out of memory")
     assert said.count("\n") == 1
     words = ("--data", four_songs, "--resume", "--songs", "s1", "s2")
     assert evaluate(out, *words, *SHARES) == 0
