@@ -462,6 +462,7 @@ def test_a_clipped_estimate_is_one_note_with_its_stems(
     )
 
 
+@pytest.mark.engine
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(("track", "stems"), [("mdx", MDX), ("cdx", CDX)])
 def test_an_installed_package_evaluates_without_the_contest(

@@ -143,6 +143,7 @@ def test_the_environment_names_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (tmp_path / "given.json").is_file()
 
 
+@pytest.mark.engine
 def test_memory_is_the_peak_at_work() -> None:
     @dataclass
     class Hungry(Fake):
@@ -155,6 +156,7 @@ def test_memory_is_the_peak_at_work() -> None:
     assert 150e6 < cost.memory_bytes < 400e6
 
 
+@pytest.mark.engine
 def test_earlier_garbage_does_not_hide_the_peak() -> None:
     garbage: list[object] = [torch.ones(100_000_000)]  # 400 MB
     garbage.append(garbage)

@@ -109,6 +109,7 @@ def simulated(seed: int, lacked: Callable[[], bool]) -> tuple[float, float, bool
     return clock.now_s, budget_s, lacked()
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize(
     "songs", [50, pytest.param(300, marks=pytest.mark.slow)], ids=["some", "many"]
 )

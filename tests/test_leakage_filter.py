@@ -13,6 +13,8 @@ from demixing.errors import ConfigError
 from demixing.recipes import reading
 from tools.golden.agreement import agreement_db
 
+pytestmark = pytest.mark.engine
+
 STEMS = ("bass", "drums", "vocals")
 RATE_HZ = 44_100
 RETURNED = Leak(of="bass", into="drums", power=0.04, returned=True)

@@ -18,6 +18,8 @@ from evaluator.preflight.checkout import Checkout
 from evaluator.preflight.requirements import required
 from tests.small_repository import CDX, MDX, POINTER, WEIGHTS, SmallRepository, clean
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 MDX21 = "evaluations-api-music-demixing"
 TOKEN = "glpat-secret-of-somebody"

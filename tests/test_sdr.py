@@ -70,6 +70,7 @@ def test_agrees_with_the_definition_and_with_the_leaderboard(seed: int) -> None:
     np.testing.assert_allclose(scores_db, in_float32_db, rtol=0, atol=2e-6)
 
 
+@pytest.mark.engine
 def test_a_song_of_four_minutes_in_blocks_agrees_with_the_leaderboard() -> None:
     rng = np.random.default_rng(0)
     part = random_stems(rng, (1, 10 * 44_100, 2), level_db=-20, error_db=-12)

@@ -24,6 +24,8 @@ from submitting.login import Login
 from submitting.remote import address, results_page
 from tests.small_repository import CDX, MDX, WEIGHTS, SmallRepository, clean
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 TOKEN = "glpat-0123456789-secret"
 LARGE = 5_000_001
