@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from demixing.errors import DemixError, EvaluationError
+from demixing.errors import DemixError
 from demixing.machine.installation import install_command
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def guarded(
     try:
         status = run(options)
         sys.stdout.flush()
-    except (DemixError, EvaluationError) as error:
+    except DemixError as error:
         complain(str(error))
         return BAD_INPUT
     except ModuleNotFoundError as error:  # a package of an extra, which may not be installed

@@ -1,7 +1,7 @@
 """Render songs or clips with known stems from Debian packages.
 
-    python -m training render mdx --split valid --songs 24 --out DIR
-    python -m training render cdx --split train --hours 3 --jobs 2 --format wav --out DIR
+    demixing render mdx --split valid --songs 24 --out DIR
+    demixing render cdx --split train --hours 3 --jobs 2 --format wav --out DIR
 
 The folders of the pieces go to stdout. Heavy imports are delayed until there is something to do.
 """
