@@ -35,6 +35,15 @@ class SongEnd(Enum):
     * ``EVERY_HOP_RAGGED``: chunks end with the song.
     * ``EVERY_HOP_CENTRED``: chunks that reach past the end are moved back by half of the excess,
       which puts audio on both sides of the part that is kept. Requires a context of 0.
+
+    Or a chunk starts at every hop, and the first one starts ``chunk - hop`` samples before the
+    song. So all samples are in equally many chunks. These ends require a context of 0:
+
+    * ``COVERED``: there is silence before and after the song. KUIELab's networks of 2023.
+    * ``MIRRORED``: the song is mirrored at both ends. BandIt.
+    * ``MIRRORED_IF_LONG``: the same, but a song of at most ``2 * (chunk - hop)`` samples starts
+      with the first chunk. Its chunks are continued by their mirror image if it fills more than
+      half of them, else by silence. The Music-Source-Separation-Training project.
     """
 
     ZERO_FILLED = "zero-filled"
@@ -43,11 +52,14 @@ class SongEnd(Enum):
     EVERY_HOP = "every hop"
     EVERY_HOP_RAGGED = "every hop, ragged"
     EVERY_HOP_CENTRED = "every hop, centred"
+    COVERED = "covered"
+    MIRRORED = "mirrored"
+    MIRRORED_IF_LONG = "mirrored if long"
 
     @property
     def every_hop(self) -> bool:
         """Whether a chunk starts at every hop of the song."""
-        return self in (SongEnd.EVERY_HOP, SongEnd.EVERY_HOP_RAGGED, SongEnd.EVERY_HOP_CENTRED)
+        return self not in (SongEnd.ZERO_FILLED, SongEnd.RAGGED, SongEnd.PADDED)
 
     @property
     def ragged(self) -> bool:
@@ -60,9 +72,35 @@ class SongEnd(Enum):
         return self is SongEnd.EVERY_HOP_CENTRED
 
     @property
+    def covered(self) -> bool:
+        """Whether the first chunk starts before the song, so that all chunks overlap alike."""
+        return self is SongEnd.COVERED or self.mirrored
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the song continues as its mirror image."""
+        return self in (SongEnd.MIRRORED, SongEnd.MIRRORED_IF_LONG)
+
+    @property
     def padded(self) -> bool:
         """Whether the song has a context of silence at both ends."""
         return self not in (SongEnd.ZERO_FILLED, SongEnd.RAGGED)
+
+
+class Window(Enum):
+    """The weight of each sample of a chunk in the average of overlapping chunks.
+
+    * ``CROSS_FADE``: rises and falls linearly over the overlap; a triangle if chunks overlap by
+      half or more.
+    * ``FLAT``: the same for all samples, so the output is the mean of all chunks.
+    * ``TENTHS``: rises from 0 and falls to 0 linearly over a tenth of the chunk.
+    * ``HANN``: the periodic Hann window.
+    """
+
+    CROSS_FADE = "cross-fade"
+    FLAT = "flat"
+    TENTHS = "tenths"
+    HANN = "Hann"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +110,13 @@ class Chunking:
         |context|  fade  |      flat      |  fade  |context|     one chunk
                          |<------------- hop ------------->|
 
+    The picture is that of the default window.
+
     Attributes:
         chunk: length of the pieces that :meth:`Separator.separate` accepts.
         hop: distance between the starts of consecutive chunks. The rest of a chunk without its
-            context is cross-faded linearly with the next chunk.
+            context is averaged with the next chunks.
+        window: weights of that average.
         context: samples at both ends whose output is discarded, because networks have edge effects
             and filters have not settled there. The ends of a song are kept, unless it is padded.
         step: with hops that are multiples of it, all chunks share one grid of frames.
@@ -98,19 +139,34 @@ class Chunking:
     end: SongEnd = SongEnd.ZERO_FILLED
     lead: int = 0
     frame_hop: int = 0
+    window: Window = Window.CROSS_FADE
 
     def __post_init__(self) -> None:
         if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
             raise ValueError(f"need context >= 0 and 0 < hop <= chunk - 2 * context, got {self}")
         if self.frame_hop and self.context:
             raise ValueError(f"chunks of whole frames have no context, got {self}")
-        if self.end.centred and self.context:
-            raise ValueError(f"centred chunks have no context, got {self}")
+        if (self.end.centred or self.end.covered) and self.context:
+            raise ValueError(f"centred or covered chunks have no context, got {self}")
+        if self.end.covered and self.lead:
+            raise ValueError(f"covered songs have no other silence before them, got {self}")
+        if self.window is Window.HANN and 2 * self.hop > self.chunk - 2 * self.context:
+            raise ValueError(f"Hann windows must overlap by half or more, got {self}")
 
     @property
     def silence(self) -> int:
         """Samples of silence added at each end of a song."""
         return self.context if self.end.padded else 0
+
+    def before(self, samples: int) -> int:
+        """Number of samples that the first chunk of a song of ``samples`` has before the song.
+
+        The context is not counted.
+        """
+        overlap = self.chunk - self.hop
+        if self.end is SongEnd.MIRRORED_IF_LONG and samples <= 2 * overlap:
+            return 0
+        return overlap if self.end.covered else self.lead
 
     def count(self, samples: int, offset: int = 0) -> int:
         """Number of chunks that a song of ``samples`` is cut into.
@@ -122,7 +178,7 @@ class Chunking:
         >>> [Chunking(chunk=10, hop=6, context=2).count(samples) for samples in (1, 10, 11, 17)]
         [1, 1, 2, 3]
         """
-        samples += self.lead
+        samples += self.before(samples)
         if self.end.every_hop:
             return max(-(-(samples + offset) // self.hop), 1)
         samples += 2 * self.silence

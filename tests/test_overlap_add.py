@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from demixing.chunks.overlap_add import OverlapAdd
-from demixing.separator import Chunking, SongEnd
+from demixing.separator import Chunking, SongEnd, Window
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,18 @@ class Ramp:
         return torch.arange(chunks.shape[-1]).expand(len(chunks), 1, 2, -1).float()
 
 
+@dataclass(frozen=True)
+class Sees:
+    """Returns the mean of a chunk plus its reverse, so the result shows all that was in it."""
+
+    chunking: Chunking
+    stems: tuple[str, ...] = ("seen",)
+    sample_rate_hz: None = None
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        return (chunks.mean(dim=-1, keepdim=True) + chunks.flip(-1))[:, None]
+
+
 def noise(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
@@ -52,13 +65,16 @@ def streamed(overlap: OverlapAdd, song: Tensor, lengths: Sequence[int]) -> Tenso
 @st.composite
 def chunkings(draw: st.DrawFn) -> Chunking:
     end = draw(st.sampled_from(SongEnd))
-    context = 0 if end.centred else draw(st.integers(0, 40))
-    kept = draw(st.integers(1, 200))
+    context = 0 if end.centred or end.covered else draw(st.integers(0, 40))
+    window = draw(st.sampled_from(Window)) if end.covered else Window.CROSS_FADE
+    kept = draw(st.integers(2, 200))
+    most = kept // 2 if window is Window.HANN else kept
     return Chunking(
         chunk=kept + 2 * context,
-        hop=draw(st.integers(1, kept)),
+        hop=draw(st.integers(1, most)),
         context=context,
         end=end,
+        window=window,
     )
 
 
@@ -111,9 +127,10 @@ def plainly(song: Tensor, separator: Ramp | Copies) -> Tensor:
         for i in range(cut.chunk):
             rise = min(max(i - cut.context + 1, 0), fade + 1) / (fade + 1)
             fall = min(max(cut.chunk - cut.context - i, 0), fade + 1) / (fade + 1)
-            if start == starts[0] and i < cut.chunk // 2:
+            half = cut.chunk // 2 if 2 * cut.hop >= kept else cut.context
+            if start == starts[0] and i < half:
                 rise = fall = 1
-            if start == starts[-1] and i >= cut.chunk // 2:
+            if start == starts[-1] and i >= cut.chunk - half:
                 rise = fall = 1
             total[..., start + i] += min(rise, fall) * piece[..., i]
             weight[start + i] += min(rise, fall)
@@ -311,5 +328,80 @@ def test_a_song_can_end_as_with_demucs(samples: int) -> None:
 
 
 def test_centred_chunks_have_no_context() -> None:
-    with pytest.raises(ValueError, match="centred chunks have no context"):
+    with pytest.raises(ValueError, match="centred or covered chunks have no context"):
         Chunking(chunk=100, hop=50, context=10, end=SongEnd.EVERY_HOP_CENTRED)
+
+
+def covered(song: Tensor, separator: Ramp | Sees) -> Tensor:
+    """Overlap-add of a whole song whose first chunk starts before it, without shared code."""
+    cut = separator.chunking
+    samples, before = song.shape[-1], cut.chunk - cut.hop
+    padded = extended(song, cut, before)
+    if cut.end is SongEnd.MIRRORED_IF_LONG and samples <= 2 * before:
+        before = 0
+    total = torch.zeros(2, padded.shape[-1], dtype=torch.float64)
+    weight = torch.zeros(padded.shape[-1], dtype=torch.float64)
+    for start in range(0, before + samples, cut.hop):
+        piece = padded[:, start : start + cut.chunk].float()
+        if not before and samples - start <= cut.chunk // 2:
+            piece = piece * (torch.arange(cut.chunk) < samples - start)
+        window = {
+            Window.FLAT: torch.ones(cut.chunk),
+            Window.HANN: 0.5 - 0.5 * torch.cos(torch.arange(cut.chunk) / cut.chunk * 2 * torch.pi),
+            Window.TENTHS: (torch.arange(cut.chunk) / (cut.chunk // 10 - 1)).clamp(max=1),
+        }[cut.window].clone()
+        if cut.window is Window.TENTHS:
+            window = torch.minimum(window, window.flip(0))
+            window[: cut.chunk // 2 if start == 0 else 0] = 1
+        total[:, start : start + cut.chunk] += window * separator.separate(piece[None])[0, 0]
+        weight[start : start + cut.chunk] += window
+    return (total / weight.clamp(min=1e-9))[:, before : before + samples]
+
+
+def extended(song: Tensor, cut: Chunking, before: int) -> Tensor:
+    """A song with all that its chunks contain before and after it."""
+    left = right = song.shape[-1] - 1
+    if cut.end is SongEnd.COVERED:
+        left = right = 0
+    if cut.end is SongEnd.MIRRORED_IF_LONG and song.shape[-1] <= 2 * before:
+        before = left = 0
+    array = song.double().numpy()
+    array = np.pad(array, ((0, 0), (min(left, before), 0)), mode="reflect")
+    array = np.pad(array, ((0, 0), (before - min(left, before), 0)))
+    if cut.end is SongEnd.MIRRORED_IF_LONG and before:
+        array = np.pad(array, ((0, 0), (0, before)), mode="reflect")
+        right = array.shape[-1] - 1
+    array = np.pad(array, ((0, 0), (0, min(right, cut.chunk))), mode="reflect")
+    return torch.from_numpy(np.pad(array, ((0, 0), (0, cut.chunk))))
+
+
+@pytest.mark.parametrize(
+    "chunking",
+    [
+        Chunking(chunk=160, hop=20, end=SongEnd.COVERED, window=Window.FLAT),
+        Chunking(chunk=160, hop=120, end=SongEnd.COVERED, window=Window.FLAT),
+        Chunking(chunk=160, hop=20, end=SongEnd.MIRRORED, window=Window.HANN),
+        Chunking(chunk=161, hop=80, end=SongEnd.MIRRORED_IF_LONG, window=Window.TENTHS),
+        Chunking(chunk=160, hop=40, end=SongEnd.MIRRORED_IF_LONG, window=Window.TENTHS),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("samples", [1, 30, 79, 80, 81, 82, 140, 160, 161, 239, 240, 241, 801])
+@pytest.mark.parametrize("block", [7, 1000])
+def test_songs_are_covered_and_mirrored_as_by_the_authors_of_networks(
+    chunking: Chunking, samples: int, block: int
+) -> None:
+    song = noise(2, samples)
+    blocks = [block] * (samples // block) + [samples % block] * bool(samples % block)
+
+    for separator in (Sees(chunking), Ramp(chunking)):
+        stems = streamed(OverlapAdd(separator, skip_silence=False), song[None], blocks)
+
+        torch.testing.assert_close(
+            stems[0, 0].double(), covered(song, separator), rtol=0, atol=1e-4
+        )
+
+
+def test_hann_windows_overlap_by_half() -> None:
+    with pytest.raises(ValueError, match="must overlap by half"):
+        Chunking(chunk=10, hop=6, window=Window.HANN)

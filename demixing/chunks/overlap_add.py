@@ -9,12 +9,14 @@ where the sums run over the chunks that contain sample ``n``. For a separator th
 ``y[k][n - s[k]] = x[n]`` does not depend on ``k``, so it can be factored out, the sums cancel, and
 ``y[n] = x[n]``. Overlap-add is thus exact for any window whose sums are positive:
 
-* ``w`` is 0 on the context, which is discarded, and positive elsewhere. It rises and falls linearly
-  over the overlap: ``1 / (fade + 1), 2 / (fade + 1), ..., 1``, not from 0.
+* ``w`` is 0 on the context, which is discarded, and positive elsewhere. By default it rises and
+  falls linearly over the overlap: ``1 / (fade + 1), 2 / (fade + 1), ..., 1``, not from 0. Authors
+  of networks have used other windows, too: :class:`demixing.separator.Window`.
 * A chunk without its context is at least a hop long, so every sample of the song is covered;
   :class:`Chunking` checks that.
 * At the ends of a song nothing overlaps, and there is no better output for the first and last
-  samples: ``w`` is 1 in the first half of the first chunk and in the last half of the last.
+  samples. So ``w`` is 1 in the first half of the first chunk and in the last half of the last, if
+  chunks overlap by at most a half. If they overlap by more, only the context gets a weight there.
 
 No later chunk contributes to samples before ``s[k + 1]`` plus the context. After chunk ``k`` these
 samples are final; for the others, the numerator and the divisor of (1) are kept. Where a chunk
@@ -30,7 +32,7 @@ from torch.nn import functional as F
 from demixing.chunks.answer import Answer, Done, Reliable, Source
 from demixing.chunks.cutting import Cutter
 from demixing.networks.stft import of_frames
-from demixing.separator import Chunking, Separator
+from demixing.separator import Chunking, Separator, Window
 
 TINY = 1e-12
 """Lower bound of the divisor in (1), where all chunks have only context, which is discarded."""
@@ -117,7 +119,7 @@ class AnswerOverlapAdd:
         self._together = max(batch // groups, 1)
         self._cutter = Cutter(cut, (groups, 2), offset)
         self._fade = CrossFade(cut, offset)
-        self._lead = cut.lead  # samples of it still to be dropped
+        self._dropped = 0  # of the samples that precede the song
 
     def push(self, block: Tensor) -> Answer:
         """See :class:`demixing.chunks.stream.Stream`."""
@@ -147,11 +149,11 @@ class AnswerOverlapAdd:
         return zip(*(part.unbind(1) for part in parts), strict=True)
 
     def _song(self, finished: Sequence[Parts]) -> Answer:
-        """Join the final samples, without the silence that precedes the song."""
+        """Join the final samples, without those that precede the song."""
         pieces = [_parts(self._nothing), *finished]
         whole = Answer(*(torch.cat(parts, dim=-1) for parts in zip(*pieces, strict=True)))
-        dropped = min(self._lead, whole.samples)
-        self._lead -= dropped
+        dropped = min(self._cutter.before - self._dropped, whole.samples)
+        self._dropped += dropped
         return whole.split(dropped)[1]
 
 
@@ -216,17 +218,37 @@ def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
     >>> weights(Chunking(chunk=8, hop=4, context=1), first=True, last=False)
     tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000, 0.6667, 0.3333, 0.0000])
     """
-    kept, most = cut.chunk - 2 * cut.context, fade(cut) + 1
-    ramp = torch.arange(1, kept + 1).clamp(max=most) / most
-    window = F.pad(torch.minimum(ramp, ramp.flip(0)), (cut.context, cut.context))
-    if cut.frame_hop and cut.chunk - cut.hop == 3 * cut.frame_hop:
-        window = of_frames(cut.frame_hop, cut.chunk)
-    middle = cut.chunk // 2
+    window = _inner(cut)
+    begin, end = cut.chunk // 2, cut.chunk // 2
+    if cut.window is Window.CROSS_FADE and 2 * cut.hop < cut.chunk - 2 * cut.context:
+        begin, end = cut.context, cut.chunk - cut.context  # the next chunks reach into its half
     if first:
-        window[:middle] = 1
+        window[:begin] = 1
     if last:
-        window[middle:] = 1
+        window[end:] = 1
     return window
+
+
+def _inner(cut: Chunking) -> Tensor:
+    """The window of a chunk inside a song, ``(chunk,)``."""
+    if cut.frame_hop and cut.chunk - cut.hop == 3 * cut.frame_hop:
+        return of_frames(cut.frame_hop, cut.chunk)
+    kept = cut.chunk - 2 * cut.context
+    match cut.window:
+        case Window.FLAT:
+            window = torch.ones(kept)
+        case Window.HANN:
+            window = torch.hann_window(kept)
+        case Window.TENTHS:
+            tenth = min(kept // 10, kept - cut.hop)
+            tenth = tenth if tenth > 1 else 0  # a single 0 would leave a sample without weight
+            ramp = torch.cat([torch.linspace(0, 1, tenth), torch.ones(kept - tenth)])
+            window = ramp * ramp.flip(0)
+        case Window.CROSS_FADE:
+            most = fade(cut) + 1
+            ramp = torch.arange(1, kept + 1).clamp(max=most) / most
+            window = torch.minimum(ramp, ramp.flip(0))
+    return F.pad(window, (cut.context, cut.context))
 
 
 def fade(cut: Chunking) -> int:
