@@ -17,7 +17,7 @@ from torch import Tensor
 
 from demixing.audio import BLOCK, whole_rate
 from demixing.audio.files import SUBTYPES
-from demixing.engine import optional, separate_file
+from demixing.engine import of_checkpoint, optional, separate_file
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
 from demixing.errors import ConfigError, SongError
@@ -42,6 +42,9 @@ class Separator:
     Args:
         recipe: a name from ``demixing list``, such as ``mdx_default`` or ``cdx_default``, or the
             path of a recipe's TOML file.
+        checkpoint: takes the place of a recipe: weights from ``demixing list --systems``, or the
+            path of your own file.
+        config: path of the YAML file of your own checkpoint.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; None takes the GPU if there is one.
         best: use all of the recipe's test-time augmentation: slower, slightly better.
         progress: is called with a :class:`~demixing.Progress` at the start and after each chunk.
@@ -65,13 +68,18 @@ class Separator:
         self,
         recipe: str | Path = "mdx_default",
         *,
+        checkpoint: str | Path | None = None,
+        config: str | Path | None = None,
         device: str | None = None,
         best: bool = False,
         progress: Report | None = None,
     ) -> None:
         self._best = best
         self._progress = progress
-        chosen = reading.load(str(recipe))
+        if checkpoint is None:
+            chosen = reading.load(str(recipe))
+        else:
+            chosen = of_checkpoint.recipe(str(checkpoint), str(config or ""))
         threads.limit()
         with on_device(device):
             self._demixer = Demixer(chosen)

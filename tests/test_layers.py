@@ -44,7 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "demixing/process": SEPARATING,
     "demixing/recipes": SEPARATING,
     "demixing/schedule": SEPARATING,
-    "demixing/separators": SEPARATING | {"scipy"},
+    "demixing/separators": SEPARATING | {"scipy", "yaml"},
     "demixing/weights": SEPARATING | {"safetensors"},
     "demixing/cli": SEPARATING,
     "my_submission": SEPARATING,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from demixing.errors import ConfigError
+from demixing.engine import of_checkpoint
 from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
 
@@ -187,12 +188,44 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the options that take the place of a recipe: one network, with its own stems."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="NAME|FILE",
+        help="use one network instead of a recipe: weights from `demixing list --systems`, or "
+        "your own file (default: the recipe)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file of your own checkpoint (default: the config in the catalogue, or in a file "
+        "that `demixing import` wrote)",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=int,
+        metavar="N",
+        help="chunks of the checkpoint for each sample: more is better and slower (default: as in "
+        "the config)",
+    )
+
+
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
-    """Read the recipe chosen by the options of :func:`add_recipe`.
+    """Read the recipe chosen by the options of :func:`add_recipe` and :func:`add_checkpoint`.
 
     Raises:
-        ConfigError: there is no such recipe, or it is for another track.
+        ConfigError: there is no such recipe, it is for another track, or options exclude each
+            other.
     """
+    if getattr(options, "checkpoint", None):
+        if options.recipe or options.track:
+            raise ConfigError(
+                "--checkpoint takes the place of --recipe and --track: leave them out"
+            )
+        return of_checkpoint.recipe(options.checkpoint, options.config or "", options.overlap)
+    if getattr(options, "config", None) or getattr(options, "overlap", None):
+        raise ConfigError("--config and --overlap are for --checkpoint; name one")
     track = tracks.by_name(options.track or "mdx")
     chosen = reading.load(options.recipe or reading.default_name(track))
     if options.track and chosen.track != track:

@@ -33,6 +33,7 @@ def add(commands: Subparsers) -> None:
         "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
     )
     arguments.add_recipe(parser)
+    arguments.add_checkpoint(parser)
     parser.add_argument(
         "--format", choices=tuple(DEFAULT_BITS), default="wav", help="file format of the stems"
     )

@@ -5,6 +5,7 @@ limit of CDX was not published; we assume that it is the same.
 """
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,18 @@ TRACKS = {
         split_mixture=True,
     ),
 }
+
+
+def of_stems(stems: tuple[str, ...]) -> Track:
+    """A track outside the challenge, with any stems and no time limit."""
+    return Track(
+        name="stems",
+        challenge_ids=(),
+        stems=stems,
+        time_limit=math.inf,
+        boards=(),
+        split_mixture=False,
+    )
 
 
 def by_name(name: str) -> Track:

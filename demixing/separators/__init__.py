@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from demixing.separator import Separator
 
 _plugins = Plugins(__name__, __path__, "separator")
-names, summary = _plugins.names, _plugins.summary
+names, summary, module = _plugins.names, _plugins.summary, _plugins.module
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Separator:
@@ -60,6 +60,11 @@ def required_weights(name: str, options: Mapping[str, Any] | None = None) -> tup
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"separator {name!r} rejects its options: {error}") from error
     return tuple(found)
+
+
+def having(function: str) -> list[str]:
+    """Names of the separators whose modules define a function; they are not imported."""
+    return [name for name in names() if _plugins.has(name, function)]
 
 
 def required_packages(name: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from demixing.errors import CheckpointError
 from demixing.machine.installation import INSTALLED, MODELS, cache_folder
@@ -58,6 +59,8 @@ class Checkpoint:
         published: the authors' score, with the name of the metric.
         bf16_change_db: largest change of the global SDR of any real song with products in bfloat16;
             None if not measured.
+        config: what the network's shapes do not give, in the sections of
+            :mod:`demixing.separators.msst`; empty for other networks.
         folder: of the file and its entry, for weights that were trained here; None for weights in
             the catalogue.
     """
@@ -84,6 +87,7 @@ class Checkpoint:
     npm: str = ""
     published: str
     bf16_change_db: float | None = None
+    config: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
     def path(self) -> Path:

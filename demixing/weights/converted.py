@@ -6,6 +6,8 @@ nothing in such a file can run.
 """
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,13 +40,33 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
         raise CheckpointError(f"{checkpoint.name!r} contains its network and needs no conversion")
     verify(source, checkpoint)
     contents = readers.read(checkpoint.format, source, checkpoint.part)
+    if checkpoint.config:
+        contents = replace(contents, network=checkpoint.network, arguments=checkpoint.config)
+    origin = {"url": checkpoint.url or checkpoint.archive, "licence": checkpoint.licence}
+    write(contents, checkpoint.name, source, target, origin)
+
+
+def write(
+    contents: Contents, name: str, source: Path, target: Path, origin: Mapping[str, str]
+) -> None:
+    """Write the contents of a file in our format.
+
+    Args:
+        contents: of the file.
+        name: of the weights.
+        source: the file.
+        target: the file to write, atomically.
+        origin: more about where they come from.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
     provenance = {
-        "name": checkpoint.name,
+        "name": name,
         SOURCE: source.name,
         SOURCE_SHA256: sha256_of(source),
-        "url": checkpoint.url or checkpoint.archive,
-        "licence": checkpoint.licence,
         TENSORS_SHA256: digest(contents.state),
+        **origin,
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,9 @@ DTYPES = {
 
 """Supported types of tensors, by their names in the format."""
 
+MOST_HEADER_BYTES = 100_000_000
+"""Limit of the format."""
+
 METADATA = "__metadata__"
 """The only key of the header that is not a tensor: a dict of strings."""
 
@@ -67,6 +70,21 @@ def read(path: Path) -> TensorFile:
     header = json.loads(contents[8 : 8 + length])
     metadata = header.pop(METADATA, None) or {}
     return TensorFile(tensors={name: tensors[name] for name in header}, metadata=metadata)
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """Read only the metadata of a file.
+
+    Raises:
+        CheckpointError: the header is longer than the format allows.
+        Exception: of any kind, if it is damaged; see :func:`demixing.weights.readers.refusing`.
+    """
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > MOST_HEADER_BYTES:
+            raise CheckpointError(f"expected a safetensors file at {path}, its header is too long")
+        found = json.loads(file.read(length)).get(METADATA) or {}
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

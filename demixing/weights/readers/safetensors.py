@@ -1,6 +1,7 @@
 """Our weight format, as ``demixing import`` writes it."""
 
 import json
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,22 @@ def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
     found = tensor_file.read(path)
     if NETWORK not in found.metadata:
         raise CheckpointError(f"expected {path} to be written by: demixing import")
-    named = json.loads(found.metadata.get(ARGUMENTS, "{}"), object_hook=_read_fraction)
     contents = Contents(
         state=tensors(path, int8.dequantised(found.tensors)),
         network=found.metadata.get(NETWORK, ""),
-        arguments=arguments(path, (), named),
+        arguments=network_arguments(path, found.metadata),
     )
     return contents, found.metadata
+
+
+def network_arguments(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Read the arguments of the network from the metadata of a file.
+
+    Raises:
+        CheckpointError: they are not plain values by name.
+    """
+    named = json.loads(metadata.get(ARGUMENTS, "{}"), object_hook=_read_fraction)
+    return arguments(path, (), named)
 
 
 def write(path: Path, contents: Contents, provenance: dict[str, str]) -> None:

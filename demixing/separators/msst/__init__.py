@@ -1,0 +1,15 @@
+"""Networks with a config in the format of ZFTurbo's Music-Source-Separation-Training (MSST).
+
+Most public networks since 2023 come as a file of weights and a YAML file, the config. It has the
+sections ``audio``, ``model``, ``training`` and ``inference``, which say how to build the network,
+what its outputs are, and how to cut a song. The catalogue has the same sections for the files that
+it knows, so that a user's own checkpoint and a registered one are built in the same way.
+
+The plug-ins are in the parent folder. Besides ``build``, each of them has two functions:
+
+* ``recognises(config)``: whether a config is of its system.
+* ``network(config, state)``: builds the network without weights, and returns it with the part of
+  the state dict that fills it.
+
+Source: github.com/ZFTurbo/Music-Source-Separation-Training at ccc011a.
+"""

@@ -1,0 +1,64 @@
+"""How a config cuts a song.
+
+``inference.method`` is our own key, and says whose program cuts the song:
+
+* ``msst`` (default): chunks of ``chunk_size`` samples start ``chunk_size // num_overlap`` apart,
+  and fade in and out over a tenth of their length. Long songs are mirrored at their ends.
+* ``kuielab``: the mean of chunks, ``num_overlap`` for each sample; silence around the song.
+* ``bandit``: Hann windows; the song is mirrored at its ends.
+* ``scnet``: triangles that overlap by half; the last chunk ends with the song.
+
+Source: ``demix`` in MSST's ``utils/model_utils.py``; KUIELab's ``modelA.py`` at sdx23; BandIt v2's
+``inference_handler.py``; ``apply.py`` of starrytong/SCNet.
+"""
+
+from demixing.errors import ConfigError
+from demixing.plugins import did_you_mean
+from demixing.separator import Chunking, SongEnd, Window
+from demixing.separators.msst.config import LONGEST_CHUNK, Config
+
+METHODS = {
+    "msst": (SongEnd.MIRRORED_IF_LONG, Window.TENTHS),
+    "kuielab": (SongEnd.COVERED, Window.FLAT),
+    "bandit": (SongEnd.MIRRORED, Window.HANN),
+    "scnet": (SongEnd.EVERY_HOP_RAGGED, Window.CROSS_FADE),
+}
+
+MOST_OVERLAP = 64
+"""Chunks per sample."""
+
+
+def of_config(config: Config, overlap: int | None = None) -> Chunking:
+    """Read the chunking from a config.
+
+    Args:
+        config: of the network.
+        overlap: number of chunks for each sample; None: as in the config.
+
+    Raises:
+        ConfigError: the config does not say it, or says something impossible.
+    """
+    method = config.get("inference.method", "msst")
+    if method not in METHODS:
+        raise ConfigError(
+            f"the config of {config.name} has an unknown inference.method {method!r:.60}"
+            f"{did_you_mean(str(method), list(METHODS))}"
+        )
+    if overlap is not None and not 1 <= overlap <= MOST_OVERLAP:
+        raise ConfigError(f"expected an overlap from 1 to {MOST_OVERLAP} chunks, got {overlap}")
+    count = overlap or config.integer("inference.num_overlap", 2, most=MOST_OVERLAP)
+    if method == "bandit" and count < 2:
+        raise ConfigError(f"the Hann windows of {config.name} need an overlap of at least 2")
+    chunk = _chunk(config, method)
+    end, window = METHODS[method]
+    return Chunking(chunk=chunk, hop=chunk // count, end=end, window=window)
+
+
+def _chunk(config: Config, method: str) -> int:
+    """Length of a chunk in samples."""
+    if method == "kuielab":
+        frames = config.integer("inference.dim_t", least=2, most=1 << 14)
+        return config.integer("audio.hop_length", most=1 << 14) * (frames - 1)
+    stated = config.get("inference.chunk_size")
+    key = "audio.chunk_size" if stated is None else "inference.chunk_size"
+    return config.integer(key, least=1024, most=LONGEST_CHUNK)

@@ -1,0 +1,79 @@
+"""A separator from any network that maps mixtures to stems, both in the time domain."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from demixing.networks import execution
+from demixing.networks.autocast import InBfloat16
+from demixing.networks.execution import PreparedNetwork
+from demixing.networks.movable import Networks
+from demixing.separator import Chunking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSeparator(Networks):
+    """Separates the stems of one network.
+
+    Attributes:
+        network: ``(batch, 2, samples)`` to ``(batch, stems, 2, samples)``.
+        stems: names of the outputs.
+        sample_rate_hz: the rate that the network was trained at.
+        chunking: see :mod:`demixing.separators.msst.chunking`.
+        normalises: see :mod:`demixing.engine.normalisation`.
+    """
+
+    network: PreparedNetwork
+    stems: tuple[str, ...]
+    sample_rate_hz: int
+    chunking: Chunking
+    normalises: str = ""
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        """See :class:`demixing.separator.Separator`."""
+        return self.network(chunks)
+
+
+def prepare(
+    network: nn.Module,
+    *,
+    stems: tuple[str, ...],
+    sample_rate_hz: int,
+    chunking: Chunking,
+    normalises: str = "",
+    precision: str = "fp32",
+    bf16_change_db: float | None = None,
+) -> NetworkSeparator:
+    """Prepare a network for inference.
+
+    Args:
+        network: with its weights; it may be changed. A method ``prepared(dtype)`` returns a faster
+            copy of it; without one, bfloat16 means autocast.
+        stems: see :class:`NetworkSeparator`, also for the next three.
+        sample_rate_hz: see there.
+        chunking: see there.
+        normalises: see there.
+        precision: see :mod:`demixing.networks.execution`.
+        bf16_change_db: change of the score with bfloat16 in dB, from the catalogue of weights.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    how = execution.choose(precision, change_db=bf16_change_db)
+    return NetworkSeparator(
+        network=how.prepare(network, _faster),
+        stems=stems,
+        sample_rate_hz=sample_rate_hz,
+        chunking=chunking,
+        normalises=normalises,
+    )
+
+
+def _faster(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The network as it runs best with products of a type."""
+    own = getattr(network, "prepared", None)
+    if own is not None:
+        prepared: nn.Module = own(dtype)
+        return prepared
+    return network if dtype == torch.float32 else InBfloat16(network)
