@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from demixing.errors import ConfigError
 from demixing.engine import of_checkpoint
+from demixing.errors import ConfigError
 from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
 
