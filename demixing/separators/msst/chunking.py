@@ -39,7 +39,7 @@ def of_config(config: Config, overlap: int | None = None) -> Chunking:
         ConfigError: the config does not say it, or says something impossible.
     """
     method = config.get("inference.method", "msst")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ConfigError(
             f"the config of {config.name} has an unknown inference.method {method!r:.60}"
             f"{did_you_mean(str(method), list(METHODS))}"
