@@ -491,7 +491,9 @@ def test_an_archive_may_be_named_by_a_fragment(server: Server, tmp_path: Path) -
     assert len(server.requests) == 1
 
 
-def test_equal_names_in_an_archive_are_told_by_their_folders(server: Server, weights: Path) -> None:
+def test_equal_names_in_an_archive_are_distinguished_by_folders(
+    server: Server, weights: Path
+) -> None:
     server.files["/files/onnx_A.zip"] = zipped(top__onnx_A__bass=CONTENTS, top__onnx_B__bass=b"")
 
     path = Installer(pause_s=0).install(member(server.url))

@@ -19,7 +19,7 @@ STEMS = {
     "mdx": {"bass", "drums", "other", "vocals", "accompaniment", "instrumental"},
     "cdx": {"dialog", "speech", "effect", "effects", "sfx"},
 }
-"""Outputs of networks that a track can use; music alone tells them not apart."""
+"""Outputs of networks that show which track they are for."""
 
 
 def admitting(stems: Collection[str], trained_on: Iterable[str]) -> dict[str, tuple[str, ...]]:
