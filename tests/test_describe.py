@@ -1,5 +1,6 @@
 """``demixing describe``: the submission described."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def test_the_default_recipe_is_described(
         assert one["sha256"] == entry.sha256
         assert one["size_bytes"] == entry.size_bytes
         assert one["trained_on"] == entry.trained_on
+        assert one["needs_gpu"] is False
 
 
 def test_missing_files_are_described(
@@ -95,6 +97,24 @@ def test_a_recipe_without_weights_does_not_wait_for_torch() -> None:
 @pytest.mark.parametrize("name", reading.names())
 def test_all_weights_of_all_recipes_are_in_the_catalogue(name: str) -> None:
     assert all(entry.name for entry in describe.used(reading.load(name)))
+
+
+def test_weights_that_need_a_gpu_are_marked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIX_RECIPE", "mdx_filters")
+    slow = {
+        name: dataclasses.replace(one, needs_gpu=name.endswith("vocals"))
+        for name, one in catalogue.entries().items()
+    }
+    monkeypatch.setattr(describe, "find", lambda name: slow[name])
+
+    assert main(["describe"]) == 0
+
+    _, *lines = capsys.readouterr().out.splitlines()
+    marked = {line.split("\t")[1] for line in lines if "ok, needs a GPU" in line.split("\t")[2]}
+    assert marked == {"spleeter_2stems_vocals"}
+    assert len(lines) > 1
 
 
 OPTIONS: dict[str, dict[str, object]] = {

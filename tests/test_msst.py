@@ -139,7 +139,7 @@ AUDIO = {"chunk_size": 352_800, "hop_length": 1024}
             Chunking(chunk=352_800, hop=44_100, end=SongEnd.MIRRORED, window=Window.HANN),
         ),
         (
-            {"method": "scnet"},
+            {"method": "demucs"},
             Chunking(chunk=352_800, hop=176_400, end=SongEnd.EVERY_HOP_RAGGED),
         ),
     ],

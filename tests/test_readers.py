@@ -25,7 +25,14 @@ from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
 from demixing.weights import readers, tensor_file
-from demixing.weights.readers import Contents, demucs_v1, safetensors, spleeter_archive
+from demixing.weights.readers import (
+    Contents,
+    demucs_v1,
+    plain_safetensors,
+    safetensors,
+    spleeter_archive,
+    state_dict,
+)
 from tests.onnx_graphs import small_exported
 from tools.golden import tensorflow_checkpoint as tf
 
@@ -86,6 +93,47 @@ def test_the_state_dict_of_a_module_is_read(tmp_path: Path) -> None:
     torch.save(module.state_dict(), tmp_path / "a.pth")
 
     assert_equal_states(readers.read("state_dict", tmp_path / "a.pth").state, module.state_dict())
+
+
+@pytest.mark.parametrize("key", state_dict.KEYS)
+def test_the_state_dict_in_a_trainers_file_is_read(tmp_path: Path, key: str) -> None:
+    torch.save({"epoch": 3, key: example_state(), "note": [None, "x"]}, tmp_path / "a.ckpt")
+
+    assert_equal_states(readers.read("state_dict", tmp_path / "a.ckpt").state, example_state())
+
+
+def test_two_state_dicts_in_one_file_are_refused(tmp_path: Path) -> None:
+    torch.save({"state": example_state(), "state_dict": example_state()}, tmp_path / "a.ckpt")
+
+    with pytest.raises(CheckpointError, match="once, got state_dict and state"):
+        readers.read("state_dict", tmp_path / "a.ckpt")
+
+
+@pytest.mark.parametrize("inner", [{}, {"a": 1}, {"a": {"b": torch.zeros(1)}}], ids=str)
+def test_a_trainers_file_must_have_tensors_by_name(tmp_path: Path, inner: object) -> None:
+    torch.save({"state_dict": inner}, tmp_path / "a.ckpt")
+
+    with pytest.raises(CheckpointError, match="to contain tensors by name, got"):
+        readers.read("state_dict", tmp_path / "a.ckpt")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"format": "pt", "anything": "[1]"}])
+def test_plain_safetensors_are_read(tmp_path: Path, metadata: dict[str, str]) -> None:
+    state = {"a.weight": torch.ones(3, 2), "b": torch.zeros(3).half()}
+    tensor_file.write(tmp_path / "a.safetensors", state, metadata)
+
+    found = readers.read("plain_safetensors", tmp_path / "a.safetensors")
+
+    assert_equal_states(found.state, state)
+    assert (found.network, found.arguments) == ("", {})
+
+
+@pytest.mark.parametrize(("key", "name"), [*plain_safetensors.OTHER_FORMATS.items()])
+def test_safetensors_of_another_format_are_named(tmp_path: Path, key: str, name: str) -> None:
+    tensor_file.write(tmp_path / "a.safetensors", {"a": torch.ones(2)}, {key: "x"})
+
+    with pytest.raises(CheckpointError, match=f"tensors alone, but it is {name!r}"):
+        readers.read("plain_safetensors", tmp_path / "a.safetensors")
 
 
 def test_a_step_and_a_model_are_read(tmp_path: Path) -> None:
@@ -267,6 +315,20 @@ def poisoned_sequence(marker: Path) -> bytes:
     return pickle.dumps(Malicious(marker), protocol=2)
 
 
+def poisoned_wrapper(marker: Path) -> bytes:
+    """A trainer's file with good tensors, and poison beside them."""
+    written = io.BytesIO()
+    torch.save({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": Malicious(marker)}, written)
+    return written.getvalue()
+
+
+def poisoned_tensors(marker: Path) -> bytes:
+    """A trainer's file with poison among the tensors."""
+    written = io.BytesIO()
+    torch.save({"epoch": 1, "state_dict": {"w": Malicious(marker)}}, written)
+    return written.getvalue()
+
+
 def poisoned_package(marker: Path) -> bytes:
     written = io.BytesIO()
     package = {"klass": os.system, "args": (), "kwargs": {"x": Malicious(marker)}, "state": {}}
@@ -315,6 +377,8 @@ POISONS: list[Callable[[Path], bytes]] = [
     poisoned_torch,
     poisoned_legacy,
     poisoned_sequence,
+    poisoned_wrapper,
+    poisoned_tensors,
     poisoned_package,
     poisoned_arrays,
     poisoned_tar,
@@ -404,6 +468,8 @@ def written(folder: Path, format_: str, monkeypatch: pytest.MonkeyPatch) -> Path
             torch.save(packed, path, _use_new_zipfile_serialization=not legacy)
     elif format_ == "torchscript":
         path.write_bytes(scripted_archive())
+    elif format_ == "plain_safetensors":
+        tensor_file.write(path, state, {})
     elif format_ == "demucs_safetensors":
         tensor_file.write(path, state, {"klass": readers.DEMUCS_CLASSES[0]})
     elif format_ == "safetensors":

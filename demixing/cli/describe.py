@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
     for one in weights:
         trained_on = ", ".join(one["trained_on"])
         condition = one["condition"] + (", optional" if one["optional"] else "")
+        condition += ", needs a GPU" if one["needs_gpu"] else ""
         print("weights", one["name"], condition, one["path"], trained_on, sep="\t")
     return 0
 
@@ -138,4 +139,5 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "sha256": checkpoint.sha256,
         "size_bytes": checkpoint.size_bytes,
         "trained_on": checkpoint.trained_on,
+        "needs_gpu": checkpoint.needs_gpu,
     }

@@ -56,7 +56,11 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Fetch all files, even after a failure."""
     shown = sys.stderr.isatty() and not options.quiet and not in_background()
-    installer = Installer(source=options.source, progress=Shown() if shown else _silent)
+    installer = Installer(
+        source=options.source,
+        progress=Shown() if shown else _silent,
+        report=lambda sentence: note(sentence, options),
+    )
     failed = 0
     for find in searches(options.names, options.source):
         try:

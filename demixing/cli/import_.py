@@ -63,11 +63,14 @@ def own(name: str, file: Path, config: Path) -> Path:
     from demixing.weights import converted, own_file
     from demixing.weights.readers import Contents
 
-    chosen = plugin.find(str(file.absolute()), str(config)).config
-    system = plugin.system_of(chosen)
-    plugin.build(system, "", str(file.absolute()), str(config))  # raises unless they fit
-    state = own_file.read(file).state
-    contents = Contents(state=state, network=system, arguments=dict(chosen.sections))
+    path = str(file.absolute())
+    source = plugin.find(path, str(config))
+    plugin.build(source.system, "", path, str(config))  # raises unless they fit
+    contents = Contents(
+        state=own_file.read(file).state,
+        network=source.system,
+        arguments=dict(source.config.sections),
+    )
     target = weights_folder() / f"{name}.safetensors"
     converted.write(contents, name, file, target, {"config": config.name})
     return target

@@ -1,4 +1,7 @@
-"""``list``: separators, recipes, and whether the optional members of recipes are ready."""
+"""``list``: separators, recipes, and whether the optional members of recipes are ready.
+
+``list --systems``: what the systems of the catalogue output, and what their authors say of them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from demixing import separators
-from demixing.cli import arguments, describe, say_json
+from demixing.cli import arguments, console, describe, say_json, systems
 from demixing.recipes import reading
+from demixing.weights import catalogue
 
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
@@ -19,13 +23,22 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "list",
         description="List separators, then recipes with track, leaderboards and optional "
-        "members, one a line, tab-separated.",
+        "members, one a line, tab-separated. With --systems, print a table of the systems whose "
+        "weights are in the catalogue.",
+    )
+    parser.add_argument(
+        "--systems",
+        action="store_true",
+        help="print systems with stems, size, whether the contest's time limit takes a GPU, the "
+        "leaderboards that admit their training data, and the figures that their authors published",
     )
     arguments.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the list."""
+    if options.systems:
+        return _run_systems(options)
     found = list(recipes())
     if options.json:
         every = [{"name": one, "summary": separators.summary(one)} for one in separators.names()]
@@ -38,6 +51,16 @@ def run(options: argparse.Namespace) -> int:
         print("recipe", one["name"], one["track"], boards, one["summary"], sep="\t")
         for member, state in one["optional"].items():
             print("optional", one["name"], member, state, sep="\t")
+    return 0
+
+
+def _run_systems(options: argparse.Namespace) -> int:
+    """Print the systems of the catalogue."""
+    found = systems.systems(catalogue.entries().values())
+    if options.json:
+        say_json({"systems": systems.as_json(found)})
+    else:
+        console.show(systems.table(found))
     return 0
 
 

@@ -23,8 +23,8 @@ def recipe(checkpoint: str, config: str = "", overlap: int | None = None) -> Rec
         ConfigError: the config is missing, or of an unknown network.
         CheckpointError: there are no such weights.
     """
-    found = plugin.find(checkpoint, config).config
-    stems, rest = found.stems(), found.rest()
+    source = plugin.find(checkpoint, config)
+    stems, rest = source.config.stems(), source.config.rest()
     options: dict[str, Any] = {"checkpoint": checkpoint}
     options |= {"config": config} if config else {}
     options |= {"overlap": overlap} if overlap is not None else {}
@@ -36,7 +36,7 @@ def recipe(checkpoint: str, config: str = "", overlap: int | None = None) -> Rec
         members=(
             Member(
                 name=name,
-                separator=plugin.system_of(found),
+                separator=source.system,
                 outputs={stem: (stem,) for stem in stems},
                 options=options,
             ),

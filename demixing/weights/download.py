@@ -4,6 +4,7 @@ Only for ``demixing fetch``; separating never needs a network. Proxies come from
 """
 
 import http.client
+import os
 import ssl
 import time
 import urllib.error
@@ -40,6 +41,30 @@ BROKEN = (
 
 AGENT = "sound-demixing"
 """Some servers reject Python's default."""
+
+HUB = "hf:"
+"""Start of addresses on the Hugging Face Hub: ``hf:OWNER/REPO/PATH``."""
+
+HUB_VARIABLE = "HF_ENDPOINT"
+"""Environment variable: address of the Hub or of a mirror of it, as for the Hub's own tools."""
+
+HUB_ENDPOINT = "https://huggingface.co"
+
+
+def resolved(address: str) -> str:
+    """Return the URL of an address, which may be short for a file on the Hugging Face Hub.
+
+    Raises:
+        CheckpointError: the address is incomplete.
+    """
+    if not address.startswith(HUB):
+        return address
+    owner, _, rest = address.removeprefix(HUB).partition("/")
+    repository, _, path = rest.partition("/")
+    if not (owner and repository and path):
+        raise CheckpointError(f"expected {HUB}OWNER/REPO/PATH, got {address}")
+    endpoint = (os.environ.get(HUB_VARIABLE) or HUB_ENDPOINT).rstrip("/")
+    return f"{endpoint}/{owner}/{repository}/resolve/main/{urllib.parse.quote(path)}"
 
 
 def download(

@@ -10,7 +10,7 @@ import shutil
 import tarfile
 import urllib.parse
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -20,7 +20,7 @@ from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
 from demixing.weights import npm, wheel
 from demixing.weights.catalogue import Checkpoint, weights_folder
-from demixing.weights.download import Progress, download
+from demixing.weights.download import Progress, download, resolved
 from demixing.weights.verification import OK, UNPINNED, examine
 
 
@@ -52,11 +52,13 @@ class Installer:
         source: a folder, the URL of a mirror, or "" for the publisher.
         progress: called as bytes of a download arrive.
         pause_s: pause between two attempts of a download.
+        report: called with a sentence if an address failed and the next one is tried.
     """
 
     source: str = ""
     progress: Progress = lambda done, total: None
     pause_s: float = 1.0
+    report: Callable[[str], None] = lambda sentence: None
 
     def install(self, checkpoint: Checkpoint) -> Path:
         """Install one file, unless it is already installed.
@@ -77,9 +79,9 @@ class Installer:
             target.parent.mkdir(parents=True, exist_ok=True)
             if self.source and not _is_address(self.source):
                 self._copy(checkpoint, Path(self.source), part)
+                _accept(part, target, checkpoint)
             else:
-                self._download(checkpoint, part)
-            _accept(part, target, checkpoint)
+                self._download_anywhere(checkpoint, part, target)
         except OSError as error:
             reason = error.strerror or error
             raise CheckpointError(f"cannot install {target}: {reason}") from error
@@ -103,6 +105,20 @@ class Installer:
                 f"expected {Path(checkpoint.file).name}{also} in {folder}, but there is none"
             )
         _extract(archive, checkpoint.member or checkpoint.file, part)
+
+    def _download_anywhere(self, checkpoint: Checkpoint, part: Path, target: Path) -> None:
+        """Download a file from the first of its addresses that has it."""
+        *others, last = [checkpoint] if self.source else _by_address(checkpoint)
+        for one in others:
+            try:
+                self._download(one, part)
+                _accept(part, target, one)
+            except CheckpointError as error:
+                self.report(f"{str(error).partition('; ')[0]}; trying the next address")
+            else:
+                return
+        self._download(last, part)
+        _accept(part, target, last)
 
     def _download(self, checkpoint: Checkpoint, part: Path) -> None:
         """Download a file, or the archive that contains it."""
@@ -150,6 +166,7 @@ class Installer:
         resumed = part.exists()
         if resumed and examine(part, checkpoint)[0] == OK:
             return  # an earlier run ended just before installing the file
+        url = resolved(url)
         download(url, part, progress=self.progress, pause_s=self.pause_s)
         if resumed and examine(part, checkpoint)[0] not in (OK, UNPINNED):
             part.unlink()
@@ -160,6 +177,14 @@ class Installer:
         for archive in weights_folder().glob(".*"):
             if archive.name.endswith((".zip", ".tar.gz")):
                 archive.unlink(missing_ok=True)
+
+
+def _by_address(checkpoint: Checkpoint) -> list[Checkpoint]:
+    """Entries for one file, each with one of its addresses, the publisher's first."""
+    alone = replace(checkpoint, archive="", member="", package="", npm="")
+    mirrors = [replace(alone, url=address) for address in checkpoint.mirrors]
+    known = checkpoint.url or checkpoint.archive or checkpoint.package or checkpoint.npm
+    return mirrors if mirrors and not known else [checkpoint, *mirrors]
 
 
 def _is_address(source: str) -> bool:
@@ -174,7 +199,9 @@ def _archive_name(checkpoint: Checkpoint) -> str:
 
 
 def _base_name(url: str) -> str:
-    return Path(urllib.parse.urlsplit(url).path).name
+    """File name of an archive: its URL's fragment, otherwise the end of its path."""
+    parts = urllib.parse.urlsplit(url)
+    return Path(parts.fragment or parts.path).name
 
 
 def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
@@ -217,9 +244,10 @@ def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
 
 
 def _name_in(names: list[str], member: str, archive: Path) -> str:
-    """Find a member by its name, otherwise by its unique last part."""
+    """Find a member by its name, by the unique end of a longer one, or by its unique last part."""
     name = Path(member).name
-    found = [member] if member in names else [n for n in names if Path(n).name == name]
+    found = [member] if member in names else [n for n in names if n.endswith(f"/{member}")]
+    found = found or [n for n in names if Path(n).name == name]
     if len(found) != 1:
         raise CheckpointError(f"expected one file {name} in {archive}, got {len(found)}")
     return found[0]

@@ -6,7 +6,8 @@
   and fade in and out over a tenth of their length. Long songs are mirrored at their ends.
 * ``kuielab``: the mean of chunks, ``num_overlap`` for each sample; silence around the song.
 * ``bandit``: Hann windows; the song is mirrored at its ends.
-* ``scnet``: triangles that overlap by half; the last chunk ends with the song.
+* ``demucs``: triangles, usually with ``num_overlap = 2``; the last chunk ends with the song. SCNet's
+  authors took this from Demucs.
 
 Source: ``demix`` in MSST's ``utils/model_utils.py``; KUIELab's ``modelA.py`` at sdx23; BandIt v2's
 ``inference_handler.py``; ``apply.py`` of starrytong/SCNet.
@@ -21,7 +22,7 @@ METHODS = {
     "msst": (SongEnd.MIRRORED_IF_LONG, Window.TENTHS),
     "kuielab": (SongEnd.COVERED, Window.FLAT),
     "bandit": (SongEnd.MIRRORED, Window.HANN),
-    "scnet": (SongEnd.EVERY_HOP_RAGGED, Window.CROSS_FADE),
+    "demucs": (SongEnd.EVERY_HOP_RAGGED, Window.CROSS_FADE),
 }
 
 MOST_OVERLAP = 64

@@ -24,11 +24,13 @@ class Source:
     """Where a network comes from, before its weights are read.
 
     Attributes:
+        system: name of the plug-in that builds the network.
         config: of the network.
         contents: reads the file.
         bf16_change_db: from the catalogue.
     """
 
+    system: str
     config: Config
     contents: "Callable[[], Contents]"
     bf16_change_db: float | None = None
@@ -76,11 +78,12 @@ def find(checkpoint: str, config: str = "") -> Source:
                 f"{path} needs the YAML file of its authors: name it with --config, or as the "
                 "option config in a recipe"
             )
-        return Source(config=kept, contents=lambda: own_file.read(path))
+        return Source(system=system_of(kept), config=kept, contents=lambda: own_file.read(path))
     entry = checkpoints.find(checkpoint)
     if not entry.config:
         raise ConfigError(f"the weights {checkpoint!r} are not of a network with a config")
     return Source(
+        system=entry.network,
         config=given or Config(entry.config, checkpoint),
         contents=lambda: checkpoints.contents(entry),
         bf16_change_db=entry.bf16_change_db,
@@ -133,6 +136,8 @@ def build(
     source = find(name, config)
     chosen = source.config
     cut, stems = chunking.of_config(chosen, overlap), chosen.stems()
+    if source.system != system:
+        raise ConfigError(f"{name} is of the network {source.system}, not {system}")
     network, state = _network(system, chosen, source.contents().state)
     fill(network, state, name)
     return separator.prepare(
@@ -148,8 +153,6 @@ def build(
 
 def _network(system: str, config: Config, state: "Mapping[str, Tensor]") -> Any:
     """Build a network without weights; errors of its constructor become one sentence."""
-    if (found := system_of(config)) != system:
-        raise ConfigError(f"the config of {config.name} is of the network {found}, not {system}")
     from demixing import separators
 
     try:

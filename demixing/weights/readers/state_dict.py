@@ -1,15 +1,35 @@
-"""A torch file with tensors by name and nothing else: Demucs v2, Open-Unmix, KUIELab's mixer."""
+"""A torch file with tensors by name, bare or under one of the usual keys.
+
+Bare are those of Demucs v2, Open-Unmix and KUIELab. Trainers save more beside the tensors, such as
+the epoch or the optimiser; only the tensors are kept.
+"""
 
 from pathlib import Path
 
+from demixing.errors import CheckpointError
 from demixing.weights.readers import Contents, tensors
 from demixing.weights.safe_unpickling import load_restricted
+
+KEYS = ("state_dict", "model_state_dict", "state")
+"""Where trainers put the tensors: Music-Source-Separation-Training's files have any of them."""
 
 
 def read(path: Path) -> Contents:
     """Read the tensors.
 
     Raises:
-        CheckpointError: the file contains anything except tensors.
+        CheckpointError: the file contains no tensors by name, or names a class or a function.
     """
-    return Contents(state=tensors(path, load_restricted(path)))
+    return Contents(state=tensors(path, _unwrapped(path, load_restricted(path))))
+
+
+def _unwrapped(path: Path, found: object) -> object:
+    """The state dict in a trainer's file; anything else is returned as it is."""
+    if not isinstance(found, dict):
+        return found
+    inner = [key for key in KEYS if isinstance(found.get(key), dict)]
+    if len(inner) > 1:
+        raise CheckpointError(
+            f"expected {path} to contain tensors by name once, got {' and '.join(inner)}"
+        )
+    return found[inner[0]] if inner else found
