@@ -8,7 +8,6 @@ import pytest
 from demixing.errors import CheckpointError
 from demixing.recipes import boards
 from demixing.weights import catalogue
-from evaluator.preflight.repository.boards import ADMITTED
 
 GOOD = """
 [good]
@@ -197,11 +196,3 @@ def test_leaderboards_follow_from_the_training_data(
 def test_other_data_are_for_the_last_leaderboard_alone(data: str) -> None:
     assert boards.admitting(["speech"], ["DnR train", data]) == {"cdx": ("B",)}
     assert boards.admitting(["vocals"], [data]) == {"mdx": ("C",)}
-
-
-def test_preflight_has_the_same_rules_for_all_weights() -> None:
-    assert boards.ADMITTED.keys() == ADMITTED.keys()
-    for entry in KNOWN.values():
-        for data in entry.trained_on:
-            for board, pattern in boards.ADMITTED.items():
-                assert bool(pattern.search(data)) == bool(ADMITTED[board].search(data)), data

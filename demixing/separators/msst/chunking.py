@@ -6,8 +6,7 @@
   and fade in and out over a tenth of their length. Long songs are mirrored at their ends.
 * ``kuielab``: the mean of chunks, ``num_overlap`` for each sample; silence around the song.
 * ``bandit``: Hann windows; the song is mirrored at its ends.
-* ``demucs``: triangles, usually with ``num_overlap = 2``; the last chunk ends with the song. SCNet's
-  authors took this from Demucs.
+* ``demucs``: cross-fades; the last chunk ends with the song. SCNet's authors do this.
 
 Source: ``demix`` in MSST's ``utils/model_utils.py``; KUIELab's ``modelA.py`` at sdx23; BandIt v2's
 ``inference_handler.py``; ``apply.py`` of starrytong/SCNet.

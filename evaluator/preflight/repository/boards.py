@@ -1,19 +1,12 @@
 """Compares the choice of leaderboard in aicrowd.json with the weights' training data."""
 
-import re
 from collections.abc import Iterator
 
+from demixing.recipes.boards import ADMITTED
 from evaluator.preflight import Finding, fault, listed, note
 from evaluator.preflight.checkout import CONTEST_FILE, Checkout
 from evaluator.preflight.description import Description
 from evaluator.preflight.repository.contest_fields import MDX23, TRACKS
-
-ADMITTED = {
-    ("mdx", "A"): re.compile(r"label[-_ ]?noise", re.I),
-    ("mdx", "B"): re.compile(r"bleeding", re.I),
-    ("cdx", "A"): re.compile(r"^(dnr|divide and remaster)\b(?!.*\btest\b)", re.I),
-}
-"""Names of the data sets that a leaderboard admits; the last one of each track admits all."""
 
 HOW_EXTERNAL = "set it to true, or choose a recipe whose weights were trained on the contest's data"
 
