@@ -451,6 +451,17 @@ def test_a_flag_that_costs_a_leaderboard_is_a_note(repository: SmallRepository) 
     assert "leaderboard A" in the_one(repository, "boards", NOTE)
 
 
+def test_weights_that_need_a_gpu_without_one_are_a_note(repository: SmallRepository) -> None:
+    repository.describe({"needs_gpu": True})
+    repository.commit()
+
+    assert "need one: net; on the server's CPUs" in the_one(repository, "gpu", NOTE)
+
+    repository.contest(gpu=True)
+    repository.commit()
+    assert not found(repository)
+
+
 def test_a_recipe_of_the_other_track_is_found(repository: SmallRepository) -> None:
     repository.describe(track="cdx", boards=["B"])
     repository.commit()

@@ -36,6 +36,7 @@ class Weights:
         absent: whether the file is optional and does not exist.
         fetch: name under which an absent file can be fetched.
         gain_db: improvement of the score in dB with an absent file; None if unknown.
+        needs_gpu: whether its network is too slow on a CPU for the time limit.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Weights:
     absent: bool = False
     fetch: str = ""
     gain_db: float | None = None
+    needs_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ def _parse(table: Any) -> Description:
                 absent=bool(one.get("absent")),
                 fetch=str(one.get("fetch") or one["name"]),
                 gain_db=None if one.get("gain_db") is None else float(one["gain_db"]),
+                needs_gpu=bool(one.get("needs_gpu")),
             )
             for one in table["weights"]
         ),
