@@ -15,7 +15,7 @@ from benchmarks import peak
 from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
-from demixing.separators import tfc_tdf_v3
+from demixing.networks.tfc_tdf_v3 import TFCTDFv3
 from tools.golden import seeded
 from tools.golden import tfc_tdf_v3 as golden
 
@@ -64,9 +64,9 @@ def _theirs(original: Path, name: str) -> Side:
 def _ours(name: str) -> Side:
     """Return our network as a function of a mixture."""
     choice = golden.OFFICIAL[name]
-    network = tfc_tdf_v3.TFCTDFv3(
-        **_audio(choice), **choice["model"], stems=len(choice["training"]["instruments"])
-    ).eval()
+    stft = {key: choice["audio"][key] for key in ("n_fft", "hop_length", "dim_f")}
+    stems = len(choice["training"]["instruments"])
+    network = TFCTDFv3(**stft, **choice["model"], stems=stems).eval()
     seeded.fill(network)
 
     def separate(audio: Tensor) -> Tensor:
@@ -76,16 +76,13 @@ def _ours(name: str) -> Side:
     return separate
 
 
-def _audio(choice: golden.Config) -> dict[str, int]:
-    """Return the section ``audio`` without the number of channels, which is always two."""
-    return {key: value for key, value in choice["audio"].items() if key != "num_channels"}
-
-
 def main(side: str, original: str, name: str, frames: str) -> None:
     """Separate once and print the peak resident memory in MiB."""
     threads.use()
-    make = _ours(name) if side == "ours" else _theirs(Path(original), name)
-    make(_chunk(name, int(frames)))
+    separate = _ours(name) if side == "ours" else _theirs(Path(original), name)
+    audio = _chunk(name, int(frames))
+    peak.reset()
+    separate(audio)
     peak.report()
 
 

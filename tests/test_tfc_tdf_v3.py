@@ -143,13 +143,15 @@ def test_chunks_that_are_too_short_to_be_mirrored_are_refused() -> None:
         network(torch.zeros(1, 2, 32 * 7))
 
 
-def test_products_in_bfloat16_are_close() -> None:
-    mixture = seeded.song(samples(SMALL["instance_norm"]))[None]
+@pytest.mark.parametrize("name", SMALL)
+def test_lower_precision_is_close(name: str) -> None:
+    network = made(SMALL[name], stems_of(SMALL[name]))
+    mixture = seeded.song(samples(SMALL[name]))[None]
 
     with torch.inference_mode():
-        exact = tiny()(mixture)
-        products = InBfloat16(tiny())(mixture)
-        weights = copy.deepcopy(tiny()).to(torch.bfloat16)(mixture)
+        exact = network(mixture)
+        products = InBfloat16(network)(mixture)
+        weights = network.to(torch.bfloat16)(mixture)
 
     assert products.dtype == weights.dtype == torch.float32
     assert 25 < agreement_db(exact, products) < 60
