@@ -1,0 +1,220 @@
+"""TFC-TDF v3: KUIELab's networks of the Sound Demixing Challenge 2023, and MDX23C.
+
+Source: Kim, Lee, Jung, "Sound demixing challenge 2023: music demixing track technical report",
+arXiv:2306.09382.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from demixing.errors import CheckpointError, ConfigError
+from demixing.networks.tfc_tdf import CHANNELS
+from demixing.networks.tfc_tdf_v3 import NO_NORM, TFCTDFv3
+from demixing.weights.loading import empty
+
+ONLY_HERE = frozenset(
+    {"num_subbands", "num_scales", "num_blocks_per_scale", "bottleneck_factor", "growth"}
+)
+"""Keys of the section ``model`` that no other system has together."""
+
+MOST_CHANNELS = 2**16
+"""Upper limit of channels and bins, far above those of any known file."""
+
+LONGEST_WINDOW = 2**18
+"""Upper limit of n_fft: six seconds."""
+
+
+MOST_BLOCKS = 32
+"""Upper limit of scales, and of blocks per scale."""
+
+
+def recognises(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration is one of this system.
+
+    Args:
+        config: sections ``audio``, ``model``, ``training`` and ``inference``, as in the YAML files
+            that are published with weights.
+    """
+    model = config.get("model")
+    return isinstance(model, Mapping) and model.keys() >= ONLY_HERE
+
+
+def network(
+    config: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> tuple[TFCTDFv3, dict[str, Tensor]]:
+    """Build the network of a file on the meta device, without weights.
+
+    The shapes of the weights determine most sizes. Only the STFT, the norm, the activation and the
+    rounding of the bottleneck's width do not follow from them. The sizes in the configuration must
+    be the same.
+
+    Args:
+        config: see :func:`recognises`; not trusted.
+        state: weights of the file.
+
+    Returns:
+        The network and the weights to fill it with.
+
+    Raises:
+        CheckpointError: the weights are not of this system.
+        ConfigError: the configuration is incomplete, out of range or of another file.
+    """
+    audio, model = _section(config, "audio"), _section(config, "model")
+    sizes = _sizes(state)
+    _expect(audio, "audio", {"num_channels": 2, "dim_f": sizes["dim_f"]})
+    _expect(model, "model", {key: sizes[key] for key in sizes.keys() - {"dim_f", "stems"}})
+    _expect_stems(config, sizes["stems"])
+    n_fft = _integer(audio, "audio", "n_fft", 2, LONGEST_WINDOW)
+    if n_fft % 2:
+        raise ConfigError(f"audio.n_fft must be even, got {n_fft}")
+    options: dict[str, Any] = {
+        "n_fft": n_fft,
+        "hop_length": _integer(audio, "audio", "hop_length", 1, n_fft // 2),
+        "bottleneck_factor": _integer(model, "model", "bottleneck_factor", 1, MOST_CHANNELS),
+        "norm": _text(model, "norm") if _has_norms(state) else NO_NORM,
+        "act": _text(model, "act"),
+    }
+    try:
+        return empty(lambda: TFCTDFv3(**sizes, **options)), dict(state)
+    except ValueError as error:
+        raise ConfigError(f"the configuration is not one of TFC-TDF v3: {error}") from error
+
+
+def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Derive the sizes of a network from the shapes of its weights.
+
+    Returns:
+        Arguments of :class:`demixing.networks.tfc_tdf_v3.TFCTDFv3`.
+
+    Raises:
+        CheckpointError: a weight is missing or has an impossible shape.
+    """
+    channels, stacked, *_ = _shape(state, "first_conv.weight", 4)
+    outputs, *_ = _shape(state, "final_conv.2.weight", 4)
+    widest, *_ = _shape(state, "bottleneck_block.blocks.0.tfc1.2.weight", 4)
+    scales = _count(state, "encoder_blocks.")
+    if stacked % CHANNELS or outputs % stacked or (widest - channels) % scales:
+        raise CheckpointError(
+            "expected weights of TFC-TDF v3, with a multiple of 4 input channels, a multiple of "
+            f"those as outputs and as many new channels in each of its scales, got {stacked}, "
+            f"{outputs}, and {widest - channels} new channels in {scales} scales"
+        )
+    _, _, *scale = _shape(state, "encoder_blocks.0.downscale.conv.2.weight", 4)
+    _, bins = _shape(state, "encoder_blocks.0.tfc_tdf.blocks.0.tdf.2.weight", 2)
+    subbands = stacked // CHANNELS
+    return {
+        "dim_f": bins * subbands,
+        "num_subbands": subbands,
+        "num_scales": scales,
+        "scale": tuple(scale),
+        "num_blocks_per_scale": _count(state, "bottleneck_block.blocks."),
+        "num_channels": channels,
+        "growth": (widest - channels) // scales,
+        "stems": outputs // stacked,
+    }
+
+
+def _shape(state: Mapping[str, Tensor], key: str, axes: int) -> tuple[int, ...]:
+    """Return the shape of a weight.
+
+    Raises:
+        CheckpointError: the weight is missing, or its shape is impossible.
+    """
+    shape = tuple(state[key].shape) if key in state else ()
+    if len(shape) != axes or not all(0 < size <= MOST_CHANNELS for size in shape):
+        raise CheckpointError(
+            f"expected weights of TFC-TDF v3 with a {key} of {axes} axes and at most "
+            f"{MOST_CHANNELS} channels, got {f'the shape {shape}' if shape else 'none'}"
+        )
+    return shape
+
+
+def _count(state: Mapping[str, Tensor], prefix: str) -> int:
+    """Return the number of blocks whose keys begin so; if they have gaps, filling fails.
+
+    Raises:
+        CheckpointError: there are none or too many.
+    """
+    count = len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
+    if not 0 < count <= MOST_BLOCKS:
+        raise CheckpointError(
+            f"expected weights of TFC-TDF v3 with 1 to {MOST_BLOCKS} of {prefix}*, got {count}"
+        )
+    return count
+
+
+def _has_norms(state: Mapping[str, Tensor]) -> bool:
+    """Whether the network has norms; the authors' code has none if it does not know the name."""
+    return "bottleneck_block.blocks.0.tfc1.0.weight" in state
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a section.
+
+    Raises:
+        ConfigError: there is no such section.
+    """
+    section = config.get(name)
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"the configuration needs a section {name}, got {section!r}")
+    return section
+
+
+def _integer(section: Mapping[str, Any], name: str, key: str, least: int, most: int) -> int:
+    """Return a whole number.
+
+    Raises:
+        ConfigError: it is missing, no whole number or out of range.
+    """
+    value = section.get(key)
+    if type(value) is not int or not least <= value <= most:
+        raise ConfigError(
+            f"{name}.{key} must be a whole number from {least} to {most}, got {value!r}"
+        )
+    return value
+
+
+def _text(model: Mapping[str, Any], key: str) -> str:
+    """Return a name in the section ``model``.
+
+    Raises:
+        ConfigError: it is missing or no text.
+    """
+    value = model.get(key)
+    if not isinstance(value, str):
+        raise ConfigError(f"model.{key} must be a name, got {value!r}")
+    return value
+
+
+def _expect(section: Mapping[str, Any], name: str, sizes: Mapping[str, Any]) -> None:
+    """Raise unless the sizes in a section are those of the weights.
+
+    Raises:
+        ConfigError: a size differs or is missing.
+    """
+    for key, expected in sizes.items():
+        value = section.get(key)
+        if (tuple(value) if isinstance(value, list) else value) != expected:
+            raise ConfigError(
+                f"the weights need {name}.{key} = {expected!r}, got {value!r}; "
+                "use the configuration that was published with the weights"
+            )
+
+
+def _expect_stems(config: Mapping[str, Any], stems: int) -> None:
+    """Raise unless the configuration names as many outputs as the network has.
+
+    Raises:
+        ConfigError: the number differs, or they are not named.
+    """
+    training = _section(config, "training")
+    target, names = training.get("target_instrument"), training.get("instruments")
+    if target:
+        names = [target]
+    if not isinstance(names, list | tuple) or len(names) != stems:
+        raise ConfigError(
+            f"the weights have {stems} outputs; training.target_instrument or "
+            f"training.instruments must name them, got {names!r}"
+        )
