@@ -14,7 +14,7 @@ separation", ICASSP 2024.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -231,7 +231,8 @@ class DualPath(nn.Module):
         """Run one LSTM along the last axis of ``(b, c, n, steps)``; the same shape."""
         rows = self.norm_layers[index](x).permute(0, 2, 3, 1)
         run, _ = self.lstm_layers[index](rows.flatten(0, 1))
-        return self.linear_layers[index](run).reshape(rows.shape).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+        output: Tensor = self.linear_layers[index](run)
+        return output.reshape(rows.shape).permute(0, 3, 1, 2)
 
 
 class SeparationNet(nn.Module):
@@ -406,10 +407,10 @@ class SCNet(nn.Module):
         padded = F.pad(mixtures.float(), (0, padding(samples, self.hop_size)))
         mixture = self.transform(padded)
         channels = torch.view_as_real(mixture).permute(0, 1, 4, 2, 3).flatten(1, 2)
-        spectrum = self._stems(channels.to(self.decoder[0][0].conv.weight.dtype)).float()
-        stems = torch.view_as_complex(
-            spectrum.unflatten(1, (self.sources, 2, 2)).permute(0, 1, 2, 4, 5, 3).contiguous()
-        )
+        dtype = next(self.encoder.parameters()).dtype
+        parts = self._stems(channels.to(dtype)).float()
+        parts = parts.reshape(len(parts), self.sources, 2, 2, *parts.shape[2:])
+        stems = torch.view_as_complex(parts.permute(0, 1, 2, 4, 5, 3).contiguous())
         if self.masked:
             stems = stems * mixture[:, None]
         return self.transform.inverse(stems)[..., :samples]
@@ -423,9 +424,10 @@ class SCNet(nn.Module):
             x, skip = encoder(x, bands)
             skips.append(skip)
         x = self.separation_net(x)
-        for (fusion, expansion), bands in zip(self.decoder, reversed(self.levels), strict=True):
+        steps: Iterator[Any] = iter(self.decoder)
+        for (fusion, expansion), bands in zip(steps, reversed(self.levels), strict=True):
             x = expansion(fusion(x, skips.pop()), bands)
-        return self.mask_layer(x) if self.masked else x  # type: ignore[no-any-return]
+        return self.mask_layer(x) if self.masked else x
 
 
 def padding(samples: int, hop: int) -> int:
@@ -459,12 +461,12 @@ class Transform:
         spectrum = torch.stft(
             audio.flatten(0, 1), **self._options(audio.device), return_complex=True
         )
-        return spectrum.unflatten(0, audio.shape[:2])
+        return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])
 
     def inverse(self, spectrum: Tensor) -> Tensor:
         """Map complex ``(..., f, t)`` to ``(..., samples)``, a multiple of the hop."""
         audio = torch.istft(spectrum.flatten(0, -3), **self._options(spectrum.device))
-        return audio.unflatten(0, spectrum.shape[:-2])
+        return audio.reshape(*spectrum.shape[:-2], -1)
 
     def _options(self, device: torch.device) -> dict[str, Any]:
         """Return the options of torch's functions."""
@@ -477,7 +479,7 @@ class Transform:
 
 
 @functools.lru_cache(maxsize=8)
-def _window(frame: int, hann: bool, device: torch.device) -> Tensor:  # noqa: FBT001
-    """Return a window; with grad mode or inference mode, it is a plain tensor."""
+def _window(frame: int, hann: bool, device: torch.device) -> Tensor:
+    """Return a window; it is cached, so it must not belong to one caller's inference mode."""
     with torch.inference_mode(mode=False):
         return (torch.hann_window if hann else torch.ones)(frame, device=device)
