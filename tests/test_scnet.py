@@ -179,6 +179,7 @@ def test_configs_are_recognised() -> None:
         ("hop_size", 0),
         ("hop_size", 4096),
         ("hop_size", 1),
+        ("hop_size", 1000),
         ("win_size", 2048),
         ("normalized", "yes"),
         ("sources", ["vocals", "other"]),
@@ -237,7 +238,13 @@ def test_other_weights_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"dims": (3, 8)}, {"num_dplayer": 5}, {"conv_kernel": 2}, {"band_stride": (1, 64, 64)}],
+    [
+        {"dims": (3, 8)},
+        {"num_dplayer": 5},
+        {"conv_kernel": 2},
+        {"hop_size": 1000},
+        {"band_stride": (1, 64, 64)},
+    ],
 )
 def test_sizes_that_contradict_each_other_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"need|band"):

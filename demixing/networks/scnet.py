@@ -267,14 +267,15 @@ def frame_spectrum(x: Tensor) -> Tensor:
     >>> torch.allclose(from_frame_spectrum(frame_spectrum(x)), x, atol=1e-6)
     True
     """
-    spectrum = torch.fft.rfft(x.float(), norm="ortho")
+    spectrum: Tensor = torch.fft.rfft(x.float(), norm="ortho")
     return torch.cat([spectrum.real, spectrum.imag], dim=1).to(x.dtype)
 
 
 def from_frame_spectrum(x: Tensor) -> Tensor:
     """Invert :func:`frame_spectrum` for an even number of frames."""
     real, imaginary = x.float().chunk(2, dim=1)
-    return torch.fft.irfft(torch.complex(real, imaginary), norm="ortho").to(x.dtype)
+    frames: Tensor = torch.fft.irfft(torch.complex(real, imaginary), norm="ortho")
+    return frames.to(x.dtype)
 
 
 class Fusion(nn.Module):
@@ -377,6 +378,8 @@ class SCNet(nn.Module):
                 f"need {SPECTRUM} channels first, an even number of dual-path layers and an odd "
                 f"kernel, got {dims[0]}, {num_dplayer} and {conv_kernel}"
             )
+        if nfft % hop_size or nfft < 2 * hop_size:
+            raise ValueError(f"need a hop that is a part of the window, got {hop_size} of {nfft}")
         self.sources, self.hop_size = sources, hop_size
         self.transform = Transform(nfft, hop_size, normalized=normalized, hann=masked)
         splitting = Splitting(band_shares, tuple(band_stride), tuple(band_kernel))
@@ -410,7 +413,7 @@ class SCNet(nn.Module):
         dtype = next(self.encoder.parameters()).dtype
         parts = self._stems(channels.to(dtype)).float()
         parts = parts.reshape(len(parts), self.sources, 2, 2, *parts.shape[2:])
-        stems = torch.view_as_complex(parts.permute(0, 1, 2, 4, 5, 3).contiguous())
+        stems = torch.complex(parts[:, :, :, 0], parts[:, :, :, 1])
         if self.masked:
             stems = stems * mixture[:, None]
         return self.transform.inverse(stems)[..., :samples]
@@ -446,7 +449,7 @@ class Transform:
 
     Attributes:
         frame: length of the window in samples.
-        hop: in samples.
+        hop: in samples; a half of ``frame`` or a smaller part.
         normalized: whether spectra are divided by the square root of ``frame``.
         hann: Hann's window instead of a rectangular one.
     """
@@ -464,9 +467,32 @@ class Transform:
         return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])
 
     def inverse(self, spectrum: Tensor) -> Tensor:
-        """Map complex ``(..., f, t)`` to ``(..., samples)``, a multiple of the hop."""
-        audio = torch.istft(spectrum.flatten(0, -3), **self._options(spectrum.device))
-        return audio.reshape(*spectrum.shape[:-2], -1)
+        """Map complex ``(b, s, channels, f, t)`` to ``(b, s, channels, hop * (t - 1))``.
+
+        One stem after another, because its frames are many times its samples. The input may have
+        any order in memory.
+        """
+        return torch.stack([torch.stack([*map(self._audio, stems)]) for stems in spectrum])
+
+    def _audio(self, spectrum: Tensor) -> Tensor:
+        """Map complex ``(channels, f, t)`` to ``(channels, samples)``."""
+        norm = "ortho" if self.normalized else "backward"
+        frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=self.frame, norm=norm)
+        window = _window(self.frame, self.hann, spectrum.device)
+        if self.hann:
+            frames *= window
+        weight = self._overlapped(window.square().expand(frames.shape[-2:]))
+        return self._overlapped(frames) / weight
+
+    def _overlapped(self, frames: Tensor) -> Tensor:
+        """Add frames ``(..., t, frame)`` where they overlap, from the middle of the first."""
+        count = frames.shape[-2]
+        parts = frames.unflatten(-1, (-1, self.hop)).unbind(-2)  # type: ignore[no-untyped-call]
+        shape = (*frames.shape[:-2], count + len(parts) - 1, self.hop)
+        audio = torch.zeros(shape, device=frames.device)
+        for offset, part in enumerate(parts):
+            audio[..., offset : offset + count, :] += part
+        return audio.flatten(-2).narrow(-1, self.frame // 2, (count - 1) * self.hop)
 
     def _options(self, device: torch.device) -> dict[str, Any]:
         """Return the options of torch's functions."""

@@ -162,10 +162,13 @@ def _options(model: Mapping[str, Any], sources: int) -> dict[str, Any]:
         raise ConfigError(
             f"model.sources must name the {sources} stems of the weights, got {names!r:.60}"
         )
+    hop = _whole("hop_size", model["hop_size"], -(-frame // MOST_FRAMES), frame // 2)
+    if frame % hop:
+        raise ConfigError(f"model.hop_size must divide model.nfft, {frame}, got {hop}")
     strides = _three(model, "band_stride")
     return {
         "nfft": frame,
-        "hop_size": _whole("hop_size", model["hop_size"], -(-frame // MOST_FRAMES), frame // 2),
+        "hop_size": hop,
         "normalized": model["normalized"],
         "band_shares": _shares(_three(model, "band_SR")),
         "band_stride": tuple(_whole("band_stride", one, 1, LARGEST_STRIDE) for one in strides),
