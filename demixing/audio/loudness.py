@@ -17,7 +17,6 @@ the Audio EQ Cookbook. Those of the standard differ by less than 0.05 dB at any 
 import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.signal import sosfilt
 from torch import Tensor
@@ -64,15 +63,16 @@ class LoudnessMeter:
         if not block.shape[-1]:
             return
         weighted, self._state = sosfilt(self._filter, block.numpy(), zi=self._state)
-        power = weighted**2
         start, self._samples = self._samples, self._samples + block.shape[-1]
         first = self._steps.shape[1]
         edges = [start]
         while (edge := self._edge(first + len(edges))) <= self._samples:
             edges.append(edge)
         # The last sum is that of the step that is not complete, which may be empty.
-        padded = np.concatenate([power, np.zeros((len(power), 1))], axis=1)
-        sums = np.add.reduceat(padded, [edge - start for edge in edges], axis=1)
+        power = np.zeros((len(weighted), block.shape[-1] + 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # songs are checked elsewhere
+            np.square(weighted, out=power[:, :-1])
+            sums = np.add.reduceat(power, [edge - start for edge in edges], axis=1)
         energies = np.stack([sums[list({*pair})].sum(axis=0) for pair in self._pairs])
         energies[:, 0] += self._energy
         self._steps = np.concatenate([self._steps, energies[:, :-1]], axis=1)

@@ -1,8 +1,8 @@
 """BandIt v2 and BandIt Plus: film sound into speech, music and effects, by a band-split network.
 
 Each channel is separated by itself. The bins of a spectrum are grouped into overlapping bands of
-equal width in octaves. Each band becomes a vector per frame; recurrent layers run over time and over
-bands in turn; each stem has a complex mask per band, and masks are averaged where bands overlap.
+equal width in octaves. Each band becomes a vector per frame. Recurrent layers run over time and
+over bands in turn. Each stem has a complex mask per band; where bands overlap, their mean.
 
 Layers have the key names of BandIt v2. Plus has other names, see :func:`renamed`, another order of
 the inputs of a band, and silence beyond the ends of the audio where v2 mirrors it.
@@ -187,9 +187,7 @@ class MaskEstimator(nn.Module):
         """See the class."""
         bins = self.bands[-1][1]
         mask = torch.zeros(x.shape[0], x.shape[2], bins, 2, device=x.device)
-        for layers, band, (start, end) in zip(
-            self.norm_mlp, x.unbind(1), self.bands, strict=True
-        ):
+        for layers, band, (start, end) in zip(self.norm_mlp, x.unbind(1), self.bands, strict=True):
             mask[:, :, start:end] += layers(band)
         mask *= bin_weights(self.bands).to(x.device)[:, None]
         return torch.view_as_complex(mask)
@@ -244,7 +242,7 @@ class Bandit(nn.Module):
         spectrum = stft(mixtures, self.frame, self.frame_hop, self.pad_mode).transpose(2, 3)
         # The layers expect windows of unit energy.
         inputs = torch.view_as_real(spectrum.flatten(0, 1)) / math.sqrt(3 / 8 * self.frame)
-        dtype = self.tf_model.seqband[0].norm.weight.dtype
+        dtype = next(self.parameters()).dtype
         x = self.tf_model(self.band_split(inputs.to(dtype)))
         stems = []
         for estimator in self.mask_estim.values():

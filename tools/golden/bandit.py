@@ -102,7 +102,7 @@ class Transform(nn.Module):
 
 def prepare(checkout: Path) -> tuple[Any, Any]:
     """Make the checkout importable and return the classes of v2 and of Plus."""
-    for name, contents in {
+    stand_ins: dict[str, dict[str, Any]] = {
         "torchaudio": {
             "transforms": types.SimpleNamespace(
                 Spectrogram=functools.partial(Transform, inverse=False),
@@ -117,7 +117,8 @@ def prepare(checkout: Path) -> tuple[Any, Any]:
         "spafe.fbanks": {"bark_fbanks": None},
         "spafe.utils": {},
         "spafe.utils.converters": dict.fromkeys(("erb2hz", "hz2bark", "hz2erb")),
-    }.items():
+    }
+    for name, contents in stand_ins.items():
         sys.modules[name] = types.ModuleType(name)
         vars(sys.modules[name]).update(contents)
     for name in ("models.bandit.core", "models.bandit.core.model"):  # they import everything else
@@ -150,9 +151,7 @@ def main(checkout: Path) -> None:
     """Write the golden file."""
     song = seeded.song(SAMPLES, seed=8)
     arrays: dict[str, Any] = {}
-    for name, kind, options in zip(
-        ("v2", "plus"), prepare(checkout), (V2, PLUS), strict=True
-    ):
+    for name, kind, options in zip(("v2", "plus"), prepare(checkout), (V2, PLUS), strict=True):
         arrays[f"{name}_full"] = shapes(kind(**options, **FULL))
         network = kind(**options, **NARROW).eval()
         arrays[f"{name}_narrow"] = shapes(network)
