@@ -150,7 +150,7 @@ def _stems(options: Mapping[str, Any]) -> tuple[str, ...]:
         or not 0 < len(stems) <= MOST_STEMS
         or not all(isinstance(stem, str) and re.fullmatch(r"\w{1,60}", stem) for stem in stems)
         or len(set(stems)) < len(stems)
-        or any(hasattr(nn.ModuleDict, stem) for stem in stems)
+        or any(hasattr(nn.ModuleDict(), stem) for stem in stems)
     ):
         raise ConfigError(
             f"expected stems of BandIt to be 1 to {MOST_STEMS} different words, "
