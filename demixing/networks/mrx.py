@@ -167,10 +167,10 @@ class MRX(nn.Module):
         stems = audio.new_zeros(len(self._decoders), len(audio))
         for index, window in enumerate(self.windows):
             spectrum = self._spectrum(audio, window)
-            for stem, decoders in zip(stems, self._decoders, strict=True):
+            for stem, decoders in enumerate(self._decoders):
                 mask = cast("nn.ModuleList", decoders)[index](features).float()
                 masked = (mask * spectrum).transpose(0, 1)
-                stem += istft(masked[None], window, self.hop, len(audio))[0]
+                stems[stem] += istft(masked[None], window, self.hop, len(audio))[0]
         return stems
 
     def _spectrum(self, audio: Tensor, window: int) -> Tensor:
