@@ -109,7 +109,7 @@ class CrossNet(nn.Module):
 
 
 class MRX(nn.Module):
-    """The whole network.
+    """The whole network, for inference: without gradients.
 
     Args:
         stems: number of stems.
@@ -153,7 +153,7 @@ class MRX(nn.Module):
         total: Tensor | float = 0.0
         dtype = next(self._encoders.parameters()).dtype
         for window, encoder in zip(self.windows, self._encoders, strict=True):
-            magnitude = self._spectrum(audio, window).abs() / math.sqrt(window)
+            magnitude = self._spectrum(audio, window).abs().div_(math.sqrt(window))
             encoded = encoder(magnitude.to(dtype).flatten(0, 1))
             total = total + encoded.reshape(len(audio), -1, encoded.shape[-1])
         return total / len(self.windows)  # type: ignore[return-value]
@@ -167,10 +167,12 @@ class MRX(nn.Module):
         stems = audio.new_zeros(len(self._decoders), len(audio))
         for index, window in enumerate(self.windows):
             spectrum = self._spectrum(audio, window)
+            masked = torch.empty_like(spectrum)  # new memory for each would take most of the time
+            parts, into = torch.view_as_real(spectrum), torch.view_as_real(masked)
             for stem, decoders in enumerate(self._decoders):
                 mask = cast("nn.ModuleList", decoders)[index](features).float()
-                masked = (mask * spectrum).transpose(0, 1)
-                stems[stem] += istft(masked[None], window, self.hop, len(audio))[0]
+                torch.mul(parts, mask[..., None], out=into)
+                stems[stem] += istft(masked.T[None], window, self.hop, len(audio))[0]
         return stems
 
     def _spectrum(self, audio: Tensor, window: int) -> Tensor:
