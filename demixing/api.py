@@ -19,7 +19,7 @@ from demixing.audio import BLOCK, whole_rate
 from demixing.audio.files import SUBTYPES
 from demixing.engine import of_checkpoint, optional, separate_file
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import SongStatistics
+from demixing.engine.normalisation import measured
 from demixing.errors import ConfigError, SongError
 from demixing.machine import threads
 from demixing.machine.device import on_device
@@ -111,7 +111,9 @@ class Separator:
         rate_hz = whole_rate(sample_rate_hz)
         song = as_song(audio)
         blocks = torch.split(song, BLOCK, dim=-1)
-        statistics = SongStatistics.of(blocks) if self._demixer.normalises else None
+        statistics = None
+        if self._demixer.normalises:
+            statistics = measured(self._demixer.recipe, blocks, rate_hz)
         stream = self._demixer.stream(
             blocks,
             rate_hz,

@@ -252,13 +252,29 @@ class Separator(Protocol):
         """
 
 
-def input_normalisation(separator: Separator) -> str:
-    """The deviation that a separator's input is divided by: ``mono``, ``stereo``, or ``""``: none.
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """A separator's input has this loudness, whatever the song's is.
+
+    Attributes:
+        lufs: integrated loudness, see :mod:`demixing.audio.loudness`.
+    """
+
+    lufs: float
+
+
+def input_normalisation(separator: Separator) -> str | Loudness:
+    """How a separator's input is normalised.
 
     It is the separator's optional attribute ``normalises``; see
     :mod:`demixing.engine.normalisation`.
+
+    Returns:
+        The deviation that the input is divided by, ``mono`` or ``stereo``; its loudness; or ``""``:
+        it is not normalised.
     """
-    return str(getattr(separator, "normalises", ""))
+    found: str | Loudness = getattr(separator, "normalises", "")
+    return found
 
 
 def distinct(stems: object) -> tuple[str, ...]:

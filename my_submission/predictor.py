@@ -19,7 +19,7 @@ from demixing.audio.clipping import Clipping
 from demixing.engine import optional
 from demixing.engine.demixer import Demixer
 from demixing.engine.gating import apply_gates
-from demixing.engine.normalisation import SongStatistics
+from demixing.engine.normalisation import measured
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Report
 from demixing.errors import ConfigError, OutputError, SongError
@@ -136,7 +136,7 @@ class Predictor:
             rate_hz,
             samples=len(frames),
             deadline=deadline,
-            statistics=SongStatistics.of(blocks(frames)),
+            statistics=measured(self._demixer.recipe, blocks(frames), rate_hz),
             report=self.report,
         )
         for block in stream:

@@ -28,6 +28,7 @@ from demixing.weights import readers, tensor_file
 from demixing.weights.readers import (
     Contents,
     demucs_v1,
+    lightning,
     plain_safetensors,
     safetensors,
     spleeter_archive,
@@ -140,6 +141,72 @@ def test_a_step_and_a_model_are_read(tmp_path: Path) -> None:
     torch.save({"step": 500_000, "model": example_state()}, tmp_path / "a.pth")
 
     assert_equal_states(readers.read("step_and_model", tmp_path / "a.pth").state, example_state())
+
+
+class Settings(dict[str, object]):
+    """Training settings, an object of a class of the authors."""
+
+
+def lightning_checkpoint() -> dict[str, object]:
+    """What a training keeps: a network in views of shared storages, and much besides."""
+    network = {f"model.{key}": value for key, value in example_state().items()}
+    settings = Settings(seed=1)
+    settings["again"] = [settings, {Settings}, Fraction(1, 3), np.float64(0.5), torch.float16]
+    return {
+        "epoch": 3,
+        "state_dict": {**network, "loss_handler.weight": torch.ones(7)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(900)}}}],
+        "hyper_parameters": settings,
+        "callbacks": {"best": Path("a.ckpt"), "closed": functools.partial(print, end="")},
+    }
+
+
+def test_the_network_of_a_lightning_checkpoint_is_read(tmp_path: Path) -> None:
+    torch.save(lightning_checkpoint(), tmp_path / "a.ckpt")
+
+    found = readers.read("lightning", tmp_path / "a.ckpt")
+
+    assert_equal_states(found.state, example_state())
+    assert (found.network, found.arguments) == ("", {})
+
+
+def test_only_the_storages_of_the_network_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(lightning_checkpoint(), tmp_path / "a.ckpt")
+    sizes = []
+    fill = lightning._fill
+
+    def noted(archive: zipfile.ZipFile, name: str, storage: Tensor) -> None:
+        sizes.append(storage.numel())
+        fill(archive, name, storage)
+
+    monkeypatch.setattr(lightning, "_fill", noted)
+
+    readers.read("lightning", tmp_path / "a.ckpt")
+
+    assert 900 not in sizes
+    assert 12 in sizes
+
+
+@pytest.mark.parametrize(
+    "contents", [{"model.weight": torch.ones(1)}, {"state_dict": {"weight": torch.ones(1)}}, 5]
+)
+def test_a_checkpoint_without_a_network_is_refused(tmp_path: Path, contents: object) -> None:
+    torch.save(contents, tmp_path / "a.ckpt")
+
+    with pytest.raises(CheckpointError, match=r"with keys that begin with 'model\.', got"):
+        readers.read("lightning", tmp_path / "a.ckpt")
+
+
+def test_code_in_the_settings_of_a_checkpoint_is_never_run(tmp_path: Path) -> None:
+    checkpoint = lightning_checkpoint() | {"hyper_parameters": Malicious(tmp_path / "owned")}
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+
+    found = readers.read("lightning", tmp_path / "a.ckpt")
+
+    assert_equal_states(found.state, example_state())
+    assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize("name", readers.DEMUCS_CLASSES)
@@ -459,6 +526,8 @@ def written(folder: Path, format_: str, monkeypatch: pytest.MonkeyPatch) -> Path
         torch.save(state, path)
     elif format_ == "step_and_model":
         torch.save({"step": 1, "model": state}, path)
+    elif format_ == "lightning":
+        torch.save({"state_dict": {f"model.{key}": value for key, value in state.items()}}, path)
     elif format_ in ("demucs_package", "demucs_v1"):
         legacy = format_ == "demucs_v1"
         with monkeypatch.context() as patch:

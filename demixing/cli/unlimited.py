@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from demixing.audio import BLOCK
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import SongStatistics
+from demixing.engine.normalisation import measured
 from demixing.engine.progress import Report
 from demixing.machine import threads
 from demixing.recipes.recipe import Recipe
@@ -63,7 +63,7 @@ def separated(
         rate_hz,
         samples=song.shape[-1],
         deadline=Deadline(math.inf),
-        statistics=SongStatistics.of(blocks),
+        statistics=measured(demixer.recipe, blocks, rate_hz),
         report=report,
     )
     stems = torch.cat(list(stream), dim=-1).transpose(1, 2).numpy()

@@ -22,7 +22,7 @@ from demixing.chunks.answer import Done, Reliable, Source
 from demixing.engine import optional
 from demixing.engine.blending import Tap
 from demixing.engine.members import ScheduledMember, Task
-from demixing.engine.normalisation import SongStatistics
+from demixing.engine.normalisation import SongStatistics, measured
 from demixing.engine.omissions import Omission
 from demixing.engine.pipeline import SongPipeline
 from demixing.engine.progress import Report, Work
@@ -184,7 +184,7 @@ class Demixer:
             TRIAL_RATE_HZ,
             samples=noise.shape[-1],
             deadline=Deadline(math.inf),
-            statistics=SongStatistics.of(blocks),
+            statistics=measured(self.recipe, blocks, TRIAL_RATE_HZ),
         ):
             pass
 

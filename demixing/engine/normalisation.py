@@ -1,18 +1,22 @@
-"""Input normalisation, for networks that expect songs of zero mean and unit deviation.
+"""Input normalisation, for networks that expect songs of a certain level.
 
 Demucs subtracts the mean of a song and divides by its standard deviation before cutting it into
-chunks. A stream knows neither, so they are measured first, in an additional pass over the file. The
-mixture minus a stem is normalised like the mixture itself.
+chunks. MRX expects songs of a certain loudness. A stream knows none of these, so they are measured
+first, in an additional pass over the file. The mixture minus a stem is normalised like the mixture
+itself.
 """
 
-from collections.abc import Iterable
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from demixing import audio
-from demixing.separator import Separator, input_normalisation
+from demixing import audio, separators
+from demixing.recipes.recipe import Recipe
+from demixing.separator import Loudness, Separator, input_normalisation
 
 EPSILON = 1e-8
 """Added to deviations to avoid division by 0 in silence; the value is that of Demucs."""
@@ -26,15 +30,19 @@ class SongStatistics:
         mean: of all samples.
         mono: standard deviation of the mean of left and right.
         stereo: standard deviation of all samples.
+        lufs: integrated loudness; minus infinity for silence; empty if it was not measured.
     """
 
     mean: tuple[float, ...]
     mono: tuple[float, ...]
     stereo: tuple[float, ...]
+    lufs: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, blocks: Iterable[Tensor]) -> "SongStatistics":
         """Measure a song given in blocks of ``(channels, samples)``, in float64.
+
+        The loudness is not measured, which takes longer than all the rest; see :func:`measured`.
 
         >>> SongStatistics.of([torch.tensor([[1.0, -1.0], [1.0, -1.0]])]).mono
         (1.4142135623730951,)
@@ -55,16 +63,50 @@ class SongStatistics:
         )
 
 
+def measured(recipe: Recipe, blocks: Iterable[Tensor], sample_rate_hz: int) -> SongStatistics:
+    """Measure what the members of a recipe may need.
+
+    Args:
+        recipe: decides whether the loudness is measured.
+        blocks: the song in blocks of ``(channels, samples)``.
+        sample_rate_hz: of the song.
+
+    Raises:
+        SongError: the loudness of a song in this format cannot be measured.
+    """
+    if all(separators.target_lufs(member.separator) is None for member in recipe.members):
+        return SongStatistics.of(blocks)
+    from demixing.audio.loudness import LoudnessMeter  # scipy takes a second to import
+
+    meters: list[LoudnessMeter] = []
+
+    def passed_on() -> Iterator[Tensor]:
+        for block in blocks:
+            if not meters:
+                audio.check_format(sample_rate_hz, block.shape[0])
+                meters.append(LoudnessMeter(sample_rate_hz, block.shape[0]))
+            meters[0].push(block)
+            yield block
+
+    statistics = SongStatistics.of(passed_on())
+    return dataclasses.replace(statistics, lufs=meters[0].lufs() if meters else (-math.inf,))
+
+
 def _deviation(squares: Tensor, mean: Tensor, count: int) -> Tensor:
     """Unbiased standard deviation from sums, as torch computes it; 0 for a single sample."""
     return ((squares - count * mean.square()).clamp(min=0) / max(count - 1, 1)).sqrt()
+
+
+def _gain(target: Loudness, lufs: float) -> float:
+    """Return the gain that a song needs; 1 for silence, which has no loudness."""
+    return 10 ** ((target.lufs - lufs) / 20) if math.isfinite(lufs) else 1.0
 
 
 class Normaliser:
     """Normalises a song as a separator expects, and undoes it in the stems.
 
     Args:
-        separator: may have an attribute ``normalises``, ``"mono"`` or ``"stereo"``.
+        separator: may have an attribute ``normalises``, ``"mono"``, ``"stereo"`` or a loudness.
         statistics: of the song.
         groups: stereo pairs of the song.
 
@@ -83,6 +125,12 @@ class Normaliser:
             return
         if statistics is None:
             raise ValueError("a member normalises songs, so the song's statistics must be given")
+        if isinstance(kind, Loudness):
+            if not statistics.lufs:
+                raise ValueError("a member needs the song's loudness, which was not measured")
+            gains = [_gain(kind, lufs) for lufs in statistics.lufs]
+            self._deviation[:, 0, 0] = 1 / torch.tensor(gains)
+            return
         deviation = {"mono": statistics.mono, "stereo": statistics.stereo}[kind]
         self._mean[:, 0, 0] = torch.tensor(statistics.mean)
         self._deviation[:, 0, 0] = torch.tensor(deviation) + EPSILON

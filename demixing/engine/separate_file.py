@@ -7,7 +7,7 @@ from pathlib import Path
 from demixing import audio
 from demixing.audio.files import read_blocks, song_format, whole_files, write_stems
 from demixing.engine.demixer import Demixer
-from demixing.engine.normalisation import SongStatistics
+from demixing.engine.normalisation import measured
 from demixing.engine.progress import Report
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ def separate_file(
     audio.check_format(form.sample_rate_hz, form.channels)
     done = 0
     with whole_files(list(paths.values())) as stage:
-        statistics = SongStatistics.of(read_blocks(song)) if demixer.normalises else None
+        statistics = None
+        if demixer.normalises:
+            statistics = measured(demixer.recipe, read_blocks(song), form.sample_rate_hz)
         stems = demixer.stream(
             read_blocks(song),
             form.sample_rate_hz,

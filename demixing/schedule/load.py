@@ -13,7 +13,7 @@ from torch import Tensor
 
 from demixing.schedule import costs
 from demixing.schedule.contention import Contention
-from demixing.separator import Chunking, Separator, input_normalisation
+from demixing.separator import Chunking, Loudness, Separator, input_normalisation
 
 OVERHEAD, TAIL = 0.03, 0.01
 """Overhead in seconds per second of audio, in total and after the last chunk. Defaults until both
@@ -107,7 +107,7 @@ class Copies:
         return self.inner.chunking
 
     @property
-    def normalises(self) -> str:
+    def normalises(self) -> str | Loudness:
         """See :mod:`demixing.engine.normalisation`."""
         return input_normalisation(self.inner)
 

@@ -67,6 +67,20 @@ def having(function: str) -> list[str]:
     return [name for name in names() if _plugins.has(name, function)]
 
 
+def target_lufs(name: str) -> float | None:
+    """Return the loudness that a separator's input has, in LUFS; None if it may have any.
+
+    A separator with a :class:`demixing.separator.Loudness` has a function ``target_lufs`` that
+    returns a literal number, because songs may be measured in a process that builds no separators.
+    Modules are not imported.
+
+    Args:
+        name: a key from :func:`names`.
+    """
+    found: float | None = _plugins.literal(name, "target_lufs")
+    return found
+
+
 def required_packages(name: str) -> tuple[str, ...]:
     """Return the names of the packages of an extra that a separator imports.
 

@@ -21,6 +21,8 @@ from demixing.networks.bytesep_mobilenet import MobileNet
 from demixing.networks.d3_unet import D3UNet
 from demixing.networks.demucs_split import DemucsSplit
 from demixing.networks.demucs_v2 import Demucs
+from demixing.networks.mrx import FRAME_HOP, MRX
+from demixing.networks.mrx import prepared as prepared_mrx
 from demixing.networks.xumx import XUMX
 from demixing.separator import Separator
 from demixing.separators import (
@@ -32,6 +34,7 @@ from demixing.separators import (
     demucs_v2,
     hpss,
     mdx_net,
+    mrx,
     spleeter,
     trained,
 )
@@ -135,6 +138,12 @@ def narrow_open_unmix() -> Separator:
     return in_chunks(whole, open_unmix.FRAME_HOP, chunk=212, hop=64, context=64, shorter=128)
 
 
+def narrow_mrx() -> Separator:
+    """MRX."""
+    whole = mrx.CocktailFork(prepared_mrx(filled(MRX(hidden=16))), mrx.chunking(60))
+    return in_chunks(whole, FRAME_HOP, chunk=200, hop=120, context=32, shorter=100)
+
+
 def narrow_trained() -> Separator:
     """A trainable network."""
     network = trainable.build("shared_unet", STEMS, {"widths": [2, 4, 4, 4, 4, 4]})
@@ -176,6 +185,7 @@ NARROW: dict[str, Callable[[], Separator]] = {
     "demucs_v4": narrow_demucs_v4,
     "hpss": brief_hpss,
     "mdx_net": narrow_mdx_net,
+    "mrx": narrow_mrx,
     "open_unmix": narrow_open_unmix,
     "spleeter": brief_spleeter,
     "trained": narrow_trained,

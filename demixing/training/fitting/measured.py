@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from demixing import atomic, audio
+from demixing.engine import normalisation
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
-from demixing.engine.normalisation import SongStatistics
 from demixing.errors import EvaluationError
 from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.songs import Song
@@ -109,7 +109,8 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
             estimates.setdefault(signal_name(member, stem), []).append(pairs[0].clone())
 
     cut = torch.split(mixture, audio.BLOCK, dim=-1)
-    for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, statistics=SongStatistics.of(cut)):
+    statistics = normalisation.measured(demixer.recipe, cut, layout.sample_rate_hz)
+    for _ in demixer.stream(cut, layout.sample_rate_hz, tap=tap, statistics=statistics):
         pass
     signals = {name: torch.cat(estimates.pop(name), dim=-1).numpy() for name in list(estimates)}
     signals[MIXTURE] = mixture.numpy()
