@@ -5,6 +5,7 @@ One network serves both; the key names of the weights show which one they are fo
 Source: see :mod:`demixing.networks.bandit`.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.bandit import PLUS, Bandit, bands_of, bin_weights, renamed
+from demixing.separators.msst import plugin
 from demixing.weights.loading import empty
 
 FIXED: dict[str, tuple[Any, ...]] = {
@@ -48,6 +50,15 @@ WIDEST = 4096
 
 CLOSE = 1e-5
 """Largest error of a constant in a file."""
+
+
+build = functools.partial(plugin.build, "bandit", "bandit_v2_multi")
+"""See :func:`demixing.separators.msst.plugin.build`."""
+
+
+def required_weights(checkpoint: str = "") -> list[str]:
+    """See :func:`demixing.separators.msst.plugin.required_weights`."""
+    return plugin.required_weights("bandit_v2_multi", checkpoint)
 
 
 def recognises(config: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ Source: Lu, Wang, Kong, Hung, "Music source separation with band-split RoPE tran
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from demixing.errors import CheckpointError, ConfigError
 from demixing.networks import roformer_state
 from demixing.networks.bs_roformer import BSRoFormer
 from demixing.networks.roformer import Sizes
+from demixing.separators.msst import plugin
 from demixing.weights import loading
 
 SECTIONS = ("model", "kwargs")
@@ -28,6 +30,15 @@ COMPARED = (
 """Keys of a config that must agree with the weights; otherwise it belongs to another file.
 
 The depth of the mask networks is not compared, since its meaning differs between programs."""
+
+
+build = functools.partial(plugin.build, "bs_roformer", "bs_roformer_musdb")
+"""See :func:`demixing.separators.msst.plugin.build`."""
+
+
+def required_weights(checkpoint: str = "") -> list[str]:
+    """See :func:`demixing.separators.msst.plugin.required_weights`."""
+    return plugin.required_weights("bs_roformer_musdb", checkpoint)
 
 
 def recognises(config: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ Reads the files of Music-Source-Separation-Training and a config in the sections
 Source: Wang, Lu, Won, "Mel-band RoFormer for music source separation", 2023.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,10 +24,20 @@ from demixing.separators.bs_roformer import (
     section,
     stft_options,
 )
+from demixing.separators.msst import plugin
 from demixing.weights import loading
 
 RATES_HZ = (8_000, 192_000)
 """Lowest and highest sample rate."""
+
+
+build = functools.partial(plugin.build, "mel_band_roformer", "mel_band_roformer_kim")
+"""See :func:`demixing.separators.msst.plugin.build`."""
+
+
+def required_weights(checkpoint: str = "") -> list[str]:
+    """See :func:`demixing.separators.msst.plugin.required_weights`."""
+    return plugin.required_weights("mel_band_roformer_kim", checkpoint)
 
 
 def recognises(config: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ Source: Tong, Zhu, Chen, Kang, Li, Wu, Meng, "SCNet: sparse compression network 
 separation", ICASSP 2024; MSST is https://github.com/ZFTurbo/Music-Source-Separation-Training.
 """
 
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.scnet import BANDS, SPECTRUM, SCNet
+from demixing.separators.msst import plugin
 from demixing.weights import loading
 
 KEYS = frozenset({"band_SR", "band_stride", "num_dplayer"})
@@ -37,6 +39,15 @@ LARGEST_STRIDE = 64
 
 WRAPPER = "module."
 """Prefix of all keys in files that were saved by several GPUs."""
+
+
+build = functools.partial(plugin.build, "scnet", "scnet_small")
+"""See :func:`demixing.separators.msst.plugin.build`."""
+
+
+def required_weights(checkpoint: str = "") -> list[str]:
+    """See :func:`demixing.separators.msst.plugin.required_weights`."""
+    return plugin.required_weights("scnet_small", checkpoint)
 
 
 def recognises(config: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ Source: Kim, Lee, Jung, "Sound demixing challenge 2023: music demixing track tec
 arXiv:2306.09382.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.tfc_tdf import CHANNELS
 from demixing.networks.tfc_tdf_v3 import NO_NORM, TFCTDFv3
+from demixing.separators.msst import plugin
 from demixing.weights.loading import empty
 
 ONLY_HERE = frozenset(
@@ -28,6 +30,15 @@ LONGEST_WINDOW = 2**18
 
 MOST_BLOCKS = 32
 """Upper limit of scales, and of blocks per scale."""
+
+
+build = functools.partial(plugin.build, "tfc_tdf_v3", "kuielab_mdx_a_seed0")
+"""See :func:`demixing.separators.msst.plugin.build`."""
+
+
+def required_weights(checkpoint: str = "") -> list[str]:
+    """See :func:`demixing.separators.msst.plugin.required_weights`."""
+    return plugin.required_weights("kuielab_mdx_a_seed0", checkpoint)
 
 
 def recognises(config: Mapping[str, Any]) -> bool:

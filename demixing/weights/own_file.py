@@ -27,31 +27,32 @@ def read(path: Path) -> Contents:
     _check(path)
     if path.suffix.lower() != SUFFIX:
         return readers.read("state_dict", path)
-    if config(path):
+    if config(path)[1]:
         return readers.read("safetensors", path)
     with readers.refusing(path):
         found = tensor_file.read(path)
     return Contents(state=readers.tensors(path, found.tensors))
 
 
-def config(path: Path) -> dict[str, Any]:
+def config(path: Path) -> tuple[str, dict[str, Any]]:
     """Read the config that ``demixing import`` kept in a file, without the tensors.
 
     Returns:
-        Its sections; empty if the file has none.
+        The name of the network, and the sections of its config; empty if the file has none.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
     _check(path)
     if path.suffix.lower() != SUFFIX:
-        return {}
-    sections: dict[str, Any] = {}
+        return "", {}
+    network, sections = "", {}
     with readers.refusing(path):
         metadata = tensor_file.metadata(path)
         if safetensors.NETWORK in metadata:
+            network = metadata[safetensors.NETWORK]
             sections = safetensors.network_arguments(path, metadata)
-    return sections
+    return network, sections
 
 
 def _check(path: Path) -> None:

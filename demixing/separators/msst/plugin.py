@@ -72,13 +72,18 @@ def find(checkpoint: str, config: str = "") -> Source:
     given = read(Path(config)) if config else None
     if is_file(checkpoint):
         path = Path(checkpoint)
-        kept = given or Config(own_file.config(path), checkpoint)
+        system, sections = own_file.config(path)
+        kept = given or Config(sections, checkpoint)
         if not kept.sections:
             raise ConfigError(
                 f"{path} needs the YAML file of its authors: name it with --config, or as the "
                 "option config in a recipe"
             )
-        return Source(system=system_of(kept), config=kept, contents=lambda: own_file.read(path))
+        return Source(
+            system=system_of(kept) if given else system,
+            config=kept,
+            contents=lambda: own_file.read(path),
+        )
     entry = checkpoints.find(checkpoint)
     if not entry.config:
         raise ConfigError(f"the weights {checkpoint!r} are not of a network with a config")
