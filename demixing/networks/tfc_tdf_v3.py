@@ -308,10 +308,11 @@ class TFCTDFv3(nn.Module):
             ValueError: the mixtures' length is not one of those that the class describes.
         """
         self._check(mixtures.shape[-1])
-        spectrum = stft(mixtures, self.n_fft, self.hop_length, pad_mode="reflect")
-        estimates = self._unstacked(self._estimate(self._stacked(spectrum[..., : self.dim_f, :])))
-        full = F.pad(estimates, (0, 0, 0, self.n_fft // 2 + 1 - self.dim_f))
-        return istft(full, self.n_fft, self.hop_length, mixtures.shape[-1])
+        # Nested calls, because names would keep the memory of their tensors.
+        estimates = self._unstacked(self._estimate(self._stacked(self._spectrum(mixtures))))
+        above = self.n_fft // 2 + 1 - self.dim_f
+        estimates = F.pad(estimates, (0, 0, 0, above))
+        return istft(estimates, self.n_fft, self.hop_length, mixtures.shape[-1])
 
     def _check(self, samples: int) -> None:
         """Raise unless mixtures may have this length."""
@@ -321,6 +322,11 @@ class TFCTDFv3(nn.Module):
                 f"expected {self.hop_length} * (frames - 1) samples, more than {self.n_fft // 2}, "
                 f"with frames a multiple of {self.frame_multiple}; got {samples} samples"
             )
+
+    def _spectrum(self, mixtures: Tensor) -> Tensor:
+        """Return the lowest bins of the spectrogram, complex ``(b, 2, bins, t)``."""
+        spectrum = stft(mixtures, self.n_fft, self.hop_length, pad_mode="reflect")
+        return spectrum[..., : self.dim_f, :]
 
     def _stacked(self, spectrum: Tensor) -> Tensor:
         """Stack the sub-bands of a complex spectrogram ``(b, 2, bins, t)``: ``(b, c, t, f)``."""
