@@ -1,6 +1,6 @@
 """A config: sections of plain values, with checked access, because anybody may have written it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,10 @@ Value = TypeVar("Value")
 
 MOST_BYTES = 1 << 20
 """Configs are a few kilobytes long. YAML needs time and memory for each byte."""
+
+MOST_VALUES = 10_000
+
+MOST_LEVELS = 16
 
 MOST_STEMS = 64
 
@@ -115,7 +119,7 @@ def read(path: Path) -> Config:
     """Read a YAML file.
 
     Only plain values are built: of all tags that name Python types, only the tuple is known, and
-    becomes a list. Aliases are refused, because a few lines of them can stand for gigabytes.
+    becomes a list. A few lines of aliases can stand for gigabytes, so values are counted.
 
     Raises:
         ConfigError: it cannot be read, is too long, or is not a table of sections.
@@ -139,7 +143,24 @@ def read(path: Path) -> Config:
             f"expected the config {path} to have sections such as audio and model, "
             f"got {type(sections).__name__}"
         )
+    if _count(sections) > MOST_VALUES:
+        raise ConfigError(f"expected a config of at most {MOST_VALUES} values at {path}")
     return Config(sections, str(path))
+
+
+def _count(value: object, limit: int = MOST_VALUES, depth: int = 0) -> int:
+    """Count values, up to a limit that too many levels exceed, too."""
+    if depth > MOST_LEVELS:
+        return limit + 1
+    parts: Iterable[object] = ()
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+    count = 1
+    for part in parts:
+        if count > limit:
+            break
+        count += _count(part, limit - count, depth + 1)
+    return count
 
 
 def _short(error: Exception) -> str:
