@@ -270,8 +270,8 @@ def input_normalisation(separator: Separator) -> str | Loudness:
     :mod:`demixing.engine.normalisation`.
 
     Returns:
-        The deviation that the input is divided by, ``mono`` or ``stereo``; its loudness; or ``""``:
-        it is not normalised.
+        The deviation that the input is divided by, ``mono``, ``stereo`` or ``population``; its
+        loudness; or ``""``: it is not normalised.
     """
     found: str | Loudness = getattr(separator, "normalises", "")
     return found

@@ -30,12 +30,14 @@ class SongStatistics:
         mean: of all samples.
         mono: standard deviation of the mean of left and right.
         stereo: standard deviation of all samples.
+        population: like ``mono``, divided by the number of samples and not by one less.
         lufs: integrated loudness; minus infinity for silence; empty if it was not measured.
     """
 
     mean: tuple[float, ...]
     mono: tuple[float, ...]
     stereo: tuple[float, ...]
+    population: tuple[float, ...] = ()
     lufs: tuple[float, ...] = ()
 
     @classmethod
@@ -56,9 +58,12 @@ class SongStatistics:
             mono = mono + pairs.mean(dim=1).square().sum(dim=1)
             stereo = stereo + pairs.square().sum(dim=(1, 2))
         mean = total / max(2 * samples, 1)
+        unbiased = _deviation(mono, mean, samples)
+        biased = unbiased * math.sqrt(max(samples - 1, 0) / max(samples, 1))
         return cls(
             mean=tuple(mean.tolist()),
-            mono=tuple(_deviation(mono, mean, samples).tolist()),
+            mono=tuple(unbiased.tolist()),
+            population=tuple(biased.tolist()),
             stereo=tuple(_deviation(stereo, mean, 2 * samples).tolist()),
         )
 
@@ -106,7 +111,8 @@ class Normaliser:
     """Normalises a song as a separator expects, and undoes it in the stems.
 
     Args:
-        separator: may have an attribute ``normalises``, ``"mono"``, ``"stereo"`` or a loudness.
+        separator: may have an attribute ``normalises``, ``"mono"``, ``"stereo"``,
+            ``"population"`` or a loudness.
         statistics: of the song.
         groups: stereo pairs of the song.
 
@@ -131,7 +137,11 @@ class Normaliser:
             gains = [_gain(kind, lufs) for lufs in statistics.lufs]
             self._deviation[:, 0, 0] = 1 / torch.tensor(gains)
             return
-        deviation = {"mono": statistics.mono, "stereo": statistics.stereo}[kind]
+        deviation = {
+            "mono": statistics.mono,
+            "stereo": statistics.stereo,
+            "population": statistics.population,
+        }[kind]
         self._mean[:, 0, 0] = torch.tensor(statistics.mean)
         self._deviation[:, 0, 0] = torch.tensor(deviation) + EPSILON
 

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError, ConfigError
+from demixing.networks import scnet_fast
 from demixing.networks.scnet import BANDS, SPECTRUM, SCNet
 from demixing.separators.msst import plugin
 from demixing.weights import loading
@@ -40,6 +41,9 @@ LARGEST_STRIDE = 64
 WRAPPER = "module."
 """Prefix of all keys in files that were saved by several GPUs."""
 
+
+rewrite = scnet_fast.rewrite
+"""See :mod:`demixing.separators.msst`."""
 
 build = functools.partial(plugin.build, "scnet", "scnet_small")
 """See :func:`demixing.separators.msst.plugin.build`."""

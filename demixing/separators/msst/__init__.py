@@ -10,6 +10,7 @@ The plug-ins are in the parent folder. Besides ``build``, each of them has two f
 * ``recognises(config)``: whether a config is of its system.
 * ``network(config, state)``: builds the network without weights, and returns it with the part of
   the state dict that fills it.
+* ``rewrite(network, dtype)``, optional: a faster copy with products of a type.
 
 Source: github.com/ZFTurbo/Music-Source-Separation-Training at ccc011a.
 """

@@ -134,6 +134,7 @@ def build(
         CheckpointError: the file is missing, damaged, or of another network.
         ConfigError: the config is missing or impossible, or there is no such precision.
     """
+    from demixing import separators
     from demixing.separators.msst import chunking, separator
     from demixing.weights.loading import fill
 
@@ -150,10 +151,18 @@ def build(
         stems=stems,
         chunking=cut,
         sample_rate_hz=chosen.integer("audio.sample_rate", 44_100, least=8000, most=192_000),
-        normalises="mono" if chosen.flag("inference.normalize") else "",
+        normalises=_normalises(chosen),
+        rewrite=getattr(separators.module(system), "rewrite", None),
         precision=precision,
         bf16_change_db=source.bf16_change_db,
     )
+
+
+def _normalises(config: Config) -> str:
+    """How songs are normalised: MSST has numpy's deviation, SCNet's authors have torch's."""
+    if not config.flag("inference.normalize"):
+        return ""
+    return "mono" if config.get("inference.method") == "demucs" else "population"
 
 
 def _network(system: str, config: Config, state: "Mapping[str, Tensor]") -> Any:

@@ -1,6 +1,8 @@
 """A separator from any network that maps mixtures to stems, both in the time domain."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,8 @@ from demixing.networks.autocast import InBfloat16
 from demixing.networks.execution import PreparedNetwork
 from demixing.networks.movable import Networks
 from demixing.separator import Chunking
+
+Rewrite = Callable[[Any, torch.dtype], nn.Module]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +46,20 @@ def prepare(
     sample_rate_hz: int,
     chunking: Chunking,
     normalises: str = "",
+    rewrite: Rewrite | None = None,
     precision: str = "fp32",
     bf16_change_db: float | None = None,
 ) -> NetworkSeparator:
     """Prepare a network for inference.
 
     Args:
-        network: with its weights; it may be changed. A method ``prepared(dtype)`` returns a faster
-            copy of it; without one, bfloat16 means autocast.
+        network: with its weights; it may be changed.
         stems: see :class:`NetworkSeparator`, also for the next three.
         sample_rate_hz: see there.
         chunking: see there.
         normalises: see there.
+        rewrite: returns a faster copy of the network with products of a type; None: there is none,
+            and bfloat16 means autocast.
         precision: see :mod:`demixing.networks.execution`.
         bf16_change_db: change of the score with bfloat16 in dB, from the catalogue of weights.
 
@@ -62,7 +68,7 @@ def prepare(
     """
     how = execution.choose(precision, change_db=bf16_change_db)
     return NetworkSeparator(
-        network=how.prepare(network, _faster),
+        network=how.prepare(network, rewrite or _plainly),
         stems=stems,
         sample_rate_hz=sample_rate_hz,
         chunking=chunking,
@@ -70,10 +76,6 @@ def prepare(
     )
 
 
-def _faster(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The network as it runs best with products of a type."""
-    own = getattr(network, "prepared", None)
-    if own is not None:
-        prepared: nn.Module = own(dtype)
-        return prepared
+def _plainly(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The network itself, or under autocast."""
     return network if dtype == torch.float32 else InBfloat16(network)
