@@ -76,17 +76,28 @@ class FoldedResidual(nn.Module):
 
     def _folded(self, few: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalising weights ``(examples, few, 2 c)``, biases ``(examples, 1, 2 c)``."""
-        mean = few.mean(dim=1, keepdim=True)
+        rest = few.to(_sums(few.device), copy=True)
+        mean = rest.mean(dim=1, keepdim=True)
         # The mean is subtracted first: a difference of two large moments would lose most digits.
-        rest = few - mean
+        rest -= mean
         covariance = torch.bmm(rest.transpose(1, 2), rest) / few.shape[1]
-        level = (mean @ self.weight.T) + self.bias
-        spread = (self.weight.T * (covariance @ self.weight.T)).sum(dim=1, keepdim=True)
+        weight = self.weight.T.to(rest.dtype)
+        level = (mean @ weight) + self.bias
+        spread = (weight * (covariance @ weight)).sum(dim=1, keepdim=True)
         middle = level.mean(dim=2, keepdim=True)
         variance = (spread + (level - middle).square()).mean(dim=2, keepdim=True)
         gain = torch.rsqrt(variance + self.wide_norm.eps) * self.wide_norm.weight
         bias = (self.bias - middle) * gain + self.wide_norm.bias
-        return self.weight.T * (gain * self.scale), bias * self.scale
+        return (weight * (gain * self.scale)).to(few.dtype), (bias * self.scale).to(few.dtype)
+
+
+def _sums(device: torch.device) -> torch.dtype:
+    """The precision of sums over time, which may have more than 86,000 terms.
+
+    In float32, they left 73 dB of a branch and 55 dB of a network; GroupNorm itself leaves 139 dB.
+    Apple's GPUs have no float64.
+    """
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def is_residual(module: nn.Module) -> bool:
