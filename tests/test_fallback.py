@@ -97,6 +97,23 @@ def test_without_faults_the_fallback_changes_nothing(demixer: Callable[..., Demi
     torch.testing.assert_close(stems[0], SONG, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("budget_s", [None, math.inf])
+def test_silence_is_separated_if_the_separator_answers_it(
+    demixer: Callable[..., Demixer], budget_s: float | None, answers: bool
+) -> None:
+    noisy = Faulty(lambda chunks: torch.stack([chunks + 1, chunks], dim=1))
+    noisy.answers_silence = answers  # type: ignore[attr-defined]
+    deadline = None if budget_s is None else Deadline(budget_s, clock=STANDING)
+
+    stream = demixer(noisy, Faulty()).stream(
+        [torch.zeros(2, 9000)], 44_100, samples=9000, deadline=deadline
+    )
+
+    expected = torch.full((2, 9000), float(answers))
+    torch.testing.assert_close(torch.cat(list(stream), dim=-1)[0], expected)
+
+
 FAULTS = {
     "an exception": raises(ValueError),
     "an exit": raises(SystemExit),

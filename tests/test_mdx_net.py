@@ -83,6 +83,25 @@ def test_members_with_a_mixer_sum_to_the_output_of_the_original_mixer(
     assert agreement_db(torch.from_numpy(golden["a_stems"]), total) > 100
 
 
+def test_silence_within_a_song_is_answered_as_by_the_original(
+    sessions: dict[str, InferenceSession],
+) -> None:
+    song = seeded.song(2000)
+    song[:, 300:1700] = 0
+    separator = mdx_net.adapt(sessions["b_drums"], "drums", frame_hop=HOP)
+    skipping = mdx_net.adapt(sessions["b_drums"], "drums", frame_hop=HOP, skip_silence=True)
+    silence = separator.separate(torch.zeros(1, 2, separator.chunking.chunk))[0, 0]
+
+    answer, skipped = (streamed(one, song)[0] for one in (separator, skipping))
+
+    # Chunk 4 is silent; without its context, it is where these samples are.
+    start, stop = 4 * separator.chunking.hop, 5 * separator.chunking.hop
+    context = separator.chunking.context
+    assert agreement_db(silence[:, context:-context], answer[:, start:stop]) > 100
+    assert not skipped[:, start:stop].any()
+    assert torch.equal(skipped[:, :300], answer[:, :300])
+
+
 def test_the_file_determines_the_length_of_chunks(sessions: dict[str, InferenceSession]) -> None:
     bass, drums = (
         mdx_net.adapt(sessions[f"b_{stem}"], stem, frame_hop=HOP).chunking

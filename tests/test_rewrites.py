@@ -1,5 +1,6 @@
 """Rewritten networks agree with the plain ones, on small networks with the same layers."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from demixing.networks.folded import FoldedResidual, is_residual
 from demixing.networks.polyphase import Polyphase
 from demixing.networks.rewrites import Attention, Convolution, Decoder, Encoder, attend, rewrite
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared
+from tools.golden.agreement import agreement_db
 
 pytestmark = pytest.mark.engine
 
@@ -215,6 +217,19 @@ def test_folding_works_for_inputs_far_from_zero(noise: Any) -> None:
         folded = FoldedResidual(branch, torch.float32, Convolution)(x[:, :, None])[:, :, 0]
 
     torch.testing.assert_close(folded, x + branch(x), rtol=1e-5, atol=1e-3)
+
+
+def test_sums_over_as_many_frames_as_a_chunk_has_stay_exact(noise: Any) -> None:
+    branch = Branches(8).layers[0]
+    assert isinstance(branch, nn.Sequential)
+    x = noise(1, 8, 86_000)
+    x[..., 20_000:] = 0  # a clip that ends before its chunk
+
+    with torch.inference_mode():
+        expected = x.double() + copy.deepcopy(branch).double()(x.double())
+        folded = FoldedResidual(branch, torch.float32, Convolution)(x[:, :, None])[:, :, 0]
+
+    assert agreement_db(expected, folded) > 130  # in float32: 73
 
 
 def test_other_branches_are_not_mistaken_for_a_residual_one() -> None:

@@ -199,6 +199,32 @@ def test_channels_are_pooled_before_the_division() -> None:
     np.testing.assert_allclose(stereo_db, mono_db, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("true_value", "value", "expected_db"),
+    [
+        (0.5, math.inf, -math.inf),
+        (0.5, -math.inf, -math.inf),
+        (0.5, 1e300, -math.inf),  # infinite in float32
+        (0.5, math.nan, math.nan),
+        (math.nan, 0.5, math.nan),
+        (math.inf, 0.5, math.nan),
+        (math.inf, math.inf, math.nan),
+    ],
+)
+def test_samples_that_are_not_finite_score_as_on_the_leaderboard(
+    true_value: float, value: float, expected_db: float
+) -> None:
+    reference, estimate = np.ones((2, 1, 100, 2))
+    reference[0, 7, 1], estimate[0, 7, 1] = true_value, value
+
+    score_db = sdr(reference, estimate)
+
+    with np.errstate(all="ignore"):
+        in_float32_db = sdr_in_float32(reference, estimate)
+    np.testing.assert_array_equal(in_float32_db, [expected_db])
+    np.testing.assert_array_equal(score_db, [expected_db])
+
+
 def test_inputs_are_not_modified() -> None:
     reference, estimate = noise(9, 2, 1, 50, 2)
     before = reference.copy(), estimate.copy()

@@ -68,6 +68,15 @@ def test_chunks_of_a_batch_do_not_affect_each_other(name: str) -> None:
 
 
 @every_separator
+def test_silence_is_silence_unless_the_separator_says_otherwise(name: str) -> None:
+    separator = built(name)
+
+    stems = separated(name, torch.zeros(1, 2, shortest(separator.chunking)))
+
+    assert bool(stems.any()) == getattr(separator, "answers_silence", False)
+
+
+@every_separator
 def test_separating_twice_gives_the_same_and_leaves_the_chunks_as_they_were(name: str) -> None:
     chunks = noise(2, 2, shortest(built(name).chunking))[1:]
     before = chunks.clone()

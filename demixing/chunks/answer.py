@@ -72,6 +72,21 @@ class Answer:
         return cls.stacked(answers, lambda tensors: torch.stack(tensors).mean(dim=0))
 
 
+def needed(separator: Separator, chunks: Tensor) -> Tensor:
+    """Which chunks a separator must see, ``(batch,)``; the stems of the others are silent.
+
+    Silence is silence for most separators. One whose output for silence is something else, such as
+    the biases of its network, has the optional attribute ``answers_silence``, which is then true.
+
+    Args:
+        separator: to run.
+        chunks: ``(batch, 2, chunk)``.
+    """
+    if getattr(separator, "answers_silence", False):
+        return chunks.new_ones(len(chunks), dtype=torch.bool)
+    return chunks.flatten(1).any(dim=1)
+
+
 class Source(Protocol):
     """What overlap-add calls with chunks: a separator, with or without a fallback."""
 
@@ -93,7 +108,7 @@ class Reliable:
     Attributes:
         separator: maps chunks to stems.
         batch: maximum number of chunks per call.
-        skip_silence: skip silent chunks; their stems are silent.
+        skip_silence: skip silent chunks, if :func:`needed` permits it.
         done: called with the number of chunks that have just been separated or skipped.
     """
 
@@ -116,7 +131,7 @@ class Reliable:
         """See :class:`Source`."""
         audible = torch.ones(len(chunks), dtype=torch.bool)
         if self.skip_silence:
-            audible = chunks.flatten(1).any(dim=1)
+            audible = needed(self.separator, chunks)
         if audible.all() and len(chunks) <= self.batch:
             stems = self.separator.separate(chunks)  # no copy: these are all the chunks
             self.done(len(chunks))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from demixing.networks.exact import exact
 from demixing.networks.pqmf import BANDS, PQMF
 
 MAPS = 4
@@ -118,15 +119,21 @@ class Decoupled(nn.Module):
         return F.pad(spectrum[:, None, ..., :-1] * turn * level, (0, 1))
 
     def _stft(self, audio: Tensor) -> Tensor:
-        """Transform ``(b, c, n, samples)`` to ``(b, c, n, t, f)``."""
+        """Transform ``(b, c, n, samples)`` to ``(b, c, n, t, f)``.
+
+        In float64, because an added magnitude gets the mixture's phase. In bins where the mixture
+        has next to nothing, such as above the band of an mp3, that would be the phase of rounding
+        errors of the louder ones. Training can do without.
+        """
+        wide = torch.float32 if self.training else exact(audio.device)
         spectrum = torch.stft(
-            audio.flatten(0, 2),
+            audio.flatten(0, 2).to(wide),
             n_fft=self.frame,
             hop_length=self.frame_hop,
-            window=torch.hann_window(self.frame, device=audio.device),
+            window=torch.hann_window(self.frame, device=audio.device, dtype=wide),
             pad_mode="reflect",
             return_complex=True,
-        )
+        ).to(torch.complex64)
         return spectrum.transpose(1, 2).reshape(*audio.shape[:3], -1, self.frame // 2 + 1)
 
     def _istft(self, spectra: Tensor, samples: int) -> Tensor:

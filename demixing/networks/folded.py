@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from demixing.networks.exact import exact
+
 
 class FoldedResidual(nn.Module):
     """The branch of the module's docstring, plus its input.
@@ -76,17 +78,20 @@ class FoldedResidual(nn.Module):
 
     def _folded(self, few: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalising weights ``(examples, few, 2 c)``, biases ``(examples, 1, 2 c)``."""
-        mean = few.mean(dim=1, keepdim=True)
+        # Sums over 86,000 frames in float32 left 73 dB; GroupNorm itself leaves 139 dB.
+        rest = few.to(exact(few.device), copy=True)
+        mean = rest.mean(dim=1, keepdim=True)
         # The mean is subtracted first: a difference of two large moments would lose most digits.
-        rest = few - mean
+        rest -= mean
         covariance = torch.bmm(rest.transpose(1, 2), rest) / few.shape[1]
-        level = (mean @ self.weight.T) + self.bias
-        spread = (self.weight.T * (covariance @ self.weight.T)).sum(dim=1, keepdim=True)
+        weight = self.weight.T.to(rest.dtype)
+        level = (mean @ weight) + self.bias
+        spread = (weight * (covariance @ weight)).sum(dim=1, keepdim=True)
         middle = level.mean(dim=2, keepdim=True)
         variance = (spread + (level - middle).square()).mean(dim=2, keepdim=True)
         gain = torch.rsqrt(variance + self.wide_norm.eps) * self.wide_norm.weight
         bias = (self.bias - middle) * gain + self.wide_norm.bias
-        return self.weight.T * (gain * self.scale), bias * self.scale
+        return (weight * (gain * self.scale)).to(few.dtype), (bias * self.scale).to(few.dtype)
 
 
 def is_residual(module: nn.Module) -> bool:

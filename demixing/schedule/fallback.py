@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demixing.chunks.answer import Answer, Done
+from demixing.chunks.answer import Answer, Done, needed
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.errors import OutputError
 from demixing.schedule.budget import TimeBudget
@@ -84,16 +84,19 @@ class Fallback:
         """See :class:`demixing.chunks.answer.Source`; never raises and is never late."""
         parts = []
         for batch in torch.split(chunks, self.batch):
-            parts.append(self._audible(batch))
+            parts.append(self._needed(batch))
             self.done(len(batch))
         return _together(parts)
 
-    def _audible(self, chunks: Tensor) -> Answer:
-        """Separate the chunks that are not silent: for silence, silence is a valid output."""
+    def _needed(self, chunks: Tensor) -> Answer:
+        """Separate the chunks that are not silent: for silence, silence is a valid output.
+
+        Unless the separator answers silence with something else.
+        """
         answer = self._none(chunks)
         assert answer.valid is not None
         answer.valid[:] = 1
-        audible = chunks.flatten(1).any(dim=1).nonzero()[:, 0]
+        audible = needed(self.inner, chunks).nonzero()[:, 0]
         together = self._most or len(chunks)
         for start in range(0, len(audible), together):
             some = audible[start : start + together]

@@ -111,6 +111,11 @@ class Copies:
         """See :mod:`demixing.engine.normalisation`."""
         return input_normalisation(self.inner)
 
+    @property
+    def answers_silence(self) -> bool:
+        """See :func:`demixing.chunks.answer.needed`."""
+        return bool(getattr(self.inner, "answers_silence", False))
+
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
         self.asked_s.append(time.perf_counter())

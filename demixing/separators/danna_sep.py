@@ -83,6 +83,7 @@ class DannaSep(Networks):
         unet_frames: frames that the U-Net processes at a time.
         stems: names of the outputs.
         sample_rate_hz: the rate that the networks were trained at.
+        answers_silence: see :func:`demixing.chunks.answer.needed`; Demucs does.
     """
 
     networks: Mapping[str, Network]
@@ -91,6 +92,7 @@ class DannaSep(Networks):
     unet_frames: int = UNET_FRAMES
     stems: tuple[str, ...] = STEMS
     sample_rate_hz: int = SAMPLE_RATE_HZ
+    answers_silence: bool = True
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
@@ -220,7 +222,9 @@ def adapt(
         name: how.prepare(networks[name], NETWORKS[name][1], cast=NETWORKS[name][2])
         for name in weights
     }
-    return DannaSep(networks=ready, weights=weights, chunking=chunks)
+    return DannaSep(
+        networks=ready, weights=weights, chunking=chunks, answers_silence="demucs" in weights
+    )
 
 
 def required_weights(*, fast: bool = False, only: str = "") -> list[str]:

@@ -68,6 +68,7 @@ class MDXNet:
         share: of the estimate in each stem; None: no mixer.
         denoise: also run the network on the mixture with inverted polarity, and average both
             outputs: this cancels the output for silence, at twice the cost.
+        answers_silence: see :func:`demixing.chunks.answer.needed`.
         sample_rate_hz: the rate that the network was trained at.
     """
 
@@ -78,6 +79,7 @@ class MDXNet:
     chunking: Chunking
     share: Share | None = None
     denoise: bool = False
+    answers_silence: bool = True
     sample_rate_hz: int = 44_100
 
     def separate(self, chunks: Tensor) -> Tensor:
@@ -107,6 +109,7 @@ def build(
     mixer: str | None = None,
     *,
     denoise: bool = False,
+    skip_silence: bool = False,
 ) -> MDXNet:
     """Load the network of one stem.
 
@@ -116,6 +119,8 @@ def build(
         mixer: name of the mixer's weights in the catalogue, mdx_net_mixer for leaderboard A; then
             the outputs are this estimate's parts of all four stems. None: no mixer.
         denoise: see :class:`MDXNet`.
+        skip_silence: do not separate silent chunks, which saves time; their stems are silent. The
+            authors' networks answer silence with faint noise.
 
     Raises:
         CheckpointError: a file is missing, altered or for another network.
@@ -131,7 +136,7 @@ def build(
     share = None
     if mixer is not None:
         share = shared(stem, checkpoints.load(checkpoints.find(mixer)))
-    return adapt(session, stem, share=share, denoise=denoise)
+    return adapt(session, stem, share=share, denoise=denoise, skip_silence=skip_silence)
 
 
 def required_weights(
@@ -151,6 +156,7 @@ def adapt(
     frame_hop: int = FRAME_HOP,
     share: Share | None = None,
     denoise: bool = False,
+    skip_silence: bool = False,
 ) -> MDXNet:
     """Build a separator from an open network, whose input shape determines the chunk length.
 
@@ -160,6 +166,7 @@ def adapt(
         frame_hop: hop of the STFT in samples.
         share: see :class:`MDXNet`.
         denoise: see :class:`MDXNet`.
+        skip_silence: see :func:`build`.
 
     Raises:
         CheckpointError: the network is not one of MDX-Net's.
@@ -186,6 +193,7 @@ def adapt(
         chunking=Chunking(chunk=chunk, hop=chunk - frame, context=frame // 2, end=SongEnd.PADDED),
         share=share,
         denoise=denoise,
+        answers_silence=not (denoise or skip_silence),
     )
 
 

@@ -10,6 +10,12 @@ frames, no medians and no invariance to scale. Higher is better. Silence has a s
     silent reference, any other estimate  far below 0 dB, lower for longer songs
     other reference, silent estimate      0 dB
 
+Samples that are not finite have one too, as on the leaderboard; files with them are rejected
+before (:mod:`demixing.evaluation.audio`):
+
+    infinite estimate                     -inf
+    NaN anywhere, infinite reference      NaN
+
 Samples are rounded to float32 first, as on the leaderboard. Sums are float64: a running sum in
 float32 is off by several percent after five minutes. The leaderboard sums whole songs pairwise in
 float32, which agrees with ours to about 1e-6 dB.
@@ -59,12 +65,14 @@ class Meter:
         _check_shapes(reference, estimate)
         true_stem, stem = _as_the_leaderboard_reads(reference), _as_the_leaderboard_reads(estimate)
         self._signal += float(np.square(true_stem).sum())
-        self._distortion += float(np.square(true_stem - stem).sum())
+        with np.errstate(invalid="ignore"):  # an infinity minus an infinity is a NaN
+            self._distortion += float(np.square(true_stem - stem).sum())
 
     @property
     def value_db(self) -> float:
         """Score of all blocks so far, in dB; 0 before the first."""
-        return 10 * math.log10((self._signal + DELTA) / (self._distortion + DELTA))
+        ratio = (self._signal + DELTA) / (self._distortion + DELTA)
+        return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 def sdr(reference: NDArray[np.float64], estimate: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,4 +109,5 @@ def _check_shapes(reference: NDArray[np.float64], estimate: NDArray[np.float64])
 
 def _as_the_leaderboard_reads(audio: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round samples, ``(samples, channels)``, to float32; return them as float64."""
-    return audio.astype(np.float32).astype(np.float64)
+    with np.errstate(over="ignore"):  # to an infinity
+        return audio.astype(np.float32).astype(np.float64)

@@ -13,7 +13,7 @@ The output of a bag is the weighted mean of its networks,
     y_stem = sum_n weight_n,stem * y_n,stem,      sum_n weight_n,stem = 1,
 
 computed chunk by chunk. This equals the mean over whole songs, because joining chunks is linear.
-Songs are normalised as by the authors' command line.
+Songs are normalised as by the authors' command line, unless the authors of a bag do not do that.
 
 Source: Défossez, "Hybrid spectrogram and waveform source separation", MDX workshop 2021; Rouard,
 Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023.
@@ -32,9 +32,7 @@ from demixing.networks.execution import PreparedNetwork
 from demixing.networks.movable import Networks
 from demixing.networks.rewrites import rewrite
 from demixing.separator import Chunking, SongEnd
-
-OVERLAP = 0.25
-"""Fraction of a segment that is cross-faded with the next one."""
+from demixing.separators.demucs.bags import OVERLAP
 
 Lengths = Callable[[int], int]
 """Maps the length of a segment to the input length that a network requires."""
@@ -151,6 +149,7 @@ def join(
     sample_rate_hz: int = 44_100,
     any_length: bool = False,
     overlap: float = OVERLAP,
+    normalises: str = "mono",
 ) -> BagSeparator:
     """Build a separator from the networks of a bag.
 
@@ -161,6 +160,7 @@ def join(
         sample_rate_hz: the rate that the networks were trained at.
         any_length: whether the networks accept shorter segments, as those of v3 do.
         overlap: fraction of a segment that is cross-faded with the next one.
+        normalises: see :mod:`demixing.engine.normalisation`.
     """
     segment = int(sample_rate_hz * segment_s)
     context = max(_context(member.lengths, segment) for member in members)
@@ -177,6 +177,7 @@ def join(
             shorter=shorter,
             end=SongEnd.EVERY_HOP_RAGGED if any_length else SongEnd.EVERY_HOP_CENTRED,
         ),
+        normalises=normalises,
     )
 
 

@@ -16,6 +16,9 @@ ANY, FAMILIES = "any", ("hf", "npm")
 
 STEMS = ("drums", "bass", "other", "vocals")
 
+OVERLAP = 0.25
+"""Fraction of a segment that Demucs' command line cross-fades with the next one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bag:
@@ -29,6 +32,8 @@ class Bag:
         weights: weights of the members by stem; a stem without weights averages them.
         segment_s: length of a segment in seconds; None: from the files.
         renamed: whether the files may name the stems differently, in the same order.
+        overlap: fraction of a segment that is cross-faded with the next one.
+        normalises: see :mod:`demixing.engine.normalisation`; "": songs are separated as they are.
     """
 
     name: str
@@ -38,6 +43,8 @@ class Bag:
     weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
     segment_s: float | None = None
     renamed: bool = False
+    overlap: float = OVERLAP
+    normalises: str = "mono"
 
     def shares(self, stems: Sequence[str]) -> dict[str, list[float]]:
         """Return each member's weights in some stems; they sum to 1 over the members.

@@ -29,7 +29,8 @@ def load(
         bag: the bag.
         stems: the stems to separate; None: all.
         segment_s: length of a segment in seconds; None: the authors' choice.
-        overlap: fraction of a segment that is cross-faded with the next one; None: a quarter.
+        overlap: fraction of a segment that is cross-faded with the next one; None: the authors'
+            choice.
         precision: see :mod:`demixing.networks.execution`.
         family: of the files, see :meth:`demixing.separators.demucs.bags.Bag.files`.
 
@@ -38,7 +39,7 @@ def load(
         ConfigError: the package demucs is not installed, or an option is invalid.
     """
     wanted = _checked(bag, stems)
-    overlap = bag_separator.OVERLAP if overlap is None else overlap
+    overlap = bag.overlap if overlap is None else overlap
     if not 0 <= overlap < 1:
         raise ConfigError(f"expected an overlap from 0 to less than 1, got {overlap}")
     files, shares = bag.files(family), bag.shares(wanted)
@@ -55,6 +56,7 @@ def load(
         segment_s=_segment_s(bag, segment_s, longest_s),
         any_length=bag.generation == 3,
         overlap=overlap,
+        normalises=bag.normalises,
     )
 
 

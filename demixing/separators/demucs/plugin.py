@@ -55,7 +55,8 @@ def build(
         segment_s: length of a segment in seconds; None: as the authors chose it, 44 s for version 3
             and 7.8 s for version 4. Memory grows with it. Version 4 does not accept longer
             segments.
-        overlap: part of a segment that is cross-faded with the next one; None: a quarter.
+        overlap: part of a segment that is cross-faded with the next one; None: as the authors chose
+            it, a quarter for Demucs' own bags.
         precision: of the networks, see :mod:`demixing.networks.execution`.
         files: origin of the files, see :meth:`demixing.separators.demucs.bags.Bag.files`.
 

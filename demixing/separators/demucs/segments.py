@@ -31,6 +31,7 @@ class Segments(Networks):
         stems: names of the network's outputs.
         sample_rate_hz: the rate that the network was trained at.
         normalises: see :mod:`demixing.engine.normalisation`.
+        answers_silence: see :func:`demixing.chunks.answer.needed`.
     """
 
     network: Callable[[Tensor], Tensor]
@@ -39,6 +40,7 @@ class Segments(Networks):
     stems: tuple[str, ...] = STEMS
     sample_rate_hz: int = SAMPLE_RATE_HZ
     normalises: str = "mono"
+    answers_silence: bool = True
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
