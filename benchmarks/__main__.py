@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import (
+    bandit,
     bytesep,
     danna_sep,
     demucs_v2,
@@ -19,8 +20,12 @@ from benchmarks import (
     loading,
     mdx_net,
     memory,
+    mrx,
     open_unmix,
+    roformer,
+    scnet,
     spleeter,
+    tfc_tdf_v3,
 )
 from benchmarks.timing import HEAD, Line, machine, row
 from demixing.errors import DemixError
@@ -37,6 +42,11 @@ CASES: Cases = {
     "danna_sep": danna_sep.run,
     "bytesep": bytesep.run,
     "open_unmix": open_unmix.run,
+    "tfc_tdf_v3": tfc_tdf_v3.run,
+    "roformer": roformer.run,
+    "scnet": scnet.run,
+    "bandit": bandit.run,
+    "mrx": mrx.run,
     "memory": memory.run,
     "loading": loading.run,
 }

@@ -208,8 +208,7 @@ def test_film_sound_is_separated_as_its_authors_do(shelf: Shelf) -> None:
 
     assert separator.normalises == ""
     assert separator.chunking.hop == int((1 - 0.8) * separator.chunking.chunk)
-    middle = slice(6_000, 10_000)
-    assert agreement_db(shelf.theirs(song)[..., middle], answer[..., middle]) > 100
+    assert agreement_db(shelf.theirs(song), answer) > 100
 
 
 @pytest.mark.parametrize("shelf", ["mdx", "htdemucs_ft"], indirect=True)

@@ -176,7 +176,8 @@ class OverlapAdd:
             accepts.
         offset: all chunks but the first start this many samples earlier. Passes with different
             offsets cut the song in different places, and their mean is better.
-        skip_silence: skip silent chunks; their stems are silent.
+        skip_silence: skip silent chunks, if :func:`demixing.chunks.answer.needed` permits it;
+            their stems are silent.
         done: called with the number of chunks that have just been separated or skipped.
 
     Shape:

@@ -26,7 +26,7 @@ def read(path: Path) -> Contents:
     """
     _check(path)
     if path.suffix.lower() != SUFFIX:
-        return readers.read("state_dict", path)
+        return _torch_file(path)
     if config(path)[1]:
         return readers.read("safetensors", path)
     with readers.refusing(path):
@@ -53,6 +53,20 @@ def config(path: Path) -> tuple[str, dict[str, Any]]:
             network = metadata[safetensors.NETWORK]
             sections = safetensors.network_arguments(path, metadata)
     return network, sections
+
+
+def _torch_file(path: Path) -> Contents:
+    """Read a torch file, which may be a trainer's and then holds more than the network."""
+    try:
+        contents = readers.read("state_dict", path)
+        if not any(key.startswith("model.") for key in contents.state):
+            return contents
+    except CheckpointError as error:
+        try:
+            return readers.read("lightning", path)
+        except CheckpointError:
+            raise error from None
+    return readers.read("lightning", path)
 
 
 def _check(path: Path) -> None:

@@ -10,6 +10,7 @@ cuts the song, as by ``inference.py``. The networks are those of the other modul
 """
 
 import argparse
+import ast
 import functools
 import importlib
 import sys
@@ -116,6 +117,17 @@ CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
 """Configs as in the YAML files, one for each system."""
 
 
+PLUGINS = {"mdx23c": "tfc_tdf_v3", "bandit_v2": "bandit"}
+"""Names of our separators where they differ from those of the configs."""
+
+
+def state(name: str) -> dict[str, Tensor]:
+    """The weights of the original network of a config."""
+    with np.load(OUTPUT) as arrays:
+        lines = (str(line).split(" ", 1) for line in arrays[f"{name}_state"])
+        return seeded.state({key: ast.literal_eval(shape) for key, shape in lines})
+
+
 def songs() -> dict[str, Tensor]:
     """Songs by what is special about them, ``(channels, samples)``."""
     odd = seeded.song(9001, seed=21)
@@ -192,8 +204,8 @@ def main() -> None:
     for name, build in networks(checkout).items():
         network = build(CONFIGS[name]).eval()
         seeded.fill(network, keep=constant)
-        state = network.state_dict().items()
-        kept = {key: tuple(value.shape) for key, value in state if not constant(key)}
+        tensors = network.state_dict().items()
+        kept = {key: tuple(value.shape) for key, value in tensors if not constant(key)}
         arrays[f"{name}_state"] = np.array([f"{key} {shape}" for key, shape in kept.items()])
         for kind, song in songs().items():
             arrays[f"{name}_{kind}"] = separated(checkout, name, network, song)[..., ::STEP]

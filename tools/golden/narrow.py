@@ -39,11 +39,15 @@ from demixing.separators import (
     trained,
 )
 from demixing.separators.demucs import bag_separator
+from demixing.separators.msst import plugin
+from demixing.separators.msst.config import Config
 from demixing.separators.open_unmix import TARGETS, OpenUnmixes
 from demixing.separators.open_unmix import chunking as open_unmix_chunking
 from demixing.weights.onnx_session import open_session
+from demixing.weights.readers import Contents
 from tools.golden import bytesep as golden_bytesep
 from tools.golden import danna_sep as golden_danna
+from tools.golden import msst as golden_msst
 from tools.golden import seeded
 
 STEMS = ("drums", "bass", "other", "vocals")
@@ -144,6 +148,16 @@ def narrow_mrx() -> Separator:
     return in_chunks(whole, FRAME_HOP, chunk=200, hop=120, context=32, shorter=100)
 
 
+def of_config(name: str) -> Separator:
+    """A network with a config, by the config's name."""
+    source = plugin.Source(
+        system=golden_msst.PLUGINS.get(name, name),
+        config=Config(golden_msst.CONFIGS[name], name),
+        contents=lambda: Contents(state=golden_msst.state(name)),
+    )
+    return plugin.assemble(source)
+
+
 def narrow_trained() -> Separator:
     """A trainable network."""
     network = trainable.build("shared_unet", STEMS, {"widths": [2, 4, 4, 4, 4, 4]})
@@ -175,6 +189,8 @@ def brief_spleeter() -> Separator:
 
 
 NARROW: dict[str, Callable[[], Separator]] = {
+    "bandit": lambda: of_config("bandit_v2"),
+    "bs_roformer": lambda: of_config("bs_roformer"),
     "bytesep": narrow_bytesep,
     "conv_tasnet": brief_conv_tasnet,
     "danna_sep": narrow_danna_sep,
@@ -185,9 +201,12 @@ NARROW: dict[str, Callable[[], Separator]] = {
     "demucs_v4": narrow_demucs_v4,
     "hpss": brief_hpss,
     "mdx_net": narrow_mdx_net,
+    "mel_band_roformer": lambda: of_config("mel_band_roformer"),
     "mrx": narrow_mrx,
     "open_unmix": narrow_open_unmix,
+    "scnet": lambda: of_config("scnet"),
     "spleeter": brief_spleeter,
+    "tfc_tdf_v3": lambda: of_config("mdx23c"),
     "trained": narrow_trained,
 }
 

@@ -134,25 +134,32 @@ def build(
         CheckpointError: the file is missing, damaged, or of another network.
         ConfigError: the config is missing or impossible, or there is no such precision.
     """
+    name = checkpoint or default
+    source = find(name, config)
+    if source.system != system:
+        raise ConfigError(f"{name} is of the network {source.system}, not {system}")
+    return assemble(source, overlap=overlap, precision=precision)
+
+
+def assemble(
+    source: Source, *, overlap: int | None = None, precision: str = "fp32"
+) -> "NetworkSeparator":
+    """Build the separator of a source; see :func:`build` for the options and errors."""
     from demixing import separators
     from demixing.separators.msst import chunking, separator
     from demixing.weights.loading import fill
 
-    name = checkpoint or default
-    source = find(name, config)
-    chosen = source.config
-    cut, stems = chunking.of_config(chosen, overlap), chosen.stems()
-    if source.system != system:
-        raise ConfigError(f"{name} is of the network {source.system}, not {system}")
-    network, state = _network(system, chosen, source.contents().state)
-    fill(network, state, name)
+    config = source.config
+    cut, stems = chunking.of_config(config, overlap), config.stems()
+    made, state = network(source.system, config, source.contents().state)
+    fill(made, state, config.name)
     return separator.prepare(
-        network,
+        made,
         stems=stems,
         chunking=cut,
-        sample_rate_hz=chosen.integer("audio.sample_rate", 44_100, least=8000, most=192_000),
-        normalises=_normalises(chosen),
-        rewrite=getattr(separators.module(system), "rewrite", None),
+        sample_rate_hz=config.integer("audio.sample_rate", 44_100, least=8000, most=192_000),
+        normalises=_normalises(config),
+        rewrite=getattr(separators.module(source.system), "rewrite", None),
         precision=precision,
         bf16_change_db=source.bf16_change_db,
     )
@@ -165,8 +172,21 @@ def _normalises(config: Config) -> str:
     return "mono" if config.get("inference.method") == "demucs" else "population"
 
 
-def _network(system: str, config: Config, state: "Mapping[str, Tensor]") -> Any:
-    """Build a network without weights; errors of its constructor become one sentence."""
+def network(system: str, config: Config, state: "Mapping[str, Tensor]") -> Any:
+    """Build a network without weights.
+
+    Args:
+        system: name of the plug-in.
+        config: of the network.
+        state: the weights of the file.
+
+    Returns:
+        The network, and the weights that fill it.
+
+    Raises:
+        CheckpointError: the weights are of another network.
+        ConfigError: the config is of another network, or impossible.
+    """
     from demixing import separators
 
     try:
