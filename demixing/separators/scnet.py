@@ -42,6 +42,9 @@ WRAPPER = "module."
 """Prefix of all keys in files that were saved by several GPUs."""
 
 
+ANSWERS_SILENCE = True
+"""Its convolutions have biases, and only the masked variant multiplies the mixture."""
+
 rewrite = scnet_fast.rewrite
 """See :mod:`demixing.separators.msst`."""
 

@@ -5,11 +5,12 @@ sections ``audio``, ``model``, ``training`` and ``inference``, which say how to 
 what its outputs are, and how to cut a song. The catalogue has the same sections for the files that
 it knows, so that a user's own checkpoint and a registered one are built in the same way.
 
-The plug-ins are in the parent folder. Besides ``build``, each of them has two functions:
+The plug-ins are in the parent folder. Besides ``build``, each of them has:
 
 * ``recognises(config)``: whether a config is of its system.
 * ``network(config, state)``: builds the network without weights, and returns it with the part of
   the state dict that fills it.
+* ``ANSWERS_SILENCE``, optional: whether the network's output for silence is something else.
 * ``rewrite(network, dtype)``, optional: a faster copy with products of a type.
 
 Source: github.com/ZFTurbo/Music-Source-Separation-Training at ccc011a.

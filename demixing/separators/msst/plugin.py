@@ -149,7 +149,7 @@ def assemble(
     from demixing.separators.msst import chunking, separator
     from demixing.weights.loading import fill
 
-    config = source.config
+    config, module = source.config, separators.module(source.system)
     cut, stems = chunking.of_config(config, overlap), config.stems()
     made, state = network(source.system, config, source.contents().state)
     fill(made, state, config.name)
@@ -159,7 +159,8 @@ def assemble(
         chunking=cut,
         sample_rate_hz=config.integer("audio.sample_rate", 44_100, least=8000, most=192_000),
         normalises=_normalises(config),
-        rewrite=getattr(separators.module(source.system), "rewrite", None),
+        answers_silence=getattr(module, "ANSWERS_SILENCE", False),
+        rewrite=getattr(module, "rewrite", None),
         precision=precision,
         bf16_change_db=source.bf16_change_db,
     )

@@ -26,6 +26,7 @@ class NetworkSeparator(Networks):
         sample_rate_hz: the rate that the network was trained at.
         chunking: see :mod:`demixing.separators.msst.chunking`.
         normalises: see :mod:`demixing.engine.normalisation`.
+        answers_silence: see :func:`demixing.chunks.answer.needed`.
     """
 
     network: PreparedNetwork
@@ -33,6 +34,7 @@ class NetworkSeparator(Networks):
     sample_rate_hz: int
     chunking: Chunking
     normalises: str = ""
+    answers_silence: bool = False
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""
@@ -46,6 +48,7 @@ def prepare(
     sample_rate_hz: int,
     chunking: Chunking,
     normalises: str = "",
+    answers_silence: bool = False,
     rewrite: Rewrite | None = None,
     precision: str = "fp32",
     bf16_change_db: float | None = None,
@@ -54,10 +57,11 @@ def prepare(
 
     Args:
         network: with its weights; it may be changed.
-        stems: see :class:`NetworkSeparator`, also for the next three.
+        stems: see :class:`NetworkSeparator`, also for the next four.
         sample_rate_hz: see there.
         chunking: see there.
         normalises: see there.
+        answers_silence: see there.
         rewrite: returns a faster copy of the network with products of a type; None: there is none,
             and bfloat16 means autocast.
         precision: see :mod:`demixing.networks.execution`.
@@ -73,6 +77,7 @@ def prepare(
         sample_rate_hz=sample_rate_hz,
         chunking=chunking,
         normalises=normalises,
+        answers_silence=answers_silence,
     )
 
 
