@@ -149,9 +149,9 @@ class Attention(nn.Module):
         qkv = _split(self.to_qkv(x), self.heads)
         queries, keys = self._placed(qkv[:, :, 0], qkv[:, :, 1], turns)
         values = qkv[:, :, 2]
-        width = values.shape[-1]
+        width, excess = values.shape[-1], queries.shape[-1] - values.shape[-1]
         # Fast kernels need values as wide as queries.
-        padded = F.pad(values, (0, queries.shape[-1] - width))
+        padded = F.pad(values, (0, excess)) if excess else values
         out = F.scaled_dot_product_attention(
             queries.to(values.dtype).transpose(1, 2),
             keys.to(values.dtype).transpose(1, 2),
