@@ -406,7 +406,9 @@ def turns(length: int, sizes: Sizes, device: torch.device) -> Tensor:
     Returns:
         ``(n, 1, dim_head // 2)``, for PoPE ``(n, 1, dim_head)``.
     """
-    angles = torch.outer(torch.arange(length), frequencies(sizes.dim_head, pope=sizes.use_pope))
+    angles = torch.outer(
+        torch.arange(length, device="cpu"), frequencies(sizes.dim_head, pope=sizes.use_pope)
+    )
     return torch.polar(torch.ones_like(angles), angles)[:, None].to(device)
 
 
