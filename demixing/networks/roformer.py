@@ -149,9 +149,9 @@ class Attention(nn.Module):
         qkv = _split(self.to_qkv(x), self.heads)
         queries, keys = self._placed(qkv[:, :, 0], qkv[:, :, 1], turns)
         values = qkv[:, :, 2]
-        width = values.shape[-1]
+        width, excess = values.shape[-1], queries.shape[-1] - values.shape[-1]
         # Fast kernels need values as wide as queries.
-        padded = F.pad(values, (0, queries.shape[-1] - width))
+        padded = F.pad(values, (0, excess)) if excess else values
         out = F.scaled_dot_product_attention(
             queries.to(values.dtype).transpose(1, 2),
             keys.to(values.dtype).transpose(1, 2),
@@ -406,7 +406,9 @@ def turns(length: int, sizes: Sizes, device: torch.device) -> Tensor:
     Returns:
         ``(n, 1, dim_head // 2)``, for PoPE ``(n, 1, dim_head)``.
     """
-    angles = torch.outer(torch.arange(length), frequencies(sizes.dim_head, pope=sizes.use_pope))
+    angles = torch.outer(
+        torch.arange(length, device="cpu"), frequencies(sizes.dim_head, pope=sizes.use_pope)
+    )
     return torch.polar(torch.ones_like(angles), angles)[:, None].to(device)
 
 
