@@ -17,6 +17,7 @@ from benchmarks.songs import song
 from benchmarks.timing import Line, Side, checkout, compare_outputs
 from demixing.machine import threads
 from demixing.separators import bandit
+from demixing.separators.msst.config import Config
 from demixing.weights.loading import fill
 from tools.golden import bandit as golden
 from tools.golden import seeded
@@ -50,7 +51,7 @@ def _original(original: Path, kind: str) -> nn.Module:
 
 def _ours(theirs: nn.Module, kind: str) -> nn.Module:
     """Return our network with the weights of theirs."""
-    config = {"model": KINDS[kind] | golden.FULL}
+    config = Config({"model": KINDS[kind] | golden.FULL}, kind)
     network, state = bandit.network(config, theirs.state_dict())
     fill(network, state, kind)
     return network

@@ -277,6 +277,14 @@ def input_normalisation(separator: Separator) -> str | Loudness:
     return found
 
 
+def answers_silence(separator: Separator) -> bool:
+    """Whether a separator's output for silence is something else, such as its network's biases.
+
+    It is the separator's optional attribute of this name.
+    """
+    return bool(getattr(separator, "answers_silence", False))
+
+
 def distinct(stems: object) -> tuple[str, ...]:
     """Return the stem names in a recipe's options as a tuple.
 

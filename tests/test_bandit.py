@@ -15,6 +15,7 @@ from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.autocast import InBfloat16
 from demixing.networks.bandit import bands_of, bin_weights
 from demixing.separators import bandit
+from demixing.separators.msst.config import Config
 from demixing.weights.loading import fill
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
@@ -29,8 +30,8 @@ FRAME = 2048
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def config(kind: str, sizes: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    return {"audio": {}, "model": {**KINDS[kind], **sizes, **changed}}
+def config(kind: str, sizes: dict[str, Any], **changed: Any) -> Config:
+    return Config({"audio": {}, "model": {**KINDS[kind], **sizes, **changed}}, "mine")
 
 
 @functools.cache
@@ -166,7 +167,7 @@ def test_the_network_trains() -> None:
 @every_kind
 @pytest.mark.parametrize("section", ["model", "kwargs"])
 def test_configurations_are_recognised(kind: str, section: str) -> None:
-    assert bandit.recognises({"audio": {}, section: KINDS[kind] | NARROW})
+    assert bandit.recognises(Config({"audio": {}, section: KINDS[kind] | NARROW}, "mine"))
 
 
 @pytest.mark.parametrize(
@@ -175,25 +176,25 @@ def test_configurations_are_recognised(kind: str, section: str) -> None:
     ids=str,
 )
 def test_other_configurations_are_not(other: dict[str, Any]) -> None:
-    assert not bandit.recognises(other)
+    assert not bandit.recognises(Config(other, "mine"))
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"rnn_type": "LSTM"}, "rnn_type of BandIt to be 'GRU', got 'LSTM'"),
-        ({"band_type": "mel"}, "band_type of BandIt to be 'musical'"),
-        ({"pad_mode": "circular"}, "pad_mode of BandIt to be 'reflect' or 'constant'"),
-        ({"pad_mode": ["reflect"]}, "pad_mode of BandIt"),
-        ({"n_bands": 10**9}, "n_bands of BandIt to be a whole number from 2 to 256"),
-        ({"n_bands": "64"}, "n_bands of BandIt to be a whole number"),
-        ({"n_sqm_modules": True}, "n_sqm_modules of BandIt to be a whole number"),
-        ({"n_sqm_modules": None}, "n_sqm_modules of BandIt to be a whole number"),
-        ({"n_fft": 2**40}, "n_fft of BandIt to be a whole number from 64 to 4096"),
-        ({"n_fft": 2047}, "expected an even n_fft"),
-        ({"win_length": 1024}, "win_length to be equal, got 2048 and 1024"),
-        ({"hop_length": 0}, "hop_length of BandIt to be a whole number from 1 to 1024"),
-        ({"stems": []}, "stems of BandIt to be 1 to 16 different words"),
+        ({"rnn_type": "LSTM"}, "config of mine needs 'GRU' for model.rnn_type, got 'LSTM'"),
+        ({"band_type": "mel"}, "needs 'musical' for model.band_type, got 'mel'"),
+        ({"pad_mode": "circular"}, "needs 'constant' or 'reflect' for model.pad_mode, got 'circ"),
+        ({"pad_mode": ["reflect"]}, r"model.pad_mode, got \['reflect'\]"),
+        ({"n_bands": 10**9}, "an integer from 2 to 256 for model.n_bands, got 1000000000"),
+        ({"n_bands": "64"}, "an integer from 2 to 256 for model.n_bands, got '64'"),
+        ({"n_sqm_modules": True}, "an integer from 1 to 64 for model.n_sqm_modules, got True"),
+        ({"n_sqm_modules": None}, "an integer from 1 to 64 for model.n_sqm_modules, got noth"),
+        ({"n_fft": 2**40}, "an even integer from 64 to 4096 for model.n_fft, got 1099511627776"),
+        ({"n_fft": 2047}, "an even integer from 64 to 4096 for model.n_fft, got 2047"),
+        ({"win_length": 1024}, "needs nothing or 2048 for model.win_length, got 1024"),
+        ({"hop_length": 0}, "an integer from 1 to 1024 for model.hop_length, got 0"),
+        ({"stems": []}, "a list of 1 to 16 different words for model.stems"),
         ({"stems": ["a", "a"]}, "different words"),
         ({"stems": ["a.b"]}, "different words"),
         ({"stems": ["items"]}, "different words"),

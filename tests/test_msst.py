@@ -194,3 +194,51 @@ def test_only_names_of_the_catalogue_are_required_weights() -> None:
 def test_an_unknown_network_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown network"):
         plugin.system_of(config(model={"kind": "mine"}))
+
+
+def test_a_model_may_be_called_kwargs() -> None:
+    assert config(kwargs={"n_fft": 4}).integer("model.n_fft", most=8) == 4
+    assert config(kwargs={"n_fft": 4}).keys("model") == {"n_fft"}
+    assert config(kwargs={"n_fft": 4}, model=None).keys("model") == set()
+
+
+def test_null_is_a_value_only_of_the_model() -> None:
+    assert config(audio={"n": None}).integer("audio.n", 3, most=8) == 3
+    with pytest.raises(ConfigError, match="from 1 to 8 for model.n, got nothing"):
+        config(model={"n": None}).integer("model.n", 3, most=8)
+
+
+@pytest.mark.parametrize("value", [3, 0, 10, "4", True])
+def test_even_integers_are_even(value: object) -> None:
+    assert config(model={"n": 4}).integer("model.n", most=8, even=True) == 4
+    with pytest.raises(ConfigError, match="needs an even integer from 1 to 8 for model.n, got"):
+        config(model={"n": value}).integer("model.n", most=8, even=True)
+
+
+def test_a_value_agrees_with_the_weights_or_may_be_missing() -> None:
+    given = config(model={"scale": [2, 2], "dim": None})
+
+    given.agrees("model.scale", (2, 2))
+    given.agrees("model.depth", 6, optional=True)
+    with pytest.raises(ConfigError, match=r"needs \(2, 3\), as in the weights, for model.scale"):
+        given.agrees("model.scale", (2, 3))
+    with pytest.raises(ConfigError, match="model.depth, got nothing; use the config that was"):
+        given.agrees("model.depth", 6)
+    with pytest.raises(ConfigError, match="model.dim, got nothing"):
+        given.agrees("model.dim", 6, optional=True)
+
+
+@pytest.mark.parametrize("sections", [{}, {"model": None}, {"model": [1]}], ids=str)
+def test_a_missing_section_is_named_for_each_of_its_keys(sections: dict[str, Any]) -> None:
+    given = Config(sections, "mine")
+
+    assert given.get("model.x", 3) == 3
+    with pytest.raises(ConfigError, match="the config of mine needs a section model, got"):
+        given.text("model.x")
+
+
+def test_the_first_of_some_values_is_the_default() -> None:
+    assert config(model={}).one_of("model.kind", "GRU", "LSTM") == "GRU"
+    assert config(model={"kind": "LSTM"}).one_of("model.kind", "GRU", "LSTM") == "LSTM"
+    with pytest.raises(ConfigError, match="needs 'GRU' or nothing for model.kind, got 'x'"):
+        config(model={"kind": "x"}).one_of("model.kind", "GRU", None)

@@ -21,6 +21,7 @@ from demixing.networks.mel_band_roformer import MelBandRoFormer, mel_bands
 from demixing.networks.roformer import RoFormer, frequencies
 from demixing.networks.stft import stft
 from demixing.separators import bs_roformer, mel_band_roformer
+from demixing.separators.msst.config import Config
 from demixing.weights import loading
 from tools.golden import roformer as golden
 from tools.golden.agreement import agreement_db
@@ -75,9 +76,9 @@ def file(kind: str) -> dict[str, Tensor]:
     return state
 
 
-def config(kind: str, **changed: Any) -> dict[str, Any]:
+def config(kind: str, **changed: Any) -> Config:
     model = {"stft_win_length": 256, **golden.CHOICES[kind], **changed}
-    return {"audio": {"chunk_size": 6000}, "model": model}
+    return Config({"audio": {"chunk_size": 6000}, "model": model}, "mine")
 
 
 def built(kind: str, state: dict[str, Tensor] | None = None, **changed: Any) -> Any:
@@ -214,7 +215,7 @@ def test_a_config_is_recognised_by_its_plugin_alone(kind: str) -> None:
 
     given = config(kind)
     if own == "bs":
-        given["model"] = {"freqs_per_bands": [2], **given["model"]}
+        given = config(kind, freqs_per_bands=given.get("model.freqs_per_bands", [2]))
 
     assert [name for name, plugin in PLUGINS.items() if plugin.recognises(given)] == [own]
 
@@ -231,27 +232,39 @@ def test_a_config_is_recognised_by_its_plugin_alone(kind: str) -> None:
     ids=str,
 )
 def test_other_configs_are_not_recognised(other: dict[str, Any]) -> None:
-    assert not any(plugin.recognises(other) for plugin in PLUGINS.values())
+    assert not any(plugin.recognises(Config(other, "mine")) for plugin in PLUGINS.values())
 
 
 @pytest.mark.parametrize(
     ("kind", "changed", "reason"),
     [
-        ("bs", {"stft_hop_length": 1}, "stft_hop_length as a whole number from 16 to 128, got 1"),
-        ("bs", {"stft_hop_length": True}, "stft_hop_length as a whole number"),
-        ("bs", {"stft_n_fft": 1 << 30}, "stft_n_fft as a whole number from 64 to 16384"),
-        ("bs", {"stft_win_length": 128}, "stft_win_length as a whole number from 256 to 256"),
-        ("bs", {"stft_n_fft": 257, "stft_win_length": 257}, "an even model.stft_n_fft"),
+        (
+            "bs",
+            {"stft_hop_length": 1},
+            "an integer from 16 to 128 for model.stft_hop_length, got 1",
+        ),
+        (
+            "bs",
+            {"stft_hop_length": True},
+            "an integer from 16 to 128 for model.stft_hop_length, got T",
+        ),
+        ("bs", {"stft_n_fft": 1 << 30}, "an even integer from 64 to 16384 for model.stft_n_fft"),
+        ("bs", {"stft_win_length": 128}, "integer from 256 to 256 for model.stft_win_length"),
+        (
+            "bs",
+            {"stft_n_fft": 257, "stft_win_length": 257},
+            "an even integer .* for model.stft_n_fft, got 257",
+        ),
         ("bs", {"stft_n_fft": 512, "stft_win_length": 512}, "all 257 bins of 1 or 2 channels"),
-        ("bs", {"zero_dc": "no"}, "zero_dc as true or false, got 'no'"),
-        ("bs", {"skip_connection": 1}, "skip_connection as true or false"),
-        ("bs", {"depth": 1e9}, "model.depth = 2, as in the weights"),
-        ("bs", {"num_stems": 4}, "model.num_stems = 2, as in the weights"),
-        ("bs", {"use_pope": True}, "model.use_pope = False, as in the weights"),
-        ("mel", {"stereo": False}, "model.stereo = True, as in the weights"),
-        ("mel", {"num_bands": 60}, "model.num_bands = 8, as in the weights"),
+        ("bs", {"zero_dc": "no"}, "true or false for model.zero_dc, got 'no'"),
+        ("bs", {"skip_connection": 1}, "true or false for model.skip_connection, got 1"),
+        ("bs", {"depth": 1e9}, "needs 2, as in the weights, for model.depth"),
+        ("bs", {"num_stems": 4}, "needs 2, as in the weights, for model.num_stems, got 4"),
+        ("bs", {"use_pope": True}, "False, as in the weights, for model.use_pope, got True"),
+        ("mel", {"stereo": False}, "True, as in the weights, for model.stereo, got False"),
+        ("mel", {"num_bands": 60}, "8, as in the weights, for model.num_bands, got 60"),
         ("mel", {"sample_rate": 16_000}, "8 mel bands are those of the weights"),
-        ("mel", {"sample_rate": 10**9}, "sample_rate as a whole number from 8000"),
+        ("mel", {"sample_rate": 10**9}, "an integer from 8000 to 192000 for model.sample_rate"),
     ],
 )
 def test_a_wrong_config_is_refused(kind: str, changed: dict[str, Any], reason: str) -> None:
@@ -261,8 +274,8 @@ def test_a_wrong_config_is_refused(kind: str, changed: dict[str, Any], reason: s
 
 def test_a_config_without_a_model_is_refused() -> None:
     for plugin in PLUGINS.values():
-        with pytest.raises(ConfigError, match="a section model, got one with audio"):
-            plugin.network({"audio": {}}, file("bs"))
+        with pytest.raises(ConfigError, match="config of mine needs a section model, got nothing"):
+            plugin.network(Config({"audio": {}}, "mine"), file("bs"))
 
 
 def test_weights_of_the_other_kind_are_refused() -> None:

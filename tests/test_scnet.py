@@ -16,6 +16,7 @@ from demixing.networks.autocast import InBfloat16
 from demixing.networks.scnet import SCNet, padding
 from demixing.networks.scnet_fast import rewrite
 from demixing.separators import scnet
+from demixing.separators.msst.config import Config
 from demixing.weights import loading
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
@@ -56,11 +57,11 @@ def golden(name: str) -> Any:
         return stored[name]
 
 
-def config(**model: Any) -> dict[str, Any]:
-    return {"model": CONFIG["model"] | model}
+def config(**model: Any) -> Config:
+    return Config({"model": CONFIG["model"] | model}, "mine")
 
 
-def small_config() -> dict[str, Any]:
+def small_config() -> Config:
     return config(nfft=512, hop_size=128, win_size=512, sources=list(STEMS))
 
 
@@ -162,10 +163,11 @@ def test_a_network_takes_over_the_weights_of_a_file(*, prefix: str, masked: bool
 
 
 def test_configs_are_recognised() -> None:
-    assert scnet.recognises(CONFIG)
-    assert not scnet.recognises({})
-    assert not scnet.recognises({"model": ["band_SR"]})
-    assert not scnet.recognises({"model": {"bandsplit_ratios": [0.1, 0.2, 0.7]}})
+    assert scnet.recognises(config())
+    assert not scnet.recognises(Config({}, "mine"))
+    assert not scnet.recognises(Config({"model": ["band_SR"]}, "mine"))
+    other = {"bandsplit_ratios": [0.1, 0.2, 0.7]}
+    assert not scnet.recognises(Config({"model": other}, "mine"))
     assert not scnet.recognises(config(tran_depth=1))
 
 
@@ -195,13 +197,15 @@ def test_configs_are_recognised() -> None:
     ],
 )
 def test_wrong_configs_get_a_sentence(key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=r"band|model\."):
+    with pytest.raises(
+        ConfigError, match=rf"the config of mine (needs .* for model\.{key}|does.*band)"
+    ):
         scnet.network(config(**{key: value}), meta("small"))
 
 
 def test_a_config_without_a_model_gets_a_sentence() -> None:
-    with pytest.raises(ConfigError, match="section model"):
-        scnet.network({"model": None}, meta("small"))
+    with pytest.raises(ConfigError, match="config of mine needs a section model, got nothing"):
+        scnet.network(Config({"model": None}, "mine"), meta("small"))
 
 
 @pytest.mark.parametrize(
@@ -219,12 +223,12 @@ def test_weights_that_decide_sizes_are_checked(key: str, damage: tuple[int, ...]
     state[key] = torch.empty(damage, device="meta")
 
     with pytest.raises(CheckpointError, match="weights of an SCNet"):
-        scnet.network(CONFIG, state)
+        scnet.network(config(), state)
 
 
 def test_other_weights_are_refused() -> None:
     with pytest.raises(CheckpointError, match="weights of an SCNet"):
-        scnet.network(CONFIG, {})
+        scnet.network(config(), {})
     state = small().state_dict()
     for damaged in (
         {key: value for key, value in state.items() if key != "encoder.1.globalconv.bias"},

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from demixing.separator import Chunking, Separator
+from demixing.separator import Chunking, Separator, answers_silence
 
 Done = Callable[[int], None]
 """Called with the number of chunks that have just been separated or skipped."""
@@ -75,14 +75,13 @@ class Answer:
 def needed(separator: Separator, chunks: Tensor) -> Tensor:
     """Which chunks a separator must see, ``(batch,)``; the stems of the others are silent.
 
-    Silence is silence for most separators. One whose output for silence is something else, such as
-    the biases of its network, has the optional attribute ``answers_silence``, which is then true.
+    Silence is silence, unless the separator :func:`demixing.separator.answers_silence`.
 
     Args:
         separator: to run.
         chunks: ``(batch, 2, chunk)``.
     """
-    if getattr(separator, "answers_silence", False):
+    if answers_silence(separator):
         return chunks.new_ones(len(chunks), dtype=torch.bool)
     return chunks.flatten(1).any(dim=1)
 

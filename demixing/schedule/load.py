@@ -13,7 +13,7 @@ from torch import Tensor
 
 from demixing.schedule import costs
 from demixing.schedule.contention import Contention
-from demixing.separator import Chunking, Loudness, Separator, input_normalisation
+from demixing.separator import Chunking, Loudness, Separator, answers_silence, input_normalisation
 
 OVERHEAD, TAIL = 0.03, 0.01
 """Overhead in seconds per second of audio, in total and after the last chunk. Defaults until both
@@ -113,8 +113,8 @@ class Copies:
 
     @property
     def answers_silence(self) -> bool:
-        """See :func:`demixing.chunks.answer.needed`."""
-        return bool(getattr(self.inner, "answers_silence", False))
+        """See :func:`demixing.separator.answers_silence`."""
+        return answers_silence(self.inner)
 
     def separate(self, chunks: Tensor) -> Tensor:
         """See :class:`demixing.separator.Separator`."""

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from demixing.errors import CheckpointError, ConfigError
+from demixing.errors import CheckpointError
 from demixing.networks.bandit import PLUS, Bandit, bands_of, bin_weights, renamed
 from demixing.separators.msst import plugin
+from demixing.separators.msst.config import Config
 from demixing.weights.loading import empty
 
 FIXED: dict[str, tuple[Any, ...]] = {
@@ -36,9 +37,9 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "center": (True,),
     "onesided": (True,),
     "power": (None,),
-    "pad_mode": ("reflect", "constant"),
+    "pad_mode": ("constant", "reflect"),
 }
-"""Options that must have one of these values, if given: all published networks do."""
+"""Options that must have one of these values, as all published networks do; the first by default."""
 
 MOST_STEMS = 16
 FRAME_LIMITS = (64, 4096)
@@ -61,26 +62,19 @@ def required_weights(checkpoint: str = "") -> list[str]:
     return plugin.required_weights("bandit_v2_multi", checkpoint)
 
 
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is for BandIt v2 or Plus.
-
-    Args:
-        config: in the sections of MSST's configuration files; the options of the network are in
-            ``model``, or in ``kwargs`` as in the published file of v2.
-    """
-    options = _options(config)
-    return "n_sqm_modules" in options and bool(options.keys() & {"band_type", "band_specs"})
+def recognises(config: Config) -> bool:
+    """Whether a config is for BandIt v2 or Plus."""
+    keys = config.keys("model")
+    return "n_sqm_modules" in keys and bool(keys & {"band_type", "band_specs"})
 
 
-def network(
-    config: Mapping[str, Any], state: Mapping[str, Tensor]
-) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Build the network of a configuration on the meta device.
+def network(config: Config, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Build the network of a config on the meta device.
 
     Widths are those of the weights.
 
     Args:
-        config: see :func:`recognises`.
+        config: not trusted.
         state: by the keys of v2 or of Plus, without a trainer's prefix.
 
     Returns:
@@ -91,24 +85,17 @@ def network(
             be.
         ConfigError: an option is missing, has the wrong type, or is not supported.
     """
-    options = _options(config)
-    for name, allowed in FIXED.items():
-        if name in options and options[name] not in allowed:
-            known = " or ".join(map(repr, allowed))
-            raise ConfigError(
-                f"expected {name} of BandIt to be {known}, got {str(options[name])[:60]!r}; "
-                "other networks are not supported"
-            )
+    fixed = {key: config.one_of(f"model.{key}", *values) for key, values in FIXED.items()}
     low, high = FRAME_LIMITS
-    frame = _number(options, "n_fft", low, high, 2048)
-    if frame % 2 or options.get("win_length") not in (None, frame):
-        raise ConfigError(
-            f"expected an even n_fft, and win_length to be equal, got {frame} and "
-            f"{options.get('win_length')!r}"
-        )
-    hop = _number(options, "hop_length", 1, frame // 2, frame // 4)
-    sizes = {name: _number(options, name, *limits) for name, limits in LIMITS.items()}
-    stems = _stems(options)
+    frame = config.integer("model.n_fft", 2048, least=low, most=high, even=True)
+    config.one_of("model.win_length", None, frame)
+    hop = config.integer("model.hop_length", frame // 4, most=frame // 2)
+    sizes = {
+        key: config.integer(f"model.{key}", least=least, most=most)
+        for key, (least, most) in LIMITS.items()
+    }
+    needs = f"a list of 1 to {MOST_STEMS} different words"
+    stems = tuple(config.checked("model.stems", needs, _are_stems))
     plus = any(key.startswith(PLUS) for key in state)
     ours = renamed(state) if plus else dict(state)
     widths = _widths(ours, stems[0])
@@ -119,55 +106,22 @@ def network(
             **widths,
             n_fft=frame,
             hop_length=hop,
-            pad_mode=options.get("pad_mode", "constant"),
+            pad_mode=fixed["pad_mode"],
             parts_first=plus,
         )
     )
     return made, _without_constants(ours, frame, sizes["n_bands"])
 
 
-def _options(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the section with the options of the network; empty if there is none."""
-    found = config.get("model", config.get("kwargs"))
-    return found if isinstance(found, Mapping) else {}
-
-
-def _number(
-    options: Mapping[str, Any], name: str, low: int, high: int, default: int | None = None
-) -> int:
-    """Return a whole number in a range.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    value = options.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ConfigError(
-            f"expected {name} of BandIt to be a whole number from {low} to {high}, "
-            f"got {str(value)[:60]!r}; take the configuration file that belongs to the weights"
-        )
-    return value
-
-
-def _stems(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the stems, which become names of modules.
-
-    Raises:
-        ConfigError: there are none, or one cannot be a name.
-    """
-    stems = options.get("stems")
-    if (
-        not isinstance(stems, list | tuple)
-        or not 0 < len(stems) <= MOST_STEMS
-        or not all(isinstance(stem, str) and re.fullmatch(r"\w{1,60}", stem) for stem in stems)
-        or len(set(stems)) < len(stems)
-        or any(hasattr(nn.ModuleDict(), stem) for stem in stems)
-    ):
-        raise ConfigError(
-            f"expected stems of BandIt to be 1 to {MOST_STEMS} different words, "
-            f"got {str(stems)[:60]!r}"
-        )
-    return tuple(stems)
+def _are_stems(value: Any) -> bool:
+    """Whether a value is a list of the names of stems, which become names of modules."""
+    return (
+        isinstance(value, list | tuple)
+        and 0 < len(value) <= MOST_STEMS
+        and all(isinstance(stem, str) and re.fullmatch(r"\w{1,60}", stem) for stem in value)
+        and len(set(value)) == len(value)
+        and not any(hasattr(nn.ModuleDict(), stem) for stem in value)
+    )
 
 
 def _widths(state: Mapping[str, Tensor], stem: str) -> dict[str, int]:

@@ -83,7 +83,7 @@ class DannaSep(Networks):
         unet_frames: frames that the U-Net processes at a time.
         stems: names of the outputs.
         sample_rate_hz: the rate that the networks were trained at.
-        answers_silence: see :func:`demixing.chunks.answer.needed`; Demucs does.
+        answers_silence: see :func:`demixing.separator.answers_silence`; Demucs does.
     """
 
     networks: Mapping[str, Network]

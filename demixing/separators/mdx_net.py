@@ -68,7 +68,7 @@ class MDXNet:
         share: of the estimate in each stem; None: no mixer.
         denoise: also run the network on the mixture with inverted polarity, and average both
             outputs: this cancels the output for silence, at twice the cost.
-        answers_silence: see :func:`demixing.chunks.answer.needed`.
+        answers_silence: see :func:`demixing.separator.answers_silence`.
         sample_rate_hz: the rate that the network was trained at.
     """
 

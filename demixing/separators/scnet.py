@@ -19,6 +19,7 @@ from demixing.errors import CheckpointError, ConfigError
 from demixing.networks import scnet_fast
 from demixing.networks.scnet import BANDS, SPECTRUM, SCNet
 from demixing.separators.msst import plugin
+from demixing.separators.msst.config import Config
 from demixing.weights import loading
 
 KEYS = frozenset({"band_SR", "band_stride", "num_dplayer"})
@@ -26,9 +27,6 @@ KEYS = frozenset({"band_SR", "band_stride", "num_dplayer"})
 
 TRANSFORMERS = "tran_"
 """Prefix of such keys in another system, an SCNet with transformers."""
-
-DEFAULTS: dict[str, Any] = {"nfft": 4096, "hop_size": 1024, "normalized": True}
-"""Values of the original for keys that a config may leave out."""
 
 LARGEST_FRAME = 65_536
 """Longest accepted window in samples."""
@@ -57,26 +55,18 @@ def required_weights(checkpoint: str = "") -> list[str]:
     return plugin.required_weights("scnet_small", checkpoint)
 
 
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Return whether a config is one of SCNet.
-
-    Args:
-        config: sections of MSST's YAML.
-    """
-    model = config.get("model")
-    if not isinstance(model, Mapping) or not model.keys() >= KEYS:
-        return False
-    return not any(str(key).startswith(TRANSFORMERS) for key in model)
+def recognises(config: Config) -> bool:
+    """Whether a config is one of SCNet."""
+    keys = config.keys("model")
+    return keys >= KEYS and not any(key.startswith(TRANSFORMERS) for key in keys)
 
 
-def network(
-    config: Mapping[str, Any], state: Mapping[str, Tensor]
-) -> tuple[nn.Module, dict[str, Tensor]]:
+def network(config: Config, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
     """Build the network of a file on the meta device.
 
     Args:
-        config: sections of MSST's YAML. Only ``model`` is read, and from it what does not follow
-            from the weights: the STFT, shares, strides and the names of the stems.
+        config: only ``model`` is read, and from it what does not follow from the weights: the
+            STFT, shares, strides and the names of the stems.
         state: the weights.
 
     Returns:
@@ -87,15 +77,14 @@ def network(
         ConfigError: the config is wrong, or is for other weights.
     """
     weights = _unwrapped(state)
-    model = config.get("model")
-    if not isinstance(model, Mapping):
-        raise ConfigError(f"the config of an SCNet needs a section model, got {model!r:.60}")
     sizes = _sizes(weights)
-    options = _options(model, int(sizes["sources"]))
+    options = _options(config, int(sizes["sources"]))
     try:
         made = loading.empty(lambda: SCNet(**sizes, **options))
     except ValueError as error:
-        raise ConfigError(f"this config does not fit the weights of the SCNet: {error}") from error
+        raise ConfigError(
+            f"the config of {config.name} does not fit the weights: {error}"
+        ) from error
     return made, weights
 
 
@@ -157,79 +146,50 @@ def _shape(state: Mapping[str, Tensor], key: str, axes: int) -> tuple[int, ...]:
     return shape
 
 
-def _options(model: Mapping[str, Any], sources: int) -> dict[str, Any]:
+def _options(config: Config, sources: int) -> dict[str, Any]:
     """Return the arguments of :class:`SCNet` that a config has to give.
 
     Raises:
         ConfigError: a value is missing, of a wrong type or out of range.
     """
-    model = DEFAULTS | dict(model)
-    frame = _whole("nfft", model["nfft"], 16, LARGEST_FRAME)
-    if frame % 2:
-        raise ConfigError(f"model.nfft must be even, got {frame}")
-    if model.get("win_size", frame) != frame:
-        raise ConfigError(
-            f"model.win_size must equal model.nfft, {frame}, got {model['win_size']!r:.60}"
-        )
-    if not isinstance(model["normalized"], bool):
-        raise ConfigError(
-            f"model.normalized must be true or false, got {model['normalized']!r:.60}"
-        )
-    names = model.get("sources")
-    if names is not None and (not isinstance(names, list | tuple) or len(names) != sources):
-        raise ConfigError(
-            f"model.sources must name the {sources} stems of the weights, got {names!r:.60}"
-        )
-    hop = _whole("hop_size", model["hop_size"], -(-frame // MOST_FRAMES), frame // 2)
+    frame = config.integer("model.nfft", 4096, least=16, most=LARGEST_FRAME, even=True)
+    config.one_of("model.win_size", frame)
+    least = -(-frame // MOST_FRAMES)
+    hop = config.integer("model.hop_size", 1024, least=least, most=frame // 2)
     if frame % hop:
-        raise ConfigError(f"model.hop_size must divide model.nfft, {frame}, got {hop}")
-    strides = _three(model, "band_stride")
+        raise config.refused("model.hop_size", f"a divisor of nfft, {frame},")
+    config.checked(
+        "model.sources",
+        f"a list of the {sources} stems of the weights",
+        lambda value: value is None or _has(value, sources),
+    )
+    strides = f"a list of {BANDS} integers from 1 to {LARGEST_STRIDE}"
+    shares = f"a list of {BANDS} shares above 0 whose sum is 1"
     return {
         "nfft": frame,
         "hop_size": hop,
-        "normalized": model["normalized"],
-        "band_shares": _shares(_three(model, "band_SR")),
-        "band_stride": tuple(_whole("band_stride", one, 1, LARGEST_STRIDE) for one in strides),
+        "normalized": config.flag("model.normalized", default=True),
+        "band_shares": tuple(config.checked("model.band_SR", shares, _are_shares)[:-1]),
+        "band_stride": tuple(config.checked("model.band_stride", strides, _are_strides)),
     }
 
 
-def _whole(key: str, value: object, least: int, most: int) -> int:
-    """Return a whole number of the section ``model``.
-
-    Raises:
-        ConfigError: it is none, or out of range.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ConfigError(
-            f"model.{key} must be a whole number from {least} to {most}, got {value!r:.60}"
-        )
-    return value
+def _has(value: Any, count: int) -> bool:
+    """Whether a value is a list of this length."""
+    return isinstance(value, list | tuple) and len(value) == count
 
 
-def _three(model: Mapping[str, Any], key: str) -> list[Any]:
-    """Return a list with one value per band.
-
-    Raises:
-        ConfigError: it is missing or something else.
-    """
-    value = model.get(key)
-    if not isinstance(value, list | tuple) or len(value) != BANDS:
-        raise ConfigError(
-            f"model.{key} must be a list of {BANDS} numbers, for the low, middle and high band, "
-            f"got {value!r:.60}"
-        )
-    return list(value)
+def _are_strides(value: Any) -> bool:
+    """Whether a value is a list of strides, one per band."""
+    return _has(value, BANDS) and all(
+        type(one) is int and 1 <= one <= LARGEST_STRIDE for one in value
+    )
 
 
-def _shares(values: list[Any]) -> tuple[float, float]:
-    """Return the shares of the low and the middle band.
-
-    Raises:
-        ConfigError: the values are not shares, or no bins remain for the high band.
-    """
-    numbers = all(isinstance(one, int | float) and 0 < one < 1 for one in values)
-    if not numbers or not values[0] + values[1] < 1:
-        raise ConfigError(
-            f"model.band_SR must be three shares above 0 whose sum is 1, got {values!r:.60}"
-        )
-    return float(values[0]), float(values[1])
+def _are_shares(value: Any) -> bool:
+    """Whether a value is a list of shares, one per band; the last one is what remains."""
+    return (
+        _has(value, BANDS)
+        and all(isinstance(one, int | float) and 0 < one < 1 for one in value)
+        and sum(value[:-1]) < 1
+    )

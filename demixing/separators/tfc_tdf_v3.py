@@ -14,6 +14,7 @@ from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.tfc_tdf import CHANNELS
 from demixing.networks.tfc_tdf_v3 import NO_NORM, TFCTDFv3
 from demixing.separators.msst import plugin
+from demixing.separators.msst.config import Config
 from demixing.weights.loading import empty
 
 ONLY_HERE = frozenset(
@@ -26,7 +27,6 @@ MOST_CHANNELS = 2**16
 
 LONGEST_WINDOW = 2**18
 """Upper limit of n_fft: six seconds."""
-
 
 MOST_BLOCKS = 32
 """Upper limit of scales, and of blocks per scale."""
@@ -41,28 +41,20 @@ def required_weights(checkpoint: str = "") -> list[str]:
     return plugin.required_weights("kuielab_mdx_a_seed0", checkpoint)
 
 
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is one of this system.
-
-    Args:
-        config: sections ``audio``, ``model``, ``training`` and ``inference``, as in the YAML files
-            that are published with weights.
-    """
-    model = config.get("model")
-    return isinstance(model, Mapping) and model.keys() >= ONLY_HERE
+def recognises(config: Config) -> bool:
+    """Whether a config is one of this system."""
+    return config.keys("model") >= ONLY_HERE
 
 
-def network(
-    config: Mapping[str, Any], state: Mapping[str, Tensor]
-) -> tuple[TFCTDFv3, dict[str, Tensor]]:
+def network(config: Config, state: Mapping[str, Tensor]) -> tuple[TFCTDFv3, dict[str, Tensor]]:
     """Build the network of a file on the meta device, without weights.
 
     The shapes of the weights determine most sizes. Only the STFT, the norm, the activation and the
-    rounding of the bottleneck's width do not follow from them. The sizes in the configuration must
-    be the same.
+    rounding of the bottleneck's width do not follow from them. The sizes in the config must be the
+    same.
 
     Args:
-        config: see :func:`recognises`; not trusted.
+        config: not trusted.
         state: weights of the file.
 
     Returns:
@@ -70,27 +62,32 @@ def network(
 
     Raises:
         CheckpointError: the weights are not of this system.
-        ConfigError: the configuration is incomplete, out of range or of another file.
+        ConfigError: the config is incomplete, out of range or of another file.
     """
-    audio, model = _section(config, "audio"), _section(config, "model")
     sizes = _sizes(state)
-    _expect(audio, "audio", {"num_channels": 2, "dim_f": sizes["dim_f"]})
-    _expect(model, "model", {key: sizes[key] for key in sizes.keys() - {"dim_f", "stems"}})
-    _expect_stems(config, sizes["stems"])
-    n_fft = _integer(audio, "audio", "n_fft", 2, LONGEST_WINDOW)
-    if n_fft % 2:
-        raise ConfigError(f"audio.n_fft must be even, got {n_fft}")
+    config.agrees("audio.num_channels", 2)
+    for key in sizes.keys() - {"stems"}:
+        config.agrees(f"{'audio' if key == 'dim_f' else 'model'}.{key}", sizes[key])
+    if len(stems := config.stems()) != sizes["stems"]:
+        raise ConfigError(
+            f"the config of {config.name} needs names for {sizes['stems']} outputs of the weights, "
+            "as training.target_instrument or training.instruments, got "
+            f"{', '.join(stems)[:60]}"
+        )
+    n_fft = config.integer("audio.n_fft", least=2, most=LONGEST_WINDOW, even=True)
     options: dict[str, Any] = {
         "n_fft": n_fft,
-        "hop_length": _integer(audio, "audio", "hop_length", 1, n_fft // 2),
-        "bottleneck_factor": _integer(model, "model", "bottleneck_factor", 1, MOST_CHANNELS),
-        "norm": _text(model, "norm") if _has_norms(state) else NO_NORM,
-        "act": _text(model, "act"),
+        "hop_length": config.integer("audio.hop_length", most=n_fft // 2),
+        "bottleneck_factor": config.integer("model.bottleneck_factor", most=MOST_CHANNELS),
+        "norm": config.text("model.norm") if _has_norms(state) else NO_NORM,
+        "act": config.text("model.act"),
     }
     try:
         return empty(lambda: TFCTDFv3(**sizes, **options)), dict(state)
     except ValueError as error:
-        raise ConfigError(f"the configuration is not one of TFC-TDF v3: {error}") from error
+        raise ConfigError(
+            f"the config of {config.name} is not one of TFC-TDF v3: {error}"
+        ) from error
 
 
 def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -159,73 +156,3 @@ def _count(state: Mapping[str, Tensor], prefix: str) -> int:
 def _has_norms(state: Mapping[str, Tensor]) -> bool:
     """Whether the network has norms; the authors' code has none if it does not know the name."""
     return "bottleneck_block.blocks.0.tfc1.0.weight" in state
-
-
-def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a section.
-
-    Raises:
-        ConfigError: there is no such section.
-    """
-    section = config.get(name)
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"the configuration needs a section {name}, got {section!r}")
-    return section
-
-
-def _integer(section: Mapping[str, Any], name: str, key: str, least: int, most: int) -> int:
-    """Return a whole number.
-
-    Raises:
-        ConfigError: it is missing, no whole number or out of range.
-    """
-    value = section.get(key)
-    if type(value) is not int or not least <= value <= most:
-        raise ConfigError(
-            f"{name}.{key} must be a whole number from {least} to {most}, got {value!r}"
-        )
-    return value
-
-
-def _text(model: Mapping[str, Any], key: str) -> str:
-    """Return a name in the section ``model``.
-
-    Raises:
-        ConfigError: it is missing or no text.
-    """
-    value = model.get(key)
-    if not isinstance(value, str):
-        raise ConfigError(f"model.{key} must be a name, got {value!r}")
-    return value
-
-
-def _expect(section: Mapping[str, Any], name: str, sizes: Mapping[str, Any]) -> None:
-    """Raise unless the sizes in a section are those of the weights.
-
-    Raises:
-        ConfigError: a size differs or is missing.
-    """
-    for key, expected in sizes.items():
-        value = section.get(key)
-        if (tuple(value) if isinstance(value, list) else value) != expected:
-            raise ConfigError(
-                f"the weights need {name}.{key} = {expected!r}, got {value!r}; "
-                "use the configuration that was published with the weights"
-            )
-
-
-def _expect_stems(config: Mapping[str, Any], stems: int) -> None:
-    """Raise unless the configuration names as many outputs as the network has.
-
-    Raises:
-        ConfigError: the number differs, or they are not named.
-    """
-    training = _section(config, "training")
-    target, names = training.get("target_instrument"), training.get("instruments")
-    if target:
-        names = [target]
-    if not isinstance(names, list | tuple) or len(names) != stems:
-        raise ConfigError(
-            f"the weights have {stems} outputs; training.target_instrument or "
-            f"training.instruments must name them, got {names!r}"
-        )

@@ -31,7 +31,7 @@ class Segments(Networks):
         stems: names of the network's outputs.
         sample_rate_hz: the rate that the network was trained at.
         normalises: see :mod:`demixing.engine.normalisation`.
-        answers_silence: see :func:`demixing.chunks.answer.needed`.
+        answers_silence: see :func:`demixing.separator.answers_silence`.
     """
 
     network: Callable[[Tensor], Tensor]

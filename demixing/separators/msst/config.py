@@ -1,13 +1,11 @@
 """A config: sections of plain values, with checked access, because anybody may have written it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from demixing.errors import ConfigError
-
-Value = TypeVar("Value")
 
 MOST_BYTES = 1 << 20
 """Configs are a few kilobytes long. YAML needs time and memory for each byte."""
@@ -34,27 +32,82 @@ class Config:
     sections: Mapping[str, Any]
     name: str
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of ``section.key``; the default if it is missing or null."""
-        section, _, name = key.partition(".")
-        found = self.sections.get(section, {})
-        value = found.get(name) if isinstance(found, Mapping) else None
-        return default if value is None else value
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section.
 
-    def integer(self, key: str, default: int | None = None, *, least: int = 1, most: int) -> int:
+        Raises:
+            ConfigError: it is missing.
+        """
+        found = self._section(name)
+        if not isinstance(found, Mapping):
+            raise ConfigError(
+                f"the config of {self.name} needs a section {name}, got {_shown(found)}"
+            )
+        return found
+
+    def keys(self, section: str) -> set[str]:
+        """The keys of a section; empty if it is missing."""
+        found = self._section(section)
+        return set(map(str, found)) if isinstance(found, Mapping) else set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of ``section.key``; the default if it is missing or null.
+
+        The keys of ``model`` are arguments of the original network, which would get the null. So
+        there the value is then None.
+        """
+        section, _, name = key.partition(".")
+        found = self._section(section)
+        value = found.get(name, default) if isinstance(found, Mapping) else default
+        return default if value is None and section != "model" else value
+
+    def checked(
+        self, key: str, needs: str, good: Callable[[Any], bool], default: Any = None
+    ) -> Any:
+        """The value of ``section.key``, which must satisfy a condition.
+
+        Args:
+            key: of the value.
+            needs: names the condition in the error.
+            good: whether a value satisfies it.
+            default: see :meth:`get`.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        value = self.get(key, default)
+        if not good(value):
+            raise self.refused(key, needs)
+        return value
+
+    def refused(self, key: str, needs: str, advice: str = "") -> ConfigError:
+        """The error that names what a config needs for a key, and what it has.
+
+        Raises:
+            ConfigError: even the section is missing.
+        """
+        section, _, name = key.partition(".")
+        got = _shown(self.section(section).get(name))
+        return ConfigError(f"the config of {self.name} needs {needs} for {key}, got {got}{advice}")
+
+    def integer(
+        self, key: str, default: int | None = None, *, least: int = 1, most: int, even: bool = False
+    ) -> int:
         """An integer from ``least`` to ``most``.
 
         Raises:
             ConfigError: it is something else, or is missing and has no default.
         """
-        value = self.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            got = "nothing" if value is None else repr(value)[:60]
-            raise ConfigError(
-                f"the config of {self.name} needs an integer from {least} to {most} for {key}, "
-                f"got {got}"
-            )
-        return value
+        kind = "an even integer" if even else "an integer"
+        found: int = self.checked(
+            key,
+            f"{kind} from {least} to {most}",
+            lambda value: (
+                type(value) is int and least <= value <= most and not (even and value % 2)
+            ),
+            default,
+        )
+        return found
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """True or false.
@@ -62,12 +115,44 @@ class Config:
         Raises:
             ConfigError: it is something else.
         """
-        value = self.get(key, default)
-        if not isinstance(value, bool):
-            raise ConfigError(
-                f"the config of {self.name} needs true or false for {key}, got {value!r:.60}"
-            )
-        return value
+        found: bool = self.checked(
+            key, "true or false", lambda value: isinstance(value, bool), default
+        )
+        return found
+
+    def text(self, key: str) -> str:
+        """A text.
+
+        Raises:
+            ConfigError: it is missing or something else.
+        """
+        found: str = self.checked(key, "a text", lambda value: isinstance(value, str))
+        return found
+
+    def one_of(self, key: str, *allowed: Any) -> Any:
+        """One of some values; the first one if it is missing.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        needs = " or ".join(map(_shown, allowed))
+        return self.checked(key, needs, lambda value: value in allowed, allowed[0])
+
+    def agrees(self, key: str, expected: Any, *, optional: bool = False) -> None:
+        """Check that a value is the one that follows from the weights.
+
+        Args:
+            key: of the value.
+            expected: of the weights; a list in the config can equal a tuple.
+            optional: whether it may be missing.
+
+        Raises:
+            ConfigError: it is another one.
+        """
+        value = self.get(key, expected if optional else None)
+        if (tuple(value) if isinstance(value, list) else value) != expected:
+            needs = f"{_shown(expected)}, as in the weights,"
+            raise self.refused(key, needs, "; use the config that was published with them")
 
     def names(self, key: str) -> tuple[str, ...]:
         """A list of distinct names; empty if it is missing.
@@ -75,13 +160,8 @@ class Config:
         Raises:
             ConfigError: it is something else.
         """
-        value = self.get(key, [])
-        good = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
-        if not good or len(set(value)) < len(value) or len(value) > MOST_STEMS:
-            raise ConfigError(
-                f"the config of {self.name} needs a list of at most {MOST_STEMS} different names "
-                f"for {key}, got {str(value)[:60]}"
-            )
+        needs = f"a list of at most {MOST_STEMS} different names"
+        value = self.checked(key, needs, _are_names, [])
         for one in value:
             if not one or one.startswith(".") or any(mark in one for mark in "/\\\0\n"):
                 raise ConfigError(
@@ -101,9 +181,7 @@ class Config:
             return Config({"training": {"instruments": [target]}}, self.name).stems()
         stems = self.names("training.instruments")
         if not stems:
-            raise ConfigError(
-                f"the config of {self.name} needs the names of the stems, training.instruments"
-            )
+            raise self.refused("training.instruments", "the names of the stems")
         return stems
 
     def rest(self) -> str:
@@ -113,6 +191,11 @@ class Config:
             return ""
         others = [one for one in self.names("training.instruments") if one != target]
         return others[0] if len(others) == 1 else "rest"
+
+    def _section(self, name: str) -> Any:
+        """A section, whatever it is; None if it is missing. BandIt v2 calls ``model`` kwargs."""
+        names = (name, "kwargs") if name == "model" else (name,)
+        return next((self.sections[one] for one in names if one in self.sections), None)
 
 
 def read(path: Path) -> Config:
@@ -161,6 +244,17 @@ def _count(value: object, limit: int = MOST_VALUES, depth: int = 0) -> int:
             break
         count += _count(part, limit - count, depth + 1)
     return count
+
+
+def _are_names(value: Any) -> bool:
+    """Whether a value is a list of different texts, and not too long."""
+    good = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    return good and len(value) == len(set(value)) <= MOST_STEMS
+
+
+def _shown(value: object) -> str:
+    """A value in one short line."""
+    return "nothing" if value is None else f"{value!r:.60}"
 
 
 def _short(error: Exception) -> str:

@@ -105,7 +105,7 @@ def system_of(config: Config) -> str:
 
     known = separators.having("recognises")
     for name in known:
-        if separators.module(name).recognises(config.sections):
+        if separators.module(name).recognises(config):
             return name
     raise ConfigError(
         f"the config of {config.name} is of an unknown network; expected one of {', '.join(known)}"
@@ -191,7 +191,7 @@ def network(system: str, config: Config, state: "Mapping[str, Tensor]") -> Any:
     from demixing import separators
 
     try:
-        return separators.module(system).network(config.sections, state)
+        return separators.module(system).network(config, state)
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"cannot build the network of {config.name} from its config: {error}"

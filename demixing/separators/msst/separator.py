@@ -26,7 +26,7 @@ class NetworkSeparator(Networks):
         sample_rate_hz: the rate that the network was trained at.
         chunking: see :mod:`demixing.separators.msst.chunking`.
         normalises: see :mod:`demixing.engine.normalisation`.
-        answers_silence: see :func:`demixing.chunks.answer.needed`.
+        answers_silence: see :func:`demixing.separator.answers_silence`.
     """
 
     network: PreparedNetwork
