@@ -204,14 +204,14 @@ def test_a_model_may_be_called_kwargs() -> None:
 
 def test_null_is_a_value_only_of_the_model() -> None:
     assert config(audio={"n": None}).integer("audio.n", 3, most=8) == 3
-    with pytest.raises(ConfigError, match="from 1 to 8 for model.n, got nothing"):
+    with pytest.raises(ConfigError, match=r"from 1 to 8 for model\.n, got nothing"):
         config(model={"n": None}).integer("model.n", 3, most=8)
 
 
 @pytest.mark.parametrize("value", [3, 0, 10, "4", True])
 def test_even_integers_are_even(value: object) -> None:
     assert config(model={"n": 4}).integer("model.n", most=8, even=True) == 4
-    with pytest.raises(ConfigError, match="needs an even integer from 1 to 8 for model.n, got"):
+    with pytest.raises(ConfigError, match=r"needs an even integer from 1 to 8 for model\.n, got"):
         config(model={"n": value}).integer("model.n", most=8, even=True)
 
 
@@ -222,9 +222,9 @@ def test_a_value_agrees_with_the_weights_or_may_be_missing() -> None:
     given.agrees("model.depth", 6, optional=True)
     with pytest.raises(ConfigError, match=r"needs \(2, 3\), as in the weights, for model.scale"):
         given.agrees("model.scale", (2, 3))
-    with pytest.raises(ConfigError, match="model.depth, got nothing; use the config that was"):
+    with pytest.raises(ConfigError, match=r"model\.depth, got nothing; use the config that was"):
         given.agrees("model.depth", 6)
-    with pytest.raises(ConfigError, match="model.dim, got nothing"):
+    with pytest.raises(ConfigError, match=r"model\.dim, got nothing"):
         given.agrees("model.dim", 6, optional=True)
 
 
@@ -240,5 +240,5 @@ def test_a_missing_section_is_named_for_each_of_its_keys(sections: dict[str, Any
 def test_the_first_of_some_values_is_the_default() -> None:
     assert config(model={}).one_of("model.kind", "GRU", "LSTM") == "GRU"
     assert config(model={"kind": "LSTM"}).one_of("model.kind", "GRU", "LSTM") == "LSTM"
-    with pytest.raises(ConfigError, match="needs 'GRU' or nothing for model.kind, got 'x'"):
+    with pytest.raises(ConfigError, match=r"needs 'GRU' or nothing for model\.kind, got 'x'"):
         config(model={"kind": "x"}).one_of("model.kind", "GRU", None)

@@ -39,7 +39,9 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "power": (None,),
     "pad_mode": ("constant", "reflect"),
 }
-"""Options that must have one of these values, as all published networks do; the first by default."""
+"""Options that must have one of these values, as in all published networks.
+
+The first one is used if the option is missing."""
 
 MOST_STEMS = 16
 FRAME_LIMITS = (64, 4096)

@@ -10,7 +10,7 @@ The plug-ins are in the parent folder. Besides ``build``, each of them has:
 * ``recognises(config)``: whether a :class:`demixing.separators.msst.config.Config` is of its
   system.
 * ``network(config, state)``: builds the network without weights, and returns it with the part of
-  the state dict that fills it. Its errors are those of ``Config``, which has read what it needs.
+  the state dict that fills it.
 * ``ANSWERS_SILENCE``, optional: whether the network's output for silence is something else.
 * ``rewrite(network, dtype)``, optional: a faster copy with products of a type.
 
