@@ -31,7 +31,8 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def config(kind: str, sizes: dict[str, Any], **changed: Any) -> Config:
-    return Config({"audio": {}, "model": {**KINDS[kind], **sizes, **changed}}, "mine")
+    model = {**KINDS[kind], **sizes, **changed}
+    return Config({"model": model, "training": {"instruments": model["stems"]}}, "mine")
 
 
 @functools.cache

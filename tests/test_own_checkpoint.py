@@ -262,6 +262,16 @@ def test_impossible_configs_are_refused(key: str, files: Files) -> None:
         Separator(checkpoint=checkpoint, config=config)
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_output_needs_a_name(system: str, files: Files) -> None:
+    checkpoint, config = files(system)
+    names = {"instruments": [f"stem {number}" for number in range(5)]}
+    config.write_text(yaml.safe_dump({**msst.CONFIGS[system], "training": names}))
+
+    with pytest.raises(ConfigError, match=r"needs names for [123] outputs of the weights, .* got"):
+        Separator(checkpoint=checkpoint, config=config)
+
+
 VALUES: tuple[Any, ...] = (-1, 0, 10**9, "x", [], None, 1.5, {}, [[1]], True)
 
 

@@ -78,7 +78,8 @@ def file(kind: str) -> dict[str, Tensor]:
 
 def config(kind: str, **changed: Any) -> Config:
     model = {"stft_win_length": 256, **golden.CHOICES[kind], **changed}
-    return Config({"audio": {"chunk_size": 6000}, "model": model}, "mine")
+    names = {"instruments": [f"stem {number}" for number in range(model.get("num_stems", 1))]}
+    return Config({"model": model, "training": names}, "mine")
 
 
 def built(kind: str, state: dict[str, Tensor] | None = None, **changed: Any) -> Any:

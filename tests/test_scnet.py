@@ -58,7 +58,9 @@ def golden(name: str) -> Any:
 
 
 def config(**model: Any) -> Config:
-    return Config({"model": CONFIG["model"] | model}, "mine")
+    sources = model.get("sources")
+    names = {"instruments": sources if isinstance(sources, list) else ["a", "b", "c", "d"]}
+    return Config({"model": CONFIG["model"] | model, "training": names}, "mine")
 
 
 def small_config() -> Config:

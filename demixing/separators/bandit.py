@@ -98,6 +98,7 @@ def network(config: Config, state: Mapping[str, Tensor]) -> tuple[nn.Module, dic
     }
     needs = f"a list of 1 to {MOST_STEMS} different words"
     stems = tuple(config.checked("model.stems", needs, _are_stems))
+    config.check_outputs(len(stems))
     plus = any(key.startswith(PLUS) for key in state)
     ours = renamed(state) if plus else dict(state)
     widths = _widths(ours, stems[0])

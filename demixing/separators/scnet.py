@@ -79,6 +79,7 @@ def network(config: Config, state: Mapping[str, Tensor]) -> tuple[nn.Module, dic
     weights = _unwrapped(state)
     sizes = _sizes(weights)
     options = _options(config, int(sizes["sources"]))
+    config.check_outputs(int(sizes["sources"]))
     try:
         made = loading.empty(lambda: SCNet(**sizes, **options))
     except ValueError as error:

@@ -68,12 +68,7 @@ def network(config: Config, state: Mapping[str, Tensor]) -> tuple[TFCTDFv3, dict
     config.agrees("audio.num_channels", 2)
     for key in sizes.keys() - {"stems"}:
         config.agrees(f"{'audio' if key == 'dim_f' else 'model'}.{key}", sizes[key])
-    if len(stems := config.stems()) != sizes["stems"]:
-        raise ConfigError(
-            f"the config of {config.name} needs names for {sizes['stems']} outputs of the weights, "
-            "as training.target_instrument or training.instruments, got "
-            f"{', '.join(stems)[:60]}"
-        )
+    config.check_outputs(sizes["stems"])
     n_fft = config.integer("audio.n_fft", least=2, most=LONGEST_WINDOW, even=True)
     options: dict[str, Any] = {
         "n_fft": n_fft,

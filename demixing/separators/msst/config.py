@@ -184,6 +184,19 @@ class Config:
             raise self.refused("training.instruments", "the names of the stems")
         return stems
 
+    def check_outputs(self, count: int) -> None:
+        """Check that each output of the weights has a name.
+
+        Raises:
+            ConfigError: there are more or fewer names.
+        """
+        if len(stems := self.stems()) != count:
+            raise ConfigError(
+                f"the config of {self.name} needs names for {count} outputs of the weights, as "
+                "training.target_instrument or training.instruments, got "
+                f"{', '.join(stems)[:60]}"
+            )
+
     def rest(self) -> str:
         """Name of what a network with a target leaves of the mixture; empty without a target."""
         target = self.get("training.target_instrument")

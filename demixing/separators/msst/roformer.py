@@ -53,6 +53,7 @@ class File:
         found = sizes | {"stereo": stereo, "num_bands": len(self.widths)}
         for key in COMPARED:
             self.config.agrees(f"model.{key}", found[key], optional=True)
+        self.config.check_outputs(self.sizes.num_stems)
         del sizes["hidden_layers"]
         return sizes | {
             "stereo": stereo,
