@@ -66,6 +66,7 @@ def test_a_config_of_msst_is_read_with_tuples_as_lists(tmp_path: Path) -> None:
         ("audio: !!python/module:os", "as YAML"),
         (LAUGHS, "at most 10000 values"),
         ("a: &a [*a]", "at most 10000 values"),
+        (f"a: 0x{'f' * 5000}", "at most 64 bits"),
         ("- 1\n- 2", "have sections"),
         ("1: 2", "have sections"),
         ("audio: [", "as YAML"),
@@ -74,7 +75,7 @@ def test_a_config_of_msst_is_read_with_tuples_as_lists(tmp_path: Path) -> None:
         ("a: " + "x" * (1 << 20), "at most"),
         ("", "have sections"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_other_files_are_refused_in_one_sentence(
     text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

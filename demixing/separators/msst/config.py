@@ -14,6 +14,8 @@ MOST_VALUES = 10_000
 
 MOST_LEVELS = 16
 
+MOST_BITS = 64
+
 MOST_STEMS = 64
 
 LONGEST_CHUNK = 1 << 26
@@ -240,13 +242,17 @@ def read(path: Path) -> Config:
             f"got {type(sections).__name__}"
         )
     if _count(sections) > MOST_VALUES:
-        raise ConfigError(f"expected a config of at most {MOST_VALUES} values at {path}")
+        raise ConfigError(
+            f"expected a config of at most {MOST_VALUES} values in {MOST_LEVELS} levels, with "
+            f"integers of at most {MOST_BITS} bits, at {path}"
+        )
     return Config(sections, str(path))
 
 
 def _count(value: object, limit: int = MOST_VALUES, depth: int = 0) -> int:
-    """Count values, up to a limit that too many levels exceed, too."""
-    if depth > MOST_LEVELS:
+    """Count values, up to a limit that too many levels or bits exceed, too."""
+    huge = isinstance(value, int) and value.bit_length() > MOST_BITS
+    if depth > MOST_LEVELS or huge:  # a huge number cannot even be printed
         return limit + 1
     parts: Iterable[object] = ()
     if isinstance(value, dict | list):
