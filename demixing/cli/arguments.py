@@ -188,6 +188,24 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_stems(parser: argparse.ArgumentParser) -> None:
+    """Add ``--stems``."""
+    parser.add_argument(
+        "--stems",
+        metavar="NAME,...",
+        help="only these stems, separated by commas; members that they do not need do not run; "
+        "`instrumental` is the mixture without vocals or dialog, `residual` what all stems leave "
+        "of it (default: all stems of the recipe)",
+    )
+
+
+def chosen_stems(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """The names in ``--stems``; None if it is not given."""
+    if options.stems is None:
+        return None
+    return tuple(one.strip() for one in options.stems.split(",") if one.strip())
+
+
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the options that take the place of a recipe: one network, with its own stems."""
     parser.add_argument(
@@ -229,9 +247,10 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
     track = tracks.by_name(options.track or "mdx")
     chosen = reading.load(options.recipe or reading.default_name(track))
     if options.track and chosen.track != track:
-        raise ConfigError(
-            f"recipe {chosen.name!r} is for the track {chosen.track.name!r}, not {track.name!r}"
-        )
+        found = f"is for the track {chosen.track.name!r}"
+        if chosen.track.name not in tracks.TRACKS:
+            found = f"outputs {', '.join(chosen.track.stems)}"
+        raise ConfigError(f"recipe {chosen.name!r} {found}, not {track.name!r}")
     return chosen
 
 
