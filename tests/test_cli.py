@@ -317,13 +317,13 @@ def test_a_song_is_never_overwritten(
     assert inner.read_bytes() == before
 
 
-def test_two_songs_that_share_an_output_folder_are_refused(
-    write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert separate(out, write_song("a/song.wav"), write_song("b/song.flac")) == 2
+def test_two_songs_of_one_name_get_folders_of_their_own(write_song: WriteSong, out: Path) -> None:
+    songs = [write_song("a/song.wav"), write_song("b/song.flac")]
 
-    assert "would both be written to" in capsys.readouterr().err
-    assert not out.exists()
+    assert separate(out, *songs) == 0
+
+    for song in songs:
+        assert_shares_of(song, out / song.parent.name / "song", step=2**-23)
 
 
 def test_an_output_that_is_a_file_is_one_sentence(
