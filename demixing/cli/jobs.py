@@ -37,9 +37,6 @@ CLEAN_UP_S = 30
 DEVICE_VARIABLE = "DEMIX_DEVICE"
 """As in :mod:`demixing.networks.execution`, which imports torch."""
 
-SPAWN = multiprocessing.get_context("spawn")
-"""Workers start as new programs, without the threads and locks of this one."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -234,8 +231,12 @@ def _pool(
     count: int, environment: Mapping[str, str], how: How, level: int
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Worker processes, which are ended if this process is interrupted or raises an error."""
+    # New programs, without the threads and locks of this one.
     pool = concurrent.futures.ProcessPoolExecutor(
-        count, SPAWN, _begin, (dict(environment), os.getpid(), how, level)
+        count,
+        multiprocessing.get_context("spawn"),
+        _begin,
+        (dict(environment), os.getpid(), how, level),
     )
     try:
         yield pool

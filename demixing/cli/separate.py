@@ -52,18 +52,7 @@ def add(commands: Subparsers) -> None:
     arguments.add_checkpoint(parser)
     arguments.add_stems(parser)
     parser.add_argument("--format", choices=FORMATS, default="wav", help="file format of the stems")
-    parser.add_argument(
-        "--bits",
-        choices=("16", "24", "32f"),
-        help="sample format: 32f (default in WAV) keeps peaks above full scale; 24 is the default "
-        "in FLAC",
-    )
-    parser.add_argument(
-        "--bitrate",
-        type=int,
-        metavar="KBIT/S",
-        help="of a file in mp3 (default 320), m4a (default 256) or opus (default 192)",
-    )
+    add_sample_format(parser)
     parser.add_argument(
         "--output-template",
         metavar="TEMPLATE",
@@ -86,6 +75,22 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "-0", "--null", action="store_true", help="end paths with a null byte, for xargs -0"
+    )
+
+
+def add_sample_format(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bits`` and ``--bitrate``."""
+    parser.add_argument(
+        "--bits",
+        choices=("16", "24", "32f"),
+        help="sample format: 32f (default in WAV) keeps peaks above full scale; 24 is the default "
+        "in FLAC",
+    )
+    parser.add_argument(
+        "--bitrate",
+        type=int,
+        metavar="KBIT/S",
+        help="of a file in mp3 (default 320), m4a (default 256) or opus (default 192)",
     )
 
 
@@ -138,13 +143,26 @@ def check(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: they do not.
     """
-    kind, bitrate = options.format, options.bitrate
     if options.jobs < 1:
         raise ConfigError(f"expected --jobs to be at least 1, got {options.jobs}")
     if options.resume and options.overwrite:
         raise ConfigError("--resume keeps stems and --overwrite replaces them: choose one")
+    check_format(options.format, options.bits, options.bitrate)
+
+
+def check_format(kind: str, bits: str | None, bitrate: int | None) -> None:
+    """Raise unless a format has such samples, or such a bit rate.
+
+    Args:
+        kind: one of :data:`FORMATS`.
+        bits: of samples; None: the default.
+        bitrate: in kbit/s; None: the default.
+
+    Raises:
+        ConfigError: it does not.
+    """
     if kind in LOSSY_BITRATES:
-        if options.bits:
+        if bits:
             raise ConfigError(f"--bits is for wav and flac; {kind} has --bitrate")
         _, least, most = LOSSY_BITRATES[kind]
         if bitrate is not None and not least <= bitrate <= most:
@@ -154,7 +172,7 @@ def check(options: argparse.Namespace) -> None:
         return
     if bitrate is not None:
         raise ConfigError(f"--bitrate is for {', '.join(LOSSY_BITRATES)}; {kind} has --bits")
-    if options.bits and options.bits not in LOSSLESS_BITS[kind]:
+    if bits and bits not in LOSSLESS_BITS[kind]:
         raise ConfigError("FLAC only stores integers: choose --bits 16 or 24, or --format wav")
 
 
