@@ -573,7 +573,7 @@ def scripts() -> dict[str, str]:
     [
         ("sep", {"separate"}),
         ("separate --form", {"--format"}),
-        ("separate song.mp3 --format ", {"wav", "flac"}),
+        ("separate song.mp3 --format ", {"wav", "flac", "mp3", "m4a", "opus"}),
         ("score --track c", {"cdx"}),
         ("render ", {"mdx", "cdx"}),
         ("render mdx --gener", {"--generation"}),
@@ -613,7 +613,7 @@ def test_the_script_of_fish_has_every_option(scripts: dict[str, str]) -> None:
     for name, one in completion.described().items():
         own = [line for line in lines if f"__fish_seen_subcommand_from {name}'" in line]
         assert len(own) >= len({id(action) for action in one._actions if action.option_strings})
-    assert any(line.endswith("-l format -f -a 'wav flac' -r") for line in lines)
+    assert any(line.endswith("-l format -f -a 'wav flac mp3 m4a opus' -r") for line in lines)
 
 
 @pytest.mark.usefixtures("installed")

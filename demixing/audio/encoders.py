@@ -42,6 +42,7 @@ class Codec:
         layouts: FFmpeg's names of the layouts in WAVE order, by number of channels.
         bitrate: of a file, in kbit/s, unless another one is chosen.
         bitrates: least and most, in kbit/s.
+        most_per_channel: in kbit/s; the encoder does not take more.
         resamples: whether a song of another rate is resampled to the first one.
     """
 
@@ -51,6 +52,7 @@ class Codec:
     layouts: Mapping[int, str]
     bitrate: int
     bitrates: tuple[int, int]
+    most_per_channel: int = 320
     resamples: bool = False
 
 
@@ -82,6 +84,7 @@ CODECS = {
         layouts=SURROUND,
         bitrate=192,
         bitrates=(16, 510),
+        most_per_channel=256,
         resamples=True,
     ),
 }
@@ -155,7 +158,8 @@ class Encoder:
             self._stream = self._container.add_stream(
                 codec.encoder, rate=rate_hz, layout=codec.layouts[form.channels]
             )
-            self._stream.bit_rate = 1000 * (bitrate or codec.bitrate)
+            most = codec.most_per_channel * form.channels
+            self._stream.bit_rate = 1000 * min(bitrate or codec.bitrate, most)
             self._stream.codec_context.open()
             stack.pop_all()
 

@@ -95,7 +95,7 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 positional += left
                 break
-            if looks_like_option(word):
+            if self._is_option(word):
                 options.append(self._option(word, left, len(positional)))
             else:
                 positional.append(word)
@@ -105,12 +105,16 @@ class Parser(argparse.ArgumentParser):
         flat = [word for one in options for word in one.words]
         return [*flat, "--", *positional] if positional else flat
 
+    def _is_option(self, word: str) -> bool:
+        """Whether a word is an option; ``-0`` is, although it looks like a number."""
+        return word in self._option_string_actions or looks_like_option(word)
+
     def _option(self, word: str, left: deque[str], place: int) -> "_Option":
         """Take an option and all words that it may take from the remaining ones."""
         action = self._action(word)
         words = [word]
         most = 0 if action is None or has_value(word) else takes(action)
-        while left and len(words) <= most and left[0] != "--" and not looks_like_option(left[0]):
+        while left and len(words) <= most and left[0] != "--" and not self._is_option(left[0]):
             words.append(left.popleft())
         endless = action is not None and action.nargs in ENDLESS
         return _Option(words=words, place=place, endless=endless)

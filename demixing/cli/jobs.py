@@ -14,7 +14,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -115,7 +114,7 @@ def together(
         for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
             try:
                 error = future.result()
-            except BrokenProcessPool as broken:
+            except concurrent.futures.BrokenExecutor as broken:
                 raise OutputError(
                     "a worker died, probably because it ran out of memory; "
                     "use fewer --jobs, and --resume"

@@ -53,12 +53,17 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """Yield a row for each packaged recipe."""
+    known: dict[str, str] = {}
     for name in reading.names():
-        yield _row(reading.load(name))
+        yield _row(reading.load(name), known)
 
 
-def _row(recipe: Recipe) -> Row:
-    states = {member.name: _state(member) for member in recipe.members}
+def _row(recipe: Recipe, known: dict[str, str]) -> Row:
+    """Describe a recipe; ``known`` has what is known of separators, since files are large."""
+    for member in recipe.members:
+        if _key(member) not in known:
+            known[_key(member)] = _state(member)
+    states = {member.name: known[_key(member)] for member in recipe.members}
     wrong = [one for one in recipe.members if states[one.name] != describe.READY]
     required = [one for one in wrong if not one.optional]
     used = recipe.without(optional.absent(recipe)) if not required else recipe
@@ -73,6 +78,11 @@ def _row(recipe: Recipe) -> Row:
         state=_needs(required, states) if required else _improves(wrong, states),
         optional={one.name: states[one.name] for one in recipe.members if one.optional},
     )
+
+
+def _key(member: Member) -> str:
+    """Equal for members with the same files."""
+    return repr((member.separator, member.options))
 
 
 def _state(member: Member) -> str:
@@ -108,12 +118,14 @@ def remedies(members: Iterable[Member]) -> list[str]:
     """Commands that install what members lack."""
     listed = list(members)
     files = {file: member for member in listed for file in _missing(member)}
+    known = list(systems.systems(catalogue.entries().values())) if len(files) > 1 else []
     wanted = {
-        _of_system(file, files) or optional.fetched_as(one, file) for file, one in files.items()
+        _of_system(file, files, known) or optional.fetched_as(one, file)
+        for file, one in files.items()
     }
-    commands = [f"demixing fetch {' '.join(sorted(wanted))}"] if wanted else []
+    commands = [f"`demixing fetch {' '.join(sorted(wanted))}`"] if wanted else []
     if any(optional.missing_packages(member) for member in listed):
-        commands.append(install_command("demucs"))
+        commands.append(f"`{install_command('demucs')}`")
     return commands
 
 
@@ -125,9 +137,9 @@ def _missing(member: Member) -> tuple[str, ...]:
         return ()
 
 
-def _of_system(file: str, missing: Iterable[str]) -> str:
+def _of_system(file: str, missing: Iterable[str], known: Iterable[systems.System]) -> str:
     """The name of the system of a file, if all its files are missing; otherwise ""."""
-    for one in systems.systems(catalogue.entries().values()):
+    for one in known:
         if file in one.files and len(one.files) > 1 and {*one.files} <= {*missing}:
             return one.name
     return ""
