@@ -41,7 +41,7 @@ def decoded(path: Path) -> NDArray[np.float32]:
     """As players decode it, ``(samples, channels)``."""
     with av.open(str(path)) as container:
         frames = [one.to_ndarray() for one in container.decode(audio=0)]
-    return np.concatenate(frames, axis=1).T
+    return np.concatenate(frames, axis=1).T.astype(np.float32)
 
 
 def length_s(path: Path) -> float:

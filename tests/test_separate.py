@@ -342,7 +342,7 @@ def test_what_a_killed_run_left_is_removed_but_nothing_of_a_run_at_work(
     ):
         assert killed.stdout
         assert working.stdout
-        left, at_work = (Path(one.stdout.readline().strip()) for one in (killed, working))
+        left, at_work = (Path(one.readline().strip()) for one in (killed.stdout, working.stdout))
         killed.kill()
         killed.wait()
         assert left.is_dir()
