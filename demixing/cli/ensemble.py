@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = {os.path.realpath(path) for path in (*options.files, options.reference) if path}
     if os.path.realpath(options.output) in inputs:
         raise SongError(f"{options.output} is both an input and the output; choose another")
-    from demixing.engine import file_ensemble  # imports torch
+    from demixing.cli import file_ensemble  # imports torch
 
     file_ensemble.check(options.files, weights, by_median=options.median)
     by = file_ensemble.mean(weights or [1.0] * len(options.files))

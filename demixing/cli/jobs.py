@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import time
@@ -230,6 +229,8 @@ def _pool(
     count: int, environment: Mapping[str, str], how: How, level: int
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Worker processes, which are ended if this process is interrupted or raises an error."""
+    import multiprocessing  # its import alone adds a second name for the main module
+
     # New programs, without the threads and locks of this one.
     pool = concurrent.futures.ProcessPoolExecutor(
         count,
