@@ -125,6 +125,11 @@ separator = "spleeter"
 outputs = { vocals = ["vocals"] }
 
 [[members]]
+name = "too"
+separator = "gtcrn"
+outputs = { vocals = ["vocals"] }
+
+[[members]]
 name = "reads"
 separator = "hpss"
 subtract = ["vocals"]
@@ -137,11 +142,11 @@ outputs = { vocals = ["vocals"], bass = ["vocals"] }
 
 [[blends]]
 stem = "vocals"
-weights = { early = 0.9, late = 0.3 }
+weights = { early = 0.9, too = 0.2, late = 0.3 }
 
 [[blends]]
 stem = "vocals"
-weights = { early = 0.8 }
+weights = { early = 0.1, too = 0.7 }
 """
 DOUBTED = """
 [[members]]
@@ -201,7 +206,7 @@ def test_a_member_that_comes_too_late_to_matter_does_not_run(mixers: list[str]) 
     narrow = asked.prepared(recipe, ["drums"])
     Demixer(narrow)
 
-    assert mixers == ["spleeter", "hpss"]
+    assert mixers == ["spleeter", "gtcrn", "hpss"]
     assert [(one.name, one.outputs) for one in narrow.left_out] == [
         ("late", {"vocals": ("vocals",)})
     ]

@@ -332,7 +332,7 @@ def test_what_a_killed_run_left_is_removed_but_nothing_of_a_run_at_work(
         "from demixing import atomic\n"
         "with atomic.staging(pathlib.Path(sys.argv[1])) as stage:\n"
         "    print(stage, flush=True)\n"
-        "    time.sleep(1000)\n"
+        "    time.sleep(100)\n"
     )
     (out / "song").mkdir(parents=True)
     words = [sys.executable, "-c", program, str(out / "song")]
@@ -343,15 +343,17 @@ def test_what_a_killed_run_left_is_removed_but_nothing_of_a_run_at_work(
         assert killed.stdout
         assert working.stdout
         left, at_work = (Path(one.readline().strip()) for one in (killed.stdout, working.stdout))
-        killed.kill()
-        killed.wait()
-        assert left.is_dir()
+        try:
+            killed.kill()
+            killed.wait()
+            assert left.is_dir()
 
-        assert separate(out, write_song()) == 0
+            assert separate(out, write_song()) == 0
 
-        assert not left.exists()
-        assert at_work.is_dir()
-        working.kill()
+            assert not left.exists()
+            assert at_work.is_dir()
+        finally:
+            working.kill()
 
 
 # Several at a time, and again
