@@ -8,7 +8,18 @@
 ``demixing --help`` lists the commands.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+OLDEST = (3, 11)
+"""First version of Python that can run this package."""
+
+if tuple(sys.version_info) < OLDEST:  # in a checkout: pip would not have installed it
+    found = ".".join(map(str, sys.version_info[:3]))
+    sys.stderr.write(
+        f"error: demixing needs Python 3.11 or newer, got {found} ({sys.executable})\n"
+    )
+    sys.exit(2)
 
 if TYPE_CHECKING:
     from demixing.api import Separator

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from demixing.audio import BLOCK, whole_rate
 from demixing.audio.files import SUBTYPES
-from demixing.engine import of_checkpoint, optional, separate_file
+from demixing.engine import asked, of_checkpoint, optional, separate_file
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import measured
 from demixing.errors import ConfigError, SongError
@@ -26,6 +26,8 @@ from demixing.machine.device import on_device
 from demixing.recipes import reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from demixing.engine.progress import Report
 
 logger = logging.getLogger(__name__)
@@ -45,17 +47,20 @@ class Separator:
         checkpoint: takes the place of a recipe: weights from ``demixing list --systems``, or the
             path of your own file.
         config: path of the YAML file of your own checkpoint.
+        stems: names of stems: only these are separated, with what they need. ``instrumental`` is
+            the mixture without vocals or dialog, ``residual`` what all stems leave of it. None:
+            all stems of the recipe.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; None takes the GPU if there is one.
         best: use all of the recipe's test-time augmentation: slower, slightly better.
         progress: is called with a :class:`~demixing.Progress` at the start and after each chunk.
 
     Attributes:
-        stems: names of the stems.
+        stems: names of the stems, in the order of the results.
         missing: optional members of the recipe that are left out because their weights or packages
             are not on this machine. A warning in the log says how to get them.
 
     Raises:
-        ConfigError: there is no such recipe or device.
+        ConfigError: there is no such recipe, stem or device.
         CheckpointError: weights are missing or damaged.
 
     >>> separator = Separator("mdx_equal_shares")
@@ -70,6 +75,7 @@ class Separator:
         *,
         checkpoint: str | Path | None = None,
         config: str | Path | None = None,
+        stems: Sequence[str] | None = None,
         device: str | None = None,
         best: bool = False,
         progress: Report | None = None,
@@ -82,11 +88,12 @@ class Separator:
             chosen = of_checkpoint.recipe(str(checkpoint), str(config or ""))
         threads.limit()
         with on_device(device):
-            self._demixer = Demixer(chosen)
-        if self._demixer.absent:
-            logger.warning("%s", optional.advice(chosen))
-        self.stems = self._demixer.recipe.track.stems
-        self.missing = self._demixer.absent
+            self._demixer = Demixer(asked.prepared(chosen, stems))
+        wanted = asked.relevant(chosen, stems)
+        self.missing = optional.absent(wanted)
+        if self.missing:
+            logger.warning("%s", optional.advice(wanted))
+        self.stems = self._demixer.recipe.outputs
 
     def __repr__(self) -> str:
         recipe = self._demixer.recipe

@@ -4,14 +4,26 @@ Data is written to a folder ``.unfinished-*`` beside its target and moved to its
 is complete. A move within one file system is atomic, so readers never see a partial file. If an
 exception interrupts the writing, the unfinished part is removed. Leftovers of a killed process are
 found by name; see :func:`clear`.
+
+A process holds a lock on each of its unfinished folders, which the system releases when the process
+ends, however it ends. So :func:`clear_abandoned` does not touch those of processes that are at
+work. File systems without locks have no abandoned folders.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 UNFINISHED = ".unfinished-"
 """Prefix of the names of unfinished files and folders."""
@@ -30,11 +42,91 @@ def staging(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be created.
     """
-    stage = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+    while True:
+        stage = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+        try:
+            lock = locked(stage)
+        except BlockingIOError:  # it was taken for abandoned before it was locked
+            continue
+        if stage.exists():
+            break
+        unlock(lock)
     try:
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        unlock(lock)
+
+
+def locked(folder: Path) -> int | None:
+    """Lock a folder until this process ends.
+
+    Returns:
+        A file descriptor that holds the lock; None if the folder is gone, or there are no locks.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def unlock(lock: int | None) -> None:
+    """Release what :func:`locked` returned."""
+    if lock is not None:
+        os.close(lock)
+
+
+def publish(files: Mapping[Path, Path], *, replace: bool = True) -> None:
+    """Move finished files to their final names: all of them, or none.
+
+    Args:
+        files: the final name of each file, on the same file system.
+        replace: whether to replace files that exist.
+
+    Raises:
+        FileExistsError: a file exists that must not be replaced.
+        OSError: a file cannot be moved.
+    """
+    done: list[Path] = []
+    try:
+        for stage, path in files.items():
+            if replace:
+                stage.replace(path)
+            else:
+                _move_to_new_name(stage, path)
+                done.append(path)
+    except BaseException:
+        for path in done:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _move_to_new_name(stage: Path, path: Path) -> None:
+    """Move a file, but never replace one; also if two processes do so at the same time."""
+    try:
+        os.link(stage, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: between these two calls there is a gap
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+        stage.rename(path)
+    else:
+        stage.unlink()
 
 
 @contextlib.contextmanager
@@ -123,3 +215,21 @@ def clear(folder: Path, *, recursive: bool = False) -> None:
             shutil.rmtree(left)
         else:
             left.unlink(missing_ok=True)
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Remove the unfinished folders that killed processes left directly in a folder.
+
+    Unlike :func:`clear`, it keeps those of processes that are still at work. What cannot be removed
+    stays.
+    """
+    if fcntl is None:
+        return
+    for left in list(folder.glob(f"{UNFINISHED}*")) if folder.is_dir() else []:
+        if left.is_symlink() or not left.is_dir():
+            continue
+        with contextlib.suppress(BlockingIOError):
+            lock = locked(left)
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                unlock(lock)

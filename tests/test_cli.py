@@ -317,13 +317,13 @@ def test_a_song_is_never_overwritten(
     assert inner.read_bytes() == before
 
 
-def test_two_songs_that_share_an_output_folder_are_refused(
-    write_song: WriteSong, out: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert separate(out, write_song("a/song.wav"), write_song("b/song.flac")) == 2
+def test_two_songs_of_one_name_get_folders_of_their_own(write_song: WriteSong, out: Path) -> None:
+    songs = [write_song("a/song.wav"), write_song("b/song.flac")]
 
-    assert "would both be written to" in capsys.readouterr().err
-    assert not out.exists()
+    assert separate(out, *songs) == 0
+
+    for song in songs:
+        assert_shares_of(song, out / song.parent.name / "song", step=2**-23)
 
 
 def test_an_output_that_is_a_file_is_one_sentence(
@@ -425,17 +425,32 @@ def test_a_plan_with_bad_options_is_refused(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_list_prints_one_record_per_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_prints_a_table_of_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
 
+    head, *lines, _, note = capsys.readouterr().out.splitlines()
+    assert head.split() == ["recipe", "track", "stems", "SDR", "state"]
+    assert [line.split()[0] for line in lines] == reading.names()
+    starts = {head.index(word) for word in head.split()}
+    assert all(line[start - 1] == " " for line in lines for start in starts - {0})
+    default = next(line for line in lines if line.startswith("mdx_default"))
+    assert "ready; better after `demixing fetch recommended`" in default
+    assert next(line for line in lines if line.startswith("mdx_net_b")).endswith(
+        "`demixing fetch demucs_v2_extra mdx_net_b`"
+    )
+    assert note.startswith("SDR: ")
+
+
+def test_list_prints_separators(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--separators"]) == 0
+
     records = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [record[1] for record in records if record[0] == "separator"] == separators.names()
-    assert [record[1] for record in records if record[0] == "recipe"] == reading.names()
-    assert all(all(field.strip() for field in record) for record in records)
+    assert [name for name, _ in records] == separators.names()
+    assert all(summary.strip() for _, summary in records)
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("words", [["--help"], ["separate", "--help"], ["list"]])
+@pytest.mark.parametrize("words", [["--help"], ["separate", "--help"], ["list", "--separators"]])
 def test_commands_that_separate_nothing_import_no_libraries(words: list[str]) -> None:
     program = (
         "import sys\n"

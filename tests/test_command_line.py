@@ -23,7 +23,7 @@ from demixing.cli import completion, console, contest, evaluate_track, note
 from demixing.cli import main as cli
 from demixing.cli.arguments import Parser
 from demixing.cli.compare import mean_of, row
-from demixing.cli.main import COMMANDS, main, parser
+from demixing.cli.main import COMMANDS, leaves, main, parser
 from demixing.engine import progress_bar
 from demixing.errors import ConfigError
 from demixing.machine import installation
@@ -222,6 +222,27 @@ def test_an_option_keeps_one_word_where_many_arguments_are_possible(
 
     assert options.recipes == recipes
     assert [str(folder) for folder in options.data] == folders
+
+
+@pytest.mark.parametrize("name", [name for name, one in COMMANDS.items() if one.module])
+def test_usage_lines_work_as_printed(name: str) -> None:
+    """Options come first there, also those that take any number of words."""
+    for leaf in leaves(completion.described()[name]):
+        words: list[str] = []
+        expected = {}
+        for group in leaf._mutually_exclusive_groups:
+            if group.required:
+                words += [group._group_actions[0].option_strings[-1], "1"]
+        for action in leaf._actions:
+            value = str(next(iter(action.choices))) if action.choices else "1"
+            if action.option_strings and (action.required or action.nargs == "+"):
+                words += [action.option_strings[-1], value]
+            elif not action.option_strings and action.nargs != "?":
+                expected[action.dest] = value
+        options = vars(leaf.parse_args([*words, *expected.values()]))
+        for dest, value in expected.items():
+            given = options[dest] if isinstance(options[dest], list) else [options[dest]]
+            assert [str(one) for one in given] == [value]
 
 
 def test_songs_may_precede_or_follow_options() -> None:
@@ -573,7 +594,7 @@ def scripts() -> dict[str, str]:
     [
         ("sep", {"separate"}),
         ("separate --form", {"--format"}),
-        ("separate song.mp3 --format ", {"wav", "flac"}),
+        ("separate song.mp3 --format ", {"wav", "flac", "mp3", "m4a", "opus"}),
         ("score --track c", {"cdx"}),
         ("render ", {"mdx", "cdx"}),
         ("render mdx --gener", {"--generation"}),
@@ -613,7 +634,7 @@ def test_the_script_of_fish_has_every_option(scripts: dict[str, str]) -> None:
     for name, one in completion.described().items():
         own = [line for line in lines if f"__fish_seen_subcommand_from {name}'" in line]
         assert len(own) >= len({id(action) for action in one._actions if action.option_strings})
-    assert any(line.endswith("-l format -f -a 'wav flac' -r") for line in lines)
+    assert any(line.endswith("-l format -f -a 'wav flac mp3 m4a opus' -r") for line in lines)
 
 
 @pytest.mark.usefixtures("installed")

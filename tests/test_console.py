@@ -1,6 +1,7 @@
 """All commands share one guard: each error has its exit status and one line."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,3 +81,85 @@ def test_a_closed_pipe_is_status_141() -> None:
 
     assert process.returncode == 141, said
     assert not said
+
+
+SEPARATE = ["separate", "song.wav", "-o", "out", "--recipe", "mdx_equal_shares"]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+@pytest.mark.parametrize("words", [["list", "--separators"], SEPARATE, ["lits"], ["--version"]])
+def test_closed_streams_are_no_tracebacks(
+    write_song: Callable[..., Path], tmp_path: Path, words: list[str], closed: str
+) -> None:
+    write_song("song.wav")
+
+    done = shell(f"{closed}", words, tmp_path)
+
+    assert done.returncode == (2 if words == ["lits"] else 0)
+    assert "Traceback" not in done.stderr
+    assert (words != SEPARATE) or len(list((tmp_path / "out" / "song").iterdir())) == 4
+
+
+@pytest.mark.process
+def test_a_full_output_is_one_sentence(tmp_path: Path) -> None:
+    done = shell("> /dev/full", ["list", "--separators"], tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"
+
+
+@pytest.mark.process
+def test_an_error_that_cannot_be_printed_keeps_its_status(tmp_path: Path) -> None:
+    assert shell("2> /dev/full", ["separate", "no.wav", "-o", "out"], tmp_path).returncode == 2
+
+
+@pytest.mark.process
+def test_an_old_python_is_one_sentence(tmp_path: Path) -> None:
+    program = "import sys; sys.version_info = (3, 10, 4, 'final', 0); import demixing"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: demixing needs Python 3.11 or newer, got 3.10.4")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("ignored", "expected"), [("", 130), ("trap '' HUP; ", 0)])
+def test_a_closed_terminal_ends_a_command_cleanly_unless_it_is_ignored(
+    tmp_path: Path, ignored: str, expected: int
+) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from demixing.cli import list_, main\n"
+        "list_.run = lambda options: os.kill(os.getpid(), signal.SIGHUP) or 0\n"
+        "sys.argv = ['demixing', 'list']\n"
+        "main.command()\n"
+    )
+
+    done = subprocess.run(
+        ["bash", "-c", f'{ignored}exec "$@"', "", sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == expected
+    assert "Traceback" not in done.stderr
+
+
+def shell(redirection: str, words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, with streams as a shell sets them."""
+    program = [sys.executable, "-m", "demixing", *words]
+    return subprocess.run(
+        ["bash", "-c", f'"$@" {redirection}', "", *program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

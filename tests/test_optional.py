@@ -385,21 +385,18 @@ def test_list_shows_which_optional_members_are_ready(
 ) -> None:
     monkeypatch.setattr(reading, "FOLDER", written.parent)
 
-    def listed() -> list[str]:
+    def listed() -> str:
         assert main(["list"]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        return [line for line in lines if not line.startswith("separator")]
+        return capsys.readouterr().out.splitlines()[1]
 
-    assert listed() == [
-        "recipe\twhole\tmdx\tC\tFor tests.",
-        "optional\twhole\thtdemucs\tmissing",
-    ]
+    start = "whole   mdx    bass drums other vocals  "
+    assert listed() == start + "2.76  ready; better after `demixing fetch recommended`"
     file.write_text(POINTER)
-    assert listed()[1] == "optional\twhole\thtdemucs\tGit-LFS pointer"
+    assert listed() == start + "8.12  ready; better after htdemucs: Git-LFS pointer"
     written.write_text(
         WHOLE.replace('"demucs_v4"', '"spleeter"').replace('files = "any"', "stems = 2")
     )
-    assert listed()[1] == "optional\twhole\thtdemucs\tready"
+    assert listed() == start + "8.12  ready"
 
 
 def test_describe_marks_files_that_are_optional(

@@ -43,7 +43,8 @@ def test_every_recipe_that_ships_can_be_built(
 
     assert chosen.name == name
     assert chosen.summary.endswith(".")
-    assert chosen.boards, "it does not say which leaderboards permit it"
+    if chosen.track.name in tracks.TRACKS:
+        assert chosen.boards, "it does not say which leaderboards permit it"
 
 
 @pytest.mark.parametrize("track", tracks.TRACKS.values(), ids=lambda track: track.name)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from demixing import atomic, audio
-from demixing.audio import SongFormat
+from demixing.audio import SongFormat, encoders
 from demixing.audio.clipping import Clipping
 from demixing.errors import OutputError, SongError
 
@@ -101,12 +101,14 @@ def cause(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+def whole_files(paths: Sequence[Path], *, replace: bool = True) -> Iterator[list[Path]]:
     """Write several files atomically: all of them, or none.
 
     Args:
         paths: of the files, in one or several folders. Missing folders are created, and removed
             again if the files are not written.
+        replace: whether files that exist are replaced. If not, one that appears meanwhile, by
+            another process, is an error.
 
     Yields:
         The paths to write to; moved to ``paths`` when the block ends without an error.
@@ -129,8 +131,11 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
                 stages[where] = stack.enter_context(atomic.staging(where))
             staged = [stages[path.parent] / path.name for path in paths]
             yield staged
-            for stage, path in zip(staged, paths, strict=True):
-                stage.replace(path)
+            atomic.publish(dict(zip(staged, paths, strict=True)), replace=replace)
+    except FileExistsError as error:
+        raise OutputError(
+            f"{error.filename2 or error.filename} already exists; use --overwrite to replace it"
+        ) from error
     # soundfile asserts that all frames were written.
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
         # libsndfile reports every error of the system as "System error".
@@ -148,14 +153,17 @@ def write_stems(
     form: SongFormat,
     *,
     bits: str,
+    bitrate: int | None = None,
 ) -> Iterator[int]:
     """Write stems block by block.
 
     Args:
         stems: blocks, ``(stems, channels, samples)``.
-        paths: file of each stem, in the order of the first axis; ``.wav`` or ``.flac``.
+        paths: file of each stem, in the order of the first axis; ``.wav``, ``.flac``, or of a
+            lossy format, see :mod:`demixing.audio.encoders`.
         form: rate, channels and expected length of the files.
-        bits: a key of :data:`SUBTYPES`.
+        bits: a key of :data:`SUBTYPES`; not used by lossy formats.
+        bitrate: of lossy formats, in kbit/s; None: the format's.
 
     Yields:
         Frames written so far, after each block.
@@ -164,25 +172,30 @@ def write_stems(
         OutputError: the format cannot store the song, or the disk is full.
     """
     clipping = Clipping(list(paths))
+    lossy = any(encoders.of(path) for path in paths.values())
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(_create(path, form, bits)) for path in paths.values()]
+        files = [stack.enter_context(_create(path, form, bits, bitrate)) for path in paths.values()]
         done = 0
         for block in stems:
             for file, stem in zip(files, block, strict=True):
                 file.write(stem.T.numpy())
-            if bits != "32f":
+            if bits != "32f" or lossy:
                 clipping.count(block)
             done += block.shape[-1]
             yield done
     for path in paths.values():
         # A FLAC encoder writes its last samples on closing, and libsndfile ignores errors there.
-        if soundfile.info(os.fsencode(path)).frames != done:
+        if not lossy and soundfile.info(os.fsencode(path)).frames != done:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     clipping.warn()
 
 
-def _create(path: Path, form: SongFormat, bits: str) -> soundfile.SoundFile:
+def _create(
+    path: Path, form: SongFormat, bits: str, bitrate: int | None
+) -> soundfile.SoundFile | encoders.Encoder:
     """Open one file for writing."""
+    if encoders.of(path):
+        return encoders.Encoder(path, form, bitrate)
     width_bytes = {"16": 2, "24": 3, "32f": 4}[bits]
     kind = path.suffix[1:].upper()
     if kind == "FLAC" and form.channels > FLAC_CHANNELS:

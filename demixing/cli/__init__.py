@@ -28,10 +28,10 @@ def note(message: str, options: argparse.Namespace | None = None) -> None:
         print("note:", message.replace("\n", "\\n"), file=sys.stderr)
 
 
-def say(path: Path) -> None:
+def say(path: Path, end: bytes = b"\n") -> None:
     """Print the exact bytes of a path, even if they are not valid text."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.buffer.write(os.fsencode(path) + end)
     sys.stdout.buffer.flush()
 
 

@@ -95,7 +95,7 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 positional += left
                 break
-            if looks_like_option(word):
+            if self._is_option(word):
                 options.append(self._option(word, left, len(positional)))
             else:
                 positional.append(word)
@@ -105,12 +105,16 @@ class Parser(argparse.ArgumentParser):
         flat = [word for one in options for word in one.words]
         return [*flat, "--", *positional] if positional else flat
 
+    def _is_option(self, word: str) -> bool:
+        """Whether a word is an option; ``-0`` is, although it looks like a number."""
+        return word in self._option_string_actions or looks_like_option(word)
+
     def _option(self, word: str, left: deque[str], place: int) -> "_Option":
         """Take an option and all words that it may take from the remaining ones."""
         action = self._action(word)
         words = [word]
         most = 0 if action is None or has_value(word) else takes(action)
-        while left and len(words) <= most and left[0] != "--" and not looks_like_option(left[0]):
+        while left and len(words) <= most and left[0] != "--" and not self._is_option(left[0]):
             words.append(left.popleft())
         endless = action is not None and action.nargs in ENDLESS
         return _Option(words=words, place=place, endless=endless)
@@ -188,6 +192,24 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_stems(parser: argparse.ArgumentParser) -> None:
+    """Add ``--stems``."""
+    parser.add_argument(
+        "--stems",
+        metavar="NAME,...",
+        help="only these stems, separated by commas; members that they do not need do not run; "
+        "`instrumental` is the mixture without vocals or dialog, `residual` what all stems leave "
+        "of it (default: all stems of the recipe)",
+    )
+
+
+def chosen_stems(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """The names in ``--stems``; None if it is not given."""
+    if options.stems is None:
+        return None
+    return tuple(one.strip() for one in options.stems.split(",") if one.strip())
+
+
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the options that take the place of a recipe: one network, with its own stems."""
     parser.add_argument(
@@ -229,9 +251,10 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
     track = tracks.by_name(options.track or "mdx")
     chosen = reading.load(options.recipe or reading.default_name(track))
     if options.track and chosen.track != track:
-        raise ConfigError(
-            f"recipe {chosen.name!r} is for the track {chosen.track.name!r}, not {track.name!r}"
-        )
+        found = f"is for the track {chosen.track.name!r}"
+        if chosen.track.name not in tracks.TRACKS:
+            found = f"outputs {', '.join(chosen.track.stems)}"
+        raise ConfigError(f"recipe {chosen.name!r} {found}, not {track.name!r}")
     return chosen
 
 

@@ -127,6 +127,7 @@ def chosen_songs(options: argparse.Namespace) -> tuple[str, list[Song]]:
         raise ConfigError(f"expected --seconds above 0, got {options.seconds:g}")
     loaded = [reading.load(name) for name in options.recipes]
     for one in loaded:
+        reading.check_contest(one)
         note(optional.advice(one), options)
     tracks = {one.track.name for one in loaded}
     if len(tracks) > 1:

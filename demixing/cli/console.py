@@ -6,6 +6,8 @@ of the output has exited.
 """
 
 import argparse
+import contextlib
+import errno
 import io
 import os
 import sys
@@ -27,9 +29,22 @@ EXTRAS = {"av": "rendering", "mido": "rendering", "pyworld": "rendering"}
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 
+def open_streams() -> None:
+    """Replace closed standard streams, so that writing to them does nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def forget_output() -> None:
+    """Drop what could not be written, so that Python does not try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def complain(message: str) -> None:
     """Print an error as one line, even if it quotes file names with line breaks."""
-    print("error:", message.replace("\n", "\\n"), file=sys.stderr)
+    with contextlib.suppress(OSError):  # no place is left to say it
+        print("error:", message.replace("\n", "\\n"), file=sys.stderr)
 
 
 def show(lines: Iterable[str]) -> None:
@@ -51,6 +66,7 @@ def guarded(
     Returns:
         The exit status.
     """
+    open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names outside the terminal's encoding
     try:
@@ -66,8 +82,14 @@ def guarded(
         complain(f"expected the package {error.name}, which is not installed; run: {command}")
         return BAD_INPUT
     except BrokenPipeError:  # the reader of our output has exited, for example `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        forget_output()
+        complain(f"cannot write to standard output: {error.strerror}")
+        return BAD_INPUT
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return INTERRUPTED

@@ -113,6 +113,8 @@ def runs(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
     if not contest.here():
         check_installed(options)
     wanted = reading.load(options.recipe) if options.recipe else None
+    if wanted:
+        reading.check_contest(wanted)
     name = options.track or (wanted.track.name if wanted else None)
     if name is None and options.data:
         name = detect_track(options.data)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demixing.cli import console
+from demixing.recipes import reading
 
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
@@ -86,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         EvaluationError: a song cannot be read.
         OutputError: the recipe cannot be written.
     """
+    reading.check_contest(reading.load(options.recipe))
     from demixing.training.fitting import fit
 
     console.show(fit.fit(options))

@@ -1,17 +1,16 @@
-"""``list``: separators, recipes, and whether the optional members of recipes are ready.
+"""``list``: recipes, with their stems, their state and their score.
 
-``list --systems``: what the systems of the catalogue output, and what their authors say of them.
+``list --separators``: what recipes are made of. ``list --systems``: what the systems of the
+catalogue output, and what their authors say of them.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from demixing import separators
-from demixing.cli import arguments, console, describe, say_json, systems
-from demixing.recipes import reading
+from demixing.cli import arguments, console, recipes, say_json, systems
 from demixing.weights import catalogue
 
 if TYPE_CHECKING:
@@ -22,11 +21,14 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "list",
-        description="List separators, then recipes with track, leaderboards and optional "
-        "members, one a line, tab-separated. With --systems, print a table of the systems whose "
-        "weights are in the catalogue.",
+        description="Print a table of recipes: track, stems, measured score, and whether the "
+        "recipe is ready, or what to fetch.",
     )
-    parser.add_argument(
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument(
+        "--separators", action="store_true", help="print what recipes are made of, tab-separated"
+    )
+    other.add_argument(
         "--systems",
         action="store_true",
         help="print systems with stems, size, whether the contest's time limit takes a GPU, the "
@@ -38,42 +40,34 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the list."""
     if options.systems:
-        return _run_systems(options)
-    found = list(recipes())
-    if options.json:
-        every = [{"name": one, "summary": separators.summary(one)} for one in separators.names()]
-        say_json({"separators": every, "recipes": found})
-        return 0
-    for name in separators.names():
-        print("separator", name, separators.summary(name), sep="\t")
-    for one in found:
-        boards = ",".join(one["boards"]) or "-"
-        print("recipe", one["name"], one["track"], boards, one["summary"], sep="\t")
-        for member, state in one["optional"].items():
-            print("optional", one["name"], member, state, sep="\t")
+        _show_systems(as_json=options.json)
+    elif options.separators:
+        _show_separators(as_json=options.json)
+    elif options.json:
+        found = recipes.as_json(recipes.rows())
+        say_json({"separators": _separators(), "recipes": found})
+    else:
+        console.show(recipes.table(recipes.rows()))
     return 0
 
 
-def _run_systems(options: argparse.Namespace) -> int:
+def _show_systems(*, as_json: bool) -> None:
     """Print the systems of the catalogue."""
     found = systems.systems(catalogue.entries().values())
-    if options.json:
+    if as_json:
         say_json({"systems": systems.as_json(found)})
     else:
         console.show(systems.table(found))
-    return 0
 
 
-def recipes() -> Iterator[dict[str, Any]]:
-    """Yield the lines about each recipe."""
-    for name in reading.names():
-        known = reading.load(name)
-        yield {
-            "name": name,
-            "track": known.track.name,
-            "boards": list(known.boards),
-            "summary": known.summary,
-            "optional": {
-                member.name: describe.state(member) for member in known.members if member.optional
-            },
-        }
+def _show_separators(*, as_json: bool) -> None:
+    """Print the separators."""
+    if as_json:
+        say_json({"separators": _separators()})
+        return
+    for one in _separators():
+        print(one["name"], one["summary"], sep="\t")
+
+
+def _separators() -> list[dict[str, str]]:
+    return [{"name": one, "summary": separators.summary(one)} for one in separators.names()]

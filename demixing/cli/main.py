@@ -47,8 +47,11 @@ GROUPS: dict[str, dict[str, Command]] = {
             device=True,
             stopped=SONGS_STAY,
         ),
+        "ensemble": Command(
+            module="demixing.cli.ensemble", help="average stems that were made elsewhere"
+        ),
         "list": Command(
-            module="demixing.cli.list_", help="list separators, recipes and optional members"
+            module="demixing.cli.list_", help="list recipes: stems, what is missing, scores"
         ),
         "plan": Command(
             module="demixing.cli.plan",
@@ -113,8 +116,17 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 def command() -> None:
     """Run the program and exit with its status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also clean up after SIGTERM
+    console.open_streams()
+    end_cleanly()
     sys.exit(main())
+
+
+def end_cleanly() -> None:
+    """Also clean up after SIGTERM, and after SIGHUP, which a terminal sends when it is closed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:  # not under nohup
+        signal.signal(hangup, signal.default_int_handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

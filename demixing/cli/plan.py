@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -150,7 +151,7 @@ def changes(demixer: Demixer, form: SongFormat) -> Iterator[PlanForLimit]:
 
     track = demixer.recipe.track
     before: tuple[str, ...] | None = None
-    for limit in sorted({*LIMITS, track.time_limit}):
+    for limit in sorted({*LIMITS, track.time_limit} - {math.inf}):
         plan = demixer.plan(form, budget_s=USED * limit * form.seconds)
         members = tuple(
             demixer.recipe.members[index].name

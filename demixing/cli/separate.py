@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import arguments, bar, console, note, say, say_json
-from demixing.engine import optional
+from demixing import atomic
+from demixing.cli import arguments, console, note, say, say_json, songs, targets
+from demixing.cli.jobs import How, Job, one_by_one, together
+from demixing.cli.targets import Targets
+from demixing.engine import asked, optional
 from demixing.errors import ConfigError, DemixError, SongError
-from demixing.machine import threads
-from demixing.recipes.recipe import Recipe
+from demixing.recipes import narrowing
 
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
 
-DEFAULT_BITS = {"wav": "32f", "flac": "24"}
+LOSSLESS_BITS = {"wav": ("32f", "24", "16"), "flac": ("24", "16")}
+"""Sample formats of each format, the default first."""
+
+LOSSY_BITRATES = {"mp3": (320, 32, 320), "m4a": (256, 32, 512), "opus": (192, 16, 510)}
+"""Default, least and highest rate in kbit/s, as in :mod:`demixing.audio.encoders`: that imports
+torch."""
+
+FORMATS = (*LOSSLESS_BITS, *LOSSY_BITRATES)
 
 
 def add(commands: Subparsers) -> None:
@@ -26,17 +36,50 @@ def add(commands: Subparsers) -> None:
         "separate",
         description="Write the stems of each SONG to DIR/SONG/STEM.wav, with the sample rate and "
         "channels of the song, and print their paths. If a song fails, the status is 2 and none "
-        "of its files are kept.",
+        "of its files are kept; the others are separated all the same.",
     )
-    parser.add_argument("songs", nargs="+", type=Path, metavar="SONG", help="an audio file")
+    parser.add_argument(
+        "songs",
+        nargs="+",
+        type=Path,
+        metavar="SONG",
+        help="an audio file, or a folder, which is searched for audio files with its subfolders",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
     )
     arguments.add_recipe(parser)
     arguments.add_checkpoint(parser)
+    arguments.add_stems(parser)
+    parser.add_argument("--format", choices=FORMATS, default="wav", help="file format of the stems")
+    add_sample_format(parser)
     parser.add_argument(
-        "--format", choices=tuple(DEFAULT_BITS), default="wav", help="file format of the stems"
+        "--output-template",
+        metavar="TEMPLATE",
+        help="path of a stem in DIR, with {parent} (the song's folder), {name}, {stem} and {ext} "
+        "(default: {name}/{stem}.{ext}, with more of the song's path where names would collide)",
     )
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="use all of the recipe's test-time augmentation: better and slower",
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="songs at a time")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing stems")
+    parser.add_argument(
+        "--resume", action="store_true", help="skip songs whose stems are all there"
+    )
+    arguments.add_json(
+        parser,
+        "print one JSON object per song, each on a line: its path, its stems' paths, its error",
+    )
+    parser.add_argument(
+        "-0", "--null", action="store_true", help="end paths with a null byte, for xargs -0"
+    )
+
+
+def add_sample_format(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bits`` and ``--bitrate``."""
     parser.add_argument(
         "--bits",
         choices=("16", "24", "32f"),
@@ -44,91 +87,141 @@ def add(commands: Subparsers) -> None:
         "in FLAC",
     )
     parser.add_argument(
-        "--best",
-        action="store_true",
-        help="use all of the recipe's test-time augmentation: better and slower",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing stems")
-    arguments.add_json(
-        parser,
-        "print one JSON object per song, each on a line: its path, its stems' paths, its error",
+        "--bitrate",
+        type=int,
+        metavar="KBIT/S",
+        help="of a file in mp3 (default 320), m4a (default 256) or opus (default 192)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Separate all songs, even after a failure."""
-    if options.format == "flac" and options.bits == "32f":
-        raise ConfigError("FLAC only stores integers: choose --bits 16 or 24, or --format wav")
-    bits = options.bits or DEFAULT_BITS[options.format]
-    chosen = arguments.chosen_recipe(options)
-    jobs = stem_paths(options.songs, options.output, chosen, options.format, options.overwrite)
-    note(optional.advice(chosen), options)
-    if not any(os.path.lexists(song) for song in jobs):  # nothing to load networks for
-        for song in jobs:
-            console.complain(f"{song}: no such file")
-            tell(song, jobs[song], SongError("no such file"), as_json=options.json)
-        return console.BAD_INPUT
-
-    with bar(chosen.name, quiet=options.quiet):
-        # Late import: torch takes seconds, and mistakes should be reported first.
-        from demixing.engine.demixer import Demixer
-        from demixing.engine.separate_file import separate_file
-
-        threads.use()
-        demixer = Demixer(chosen)
+    check(options)
+    recipe, stems = arguments.chosen_recipe(options), arguments.chosen_stems(options)
+    if stems is not None:
+        narrowing.check(recipe, stems)
+    outputs = stems or recipe.outputs
+    if options.output_template is not None:
+        targets.check_template(options.output_template, outputs)
+    chosen = targets.targets(
+        songs.found(options.songs, options.output),
+        options.output,
+        outputs,
+        options.format,
+        options.output_template,
+    )
+    clean(chosen)
+    jobs, kept = planned(chosen, overwrite=options.overwrite, resume=options.resume)
+    note(optional.advice(asked.relevant(recipe, stems)), options)
+    if kept:
+        note(f"{kept} of {len(chosen)} songs are separated already", options)
+    if not any(os.path.lexists(job.song) for job in jobs):  # nothing to load networks for
+        for job in jobs:
+            tell(job, SongError("no such file"), options)
+        return console.BAD_INPUT if jobs else 0
+    how = How(
+        recipe=asked.prepared(recipe, stems),
+        bits=options.bits or LOSSLESS_BITS.get(options.format, ("32f",))[0],
+        bitrate=options.bitrate,
+        best=options.best,
+    )
+    results = (
+        one_by_one(jobs, how, quiet=options.quiet)
+        if min(options.jobs, len(jobs)) == 1
+        else together(jobs, how, options.jobs, device=options.device, quiet=options.quiet)
+    )
     failed = 0
-    for song, paths in jobs.items():
-        error: DemixError | None = None
-        try:
-            with bar(song.name, quiet=options.quiet) as report:
-                separate_file(demixer, song, paths, bits=bits, best=options.best, report=report)
-        except DemixError as raised:
-            error = raised
-            failed += 1
-            console.complain(f"{song}: {str(error).replace(f' at {song}', '')}")
-        tell(song, paths, error, as_json=options.json)
+    for job, error in results:
+        tell(job, error, options)
+        failed += error is not None
     return 2 if failed else 0
 
 
-def tell(song: Path, paths: Mapping[str, Path], error: DemixError | None, *, as_json: bool) -> None:
-    """Print the result for a song."""
-    if as_json:
-        stems = {} if error else {stem: os.fspath(path) for stem, path in paths.items()}
-        line = {"song": os.fspath(song), "stems": stems, "error": str(error) if error else None}
-        say_json(line, indent=None)
-    elif error is None:
-        for path in paths.values():
-            say(path)
-
-
-def stem_paths(
-    songs: Sequence[Path], output: Path, chosen: Recipe, format_: str, overwrite: bool
-) -> dict[Path, dict[str, Path]]:
-    """Choose the path of each stem of each song, before anything is computed.
-
-    Returns:
-        For each song, the paths of its stems, in the order of the recipe's track.
+def check(options: argparse.Namespace) -> None:
+    """Raise unless the options go together.
 
     Raises:
-        SongError: two songs would be written to the same folder, or a file would be overwritten.
+        ConfigError: they do not.
     """
-    jobs: dict[Path, dict[str, Path]] = {}
-    owners: dict[Path, Path] = {}
-    # Unlike Path, os.path does not raise for names that are too long.
-    inputs = {os.path.realpath(song) for song in songs}
-    for song in songs:
-        # "...wav" has the stem "..", which is not a valid folder name.
-        folder = output / (song.name if song.stem in (".", "..") else song.stem)
-        if folder in owners:
-            raise SongError(
-                f"{owners[folder]} and {song} would both be written to {folder}; "
-                "use another --output for one of them"
+    if options.jobs < 1:
+        raise ConfigError(f"expected --jobs to be at least 1, got {options.jobs}")
+    if options.resume and options.overwrite:
+        raise ConfigError("--resume keeps stems and --overwrite replaces them: choose one")
+    check_format(options.format, options.bits, options.bitrate)
+
+
+def check_format(kind: str, bits: str | None, bitrate: int | None) -> None:
+    """Raise unless a format has such samples, or such a bit rate.
+
+    Args:
+        kind: one of :data:`FORMATS`.
+        bits: of samples; None: the default.
+        bitrate: in kbit/s; None: the default.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if kind in LOSSY_BITRATES:
+        if bits:
+            raise ConfigError(f"--bits is for wav and flac; {kind} has --bitrate")
+        _, least, most = LOSSY_BITRATES[kind]
+        if bitrate is not None and not least <= bitrate <= most:
+            raise ConfigError(
+                f"expected --bitrate from {least} to {most} kbit/s for {kind}, got {bitrate}"
             )
-        owners[folder] = song
-        jobs[song] = {stem: folder / f"{stem}.{format_}" for stem in chosen.track.stems}
-        for path in jobs[song].values():
-            if os.path.realpath(path) in inputs:
-                raise SongError(f"{path} is both an input and an output; choose another --output")
-            if os.path.lexists(path) and not overwrite:
-                raise SongError(f"{path} already exists; use --overwrite to replace it")
-    return jobs
+        return
+    if bitrate is not None:
+        raise ConfigError(f"--bitrate is for {', '.join(LOSSY_BITRATES)}; {kind} has --bits")
+    if bits and bits not in LOSSLESS_BITS[kind]:
+        raise ConfigError("FLAC only stores integers: choose --bits 16 or 24, or --format wav")
+
+
+def clean(chosen: Targets) -> None:
+    """Remove what killed runs have left where the stems go."""
+    for folder in {path.parent for paths in chosen.values() for path in paths.values()}:
+        with contextlib.suppress(OSError):  # then writing says what is wrong
+            atomic.clear_abandoned(folder)
+
+
+def planned(chosen: Targets, *, overwrite: bool, resume: bool) -> tuple[list[Job], int]:
+    """Decide which songs are separated.
+
+    Args:
+        chosen: the files of all songs.
+        overwrite: replace stems that exist.
+        resume: keep songs whose stems all exist, and separate those again that lack some.
+
+    Returns:
+        The jobs, and the number of songs that are kept.
+
+    Raises:
+        SongError: a file would be replaced.
+    """
+    jobs = []
+    for song, paths in chosen.items():
+        there = targets.existing(paths.values())
+        if resume and len(there) == len(paths):
+            continue
+        if there and not (overwrite or resume):
+            raise SongError(f"{there[0]} already exists; use --overwrite to replace it")
+        jobs.append(Job(song=song.path, paths=paths, replace=overwrite or bool(there)))
+    return jobs, len(chosen) - len(jobs)
+
+
+def tell(job: Job, error: DemixError | None, options: argparse.Namespace) -> None:
+    """Print the result for a song."""
+    if error:
+        console.complain(f"{job.song}: {str(error).replace(f' at {job.song}', '')}")
+    if options.json:
+        say_json(as_json(job.song, job.paths, error), indent=None)
+    elif error is None:
+        for path in job.paths.values():
+            say(path, end=b"\0" if options.null else b"\n")
+
+
+def as_json(
+    song: Path, paths: Mapping[str, Path], error: DemixError | None
+) -> dict[str, str | dict[str, str] | None]:
+    """Plain values of a result."""
+    stems = {} if error else {stem: os.fspath(path) for stem, path in paths.items()}
+    return {"song": os.fspath(song), "stems": stems, "error": str(error) if error else None}

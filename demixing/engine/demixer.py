@@ -217,8 +217,8 @@ class Demixer:
             report: called with each progress event.
 
         Yields:
-            Consecutive blocks, ``(stems, channels, samples)``, with the stems in the order of the
-            recipe's track; in total as long as the song.
+            Consecutive blocks, ``(outputs, channels, samples)``, in the order of the recipe's
+            outputs; in total as long as the song.
 
         Raises:
             SongError: the song is empty, not finite, or in an unsupported format.

@@ -13,7 +13,7 @@ from torch import Tensor
 from demixing import audio
 from demixing.audio import AudioFormat
 from demixing.chunks.stream import Stream
-from demixing.engine import members
+from demixing.engine import members, outputs
 from demixing.engine.blending import MemberBlend, Tap
 from demixing.engine.consistency import Consistency
 from demixing.engine.estimates import Estimates
@@ -36,8 +36,8 @@ class SongPipeline:
         statistics: of the song, for members that normalise their input.
 
     Shape:
-        in ``(channels, samples)``, out ``(stems, channels, samples)``, the stems in the order of
-        the recipe's track.
+        in ``(channels, samples)``, out ``(outputs, channels, samples)``, in the order of the
+        recipe's outputs: the stems of its track, unless others are asked for.
 
     Raises:
         ValueError: a member normalises its input, and there are no statistics.
@@ -69,7 +69,7 @@ class SongPipeline:
                 stems,
                 names[:number],
                 {stem: averages[stem] for stem in one.member.outputs},
-                share=1 / (len(recipe.track.stems) - len(one.member.subtract)),
+                share=1 / max(len(recipe.track.stems) - len(one.member.subtract), 1),
                 form=form,
                 tap=tap,
             )
@@ -105,14 +105,14 @@ class SongPipeline:
         return self._checked(late.signals)
 
     def _checked(self, signals: Tensor) -> Tensor:
-        """Check final signals and map them to ``(stems, channels, samples)``."""
+        """Check final signals and map them to ``(outputs, channels, samples)``."""
         for stem, pairs in zip(self._recipe.track.stems, signals[:, 1:].unbind(1), strict=True):
             if not torch.isfinite(pairs).all():
                 raise OutputError(
                     f"recipe {self._recipe.name!r} returned a NaN or an infinity in the stem "
                     f"{stem!r}; choose another recipe and report this one"
                 )
-        return audio.from_pairs(signals[:, 1:], self._channels)
+        return outputs.chosen(self._recipe, audio.from_pairs(signals, self._channels))
 
 
 def _averages(
@@ -131,7 +131,11 @@ def _averages(
     averages = {}
     for stem in recipe.track.stems:
         givers = recipe.members_for(stem)
-        averages[stem] = RunningAverage(
-            stem, recipe.blends, givers, frozenset(able).intersection(givers)
-        )
+        together = frozenset(able.intersection(givers) | _left_out(recipe, stem))
+        averages[stem] = RunningAverage(stem, recipe.blends, givers, together)
     return averages
+
+
+def _left_out(recipe: Recipe, stem: str) -> set[str]:
+    """Members of a stem's blend that a narrowed recipe does not run."""
+    return {one.name for one in recipe.left_out if stem in one.outputs and not one.doubt}

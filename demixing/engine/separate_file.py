@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demixing import audio
+from demixing.audio import encoders
 from demixing.audio.files import read_blocks, song_format, whole_files, write_stems
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import measured
@@ -19,6 +20,8 @@ def separate_file(
     paths: Mapping[str, Path],
     *,
     bits: str,
+    bitrate: int | None = None,
+    replace: bool = True,
     best: bool = False,
     report: Report | None = None,
 ) -> None:
@@ -27,8 +30,10 @@ def separate_file(
     Args:
         demixer: separates the song.
         song: an audio file.
-        paths: of the stem files, in the order of the demixer's track.
-        bits: ``16``, ``24`` or ``32f``.
+        paths: of the stem files, in the order of the recipe's outputs; suffixes choose formats.
+        bits: ``16``, ``24`` or ``32f``; not used by lossy formats.
+        bitrate: of lossy formats, in kbit/s; None: the format's.
+        replace: whether files that exist are replaced.
         best: use all test-time augmentation of the recipe, however long it takes.
         report: called with each progress event.
 
@@ -38,8 +43,10 @@ def separate_file(
     """
     form = song_format(song)
     audio.check_format(form.sample_rate_hz, form.channels)
+    for path in paths.values():
+        encoders.check(path.suffix[1:], form)
     done = 0
-    with whole_files(list(paths.values())) as stage:
+    with whole_files(list(paths.values()), replace=replace) as stage:
         statistics = None
         if demixer.normalises:
             statistics = measured(demixer.recipe, read_blocks(song), form.sample_rate_hz)
@@ -52,7 +59,7 @@ def separate_file(
             report=report,
         )
         staged = dict(zip(paths, stage, strict=True))
-        for written in write_stems(stems, staged, form, bits=bits):
+        for written in write_stems(stems, staged, form, bits=bits, bitrate=bitrate):
             done = written
     if done < form.frames:
         logger.warning(

@@ -2,7 +2,7 @@
 
 A recipe is a TOML file in demixing/recipes/ or anywhere else:
 
-    track = "mdx"
+    track = "mdx"                      # or, outside the contest: stems = ["vocals", "instrumental"]
     summary = "One line for people."
     boards = ["C"]                     # leaderboards that permit the training data of its weights
     residual = "other"                 # this stem is the mixture minus the others
@@ -78,6 +78,9 @@ from demixing.recipes.tracks import Track
 
 FOLDER = Path(__file__).parent
 
+NARROWED = {"asked", "left_out"}
+"""Fields of a recipe that only :mod:`demixing.recipes.narrowing` sets."""
+
 RECIPE_VARIABLE = "DEMIX_RECIPE"
 """Environment variable: recipe of a submission; the default is the track's."""
 
@@ -121,15 +124,37 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
         ConfigError: a key is missing or unknown, or a value has the wrong type.
     """
     where = f"recipe {name!r}"
-    table = old_keys.replaced(table, where)
+    table = with_track(old_keys.replaced(table, where), where)
     fields = tables.checked(Recipe, {"name": name, **table}, where)
-    for key in ("name", "track", "summary", "residual"):
+    for key in ("name", "summary", "residual"):
         if key in fields:
             tables.kind(fields[key], str, f"{where}: {key}")
-    fields["track"] = tracks.by_name(fields["track"])
     if fields.get("boards"):
         fields["boards"] = tables.names(fields["boards"], f"{where}: boards")
     return Recipe(**(fields | _lists(fields, where) | _mappings(fields, where)))
+
+
+def with_track(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Replace the name of the track, or the list of stems, by a :class:`Track`.
+
+    Raises:
+        ConfigError: there is no such track, or not exactly one of both keys.
+    """
+    rest = {key: value for key, value in table.items() if key not in ("track", "stems")}
+    for key in sorted(NARROWED & rest.keys()):
+        raise ConfigError(f"{where}: no key {key!r}")
+    if "stems" not in table:
+        if "track" not in table:
+            raise ConfigError(f"{where}: the key 'track' is missing; or list its 'stems'")
+        return {
+            **rest,
+            "track": tracks.by_name(tables.kind(table["track"], str, f"{where}: track")),
+        }
+    if "track" in table:
+        raise ConfigError(
+            f"{where} has a track, which names its stems: leave out 'stems' or 'track'"
+        )
+    return {**rest, "track": tracks.of_stems(tables.names(table["stems"], f"{where}: stems"))}
 
 
 def _lists(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -206,6 +231,19 @@ def _blend(table: Any, where: str) -> Blend:
     return tables.record(Blend, {**entry, "weights": weights}, where)
 
 
+def check_contest(recipe: Recipe) -> None:
+    """Raise unless a recipe is for a track of the contest, whose stems can be scored.
+
+    Raises:
+        ConfigError: it lists other stems.
+    """
+    if recipe.track.name not in tracks.TRACKS:
+        raise ConfigError(
+            f"recipe {recipe.name!r} outputs {', '.join(recipe.track.stems)}, which is no track of "
+            f"the contest: only recipes of {' and '.join(tracks.TRACKS)} can be scored or submitted"
+        )
+
+
 def named() -> Recipe | None:
     """Read the recipe named by the environment, if any.
 
@@ -228,6 +266,7 @@ def chosen(track: Track) -> Recipe:
         ConfigError: it cannot be read, or is for another track.
     """
     recipe = named() or default(track)
+    check_contest(recipe)
     if recipe.track != track:
         raise ConfigError(
             f"recipe {recipe.name!r} is for the track {recipe.track.name!r}, "

@@ -30,6 +30,10 @@ class Recipe:
         consistency_above_hz: only the residual above this frequency is shared; 0: all of it.
         leaks: leakage between stems, removed last.
         gates: by stem.
+        asked: names of the outputs, if they are not the stems; see
+            :mod:`demixing.recipes.narrowing`.
+        left_out: members that do not run, and their outputs; their names keep their weights in the
+            blends.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Recipe:
     consistency_above_hz: float = 0.0
     leaks: tuple[Leak, ...] = ()
     gates: Mapping[str, Gate] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+    left_out: tuple[Member, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"recipe {self.name!r}"
@@ -50,11 +56,16 @@ class Recipe:
         validation.check_names(where, self.track, self.boards, self.members)
         validation.check_subtract(where, self.members)
         validation.check_doubts(where, self.members, self.residual)
-        validation.check_blends(where, self.blends, self.members)
+        validation.check_blends(where, self.blends, (*self.members, *self.left_out))
         leaking = [stem for leak in self.leaks for stem in (leak.of, leak.into)]
         tables = {"consistency": self.consistency, "leaks": leaking, "gates": self.gates}
         validation.check_tables(where, self.track, tables)
         validation.check_shares(where, self.consistency, self.consistency_above_hz, self.residual)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in order: the stems, unless others are asked for."""
+        return self.asked or self.track.stems
 
     @property
     def undoubted(self) -> tuple[str, ...]:
@@ -78,6 +89,7 @@ class Recipe:
             self,
             members=tuple(member for member in self.members if member.name not in names),
             blends=tuple(one for one in self.blends if one.weights.keys().isdisjoint(names)),
+            left_out=tuple(member for member in self.left_out if member.name not in names),
         )
 
     def required(self) -> "Recipe":

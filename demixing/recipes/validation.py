@@ -39,10 +39,10 @@ def check_names(where: str, track: Track, boards: Sequence[str], members: Sequen
     """
     for board in boards:
         if board not in track.boards:
-            raise ConfigError(
-                f"{where}: the track {track.name!r} has the leaderboards "
-                f"{', '.join(track.boards)}, got {board!r}"
-            )
+            known = f"the track {track.name!r} has the leaderboards {', '.join(track.boards)}"
+            if not track.boards:
+                known = "a recipe that lists its stems has no leaderboards"
+            raise ConfigError(f"{where}: {known}, got {board!r}")
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
