@@ -28,7 +28,19 @@ def add(commands: Subparsers) -> None:
         "channels of the song, and print their paths. If a song fails, the status is 2 and none "
         "of its files are kept.",
     )
-    parser.add_argument("songs", nargs="+", type=Path, metavar="SONG", help="an audio file")
+    parser.add_argument(
+        "songs",
+        nargs="+",
+        type=song_path,
+        metavar="SONG",
+        help="an audio file, a film, or - for standard input",
+    )
+    parser.add_argument(
+        "--stream",
+        metavar="N|LANG",
+        help="the audio stream of a film: its number, from 1, or its language, such as eng; "
+        "default: the first",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
     )
@@ -52,6 +64,11 @@ def add(commands: Subparsers) -> None:
         parser,
         "print one JSON object per song, each on a line: its path, its stems' paths, its error",
     )
+
+
+def song_path(word: str) -> Path:
+    """The path of a song by its word on the command line, where ``-`` is standard input."""
+    return Path("/dev/stdin" if word == "-" else word)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,7 +97,15 @@ def run(options: argparse.Namespace) -> int:
         error: DemixError | None = None
         try:
             with bar(song.name, quiet=options.quiet) as report:
-                separate_file(demixer, song, paths, bits=bits, best=options.best, report=report)
+                separate_file(
+                    demixer,
+                    song,
+                    paths,
+                    bits=bits,
+                    best=options.best,
+                    report=report,
+                    stream=options.stream,
+                )
         except DemixError as raised:
             error = raised
             failed += 1
