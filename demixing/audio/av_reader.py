@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing.audio import SongFormat, ogg
+from demixing.audio import SongFormat, headers, ogg
 from demixing.audio.containers import Source, chosen, descriptions, opened
 from demixing.audio.lengths import counted_s, declared_s
 from demixing.audio.ogg import Part
@@ -51,14 +51,14 @@ class _Faults:
     Attributes:
         damaged_s: positions of packets that could not be decoded.
         gaps: positions and lengths of gaps between time stamps, in seconds.
-        stopped: the error that ended the pass early; empty if none did.
+        stopped: whether an error ended the pass.
         unread_bytes: at the end of the file.
         streams: descriptions of its audio streams.
     """
 
     damaged_s: list[float] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
-    stopped: str = ""
+    stopped: bool = False
     unread_bytes: int = 0
     streams: list[str] = field(default_factory=list)
 
@@ -157,11 +157,13 @@ class AvReader:
                 f"its time stamps have a gap of {gap_s:.3f} s at {clock(at_s)}{others}, which was "
                 "not filled"
             )
-        if faults.stopped:
-            yield f"it cannot be read after {end}: {faults.stopped}"
+        if damages := sum(part.damages for part in self._parts):
+            yield f"pages are missing or damaged in {damages} places, which were skipped"
         declared = round((self._declared_s or 0) * self._rate_hz)
         if done < declared - TOLERANCE:
             yield shorter(declared, done)
+        elif not declared and faults.stopped:
+            yield f"it cannot be read after {end}"
         elif not self._parts[-1].ended:
             yield f"its last page is missing, so it was cut off at {end} or after it"
         if faults.unread_bytes > UNREAD_BYTES:
@@ -174,11 +176,13 @@ def _others(count: int, what: str) -> str:
 
 
 def _parts(path: Path) -> list[Part]:
-    """The parts of a file; one, except in Ogg."""
+    """The parts of a file, without a tag before them; one, except in Ogg."""
     with path.open("rb") as file:
+        start = headers.after_id3(file)
+        file.seek(start)
         if file.read(4) == ogg.MAGIC:
             return ogg.parts(path)
-        return [Part(start=0, stop=file.seek(0, os.SEEK_END), ended=True)]
+        return [Part(start=start, stop=file.seek(0, os.SEEK_END))]
 
 
 def _is(container: Any, formats: Sequence[str]) -> bool:
@@ -197,8 +201,8 @@ def _frames(container: Any, stream: Any, faults: _Faults) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets, None)
-        except (av.FFmpegError, OSError) as error:
-            faults.stopped = str(getattr(error, "strerror", None) or error)
+        except av.FFmpegError:
+            faults.stopped = True
             packet = None
         if packet is None:
             return

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from demixing.audio import headers
-from demixing.audio.refusals import cause
 from demixing.errors import SongError
 
 FORMATS = (
@@ -74,9 +73,13 @@ class Source:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move as :meth:`io.IOBase.seek` does; positions are counted from the part's start."""
+        """Move as :meth:`io.IOBase.seek` does; positions are counted from the part's start.
+
+        Damaged files ask for absurd positions, which become the start or the end.
+        """
         origin = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._stop}
-        return self._file.seek(max(origin[whence] + offset, self._start)) - self._start
+        position = min(max(origin[whence] + offset, self._start), self._stop)
+        return self._file.seek(position) - self._start
 
     def tell(self) -> int:
         """The position, counted from the part's start."""
@@ -110,7 +113,7 @@ def opened(path: Path, start: int = 0, stop: int | None = None) -> Iterator[tupl
                 metadata_errors="replace",
                 buffer_size=BUFFER_BYTES,
             )
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except av.FFmpegError as error:
             raise SongError(f"expected audio at {path}, but {_why(path, error)}") from error
         with container:
             yield container, source
@@ -122,10 +125,10 @@ def _why(path: Path, error: Exception) -> str:
 
     with path.open("rb") as file:
         head = file.read(12)
-    if not isinstance(error, av.InvalidDataError):
-        return f"it cannot be read: {cause(error)}"
     if head[4:8] == b"ftyp":
         return "its index is missing or damaged, as in a recording that was cut off"
+    if isinstance(error, av.EOFError):
+        return "it ends before its first sample"
     return "its format is not recognised"
 
 

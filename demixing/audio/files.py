@@ -14,6 +14,7 @@ from demixing import atomic, audio
 from demixing.audio import SongFormat, headers
 from demixing.audio.av_reader import AvReader
 from demixing.audio.clipping import Clipping
+from demixing.audio.headers import Header
 from demixing.audio.reader import Reader, Warn
 from demixing.audio.refusals import READ_ERRORS as READ_ERRORS
 from demixing.audio.refusals import cause as cause
@@ -48,7 +49,7 @@ def song_format(path: Path, stream: str | None = None) -> SongFormat:
     Raises:
         SongError: the file is missing or empty, or cannot be read.
     """
-    return reader(path, stream).form
+    return reader(path, stream, checked_header(path)).form
 
 
 def read_blocks(
@@ -71,14 +72,20 @@ def read_blocks(
         SongError: the file cannot be opened, or its data is damaged.
     """
     note = warn or (lambda text: logger.warning("%s: %s", path, text))
-    yield from reader(path, stream).blocks(frames, note)
+    header = checked_header(path)
+    done = 0
+    for block in reader(path, stream, header).blocks(frames, note):
+        done += block.shape[-1]
+        yield block
+    for text in header.losses(done) if header else ():
+        note(text)
 
 
-def reader(path: Path, stream: str | None = None) -> Reader:
-    """Choose the library that reads all of a file: libsndfile, or else FFmpeg's.
+def checked_header(path: Path) -> Header | None:
+    """Header of a file that may be audio; None if its container has none that can be compared.
 
     Raises:
-        SongError: neither can read it.
+        SongError: the file is missing or empty, is no audio, or cannot be read by its own header.
     """
     check(path)
     try:
@@ -87,6 +94,15 @@ def reader(path: Path, stream: str | None = None) -> Reader:
         raise unreadable(path, error) from error
     if header is not None:
         headers.check(path, header)
+    return header
+
+
+def reader(path: Path, stream: str | None, header: Header | None) -> Reader:
+    """Choose the library that reads all of a file: libsndfile, or else FFmpeg's.
+
+    Raises:
+        SongError: neither can read it.
+    """
     regular = header is None or (header.parts == 1 and not header.empty)
     if stream is None and regular and not coded(path):
         with contextlib.suppress(*READ_ERRORS):

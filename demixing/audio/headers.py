@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from demixing.audio.reader import shorter
 from demixing.errors import SongError
 
 UNKNOWN = (0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000, 0x8000_0000)
@@ -86,6 +87,29 @@ class Header:
     unread_bytes: int
     parts: int = 1
     fault: str = ""
+
+    def losses(self, done: int) -> Iterator[str]:
+        """What was not read, as warnings.
+
+        Args:
+            done: samples that were read.
+        """
+        if self.declared_bytes is not None and self.truncated:
+            yield shorter(self._samples(self.declared_bytes, done), done)
+        if self.empty:
+            yield f"its header says 0 samples; the {self.present_bytes} bytes that follow were read"
+        if self.unread_bytes:
+            yield (
+                f"{self.unread_bytes} bytes after the {done} samples of its header were not read; "
+                "was another file appended?"
+            )
+
+    def _samples(self, size_bytes: int, done: int) -> int:
+        """Samples in so many bytes, given how many there are in those of the file."""
+        width_bytes = self.present_bytes // max(done, 1)
+        if width_bytes and self.present_bytes - width_bytes * done < width_bytes:
+            return size_bytes // width_bytes
+        return round(size_bytes * done / max(self.present_bytes, 1))  # not PCM
 
     @property
     def empty(self) -> bool:
@@ -198,8 +222,8 @@ def _chunks(file: BinaryIO, size: int, layout: Chunks) -> Iterator[tuple[bytes, 
     """Identifier, position and size of the contents of each chunk, until something else comes."""
     position, wide = layout.start, 0
     for _ in range(MOST_CHUNKS):
-        name, length = _chunk(file, position, layout)
-        if not name or position >= size:
+        name, length = _chunk(file, position, layout) if position < size else (b"", 0)
+        if not name:
             return
         start = position + layout.name + struct.calcsize(layout.size)
         yield name, start, length
@@ -207,7 +231,7 @@ def _chunks(file: BinaryIO, size: int, layout: Chunks) -> Iterator[tuple[bytes, 
             wide = _number(file, start + 8, "<Q")
         end = start + (wide if length == 0xFFFF_FFFF and wide else length)
         position = end + -end % layout.pad
-        if end < position and not _chunk(file, position, layout)[0]:
+        if end < position < size and not _chunk(file, position, layout)[0]:
             position = end  # some programs do not pad
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from demixing.audio.headers import after_id3
 
-INDEXED = ("mov", "wv", "flac", "tta", "ape", "wav", "w64", "aiff", "caf", "tak", "shn")
-"""Formats whose header says how long a stream is."""
+INDEXED = ("mov", "wv", "flac", "tta", "ape", "tak", "dsf")
+"""Formats whose header says how long a stream is; :mod:`demixing.audio.headers` knows others."""
 
 WHOLE = ("asf", "matroska")
 """Formats whose header says how long the longest stream is."""

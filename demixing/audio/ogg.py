@@ -5,6 +5,7 @@ Source: RFC 3533; a page has a header of 27 bytes, a table of the sizes of its s
 """
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,11 +26,13 @@ class Part:
         start: position of its first byte.
         stop: position after its last byte.
         ended: whether its last page is marked as the last one.
+        damages: places where pages are missing or damaged.
     """
 
     start: int
     stop: int
-    ended: bool
+    ended: bool = True
+    damages: int = 0
 
 
 def parts(path: Path) -> list[Part]:
@@ -39,32 +42,49 @@ def parts(path: Path) -> list[Part]:
         OSError: the file cannot be read.
     """
     found: list[Part] = []
-    start, flags, opening = 0, LAST, True
+    start, end, last, damages, opening = 0, 0, _Page(flags=LAST, end=0), 0, True
+    numbers: dict[int, int] = {}
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         position = _next(file, 0)
         while (page := _page(file, position, size)) is not None:
-            first = bool(page[0] & FIRST)
+            first = bool(page.flags & FIRST)
             if first and not opening:  # streams of one part all start before any goes on
-                found.append(Part(start=start, stop=position, ended=bool(flags & LAST)))
-                start = position
-            opening, flags = first, page[0]
-            position = _next(file, page[1])
-    return [*found, Part(start=start, stop=size, ended=bool(flags & LAST))]
+                ended = bool(last.flags & LAST)
+                found.append(Part(start=start, stop=end, ended=ended, damages=damages))
+                start, damages = position, 0
+            lost = not first and page.number != numbers.get(page.stream, -1) + 1
+            damages += lost or position > end  # or something that is not a page is between them
+            numbers[page.stream] = page.number
+            opening, last, end = first, page, page.end
+            position = _next(file, end)
+    ended = bool(last.flags & LAST)
+    return [*found, Part(start=start, stop=end or size, ended=ended, damages=damages)]
 
 
-def _page(file: BinaryIO, position: int, size: int) -> tuple[int, int] | None:
-    """Flags of the page at a position, and where it ends; None at the end of the file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """A page: its flags, where it ends, its stream, and its number in it."""
 
-    A page that the file does not contain to its end has no flags.
+    flags: int
+    end: int
+    stream: int = 0
+    number: int = 0
+
+
+def _page(file: BinaryIO, position: int, size: int) -> _Page | None:
+    """The page at a position; None at the end of the file.
+
+    A page that the file does not contain to its end is not the last one.
     """
     file.seek(position)
     head = file.read(27)
     if len(head) < 27:
         return None
-    flags, segments = head[5], head[26]
-    end = position + 27 + segments + sum(file.read(segments))
-    return (flags, end) if end <= size else (flags & FIRST, size)
+    end = position + 27 + head[26] + sum(file.read(head[26]))
+    stream, number = struct.unpack_from("<II", head, 14)
+    flags = head[5] if end <= size else head[5] & FIRST
+    return _Page(flags=flags, end=min(end, size), stream=stream, number=number)
 
 
 def _next(file: BinaryIO, position: int) -> int:
