@@ -68,6 +68,9 @@ LIBAV: dict[str, tuple[str, str]] = {
 }
 """Container and encoder of files that FFmpeg's libraries write."""
 
+FORMS = {"wavpack": "s16p", "tta": "s16"}
+"""Sample formats of encoders that choose 8 bits by themselves."""
+
 LOSSLESS = {
     *(name for name, (_, encoding) in SNDFILE.items() if encoding.startswith(("PCM", "FLOAT"))),
     *("alac.m4a", "flac.mp4", "pcm.mov", "flac.mkv", "flac.oga", "16.wv", "16.tta", "pcm.avi"),
@@ -104,6 +107,7 @@ def film(
     options: dict[str, str] | None = None,
     starts_s: tuple[tuple[float, float], ...] = (),
     layout: str = "stereo",
+    quality: int | None = None,
 ) -> bytes:
     """A media file with any number of audio streams.
 
@@ -115,13 +119,20 @@ def film(
         options: of the container.
         starts_s: from each first position on, stamps are later by the second number.
         layout: of the channels.
+        quality: of a variable bit rate.
     """
     file = io.BytesIO()
     rate_hz = 48_000 if "opus" in encoder else RATE_HZ
     with av.open(file, "w", format=container, options=options or {}) as output:
         written = [output.add_stream(encoder, rate=rate_hz, layout=layout) for _ in streams]
         for stream in written:
-            stream.codec_context.bit_rate = 160_000
+            coder: Any = stream.codec_context
+            coder.bit_rate = 160_000
+            if quality is not None:
+                coder.flags |= 2  # AV_CODEC_FLAG_QSCALE
+                coder.qscale = quality
+            if encoder in FORMS:
+                coder.format = FORMS[encoder]
         for stream, language in zip(written, languages, strict=False):
             stream.metadata["language"] = language
         for stream, audio in zip(written, streams, strict=True):

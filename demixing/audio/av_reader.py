@@ -40,6 +40,9 @@ PLANES = 8
 UNREAD_BYTES = 1 << 16
 """Fewer unread bytes at the end of a file are an index or padding."""
 
+COUNTED = ("mp3", "aac", "ac3")
+"""Formats whose header, if there is one, may be that of the first of files that were joined."""
+
 UNSTAMPED = ("ogg", "mp3", "aac", "ac3")
 """Formats whose time stamps start again where files were joined, or are counted by FFmpeg."""
 
@@ -69,22 +72,25 @@ class AvReader:
     Args:
         path: of the file.
         stream: number among the audio streams, from 1, or language; by default the first.
+        magic: what FFmpeg shall see as the first bytes; empty for those of the file.
 
     Raises:
         SongError: FFmpeg cannot read it, or there is no such stream.
     """
 
-    def __init__(self, path: Path, stream: str | None = None) -> None:
-        self._path, self._stream = path, stream
+    def __init__(self, path: Path, stream: str | None = None, magic: bytes = b"") -> None:
+        self._path, self._stream, self._magic = path, stream, magic
         self._parts = _parts(path)
         with self._opened(self._parts[0]) as (container, selected, _):
-            self._declared_s = declared_s(container, selected, path)
+            self._declared_s = declared_s(container, selected, path) or _ogg_s(
+                self._parts, selected
+            )
             first = next(_frames(container, selected, _Faults()), None)
             if first is None:
                 raise SongError(f"expected audio at {path}, but none of it could be decoded")
             self._rate_hz, self._channels = first.sample_rate, len(first.layout.channels)
-            exact = self._declared_s is not None and not _is(container, UNSTAMPED)
-        seconds = (exact and self._declared_s) or self._counted_s()
+            exact = not _is(container, COUNTED)
+        seconds = (self._declared_s if exact else None) or self._counted_s()
         self.form = SongFormat(
             sample_rate_hz=self._rate_hz,
             channels=self._channels,
@@ -104,7 +110,7 @@ class AvReader:
     @contextlib.contextmanager
     def _opened(self, part: Part) -> Iterator[tuple[Any, Any, Source]]:
         """Open a part: PyAV's container and stream, and the file."""
-        with opened(self._path, part.start, part.stop) as (container, source):
+        with opened(self._path, part.start, part.stop, self._magic) as (container, source):
             yield container, chosen(container, self._path, self._stream), source
 
     def blocks(self, frames: int, warn: Warn) -> Iterator[Tensor]:
@@ -183,6 +189,14 @@ def _parts(path: Path) -> list[Part]:
         if file.read(4) == ogg.MAGIC:
             return ogg.parts(path)
         return [Part(start=start, stop=file.seek(0, os.SEEK_END))]
+
+
+def _ogg_s(parts: Sequence[Part], stream: Any) -> float | None:
+    """Length of all parts of an Ogg file in seconds; None if one does not say it."""
+    samples = [part.samples for part in parts if part.samples is not None]
+    if len(samples) < len(parts) or not stream.rate:
+        return None
+    return float(sum(samples) / stream.rate)
 
 
 def _is(container: Any, formats: Sequence[str]) -> bool:

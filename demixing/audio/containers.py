@@ -53,14 +53,22 @@ class Source:
         file: the same, open for reading.
         start: position of the part's first byte.
         stop: position after its last byte; by default the end of the file.
+        magic: replaces the first bytes of the part.
 
     Attributes:
         furthest: position after the last byte that was read.
         name: what FFmpeg sees of the path: it recognises some formats by their suffix.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, start: int = 0, stop: int | None = None) -> None:
-        self._file, self._start = file, start
+    def __init__(
+        self,
+        path: Path,
+        file: BinaryIO,
+        start: int = 0,
+        stop: int | None = None,
+        magic: bytes = b"",
+    ) -> None:
+        self._file, self._start, self._magic = file, start, magic
         self._stop = file.seek(0, os.SEEK_END) if stop is None else stop
         self.furthest = start
         self.name = f"song{path.suffix}" if path.suffix.isascii() else "song"
@@ -68,7 +76,10 @@ class Source:
 
     def read(self, size: int) -> bytes:
         """Read at most ``size`` bytes."""
+        position = self.tell()
         data = self._file.read(max(min(size, self._stop - self._file.tell()), 0))
+        if position < len(self._magic):
+            data = self._magic[position:][: len(data)] + data[len(self._magic) - position :]
         self.furthest = max(self.furthest, self._file.tell())
         return data
 
@@ -91,7 +102,9 @@ class Source:
 
 
 @contextlib.contextmanager
-def opened(path: Path, start: int = 0, stop: int | None = None) -> Iterator[tuple[Any, Source]]:
+def opened(
+    path: Path, start: int = 0, stop: int | None = None, magic: bytes = b""
+) -> Iterator[tuple[Any, Source]]:
     """Open a media file, or a part of one; see :class:`Source`.
 
     Yields:
@@ -105,7 +118,7 @@ def opened(path: Path, start: int = 0, stop: int | None = None) -> Iterator[tupl
 
     av.logging.set_libav_level(av.logging.PANIC)  # what matters is raised, or said in a sentence
     with path.open("rb", buffering=0) as file:
-        source = Source(path, file, start, stop)
+        source = Source(path, file, start, stop, magic)
         try:
             container = av.open(
                 source,
@@ -127,6 +140,8 @@ def _why(path: Path, error: Exception) -> str:
         head = file.read(12)
     if head[4:8] == b"ftyp":
         return "its index is missing or damaged, as in a recording that was cut off"
+    if head[:4] in (*headers.CONTAINERS, b"fLaC", b".snd"):
+        return "its header is damaged or incomplete"
     if isinstance(error, av.EOFError):
         return "it ends before its first sample"
     return "its format is not recognised"

@@ -22,7 +22,7 @@ from demixing.audio.refusals import check
 from demixing.audio.refusals import unreadable as unreadable
 from demixing.audio.soundfile_reader import UNKNOWN_FRAMES as UNKNOWN_FRAMES
 from demixing.audio.soundfile_reader import SoundfileReader, coded
-from demixing.errors import OutputError
+from demixing.errors import OutputError, SongError
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,15 @@ def reader(path: Path, stream: str | None, header: Header | None) -> Reader:
             found = SoundfileReader(path, header)
             if found.suits:
                 return found
-    return AvReader(path, stream)
+    if header is None or not header.empty:
+        return AvReader(path, stream)
+    try:
+        return AvReader(path, stream, magic=header.magic)
+    except SongError as error:
+        raise SongError(
+            f"expected audio at {path}, but its header says 0 samples, although "
+            f"{header.present_bytes} bytes follow; write it again with the true size"
+        ) from error
 
 
 @contextlib.contextmanager

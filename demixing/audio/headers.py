@@ -5,6 +5,7 @@ chunks with an identifier and a size each: RIFF (WAV), RF64 and BW64 (EBU Tech 3
 W64, AIFF and CAF; AU has a single size. Only the list is read, never the audio.
 """
 
+import dataclasses
 import os
 import struct
 from collections.abc import Iterator
@@ -59,6 +60,7 @@ class Chunks:
 
 
 RIFF = Chunks(start=12, name=4, size="<I")
+WIDE = (b"RF64", b"BW64")
 CONTAINERS = {
     b"RIFF": RIFF,
     b"RF64": RIFF,
@@ -79,6 +81,8 @@ class Header:
         present_bytes: of it, what the file contains; all that follows, if the size is unknown.
         unread_bytes: what follows the last chunk and is neither a tag nor padding.
         parts: number of chunks with audio.
+        magic: what the file would begin with if its size were unknown rather than 0; empty for the
+            same.
         fault: why the audio cannot be read, if the header says so itself.
     """
 
@@ -86,6 +90,7 @@ class Header:
     present_bytes: int
     unread_bytes: int
     parts: int = 1
+    magic: bytes = b""
     fault: str = ""
 
     def losses(self, done: int) -> Iterator[str]:
@@ -98,6 +103,8 @@ class Header:
             yield shorter(self._samples(self.declared_bytes, done), done)
         if self.empty:
             yield f"its header says 0 samples; the {self.present_bytes} bytes that follow were read"
+        if self.parts > 1:
+            yield f"it has {self.parts} chunks of audio, of which only the first was read"
         if self.unread_bytes:
             yield (
                 f"{self.unread_bytes} bytes after the {done} samples of its header were not read; "
@@ -134,7 +141,10 @@ def read(path: Path) -> Header | None:
         if head[:4] == b".snd" and len(head) == 16:
             return _au(file, size, *struct.unpack_from(">II", head, 4))
         layout = CONTAINERS.get(head[:4])
-        return _walk(file, size, layout) if layout else None
+        header = _walk(file, size, layout) if layout else None
+        if header is not None and head[:4] in WIDE:  # a plain WAV file may have no size
+            return dataclasses.replace(header, magic=b"RIFF")
+        return header
 
 
 def check(path: Path, header: Header) -> None:
@@ -265,6 +275,8 @@ def _fault(file: BinaryIO, start: int) -> str:
     """What makes a ``fmt`` chunk unreadable; empty if nothing does."""
     tag, rate_hz = _number(file, start, "<H"), _number(file, start + 4, "<I")
     bits = _number(file, start + 14, "<H")
+    if _number(file, start + 2, "<H") == 0:
+        return "its header says 0 channels; write it again with the true number"
     if rate_hz == 0:
         return "its header says a sample rate of 0 Hz; write it again with the true rate"
     if tag == FLOAT and bits not in (32, 64):

@@ -14,6 +14,12 @@ MAGIC = b"OggS"
 FIRST, LAST = 2, 4
 """Flags of the first and the last page of a stream."""
 
+KEPT = 8
+"""Pages at the start of a part that are looked at again: headers, and the first ones with audio."""
+
+LATEST = 1 << 20
+"""A first page with audio that ends after more samples is from the middle of a broadcast."""
+
 SEARCH_BYTES = 1 << 20
 """Damage is skipped in steps of this size."""
 
@@ -27,12 +33,14 @@ class Part:
         stop: position after its last byte.
         ended: whether its last page is marked as the last one.
         damages: places where pages are missing or damaged.
+        samples: length by the last page; None for several streams, or if it starts later than at 0.
     """
 
     start: int
     stop: int
     ended: bool = True
     damages: int = 0
+    samples: int | None = None
 
 
 def parts(path: Path) -> list[Part]:
@@ -42,7 +50,8 @@ def parts(path: Path) -> list[Part]:
         OSError: the file cannot be read.
     """
     found: list[Part] = []
-    start, end, last, damages, opening = 0, 0, _Page(flags=LAST, end=0), 0, True
+    pages: list[_Page] = []  # the first and the last ones of the part
+    damages, opening = 0, True
     numbers: dict[int, int] = {}
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -50,26 +59,42 @@ def parts(path: Path) -> list[Part]:
         while (page := _page(file, position, size)) is not None:
             first = bool(page.flags & FIRST)
             if first and not opening:  # streams of one part all start before any goes on
-                ended = bool(last.flags & LAST)
-                found.append(Part(start=start, stop=end, ended=ended, damages=damages))
-                start, damages = position, 0
+                found.append(_part(pages, position, damages))
+                pages, damages = [], 0
             lost = not first and page.number != numbers.get(page.stream, -1) + 1
-            damages += lost or position > end  # or something that is not a page is between them
+            damages += lost or bool(pages and position > pages[-1].end)
             numbers[page.stream] = page.number
-            opening, last, end = first, page, page.end
-            position = _next(file, end)
-    ended = bool(last.flags & LAST)
-    return [*found, Part(start=start, stop=end or size, ended=ended, damages=damages)]
+            opening = first
+            pages = [*pages[:KEPT], page]
+            position = _next(file, page.end)
+    return [*found, _part(pages, size, damages)] if pages else [Part(start=0, stop=size)]
+
+
+def _part(pages: list["_Page"], stop: int, damages: int) -> Part:
+    """Describe a part by its first pages and its last one."""
+    last = pages[-1]
+    first_samples = next((page.samples for page in pages if page.samples > 0), 0)
+    alone = len({page.stream for page in pages}) == 1
+    known = alone and first_samples < LATEST and last.samples > 0
+    return Part(
+        start=pages[0].start,
+        stop=stop,
+        ended=bool(last.flags & LAST),
+        damages=damages,
+        samples=last.samples if known else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
-    """A page: its flags, where it ends, its stream, and its number in it."""
+    """A page: its flags, place, stream and number in it, and the stream's samples up to its end."""
 
     flags: int
+    start: int
     end: int
-    stream: int = 0
-    number: int = 0
+    stream: int
+    number: int
+    samples: int
 
 
 def _page(file: BinaryIO, position: int, size: int) -> _Page | None:
@@ -82,9 +107,15 @@ def _page(file: BinaryIO, position: int, size: int) -> _Page | None:
     if len(head) < 27:
         return None
     end = position + 27 + head[26] + sum(file.read(head[26]))
-    stream, number = struct.unpack_from("<II", head, 14)
-    flags = head[5] if end <= size else head[5] & FIRST
-    return _Page(flags=flags, end=min(end, size), stream=stream, number=number)
+    samples, stream, number = struct.unpack_from("<qII", head, 6)
+    return _Page(
+        flags=head[5] if end <= size else head[5] & FIRST,
+        start=position,
+        end=min(end, size),
+        stream=stream,
+        number=number,
+        samples=samples,
+    )
 
 
 def _next(file: BinaryIO, position: int) -> int:

@@ -24,18 +24,20 @@ NOT_AUDIO = {
 
 
 def unreadable(path: Path, error: Exception) -> SongError:
-    """Return an error that explains in one sentence why a file cannot be read."""
+    """Return an error that explains in one sentence why libsndfile cannot read a file."""
     try:
         check(path)
     except SongError as reason:
         return reason
-    return SongError(f"expected audio at {path}, but it cannot be read: {cause(error)}")
+    return SongError(
+        f"expected WAV, FLAC, OGG or MP3 audio at {path}, but it cannot be read: {cause(error)}"
+    )
 
 
 def cause(error: Exception) -> str:
     """The message of the system or of a library, without the path."""
     said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return said.rstrip(" .") or "not all of it was written"
+    return said.removeprefix("Error : ").rstrip(" .") or "not all of it was written"
 
 
 def check(path: Path) -> None:
