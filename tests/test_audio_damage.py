@@ -172,7 +172,7 @@ def test_lost_pages_of_ogg_are_said(audio: Audio, save: Save) -> None:
 
     _, warnings = read(save("song.ogg", data[:start] + data[stop:]))
 
-    assert "pages are missing or damaged in 1 places, which were skipped" in warnings
+    assert "pages are missing or damaged in 1 place; they were skipped" in warnings
 
 
 # MP3

@@ -31,6 +31,9 @@ frames of a codec."""
 GAP_S = 0.1
 """A shorter gap between time stamps is rounding."""
 
+JUNK_BYTES = 1 << 10
+"""An Ogg file may begin with this much that is not Ogg."""
+
 PADDING_S = 0.2
 """Packets contain this much more at most than is played: encoder delay and padding."""
 
@@ -151,20 +154,21 @@ class AvReader:
         if self._stream is None and len(faults.streams) > 1:
             yield f"the first of its audio streams was read: {', '.join(faults.streams)}"
         if faults.damaged_s:
-            others = _others(len(faults.damaged_s), "other places")
+            others = _others(len(faults.damaged_s), "place")
             yield (
                 f"it is damaged at {clock(faults.damaged_s[0])}{others}; "
                 "what could not be decoded there was skipped"
             )
         if faults.gaps:
             at_s, gap_s = faults.gaps[0]
-            others = _others(len(faults.gaps), "other gaps")
+            others = _others(len(faults.gaps), "gap")
             yield (
                 f"its time stamps have a gap of {gap_s:.3f} s at {clock(at_s)}{others}, which was "
                 "not filled"
             )
         if damages := sum(part.damages for part in self._parts):
-            yield f"pages are missing or damaged in {damages} places, which were skipped"
+            places = "1 place" if damages == 1 else f"{damages} places"
+            yield f"pages are missing or damaged in {places}; they were skipped"
         declared = round((self._declared_s or 0) * self._rate_hz)
         if done < declared - TOLERANCE:
             yield shorter(declared, done)
@@ -177,8 +181,10 @@ class AvReader:
 
 
 def _others(count: int, what: str) -> str:
-    """Mention that there are more than one."""
-    return f" and {count - 1} {what}" if count > 1 else ""
+    """Mention those after the first one."""
+    if count < 3:
+        return f" and another {what}" if count == 2 else ""
+    return f" and {count - 1} other {what}s"
 
 
 def _parts(path: Path) -> list[Part]:
@@ -186,7 +192,7 @@ def _parts(path: Path) -> list[Part]:
     with path.open("rb") as file:
         start = headers.after_id3(file)
         file.seek(start)
-        if file.read(4) == ogg.MAGIC:
+        if ogg.MAGIC in file.read(JUNK_BYTES):
             return ogg.parts(path)
         return [Part(start=start, stop=file.seek(0, os.SEEK_END))]
 
@@ -286,7 +292,8 @@ def _floats(pieces: list[NDArray[Any]]) -> NDArray[np.float32]:
 def _scaled(piece: NDArray[Any]) -> NDArray[np.float32]:
     """Samples with full scale at 1."""
     if piece.dtype.kind == "f":
-        return piece.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # overflow becomes an infinity, which is refused
+            return piece.astype(np.float32, copy=False)
     if piece.dtype == np.uint8:
         return (piece.astype(np.float32) - 128) / np.float32(128)
     scale = 2.0 ** (8 * piece.dtype.itemsize - 1)

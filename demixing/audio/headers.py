@@ -198,7 +198,7 @@ def _walk(file: BinaryIO, size: int, layout: Chunks) -> Header | None:
     for name, start, length in _chunks(file, size, layout):
         if name == b"ds64":
             wide = _number(file, start + 8, "<Q")
-        elif name == b"fmt ":
+        elif name[:4] == b"fmt ":
             fault = _fault(file, start)
         elif name.startswith(layout.data):
             declared = wide if length == 0xFFFF_FFFF and wide is not None else length
