@@ -191,8 +191,9 @@ def test_a_truncated_song_is_separated_as_far_as_it_goes(
 
     assert separate(out, song) == 0
 
-    assert_shares_of(song, out / "song")
-    assert "its header promises 100000 samples, only" in caplog.text
+    frames = soundfile.info(out / "song" / "bass.wav").frames
+    assert 70_000 < frames < 100_000
+    assert f"its header promises 100000 samples, but only {frames} could be read" in caplog.text
 
 
 # Outputs

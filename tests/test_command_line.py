@@ -250,7 +250,7 @@ def test_songs_may_precede_or_follow_options() -> None:
 
     options = parser(["separate"]).parse_args(words)
 
-    assert list(map(str, options.songs)) == ["a", "b", "-"]
+    assert list(map(str, options.songs)) == ["a", "b", "/dev/stdin"]
     assert (str(options.output), options.bits) == ("DIR", "24")
 
 

@@ -86,7 +86,7 @@ def test_blocks_of_a_compressed_song_are_those_of_the_whole(
 
     song = read_song(path, 4999)
 
-    torch.testing.assert_close(song, torch.from_numpy(whole.T.copy()), rtol=0, atol=1e-6)
+    torch.testing.assert_close(song, torch.from_numpy(whole.T.copy()), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"])
@@ -142,26 +142,30 @@ def test_the_header_says_what_the_song_is(write_song: WriteSong) -> None:
     assert form == SongFormat(sample_rate_hz=96_000, channels=6, frames=123)
 
 
-def test_a_flac_from_a_pipe_is_refused_because_its_length_is_unknown(
-    write_song: WriteSong,
-) -> None:
+def test_a_flac_from_a_pipe_is_read_to_its_end(write_song: WriteSong) -> None:
     path = write_song("song.flac")
+    expected = read_song(path)
     head = path.read_bytes()
     # STREAMINFO: the low 4 bits of byte 13, and bytes 14 to 17, are the number of samples.
     patched(path, b"fLaC", 8 + 13, bytes([head[8 + 13] & 0xF0, 0, 0, 0, 0]))
 
-    with pytest.raises(SongError, match=r"expected the header of .*song\.flac to give its length"):
-        song_format(path)
+    song = read_song(path)
+
+    assert torch.equal(song, expected)
+    assert song_format(path).frames == 1000
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("empty.wav", b"", "got an empty file"),
-        ("text.wav", b"You asked for the vocals.\n" * 50, "cannot be read: Format not recognised"),
-        ("half.wav", b"RIFF\x24\0\0\0WAVEfmt ", "cannot be read: "),
-        ("headerless.raw", b"\0" * 4000, "cannot be read: "),
-        ("stem.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 50, "cannot be read: Format not recognised"),
+        ("text.wav", b"You asked for the vocals.\n" * 50, "but its format is not recognised"),
+        ("half.wav", b"RIFF\x24\0\0\0WAVEfmt ", "its header is damaged or incomplete"),
+        ("headerless.raw", b"\0" * 4000, "but its format is not recognised"),
+        ("stem.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 50, "its index is missing or damaged"),
+        ("pointer.wav", b"version https://git-lfs.github.com/spec/v1\noid", "run: git lfs pull"),
+        ("list.m3u8", b"#EXTM3U\nsong.wav\n", "got a playlist, which names other files"),
+        ("page.mp3", b"<!DOCTYPE html><html>", "got a web page"),
     ],
 )
 def test_a_file_that_is_not_audio_is_refused(
@@ -180,7 +184,9 @@ def test_a_damaged_flac_is_refused(write_song: WriteSong) -> None:
     path = write_song("song.flac", samples=20_000)
     path.write_bytes(path.read_bytes()[:-3000])
 
-    with pytest.raises(SongError, match=r"song\.flac, but it cannot be read"):
+    with pytest.raises(
+        SongError, match=r"song\.flac, but it is damaged between 0:00\.000 and 0:00\.454"
+    ):
         list(read_blocks(path))
 
 

@@ -125,10 +125,11 @@ class AudioFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SongFormat(AudioFormat):
-    """Format of a song, from its file header.
+    """Format of a song, as its file says.
 
     Attributes:
-        frames: length of the song. Only for progress and file sizes: the data may be shorter.
+        frames: length of the song. Only for progress and file sizes: damaged files are shorter, and
+            for some formats it is an estimate.
     """
 
     frames: int

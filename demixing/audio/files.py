@@ -2,29 +2,29 @@
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import soundfile
-import torch
 from torch import Tensor
 
 from demixing import atomic, audio
-from demixing.audio import SongFormat, encoders
+from demixing.audio import SongFormat, encoders, headers
+from demixing.audio.av_reader import AvReader
 from demixing.audio.clipping import Clipping
+from demixing.audio.headers import Header
+from demixing.audio.reader import Reader, Warn
+from demixing.audio.refusals import READ_ERRORS as READ_ERRORS
+from demixing.audio.refusals import cause as cause
+from demixing.audio.refusals import check
+from demixing.audio.refusals import unreadable as unreadable
+from demixing.audio.soundfile_reader import UNKNOWN_FRAMES as UNKNOWN_FRAMES
+from demixing.audio.soundfile_reader import SoundfileReader, coded
 from demixing.errors import OutputError, SongError
 
-WAVE_ORDER = {
-    3: (0, 2, 1),
-    5: (0, 2, 1, 3, 4),
-    6: (0, 2, 1, 5, 3, 4),
-    7: (0, 2, 1, 6, 5, 3, 4),
-    8: (0, 2, 1, 7, 5, 6, 3, 4),
-}
-"""Indices of Ogg channels in WAVE order, by number of channels. Ogg puts the centre second and the
-low frequency last (Vorbis I specification, 4.3.9), and libsndfile does not reorder them."""
+logger = logging.getLogger(__name__)
 
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
 """libsndfile subtypes, by the command line's names of bit depths."""
@@ -35,69 +35,89 @@ WAV_LIMIT_BYTES = (1 << 32) - (1 << 16)
 FLAC_CHANNELS = 8
 """Maximum number of channels of the format."""
 
-UNKNOWN_FRAMES = (1 << 63) - 1
-"""The length that libsndfile reports for a FLAC file that was written to a pipe."""
 
-READ_ERRORS = (OSError, soundfile.LibsndfileError, TypeError)
-"""Errors of soundfile for unreadable files; TypeError for ``.raw``, which has no header."""
+def song_format(path: Path, stream: str | None = None) -> SongFormat:
+    """Rate, channels and length of a song.
 
+    Args:
+        path: an audio file, or a film.
+        stream: number of the audio stream, from 1, or its language; by default the first.
 
-def song_format(path: Path) -> SongFormat:
-    """Read the header of an audio file.
+    Returns:
+        The format; the length is an estimate where the file does not say it.
 
     Raises:
-        SongError: the file is missing or empty, or libsndfile cannot read it.
+        SongError: the file is missing or empty, or cannot be read.
     """
-    try:
-        info = soundfile.info(os.fsencode(path))  # soundfile itself encodes names strictly
-    except READ_ERRORS as error:
-        raise unreadable(path, error) from error
-    if info.frames == UNKNOWN_FRAMES:
-        raise SongError(
-            f"expected the header of {path} to give its length, which is missing "
-            "if it was written to a pipe; write it again, to a file"
-        )
-    return SongFormat(sample_rate_hz=info.samplerate, channels=info.channels, frames=info.frames)
+    return reader(path, stream, checked_header(path)).form
 
 
-def read_blocks(path: Path, frames: int = audio.BLOCK) -> Iterator[Tensor]:
+def read_blocks(
+    path: Path,
+    frames: int = audio.BLOCK,
+    *,
+    stream: str | None = None,
+    warn: Warn | None = None,
+) -> Iterator[Tensor]:
     """Read a song in blocks of ``(channels, samples)``, float32, channels in WAVE order.
+
+    Args:
+        path: an audio file, or a film.
+        frames: length of the blocks, except of the last one.
+        stream: number of the audio stream, from 1, or its language; by default the first.
+        warn: called with what is wrong with a file that can be read all the same; by default it is
+            logged.
 
     Raises:
         SongError: the file cannot be opened, or its data is damaged.
     """
+    note = warn or (lambda text: logger.warning("%s: %s", path, text))
+    header = checked_header(path)
+    done = 0
+    for block in reader(path, stream, header).blocks(frames, note):
+        done += block.shape[-1]
+        yield block
+    for text in header.losses(done) if header else ():
+        note(text)
+
+
+def checked_header(path: Path) -> Header | None:
+    """Header of a file that may be audio; None if its container has none that can be compared.
+
+    Raises:
+        SongError: the file is missing or empty, is no audio, or cannot be read by its own header.
+    """
+    check(path)
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            ogg = file.subtype in ("VORBIS", "OPUS")
-            order = WAVE_ORDER.get(file.channels) if ogg else None
-            while len(block := file.read(frames, dtype="float32", always_2d=True)):
-                ordered = block[:, order] if order else block
-                yield torch.from_numpy(np.ascontiguousarray(ordered.T))
-    except READ_ERRORS as error:
+        header = headers.read(path)
+    except OSError as error:
         raise unreadable(path, error) from error
+    if header is not None:
+        headers.check(path, header)
+    return header
 
 
-def unreadable(path: Path, error: Exception) -> SongError:
-    """Return an error that explains in one sentence why a file cannot be read."""
+def reader(path: Path, stream: str | None, header: Header | None) -> Reader:
+    """Choose the library that reads all of a file: libsndfile, or else FFmpeg's.
+
+    Raises:
+        SongError: neither can read it.
+    """
+    regular = header is None or (header.parts == 1 and not header.empty)
+    if stream is None and regular and not coded(path):
+        with contextlib.suppress(*READ_ERRORS):
+            found = SoundfileReader(path, header)
+            if found.suits:
+                return found
+    if header is None or not header.empty:
+        return AvReader(path, stream)
     try:
-        size_bytes = path.stat().st_size
-    except FileNotFoundError:
-        return SongError(f"expected an audio file at {path}, but there is none")
-    except OSError as reason:
-        return SongError(f"expected an audio file at {path}, but: {reason.strerror}")
-    if path.is_dir():
-        return SongError(f"expected an audio file at {path}, got a folder")
-    if size_bytes == 0:
-        return SongError(f"expected an audio file at {path}, got an empty file")
-    return SongError(
-        f"expected WAV, FLAC, OGG or MP3 audio at {path}, but it cannot be read: {cause(error)}"
-    )
-
-
-def cause(error: Exception) -> str:
-    """The message of the system or of libsndfile, without the path."""
-    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return said.rstrip(" .") or "not all of it was written"
+        return AvReader(path, stream, magic=header.magic)
+    except SongError as error:
+        raise SongError(
+            f"expected audio at {path}, but its header says 0 samples, although "
+            f"{header.present_bytes} bytes follow; write it again with the true size"
+        ) from error
 
 
 @contextlib.contextmanager

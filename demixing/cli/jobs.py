@@ -60,12 +60,14 @@ class How:
         bits: of samples.
         bitrate: of lossy formats, in kbit/s; None: the format's.
         best: use all test-time augmentation.
+        stream: the audio stream of films; None: the first.
     """
 
     recipe: Recipe
     bits: str
     bitrate: int | None
     best: bool
+    stream: str | None = None
 
 
 Result = tuple[Job, DemixError | None]
@@ -158,6 +160,7 @@ def separated(
             replace=job.replace,
             best=how.best,
             report=report,
+            stream=how.stream,
         )
     except DemixError as error:
         return error

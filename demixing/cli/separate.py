@@ -41,9 +41,16 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "songs",
         nargs="+",
-        type=Path,
+        type=song_path,
         metavar="SONG",
-        help="an audio file, or a folder, which is searched for audio files with its subfolders",
+        help="an audio file, a film, - for standard input, or a folder, which is searched with its "
+        "subfolders",
+    )
+    parser.add_argument(
+        "--stream",
+        metavar="N|LANG",
+        help="the audio stream of a film: its number, from 1, or its language, such as eng; "
+        "default: the first",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
@@ -94,6 +101,11 @@ def add_sample_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def song_path(word: str) -> Path:
+    """The path of a song by its word on the command line, where ``-`` is standard input."""
+    return Path("/dev/stdin" if word == "-" else word)
+
+
 def run(options: argparse.Namespace) -> int:
     """Separate all songs, even after a failure."""
     check(options)
@@ -124,10 +136,15 @@ def run(options: argparse.Namespace) -> int:
         bits=options.bits or LOSSLESS_BITS.get(options.format, ("32f",))[0],
         bitrate=options.bitrate,
         best=options.best,
+        stream=options.stream,
+    )
+    # Worker processes do not have this one's standard input and pipes.
+    alone = min(options.jobs, len(jobs)) == 1 or any(
+        job.song.is_relative_to("/dev") for job in jobs
     )
     results = (
         one_by_one(jobs, how, quiet=options.quiet)
-        if min(options.jobs, len(jobs)) == 1
+        if alone
         else together(jobs, how, options.jobs, device=options.device, quiet=options.quiet)
     )
     failed = 0
