@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 PROJECT = {*MAY_IMPORT, "models", "tests", "tools", "benchmarks"}
 SEPARATING = {"numpy", "onnxruntime", "soundfile", "soxr", "torch", "tqdm"}
 LIBRARIES: dict[str, set[str]] = {
-    "demixing/audio": {"av", "numpy", "soundfile", "soxr", "torch"},
+    "demixing/audio": {"av", "numpy", "scipy", "soundfile", "soxr", "torch"},
     "demixing/networks": {"torch"},
     "demixing/evaluation": {"numpy", "soundfile"},
     "demixing/training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},

@@ -46,6 +46,34 @@ def stems_of(*names: str) -> set[str]:
     return {f"{name}/{stem}.wav" for name in names for stem in STEMS}
 
 
+# Peaks
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_stems_above_full_scale_are_rescaled_instead_of_clipped(
+    kind: str, tmp_path: Path, out: Path
+) -> None:
+    loud = np.random.default_rng(3).uniform(-6, 6, (50_000, 2)).astype(np.float32)
+    loud[:, 1] /= 100
+    soundfile.write(tmp_path / "loud.wav", loud, 44_100, "FLOAT")
+
+    assert separate(out, tmp_path / "loud.wav", "--rescale", "--format", kind, "--bits", "16") == 0
+
+    stem, _ = soundfile.read(out / "loud" / f"bass.{kind}")
+    expected = loud / 4 / (1.01 * np.abs(loud / 4).max())
+    np.testing.assert_allclose(stem, expected, rtol=0, atol=1 / 32768)
+
+
+def test_quiet_stems_are_not_rescaled(write_song: WriteSong, out: Path) -> None:
+    song = write_song(subtype="FLOAT")
+
+    assert separate(out, song, "--rescale") == 0
+
+    for stem in STEMS:
+        given, _ = soundfile.read(song)
+        np.testing.assert_array_equal(soundfile.read(out / song.stem / f"{stem}.wav")[0], given / 4)
+
+
 # Stems
 
 

@@ -61,6 +61,7 @@ class How:
         bitrate: of lossy formats, in kbit/s; None: the format's.
         best: use all test-time augmentation.
         stream: the audio stream of films; None: the first.
+        rescale: divide stems that exceed full scale.
     """
 
     recipe: Recipe
@@ -68,6 +69,7 @@ class How:
     bitrate: int | None
     best: bool
     stream: str | None = None
+    rescale: bool = False
 
 
 Result = tuple[Job, DemixError | None]
@@ -161,6 +163,7 @@ def separated(
             best=how.best,
             report=report,
             stream=how.stream,
+            rescale=how.rescale,
         )
     except DemixError as error:
         return error

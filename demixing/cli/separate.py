@@ -61,6 +61,12 @@ def add(commands: Subparsers) -> None:
     parser.add_argument("--format", choices=FORMATS, default="wav", help="file format of the stems")
     add_sample_format(parser)
     parser.add_argument(
+        "--rescale",
+        action="store_true",
+        help="divide a stem that exceeds full scale by 1.01 times its peak, as Demucs does, so that "
+        "nothing is clipped (default: integers clip, with a warning)",
+    )
+    parser.add_argument(
         "--output-template",
         metavar="TEMPLATE",
         help="path of a stem in DIR, with {parent} (the song's folder), {name}, {stem} and {ext} "
@@ -137,6 +143,7 @@ def run(options: argparse.Namespace) -> int:
         bitrate=options.bitrate,
         best=options.best,
         stream=options.stream,
+        rescale=options.rescale,
     )
     # Worker processes do not have this one's standard input and pipes.
     alone = min(options.jobs, len(jobs)) == 1 or any(

@@ -8,6 +8,7 @@ from pathlib import Path
 from demixing import audio
 from demixing.audio import encoders
 from demixing.audio.files import read_blocks, song_format, whole_files, write_stems
+from demixing.audio.rescaling import rescaled
 from demixing.audio.spooling import seekable
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import measured
@@ -27,6 +28,7 @@ def separate_file(
     best: bool = False,
     report: Report | None = None,
     stream: str | None = None,
+    rescale: bool = False,
 ) -> None:
     """Separate one file in constant memory. Either all stems are written, complete, or none.
 
@@ -40,6 +42,7 @@ def separate_file(
         best: use all test-time augmentation of the recipe, however long it takes.
         report: called with each progress event.
         stream: number of the audio stream, from 1, or its language; by default the first.
+        rescale: see :mod:`demixing.audio.rescaling`.
 
     Raises:
         SongError: the song cannot be read or cannot be separated.
@@ -64,6 +67,8 @@ def separate_file(
                 statistics=statistics,
                 report=report,
             )
+            if rescale:
+                stems = rescaled(stems, stage[0].parent)
             staged = dict(zip(paths, stage, strict=True))
             for _ in write_stems(stems, staged, form, bits=bits, bitrate=bitrate):
                 pass
