@@ -63,8 +63,8 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--rescale",
         action="store_true",
-        help="divide a stem that exceeds full scale by 1.01 times its peak, as Demucs does, so that "
-        "nothing is clipped (default: integers clip, with a warning)",
+        help="divide a stem that exceeds full scale by 1.01 times its peak, as Demucs does "
+        "(default: integers clip, with a warning)",
     )
     parser.add_argument(
         "--output-template",

@@ -3,9 +3,11 @@
 Nothing here opens weight files; :mod:`demixing.weights.checkpoints` does.
 """
 
+import functools
 import importlib.metadata
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,11 +171,7 @@ def entries(path: Path = CATALOGUE) -> dict[str, Checkpoint]:
     beside = [(part, folder) for folder in folders for part in sorted(folder.glob("*.toml"))]
     for part, folder in [(path, None), *beside]:
         try:
-            tables = tomllib.loads(part.read_text(encoding="utf-8"))
-            found = {
-                name: Checkpoint(name=name, folder=folder, **checked(Checkpoint, name, table))
-                for name, table in tables.items()
-            }
+            found = _tables(part.read_text(encoding="utf-8"), folder)
         except (OSError, ValueError, CheckpointError) as error:
             raise CheckpointError(
                 f"cannot read the catalogue of weights {part}: {error}"
@@ -184,6 +182,15 @@ def entries(path: Path = CATALOGUE) -> dict[str, Checkpoint]:
             )
         known |= found
     return known
+
+
+@functools.lru_cache(maxsize=32)
+def _tables(text: str, folder: Path | None) -> Mapping[str, Checkpoint]:
+    """Read the tables of a file; a recipe of many members looks them up many times."""
+    return {
+        name: Checkpoint(name=name, folder=folder, **checked(Checkpoint, name, table))
+        for name, table in tomllib.loads(text).items()
+    }
 
 
 def find(name: str, path: Path = CATALOGUE) -> Checkpoint:
