@@ -3,6 +3,7 @@
 From files to a score, module by module:
 
     songs      finds the songs of a folder and their stems
+    stem_file  names the streams of a file that holds several stems; stem_streams reads them
     audio      reads stems in blocks and rejects damaged files
     metrics    one file per metric
     scoring    two folders of songs -> one score per song and stem

@@ -16,6 +16,7 @@ from demixing.engine import normalisation
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
 from demixing.errors import EvaluationError
+from demixing.evaluation import stem_file
 from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.songs import Song
 from demixing.recipes.member import Member
@@ -73,8 +74,9 @@ def _key(song: Song, recipe: Recipe) -> str:
     subtracted = {stem for member in recipe.members for stem in member.subtract}
     used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
     files = [
-        (stem, str(path.resolve()), path.stat().st_size, path.stat().st_mtime)
+        (stem, str(path.resolve()), status.st_size, status.st_mtime)
         for stem, path in song.stems.items()
+        for status in [stem_file.file_of(path).stat()]
     ]
     members = [repr(_asked(member, subtracted)) for member in recipe.members]
     text = json.dumps([LAYOUT, members, used, files])
