@@ -8,6 +8,7 @@ From files to a score, module by module:
     metrics    one file per metric
     scoring    two folders of songs -> one score per song and stem
     summary    those scores -> the leaderboard's means, and means over active references
+    comparison two summaries of the same songs -> differences with confidence intervals
     report     those means -> table, JSON, CSV
     dataset    songs in any layout -> the folders that the grader gives to a submission
     run        the folder of one evaluation: its settings, and which songs are finished
