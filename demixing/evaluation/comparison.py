@@ -1,8 +1,8 @@
 """Compares systems on the same songs: differences of scores, with confidence intervals.
 
 Songs differ more than systems do, so scores are subtracted song by song, and the interval is that
-of the mean difference. Silent and nearly silent references do not count, as in the rows ``active`` of
-:mod:`demixing.evaluation.report`: one of them can outweigh all others.
+of the mean difference. Silent and nearly silent references do not count, as in the rows ``active``
+of :mod:`demixing.evaluation.report`: one of them can outweigh all others.
 """
 
 import math
