@@ -47,6 +47,13 @@ def test_musdb_means_its_test_split(tmp_path: Path) -> None:
     assert songs == find_songs(tmp_path / "test", "mdx")
 
 
+def test_a_split_may_be_in_any_letter_case(tmp_path: Path) -> None:
+    make(tmp_path / "Train" / "a", *MDX)
+    make(tmp_path / "Test" / "b", *MDX)
+
+    assert [song.name for song in find_songs(tmp_path, "mdx")] == ["b"]
+
+
 def test_a_song_called_test_is_a_song(tmp_path: Path) -> None:
     make(tmp_path / "test", *MDX)
 

@@ -416,7 +416,7 @@ def test_a_refused_push_of_a_clean_repository_changes_nothing_and_says_so(
 
 
 @pytest.mark.parametrize("anyway", [False, True])
-def test_a_shallow_clone_is_told_to_fetch_the_rest(
+def test_a_shallow_clone_must_fetch_the_rest_first(
     repository: Submitter, tmp_path: Path, anyway: bool
 ) -> None:
     repository.write("second.txt", "")

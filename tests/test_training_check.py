@@ -365,7 +365,7 @@ def test_a_file_without_samples_is_a_fault(
     assert not {row for row in faults if row[0] in ("silent", "(silent)")}
 
 
-def test_a_difference_of_one_sample_is_told_in_samples(
+def test_a_difference_of_one_sample_is_reported_in_samples(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stems = make(1)

@@ -340,13 +340,18 @@ def test_a_group_of_moisesdb_can_be_a_stem_of_its_own(tmp_path: Path) -> None:
     assert [*two.stems] == ["other"]
 
 
-def test_a_folder_of_another_instrument_is_not_left_out_silently(tmp_path: Path) -> None:
+@pytest.mark.parametrize("instrument", ["kazoo", "guitar"])
+def test_a_folder_of_another_instrument_is_not_left_out_silently(
+    tmp_path: Path, instrument: str
+) -> None:
     song(tmp_path / "a")
-    put(tmp_path / "a/kazoo/solo.wav")
+    put(tmp_path / "a" / instrument / "solo.wav")
 
-    _, (found,) = layouts.find(tmp_path)
+    layout, (found,) = layouts.find(tmp_path)
 
-    assert [path.name for path in found.ignored] == ["kazoo"]
+    assert layout == "stems"
+    assert len(found.stems) == 4
+    assert [path.name for path in found.ignored] == [instrument]
 
 
 def test_files_of_one_name_in_a_folder_per_stem_are_a_song(tmp_path: Path) -> None:

@@ -163,12 +163,12 @@ def _search(folder: Path, track: str) -> list[Song]:
 
 def _tests(folder: Path, deepest: int) -> Iterator[Path]:
     """Test splits in a folder; if it has none, those in its subfolders."""
-    own = [folder / split for split in TEST_SPLITS if (folder / split).is_dir()]
+    inside = [entry for entry in entries(folder, EvaluationError) if entry.is_dir()]
+    own = [entry for entry in inside if entry.name.lower() in TEST_SPLITS]
     yield from own
     if not own and deepest:
-        for entry in entries(folder, EvaluationError):
-            if entry.is_dir():
-                yield from _tests(entry, deepest - 1)
+        for entry in inside:
+            yield from _tests(entry, deepest - 1)
 
 
 def _songs_in(folder: Path, track: str) -> list[Song]:

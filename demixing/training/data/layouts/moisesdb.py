@@ -42,7 +42,8 @@ def find(folder: Path, known: frozenset[str]) -> list[Found]:
 
 def _search(folder: Path, root: Path, known: frozenset[str], deepest: int) -> list[Found]:
     """Songs in a folder; if there are none, those in its subfolders."""
-    groups = {song: dict(_groups(song)) for song in subfolders(folder)}
+    # Songs that also have files beside the groups are somebody's own.
+    groups = {song: dict(_groups(song)) for song in subfolders(folder) if not audio_in(song)}
     if any(found.keys() & ONLY_HERE for found in groups.values()):
         return [_song(song, root, found, known) for song, found in groups.items() if found]
     if not deepest:
