@@ -3,6 +3,7 @@
 python -m evaluator REFERENCES ESTIMATES    the same as: demixing score
 python -m evaluator grade                   the same as: demixing grade
 python -m evaluator preflight               the same as: demixing preflight
+python -m evaluator compare                 several systems, with confidence intervals
 """
 
 import argparse
@@ -12,10 +13,11 @@ from collections.abc import Sequence
 
 from demixing.cli import console, score
 from demixing.cli.arguments import Parser
+from evaluator.comparing import command as comparing
 from evaluator.grading import command as grading
 from evaluator.preflight import command as preflight
 
-COMMANDS = {"grade": grading.main, "preflight": preflight.main}
+COMMANDS = {"compare": comparing.main, "grade": grading.main, "preflight": preflight.main}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,8 +43,9 @@ def _parser() -> Parser:
     """Describe the arguments."""
     parser = Parser(
         prog="python -m evaluator",
-        description="Score separated songs as AIcrowd's leaderboard does. Two more commands, each "
-        "with --help: `grade` runs a submission like the server, `preflight` checks it for faults.",
+        description="Score separated songs as AIcrowd's leaderboard does. Three more commands, "
+        "each with --help: `compare` compares systems, `grade` runs a submission like the server, "
+        "`preflight` checks it for faults.",
     )
     score.describe(parser)
     return parser

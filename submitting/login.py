@@ -31,10 +31,22 @@ class Login:
     Attributes:
         username: user name at AIcrowd's GitLab.
         token: allows pushing in the user's name. Never printed.
+        user_id: number of the user there; empty if it is not known.
     """
 
     username: str
     token: str = field(repr=False)
+    user_id: str = ""
+
+    @property
+    def email(self) -> str:
+        """The user's address that GitLab keeps private, as AIcrowd's submit.sh gives it to git.
+
+        >>> Login(username="me", token="", user_id="7").email
+        '7-me@users.noreply.gitlab.aicrowd.com'
+        """
+        number = f"{self.user_id}-" if self.user_id else ""
+        return f"{number}{self.username}@users.noreply.gitlab.aicrowd.com"
 
 
 def file() -> Path:
@@ -74,4 +86,7 @@ def read() -> Login:
             f"expected gitlab.username and gitlab.oauth_token in {path}, found a login "
             f"without them; {REMEDY}"
         )
-    return Login(username=username, token=token)
+    number = known.get("userid")
+    return Login(
+        username=username, token=token, user_id=str(number) if isinstance(number, int) else ""
+    )

@@ -14,6 +14,9 @@ from submitting.shell import HIDDEN, Shell
 PREFIX = "submission-"
 """AIcrowd grades tags whose names start with it."""
 
+ANYONE = "YOUR-AICROWD-USERNAME"
+"""Shown by a dry run without a login."""
+
 MOST_SHOWN = 10
 """Maximum number of committed files to list."""
 
@@ -60,6 +63,7 @@ class Submission:
     _new_remote: bool = field(init=False, default=False)
     _large: list[str] = field(init=False, default_factory=list)
     _tags: dict[str, str] = field(init=False, default_factory=dict)
+    _identity: Mapping[str, str] = field(init=False, default_factory=dict)
 
     def prepare(self) -> None:
         """Run all checks without changing anything.
@@ -72,19 +76,14 @@ class Submission:
             raise SubmissionError(
                 "expected a working tree without conflicts, found some; finish the merge first"
             )
-        for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
-            if not git.succeeds("var", who):
-                raise SubmissionError(
-                    "expected a git author for the commit, found none; run: git config --global "
-                    "user.name NAME, and: git config --global user.email ADDRESS"
-                )
+        self._identity = self._author(git)
         self._find_remote(git)
         if git.succeeds("show-ref", "--verify", "--quiet", f"refs/tags/{self.tag}"):
             raise SubmissionError(
                 f"expected a new name, but the tag {self.tag!r} already exists here; choose "
                 f"another, or, if it was never pushed, run: git tag -d {self.tag}"
             )
-        self._tags = self._remote_tags()
+        self._tags = self._taken()
         if self.tag in self._tags:
             raise SubmissionError(
                 f"expected a new name, but {self.checkout.remote!r} already has a tag "
@@ -111,7 +110,10 @@ class Submission:
             if self._large or large.uses_lfs(checkout):
                 large.track(shell, checkout, self._large)
             self._commit(shell, before)
-            shell.run("git", "tag", "--annotate", self.tag, "--message", self._title())
+            shell.run(
+                *("git", "tag", "--annotate", self.tag, "--message", self._title()),
+                environment=self._identity,
+            )
             branch = f"{'+' if self.force else ''}HEAD:refs/heads/{checkout.branch}"
             shell.run(
                 *("git", "push", "--atomic", checkout.remote, branch, f"refs/tags/{self.tag}"),
@@ -120,6 +122,30 @@ class Submission:
         except (SubmissionError, KeyboardInterrupt, OSError) as error:
             raise SubmissionError(self._aftermath(shell, before, error)) from error
         return remote.results_page(self._url)
+
+    def _author(self, git: Git) -> Mapping[str, str]:
+        """Variables that name the author, if git does not know one: the user at AIcrowd.
+
+        Raises:
+            SubmissionError: nothing names one.
+        """
+        if all(git.succeeds("var", f"GIT_{who}_IDENT") for who in ("AUTHOR", "COMMITTER")):
+            return {}
+        try:
+            user = login.read()
+        except SubmissionError as error:
+            if self.dry_run:
+                return {}
+            raise SubmissionError(
+                "expected a git author for the commit, found none; run: aicrowd login, or: "
+                "git config --global user.name NAME, and: git config --global user.email ADDRESS"
+            ) from error
+        print(f"git has no author, so commits are by {user.username} <{user.email}>")
+        return {
+            f"GIT_{who}_{what}": value
+            for who in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", user.username), ("EMAIL", user.email))
+        }
 
     def _find_remote(self, git: Git) -> None:
         """Find the remote's address, and the login if it is for that address.
@@ -130,10 +156,11 @@ class Submission:
         name = self.checkout.remote
         self._url = git.run("remote", "get-url", "--push", name).stdout.strip()
         if not self._url:
-            self._login = login.read()
+            self._login = self._logged_in()
             contest = self.checkout.contest
             challenge = contest.get("challenge_id") if isinstance(contest, Mapping) else None
-            self._url = remote.address(self._login.username, challenge, self.repository)
+            username = self._login.username if self._login else ANYONE
+            self._url = remote.address(username, challenge, self.repository)
             self._new_remote = True
         elif has_password(self._url):
             raise SubmissionError(
@@ -142,9 +169,39 @@ class Submission:
                 f"{without_password(self._url).replace('***@', '')}"
             )
         elif credentials.wanted(self._url):
-            self._login = login.read()
+            self._login = self._logged_in()
         if self._login is not None:
             credentials.check_git(self.checkout.folder)
+
+    def _logged_in(self) -> Login | None:
+        """The login at AIcrowd; None for a dry run without one.
+
+        Raises:
+            SubmissionError: there is none.
+        """
+        try:
+            return login.read()
+        except SubmissionError as error:
+            if not self.dry_run:
+                raise
+            print(f"a submission needs a login ({error})")
+            return None
+
+    def _taken(self) -> dict[str, str]:
+        """As :meth:`_remote_tags`; none for a dry run that cannot reach the remote.
+
+        Raises:
+            SubmissionError: the remote cannot be reached.
+        """
+        if self.dry_run and self._login is None and credentials.wanted(self._url):
+            return {}  # without a login, the repository cannot be read
+        try:
+            return self._remote_tags()
+        except SubmissionError as error:
+            if not self.dry_run:
+                raise
+            print(f"whether the name is free is not known: {error}")
+            return {}
 
     def _remote_tags(self) -> dict[str, str]:
         """Commits of the remote's submissions, by tag.
@@ -186,10 +243,11 @@ class Submission:
         again = before in self._tags.values() or (
             before and git.text("tag", "--list", f"{PREFIX}*", "--points-at", before).strip()
         )
+        words = ["git", "commit", "--quiet", "--message", self._title()]
         if changed or not before:
-            shell.run("git", "commit", "--quiet", "--message", self._title())
+            shell.run(*words, environment=self._identity)
         elif again:
-            shell.run("git", "commit", "--quiet", "--allow-empty", "--message", self._title())
+            shell.run(*words, "--allow-empty", environment=self._identity)
 
     def _title(self) -> str:
         """Message of the commit and of the tag."""
@@ -214,11 +272,13 @@ class Submission:
         if after != before:
             undo = f"git reset --soft {before}" if before else "git update-ref -d HEAD"
             parts.append(f"the commit {after[:10]} stays (undo: {undo})")
-        elif any(line.startswith("git add") for line in shell.done):
+        elif not git.succeeds("diff", "--cached", "--quiet"):
             parts.append("changes are added but not committed (undo: git reset)")
         if self._new_remote and any(line.startswith("git remote add") for line in shell.done):
             parts.append(f"the remote {name!r} stays")
         parts.append("fix the problem reported above and submit again under the same name")
-        if not self.force:
+        if self.checkout.cut_off:
+            parts.append("this is a shallow clone, so run first: git fetch --unshallow")
+        elif not self.force:
             parts.append("if the remote's branch has commits that are not here, add --force")
         return "; ".join(parts)

@@ -127,3 +127,17 @@ def test_a_stem_of_several_files_is_refused(
 
     assert status == 2
     assert "expected one file for each stem" in capsys.readouterr().err
+
+
+def test_stems_that_are_not_in_a_folder_per_song_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stem in STEMS:
+        (tmp_path / "data" / stem).mkdir(parents=True)
+        soundfile.write(tmp_path / "data" / stem / "one.wav", np.zeros((100, 2)), 44_100)
+
+    words = ["corrupt", str(tmp_path / "data"), str(tmp_path / "out"), "--kind", "bleeding"]
+
+    assert main(words) == 2
+    assert "expected a folder per song, got 'one'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

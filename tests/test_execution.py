@@ -1,12 +1,15 @@
 """Precision is low only on request, or where that is fast and known to be harmless."""
 
 import contextlib
+import logging
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from demixing.errors import ConfigError
+from demixing.machine import device
 from demixing.networks import execution
 
 
@@ -130,3 +133,46 @@ def test_copies_to_a_gpu_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) ->
         "copies waits for 6",
         "we wait for copies",
     ]
+
+
+def test_device_and_precision_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    execution._announce.cache_clear()
+
+    with caplog.at_level(logging.INFO):
+        for precision in ("fp32", "fp32", "bf16"):
+            execution.choose(precision)
+
+    where = device.described(device.chosen_device())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "INFO"] == [
+        f"networks run on {where} in float32",
+        f"networks run on {where} in bfloat16",
+    ]
+
+
+@pytest.mark.parametrize("settings", [{}, {"DEMIX_DEVICE": "cpu"}, {"CUDA_VISIBLE_DEVICES": ""}])
+def test_a_gpu_that_cannot_be_used_is_a_warning_unless_the_cpu_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    settings: dict[str, str],
+) -> None:
+    """As in an image with a newer CUDA than the driver of the machine supports."""
+
+    def fails() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 1)\nUpdate")
+
+    monkeypatch.setattr(device, "NVIDIA", tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", fails)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    execution._announce.cache_clear()
+
+    execution.choose()
+
+    said = (
+        "there is a GPU, but networks run on the CPU: The NVIDIA driver on your system is too old"
+    )
+    assert (said in caplog.text) is (not settings)
+    assert "Update" not in caplog.text

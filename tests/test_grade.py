@@ -602,3 +602,26 @@ def test_bad_input_is_one_sentence(grade: Grade, options: tuple[str, ...], said:
     assert said in done.err
     assert done.err.count("\n") == 1
     assert not grade.output.exists()
+
+
+def test_a_submission_to_the_other_track_is_not_started(
+    grade: Grade, submission: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(submission, tmp_path / "copy")
+    challenge = "cinematic-sound-demixing-track-cdx-23"
+    (copy / "aicrowd.json").write_text(json.dumps({"challenge_id": challenge}), "utf-8-sig")
+
+    wrong = grade("--submission", str(copy))
+
+    assert wrong.status == 2
+    assert (
+        f"expected a submission to MDX, the track of mdx23 and its songs, found '{challenge}'"
+        in (wrong.err)
+    )
+    assert "add --env DEMIX_TRACK=mdx" in wrong.err
+    assert wrong.err.count("\n") == 1
+    assert not grade.output.exists()
+
+    right = grade("--submission", str(copy), "--env", "DEMIX_TRACK=mdx")
+
+    assert right.status == 0, right.err

@@ -96,3 +96,20 @@ def test_no_engine_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(EvaluationError, match="expected docker or podman"):
         Container("mine").check()
+
+
+@pytest.mark.process
+def test_a_track_that_does_not_match_is_said_before_a_container_is_started(
+    tmp_path: Path, engine: str, songs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The image may come from another folder, so this is only a warning."""
+    challenge = {"challenge_id": "cinematic-sound-demixing-track-cdx-23"}
+    (tmp_path / "aicrowd.json").write_text(json.dumps(challenge), encoding="utf-8")
+    arguments = ["--image", "mine", "--engine", engine, "--data", str(songs), "--per-second=600"]
+    arguments += ["--output", str(tmp_path / "out"), "--submission", str(tmp_path)]
+
+    main(arguments)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("warning, if the image was built from this folder: expected")
+    assert "--env DEMIX_TRACK=mdx" in lines[0]

@@ -37,7 +37,7 @@ SEPARATING = {"numpy", "onnxruntime", "soundfile", "soxr", "torch", "tqdm"}
 LIBRARIES: dict[str, set[str]] = {
     "demixing/audio": {"av", "numpy", "scipy", "soundfile", "soxr", "torch"},
     "demixing/networks": {"torch"},
-    "demixing/evaluation": {"numpy", "soundfile"},
+    "demixing/evaluation": {"av", "numpy", "soundfile"},  # av only when a stem.mp4 is opened
     "demixing/training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
     "demixing/rendering": {"av", "mido", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
     "demixing/chunks": SEPARATING,

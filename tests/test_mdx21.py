@@ -1,5 +1,9 @@
 """The interface of the 2021 edition."""
 
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from demixing.recipes import reading
 from my_submission.mdx21 import Mdx21Predictor
 from my_submission.predictor import Predictor
 
+ROOT = Path(__file__).parents[1]
 STEMS = ("bass", "drums", "other", "vocals")
 
 WriteSong = Callable[..., Path]
@@ -166,3 +171,48 @@ def test_a_limit_must_be_a_positive_number(
 
     with pytest.raises(ConfigError, match="to be a positive number"):
         predict(predictor, write_song(), {stem: tmp_path / f"{stem}.wav" for stem in STEMS})
+
+
+KIT = """
+import os
+
+class MusicDemixingPredictor:
+    def prediction_setup(self):
+        raise NotImplementedError
+
+    def run(self):
+        self.prediction_setup()
+        song = os.environ["SONG"]
+        stems = ("bass", "drums", "other", "vocals")
+        paths = {f"{stem}_file_path": f"{stem}.wav" for stem in stems}
+        self.prediction(mixture_file_path=song, **paths)
+"""
+"""As the server's base class, which passes no name of the song."""
+
+
+@pytest.mark.process
+def test_the_documented_program_starts_beside_the_kits_package(
+    tmp_path: Path, write_song: WriteSong
+) -> None:
+    text = (ROOT / "docs" / "submitting.md").read_text(encoding="utf-8")
+    section = text[text.index("`predict.py`:\n") : text.index("Commit both")]
+    program = textwrap.dedent(section.partition("\n")[2])
+    (tmp_path / "evaluator").mkdir()
+    (tmp_path / "evaluator" / "__init__.py").touch()
+    (tmp_path / "evaluator" / "music_demixing.py").write_text(KIT, encoding="utf-8")
+    (tmp_path / "predict.py").write_text(program, encoding="utf-8")
+    for part in ("my_submission", "demixing", "models", "aicrowd.json"):  # but not our evaluator
+        (tmp_path / part).symlink_to(ROOT / part)
+    song = write_song(samples=4000)
+
+    done = subprocess.run(
+        [sys.executable, "predict.py"],
+        cwd=tmp_path,
+        env={**os.environ, "SONG": str(song), "DEMIX_ISOLATE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "vocals.wav").frames == 4000

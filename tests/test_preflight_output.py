@@ -1,5 +1,6 @@
 """Preflight of separated stems: each planted fault is found, and correct stems have no finding."""
 
+import dataclasses
 import functools
 import io
 import itertools
@@ -309,6 +310,23 @@ def test_a_few_peaks_above_full_scale_are_a_note(tmp_path: Path) -> None:
 
     assert set(checks) == {"clipped"}
     assert checks["clipped"].severity == NOTE
+
+
+@pytest.mark.parametrize(("peak", "severity"), [(3.4, NOTE), (7.9, FAULT)])
+def test_a_peak_that_lies_in_the_song_is_a_note(tmp_path: Path, peak: float, severity: str) -> None:
+    """A sum of stems is stored as floats, which may exceed full scale, as at a click."""
+    facts = graded(tmp_path, peak=peak)
+    facts = dataclasses.replace(facts, results=facts.results[:1])
+    folder = tmp_path / "references" / "one"
+    for name, value in (("mixture", 3.9), ("bass", 1.25)):
+        audio, rate_hz = soundfile.read(folder / f"{name}.wav")
+        audio[-5] = value
+        soundfile.write(folder / f"{name}.wav", audio, rate_hz, "FLOAT")
+
+    text = found(facts)["clipped"]
+
+    assert text.severity == severity
+    assert f"{peak:.3f} (1.250 in the true stem, 3.900 in the mixture)" in text.what
 
 
 def test_nan_is_found_in_returned_arrays(tmp_path: Path) -> None:

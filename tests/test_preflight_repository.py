@@ -16,12 +16,14 @@ from evaluator.grading.dockerignore import Ignored
 from evaluator.preflight import FAULT, NOTE, REPOSITORY, Finding, findings
 from evaluator.preflight.checkout import Checkout
 from evaluator.preflight.requirements import required
-from tests.small_repository import CDX, MDX, POINTER, WEIGHTS, SmallRepository, clean
+from tests.small_repository import CDX, CONTEST, MDX, POINTER, WEIGHTS, SmallRepository, clean
 
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[1]
 MDX21 = "evaluations-api-music-demixing"
+OF_2023 = ("labelnoise", "bleeding", "gpu")
+"""Fields that the edition of 2021 does not have."""
 TOKEN = "glpat-secret-of-somebody"
 
 
@@ -66,7 +68,7 @@ def test_a_large_file_that_lfs_does_not_track_is_found(repository: SmallReposito
     repository.write("models/large name.bin", b"0" * 5_000_001)
     repository.commit()
 
-    assert "models/large name.bin (5 MB)" in the_one(repository, "lfs_limit")
+    assert "models/large name.bin (5 MB)" in the_one(repository, "lfs_limit", NOTE)
 
 
 def test_the_limit_can_be_chosen(repository: SmallRepository) -> None:
@@ -100,19 +102,19 @@ def test_a_large_file_in_the_history_is_a_note(repository: SmallRepository) -> N
 def test_uncommitted_changes_are_found(repository: SmallRepository) -> None:
     repository.write("my_submission/__init__.py", "# changed\n")
 
-    assert "my_submission/__init__.py" in the_one(repository, "dirty_tree")
+    assert "my_submission/__init__.py" in the_one(repository, "dirty_tree", NOTE)
 
 
 def test_a_file_that_is_not_added_is_found(repository: SmallRepository) -> None:
     repository.write("näw file", "")
 
-    assert "näw file" in the_one(repository, "dirty_tree")
+    assert "näw file" in the_one(repository, "dirty_tree", NOTE)
 
 
 def test_a_missing_remote_is_found(repository: SmallRepository) -> None:
     repository.git("remote", "remove", "aicrowd")
 
-    assert "'aicrowd'" in the_one(repository, "remote")
+    assert "'aicrowd'" in the_one(repository, "remote", NOTE)
 
 
 def test_a_token_in_an_address_is_found_and_not_repeated(repository: SmallRepository) -> None:
@@ -328,6 +330,15 @@ def test_an_invalid_contest_file_is_found(repository: SmallRepository, text: str
     assert "aicrowd.json" in the_one(repository, "contest_fields")
 
 
+def test_a_contest_file_of_windows_is_read(repository: SmallRepository) -> None:
+    """Its editors put a byte order mark before the text."""
+    path = repository.folder / "aicrowd.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    repository.commit()
+
+    assert not found(repository)
+
+
 def test_cdx_has_its_own_fields(repository: SmallRepository) -> None:
     repository.contest(challenge_id=CDX)
     repository.describe(track="cdx", boards=["B"])
@@ -351,7 +362,7 @@ def test_2021_has_its_own_fields(repository: SmallRepository) -> None:
     )
     repository.commit()
 
-    assert not found(repository)
+    assert "contest_fields" not in found(repository)
 
 
 Change = Callable[[SmallRepository], None]
@@ -541,12 +552,13 @@ def test_the_command_line_is_for_scripts(
     assert preflight(repository.folder, "--no-run") == 0  # a note is no fault
     capsys.readouterr()
 
-    repository.git("remote", "remove", "aicrowd")
+    repository.contest(authors=[])
+    repository.commit()
     assert preflight(repository.folder, "--no-run", "--json", str(report)) == 1
 
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
         ["note", "[branch]"],
-        ["fault", "[remote]"],
+        ["fault", "[contest_fields]"],
     ]
     table = json.loads(report.read_text())
     assert (table["faults"], table["notes"]) == (1, 1)
@@ -563,3 +575,68 @@ def test_bad_input_is_status_2(
     assert preflight(repository.folder, *options) == 2
 
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: expected ")
+
+
+def test_what_submitting_does_itself_is_no_fault(tmp_path: Path) -> None:
+    """A fresh clone of this project has no remote of AIcrowd, and new weights are not added."""
+    origin = SmallRepository(tmp_path / "origin")
+    origin.git("remote", "remove", "aicrowd")
+    origin.git("clone", "--quiet", str(origin.folder), str(tmp_path / "clone"))
+    clone = tmp_path / "clone"
+    (clone / "large.bin").write_bytes(b"0" * 5_000_001)
+
+    every = list(findings(REPOSITORY, Checkout(folder=clone)))
+
+    assert {one.check for one in every} == {"dirty_tree", "lfs_limit", "remote"}
+    assert {one.severity for one in every} == {NOTE}
+
+
+def test_a_shallow_clone_is_found_unless_the_remote_has_the_rest(tmp_path: Path) -> None:
+    origin = SmallRepository(tmp_path / "origin")
+    origin.write("second.txt", "")
+    origin.commit()
+    address = f"file://{origin.folder}"
+    origin.git("clone", "--quiet", "--depth", "1", address, str(tmp_path / "clone"))
+    clone = tmp_path / "clone"
+
+    def shallow() -> list[str]:
+        every = findings(REPOSITORY, Checkout(folder=clone))
+        return [one.how for one in every if one.check == "shallow"]
+
+    assert shallow() == ["run: git fetch --unshallow"]
+    subprocess.run(["git", "remote", "add", "aicrowd", address], cwd=clone, check=True)
+    subprocess.run(["git", "fetch", "--quiet", "--depth", "1", "aicrowd"], cwd=clone, check=True)
+    assert shallow() == []
+    subprocess.run(["git", "remote", "remove", "aicrowd"], cwd=clone, check=True)
+    subprocess.run(["git", "fetch", "--quiet", "--unshallow"], cwd=clone, check=True)
+    assert shallow() == []
+
+
+def test_a_repository_of_another_user_gets_gits_own_remedy(
+    repository: SmallRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+
+    with pytest.raises(EvaluationError) as raised:
+        Checkout(folder=repository.folder)
+
+    text = str(raised.value)
+    assert f"git config --global --add safe.directory {repository.folder}" in text
+    assert "git init" not in text
+    assert "\n" not in text
+
+
+def test_2021_needs_the_programs_of_its_server(repository: SmallRepository) -> None:
+    table = {name: value for name, value in CONTEST.items() if name not in OF_2023}
+    repository.write("aicrowd.json", json.dumps({**table, "challenge_id": MDX21, "grader_id": "x"}))
+    repository.commit()
+
+    text = the_one(repository, "edition")
+
+    assert "no run.sh and no predict.py" in text
+    assert "demixing grade --profile mdx21" in text
+    for name in ("run.sh", "predict.py"):
+        repository.write(name, "")
+    repository.commit()
+    assert not found(repository)

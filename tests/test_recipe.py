@@ -137,6 +137,15 @@ def test_a_recipe_may_be_anywhere(tmp_path: Path) -> None:
     assert reading.load(str(path)).name == "own"
 
 
+def test_a_recipe_of_windows_is_read(tmp_path: Path) -> None:
+    """Its editors put a byte order mark before the text."""
+    path = tmp_path / "own.toml"
+    text = (reading.FOLDER / "mdx_silence.toml").read_text()
+    path.write_text(text, encoding="utf-8-sig", newline="\r\n")
+
+    assert reading.load(str(path)).members == reading.load("mdx_silence").members
+
+
 def test_an_unknown_recipe_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'mdx_default'\?"):
         reading.load("mdx_defalt")

@@ -184,6 +184,19 @@ def test_song_names_may_be_any_folder_name(tmp_path: Path) -> None:
     assert [score.name for score in scores] == sorted(names)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_both_forms_of_unicode_are_the_same_song(tmp_path: Path, swapped: bool) -> None:
+    """A Mac decomposes accented letters; an archive or another system may not."""
+    composed, decomposed = "Beyonc\u00e9", "Beyonce\u0301"
+    names = (decomposed, composed) if swapped else (composed, decomposed)
+    for seed, (side, name) in enumerate(zip(("references", "estimates"), names, strict=True)):
+        write_song(tmp_path / side / name, seed)
+
+    for songs in (None, [composed], [decomposed]):
+        (score,) = score_folder(tmp_path / "references", tmp_path / "estimates", "mdx", songs)
+        assert score.name == names[0]
+
+
 def test_songs_can_be_chosen(references: Path, estimates: Path) -> None:
     (score,) = score_folder(references, estimates, "mdx", songs=["b", "b"])
 

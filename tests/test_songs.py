@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from demixing.errors import EvaluationError
-from demixing.evaluation.songs import STEMS, Song, detect_track, find_songs
+from demixing.evaluation.songs import STEMS, Song, choose, detect_track, find_songs
 
 MDX = ["mixture.wav", "bass.wav", "drums.wav", "other.wav", "vocals.wav"]
 DNR = ["mix.wav", "speech.wav", "sfx.wav", "music.wav"]
@@ -45,6 +45,13 @@ def test_musdb_means_its_test_split(tmp_path: Path) -> None:
 
     assert [song.name for song in songs] == ["b"]
     assert songs == find_songs(tmp_path / "test", "mdx")
+
+
+def test_a_split_may_be_in_any_letter_case(tmp_path: Path) -> None:
+    make(tmp_path / "Train" / "a", *MDX)
+    make(tmp_path / "Test" / "b", *MDX)
+
+    assert [song.name for song in find_songs(tmp_path, "mdx")] == ["b"]
 
 
 def test_a_song_called_test_is_a_song(tmp_path: Path) -> None:
@@ -243,3 +250,91 @@ def test_songs_of_no_track_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(EvaluationError, match="bass/drums/other/vocals or dialog/effect/music"):
         detect_track(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["VOCALS.WAV", "Drums.wav", "bass.Flac", "OTHER.wav", "Mixture.wav"],
+        ["Song_Vocals.wav", "SONG_drums.wav", "song_bass.wav", "Song_Other.wav", "MIXTURE.wav"],
+    ],
+)
+def test_letter_case_does_not_matter(tmp_path: Path, names: list[str]) -> None:
+    make(tmp_path / "Song", *names)
+
+    (song,) = find_songs(tmp_path, "mdx")
+
+    assert list(song.stems) == [*STEMS["mdx"]]
+    assert len(song.mixture) == 1
+
+
+def test_a_prefix_may_be_in_another_form_of_unicode(tmp_path: Path) -> None:
+    names = [f"Beyonc\u00e9_{name}" for name in MDX]
+    make(tmp_path / "Beyonce\u0301", *names)
+
+    (song,) = find_songs(tmp_path, "mdx")
+
+    assert list(song.stems) == [*STEMS["mdx"]]
+
+
+def test_two_names_that_differ_in_case_are_the_same_stem(tmp_path: Path) -> None:
+    make(tmp_path / "a", *MDX, "Bass.wav")
+
+    with pytest.raises(EvaluationError, match="one file for 'bass'"):
+        find_songs(tmp_path, "mdx")
+
+
+def test_languages_have_test_splits_of_their_own(tmp_path: Path) -> None:
+    version_3 = ["mixture.flac", "speech.flac", "sfx.flac", "music.flac"]
+    for language in ("deu", "eng"):
+        for split in ("train", "val", "test"):
+            make(tmp_path / "dnr-v3" / language / split / "0001", *version_3)
+
+    songs = find_songs(tmp_path / "dnr-v3", "cdx")
+
+    assert [song.name for song in songs] == ["deu_0001", "eng_0001"]
+    assert [song.folder.parent.name for song in songs] == ["test", "test"]
+    assert all(len(song.stems) == 3 and len(song.mixture) == 1 for song in songs)
+    assert detect_track(tmp_path) == "cdx"
+
+
+def test_one_test_split_is_found_below_other_folders(tmp_path: Path) -> None:
+    """As in the kit's public_dataset, where other splits are not searched."""
+    make(tmp_path / "MUSDB18-7-WAV" / "train" / "a", *MDX)
+    make(tmp_path / "MUSDB18-7-WAV" / "test" / "b", *MDX)
+
+    assert [song.name for song in find_songs(tmp_path, "mdx")] == ["b"]
+
+
+def test_the_output_of_an_evaluation_is_not_searched(tmp_path: Path) -> None:
+    for folder in ("dataset", "predictions"):
+        make(tmp_path / folder / "a", *MDX)
+
+    with pytest.raises(EvaluationError, match="inside it has songs"):
+        find_songs(tmp_path, "mdx")
+
+
+def test_files_with_several_streams_are_songs(tmp_path: Path) -> None:
+    make(tmp_path / "test", "A - B.stem.mp4", "notes.mp4")
+
+    (song,) = find_songs(tmp_path, "mdx")
+
+    assert song.name == "A - B"
+    assert song.stems["drums"] == tmp_path / "test" / "A - B.stem.mp4" / "drums"
+    assert [path.name for path in song.mixture] == ["mixture"]
+    assert detect_track(tmp_path) == "mdx"
+
+
+def test_a_folder_per_stem_is_explained(tmp_path: Path) -> None:
+    for stem in STEMS["mdx"]:
+        make(tmp_path / stem.upper(), "song 1.wav", "song 2.wav")
+
+    with pytest.raises(EvaluationError, match="it has a folder per stem"):
+        find_songs(tmp_path, "mdx")
+
+
+def test_songs_are_chosen_in_either_form_of_unicode(tmp_path: Path) -> None:
+    make(tmp_path / "Beyonce\u0301", *MDX)
+    songs = find_songs(tmp_path, "mdx")
+
+    assert choose(songs, ["Beyonc\u00e9"]) == songs

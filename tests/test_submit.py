@@ -1,6 +1,7 @@
 """Submitting, against real bare repositories, with real git and git-lfs."""
 
 import contextlib
+import copy
 import io
 import json
 import os
@@ -212,6 +213,36 @@ def test_a_dry_run_shows_commands_and_changes_nothing(repository: Submitter) -> 
     assert repository.there("for-each-ref") == ""
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_dry_run_needs_no_account(repository: Submitter, known: bool) -> None:
+    """Whether or not the remote exists, and even if git does not know an author."""
+    if known:
+        repository.git("remote", "set-url", "aicrowd", f"https://{credentials.HOST}/me/kit.git")
+    else:
+        repository.git("remote", "remove", "aicrowd")
+    for key in ("name", "email"):
+        repository.git("config", "--unset", f"user.{key}")
+    repository.git("config", "user.useConfigOnly", "true")
+    before = repository.state()
+
+    done = repository.submit("one", "--dry-run")
+
+    assert done.returncode == 0, done.stderr
+    assert "run: aicrowd login" in done.stdout
+    assert "+ git push --atomic aicrowd" in done.stdout
+    assert ("/YOUR-AICROWD-USERNAME/" in done.stdout) is not known
+    assert repository.state() == before
+
+
+def test_a_dry_run_without_the_network_says_what_it_could_not_check(repository: Submitter) -> None:
+    shutil.rmtree(repository.remote)
+
+    done = repository.submit("one", "--dry-run")
+
+    assert done.returncode == 0, done.stderr
+    assert "whether the name is free is not known" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["", "  ", "a..b", "a~b", "a:b", "a.lock", "a/", "a\\b", "a\x07"])
 def test_names_that_git_would_refuse_are_refused(repository: Submitter, name: str) -> None:
     done = repository.submit(name)
@@ -370,6 +401,46 @@ def test_a_push_that_fails_can_be_repeated_under_the_same_name(repository: Submi
     assert repository.there("show", "submission-one:new.txt") == ""
 
 
+def test_a_refused_push_of_a_clean_repository_changes_nothing_and_says_so(
+    repository: Submitter,
+) -> None:
+    refuse(repository)
+    before = repository.state()
+
+    bad = repository.submit("one")
+
+    assert bad.returncode == 1
+    assert "no tag reached 'aicrowd'" in bad.stderr
+    assert "undo" not in bad.stderr
+    assert repository.state() == before
+
+
+@pytest.mark.parametrize("anyway", [False, True])
+def test_a_shallow_clone_must_fetch_the_rest_first(
+    repository: Submitter, tmp_path: Path, anyway: bool
+) -> None:
+    repository.write("second.txt", "")
+    repository.commit()
+    clone = tmp_path / "clone"
+    address = f"file://{repository.folder}"
+    repository.git("clone", "--quiet", "--depth", "1", address, str(clone))
+    shallow = copy.copy(repository)
+    shallow.folder = clone
+    shallow.git("remote", "add", "aicrowd", f"file://{repository.remote}")
+    for key, value in (("name", "Somebody"), ("email", "somebody@example.org")):
+        shallow.git("config", f"user.{key}", value)
+
+    done = shallow.submit("one", *(["--anyway"] if anyway else []))
+
+    assert done.returncode == 1
+    assert "git fetch --unshallow" in (done.stderr if anyway else done.stdout)
+    assert "--force" not in done.stderr
+    assert shallow.git("tag") == ""
+
+    shallow.git("fetch", "--quiet", "--unshallow")
+    assert shallow.submit("one").returncode == 0
+
+
 def test_a_remote_with_other_commits_is_not_overwritten_by_default(
     repository: Submitter, tmp_path: Path
 ) -> None:
@@ -423,6 +494,31 @@ def test_a_missing_author_is_one_sentence(repository: Submitter) -> None:
 
     assert done.returncode == 2
     assert "git config --global user.name" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("user_id", ["userid = 7\n", ""])
+def test_without_an_author_commits_are_by_the_user_at_aicrowd(
+    repository: Submitter, user_id: str
+) -> None:
+    """As AIcrowd's submit.sh does, but without changing the user's configuration of git."""
+    for key in ("name", "email"):
+        repository.git("config", "--unset", f"user.{key}")
+    repository.git("config", "user.useConfigOnly", "true")
+    repository.login(f'[gitlab]\noauth_token = "{TOKEN}"\n{user_id}username = "somebody"\n')
+    repository.write("new.txt", "")
+    before = repository.git("config", "--local", "--list")
+
+    done = repository.submit("one")
+
+    assert done.returncode == 0, done.stderr
+    number = "7-" if user_id else ""
+    address = f"somebody <{number}somebody@users.noreply.gitlab.aicrowd.com>"
+    assert repository.there("log", "-1", "--format=%an <%ae>", "master") == address
+    assert repository.there(
+        "for-each-ref", "--format=%(taggername) %(taggeremail)", "refs/tags"
+    ) == (address)
+    assert repository.git("config", "--local", "--list") == before
 
 
 @pytest.mark.parametrize(

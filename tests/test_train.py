@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -242,6 +243,25 @@ def test_runs_of_other_networks_are_not_averaged(
     )
     assert "expected runs with the same network" in capsys.readouterr().err
     assert not (tmp_path / "x.safetensors").exists()
+
+
+@pytest.mark.parametrize("contents", [b"", b"PK\x03\x04 cut off"])
+def test_a_checkpoint_that_did_not_reach_the_disk_is_named(
+    run_file: Path,
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    contents: bytes,
+) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / checkpoint.STATE).write_bytes(contents)
+
+    assert train.main([str(run_file), "--out", str(copy)]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"expected {checkpoint.STATE} of a run in {str(copy)!r}" in line
+    assert ("it is empty" in line) is (not contents)
+    assert "remove the folder to start again" in line
 
 
 def test_an_altered_export_is_refused(

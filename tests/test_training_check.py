@@ -127,7 +127,7 @@ def test_each_fault_of_a_file_is_found(tmp_path: Path, capsys: pytest.CaptureFix
         ("nan", "nan", "vocals"),
     }
     lacking = next(value for kind, *_, value, _ in rows if kind == "short")
-    assert float(lacking) == 0.05
+    assert float(lacking) == 800
 
 
 def test_notes_are_listed_only_on_request(
@@ -347,3 +347,43 @@ def test_few_songs_are_not_judged_by_their_sound() -> None:
     }
 
     assert not labels.suspicions({key: list(map(list, found)) for key, found in rows.items()})
+
+
+def test_a_file_without_samples_is_a_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stems = make(1)
+    write(tmp_path / "a", stems | {"bass": np.zeros((0, 2))}, mixture=False)
+    write(tmp_path / "b", {name: np.zeros((0, 2)) for name in (*MDX, "mixture")})
+
+    status, rows = found(capsys, str(tmp_path), "--notes")
+
+    assert status == 1
+    faults = {(kind, song, stem) for kind, song, stem, *_ in rows}
+    assert ("empty", "a", "bass") in faults
+    assert ("empty", "b", "mixture") in faults
+    assert not {row for row in faults if row[0] in ("silent", "(silent)")}
+
+
+def test_a_difference_of_one_sample_is_reported_in_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stems = make(1)
+    write(tmp_path / "a", stems | {"bass": stems["bass"][:-1]})
+
+    _, (row,) = found(capsys, str(tmp_path))
+
+    assert row[:4] == ["short", "a", "bass", "1"]
+    assert "1 sample (" in row[4]
+    assert "shorter than the longest file" in row[4]
+
+
+def test_files_on_their_own_miss_no_stems(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(2):
+        for stem, audio in make(seed).items():
+            (tmp_path / stem).mkdir(exist_ok=True)
+            soundfile.write(tmp_path / stem / f"{stem}_{seed}.wav", audio, RATE_HZ)
+
+    assert found(capsys, str(tmp_path)) == (0, [])

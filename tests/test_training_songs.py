@@ -301,3 +301,137 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(SongError, match=r"drums\.flac"):
         songs.index([tmp_path], MDX)
+
+
+def moisesdb(root: Path) -> None:
+    songs = {
+        "v0.1/one": ("bass", "drums", "vocals", "guitar", "piano", "other_keys"),
+        "v0.1/two": ("vocals", "other"),
+    }
+    for place, groups in songs.items():
+        for seed, group in enumerate(groups):
+            put(root / place / group / f"{seed}a.wav", noise(seed))
+            put(root / place / group / f"{seed}b.wav", noise(seed + 20))
+        (root / place / "data.json").write_text("{}", encoding="utf-8")
+
+
+def counts(song: layouts.Found) -> dict[str, int]:
+    """Number of files by stem."""
+    return {stem: len(files) for stem, files in song.stems.items()}
+
+
+def test_groups_of_moisesdb_become_the_four_stems(tmp_path: Path) -> None:
+    moisesdb(tmp_path)
+
+    layout, (one, two) = layouts.find(tmp_path)
+
+    assert layout == "moisesdb"
+    assert [one.name, two.name] == ["v0.1/one", "v0.1/two"]
+    assert counts(one) == {"bass": 2, "drums": 2, "other": 6, "vocals": 2}
+    assert counts(two) == {"other": 2, "vocals": 2}
+
+
+def test_a_group_of_moisesdb_can_be_a_stem_of_its_own(tmp_path: Path) -> None:
+    moisesdb(tmp_path)
+
+    (one, two) = songs.index([tmp_path / "v0.1"], ("guitar", "other"), cache=tmp_path / "cache")
+
+    assert {stem: len(files) for stem, files in one.stems.items()} == {"guitar": 2, "other": 4}
+    assert [*two.stems] == ["other"]
+
+
+@pytest.mark.parametrize("instrument", ["kazoo", "guitar"])
+def test_a_folder_of_another_instrument_is_not_left_out_silently(
+    tmp_path: Path, instrument: str
+) -> None:
+    song(tmp_path / "a")
+    put(tmp_path / "a" / instrument / "solo.wav")
+
+    layout, (found,) = layouts.find(tmp_path)
+
+    assert layout == "stems"
+    assert len(found.stems) == 4
+    assert [path.name for path in found.ignored] == [instrument]
+
+
+def test_files_of_one_name_in_a_folder_per_stem_are_a_song(tmp_path: Path) -> None:
+    for stem in MDX:
+        for name in ("one", "two"):
+            put(tmp_path / "train" / stem.capitalize() / f"{name}.wav")
+    put(tmp_path / "train" / "kazoo" / "one.wav")
+
+    layout, (one, two) = layouts.find(tmp_path)
+
+    assert layout == "stem_folders"
+    assert [one.name, two.name] == ["train/one", "train/two"]
+    assert counts(one) == dict.fromkeys(sorted(MDX), 1)
+    assert (one.split, one.loose) == ("train", False)
+    assert [path.name for path in one.ignored] == ["kazoo"]
+
+
+def test_files_of_different_names_in_a_folder_per_stem_are_on_their_own(tmp_path: Path) -> None:
+    for stem in MDX:
+        for number in (1, 2):
+            put(tmp_path / stem / f"{stem}_{number}.wav")
+
+    layout, found = layouts.find(tmp_path)
+
+    assert layout == "stem_folders"
+    assert len(found) == 8
+    assert all(one.loose and len(one.stems) == 1 for one in found)
+    assert found[0].name == "bass/bass_1"
+    kept = songs.index([tmp_path], MDX, incomplete="refuse", cache=tmp_path / "cache")
+    assert len(kept) == 8
+
+
+@pytest.mark.parametrize("column", ["instrum", "type"])
+def test_a_list_of_files_names_files_anywhere(tmp_path: Path, column: str) -> None:
+    first = put(tmp_path / "here/a.wav")
+    second = put(tmp_path / "there/a.wav", noise(3))
+    table = tmp_path / "lists" / "train.csv"
+    table.parent.mkdir()
+    rows = [f"{column},path", f"Vocals,{first}", "vocals,../there/a.wav", "kazoo,/none.wav"]
+    table.write_text("\n".join(rows), encoding="utf-8-sig")
+
+    for place in (table, table.parent):
+        for _ in range(2):  # the second time, from the cache
+            found = songs.index([place], MDX)
+        assert [one.name for one in found] == ["vocals/a", "vocals/a 2"]
+        read = songs.read(found[1], "vocals", 5, 100)
+        torch.testing.assert_close(read, songs.read(found[1], "vocals", 0, 105)[:, 5:])
+        assert found[1].stems["vocals"][0].resolve() == second
+    assert (tmp_path / "lists" / ".train.csv.songs-index.json").is_file()
+
+
+def test_a_list_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"instrum,path\n\xff\xfe,\n")
+
+    with pytest.raises(ConfigError, match="CSV in UTF-8"):
+        layouts.find(tmp_path / "a.csv")
+
+
+def test_a_table_of_something_else_is_no_list(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("song,path\na,b.wav\n", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="found none"):
+        layouts.find(tmp_path)
+
+
+@pytest.mark.parametrize(("split", "stem"), [("TRAIN", "VOCALS"), ("Train", "Vocals")])
+def test_letter_case_does_not_matter(tmp_path: Path, split: str, stem: str) -> None:
+    song(tmp_path / split / "A", ("Mixture", stem, "DRUMS", "Bass", "other"), ".WAV")
+
+    layout, (found,) = layouts.find(tmp_path)
+
+    assert layout == "musdb18hq"
+    assert found.split == "train"
+    assert counts(found) == dict.fromkeys(MDX, 1)
+    assert len(found.mixture) == 1
+
+
+def test_names_may_be_in_either_form_of_unicode(tmp_path: Path) -> None:
+    song(tmp_path / "Beyonce\u0301", tuple(f"Beyonc\u00e9_{stem}" for stem in MDX))
+
+    _, (found,) = layouts.find(tmp_path)
+
+    assert counts(found) == dict.fromkeys(sorted(MDX), 1)

@@ -3,10 +3,12 @@
 From files to a score, module by module:
 
     songs      finds the songs of a folder and their stems
+    stem_file  names the streams of a file that holds several stems; stem_streams reads them
     audio      reads stems in blocks and rejects damaged files
     metrics    one file per metric
     scoring    two folders of songs -> one score per song and stem
     summary    those scores -> the leaderboard's means, and means over active references
+    comparison two summaries of the same songs -> differences with confidence intervals
     report     those means -> table, JSON, CSV
     dataset    songs in any layout -> the folders that the grader gives to a submission
     run        the folder of one evaluation: its settings, and which songs are finished

@@ -15,6 +15,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from demixing.errors import EvaluationError
+from demixing.evaluation import stem_streams
+from demixing.evaluation.stem_file import is_stream
 
 BLOCK = 2**18
 """Samples per read: 4 MiB of stereo."""
@@ -51,6 +53,8 @@ def probe(path: Path) -> Layout:
     Raises:
         EvaluationError: it is not an audio file, has no samples, or was cut off.
     """
+    if is_stream(path):
+        return _probe_stream(path)
     with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
         layout = Layout(file.samplerate, file.channels, file.frames)
         _check_complete(path, layout, file.extra_info)
@@ -71,24 +75,68 @@ def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.
     Raises:
         EvaluationError: the file cannot be decoded to its end, or a sample is not finite.
     """
+    if is_stream(path):
+        yield from _stream_blocks(path, samples, block)
+        return
     with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
         for start in range(0, samples, block):
             expected = min(block, samples - start)
             audio = file.read(expected, dtype="float64", always_2d=True)
             if len(audio) != expected:
-                raise EvaluationError(
-                    f"expected {samples} samples in {str(path)!r} by its header, found "
-                    f"{start + len(audio)}; the file was cut off, write it again"
-                )
+                raise _cut_off(path, samples, start + len(audio))
             _check_finite(path, audio, start)
             yield audio
 
 
+def read(path: Path) -> tuple[NDArray[np.float64], int]:
+    """Read a whole file.
+
+    Returns:
+        Audio, ``(samples, channels)``, and the sample rate in Hz.
+
+    Raises:
+        EvaluationError: see :func:`probe` and :func:`blocks`.
+    """
+    layout = probe(path)
+    return np.concatenate(list(blocks(path, layout.samples))), layout.sample_rate_hz
+
+
+def _probe_stream(path: Path) -> Layout:
+    """As :func:`probe`, for a stream of a file with several."""
+    with _errors_about(path):
+        found = stem_streams.probe(path)
+    layout = Layout(found.rate_hz, found.channels, found.samples)
+    _check_complete(path, layout, "")
+    return layout
+
+
+def _stream_blocks(path: Path, samples: int, block: int) -> Iterator[NDArray[np.float64]]:
+    """As :func:`blocks`, for a stream of a file with several."""
+    with _errors_about(path):
+        for start in range(0, samples, block):
+            expected = min(block, samples - start)
+            audio = stem_streams.part(path, start, expected).astype(np.float64)
+            if len(audio) != expected:
+                raise _cut_off(path, samples, start + len(audio))
+            _check_finite(path, audio, start)
+            yield audio
+
+
+def _cut_off(path: Path, samples: int, found: int) -> EvaluationError:
+    """The error of a file with fewer samples than its header gives."""
+    return EvaluationError(
+        f"expected {samples} samples in {str(path)!r} by its header, found "
+        f"{found}; the file was cut off, write it again"
+    )
+
+
 @contextmanager
 def _errors_about(path: Path) -> Iterator[None]:
-    """Convert libsndfile's errors into :class:`EvaluationError`."""
+    """Convert libsndfile's and FFmpeg's errors into :class:`EvaluationError`."""
     try:
         yield
+    except stem_streams.StemFileError as error:
+        raise EvaluationError(str(error)) from error
     except soundfile.LibsndfileError as error:
         raise EvaluationError(
             f"expected a readable wav or flac file at {str(path)!r}, but "

@@ -4,8 +4,8 @@
     cdx   DIR/<clip>/<clip>_mixture_Lt.wav and <clip>_mixture_Rt.wav, both mono
 
 The true stems are next to them, for scoring. Files that already have the right form are linked, not
-copied. If a data set has no mixture, it is the sum of the stems, in 32-bit floats, so that nothing
-is clipped or rounded.
+copied; streams of a file with several are decoded. If a data set has no mixture, it is the sum of
+the stems, in 32-bit floats, so that nothing is clipped or rounded.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from demixing import atomic
 from demixing.errors import EvaluationError
+from demixing.evaluation import stem_file
 from demixing.evaluation.audio import blocks, probe
 from demixing.evaluation.songs import STEMS, Song
 
@@ -82,12 +83,23 @@ def _check_alike(song: Song, track: str) -> None:
 def _mdx(song: Song, stage: Path) -> None:
     """Link the stems, and link or write the mixture."""
     for stem, path in song.stems.items():
-        _link(path, stage / f"{stem}{path.suffix.lower()}")
+        if stem_file.is_stream(path):
+            _decode(path, stage / f"{stem}.wav")
+        else:
+            _link(path, stage / f"{stem}{path.suffix.lower()}")
     target = stage / "mixture.wav"
     if len(song.mixture) == 1 and song.mixture[0].suffix.lower() == ".wav":
         _link(song.mixture[0], target)
     else:
         _write(target, song, slice(None))
+
+
+def _decode(source: Path, target: Path) -> None:
+    """Write a stream as a file of its own."""
+    layout = probe(source)
+    with _sound(target, layout.sample_rate_hz, layout.channels, layout.samples) as file:
+        for block in blocks(source, layout.samples):
+            file.write(block)
 
 
 def _cdx(song: Song, stage: Path) -> None:

@@ -75,7 +75,9 @@ def text_table(
         numbers_db = [figures.song_db, *(figures.stems_db[stem] for stem in stems)]
         rows.append([name, *(_cell(number_db) for number_db in numbers_db)])
 
-    lines = [f"{metric.title} ({metric.definition}), dB", *_aligned(rows)]
+    # Every number has room for a mark after it, so titles and unmarked numbers get a space.
+    rows[0][1:] = [f"{title} " for title in rows[0][1:]]
+    lines = [f"{metric.title} ({metric.definition}), dB", *aligned(rows)]
     lines += [*_footnotes(summary), *_omitted(affected, len(summary.songs))]
     return "".join(f"{line}\n" for line in lines)
 
@@ -89,10 +91,8 @@ def _below(summary: Summary) -> dict[str, Figures]:
     }
 
 
-def _aligned(rows: list[list[str]]) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Align rows of cells, the first column to the left and the others to the right."""
-    # Every number has room for a mark after it, so titles and unmarked numbers get a space.
-    rows[0][1:] = [f"{title} " for title in rows[0][1:]]
     widths = [max(columns(cell) for cell in cells) for cells in zip(*rows, strict=True)]
     for row in rows:
         song_cell = row[0] + " " * (widths[0] - columns(row[0]))

@@ -5,6 +5,7 @@ Rules:
 * All stems of a song, references and estimates, have the same sample rate, channels and length;
   nothing is cut, padded, mixed down or resampled.
 * Silent and nearly silent references are scored with the same formula as others, and marked.
+* A song has the same name on both sides, in either of Unicode's forms.
 * A stem that is missing on either side is an error before anything is read. Estimates of
   songs without a reference are ignored.
 * A damaged file, or a sample that is not finite, is an error.
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from demixing.errors import EvaluationError
 from demixing.evaluation.audio import Layout, blocks, probe
 from demixing.evaluation.metrics import StemMeter, sdr
+from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS, Song, find_songs
 
 logger = logging.getLogger(__name__)
@@ -155,8 +157,9 @@ def _choose(references: Sequence[Song], names: Sequence[str] | None) -> list[Son
     if names is None:
         return list(references)
     known = [song.name for song in references]
+    wanted = {normal(name) for name in names}
     for name in names:
-        if name not in known:
+        if normal(name) not in map(normal, known):
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the first is {known[0]!r}"
             raise EvaluationError(
@@ -164,18 +167,21 @@ def _choose(references: Sequence[Song], names: Sequence[str] | None) -> list[Son
             )
     if not names:
         raise EvaluationError("expected the name of at least one song, got none; name one")
-    return [song for song in references if song.name in names]
+    return [song for song in references if normal(song.name) in wanted]
 
 
 def _partners(references: Sequence[Song], estimates: Sequence[Song]) -> list[Song]:
     """The estimate of each reference; if there is none, one without files."""
     root = estimates[0].folder.parent
-    by_name = {song.name: song for song in estimates}
-    names = [song.name for song in references]
+    by_name = {normal(song.name): song for song in estimates}
+    names = [normal(song.name) for song in references]
     extra = len(by_name.keys() - set(names))
     if extra:
         logger.info("estimates that are not scored: %d in %r", extra, str(root))
-    return [by_name.get(name, Song(name, root / name, {}, ())) for name in names]
+    return [
+        by_name.get(normal(song.name), Song(song.name, root / song.name, {}, ()))
+        for song in references
+    ]
 
 
 def _check_complete(side: str, songs: Sequence[Song], stems: Sequence[str]) -> None:

@@ -6,16 +6,22 @@ Known layouts, as wav or flac, with or without the mixture:
           DIR/test/<song>/...                                           MUSDB18-HQ
     cdx   DIR/<clip>/<clip>_{mixture_Lt,mixture_Rt,dialog,effect,music}.wav   CDX'23
           DIR/tt/<clip>/{mix,speech,sfx,music}.wav                      Divide and Remaster
+          DIR/<language>/test/<clip>/...                                the same, version 3
 
-File names may start with the name of the song's folder and ``_``. Files with any other name are
-ignored. No audio is read here.
+Another layout has one file per song: DIR/test/<song>.stem.mp4 of MUSDB18, for which see
+:mod:`demixing.evaluation.stem_file`.
+
+File names may be in upper or lower case, and may start with the name of the song's folder and
+``_``. Files with any other name are ignored. No audio is read here.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from demixing.errors import EvaluationError
+from demixing.evaluation import stem_file
 from demixing.evaluation.song_files import (
     CDX_NAMES,
     LEFT,
@@ -24,6 +30,7 @@ from demixing.evaluation.song_files import (
     SUFFIXES,
     entries,
     names_of,
+    normal,
 )
 
 STEMS: Mapping[str, tuple[str, ...]] = {
@@ -49,14 +56,17 @@ def wav_file(track: str, song: str, role: str) -> str:
 
 TEST_SPLITS = ("test", "tt")  # MUSDB18-HQ's and Divide and Remaster's
 
+DEEPEST = 2
+"""Most folders above a test split: the version and the language of Divide and Remaster."""
+
 _ROLES: Mapping[str, Mapping[str, str]] = {
     "mdx": {name: name for name in (*STEMS["mdx"], MIXTURE)},
     "cdx": {
-        **{name: name for name in (*STEMS["cdx"], LEFT, RIGHT)},
+        **{name.lower(): name for name in (*STEMS["cdx"], MIXTURE, LEFT, RIGHT)},
         **CDX_NAMES,
     },
 }
-"""The role of a file, by track and by its name without prefix and suffix."""
+"""The role of a file, by track and by its name without prefix and suffix, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +74,8 @@ class Song:
     """A folder of audio files that belong together.
 
     Attributes:
-        name: name of the folder.
-        folder: of the files.
+        name: name of the folder, after that of its language if there are several.
+        folder: of the files, or a file with several streams.
         stems: file by stem, in the leaderboard's order; stems without a file are left out.
         mixture: no file, one file, or the left and the right channel.
     """
@@ -79,7 +89,8 @@ class Song:
 def find_songs(folder: Path, track: str) -> list[Song]:
     """Find the songs of one track.
 
-    If the folder has no songs, but its subfolder ``test`` (or ``tt``) does, that is searched.
+    If the folder has no songs, but its subfolder ``test`` (or ``tt``) does, that is searched. If
+    neither has songs, the test splits of its subfolders are.
 
     Args:
         folder: has one folder per song.
@@ -113,7 +124,10 @@ def detect_track(folder: Path) -> str:
     Raises:
         EvaluationError: the folder cannot be listed, or has songs of no track or of several.
     """
-    found = [track for track in STEMS if _search(folder, track)]
+    songs = {track: _search(folder, track) for track in STEMS}
+    # Both tracks call the mixture by one name.
+    found = [track for track in STEMS if any(song.stems for song in songs[track])]
+    found = found or [track for track in STEMS if songs[track]]
     if len(found) == 1:
         return found[0]
     if found:
@@ -129,22 +143,44 @@ def detect_track(folder: Path) -> str:
 
 
 def _search(folder: Path, track: str) -> list[Song]:
-    """Songs in ``folder``, or if there are none in its test split; may be empty."""
-    songs = _songs_in(folder, track)
-    for split in TEST_SPLITS:
-        if not songs and (folder / split).is_dir():
-            songs = _songs_in(folder / split, track)
-    return songs
+    """Songs in ``folder``, or if there are none in its test splits; may be empty."""
+    if songs := _songs_in(folder, track):
+        return songs
+    places = {
+        place: found for place in _tests(folder, DEEPEST) if (found := _songs_in(place, track))
+    }
+    if len(places) <= 1:
+        return [song for songs in places.values() for song in songs]
+    named = (
+        dataclasses.replace(
+            song, name="_".join((*place.parent.relative_to(folder).parts, song.name))
+        )
+        for place, songs in places.items()
+        for song in songs
+    )
+    return sorted(named, key=lambda song: song.name)
+
+
+def _tests(folder: Path, deepest: int) -> Iterator[Path]:
+    """Test splits in a folder; if it has none, those in its subfolders."""
+    inside = [entry for entry in entries(folder, EvaluationError) if entry.is_dir()]
+    own = [entry for entry in inside if entry.name.lower() in TEST_SPLITS]
+    yield from own
+    if not own and deepest:
+        for entry in inside:
+            yield from _tests(entry, deepest - 1)
 
 
 def _songs_in(folder: Path, track: str) -> list[Song]:
     """Songs directly in ``folder``, sorted by name; may be empty."""
-    found = (_song(entry, track) for entry in entries(folder, EvaluationError) if entry.is_dir())
+    found = (_song(entry, track) for entry in entries(folder, EvaluationError))
     return sorted((song for song in found if song), key=lambda song: song.name)
 
 
 def _song(folder: Path, track: str) -> Song | None:
-    """The song in ``folder``; None if it has no known files."""
+    """The song in ``folder``; None if it has no known files, or is another file."""
+    if not folder.is_dir():
+        return _of_stem_file(folder) if track == "mdx" and stem_file.is_stem_file(folder) else None
     files: dict[str, Path] = {}
     for path in entries(folder, EvaluationError):
         role = _role(path, track)
@@ -156,10 +192,21 @@ def _song(folder: Path, track: str) -> Song | None:
                 f"{files[role].name!r} and {path.name!r} in {str(folder)!r}; remove one"
             )
         files[role] = path
-    if not files:
+    if not files or (track == "cdx" and _is_of_music(files)):
         return None
     stems = {stem: files[stem] for stem in STEMS[track] if stem in files}
     return Song(folder.name, folder, stems, _mixture(folder, files))
+
+
+def _is_of_music(files: Mapping[str, Path]) -> bool:
+    """Whether the only file is called mixture, which the contest's film sound never is."""
+    return list(files) == [MIXTURE] and files[MIXTURE].stem.lower().endswith(MIXTURE)
+
+
+def _of_stem_file(path: Path) -> Song:
+    """The song in a file with several streams."""
+    stems = {stem: path / stem for stem in STEMS["mdx"]}
+    return Song(stem_file.song_name(path), path, stems, (path / MIXTURE,))
 
 
 def _role(path: Path, track: str) -> str | None:
@@ -192,6 +239,12 @@ def _advice(folder: Path, track: str) -> str:
     if _song(folder, track):
         return "it is itself a song, so give the folder above it"
     subfolders = [entry for entry in entries(folder, EvaluationError) if entry.is_dir()]
+    roles = [_ROLES[track].get(normal(entry.name).lower()) for entry in subfolders]
+    if len(set(roles).intersection(STEMS[track])) > 1:
+        return (
+            "it has a folder per stem, which suits training, but not evaluation: make a folder "
+            "per song"
+        )
     fruitful = [entry.name for entry in subfolders if _songs_in(entry, track)]
     if fruitful:
         return f"{fruitful[0]!r} inside it has songs, so give that"
@@ -213,8 +266,8 @@ def choose(songs: Sequence[Song], names: Sequence[str] | None) -> list[Song]:
     """
     if names is None:
         return list(songs)
-    known = {song.name: song for song in songs}
+    known = {normal(song.name): song for song in songs}
     for name in names:
-        if name not in known:
+        if normal(name) not in known:
             raise EvaluationError(f"no song named {name!r} (available: {', '.join(known)})")
-    return [known[name] for name in dict.fromkeys(names)]
+    return [known[name] for name in dict.fromkeys(map(normal, names))]

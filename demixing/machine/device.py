@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 
 import torch
 
@@ -11,6 +12,9 @@ from demixing.errors import ConfigError
 
 DEVICE_VARIABLE = "DEMIX_DEVICE"
 """Environment variable: device for networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
+
+NVIDIA = Path("/dev/nvidiactl")
+"""Exists if the machine, or the container, has a GPU of NVIDIA and its driver."""
 
 _device: ContextVar[str | None] = ContextVar("device", default=None)
 
@@ -60,6 +64,33 @@ def usable(name: str) -> torch.device:
     if not _is_there(device.type) or (device.index or 0) >= many:
         raise ConfigError(f"this machine has no device {name!r}; use cpu, or omit the device")
     return device
+
+
+def described(device: torch.device) -> str:
+    """A device in words.
+
+    >>> described(torch.device("cpu"))
+    'the CPU'
+    """
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return "the CPU" if device.type == "cpu" else str(device)
+
+
+def unused_gpu() -> str:
+    """Why networks run on the CPU although there is a GPU; empty if that was wanted, or is none.
+
+    The usual reason is a driver that is older than torch's CUDA.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+    wanted = _device.get() or os.environ.get(DEVICE_VARIABLE)
+    if wanted or hidden or not NVIDIA.exists() or torch.cuda.is_available():
+        return ""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return str(error).partition("\n")[0] or type(error).__name__
+    return "torch finds none"
 
 
 def _is_there(kind: str) -> bool:

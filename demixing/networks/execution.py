@@ -6,6 +6,7 @@ with ``auto`` if the processor is fast at it and the measured change in the weig
 is at most :data:`HARMLESS_DB`.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import ConfigError
-from demixing.machine.device import chosen_device
+from demixing.machine.device import chosen_device, described, unused_gpu
 from demixing.machine.linux import cpu_flags
 
 logger = logging.getLogger(__name__)
@@ -142,4 +143,14 @@ def choose(precision: str = "fp32", *, change_db: float | None = None) -> Execut
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported()
     low = precision == "bf16" or (precision == "auto" and harmless and fast)
-    return Execution(device=device, dtype=torch.bfloat16 if low else torch.float32)
+    dtype = torch.bfloat16 if low else torch.float32
+    _announce(device, dtype)
+    return Execution(device=device, dtype=dtype)
+
+
+@functools.cache
+def _announce(device: torch.device, dtype: torch.dtype) -> None:
+    """Log once how networks run, and warn if they should run on a GPU but cannot."""
+    logger.info("networks run on %s in %s", described(device), str(dtype).removeprefix("torch."))
+    if device.type == "cpu" and (reason := unused_gpu()):
+        logger.warning("there is a GPU, but networks run on the CPU: %s", reason)

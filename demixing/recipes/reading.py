@@ -108,7 +108,7 @@ def load(name_or_path: str) -> Recipe:
     if name_or_path not in names():
         path = Path(name_or_path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         hint = did_you_mean(name_or_path, names())
         raise ConfigError(f"no recipe named {name_or_path!r}, and no such file{hint}") from error

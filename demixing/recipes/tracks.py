@@ -97,7 +97,7 @@ def submitted(path: Path = ROOT / "aicrowd.json") -> Track:
     if name := os.environ.get(TRACK_VARIABLE):
         return by_name(name)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read {path} as JSON: {error}; restore it from git") from error
     challenge = table.get("challenge_id") if isinstance(table, dict) else None

@@ -127,9 +127,13 @@ def contents(path: Path) -> Any:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    except (EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        # The machine may have stopped before the contents reached the disk.
+        empty = path.is_file() and not path.stat().st_size
         raise ConfigError(
-            f"expected {path.name} of a run in {str(path.parent)!r}: {error}"
+            f"expected {path.name} of a run in {str(path.parent)!r}, but "
+            f"{'it is empty' if empty else f'it cannot be read: {error}'}; restore it from a "
+            "backup, or remove the folder to start again"
         ) from error
 
 

@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # --help must not wait for numpy
     from evaluator.grading.runners import Runner
 
 PROGRAM = "python -m evaluator grade"
+CONTEST_FILE = "aicrowd.json"
+TRACK_VARIABLE = "DEMIX_TRACK"
+"""Environment variable by which our own submission chooses its track, whatever the file says."""
+
 STATUS_FAILED = 1
 """At least one song has no score."""
 
@@ -209,13 +213,15 @@ def of_options(options: argparse.Namespace, *, inspect: bool = False) -> "Grade"
     from evaluator.grading.grader import Grade
 
     profile, data = profile_and_data(options)
+    variables = environment(options.env)
+    check_track(options, profile, variables)
     return Grade(
         runner=runner(options),
         profile=profile,
         songs=choose(find_songs(data, profile.track), options.songs),
         output=options.output,
         inspect=inspect,
-        environment=environment(options.env),
+        environment=variables,
     )
 
 
@@ -250,6 +256,38 @@ def profile_and_data(options: argparse.Namespace) -> tuple[Profile, Path]:
         ),
         data,
     )
+
+
+def check_track(
+    options: argparse.Namespace, profile: Profile, variables: Mapping[str, str]
+) -> None:
+    """Check that a submission separates the stems of a track, before it is started.
+
+    An image may come from another folder, so for that the mismatch is only printed.
+
+    Args:
+        options: options of :func:`add_run_options`.
+        profile: has the track of the songs.
+        variables: of the submission.
+
+    Raises:
+        EvaluationError: a sandbox would separate the stems of the other track.
+    """
+    challenge = _challenge(options.submission)
+    submitted = variables.get(TRACK_VARIABLE) or (challenge and _track_of(challenge))
+    if not submitted or submitted == profile.track:
+        return
+    source = f"{TRACK_VARIABLE}={submitted}" if TRACK_VARIABLE in variables else challenge
+    where = f"in {str(options.submission / CONTEST_FILE)!r}"
+    text = (
+        f"expected a submission to {profile.track.upper()}, the track of {profile.name} and its "
+        f"songs, found {source!r}{'' if TRACK_VARIABLE in variables else f' {where}'}; add --env "
+        f"{TRACK_VARIABLE}={profile.track}, change challenge_id, or choose --profile "
+        f"{submitted}23 and songs of that track"
+    )
+    if not options.image:
+        raise EvaluationError(text)
+    print(f"warning, if the image was built from this folder: {text}", file=sys.stderr)
 
 
 def runner(options: argparse.Namespace) -> "Runner":
@@ -306,18 +344,29 @@ def _submitted_track(folder: Path) -> str:
     Raises:
         EvaluationError: there is no such file, or it has no challenge_id.
     """
+    challenge = _challenge(folder)
+    if not challenge:
+        raise EvaluationError(
+            f"expected {CONTEST_FILE} with a challenge_id in {str(folder)!r}; give the contest "
+            f"with --profile, one of {', '.join(PROFILES)}"
+        )
+    return _track_of(challenge)
+
+
+def _challenge(folder: Path) -> str:
+    """The challenge_id in a repository's aicrowd.json; empty if there is none."""
     import json
 
     try:
-        challenge = json.loads((folder / "aicrowd.json").read_text(encoding="utf-8"))[
-            "challenge_id"
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(
-            f"expected aicrowd.json with a challenge_id in {str(folder)!r}; give the contest with "
-            f"--profile, one of {', '.join(PROFILES)}"
-        ) from error
-    return "cdx" if "cdx" in str(challenge) else "mdx"
+        table = json.loads((folder / CONTEST_FILE).read_text(encoding="utf-8-sig"))
+        return str(table["challenge_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _track_of(challenge: str) -> str:
+    """The track of a challenge."""
+    return "cdx" if "cdx" in challenge else "mdx"
 
 
 def _positive(text: str) -> float:

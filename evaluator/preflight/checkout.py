@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,16 +47,28 @@ class Checkout:
     def __post_init__(self) -> None:
         top = self.git.run("rev-parse", "--show-toplevel")
         if top.returncode:
-            raise EvaluationError(
-                f"expected a git repository at {str(self.folder)!r}, but git reports: "
-                f"{top.stderr.strip()}; give the folder of the submission, or run: git init"
-            )
+            raise self._unusable(top.stderr)
         found = Path(top.stdout.removesuffix("\n"))
         if found.resolve() != self.folder.resolve():
             raise EvaluationError(
                 f"expected the top of a git repository, got {str(self.folder)!r}, which is in "
                 f"{str(found)!r}; give that"
             )
+
+    def _unusable(self, errors: str) -> EvaluationError:
+        """The error of a folder in which git does not work."""
+        if "dubious ownership" in errors:
+            where = self.folder.resolve()
+            return EvaluationError(
+                f"expected a repository of your own at {str(self.folder)!r}, but it belongs to "
+                "another user, so git does not use it; if you trust its contents, run: "
+                f"git config --global --add safe.directory {shlex.quote(str(where))}"
+            )
+        said = " ".join(errors.split())
+        return EvaluationError(
+            f"expected a git repository at {str(self.folder)!r}, but git reports: "
+            f"{said}; give the folder of the submission, or run: git init"
+        )
 
     @property
     def git(self) -> Git:
@@ -103,12 +116,23 @@ class Checkout:
         """The table in aicrowd.json, or a text that describes the fault in the file."""
         path = self.folder / CONTEST_FILE
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            table = json.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             return "is missing"
         except (OSError, ValueError, RecursionError) as error:
             return f"is not JSON ({error})"
         return table if isinstance(table, dict) else "contains no table"
+
+    @functools.cached_property
+    def cut_off(self) -> bool:
+        """Whether history is missing that the remote, by the last fetch, does not have either."""
+        git = self.git
+        if git.run("rev-parse", "--is-shallow-repository").stdout.strip() != "true":
+            return False
+        listed = Path(git.text("rev-parse", "--git-path", "shallow").removesuffix("\n"))
+        ends = (self.folder / listed).read_text(encoding="ascii").split()
+        missing = git.text("rev-list", "HEAD", "--not", f"--remotes={self.remote}").split()
+        return not {*ends}.isdisjoint(missing)
 
     @functools.cached_property
     def described(self) -> Description | str:

@@ -57,6 +57,7 @@ class FileGram:
         unfit: number of samples that are NaN or infinite, by stem; they count as silence.
         full: number of samples at full scale, by stem.
         mixture_full: number of samples at full scale in the mixture.
+        peaks: largest magnitude of the mixture and of each true stem, by name.
     """
 
     gram: Gram
@@ -65,6 +66,7 @@ class FileGram:
     unfit: Mapping[str, int]
     full: Mapping[str, int]
     mixture_full: int
+    peaks: Mapping[str, float]
 
     @classmethod
     def of(cls, files: SongFiles) -> Self:
@@ -77,6 +79,7 @@ class FileGram:
         names = [*map(estimate, stems), *map(reference, files.references), MIXTURE, TOTAL]
         total = np.zeros((len(names) * channels,) * 2)
         unfit, full, mixture_full = dict.fromkeys(stems, 0), dict.fromkeys(stems, 0), 0
+        peaks = dict.fromkeys([*map(reference, files.references), MIXTURE], 0.0)
         with Reader(files) as reader:
             for start in range(0, files.layout.samples, BLOCK):
                 stop = min(start + BLOCK, files.layout.samples)
@@ -89,6 +92,8 @@ class FileGram:
                     parts.append(np.where(good, audio, 0))
                 parts += [reader.reference(stem, start, stop) for stem in files.references]
                 mixture = reader.mixture(start, stop)
+                for name, audio in zip(peaks, [*parts[len(stems) :], mixture], strict=True):
+                    peaks[name] = max(peaks[name], float(np.abs(audio).max()))
                 mixture_full += int(np.count_nonzero(np.abs(mixture) >= FULL_SCALE))
                 whole = np.sum(parts[: len(stems)], axis=0)
                 block = np.concatenate([*parts, mixture, whole], axis=1)
@@ -102,6 +107,7 @@ class FileGram:
             unfit=unfit,
             full=full,
             mixture_full=mixture_full,
+            peaks=peaks,
         )
 
     def product(self, one: str, other: str) -> float:

@@ -18,6 +18,7 @@ from typing import Any
 
 from demixing.audio.files import cause
 from demixing.errors import ConfigError, OutputError
+from demixing.evaluation import stem_file
 from demixing.training.data import layouts, metadata
 from demixing.training.data.checks import analysis, duplicates, labels
 from demixing.training.data.checks.analysis import SongAnalysis
@@ -166,7 +167,7 @@ def _identity(song: Found) -> list[list[Any]]:
     result: list[list[Any]] = []
     for path in song.files:
         try:
-            status = path.stat()
+            status = stem_file.file_of(path).stat()
             size_time = [status.st_size, status.st_mtime_ns]
         except OSError:
             size_time = [-1, -1]

@@ -102,6 +102,12 @@ def songs(corpus: Path) -> list[Song]:
         for song in sorted(found, key=lambda song: song.folder)
         if len(song.stems) > 1
     ]
+    for song in found:
+        if len(song.stems) > 1 and song.folder != corpus.absolute() / song.name:
+            raise ConfigError(
+                f"expected a folder per song, got {song.name!r} in {str(song.folder)!r}; write its "
+                "stems as files into a folder of its own"
+            )
     if not songs:
         raise ConfigError(f"expected songs of two stems or more in {str(corpus)!r}, found none")
     return songs

@@ -6,11 +6,12 @@ time.
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from demixing import atomic
 from demixing.audio.files import READ_ERRORS, UNKNOWN_FRAMES, unreadable
 from demixing.errors import SongError
+from demixing.evaluation import stem_file
+from demixing.training.data import wav
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +67,8 @@ def of_files(
     """Metadata of files; only files that are not in the cache are decoded.
 
     Args:
-        paths: paths of audio files below ``root``.
-        root: folder of the data set.
+        paths: paths of audio files.
+        root: folder of the data set, or its list of files.
         cache: folder for the cache; by default it is in ``root``. If it cannot be written, a
             warning is logged.
         jobs: number of threads; by default the number of processors.
@@ -100,24 +104,39 @@ def decoded(path: Path) -> FileMetadata:
     levels: list[int] = []
     samples = 0
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            if file.frames == UNKNOWN_FRAMES:
-                raise SongError(
-                    f"expected a length in the header of {path}, found none, as if it was written "
-                    "to a pipe; write it again, to a file"
-                )
-            block = BLOCK_S * file.samplerate
-            while len(audio := file.read(block, dtype="float32", always_2d=True)):
-                samples += len(audio)
-                power = np.square(audio, dtype=np.float32).mean(axis=1)
-                starts = np.arange(0, len(audio), file.samplerate)
-                counts = np.diff(np.append(starts, len(audio)))
-                levels += [level_db(mean) for mean in np.add.reduceat(power, starts) / counts]
-            return FileMetadata(
-                size_bytes, mtime_ns, file.samplerate, file.channels, samples, (*levels,)
-            )
+        layout = wav.header(path)
+        for audio in _blocks(path, BLOCK_S * layout.rate_hz):
+            samples += len(audio)
+            power = np.square(audio, dtype=np.float32).mean(axis=1)
+            starts = np.arange(0, len(audio), layout.rate_hz)
+            counts = np.diff(np.append(starts, len(audio)))
+            levels += [level_db(mean) for mean in np.add.reduceat(power, starts) / counts]
     except READ_ERRORS as error:
-        raise unreadable(path, error) from error
+        raise unreadable(stem_file.file_of(path), error) from error
+    return FileMetadata(size_bytes, mtime_ns, layout.rate_hz, layout.channels, samples, (*levels,))
+
+
+def _blocks(path: Path, block: int) -> Iterator[NDArray[np.float32]]:
+    """Decode a file in blocks of ``(samples, channels)``.
+
+    Raises:
+        SongError: its length is unknown.
+    """
+    if stem_file.is_stream(path):
+        for start in itertools.count(0, block):
+            audio = wav.part(path, start, block)
+            if len(audio):
+                yield audio
+            if len(audio) < block:
+                return
+    with soundfile.SoundFile(os.fsencode(path)) as file:
+        if file.frames == UNKNOWN_FRAMES:
+            raise SongError(
+                f"expected a length in the header of {path}, found none, as if it was written "
+                "to a pipe; write it again, to a file"
+            )
+        while len(audio := file.read(block, dtype="float32", always_2d=True)):
+            yield audio
 
 
 def level_db(power: float) -> int:
@@ -132,9 +151,12 @@ def level_db(power: float) -> int:
 
 
 def place_of(root: Path, cache: Path | None, name: str = NAME) -> Path:
-    """Path of the cache: in ``root``, or in ``cache`` under a name made from the path of root."""
+    """Path of the cache: in ``root``, or in ``cache`` under a name made from the path of root.
+
+    If ``root`` is a list of files, the cache is beside it.
+    """
     if cache is None:
-        return root / name
+        return root.with_name(f".{root.name}{name}") if root.is_file() else root / name
     digest = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:12]
     return cache / f"{root.name or 'root'}-{digest}{name}"
 
@@ -182,7 +204,9 @@ def save_entries(place: Path, version: int, entries: Mapping[str, Any]) -> None:
 
 
 def _key(path: Path, root: Path) -> str:
-    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+    """Path below ``root``; the whole path of a file elsewhere, which a list may name."""
+    inside = path.relative_to(root) if path.is_relative_to(root) else path
+    return os.fsencode(inside.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -192,7 +216,7 @@ def _identity(path: Path) -> tuple[int, int]:
         SongError: the file does not exist.
     """
     try:
-        status = path.stat()
+        status = stem_file.file_of(path).stat()
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(stem_file.file_of(path), error) from error
     return status.st_size, status.st_mtime_ns

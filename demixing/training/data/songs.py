@@ -148,7 +148,7 @@ def _wanted(
             stem in song.stems for stem in stems
         ):
             continue
-        missing = [stem for stem in stems if stem not in song.stems]
+        missing = [stem for stem in stems if stem not in song.stems and not song.loose]
         if missing and incomplete == "refuse":
             raise ConfigError(
                 f"expected {', '.join(stems)} in {str(song.folder)!r}, but {missing[0]!r} is "

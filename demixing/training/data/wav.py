@@ -2,7 +2,7 @@
 
 Reading a part of a mapped file costs time in proportion to its length, without a decoder, and the
 system caches it. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech
-3306).
+3306). Streams of a file with several are read by :mod:`demixing.evaluation.stem_streams`.
 """
 
 import functools
@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from demixing.audio.files import READ_ERRORS, unreadable
+from demixing.evaluation import stem_file, stem_streams
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 """Tags of a ``fmt`` chunk. An extensible one has the tag in the first bytes of its sub-format."""
@@ -56,9 +57,9 @@ def header(path: Path) -> Header:
         SongError: the file is missing, empty or not audio.
     """
     try:
-        status = path.stat()
+        status = stem_file.file_of(path).stat()
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(stem_file.file_of(path), error) from error
     return _header(path, status.st_size, status.st_mtime_ns)
 
 
@@ -67,12 +68,15 @@ def _header(path: Path, size_bytes: int, mtime_ns: int) -> Header:
     """As :func:`header`; size and time of the file are part of the key of the cache."""
     del mtime_ns
     try:
+        if stem_file.is_stream(path):
+            stream = stem_streams.probe(path)
+            return Header(stream.rate_hz, stream.channels, stream.samples)
         with path.open("rb") as file:
             if found := _mappable(file, size_bytes):
                 return found
         info = soundfile.info(os.fsencode(path))
     except READ_ERRORS as error:
-        raise unreadable(path, error) from error
+        raise unreadable(stem_file.file_of(path), error) from error
     return Header(info.samplerate, info.channels, info.frames)
 
 
@@ -97,12 +101,14 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
     if not samples:
         return np.zeros((0, layout.channels), np.float32)
     try:
+        if stem_file.is_stream(path):
+            return stem_streams.part(path, start, samples)
         with soundfile.SoundFile(os.fsencode(path)) as file:
             file.seek(start)
             read: NDArray[np.float32] = file.read(samples, dtype="float32", always_2d=True)
             return read
     except READ_ERRORS as error:
-        raise unreadable(path, error) from error
+        raise unreadable(stem_file.file_of(path), error) from error
 
 
 def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
@@ -114,7 +120,7 @@ def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.
             path, layout.dtype, "r", layout.offset_bytes + start * frame_bytes, shape=(items,)
         )
     except (OSError, ValueError) as error:  # the file was truncated after its header was read
-        raise unreadable(path, error) from error
+        raise unreadable(stem_file.file_of(path), error) from error
     scale = np.float32(2.0 ** (1 - layout.bits))
     mapped: NDArray[Any] = raw
     if layout.bits == 24:

@@ -26,7 +26,7 @@ from demixing.recipes.recipe import Recipe
 from demixing.training.fitting import consistency, gates, groups
 from demixing.training.fitting.blending import Method, mean_of
 from demixing.training.fitting.fits import Fits
-from demixing.training.fitting.measured import of_song
+from demixing.training.fitting.measured import of_song, of_stems
 from demixing.training.fitting.report import report, row, stem_scores_db
 from demixing.training.fitting.song_gram import SongGram, audible, unseen
 from demixing.training.fitting.writing import write
@@ -69,11 +69,14 @@ def _measure(options: argparse.Namespace, given: Recipe) -> Measure:
     """Find the songs, and prepare their measurement.
 
     Raises:
-        ConfigError: a pattern of ``--trained-on`` is wrong.
-        EvaluationError: a folder has no songs.
+        ConfigError: a pattern of ``--trained-on`` is wrong, or a stem is in too few songs.
+        EvaluationError: a folder has no songs, or a stem is damaged.
     """
     trained = trained_on(options.trained_on, given)
     known = [song for folder in options.data for song in find_songs(folder, given.track.name)]
+    # Separating takes hours; the true stems alone show whether there are enough songs.
+    true = [placed(of_stems(song, given.track.stems), options.by, trained) for song in known]
+    Fits(unfitted(given), true, {}).check()
 
     def measure(recipe: Recipe) -> list[SongGram]:
         demixer = Demixer(recipe)

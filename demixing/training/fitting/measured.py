@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from demixing.engine import normalisation
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
 from demixing.errors import EvaluationError
-from demixing.evaluation.audio import blocks, probe
+from demixing.evaluation import stem_file
+from demixing.evaluation.audio import Layout, blocks, probe
 from demixing.evaluation.songs import Song
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
@@ -68,13 +70,44 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
     return gram
 
 
+def of_stems(song: Song, stems: Sequence[str]) -> SongGram:
+    """The Gram matrix of a song's true stems and their sum, in one band, without separating it.
+
+    Args:
+        song: see :func:`of_song`.
+        stems: stems of the track.
+
+    Raises:
+        EvaluationError: see :func:`of_song`.
+    """
+    known = truth.known(song, stems)
+    layout = _common_layout(song)
+    names = (MIXTURE, *known)
+    products = np.zeros((1, len(names), len(names)))
+    files = [blocks(path, layout.samples) for path in song.stems.values()]
+    for parts in zip(*files, strict=True):
+        here = dict(zip(song.stems, parts, strict=True))
+        silence = np.zeros_like(parts[0])
+        rows = [np.sum(parts, axis=0), *(here.get(stem, silence) for stem in known)]
+        signals = np.stack([row.reshape(-1) for row in rows])
+        products[0] += signals @ signals.T
+    return SongGram(
+        names,
+        products,
+        song=song.name,
+        folder=str(song.folder.parent),
+        sample_rate_hz=layout.sample_rate_hz,
+    )
+
+
 def _key(song: Song, recipe: Recipe) -> str:
     """Key of the cache: a hash of path, size and time of the audio, and of each member's input."""
     subtracted = {stem for member in recipe.members for stem in member.subtract}
     used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
     files = [
-        (stem, str(path.resolve()), path.stat().st_size, path.stat().st_mtime)
+        (stem, str(path.resolve()), status.st_size, status.st_mtime)
         for stem, path in song.stems.items()
+        for status in [stem_file.file_of(path).stat()]
     ]
     members = [repr(_asked(member, subtracted)) for member in recipe.members]
     text = json.dumps([LAYOUT, members, used, files])
@@ -92,9 +125,7 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
     """Stream a song through the recipe, and compute the Gram matrix of all estimates."""
     stems = demixer.recipe.track.stems
     known = truth.known(song, stems)
-    layout = probe(next(iter(song.stems.values())))
-    if any(probe(path) != layout for path in song.stems.values()):
-        raise EvaluationError(f"expected stems of one length and rate in {str(song.folder)!r}")
+    layout = _common_layout(song)
     true = {
         stem: np.concatenate(list(blocks(path, layout.samples))).astype(np.float32).T.copy()
         for stem, path in song.stems.items()
@@ -121,6 +152,18 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
     return SongGram(
         names, products_of(signals, rate_hz), song=song.name, folder="", sample_rate_hz=rate_hz
     )
+
+
+def _common_layout(song: Song) -> Layout:
+    """The format of all stems of a song.
+
+    Raises:
+        EvaluationError: they differ.
+    """
+    layout = probe(next(iter(song.stems.values())))
+    if any(probe(path) != layout for path in song.stems.values()):
+        raise EvaluationError(f"expected stems of one length and rate in {str(song.folder)!r}")
+    return layout
 
 
 def products_of(

@@ -1,12 +1,14 @@
 """Finds samples above full scale, which 16-bit files clip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from evaluator.preflight import Finding, fault, listed, note
+from evaluator.preflight.file_gram import MIXTURE, reference
 from evaluator.preflight.graded import Graded
 
 LOUD = 2.0
-"""Peak, as a multiple of full scale, that is too large for an overshoot of a separator."""
+"""Peak that is too large for an overshoot of a separator, as a multiple of full scale, or of the
+mixture's peak if that is larger: sums of stems, stored as floats, may exceed full scale."""
 
 MANY = 1e-4
 """Share of samples at full scale that exceeds a few peaks of a loud song."""
@@ -23,12 +25,14 @@ def find(graded: Graded) -> Iterator[Finding]:
     bad: dict[str, str] = {}
     few: dict[str, str] = {}
     for result in graded.results:
+        peaks = graded.sounds[result.name].gram.peaks if result.name in graded.sounds else {}
         for stem, array in result.arrays.items():
             place = f"{result.name!r} ({stem})"
-            if array.peak >= LOUD:
-                bad[place] = f"{place} with a peak of {array.peak:.3g}"
+            text = f"{place} with a peak of {array.peak:.3f}{_in_the_song(stem, peaks)}"
+            if array.peak >= LOUD * max(peaks.get(MIXTURE, 1), 1):
+                bad[place] = text
             elif array.peak >= 1:
-                few[place] = f"{place} with a peak of {array.peak:.3f}"
+                few[place] = text
     for name, sound in graded.sounds.items():
         gram = sound.gram
         for stem in sound.stems:
@@ -44,3 +48,10 @@ def find(graded: Graded) -> Iterator[Finding]:
             "a 16-bit file clips them; in a loud song, a few do no harm",
             "leave them, unless quiet songs have them too",
         )
+
+
+def _in_the_song(stem: str, peaks: Mapping[str, float]) -> str:
+    """The peaks of the true stem and of the mixture, if they exceed full scale as well."""
+    named = {"the true stem": peaks.get(reference(stem), 0), "the mixture": peaks.get(MIXTURE, 0)}
+    loud = [f"{peak:.3f} in {name}" for name, peak in named.items() if peak >= 1]
+    return f" ({', '.join(loud)})" if loud else ""

@@ -1,8 +1,8 @@
-"""Finds uncommitted changes."""
+"""Finds uncommitted changes, a note because submit.py commits them."""
 
 from collections.abc import Iterator
 
-from evaluator.preflight import Finding, fault, listed
+from evaluator.preflight import Finding, listed, note
 from evaluator.preflight.checkout import Checkout
 
 
@@ -11,7 +11,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     words = checkout.git.names("status", "--porcelain", "-z", "--no-renames")
     changed = [word[3:] for word in words]
     if changed:
-        yield fault(
+        yield note(
             f"uncommitted changes: {listed(changed)}",
             "the commit is graded, not the working tree",
             "submit.py commits all of them; or commit them, or add them to .gitignore",

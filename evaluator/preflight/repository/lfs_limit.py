@@ -1,8 +1,8 @@
-"""Finds large files that LFS does not track."""
+"""Finds large files that LFS does not track, notes because submit.py lets LFS track them."""
 
 from collections.abc import Iterator
 
-from evaluator.preflight import Finding, fault, listed, note
+from evaluator.preflight import Finding, listed, note
 from evaluator.preflight.checkout import Checkout
 
 
@@ -11,7 +11,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     loose = list(too_large(checkout))
     limit = _megabytes(checkout.lfs_limit_bytes)
     if loose:
-        yield fault(
+        yield note(
             f"larger than {limit} and not tracked by LFS: "
             f"{listed([f'{name} ({_megabytes(checkout.sizes[name])})' for name in loose])}",
             "AIcrowd's kits put such files under LFS, and its server may refuse the push",

@@ -1,8 +1,8 @@
-"""Checks the remote to which a submission is pushed."""
+"""Checks the remote to which a submission is pushed; submit.py adds it."""
 
 from collections.abc import Iterator
 
-from evaluator.preflight import Finding, fault
+from evaluator.preflight import Finding, note
 from evaluator.preflight.checkout import Checkout
 
 
@@ -11,7 +11,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
     name = checkout.remote
     url = checkout.git.run("config", "--get", f"remote.{name}.url").stdout.strip()
     if not url:
-        yield fault(
+        yield note(
             f"there is no remote {name!r}",
             "a submission is a tag pushed to it",
             "submit.py adds it; or run: git remote add "

@@ -1,9 +1,9 @@
-"""Finds weights in the repository's folder that were not added to git."""
+"""Finds weights that were not added to git, a note because submit.py adds them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from evaluator.preflight import Finding, fault, listed
+from evaluator.preflight import Finding, listed, note
 from evaluator.preflight.checkout import Checkout
 
 
@@ -16,7 +16,7 @@ def find(checkout: Checkout) -> Iterator[Finding]:
         name for name in checkout.untracked if (checkout.folder / name).resolve() in used
     )
     if found:
-        yield fault(
+        yield note(
             f"weights that git does not track: {listed(found)}",
             "files that are not pushed are not on the server",
             "submit.py adds them; or run: git add FILE, and commit",

@@ -155,7 +155,7 @@ def _analyse(
     for number, (stem, found) in enumerate(peaks.items()):
         result.prints[stem] = found.pairs(rate_hz)
         result.leaks[stem] = bleeding.leaks(cells, number, [*peaks])
-    if song.mixture and alike:
+    if song.mixture and alike and samples:
         result.error_power = error_energy / (2 * samples)
         mixtures = [meters[path] for path in song.mixture if path in meters]
         energy = sum(float(meter.energy.sum()) * 2 / meter.channels for meter in mixtures)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from demixing.evaluation.stem_file import is_stream
 from demixing.training.data.checks.analysis import FileAnalysis, SongAnalysis
 from demixing.training.data.layouts import Found
 
@@ -64,7 +65,7 @@ def of_song(
     found = [
         Finding(kind="missing", song=name, stem=stem, text="no file")
         for stem in stems
-        if stem not in song.stems
+        if stem not in song.stems and not song.loose
     ]
     found += [
         Finding(kind="ignored", song=name, text=path.name, fault=False) for path in song.ignored
@@ -78,7 +79,14 @@ def of_song(
         if sdr_db < SUM_DB:
             text = f"the sum of the stems is {sdr_db:.1f} dB from the mixture"
             found.append(
-                Finding(kind="sum", song=name, stem="mixture", value=round(sdr_db, 1), text=text)
+                Finding(
+                    kind="sum",
+                    song=name,
+                    stem="mixture",
+                    value=round(sdr_db, 1),
+                    text=text,
+                    fault=not any(map(is_stream, song.mixture)),  # lossy, and may be mastered
+                )
             )
     return found + list(_bleeding(analysis, name))
 
@@ -95,13 +103,17 @@ def _of_file(
 
     if file.error:
         yield finding("unreadable", 0, file.error)
+    elif not file.samples:
+        yield finding("empty", 0, "no samples")
     if not file.samples:
         return
     if file.rate_hz != rate_hz:
         yield finding("rate", file.rate_hz, f"{file.rate_hz} Hz where {rate_hz} Hz are expected")
     elif file.samples < longest:
-        lacking_s = round((longest - file.samples) / rate_hz, 4)
-        yield finding("short", lacking_s, f"{lacking_s} s shorter than the longest file")
+        lacking = longest - file.samples
+        plural = "" if lacking == 1 else "s"
+        text = f"{lacking} sample{plural} ({lacking / rate_hz:.4g} s) shorter than the longest file"
+        yield finding("short", lacking, text)
     if file.bad:
         yield finding("nan", file.bad, f"{file.bad} samples are NaN or infinite")
     if file.clipped:
@@ -120,7 +132,9 @@ def _silent(song: Found, analysis: SongAnalysis, name: str) -> Iterator[Finding]
     powers = {
         stem: sum(file.power for file in analysis.files.values() if file.stem == stem)
         for stem in song.stems
-        if not any(file.error for file in analysis.files.values() if file.stem == stem)
+        if all(
+            file.samples and not file.error for file in analysis.files.values() if file.stem == stem
+        )
     }
     levels_db = {stem: 10 * math.log10(power + 1e-12) for stem, power in powers.items()}
     silent = [stem for stem, level_db in levels_db.items() if level_db < SILENT_DB]
@@ -131,7 +145,7 @@ def _silent(song: Found, analysis: SongAnalysis, name: str) -> Iterator[Finding]
             stem=stem,
             value=round(levels_db[stem], 1),
             text="silent" if len(silent) < len(levels_db) else "silent, as are all its stems",
-            fault=len(silent) == len(levels_db),
+            fault=len(silent) == len(levels_db) and not song.loose,
         )
 
 

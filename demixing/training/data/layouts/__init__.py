@@ -4,7 +4,8 @@ A module has a ``RANK``, the order in which layouts are tried by default (specif
 ``find``, which returns the songs of a folder, or an empty list if it has another layout. No audio
 is read here. Stems have the names of the two tracks, even if a data set has others.
 
-Files of a song in ``SONG/``, each as wav or flac, upper or lower case:
+Files of a song in ``SONG/``, each as wav or flac, upper or lower case, accented letters in either
+of Unicode's forms:
 
     STEM.wav   SONG_STEM.wav            a stem
     STEM_1.wav STEM-2.wav STEM 3.wav    parts of a stem, to be summed
@@ -27,14 +28,12 @@ from demixing.evaluation.song_files import (
     SUFFIXES,
     entries,
     names_of,
+    normal,
 )
 from demixing.plugins import Plugins
 
 MDX_STEMS = ("vocals", "drums", "bass", "other")
 CDX_STEMS = ("dialog", "effect", "music")
-ALIASES: Mapping[str, str] = {**CDX_NAMES, "dialogue": "dialog", "effects": "effect"}
-"""Names of the stems and of the mixture in other data sets."""
-
 SIDES = (LEFT.lower(), RIGHT.lower())
 SPLITS: Mapping[str, str] = {
     "train": "train",
@@ -60,7 +59,8 @@ class Found:
         mixture: no file, one, or the left and the right channel.
         split: ``train``, ``valid`` or ``test``; empty if the data set has no splits.
         kind: known corruption: ``labelnoise``, ``bleeding``, or empty.
-        ignored: audio files of the folder that are not stems.
+        ignored: audio files that are not stems, and folders that contain such.
+        loose: whether it is a file on its own, which has no other stems.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Found:
     split: str = ""
     kind: str = ""
     ignored: tuple[Path, ...] = field(default=())
+    loose: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -87,7 +88,7 @@ def find(
     """Find the songs of a folder.
 
     Args:
-        folder: folder of a data set or of one of its splits.
+        folder: folder of a data set or of one of its splits, or a list of files as CSV.
         layout: a key from :func:`names`; by default the first layout that finds songs.
         stems: additional names of stems, besides those of the two tracks.
 
@@ -100,13 +101,15 @@ def find(
     """
     folder = folder.absolute()  # "." has no name
     known = frozenset((*MDX_STEMS, *CDX_STEMS, *stems))
+    if folder.is_file() and not layout:
+        layout = "csv_list"
     for name in [layout] if layout else by_rank():
         module = _plugins.module(name)
         if found := cast("list[Found]", module.find(folder, known)):
             return name, tuple(sorted(found, key=lambda song: song.name))
     which = f" in the layout {layout!r}" if layout else ""
     hint = "check the path"
-    if _song(folder, folder.parent, known):
+    if folder.is_dir() and _song(folder, folder.parent, known):
         hint = "it is itself a song, so give the folder above it"
     raise ConfigError(
         f"expected a folder per song with STEM.wav or STEM.flac in {str(folder)!r}{which}, found "
@@ -127,6 +130,12 @@ def songs_in(folder: Path, root: Path, known: frozenset[str]) -> Iterator[Found]
             yield song
 
 
+def splits_in(folder: Path) -> dict[Path, str]:
+    """Subfolders that have the name of a split, in any case, each with its split."""
+    found = {entry: SPLITS.get(entry.name.lower(), "") for entry in subfolders(folder)}
+    return {entry: split for entry, split in found.items() if split}
+
+
 def subfolders(folder: Path) -> list[Path]:
     """Folders in a folder, sorted by name, without hidden ones."""
     return [entry for entry in entries(folder, ConfigError) if entry.is_dir()]
@@ -143,7 +152,7 @@ def _song(folder: Path, root: Path, known: frozenset[str]) -> Found | None:
     for path in entries(folder, ConfigError):
         role, part = _role(path, known)
         if not role:
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in SUFFIXES or (path.is_dir() and audio_in(path)):
                 ignored.append(path)
             continue
         if role in files and not part:
@@ -178,21 +187,27 @@ def _role(path: Path, known: frozenset[str]) -> tuple[str, bool]:
         Name of the stem, of the mixture or of one of its channels; empty if it is neither.
     """
     if path.is_dir():
-        name = path.name.lower()
-        return (_canonical(name), False) if _canonical(name) in known else ("", False)
+        name = canonical(path.name)
+        return (name, False) if name in known else ("", False)
     if path.suffix.lower() not in SUFFIXES:
         return "", False
-    for name in names_of(path.stem.lower(), path.parent.name.lower()):
-        if _canonical(name) in {*known, MIXTURE, *SIDES}:
-            return _canonical(name), False
+    for name in map(canonical, names_of(path.stem, path.parent.name)):
+        if name in {*known, MIXTURE, *SIDES}:
+            return name, False
         numbered = re.fullmatch(r"(.+?)[ _.-]?\d+", name)
-        if numbered and _canonical(numbered[1]) in known:
-            return _canonical(numbered[1]), True
+        if numbered and canonical(numbered[1]) in known:
+            return canonical(numbered[1]), True
     return "", False
 
 
-def _canonical(name: str) -> str:
-    return ALIASES.get(name, name)
+def canonical(name: str) -> str:
+    """The name of a stem or of the mixture here, from that in any data set.
+
+    >>> canonical("Speech"), canonical("VOCALS")
+    ('dialog', 'vocals')
+    """
+    name = normal(name).lower()
+    return CDX_NAMES.get(name, name)
 
 
 def _mixture(files: Mapping[str, Sequence[Path]]) -> tuple[Path, ...]:

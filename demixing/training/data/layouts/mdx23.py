@@ -8,7 +8,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from demixing.training.data.layouts import MDX_STEMS, SPLITS, Found, songs_in, subfolders
+from demixing.training.data.layouts import MDX_STEMS, Found, songs_in, splits_in, subfolders
 
 RANK = 1
 KINDS = {"labelnoise": "labelnoise", "bleeding": "bleeding", "clean": ""}
@@ -35,9 +35,7 @@ def kind_of(folder: Path) -> str | None:
 
 def _kind(folder: Path, root: Path) -> list[Found]:
     """Songs of one kind, with or without splits."""
-    places = {folder: ""} | {
-        folder / name: split for name, split in SPLITS.items() if (folder / name).is_dir()
-    }
+    places = {folder: ""} | splits_in(folder)
     return [
         dataclasses.replace(song, kind=kind_of(folder) or "", split=split)
         for place, split in places.items()

@@ -8,7 +8,7 @@ here they are in ``train``.
 import dataclasses
 from pathlib import Path
 
-from demixing.training.data.layouts import MDX_STEMS, SPLITS, Found, songs_in
+from demixing.training.data.layouts import MDX_STEMS, SPLITS, Found, songs_in, splits_in
 
 RANK = 2
 
@@ -16,9 +16,9 @@ RANK = 2
 def find(folder: Path, known: frozenset[str]) -> list[Found]:
     """Find songs in the splits of a folder, or in a folder that is a split."""
     del known  # this data set has no other stems
-    if folder.name in SPLITS and not any((folder / split).is_dir() for split in SPLITS):
+    splits = splits_in(folder)
+    if not splits and folder.name.lower() in SPLITS:
         return _split(folder, folder)
-    splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
     return [song for split in splits for song in _split(split, folder)]
 
 
@@ -27,4 +27,4 @@ def _split(folder: Path, root: Path) -> list[Found]:
     songs = list(songs_in(folder, root, frozenset(MDX_STEMS)))
     if not any(song.mixture for song in songs):
         return []
-    return [dataclasses.replace(song, split=SPLITS[folder.name]) for song in songs]
+    return [dataclasses.replace(song, split=SPLITS[folder.name.lower()]) for song in songs]

@@ -7,7 +7,7 @@ mixture is optional, since it is the sum of the stems.
 import dataclasses
 from pathlib import Path
 
-from demixing.training.data.layouts import SPLITS, Found, songs_in, subfolders
+from demixing.training.data.layouts import SPLITS, Found, songs_in, splits_in
 
 RANK = 9
 
@@ -16,10 +16,6 @@ def find(folder: Path, known: frozenset[str]) -> list[Found]:
     """Find songs in a folder, and in those of its subfolders that have the name of a split."""
     own = SPLITS.get(folder.name.lower(), "")
     found = [dataclasses.replace(song, split=own) for song in songs_in(folder, folder, known)]
-    for entry in subfolders(folder):
-        split = SPLITS.get(entry.name.lower())
-        if split:
-            found += [
-                dataclasses.replace(song, split=split) for song in songs_in(entry, folder, known)
-            ]
+    for entry, split in splits_in(folder).items():
+        found += [dataclasses.replace(song, split=split) for song in songs_in(entry, folder, known)]
     return found
