@@ -44,11 +44,11 @@ def test_ctrl_c_is_status_130(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_package_of_an_extra_is_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    error = ModuleNotFoundError("No module named 'av'", name="av")
+    error = ModuleNotFoundError("No module named 'mido'", name="mido")
 
     assert console.guarded(raising(error), argparse.Namespace()) == 2
 
-    assert "expected the package av, which is not installed; run: pip" in capsys.readouterr().err
+    assert "expected the package mido, which is not installed; run: pip" in capsys.readouterr().err
 
 
 def test_another_missing_module_is_a_bug() -> None:

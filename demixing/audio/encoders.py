@@ -28,7 +28,6 @@ from torch.nn import functional
 from demixing.audio import AudioFormat
 from demixing.audio.resampler import Resampler
 from demixing.errors import OutputError
-from demixing.machine.installation import install_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,13 +215,12 @@ def _av() -> Any:
     """Import PyAV.
 
     Raises:
-        OutputError: it is not installed.
+        OutputError: its libraries cannot be loaded.
     """
     try:
-        import av
+        import av  # a tenth of a second that only lossy files cost
     except ImportError as error:
         raise OutputError(
-            f"MP3, M4A and Opus need the package av, which cannot be imported ({error}); run: "
-            + install_command("rendering")
+            f"MP3, M4A and Opus need the package av, which cannot be imported ({error})"
         ) from error
     return av

@@ -147,13 +147,13 @@ def chosen_songs(options: argparse.Namespace) -> tuple[str, list[Song]]:
 def scores_db(demixer: Demixer, song: Song, seconds: float) -> list[float]:
     """SDR of each stem at the beginning of a song; NaN if it is silent or unknown."""
     import numpy as np
-    import soundfile
 
     from demixing.cli import unlimited
+    from demixing.evaluation import audio as files_of_audio
     from demixing.evaluation.metrics.sdr import sdr
     from demixing.training.fitting import truth
 
-    files = {stem: soundfile.read(path, always_2d=True) for stem, path in song.stems.items()}
+    files = {stem: files_of_audio.read(path) for stem, path in song.stems.items()}
     rate_hz = next(rate_hz for _, rate_hz in files.values())
     parts = {
         stem: audio[: round(min(seconds * rate_hz, 1e12))] for stem, (audio, _) in files.items()

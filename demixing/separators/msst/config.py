@@ -7,7 +7,7 @@ from typing import Any
 
 from demixing.errors import ConfigError
 
-MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 17
 """Configs are a few kilobytes long. YAML needs time and memory for each byte."""
 
 MOST_VALUES = 10_000
