@@ -152,12 +152,12 @@ def whole_files(paths: Sequence[Path], *, replace: bool = True) -> Iterator[list
             staged = [stages[path.parent] / path.name for path in paths]
             yield staged
             atomic.publish(dict(zip(staged, paths, strict=True)), replace=replace)
-    except FileExistsError as error:
-        raise OutputError(
-            f"{error.filename2 or error.filename} already exists; use --overwrite to replace it"
-        ) from error
     # soundfile asserts that all frames were written.
     except (OSError, soundfile.LibsndfileError, AssertionError) as error:
+        if isinstance(error, FileExistsError) and error.filename2:  # it appeared meanwhile
+            raise OutputError(
+                f"{error.filename2} already exists; use --overwrite to replace it"
+            ) from error
         # libsndfile reports every error of the system as "System error".
         hint = "" if isinstance(error, OSError) else "; is the disk full?"
         raise OutputError(f"cannot write stems to {where}: {cause(error)}{hint}") from error
