@@ -123,7 +123,9 @@ def _move_to_new_name(stage: Path, path: Path) -> None:
         raise
     except OSError:  # a file system without hard links: between these two calls there is a gap
         if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            raise FileExistsError(
+                errno.EEXIST, os.strerror(errno.EEXIST), stage, None, path
+            ) from None
         stage.rename(path)
     else:
         stage.unlink()
