@@ -38,6 +38,7 @@ from demixing.process.messages import BrokenMessageError, Incoming, Message, pac
 from demixing.process.status import SharedStatus
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
+from demixing.recipes.tracks import TRACKS
 
 if TYPE_CHECKING:
     from demixing.engine.demixer import Demixer
@@ -96,7 +97,10 @@ class AbandonedError(Exception):
 
 def table(recipe_: Recipe) -> dict[str, Any]:
     """Convert a recipe to the table that :func:`demixing.recipes.reading.parse` reads."""
-    return {**_plain(recipe_), "track": recipe_.track.name}
+    fields = _plain(recipe_)
+    track = fields.pop("track")
+    known = recipe_.track.name in TRACKS
+    return {**fields, **({"track": track["name"]} if known else {"stems": track["stems"]})}
 
 
 def _plain(thing: Any) -> Any:
