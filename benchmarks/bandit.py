@@ -51,7 +51,8 @@ def _original(original: Path, kind: str) -> nn.Module:
 
 def _ours(theirs: nn.Module, kind: str) -> nn.Module:
     """Return our network with the weights of theirs."""
-    config = Config({"model": KINDS[kind] | golden.FULL}, kind)
+    names = {"instruments": KINDS[kind]["stems"]}
+    config = Config({"model": KINDS[kind] | golden.FULL, "training": names}, kind)
     network, state = bandit.network(config, theirs.state_dict())
     fill(network, state, kind)
     return network
