@@ -44,7 +44,7 @@ def run(*, quick: bool, original: Path | None = None) -> Iterator[Line]:
 
 
 def _chunk(name: str, frames: int) -> Tensor:
-    """Return a mixture ``(2, samples)`` of so many frames."""
+    """Return a mixture, ``(2, samples)``, with the given number of frames."""
     samples = int(golden.OFFICIAL[name]["audio"]["hop_length"]) * (frames - 1)
     return song(samples / SAMPLE_RATE_HZ + 1)[:, :samples]
 

@@ -5,29 +5,23 @@ song.
 """
 
 import concurrent.futures
-import contextlib
 import functools
 import logging
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableSequence
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from demixing.cli import bar
 from demixing.engine import progress, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import OutputError, SongError
-from demixing.process.lifetime import die_with_parent
+from demixing.process import pool
 from demixing.recipes import tracks
 
 if TYPE_CHECKING:  # the parent of the workers does not need torch
     from my_submission.aicrowd_wrapper import AIcrowdWrapper
-
-CLEAN_UP_S = 30
-"""Time for a worker to clean up, which cannot start in the middle of a layer."""
 
 SPAWN = multiprocessing.get_context("spawn")
 """Workers start as new programs, without the threads and locks of this one."""
@@ -74,10 +68,11 @@ def separate(
     spent_s: dict[str, float] = {}
     parts = SPAWN.RawArray("d", len(lengths_s))
     show = bar(environment[tracks.TRACK_VARIABLE], quiet=quiet)
-    with workers(jobs, environment, parts, level) as pool, show as report:
+    workers = pool.workers(jobs, become_worker, dict(environment), os.getpid(), parts, level)
+    with workers as executor, show as report:
         together = progress.Together(lengths_s, report)
-        with interrupts_wait():  # workers inherit it
-            futures = {pool.submit(work, name, at): name for at, name in enumerate(lengths_s)}
+        with pool.interrupts_wait():  # workers inherit it
+            futures = {executor.submit(work, name, at): name for at, name in enumerate(lengths_s)}
         for future in watched(futures, parts, together):
             name = futures[future]
             try:
@@ -111,44 +106,6 @@ def watched(
             together.update(futures[future], 1.0)
 
 
-@contextlib.contextmanager
-def workers(
-    jobs: int, environment: Mapping[str, str], parts: Parts, level: int
-) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Worker processes; an interruption ends them, and never leaves an incomplete song.
-
-    They start when work is submitted, and the submitting thread must outlive them.
-    """
-    pool = concurrent.futures.ProcessPoolExecutor(
-        jobs,
-        mp_context=SPAWN,
-        initializer=become_worker,
-        initargs=(dict(environment), os.getpid(), parts, level),
-    )
-    try:
-        yield pool
-    except BaseException:
-        children = multiprocessing.active_children()
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.join(CLEAN_UP_S)
-            child.kill()
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-@contextlib.contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Delay Ctrl-C, here and in processes that are started in this context."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-
-
 def become_worker(environment: Mapping[str, str], parent: int, parts: Parts, level: int) -> None:
     """Set up a worker as the server would.
 
@@ -160,35 +117,10 @@ def become_worker(environment: Mapping[str, str], parent: int, parts: Parts, lev
     """
     global progress_parts
     progress_parts = parts
-    die_with_parent(parent)  # the parent may have ended before this process read its id
-    on_signals(leave)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    pool.begin_worker(environment, parent, level)
     if level > logging.INFO:
         # Loud stems may be correct. The evaluation, which has the references, reports clipping.
         logging.getLogger(CLIPPING_LOGGER).setLevel(logging.ERROR)
-    os.environ.update(environment)
-
-
-def on_signals(action: Callable[[int, FrameType | None], object]) -> None:
-    """Choose what happens when this process is interrupted or terminated.
-
-    A shell starts background jobs with Ctrl-C ignored; then it stays ignored.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, action)
-
-
-def leave(*_: object) -> NoReturn:
-    """Exit at once. The pool would catch an exception, and continue or wait forever."""
-    os._exit(130)
-
-
-def stop_work(*_: object) -> NoReturn:
-    """Stop the work and clean up, which nothing may interrupt."""
-    on_signals(lambda *_: None)
-    raise KeyboardInterrupt
 
 
 @functools.cache
@@ -213,15 +145,9 @@ def work(name: str, at: int) -> tuple[float, tuple[Omission, ...]]:
     def report(event: progress.Progress) -> None:
         progress_parts[at] = event.done
 
-    try:
-        try:
-            on_signals(stop_work)
-            ready = wrapper()
-            ready.model.report = report
-            started_s = time.monotonic()
-            ready.separate_music_file(name)
-            return time.monotonic() - started_s, ready.model.omissions
-        finally:
-            on_signals(leave)
-    except KeyboardInterrupt:
-        leave()
+    with pool.interruptible():
+        ready = wrapper()
+        ready.model.report = report
+        started_s = time.monotonic()
+        ready.separate_music_file(name)
+        return time.monotonic() - started_s, ready.model.omissions

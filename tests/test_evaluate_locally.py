@@ -29,6 +29,7 @@ from demixing.errors import ConfigError
 from demixing.evaluation import run as books
 from demixing.evaluation.songs import find_songs
 from demixing.machine import threads
+from demixing.process import pool
 from demixing.recipes import reading
 from demixing.schedule import costs
 from demixing.weights.catalogue import entries
@@ -505,7 +506,7 @@ def test_a_worker_reports_the_time_and_the_omissions_of_a_song(
 
     ready = SimpleNamespace(model=model, separate_music_file=separate_music_file)
     monkeypatch.setattr(side_by_side, "wrapper", lambda: ready)
-    monkeypatch.setattr(side_by_side, "on_signals", lambda action: None)
+    monkeypatch.setattr(pool, "interruptible", contextlib.nullcontext)
 
     monkeypatch.setattr(side_by_side, "progress_parts", parts)
 

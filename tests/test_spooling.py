@@ -117,7 +117,7 @@ def test_a_terminal_is_refused() -> None:
     assert stat.S_ISCHR(path.stat().st_mode)
 
     with pytest.raises(SongError, match="got a terminal; name a file"), seekable(path):
-        pytest.fail("nobody types audio")
+        pytest.fail("a terminal must not be read")
 
     os.close(primary)
     os.close(secondary)

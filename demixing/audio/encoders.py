@@ -103,7 +103,7 @@ def check(kind: str, form: AudioFormat) -> None:
         form: of the song.
 
     Raises:
-        OutputError: it does not take the rate, or so many channels.
+        OutputError: it does not support the rate or the number of channels.
     """
     codec = CODECS.get(kind)
     if codec is None:

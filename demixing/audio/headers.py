@@ -112,7 +112,7 @@ class Header:
             )
 
     def _samples(self, size_bytes: int, done: int) -> int:
-        """Samples in so many bytes, given how many there are in those of the file."""
+        """Convert a number of bytes to samples, in proportion to those of the file."""
         width_bytes = self.present_bytes // max(done, 1)
         if width_bytes and self.present_bytes - width_bytes * done < width_bytes:
             return size_bytes // width_bytes

@@ -7,30 +7,25 @@ nothing behind.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import logging
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from demixing.cli import bar
 from demixing.cli.songs import is_folder
 from demixing.engine.progress import LOADING, SEPARATING, Progress
 from demixing.errors import DemixError, OutputError, SongError
 from demixing.machine import threads
-from demixing.process.lifetime import die_with_parent
+from demixing.process import pool
 from demixing.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from demixing.engine.demixer import Demixer
     from demixing.engine.progress import Report
-
-CLEAN_UP_S = 30
-"""Time for a worker to clean up, which cannot start in the middle of a layer."""
 
 DEVICE_VARIABLE = "DEMIX_DEVICE"
 """As in :mod:`demixing.networks.execution`, which imports torch."""
@@ -110,10 +105,11 @@ def together(
         environment[DEVICE_VARIABLE] = device
     level = logging.getLogger().getEffectiveLevel()
     started_s = time.monotonic()
-    with _pool(count, environment, how, level) as pool, bar("songs", quiet=quiet) as report:
+    workers = pool.workers(count, _begin, environment, os.getpid(), how, level)
+    with workers as executor, bar("songs", quiet=quiet) as report:
         report(Progress(stage=LOADING))
-        with _interrupts_wait():  # workers inherit it
-            futures = {pool.submit(_work, job): job for job in jobs}
+        with pool.interrupts_wait():  # workers inherit it
+            futures = {executor.submit(_work, job): job for job in jobs}
         for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
             try:
                 error = future.result()
@@ -180,89 +176,14 @@ _demixer: Demixer | None = None
 def _work(job: Job) -> DemixError | None:
     """Separate one song in a worker."""
     global _demixer
-    _on_signals(_stop)
-    try:
+    with pool.interruptible():
         if _demixer is None:
             _demixer = built(_how)
         return separated(_demixer, job, _how)
-    except KeyboardInterrupt:  # cleaned up by now
-        _leave()
-    finally:
-        _on_signals(_leave)
 
 
 def _begin(environment: Mapping[str, str], parent: int, how: How, level: int) -> None:
-    """Set up a worker.
-
-    Args:
-        environment: added to that of the process.
-        parent: id of the process that started it, which it must not outlive.
-        how: songs are separated.
-        level: log level.
-    """
+    """Set up a worker; see :func:`demixing.process.pool.begin_worker`."""
     global _how
     _how = how
-    die_with_parent(parent)
-    _on_signals(_leave)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    os.environ.update(environment)
-
-
-def _on_signals(action: Callable[..., object]) -> None:
-    """Choose what happens when a worker is interrupted; what a shell ignores stays ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, action)
-
-
-def _leave(*_: object) -> NoReturn:
-    """Exit at once: the pool would catch an exception, and wait for ever."""
-    os._exit(130)
-
-
-def _stop(*_: object) -> NoReturn:
-    """Stop the song and clean up, which nothing may interrupt."""
-    _on_signals(lambda *_: None)
-    raise KeyboardInterrupt
-
-
-# Of the parent
-
-
-@contextlib.contextmanager
-def _pool(
-    count: int, environment: Mapping[str, str], how: How, level: int
-) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Worker processes, which are ended if this process is interrupted or raises an error."""
-    import multiprocessing  # its import alone adds a second name for the main module
-
-    # New programs, without the threads and locks of this one.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        count,
-        multiprocessing.get_context("spawn"),
-        _begin,
-        (dict(environment), os.getpid(), how, level),
-    )
-    try:
-        yield pool
-    except BaseException:
-        children = multiprocessing.active_children()
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.join(CLEAN_UP_S)
-            child.kill()
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-@contextlib.contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Delay Ctrl-C, here and in processes that are started in this context."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    pool.begin_worker(environment, parent, level)

@@ -1,0 +1,110 @@
+"""Worker processes for several songs at a time; an interruption never leaves an incomplete song.
+
+Workers end with the process that started them, even if it is killed.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from typing import NoReturn
+
+from demixing.process.lifetime import die_with_parent
+
+CLEAN_UP_S = 30
+"""Time for a worker to clean up, which cannot start in the middle of a layer."""
+
+
+@contextlib.contextmanager
+def workers(
+    count: int, begin: Callable[..., None], *arguments: object
+) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    """Worker processes, which are ended if this process is interrupted or raises an error.
+
+    They start when work is submitted, and the submitting thread must outlive them.
+
+    Args:
+        count: number of processes.
+        begin: called in each of them first; it calls :func:`begin_worker`.
+        arguments: of ``begin``.
+    """
+    import multiprocessing  # its import alone adds a second name for the main module
+
+    # New programs, without the threads and locks of this one.
+    spawn = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(count, spawn, begin, arguments)
+    try:
+        yield pool
+    except BaseException:
+        children = multiprocessing.active_children()
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.join(CLEAN_UP_S)
+            child.kill()
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Delay Ctrl-C, here and in processes that are started in this context."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def begin_worker(environment: Mapping[str, str], parent: int, level: int) -> None:
+    """Set up a worker.
+
+    Args:
+        environment: added to that of the process.
+        parent: id of the process that started it, which it must not outlive.
+        level: log level.
+    """
+    die_with_parent(parent)  # the parent may have ended before this process read its id
+    _on_signals(_leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    os.environ.update(environment)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interruption stop the work of this context, clean up, and end the worker."""
+    try:
+        try:
+            _on_signals(_stop)
+            yield
+        finally:
+            _on_signals(_leave)
+    except KeyboardInterrupt:  # cleaned up by now
+        _leave()
+
+
+def _on_signals(action: Callable[..., object]) -> None:
+    """Choose what happens when this process is interrupted or terminated.
+
+    A shell starts background jobs with Ctrl-C ignored; then it stays ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, action)
+
+
+def _leave(*_: object) -> NoReturn:
+    """Exit at once. The pool would catch an exception, and continue or wait forever."""
+    os._exit(130)
+
+
+def _stop(*_: object) -> NoReturn:
+    """Stop the work and clean up, which nothing may interrupt."""
+    _on_signals(lambda *_: None)
+    raise KeyboardInterrupt
