@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import arguments, check_target, contest, note, write_or_print
+from demixing.cli import arguments, board_place, check_target, contest, note, write_or_print
 from demixing.engine import optional
 from demixing.errors import ConfigError, OutputError
 from demixing.evaluation.songs import detect_track
@@ -73,6 +73,7 @@ def add(commands: Subparsers) -> None:
         help=f"keep the time limit of ${TIME_VARIABLE}, or the grader's (default: none)",
     )
     parser.add_argument("--resume", action="store_true", help="keep songs that are finished")
+    board_place.add(parser)
     arguments.add_json_file(parser)
 
 
@@ -87,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     from demixing.cli.evaluate_track import evaluate  # imports numpy
 
     check_target(options.json)
+    board_place.check(options.board, [track for track, _ in wanted])
     for advice in dict.fromkeys(optional.advice(chosen) for _, chosen in wanted):
         note(advice, options)
     found = {}

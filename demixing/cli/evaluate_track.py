@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from demixing.cli import STDOUT, contest, note
+from demixing.cli import STDOUT, board_place, contest, note
 from demixing.engine import optional, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import ConfigError
-from demixing.evaluation import metrics, report
+from demixing.evaluation import boards, metrics, report
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.run import SAMPLE, Run
 from demixing.evaluation.scoring import score_folder
@@ -57,15 +57,18 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
         prepare(song, track, run.dataset)
     lengths_s = {name: run.seconds(name) for name in run.unfinished(names)}
     spent_s = separate(run, chosen, options, lengths_s)
+    if options.board:
+        note(board_place.admission(boards.named(options.board, track), chosen), options)
     for line in clippings(run, chosen.track, lengths_s):
         note(line, options)
 
     table, result = write_scores(run, names)
+    place = board_place.described(options.board, result, run.folder / "scores.json")
     if options.json != STDOUT:
         without = f" without {', '.join(absent)}" if absent else ""
         print(f"{track.upper()}, recipe {chosen.name!r}{without}, {options.data or 'samples'}")
         pace = speed(spent_s, lengths_s, run.limit, chosen.track.time_limit)
-        print(f"{table}{pace}\n")
+        print(f"{table}{place}{pace}\n")
     return result
 
 

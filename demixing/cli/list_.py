@@ -1,7 +1,7 @@
 """``list``: recipes, with their stems, their state and their score.
 
 ``list --separators``: what recipes are made of. ``list --systems``: what the systems of the
-catalogue output, and what their authors say of them.
+catalogue output, and what their authors say of them. ``list --boards``: the contest's leaderboards.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from demixing import separators
-from demixing.cli import arguments, console, recipes, say_json, systems
+from demixing.cli import arguments, boards, console, recipes, say_json, systems
 from demixing.weights import catalogue
 
 if TYPE_CHECKING:
@@ -34,12 +34,19 @@ def add(commands: Subparsers) -> None:
         help="print systems with stems, size, whether the contest's time limit takes a GPU, the "
         "leaderboards that admit their training data, and the figures that their authors published",
     )
+    other.add_argument(
+        "--boards",
+        action="store_true",
+        help="print the contest's leaderboards, as far as public sources have them",
+    )
     arguments.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the list."""
-    if options.systems:
+    if options.boards:
+        _show_boards(as_json=options.json)
+    elif options.systems:
         _show_systems(as_json=options.json)
     elif options.separators:
         _show_separators(as_json=options.json)
@@ -49,6 +56,14 @@ def run(options: argparse.Namespace) -> int:
     else:
         console.show(recipes.table(recipes.rows()))
     return 0
+
+
+def _show_boards(*, as_json: bool) -> None:
+    """Print the contest's leaderboards."""
+    if as_json:
+        say_json({"boards": boards.as_json()})
+    else:
+        console.show(boards.table())
 
 
 def _show_systems(*, as_json: bool) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import arguments, check_target, write_or_print
+from demixing.cli import arguments, board_place, check_target, write_or_print
 from demixing.evaluation import metrics
 from demixing.evaluation.songs import STEMS, detect_track
 
@@ -41,6 +41,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--songs", nargs="+", metavar="NAME", help="only score these songs (default: all)"
     )
+    board_place.add(parser)
     arguments.add_json_file(parser)
     parser.add_argument(
         "--csv",
@@ -54,16 +55,20 @@ def run(options: argparse.Namespace) -> int:
     """Score, write the requested files, and print the scores."""
     for target in (options.json, options.csv):
         check_target(target)
+    if options.board:
+        board_place.check_metric(options.metric)
+        board_place.check(options.board, [options.track or detect_track(options.references)])
     summary = scored(options)
     from demixing.evaluation import report
 
     metric = metrics.load(options.metric)
+    text, place = board_place.joined(report.json_report(summary, metric), options.board)
     printed = [
-        write_or_print(options.json, lambda: report.json_report(summary, metric)),
+        write_or_print(options.json, lambda: text),
         write_or_print(options.csv, lambda: report.csv_report(summary)),
     ]
     if not any(printed):
-        print(report.text_table(summary, metric), end="")
+        print(report.text_table(summary, metric), end=place)
     return 0
 
 

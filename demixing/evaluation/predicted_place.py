@@ -1,0 +1,136 @@
+"""The scores of some songs -> the range of ranks that their mean would have had on a leaderboard.
+
+The uncertainty from the choice of songs is the interval of :mod:`demixing.evaluation.comparison`:
+the songs are resampled, and both ends of the interval are placed on the board. It does not cover
+that the board's songs may be harder or easier as a whole.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from demixing.evaluation import comparison
+from demixing.evaluation.boards import (
+    LISTENING_TEST,
+    OTHER_SONGS,
+    Board,
+    Place,
+    Row,
+    placed,
+    ranks,
+)
+
+ONE_SONG = "One song has no interval: it does not show how much other songs differ."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Where the mean of some songs would have stood.
+
+    Attributes:
+        board: the leaderboard.
+        mean_db: official score.
+        songs: number of songs.
+        place: of the mean.
+        interval_db: 95 % confidence interval of the mean; None for a single song.
+        worst: place of the interval's lower end; None without an interval.
+        best: place of its upper end; None without an interval.
+    """
+
+    board: Board
+    mean_db: float
+    songs: int
+    place: Place
+    interval_db: tuple[float, float] | None
+    worst: Place | None
+    best: Place | None
+
+    @property
+    def interval_ranks(self) -> str | None:
+        """The range of ranks of the interval in words; None without an interval."""
+        if self.best is None or self.worst is None:
+            return None
+        return ranks(self.best.first, self.worst.last)
+
+
+def predicted(board: Board, means_db: Sequence[float]) -> Prediction:
+    """Place the mean of some songs on a board.
+
+    Args:
+        board: of the songs' track.
+        means_db: official score of each song, at least one.
+    """
+    # The interval of "differences" from zero is that of the mean itself.
+    found = comparison.difference(means_db)
+    interval_db = None if found is None else found.interval_db
+    mean_db = math.fsum(means_db) / len(means_db)
+    low, high = interval_db or (None, None)
+    return Prediction(
+        board=board,
+        mean_db=mean_db,
+        songs=len(means_db),
+        place=placed(board, mean_db),
+        interval_db=interval_db,
+        worst=None if low is None else placed(board, low),
+        best=None if high is None else placed(board, high),
+    )
+
+
+def lines(found: Prediction) -> Iterator[str]:
+    """Describe a prediction for people, with what it does not say."""
+    board = found.board
+    yield f"On {board.title} ({board.training}), {found.mean_db:.3f} dB would have stood:"
+    yield f"  {found.place.ranks}, {found.place}"
+    for row in board.rows:
+        if row.baseline:
+            side = "above" if found.mean_db > row.mean_db else "not above"
+            yield f"  {side} the {row}"
+    if found.interval_db is None:
+        yield f"  {ONE_SONG}"
+    else:
+        low, high = found.interval_db
+        yield (
+            f"  {found.interval_ranks} for the 95 % interval over these {found.songs} songs, "
+            f"{low:.3f} to {high:.3f} dB"
+        )
+    yield f"  {OTHER_SONGS}"
+    yield f"  {LISTENING_TEST}"
+
+
+def as_json(found: Prediction) -> dict[str, object]:
+    """A prediction in types that JSON has."""
+    return {
+        "name": found.board.name,
+        "title": found.board.title,
+        "mean_db": found.mean_db,
+        "songs": found.songs,
+        "place": _place(found.place),
+        "interval_db": list(found.interval_db) if found.interval_db else None,
+        "interval_place": _interval(found),
+        "no_interval": None if found.interval_db else ONE_SONG,
+        "caveats": [OTHER_SONGS, LISTENING_TEST],
+    }
+
+
+def _interval(found: Prediction) -> dict[str, object] | None:
+    """The ranks of the interval."""
+    if found.best is None or found.worst is None:
+        return None
+    return {"first": found.best.first, "last": found.worst.last, "ranks": found.interval_ranks}
+
+
+def _place(place: Place) -> dict[str, object]:
+    """One place; ``last`` is null if it is below all known ranks."""
+    return {
+        "first": place.first,
+        "last": place.last,
+        "ranks": place.ranks,
+        "above": _row(place.above),
+        "below": _row(place.below),
+        "unknown": list(place.unknown),
+    }
+
+
+def _row(row: Row | None) -> dict[str, object] | None:
+    """An entry of the board."""
+    return row and {"team": row.team, "mean_db": row.mean_db, "ranks": list(row.ranks)}
