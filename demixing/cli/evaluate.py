@@ -19,7 +19,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import arguments, board_place, check_target, contest, note, write_or_print
+from demixing.cli import (
+    arguments,
+    board_place,
+    check_target,
+    contest,
+    history_entry,
+    note,
+    write_or_print,
+)
 from demixing.engine import optional
 from demixing.errors import ConfigError, OutputError
 from demixing.evaluation.songs import detect_track
@@ -74,6 +82,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="keep songs that are finished")
     board_place.add(parser)
+    history_entry.add(parser)
     arguments.add_json_file(parser)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from demixing.cli import STDOUT, board_place, contest, note
+from demixing.cli import STDOUT, board_place, contest, history_entry, note
 from demixing.engine import optional, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import ConfigError
@@ -64,6 +64,7 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
 
     table, result = write_scores(run, names)
     place = board_place.described(options.board, result, run.folder / "scores.json")
+    history_entry.record(run, chosen, options, result, spent_s)
     if options.json != STDOUT:
         without = f" without {', '.join(absent)}" if absent else ""
         print(f"{track.upper()}, recipe {chosen.name!r}{without}, {options.data or 'samples'}")

@@ -69,6 +69,9 @@ GROUPS: dict[str, dict[str, Command]] = {
             device=True,
             stopped=f"{SONGS_STAY}: continue with --resume",
         ),
+        "history": Command(
+            module="demixing.cli.history", help="show the course of earlier evaluations"
+        ),
         "score": Command(module="demixing.cli.score", help="score existing stems"),
         "compare": Command(
             module="demixing.cli.compare", help="compare recipes on songs", device=True

@@ -133,4 +133,6 @@ def _place(place: Place) -> dict[str, object]:
 
 def _row(row: Row | None) -> dict[str, object] | None:
     """An entry of the board."""
-    return row and {"team": row.team, "mean_db": row.mean_db, "ranks": list(row.ranks)}
+    if row is None:
+        return None
+    return {"team": row.team, "mean_db": row.mean_db, "ranks": list(row.ranks)}

@@ -57,11 +57,15 @@ def memory_bytes() -> int | None:
         return None
 
 
-def versions() -> dict[str, str | bool | None]:
-    """Versions of Python and libraries, and the revision of a checkout; None if not known."""
+def versions(package: str) -> dict[str, str | bool | None]:
+    """Versions of Python and libraries, and the revision of a checkout; None if not known.
+
+    Args:
+        package: version of this package.
+    """
     revision, changed = git_state(installation.ROOT)
     return {
-        "sound-demixing": installation.version(),
+        "sound-demixing": package,
         "revision": revision,
         "changed": changed,
         "python": platform.python_version(),
