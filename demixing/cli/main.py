@@ -72,6 +72,12 @@ GROUPS: dict[str, dict[str, Command]] = {
         "history": Command(
             module="demixing.cli.history", help="show the course of earlier evaluations"
         ),
+        "mvsep": Command(
+            module="demixing.cli.mvsep",
+            help="separate and pack a data set for MVSep's quality checker",
+            device=True,
+            stopped=f"{SONGS_STAY}: run it again to continue",
+        ),
         "score": Command(module="demixing.cli.score", help="score existing stems"),
         "compare": Command(
             module="demixing.cli.compare", help="compare recipes on songs", device=True
