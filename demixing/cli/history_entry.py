@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from demixing.cli import describe, note
@@ -93,7 +93,7 @@ def now() -> str:
     return f"{time.isoformat()}Z"
 
 
-def weights(used: Recipe) -> Sequence[Mapping[str, Any]]:
+def weights(used: Recipe) -> tuple[Mapping[str, Any], ...]:
     """The files of weights that a recipe opens, with the hashes of the catalogue.
 
     The files were verified against these when they were opened, so they are not read again. A hash
@@ -102,7 +102,7 @@ def weights(used: Recipe) -> Sequence[Mapping[str, Any]]:
     Args:
         used: without the members that are absent.
     """
-    return [
+    return tuple(
         {
             "name": one.name,
             "file": one.file,
@@ -110,4 +110,4 @@ def weights(used: Recipe) -> Sequence[Mapping[str, Any]]:
             "size_bytes": one.size_bytes,
         }
         for one in describe.used(used)
-    ]
+    )

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -59,7 +59,7 @@ class Entry:
     time: str
     track: str
     recipe: Mapping[str, Any]
-    weights: Sequence[Mapping[str, Any]] = ()
+    weights: tuple[Mapping[str, Any], ...] = ()
     data: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any]
@@ -167,7 +167,8 @@ def _entry(line: bytes) -> Entry | None:
     """
     try:
         table = json.loads(line)
-        found = Entry(**{key: table[key] for key in Entry.__dataclass_fields__ if key in table})
+        fields = {key: table[key] for key in Entry.__dataclass_fields__ if key in table}
+        found = Entry(**fields | {"weights": tuple(table.get("weights", ()))})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     mappings = (found.recipe, found.data, found.options, found.scores, found.machine)

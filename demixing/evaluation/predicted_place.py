@@ -83,7 +83,7 @@ def lines(found: Prediction) -> Iterator[str]:
     yield f"  {found.place.ranks}, {found.place}"
     for row in board.rows:
         if row.baseline:
-            side = "above" if found.mean_db > row.mean_db else "not above"
+            side = "below" if found.mean_db < row.mean_db else "above"
             yield f"  {side} the {row}"
     if found.interval_db is None:
         yield f"  {ONE_SONG}"
