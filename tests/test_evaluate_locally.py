@@ -197,7 +197,8 @@ def files(folder: Path) -> set[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files(folder)}
+    """All files but the history, which has the times of all runs."""
+    return {name: (folder / name).read_bytes() for name in files(folder) if name != "history.jsonl"}
 
 
 def stems_of(songs: Iterable[str]) -> set[str]:
