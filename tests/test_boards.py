@@ -206,6 +206,15 @@ def test_one_song_has_no_interval_and_says_why() -> None:
     json.dumps(predicted_place.as_json(found), allow_nan=False)
 
 
+def test_a_mean_that_silence_decides_is_not_the_only_one() -> None:
+    found = predicted_place.predicted(KNOWN, [-20.0, 7.5], active_mean_db=7.5)
+
+    text = "\n".join(predicted_place.lines(found))
+    assert "rank 3 for 7.500 dB, the mean without silent references" in text
+    assert "too narrow" in text
+    assert predicted_place.predicted(KNOWN, [7.0], active_mean_db=7.0).active_mean_db is None
+
+
 # Commands
 
 

@@ -92,7 +92,9 @@ def described(name: str | None, scores: dict[str, Any], file: Path | None = None
     from demixing.evaluation import predicted_place, report
     from demixing.evaluation.boards import named
 
-    found = predicted_place.predicted(named(name, scores["track"]), means_db(scores))
+    found = predicted_place.predicted(
+        named(name, scores["track"]), means_db(scores), scores["active_mean"]["song_db"]
+    )
     scores["board"] = predicted_place.as_json(found)
     if file is not None:
         report.write_report(file, json.dumps(scores, indent=2, allow_nan=False) + "\n")

@@ -20,6 +20,9 @@ from demixing.evaluation.boards import (
     ranks,
 )
 
+FEW_SONGS = 10
+"""With fewer songs, the interval is too narrow."""
+
 ONE_SONG = "One song has no interval: it does not show how much other songs differ."
 
 
@@ -35,6 +38,7 @@ class Prediction:
         interval_db: 95 % confidence interval of the mean; None for a single song.
         worst: place of the interval's lower end; None without an interval.
         best: place of its upper end; None without an interval.
+        active_mean_db: mean without silent references; None if all are active, or none is.
     """
 
     board: Board
@@ -44,6 +48,7 @@ class Prediction:
     interval_db: tuple[float, float] | None
     worst: Place | None
     best: Place | None
+    active_mean_db: float | None
 
     @property
     def interval_ranks(self) -> str | None:
@@ -53,12 +58,15 @@ class Prediction:
         return ranks(self.best.first, self.worst.last)
 
 
-def predicted(board: Board, means_db: Sequence[float]) -> Prediction:
+def predicted(
+    board: Board, means_db: Sequence[float], active_mean_db: float | None = None
+) -> Prediction:
     """Place the mean of some songs on a board.
 
     Args:
         board: of the songs' track.
         means_db: official score of each song, at least one.
+        active_mean_db: mean without silent and nearly silent references; None if there is none.
     """
     # The interval of "differences" from zero is that of the mean itself.
     found = comparison.difference(means_db)
@@ -73,6 +81,7 @@ def predicted(board: Board, means_db: Sequence[float]) -> Prediction:
         interval_db=interval_db,
         worst=None if low is None else placed(board, low),
         best=None if high is None else placed(board, high),
+        active_mean_db=None if active_mean_db == mean_db else active_mean_db,
     )
 
 
@@ -89,9 +98,15 @@ def lines(found: Prediction) -> Iterator[str]:
         yield f"  {ONE_SONG}"
     else:
         low, high = found.interval_db
+        narrow = ", too narrow with fewer than ten songs" if found.songs < FEW_SONGS else ""
         yield (
             f"  {found.interval_ranks} for the 95 % interval over these {found.songs} songs, "
-            f"{low:.3f} to {high:.3f} dB"
+            f"{low:.3f} to {high:.3f} dB{narrow}"
+        )
+    if found.active_mean_db is not None:
+        yield (
+            f"  {placed(board, found.active_mean_db).ranks} for {found.active_mean_db:.3f} dB, the "
+            "mean without silent references, which the board counts if its songs have any"
         )
     yield f"  {OTHER_SONGS}"
     yield f"  {LISTENING_TEST}"
@@ -107,6 +122,10 @@ def as_json(found: Prediction) -> dict[str, object]:
         "place": _place(found.place),
         "interval_db": list(found.interval_db) if found.interval_db else None,
         "interval_place": _interval(found),
+        "active_mean_db": found.active_mean_db,
+        "active_place": None
+        if found.active_mean_db is None
+        else _place(placed(found.board, found.active_mean_db)),
         "no_interval": None if found.interval_db else ONE_SONG,
         "caveats": [OTHER_SONGS, LISTENING_TEST],
     }
