@@ -11,5 +11,7 @@ From files to a score, module by module:
     comparison two summaries of the same songs -> differences with confidence intervals
     report     those means -> table, JSON, CSV
     dataset    songs in any layout -> the folders that the grader gives to a submission
+    boards     the contest's leaderboards; predicted_place: where a mean would have stood
+    ledger     a line per evaluation
     run        the folder of one evaluation: its settings, and which songs are finished
 """

@@ -106,7 +106,7 @@ def lines(found: Prediction) -> Iterator[str]:
     if found.active_mean_db is not None:
         yield (
             f"  {placed(board, found.active_mean_db).ranks} for {found.active_mean_db:.3f} dB, the "
-            "mean without silent references, which the board counts if its songs have any"
+            "mean without silent references (the board counts such references, too)"
         )
     yield f"  {OTHER_SONGS}"
     yield f"  {LISTENING_TEST}"
