@@ -15,7 +15,6 @@ from demixing.cli import arguments, note, say_json
 from demixing.engine import optional
 from demixing.errors import ConfigError
 from demixing.machine import threads
-from demixing.plots import canvas
 
 if TYPE_CHECKING:
     from demixing.audio import SongFormat
@@ -108,6 +107,8 @@ def run(options: argparse.Namespace) -> int:
         )
     chosen = arguments.chosen_recipe(options)
     if options.plot:
+        from demixing.plots import canvas
+
         canvas.check_figure(options.plot)
     note(optional.advice(chosen), options)
     # Late import: torch takes seconds, and mistakes should be reported first.

@@ -132,9 +132,9 @@ def gathered(demixer: Demixer, form: SongFormat, limits: dict[str, float]) -> Pi
 
 
 def in_words(recipe: Recipe, choice: Choice) -> str:
-    """The members of a choice, such as ``spleeter ×2, net``."""
+    """The members of a choice, such as ``spleeter x 2, net``."""
     return ", ".join(
-        member.name + (f" ×{setting.passes}" if setting.passes > 1 else "")
+        member.name + (f" x {setting.passes}" if setting.passes > 1 else "")
         for member, setting in zip(recipe.members, choice, strict=True)
         if setting
     )
@@ -374,7 +374,7 @@ def _notes(picture: Picture, unnumbered: int) -> Iterable[str]:
     else:
         yield (
             f"No measured scores: of {stems}, each with an output counts as "
-            f"{expected_score.UNKNOWN_DB:g} dB, each further member as {expected_score.SLIGHT_DB:g}."
+            f"{expected_score.UNKNOWN_DB:g} dB, each member as {expected_score.SLIGHT_DB:g} more."
         )
         yield "`demixing fit` measures them."
     yield "Time: chunks of the song times each member's cost, measured once on this machine."
