@@ -14,7 +14,7 @@ FLOORS = (
     ("atomic", "errors", "separator"),
     ("ensemble", "evaluation", "machine", "plugins"),
     ("audio", "networks", "recipes", "rendering", "weights"),
-    ("chunks", "separators"),
+    ("chunks", "notebook", "separators"),
     ("schedule",),
     ("engine",),
     ("api", "process", "training"),
@@ -44,6 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "demixing/plots": {"jinja2", "matplotlib", "numpy"},  # only when a picture is drawn
     "demixing/chunks": SEPARATING,
     "demixing/engine": SEPARATING,
+    "demixing/notebook": SEPARATING,
     "demixing/process": SEPARATING,
     "demixing/recipes": SEPARATING,
     "demixing/schedule": SEPARATING,

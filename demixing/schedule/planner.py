@@ -113,9 +113,7 @@ def compared(
     planner = _Planner(recipe, costs, chunks, math.inf, memory_bytes)
     choices = dict.fromkeys(choice for tried, _ in planner.rounds() for choice in tried)
     return [
-        Candidate(
-            choice=choice, seconds=planner.seconds(choice), score_db=score_db(recipe, choice)
-        )
+        Candidate(choice=choice, seconds=planner.seconds(choice), score_db=score_db(recipe, choice))
         for choice in choices
     ]
 
