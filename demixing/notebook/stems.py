@@ -151,8 +151,8 @@ def _row(
     player = "silent here"
     if sound.any():
         player = (
-            f'<audio controls preload="metadata" aria-label="{label}" style="width:100%;height:36px" '
-            f'src="{inline.data_uri(sound, rate_hz)}"></audio>'
+            f'<audio controls preload="metadata" aria-label="{label}" '
+            f'style="width:100%;height:36px" src="{inline.data_uri(sound, rate_hz)}"></audio>'
         )
     shown = None
     if part.samples < longest:

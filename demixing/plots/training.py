@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MEAN = "mean"
 
-WINDOWS = 60
+WINDOWS = 20
 """The running median of the loss covers this part of a run's steps: one in so many."""
 
 Curve = tuple[tuple[int, float], ...]
@@ -157,6 +157,7 @@ def drawn(runs: Sequence[Curves]) -> Figure:
         for axes, name in zip(scores, names, strict=True):
             _scores(axes, runs, name)
         panels += scores
+        figure.align_ylabels(scores)
     _steps(panels, [panels[2 if waiting else 1], *([panels[-1]] if tested else [])])
     if len(runs) > 1:
         _legend(figure, runs, height_in)
@@ -214,10 +215,11 @@ def _dashes(index: int) -> Literal["-", "--", ":", "-."]:
 
 def _loss(axes: Axes, runs: Sequence[Curves]) -> None:
     """Each step faint, the running median bold, skipped steps as marks at the bottom."""
+    faint = 0.3 if len(runs) == 1 else 0.12
     for index, run in enumerate(runs):
         middle = smoothed(run.loss)
         if middle != run.loss:
-            axes.plot(*_columns(run.loss), color=_colour(index), linewidth=0.6, alpha=0.3)
+            axes.plot(*_columns(run.loss), color=_colour(index), linewidth=0.6, alpha=faint)
         axes.plot(*_columns(middle), color=_colour(index), linestyle=_dashes(index))
         if run.skipped:
             axes.plot(
@@ -262,9 +264,11 @@ def _scores(axes: Axes, runs: Sequence[Curves], name: str) -> None:
         look: dict[str, Any] = {"color": _colour(index), "linestyle": _dashes(index)}
         axes.plot(*_columns(values), marker=".", **look)
         if name == MEAN and run.best:
-            axes.plot(*run.best, marker="o", markersize=9, markerfacecolor="none", **look)
+            axes.plot(
+                *run.best, marker="o", markersize=9, markerfacecolor="none", clip_on=False, **look
+            )
             marked.append(f"{run.best[1]:.2f}")
-    best = f" (best: {', '.join(marked)})" if 0 < len(marked) < 4 else ""
+    best = f", best {', '.join(marked)}" if 0 < len(marked) < 4 else ""
     title = f"Mean over the stems{best}" if name == MEAN else canvas.shortened(name, 30)
     axes.set_title(title, weight="bold" if name == MEAN else "normal")
     axes.set_ylabel("SDR in dB" if name == MEAN else "dB")
