@@ -121,9 +121,10 @@ def run(options: argparse.Namespace) -> int:
     frames = round(options.seconds * RATE_HZ)
     form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=frames)
     if options.plot:
-        from demixing.plots import plan as picture
+        from demixing.plots import plan, plan_figure
 
-        picture.write(picture.gathered(demixer, form, limits(chosen.track)), options.plot)
+        picture = plan.gathered(demixer, form, limits(chosen.track))
+        plan_figure.write(picture, options.plot)
     members, plans = list(costs(chosen, demixer, form)), list(changes(demixer, form))
     if options.json:
         table = {

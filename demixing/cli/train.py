@@ -92,7 +92,7 @@ def folder_of(run: Path, out: Path | None) -> Path:
 
 def draw(folders: Sequence[Path], path: Path) -> None:
     """Draw the training curves of runs."""
-    from demixing.plots import canvas, training
+    from demixing.plots import canvas, training, training_figure
 
     canvas.check_figure(path)
-    training.write([training.read(folder) for folder in folders], path)
+    training_figure.write([training.read(folder) for folder in folders], path)
