@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +34,9 @@ class Stems(dict[str, Audio]):
     In a notebook it shows a waveform, a level and a player for each stem. The players hold the same
     excerpt of all stems, at most 30 s, in about 1 MB. What they leave out is said.
 
+    Pickled, and in a file of :func:`torch.save`, it is a plain ``OrderedDict`` without the rate,
+    which can be read where this package is not installed.
+
     Args:
         stems: arrays ``(samples, channels)`` or tensors ``(channels, samples)``; mono may be
             ``(samples,)``. Full scale is at ±1.
@@ -45,15 +50,21 @@ class Stems(dict[str, Audio]):
         super().__init__(stems)
         self.sample_rate_hz = sample_rate_hz
 
+    def __copy__(self) -> Stems[Audio]:
+        return Stems(self, self.sample_rate_hz)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stems[Audio]:
+        return Stems(copy.deepcopy(dict(self), memo), self.sample_rate_hz)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return OrderedDict, (), None, None, iter(self.items())
+
     def _repr_html_(self) -> str:
         """The stems in a notebook."""
         known = {name: found for name, one in self.items() if (found := samples(one)) is not None}
         if not known or len(known) < len(self):  # something else was put into the dict
             return f"<pre>{html.escape(repr(self))}</pre>"
         return _shown(known, self.sample_rate_hz)
-
-
-torch.serialization.add_safe_globals([Stems])  # torch.load() takes it, as it takes a dict
 
 
 @dataclass(frozen=True, slots=True)
