@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-from demixing.evaluation.scoring import NEARLY_SILENT_DBFS
-
-if TYPE_CHECKING:
-    from demixing.evaluation.scoring import SongScore
-    from demixing.evaluation.summary import Summary
+from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
 
 ACTIVE = (
     "active: without silent and nearly silent references "
@@ -48,8 +44,12 @@ def _row(cells: Sequence[str]) -> str:
     return f"<tr>{name}{''.join(numbers)}</tr>"
 
 
-def of_summary(summary: Summary) -> str:
-    """The table of a summary: a row per song, the means below, and notes on silent references."""
+def of_summary(summary: Any) -> str:
+    """The table of a summary: a row per song, the means below, and notes on silent references.
+
+    Args:
+        summary: a :class:`demixing.evaluation.summary.Summary`, whose module imports this one.
+    """
     stems = list(summary.stems_db)
     rows = [
         [song.name, _number(song.mean_db), *(_cell(song, stem) for stem in stems)]
