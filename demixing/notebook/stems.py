@@ -91,8 +91,10 @@ def samples(one: object) -> NDArray[np.float32] | None:
     else:
         return None
     found = found[:, None] if found.ndim == 1 else found
-    usable = found.ndim == 2 and found.size > 0
-    return np.nan_to_num(found, posinf=0.0, neginf=0.0) if usable else None
+    if found.ndim != 2 or not found.size:
+        return None
+    finite = np.isfinite(found)
+    return found if finite.all() else np.where(finite, found, np.float32(0))
 
 
 def excerpt(stems: Mapping[str, NDArray[np.float32]], sample_rate_hz: int) -> Excerpt:
@@ -106,15 +108,15 @@ def excerpt(stems: Mapping[str, NDArray[np.float32]], sample_rate_hz: int) -> Ex
     seconds = min(MOST_S, MOST_BYTES / inline.BYTES_PER_S / max(audible, 1))
     length = math.ceil(seconds * sample_rate_hz)
     longest = max(len(one) for one in stems.values())
-    peak = max(float(np.abs(one).max()) for one in stems.values())
+    peak = max(peak_of(one) for one in stems.values())
     gain = 1 / max(peak, 1.0)
     if longest <= length:
         return Excerpt(0, longest, gain)
     energy = np.zeros(math.ceil(longest / sample_rate_hz))
     for one in stems.values():
         edges = np.arange(0, len(one), sample_rate_hz)
-        sums = np.add.reduceat(np.square(one, dtype=np.float64).sum(axis=1), edges)
-        energy[: len(sums)] += sums
+        sums = np.add.reduceat(np.square(one), edges, axis=0)
+        energy[: len(sums)] += sums.sum(axis=1)
     window = max(length // sample_rate_hz, 1)
     totals = np.convolve(energy, np.ones(window), mode="valid")
     start = int(totals.argmax()) * sample_rate_hz
@@ -125,7 +127,7 @@ def _shown(stems: Mapping[str, NDArray[np.float32]], rate_hz: int) -> str:
     """All stems as HTML."""
     part = excerpt(stems, rate_hz)
     longest = max(len(one) for one in stems.values())
-    peak = max(float(np.abs(one).max()) for one in stems.values())
+    peak = max(peak_of(one) for one in stems.values())
     rows = "".join(_row(name, one, rate_hz, part, longest, peak) for name, one in stems.items())
     return (
         f'<div style="max-width:50em"><p>{_plural(len(stems), "stem")} of '
@@ -187,9 +189,14 @@ def level(stem: NDArray[np.float32]) -> str:
     if not stem.any():
         return f"silent, {channels}"
     rms = math.sqrt(float(np.square(stem, dtype=np.float64).mean()))
-    peak = float(np.abs(stem).max())
+    peak = peak_of(stem)
     mixed = ", as their mean in the player" if stem.shape[1] > 2 else ""
     return f"RMS {decibels(rms)}, peak {decibels(peak)}, {channels}{mixed}"
+
+
+def peak_of(stem: NDArray[np.float32]) -> float:
+    """The largest magnitude."""
+    return max(float(stem.max()), -float(stem.min()))
 
 
 def decibels(magnitude: float) -> str:
