@@ -1,9 +1,11 @@
 """Train a network; the same as ``demixing train``.
 
     python train.py runs/RUN.toml [--set a.b=value ...] [--out DIR]
+    python train.py RUN... --plot FILE
     torchrun --nproc-per-node N train.py runs/RUN.toml
 
-A run that was stopped resumes from its last checkpoint.
+A run that was stopped resumes from its last checkpoint. With --plot, nothing is trained: the curves
+of one or several runs are drawn from their logs.
 """
 
 import argparse
@@ -16,7 +18,9 @@ from demixing.cli import console, train
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argparse.ArgumentParser(description="Train a network.")
+    parser = argparse.ArgumentParser(
+        description="Train a network; or, with --plot, draw the curves of runs."
+    )
     train.describe(parser)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")

@@ -23,6 +23,8 @@ from demixing.engine.normalisation import measured
 from demixing.errors import ConfigError, SongError
 from demixing.machine import threads
 from demixing.machine.device import on_device
+from demixing.notebook import recipe as recipe_card
+from demixing.notebook.stems import Stems
 from demixing.recipes import reading
 
 if TYPE_CHECKING:
@@ -89,17 +91,21 @@ class Separator:
         threads.limit()
         with on_device(device):
             self._demixer = Demixer(asked.prepared(chosen, stems))
-        wanted = asked.relevant(chosen, stems)
-        self.missing = optional.absent(wanted)
+        self._wanted = asked.relevant(chosen, stems)
+        self.missing = optional.absent(self._wanted)
         if self.missing:
-            logger.warning("%s", optional.advice(wanted))
+            logger.warning("%s", optional.advice(self._wanted))
         self.stems = self._demixer.recipe.outputs
 
     def __repr__(self) -> str:
         recipe = self._demixer.recipe
         return f"<Separator {recipe.name}: {', '.join(self.stems)}>"
 
-    def __call__(self, audio: Audio, sample_rate_hz: int) -> dict[str, Audio]:
+    def _repr_html_(self) -> str:
+        """The recipe, its members and what is missing, in a notebook."""
+        return recipe_card.card(self._wanted, self.missing, optional.advice(self._wanted))
+
+    def __call__(self, audio: Audio, sample_rate_hz: int) -> Stems[Audio]:
         """Separate one song.
 
         Args:
@@ -109,7 +115,8 @@ class Separator:
             sample_rate_hz: 8000 to 192000.
 
         Returns:
-            One entry per stem, with the type, shape, precision and device of ``audio``.
+            A dict with an entry per stem, with the type, shape, precision and device of ``audio``.
+            In a notebook it shows players and waveforms.
 
         Raises:
             SongError: the audio is empty, not finite, or has an unsupported shape or type.
@@ -130,10 +137,13 @@ class Separator:
             report=self._progress,
         )
         stems = torch.cat(list(stream), dim=-1)
-        return {
-            stem: as_given(separated, audio)
-            for stem, separated in zip(self.stems, stems, strict=True)
-        }
+        return Stems(
+            {
+                stem: as_given(separated, audio)
+                for stem, separated in zip(self.stems, stems, strict=True)
+            },
+            rate_hz,
+        )
 
     def separate_file(
         self, song: str | Path, folder: str | Path, *, bits: str = "32f"

@@ -28,6 +28,13 @@ def add(commands: "Subparsers") -> None:
         "--json", type=Path, metavar="FILE", help="write all results to FILE (default: no file)"
     )
     parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write a page to FILE.html: levels, findings, and players of what is suspected "
+        "(default: no page)",
+    )
+    parser.add_argument(
         "--layout",
         help=f"layout of the folders: {', '.join(layouts.names())} (default: each is recognised)",
     )
@@ -57,7 +64,12 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: a folder contains no songs, or an option is wrong.
         OutputError: the JSON file cannot be written.
+        EvaluationError: the page cannot be written.
     """
+    if options.report:
+        from demixing.plots import check_page
+
+        check_page.check(options.report)
     from demixing.training.data import check
 
     result = check.check(
@@ -70,5 +82,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.json:
         result.write(options.json)
+    if options.report:
+        check_page.write(result, options.report)
     console.show(result.lines(notes=options.notes))
     return int(bool(result.faults))

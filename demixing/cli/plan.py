@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demixing.cli import arguments, note, say_json
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
     from demixing.engine.demixer import Demixer
     from demixing.recipes.recipe import Recipe
+    from demixing.recipes.tracks import Track
 
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Limits besides the track's, in seconds of computation per second of audio."""
@@ -85,6 +88,13 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--seconds", type=float, default=240.0, metavar="S", help="length of the song"
     )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="also draw time against quality of all choices of members; png, svg or pdf "
+        "(default: no picture)",
+    )
     arguments.add_recipe(parser)
     arguments.add_json(parser)
 
@@ -96,6 +106,10 @@ def run(options: argparse.Namespace) -> int:
             f"expected --seconds from {SHORTEST_S} to {LONGEST_S}, got {options.seconds}"
         )
     chosen = arguments.chosen_recipe(options)
+    if options.plot:
+        from demixing.plots import canvas
+
+        canvas.check_figure(options.plot)
     note(optional.advice(chosen), options)
     # Late import: torch takes seconds, and mistakes should be reported first.
     from demixing.audio import SongFormat
@@ -106,6 +120,11 @@ def run(options: argparse.Namespace) -> int:
     demixer = Demixer(chosen, costs=Costs.at_home())
     frames = round(options.seconds * RATE_HZ)
     form = SongFormat(sample_rate_hz=RATE_HZ, channels=2, frames=frames)
+    if options.plot:
+        from demixing.plots import plan, plan_figure
+
+        picture = plan.gathered(demixer, form, limits(chosen.track))
+        plan_figure.write(picture, options.plot)
     members, plans = list(costs(chosen, demixer, form)), list(changes(demixer, form))
     if options.json:
         table = {
@@ -117,6 +136,22 @@ def run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(members, plans)))
     return 0
+
+
+def limits(track: Track) -> dict[str, float]:
+    """Time limits of a picture by name: the track's, and that of the environment.
+
+    Raises:
+        ConfigError: the limit in the environment is not a positive number.
+    """
+    from demixing.schedule.budget import TIME_VARIABLE, USED, song_budget
+
+    named = f"the contest's limit ({track.name})" if track.time_limit < math.inf else "no limit"
+    found = {named: track.time_limit}
+    if os.environ.get(TIME_VARIABLE):
+        ratio = song_budget(track, 1) / USED
+        found[TIME_VARIABLE if ratio < math.inf else f"{TIME_VARIABLE} (none)"] = ratio
+    return found
 
 
 def costs(recipe: Recipe, demixer: Demixer, form: SongFormat) -> Iterator[MemberCost]:

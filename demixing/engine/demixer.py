@@ -37,7 +37,7 @@ from demixing.schedule.contention import Contention
 from demixing.schedule.costs import Cost, Costs
 from demixing.schedule.fallback import Fallback, infer
 from demixing.schedule.load import TRIAL_RATE_HZ, TRIAL_S, Copies, Load
-from demixing.schedule.planner import Plan
+from demixing.schedule.planner import Candidate, Plan
 from demixing.schedule.timeout import Run, TimeoutRunner
 from demixing.separator import Separator, input_normalisation
 
@@ -285,6 +285,16 @@ class Demixer:
             [cost if separator else None for cost, separator in able],
             self.workload(form).full_chunks,
             budget_s=budget_s / self._load.slowdown,
+            memory_bytes=self._memory_bytes,
+        )
+
+    def compared(self, form: SongFormat) -> list[Candidate]:
+        """All choices that :meth:`plan` compares for a song of this form."""
+        able = zip(self.costs, self._separators, strict=True)
+        return planner.compared(
+            self.recipe,
+            [cost if separator else None for cost, separator in able],
+            self.workload(form).full_chunks,
             memory_bytes=self._memory_bytes,
         )
 

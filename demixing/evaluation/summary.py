@@ -50,6 +50,12 @@ class Summary:
     active_mean: Figures
     active_median: Figures
 
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        from demixing.evaluation import html_table
+
+        return html_table.of_summary(self)
+
 
 def summarise(scores: Iterable[SongScore], track: str) -> Summary:
     """Average scores as the leaderboard does; their order does not matter.

@@ -16,6 +16,7 @@ MODELS = PACKAGE / "models" if INSTALLED else ROOT / "models"
 
 PINNED = {
     "demucs": "--no-deps --requirement requirements-demucs.txt",
+    "report": "-r requirements-dev.txt",
     "rendering": "-r demixing/training/requirements.txt",
 }
 """Arguments for pip in a checkout, instead of an extra."""

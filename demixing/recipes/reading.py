@@ -5,6 +5,7 @@ A recipe is a TOML file in demixing/recipes/ or anywhere else:
     track = "mdx"                      # or, outside the contest: stems = ["vocals", "instrumental"]
     summary = "One line for people."
     boards = ["C"]                     # leaderboards that permit the training data of its weights
+    fitted_on = "23 songs"             # songs on which sdr_db below was measured; for people
     residual = "other"                 # this stem is the mixture minus the others
 
     [[members]]
@@ -126,7 +127,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     where = f"recipe {name!r}"
     table = with_track(old_keys.replaced(table, where), where)
     fields = tables.checked(Recipe, {"name": name, **table}, where)
-    for key in ("name", "summary", "residual"):
+    for key in ("name", "summary", "fitted_on", "residual"):
         if key in fields:
             tables.kind(fields[key], str, f"{where}: {key}")
     if fields.get("boards"):

@@ -22,6 +22,7 @@ class Recipe:
         name: file name without extension, unless the table has a name of its own.
         track: defines the stems.
         summary: one-line description, shown by `demixing list`.
+        fitted_on: songs on which the scores of the blends were measured, in a few words.
         boards: leaderboards that permit the training data of its weights.
         members: in the order in which they run, unless the planner finds a better one.
         blends: how the members' outputs for a stem are combined.
@@ -40,6 +41,7 @@ class Recipe:
     track: Track
     summary: str
     members: tuple[Member, ...]
+    fitted_on: str = ""
     boards: tuple[str, ...] = ()
     blends: tuple[Blend, ...] = ()
     residual: str | None = None

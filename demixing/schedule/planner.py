@@ -11,7 +11,7 @@ the recipe's, so the same members give bit-identical results.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from demixing.ensemble.setting import Setting
@@ -41,6 +41,21 @@ class Plan:
     planned: frozenset[int]
     settings: tuple[Setting, ...]
     expected_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A choice that the planner compares.
+
+    Attributes:
+        choice: a setting per member; None for a member that does not run.
+        seconds: expected time for the song, without a margin.
+        score_db: expected score, see :mod:`demixing.recipes.expected_score`.
+    """
+
+    choice: Choice
+    seconds: float
+    score_db: float
 
 
 def without_limits(recipe: Recipe, *, best: bool = False) -> Plan:
@@ -87,6 +102,22 @@ def plan(
     )
 
 
+def compared(
+    recipe: Recipe,
+    costs: Sequence[Cost | None],
+    chunks: Chunks,
+    *,
+    memory_bytes: float = math.inf,
+) -> list[Candidate]:
+    """All choices that :func:`plan` compares when time is not limited; see there for arguments."""
+    planner = _Planner(recipe, costs, chunks, math.inf, memory_bytes)
+    choices = dict.fromkeys(choice for tried, _ in planner.rounds() for choice in tried)
+    return [
+        Candidate(choice=choice, seconds=planner.seconds(choice), score_db=score_db(recipe, choice))
+        for choice in choices
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Planner:
     """The arguments of :func:`plan`."""
@@ -98,10 +129,21 @@ class _Planner:
     memory_bytes: float
 
     def best(self) -> Choice:
-        """Compare all choices; if there are too many, improve one member at a time."""
+        """The best choice that fits."""
+        *_, (_, best) = self.rounds()
+        return best
+
+    def rounds(self) -> Iterator[tuple[list[Choice], Choice]]:
+        """Compare all choices; if there are too many, improve one member at a time.
+
+        Yields:
+            The choices of a round, and the best of them that fits.
+        """
         options = [self._options(index) for index in range(len(self.recipe.members))]
         if math.prod(map(len, options)) <= MOST:
-            return self._best_of(itertools.product(*options))
+            choices = list(itertools.product(*options))
+            yield choices, self._best_of(choices)
+            return
         choice: Choice = (None,) * len(options)
         while True:
             nexts = [
@@ -110,8 +152,9 @@ class _Planner:
                 for setting in settings
             ]
             better = self._best_of([choice, *nexts])
+            yield [choice, *nexts], better
             if better == choice:
-                return choice
+                return
             choice = better
 
     def _options(self, index: int) -> list[Setting | None]:

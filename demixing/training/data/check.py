@@ -65,6 +65,12 @@ class Report:
         """The findings that are not notes."""
         return [finding for finding in self.findings if finding.fault]
 
+    def songs(self) -> Iterator[tuple[str, Found, SongAnalysis]]:
+        """All songs with their analyses, each after its name in the findings."""
+        for folder in self.folders:
+            for song, analysed in folder.songs:
+                yield _name(song, folder, self.folders), song, analysed
+
     def lines(self, *, notes: bool) -> Iterator[str]:
         """The table, tab-separated, and the summary; notes are listed only on request."""
         yield "kind\tsong\tstem\tvalue\ttext"
