@@ -54,10 +54,12 @@ class Source:
     Attributes:
         track: of its scores.
         score: returns its scores, which may take long.
+        check: raises early if it could not.
     """
 
     track: str
     score: Callable[[], System]
+    check: Callable[[], object] = lambda: None
 
 
 def systems(options: argparse.Namespace) -> list[System]:
@@ -77,6 +79,8 @@ def systems(options: argparse.Namespace) -> list[System]:
     }
     sources = {word: prepare[one](word, options) for word, one in kinds.items()}
     _check_tracks(sources)
+    for source in sources.values():
+        source.check()
     found = {word: _chosen(source.score(), options) for word, source in sources.items()}
     return [found[word] for word in options.systems]
 
@@ -103,7 +107,7 @@ def notes(options: argparse.Namespace) -> Iterator[str]:
     """What must be said below the table."""
     kinds = {kind(word) for word in options.systems}
     if Kind.RECIPE in kinds and len(kinds) > 1:
-        yield "recipes were run here, without gates and 16-bit files; the other scores are of such files"
+        yield "recipes were run here, without gates and 16-bit files, unlike the other systems"
 
 
 def _check_options(kinds: Sequence[Kind], options: argparse.Namespace) -> None:
@@ -290,17 +294,17 @@ def _scored(word: str, track: str, names: Sequence[str], options: argparse.Names
 
 
 def _recipe(word: str, options: argparse.Namespace) -> Source:
-    """Read a recipe and find its songs."""
+    """Read a recipe."""
     recipe = recipes.load(word)
     recipes.check_contest(recipe)
     note(optional.advice(recipe), options)
     metrics.load(options.metric)
     track = recipe.track.name
-    songs = _songs(track, options)
 
     def score() -> System:
         from demixing.cli import compare_recipes  # imports torch
 
+        songs = _songs(track, options)
         say(f"separating {len(songs)} songs with {word}", options)
         return compare_recipes.scored(
             word,
@@ -311,7 +315,7 @@ def _recipe(word: str, options: argparse.Namespace) -> Source:
             seconds=options.seconds,
         )
 
-    return Source(track, score)
+    return Source(track, score, lambda: _songs(track, options))
 
 
 def _songs(track: str, options: argparse.Namespace) -> list[Song]:

@@ -85,7 +85,7 @@ def outer_share(songs: int) -> float:
     """Share of the resampled means below the interval, and above it.
 
     >>> print(round(outer_share(5), 4), round(outer_share(1000), 4))
-    0.001 0.0249
+    0.001 0.0248
     """
     width = student.quantile((1 + LEVEL) / 2, songs - 1)
     return NormalDist().cdf(-math.sqrt(songs / (songs - 1)) * width)

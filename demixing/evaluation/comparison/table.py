@@ -164,7 +164,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if any(
         one and one.units < LEAST for versus in comparison.versus for one in versus.columns.values()
     ):
-        yield f"fewer than {LEAST} {units} cannot show a difference, even if an interval leaves out 0"
+        yield f"fewer than {LEAST} {units} show no difference, even if their interval leaves out 0"
     if comparison.units == 1:
         yield f"one {unit} has no interval: resamples of it are all equal"
     if count := comparison.paired.undefined:
