@@ -68,7 +68,7 @@ def ledger(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclasses.dataclass
     class Entry:
         number: int
-        recipe: str = "older"
+        recipe: dict[str, str] = dataclasses.field(default_factory=lambda: {"name": "older"})
         scores: Any = dataclasses.field(default_factory=lambda: scores)
 
     module = ModuleType("demixing.evaluation.ledger")

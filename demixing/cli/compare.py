@@ -65,7 +65,8 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--references",
         type=Path,
         metavar="DIR",
-        help="folder with a folder per song that contains the true stems, for separated songs",
+        help="folder with a folder per song that contains the true stems; for separated songs "
+        "(default: none)",
     )
     parser.add_argument(
         "--data",
@@ -73,7 +74,8 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="DIR",
-        help="folders with a folder per song that contains the true stems, for recipes",
+        help="folders with a folder per song that contains the true stems; for recipes (default: "
+        "none)",
     )
     parser.add_argument(
         "--seconds",

@@ -257,8 +257,9 @@ def _entry(word: str, options: argparse.Namespace) -> Source:
             f"expected an entry {number} in the history of {folder!r}, found {known}; "
             "`demixing history` lists them"
         )
-    described = f"entry of the history, recipe {entries[number].recipe}"
-    return _known(entries[number].scores, f"entry {number} of {folder!r}", word, described, options)
+    entry = entries[number]
+    described = f"entry of the history, recipe {entry.recipe['name']}"
+    return _known(entry.scores, f"entry {number} of {folder!r}", word, described, options)
 
 
 # Separated songs

@@ -50,7 +50,8 @@ def _head(comparison: Comparison) -> Iterator[str]:
     yield ""
     metric = paired.systems[0].metric
     unit = f", {metric.unit}" if metric.unit else ""
-    yield f"{metric.title} ({metric.definition}){unit}"
+    direction = "" if metric.higher_is_better else ", lower is better"
+    yield f"{metric.title} ({metric.definition}){unit}{direction}"
     artists = f", {plural(len(set(paired.artists)), 'artist')}, each counting once"
     yield plural(len(paired.songs), "song") + (artists if comparison.per_artist else "")
     yield from _left_out(comparison)
