@@ -218,7 +218,18 @@ def test_a_score_that_one_system_lacks_counts_for_none() -> None:
 
     assert [one.columns["mean"] for one in result.means] == [1, 1]
     assert "a system has no score there: 4 references" in table.text(result)
-    assert "no mean over all references" in table.text(result)
+    assert "no `everything`: references are unknown, or One undefined" in table.text(result)
+
+
+def test_without_any_active_stem_there_is_nothing_to_compare() -> None:
+    quiet = contents({"a": 1.0, "b": 2.0}, level_dbfs=-70.0)
+
+    result = compared(quiet, contents({"a": 1.0, "b": 3.0}, level_dbfs=-70.0))
+
+    assert list(result.versus[0].columns.values()) == [None] * 5
+    assert "nothing can be compared" in table.text(result)
+    assert json.loads(export.json_text(result))["differences"][0]["silent"]["references"] == 8
+    assert export.csv_text(result).count("\n") == 6
 
 
 # Which songs

@@ -2,8 +2,9 @@
 
     python tools/simulate_intervals.py
 
-Prints the tables of docs/comparing.md, in some minutes. Differences of two systems are drawn
-from three distributions with the mean 0, and the share of intervals that contain 0 is counted:
+Prints the tables of docs/comparing.md, in half a minute of one core. Differences of two systems are
+drawn from three distributions with the mean 0, and the share of intervals that contain 0 is
+counted:
 
     normal    the easy case
     heavy     Student's t with 3 degrees of freedom: a few songs move far

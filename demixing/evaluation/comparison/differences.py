@@ -39,7 +39,7 @@ class Difference:
         worse: number of units in which it is worse.
         units: number of songs, or of artists.
         songs: number of songs.
-        smallest: difference that so few units can usually show; None if they can show none.
+        smallest: difference that this number of units can usually show; None if it can show none.
     """
 
     mean: float

@@ -95,7 +95,7 @@ def _versus(comparison: Comparison, number: int) -> Iterator[str]:
     yield from _moved(versus.moves)
     if versus.quiet:
         yield ""
-        yield from _wrapped(f"{_quiet(versus.quiet)}; only in `{_official(comparison)}`")
+        yield from _wrapped(f"{_quiet(versus.quiet)}; they count in `{_official(comparison)}` only")
 
 
 def _moved(moves: Sequence[Move]) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield f"{_official(comparison)}: all references; all other figures: active references only"
     yield f"mean: of the active stems of a song; better: in how many {units}"
     yield f"p: sign-flip test over {units}; Holm: corrected for testing several stems or systems"
-    yield f"detectable: a difference that so many {units} would show in 80 % of cases"
+    yield f"detectable: a difference that this number of {units} would show in 80 % of cases"
     if any(
         one and one.units < LEAST for versus in comparison.versus for one in versus.columns.values()
     ):
@@ -171,7 +171,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if count := comparison.paired.undefined:
         yield f"not counted, because a system has no score there: {plural(count, 'reference')}"
     if any(one.official is None for one in comparison.means):
-        yield f"no mean over all references: some are unknown, or {_title(comparison)} is undefined"
+        yield f"no `{_official(comparison)}`: references are unknown, or {_title(comparison)} undefined"
 
 
 def _official(comparison: Comparison) -> str:

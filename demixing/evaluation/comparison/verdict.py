@@ -28,7 +28,7 @@ def sentences(comparison: Comparison, number: int) -> Iterator[str]:
     versus = comparison.versus[number - 1]
     other = label(number)
     if not versus.moves:
-        yield "No reference of these songs is active: nothing can be compared."
+        yield "No active stem of these songs has a score in all systems: nothing can be compared."
         return
     if all(not any(move.stems.values()) for move in versus.moves):
         yield f"A and {other} have equal scores in all {counted(comparison, versus)}."
