@@ -185,6 +185,7 @@ def test_the_smallest_difference_has_a_power_of_80_percent(songs: int) -> None:
 
     noncentral = smallest / gains.std(ddof=1) * np.sqrt(songs)
     border = stats.t.ppf(0.975, songs - 1)
+    assert noncentral == pytest.approx(border + stats.t.ppf(0.80, songs - 1))
     assert stats.nct.sf(border, songs - 1, noncentral) == pytest.approx(0.80, abs=0.02)
 
 

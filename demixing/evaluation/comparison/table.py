@@ -171,7 +171,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if count := comparison.paired.undefined:
         yield f"not counted, because a system has no score there: {plural(count, 'reference')}"
     if any(one.official is None for one in comparison.means):
-        yield f"no `{_official(comparison)}`: references are unknown, or {_title(comparison)} undefined"
+        row = _official(comparison)
+        yield f"no `{row}`: references are unknown, or {_title(comparison)} undefined"
 
 
 def _official(comparison: Comparison) -> str:
