@@ -3,7 +3,7 @@
 python -m evaluator REFERENCES ESTIMATES    the same as: demixing score
 python -m evaluator grade                   the same as: demixing grade
 python -m evaluator preflight               the same as: demixing preflight
-python -m evaluator compare                 several systems, with confidence intervals
+python -m evaluator compare                 the same as: demixing compare
 """
 
 import argparse
@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 
 from demixing.cli import console, score
+from demixing.cli import main as commands
 from demixing.cli.arguments import Parser
-from evaluator.comparing import command as comparing
 from evaluator.grading import command as grading
 from evaluator.preflight import command as preflight
 
-COMMANDS = {"compare": comparing.main, "grade": grading.main, "preflight": preflight.main}
+COMMANDS = {"grade": grading.main, "preflight": preflight.main}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if words[:1] == ["compare"]:
+        raise SystemExit(commands.main(words))
     if words and words[0] in COMMANDS:
         command = COMMANDS[words[0]]
         raise SystemExit(console.guarded(lambda _: command(words[1:]), argparse.Namespace()))

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import logging
-import math
 import os
 import shlex
 import shutil
@@ -22,7 +21,6 @@ from demixing.cli import bar as cli_bar
 from demixing.cli import completion, console, contest, evaluate_track, note
 from demixing.cli import main as cli
 from demixing.cli.arguments import Parser
-from demixing.cli.compare import mean_of, row
 from demixing.cli.main import COMMANDS, leaves, main, parser
 from demixing.engine import progress_bar
 from demixing.errors import ConfigError
@@ -220,7 +218,7 @@ def test_an_option_keeps_one_word_where_many_arguments_are_possible(
 ) -> None:
     options = parser(["compare"]).parse_args(["compare", *words.split()])
 
-    assert options.recipes == recipes
+    assert options.systems == recipes
     assert [str(folder) for folder in options.data] == folders
 
 
@@ -400,53 +398,6 @@ def test_scores_go_to_a_file_beside_the_table(
 
     assert "MEAN, active" in capsys.readouterr().out
     assert json.loads((tmp_path / "s.json").read_text())["track"] == "mdx"
-
-
-# Comparing recipes
-
-
-def test_recipes_are_compared_on_the_same_songs(
-    data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["compare", "--data", str(data), "mdx_silence", "mdx_equal_shares"]
-
-    assert main(words) == 0
-    songs, header, silence, shares = capsys.readouterr().out.splitlines()
-    assert songs == "2 songs by 1 artists"
-    assert header.split("\t") == ["recipe", *MDX, "all", "worst song", "best song"]
-    assert silence.split("\t") == ["mdx_silence", *["0.00"] * 5, "+0.00", "+0.00"]
-    assert float(shares.split("\t")[5]) == pytest.approx(1.25, abs=0.1)  # 10 log10(16 / 12)
-
-    found = json_of(capsys, *words, "--json", "-", "--songs", "b")
-    assert isinstance(found, dict)
-    assert found["songs"] == ["b"]
-    assert [one["recipe"] for one in found["recipes"]] == words[-2:]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["mdx_silence", "cdx_silence"], "expected recipes of one track"),
-        (["mdx_silence", "--songs", "z*"], "expected songs that match z*, but found none"),
-        (["mdx_silence", "--seconds", "0"], "expected --seconds above 0, got 0"),
-        (["mdx_silense"], "did you mean 'mdx_silence'?"),
-    ],
-)
-def test_recipes_that_cannot_be_compared_are_one_sentence(
-    data: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["compare", "--data", str(data), *words]) == 2
-
-    printed = capsys.readouterr()
-    assert message in printed.err
-    assert (printed.out, printed.err.count("\n")) == ("", 1)
-
-
-def test_artists_count_alike_and_unknown_scores_do_not_count() -> None:
-    assert mean_of([1.0, 3.0, 8.0, math.nan], ["x", "x", "y", "z"]) == 5.0
-    unknown = row("r", "cdx", [[1.0, math.nan, 3.0]], [[math.nan] * 3], ["x"])
-    assert list(unknown.stems.values()) == [1.0, None, 3.0]
-    assert (unknown.mean, unknown.worst, unknown.best) == (2.0, None, None)
 
 
 # Evaluating

@@ -324,7 +324,7 @@ def test_what_the_contest_does_not_know_is_not_scored(tmp_path: Path) -> None:
         reading.check_contest(reading.load(str(path)))
     for words in (
         ["evaluate", "--recipe", str(path), "--data", str(tmp_path)],
-        ["compare", str(path), "--data", str(tmp_path)],
+        ["compare", str(path), "mdx_silence", "--data", str(tmp_path)],
         ["fit", str(path), "--data", str(tmp_path)],
     ):
         assert main(words) == 2

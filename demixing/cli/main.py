@@ -80,7 +80,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
         "score": Command(module="demixing.cli.score", help="score existing stems"),
         "compare": Command(
-            module="demixing.cli.compare", help="compare recipes on songs", device=True
+            module="demixing.cli.compare", help="compare systems on the same songs", device=True
         ),
     },
     "Train": {

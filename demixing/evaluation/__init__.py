@@ -8,7 +8,7 @@ From files to a score, module by module:
     metrics    one file per metric
     scoring    two folders of songs -> one score per song and stem
     summary    those scores -> the leaderboard's means, and means over active references
-    comparison two summaries of the same songs -> differences with confidence intervals
+    comparison scores of several systems -> differences, with intervals and tests
     report     those means -> table, JSON, CSV
     dataset    songs in any layout -> the folders that the grader gives to a submission
     boards     the contest's leaderboards; predicted_place: where a mean would have stood

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from demixing.evaluation.comparison.artists import named
 from demixing.training.fitting.song_gram import SongGram
 
 
@@ -28,11 +29,7 @@ def artist_of(song: str, folder: str) -> str:
     >>> artist_of("5.Rubidium", "songs/data/")
     'songs/data'
     """
-    for mark in (" - ", "_"):
-        artist, found, _ = song.partition(mark)
-        if found and artist.strip():
-            return artist.strip()
-    return str(Path(folder))
+    return named(song) or str(Path(folder))
 
 
 def shares_of(songs: Sequence[SongGram]) -> NDArray[np.float64]:

@@ -1,0 +1,126 @@
+"""Scores a recipe in memory: no files, no time limit, no gates."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demixing.cli import unlimited
+from demixing.engine.demixer import Demixer
+from demixing.evaluation import audio as files_of_audio
+from demixing.evaluation.comparison.artists import named
+from demixing.evaluation.comparison.scores import MetricInfo, Reference, SongScores, System
+from demixing.evaluation.metrics import Metric
+from demixing.evaluation.scoring import NEARLY_SILENT_DBFS
+from demixing.evaluation.song_files import normal
+from demixing.evaluation.songs import Song
+from demixing.recipes.recipe import Recipe
+from demixing.training.fitting import truth
+
+Audio = NDArray[np.float64]
+
+
+def scored(
+    name: str, recipe: Recipe, songs: Sequence[Song], *, metric: Metric, once: bool, seconds: float
+) -> System:
+    """Separate songs and score them.
+
+    Args:
+        name: of the system.
+        recipe: separates.
+        songs: with known stems.
+        metric: scores.
+        once: only each member's first setting.
+        seconds: length of the beginning of each song that is separated.
+
+    Raises:
+        DemixError: a song cannot be read or separated.
+    """
+    demixer = unlimited.ready(recipe, once=once)
+    return System(
+        name=name,
+        kind=", ".join(_kind(once=once, seconds=seconds)),
+        track=recipe.track.name,
+        metric=info(metric),
+        songs={normal(song.name): _scores(demixer, song, metric, seconds) for song in songs},
+    )
+
+
+def _kind(*, once: bool, seconds: float) -> list[str]:
+    """What was done, in a few words each."""
+    words = ["recipe, run here"]
+    words += ["without augmentation"] if once else []
+    words += [f"first {seconds:g} s"] if seconds < math.inf else []
+    return words
+
+
+def info(metric: Metric) -> MetricInfo:
+    """What must be known of a metric."""
+    return MetricInfo(
+        name=metric.name,
+        id=getattr(metric, "id", ""),
+        title=metric.title,
+        definition=metric.definition,
+        unit=getattr(metric, "unit", "dB"),
+        higher_is_better=getattr(metric, "higher_is_better", True),
+    )
+
+
+def _scores(demixer: Demixer, song: Song, metric: Metric, seconds: float) -> SongScores:
+    """Separate the beginning of a song and score it.
+
+    A stem without a file is silent or unknown: see :mod:`demixing.training.fitting.truth`.
+    """
+    files = {stem: files_of_audio.read(path) for stem, path in song.stems.items()}
+    rate_hz = next(rate_hz for _, rate_hz in files.values())
+    parts = {
+        stem: audio[: round(min(seconds * rate_hz, 1e12))] for stem, (audio, _) in files.items()
+    }
+    mixture = np.sum(list(parts.values()), axis=0)
+    estimates = unlimited.separated(demixer, mixture, rate_hz)
+    references = {
+        stem: parts.get(stem, np.zeros_like(mixture)) for stem in truth.known(song, list(estimates))
+    }
+    return SongScores(
+        stems={
+            stem: _score(metric, references[stem], estimate.astype(np.float64))
+            if stem in references
+            else None
+            for stem, estimate in estimates.items()
+        },
+        reference=_reference(song, references, rate_hz),
+    )
+
+
+def _score(metric: Metric, reference: Audio, estimate: Audio) -> float | None:
+    """The score of one stem; None if it is undefined."""
+    meter = metric.meter()
+    meter.update(reference, estimate)
+    score = meter.value_db
+    return score if math.isfinite(score) else None
+
+
+def _reference(song: Song, references: dict[str, Audio], rate_hz: int) -> Reference:
+    """Describe the known true stems of a song."""
+    levels_dbfs = {stem: _level_dbfs(audio) for stem, audio in references.items()}
+    samples, channels = next(iter(references.values())).shape
+    return Reference(
+        samples=samples,
+        sample_rate_hz=rate_hz,
+        channels=channels,
+        silent=frozenset(stem for stem, level in levels_dbfs.items() if level is None),
+        nearly_silent=frozenset(
+            stem
+            for stem, level in levels_dbfs.items()
+            if level is not None and level < NEARLY_SILENT_DBFS
+        ),
+        levels_dbfs=levels_dbfs,
+        artist=named(song.name) or str(song.folder.parent),
+    )
+
+
+def _level_dbfs(audio: Audio) -> float | None:
+    """RMS over all samples and channels; None for silence."""
+    power = float(np.square(audio).mean())
+    return 10 * math.log10(power) if power else None

@@ -1,1 +1,0 @@
-"""Compares systems on the same songs."""
