@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from demixing.evaluation.comparison import bootstrap, holm, power, sign_flip, student
+from demixing.evaluation.comparison import bootstrap, holm, power, sign_flip
 
 Array = NDArray[np.float64]
 
@@ -75,20 +75,6 @@ def test_one_song_has_no_interval_and_equal_gains_have_an_exact_one() -> None:
     assert bootstrap.interval(np.array([1.0])) is None
     assert bootstrap.interval(np.full(7, 0.1)) == (0.1, 0.1)
     assert bootstrap.interval(np.zeros(4)) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 10, 49, 200])
-@pytest.mark.parametrize("share", [0.025, 0.6, 0.8, 0.975, 0.999])
-def test_quantiles_are_those_of_scipy(share: float, freedom: int) -> None:
-    expected = stats.t.ppf(share, freedom)
-
-    assert student.quantile(share, freedom) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(("share", "freedom"), [(0.0, 3), (1.0, 3), (0.5, 0)])
-def test_a_quantile_that_does_not_exist_is_refused(share: float, freedom: int) -> None:
-    with pytest.raises(ValueError, match="expected 0 < share < 1"):
-        student.quantile(share, freedom)
 
 
 # Tests

@@ -19,10 +19,11 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demixing.evaluation.comparison import bootstrap, power, sign_flip, student
+from demixing.evaluation.comparison import bootstrap, power, sign_flip
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
@@ -72,7 +73,7 @@ def expanded(gains: Array, means: Array) -> tuple[Array, Array]:
 def students(gains: Array, _: Array) -> tuple[Array, Array]:
     """Ends of Student's intervals, without any resampling."""
     songs = gains.shape[1]
-    half = student.quantile(0.975, songs - 1) * gains.std(axis=1, ddof=1) / np.sqrt(songs)
+    half = stdtrit(songs - 1, 0.975) * gains.std(axis=1, ddof=1) / np.sqrt(songs)
     return gains.mean(axis=1) - half, gains.mean(axis=1) + half
 
 

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from demixing.evaluation import comparison
+import numpy as np
+
 from demixing.evaluation.boards import (
     LISTENING_TEST,
     OTHER_SONGS,
@@ -19,6 +20,7 @@ from demixing.evaluation.boards import (
     placed,
     ranks,
 )
+from demixing.evaluation.comparison import bootstrap
 
 FEW_SONGS = 10
 """With fewer songs, the interval is too narrow."""
@@ -68,9 +70,7 @@ def predicted(
         means_db: official score of each song, at least one.
         active_mean_db: mean without silent and nearly silent references; None if there is none.
     """
-    # The interval of "differences" from zero is that of the mean itself.
-    found = comparison.difference(means_db)
-    interval_db = None if found is None else found.interval_db
+    interval_db = bootstrap.interval(np.asarray(means_db))
     mean_db = math.fsum(means_db) / len(means_db)
     low, high = interval_db or (None, None)
     return Prediction(

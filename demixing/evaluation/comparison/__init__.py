@@ -17,5 +17,4 @@ The statistics, one file each, know arrays only:
     sign_flip    paired permutation test
     holm         correction of several p-values
     power        the smallest difference that a number of songs can show
-    student      quantiles of Student's t, which the intervals and the power need
 """

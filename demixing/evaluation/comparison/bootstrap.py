@@ -35,8 +35,7 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-
-from demixing.evaluation.comparison import student
+from scipy.special import stdtrit
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -87,5 +86,5 @@ def outer_share(songs: int) -> float:
     >>> print(round(outer_share(5), 4), round(outer_share(1000), 4))
     0.001 0.0248
     """
-    width = student.quantile((1 + LEVEL) / 2, songs - 1)
+    width = float(stdtrit(songs - 1, (1 + LEVEL) / 2))  # Student's t
     return NormalDist().cdf(-math.sqrt(songs / (songs - 1)) * width)

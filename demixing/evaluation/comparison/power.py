@@ -27,8 +27,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-
-from demixing.evaluation.comparison import student
+from scipy.special import stdtrit
 
 SIGNIFICANCE = 0.05
 POWER = 0.80
@@ -52,5 +51,5 @@ def smallest_difference(gains: NDArray[np.float64]) -> float | None:
     if songs < LEAST:
         return None
     freedom = songs - 1
-    width = student.quantile(1 - SIGNIFICANCE / 2, freedom) + student.quantile(POWER, freedom)
+    width = stdtrit(freedom, [1 - SIGNIFICANCE / 2, POWER]).sum()  # Student's t
     return float(width * gains.std(ddof=1) / math.sqrt(songs))
