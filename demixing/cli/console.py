@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     ]  # the return type of add_subparsers
 
 STOPPED = "stopped; what is finished stays"
-EXTRAS = {"mido": "rendering", "pyworld": "rendering"}
+EXTRAS = {"PIL": "report", "jinja2": "report", "mido": "rendering", "pyworld": "rendering"}
 """Packages that only some commands import, and the extra that installs each."""
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141

@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import arguments, check_target, contest, note, write_or_print
+from demixing.cli import arguments, check_target, contest, note, report, write_or_print
 from demixing.engine import optional
 from demixing.errors import ConfigError, OutputError
 from demixing.evaluation.songs import detect_track
@@ -74,6 +74,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="keep songs that are finished")
     arguments.add_json_file(parser)
+    report.add_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     from demixing.cli.evaluate_track import evaluate  # imports numpy
 
     check_target(options.json)
+    report.check(options.report)
     for advice in dict.fromkeys(optional.advice(chosen) for _, chosen in wanted):
         note(advice, options)
     found = {}
@@ -97,6 +99,9 @@ def run(options: argparse.Namespace) -> int:
         raise OutputError(
             "a worker died, probably because it ran out of memory; use fewer --jobs, and --resume"
         ) from error
+    if options.report:
+        report.write([options.output / track for track in found], options.report, options)
+        report.tell(options.report, options)
     write_or_print(options.json, lambda: json.dumps(found, indent=2) + "\n")
     return 0
 

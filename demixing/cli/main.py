@@ -70,6 +70,9 @@ GROUPS: dict[str, dict[str, Command]] = {
             stopped=f"{SONGS_STAY}: continue with --resume",
         ),
         "score": Command(module="demixing.cli.score", help="score existing stems"),
+        "report": Command(
+            module="demixing.cli.report", help="write a page to listen to evaluated songs"
+        ),
         "compare": Command(
             module="demixing.cli.compare", help="compare recipes on songs", device=True
         ),

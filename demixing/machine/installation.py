@@ -17,6 +17,7 @@ MODELS = PACKAGE / "models" if INSTALLED else ROOT / "models"
 PINNED = {
     "demucs": "--no-deps --requirement requirements-demucs.txt",
     "rendering": "-r demixing/training/requirements.txt",
+    "report": "-r requirements-dev.txt",
 }
 """Arguments for pip in a checkout, instead of an extra."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from demixing.errors import EvaluationError
 from demixing.evaluation.report import printable
@@ -60,7 +59,7 @@ def seconds_of_sound(group: Sequence[Run]) -> float:
     """Length of all tracks of all songs together."""
     tracks = 1 + len(STEMS[group[0].track]) * (1 + 2 * len(group))
     entries = (group[0].entry(name) or {} for name in runs.common(group))
-    return tracks * sum(entry["samples"] / entry["sample_rate_hz"] for entry in entries)
+    return float(tracks * sum(one["samples"] / one["sample_rate_hz"] for one in entries))
 
 
 def _stem(key: str, stem: str, group: Sequence[Run], kbit_s: int) -> tuple[Plain, Part]:
@@ -69,10 +68,13 @@ def _stem(key: str, stem: str, group: Sequence[Run], kbit_s: int) -> tuple[Plain
     estimates = [sounds.of_file(run.estimates[key].stems[stem]) for run in group]
     for run, estimate in zip(group, estimates, strict=True):
         _check_alike(run, key, stem, reference, estimate)
-    true = Meter(Track(key="reference", role="reference", name="Reference"), reference, kbit_s=kbit_s)
+    true = Meter(
+        Track(key="reference", role="reference", name="Reference"), reference, kbit_s=kbit_s
+    )
     meters = [_meters(system, len(group), reference, kbit_s) for system in range(len(group))]
     seconds = [Seconds(reference.rate_hz) for _ in group]
-    for true_block, *blocks in _together(reference, *estimates):
+    opened = [sound.blocks() for sound in (reference, *estimates)]
+    for true_block, *blocks in zip(*opened, strict=True):
         true.push(true_block)
         for (estimated, error), second, block in zip(meters, seconds, blocks, strict=True):
             estimated.push(block)
@@ -96,13 +98,6 @@ def _meters(system: int, systems: int, like: Sound, kbit_s: int) -> tuple[Meter,
     )
     estimate, error = (Meter(track, like, pictured=True, kbit_s=kbit_s) for track in tracks)
     return estimate, error
-
-
-def _together(*waveforms: Sound) -> Iterator[tuple[sounds.Block, ...]]:
-    """Blocks of several sounds of one length; closes their files early if one fails."""
-    with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(contextlib.closing(one.blocks())) for one in waveforms]
-        yield from zip(*opened, strict=True)
 
 
 def _check_alike(run: Run, song: str, stem: str, reference: Sound, estimate: Sound) -> None:

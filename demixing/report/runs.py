@@ -172,7 +172,8 @@ def _check_alike(runs: Sequence[Run]) -> None:
             if not _same_recording(first, other):
                 raise EvaluationError(
                     f"expected the same references of song {name!r} in {str(run.folder)!r} as in "
-                    f"{str(runs[0].folder)!r}, but length or level differ; give runs of one data set"
+                    f"{str(runs[0].folder)!r}, but length or level differ; give runs of one "
+                    "data set"
                 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from demixing.evaluation.report import printable
 from demixing.report.evaluated import Put
-from demixing.report.measuring import Meter, Plain, Track, chart, measured
+from demixing.report.measuring import MINUS, Meter, Plain, Track, chart, measured
 from demixing.report.seconds import Seconds
 from demixing.report.sounds import Sound
 
@@ -55,7 +55,7 @@ def song(number: int, one: Separation, kbit_s: int, put: Put) -> Plain:
         Track(key=f"stem-{place}", role="estimate", name=printable(stem), system=0)
         for place, stem in enumerate(one.stems)
     ]
-    rest = Track(key="error", role="error", name="Mixture − sum", system=0)
+    rest = Track(key="error", role="error", name=f"Mixture {MINUS} sum", system=0)
     meters = [Meter(row, one.mixture, pictured=True, kbit_s=kbit_s) for row in (*tracks, rest)]
     seconds = Seconds(one.mixture.rate_hz)
     counted = np.array([stem in summed(one.stems) for stem in one.stems])

@@ -22,8 +22,8 @@ ROWS = 128
 LOWEST_HZ = 40.0
 HIGHEST_HZ = 20_000.0
 
-FLOOR_DB = -100.0
-CEILING_DB = -20.0
+FLOOR_DB = -90.0
+CEILING_DB = -10.0
 """The fixed scale of all pictures; quieter and louder levels have the colour of its ends."""
 
 MOST_COLUMNS = 800
@@ -51,7 +51,9 @@ class Spectrogram:
         self._weights = row_weights(rate_hz)
         self._power = np.zeros((self._columns, FRAME // 2 + 1), np.float64)
         self._counts = np.zeros(self._columns)
-        self._waiting = np.zeros((channels, FRAME // 2), np.float32)  # the first frame's centre is 0
+        self._waiting = np.zeros(
+            (channels, FRAME // 2), np.float32
+        )  # the first frame's centre is 0
         self._start = 0  # of the first waiting sample, relative to the start of the first frame
 
     def push(self, block: Block) -> None:
@@ -155,9 +157,11 @@ def description(levels_db: NDArray[np.float64], rate_hz: int) -> str:
 
 
 def _hertz(frequency: float) -> str:
-    """A frequency with two digits.
+    """A frequency, rounded.
 
-    >>> _hertz(1234.0), _hertz(87.0)
-    ('1.2 kHz', '87 Hz')
+    >>> _hertz(1234.0), _hertz(12_340.0), _hertz(87.3)
+    ('1.2 kHz', '12 kHz', '87 Hz')
     """
-    return f"{frequency / 1000:.2g} kHz" if frequency >= 1000 else f"{frequency:.2g} Hz"
+    digits = 1 if frequency < 10_000 else 0
+    kilo = f"{frequency / 1000:.{digits}f} kHz"
+    return kilo if frequency >= 1000 else f"{frequency:.0f} Hz"

@@ -19,8 +19,10 @@ from demixing.evaluation.report import (
 )
 from demixing.evaluation.song_files import normal
 from demixing.report import runs
+from demixing.report.measuring import MINUS
 from demixing.report.runs import Run
 
+DASH = "\N{EN DASH}"
 TRACKS = {"mdx": "Music", "cdx": "Film sound"}
 
 
@@ -39,7 +41,7 @@ class Cell:
     @property
     def text(self) -> str:
         """As it is shown."""
-        return "–" if self.value is None else f"{self.value:z.3f}".replace("-", "−")
+        return DASH if self.value is None else f"{self.value:z.3f}".replace("-", MINUS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,7 @@ byId("volume").addEventListener("input", (event) => {
   player.setVolume(db <= -40 ? 0 : 10 ** (db / 20));
   event.target.setAttribute("aria-valuetext", db <= -40 ? "off" : `${decibels(db, 0)} dB`);
 });
+byId("zoom").addEventListener("change", (event) => timeline.setZoom(Number(event.target.value)));
 byId("boost").addEventListener("change", (event) => mixer.setBoost(Number(event.target.value)));
 byId("worst-by").addEventListener("change", (event) => {
   now.order = event.target.value;

@@ -8,6 +8,7 @@ class Timeline {
     this.waves = []; // { track, row, wave }
     this.view = null;
     this.shownSecond = null;
+    this.zoom = 1;
     for (const id of ["ruler", "seconds"]) selection.watch(byId(id));
     byId("seconds").addEventListener("pointermove", (event) => this.point(event));
     byId("seconds").addEventListener("pointerleave", () => (this.pointed = null));
@@ -29,14 +30,14 @@ class Timeline {
 
   drawTracks(tracks) {
     for (const { wave } of this.waves) wave.destroy();
-    const highest = Math.max(...tracks.map((track) => track.peak));
+    this.height = fullHeight(tracks);
     const rows = tracks.map((track, place) => this.trackRow(track, place));
     byId("tracks").replaceChildren(...rows.map(({ row }) => row));
     this.waves = rows.map(({ track, row, lane }) => ({
       track,
       row,
       lane,
-      wave: drawWaveform(lane, track, this.duration, highest),
+      wave: drawWaveform(lane, track, this.duration, this.height / this.zoom),
     }));
   }
 
@@ -78,7 +79,7 @@ class Timeline {
     const steps = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300];
     const step = steps.find((one) => (one / this.duration) * room >= 55) ?? 600;
     const ticks = [];
-    for (let at = 0; at < this.duration; at += step) {
+    for (let at = 0; at < 0.97 * this.duration; at += step) {
       const tick = element("span", { class: "tick" }, clock(at, step < 1 ? 1 : 0));
       tick.style.left = `${(100 * at) / this.duration}%`;
       ticks.push(tick);
@@ -92,6 +93,13 @@ class Timeline {
       row.classList.toggle("audible", this.mixer.audible(track.key));
       press(row.querySelector(".solo"), this.mixer.solo.has(track.key));
       press(row.querySelector(".mute"), this.mixer.muted.has(track.key));
+    }
+  }
+
+  setZoom(zoom) {
+    this.zoom = zoom;
+    for (const { track, wave } of this.waves) {
+      wave.setOptions({ peaks: outlineOf(track, this.height / zoom), duration: this.duration });
     }
   }
 

@@ -5,15 +5,30 @@ function halfOf(text, scale) {
   return Float32Array.from(bytesOf(text), (byte) => (byte / 255) * scale);
 }
 
-// highest: the peak of all tracks of the view, so that they have one scale.
-function drawWaveform(lane, track, seconds, highest) {
+// The amplitude at full height, one for all tracks of a view. A few clicks may go beyond it.
+const WITHIN = 0.995;
+
+function fullHeight(tracks) {
+  const highest = tracks.map((track) => {
+    const sorted = halfOf(track.top, track.peak).sort();
+    return sorted[Math.floor(WITHIN * (sorted.length - 1))];
+  });
+  return Math.max(...highest) * 1.05;
+}
+
+// What wavesurfer draws: amplitudes up to 1.
+function outlineOf(track, height) {
+  const scale = height ? track.peak / height : 0;
+  return [track.top, track.bottom].map((half) => halfOf(half, scale).map((value) => Math.min(value, 1)));
+}
+
+function drawWaveform(lane, track, seconds, height) {
   const container = element("div");
   lane.append(container);
-  const scale = highest ? track.peak / highest : 0;
   return WaveSurfer.create({
     container,
-    height: "auto",
-    peaks: [halfOf(track.top, scale), halfOf(track.bottom, scale)],
+    height: container.clientHeight,
+    peaks: outlineOf(track, height),
     duration: seconds,
     interact: false,
     cursorWidth: 0,
@@ -25,5 +40,5 @@ function drawWaveform(lane, track, seconds, highest) {
 
 function waveColours(lane) {
   const colour = getComputedStyle(lane).getPropertyValue("--colour").trim();
-  return { waveColor: `${colour}a6`, progressColor: colour };
+  return { waveColor: `${colour}b0`, progressColor: colour };
 }
