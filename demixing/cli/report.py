@@ -86,7 +86,6 @@ def run(options: argparse.Namespace) -> int:
             f"expected --bitrate from {LEAST_KBIT_S} to {MOST_KBIT_S} kbit/s, got {options.bitrate}"
         )
     target = options.output or options.runs[0] / DEFAULT
-    check(target)
     write(options.runs, target, options, place=options.sound, kbit_s=options.bitrate)
     say(target)
     return 0

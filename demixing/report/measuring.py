@@ -18,8 +18,6 @@ from demixing.report.spectrogram import Spectrogram
 MOST_SOUND_S = 600
 """Browsers decode a track as a whole: ten minutes are 230 MB of memory for each."""
 
-MINUS = "\N{MINUS SIGN}"
-
 Plain = dict[str, object]
 """Values for JSON."""
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from demixing.evaluation.report import printable
 from demixing.report.evaluated import Put
-from demixing.report.measuring import MINUS, Meter, Plain, Track, chart, measured
+from demixing.report.measuring import Meter, Plain, Track, chart, measured
 from demixing.report.seconds import Seconds
+from demixing.report.signs import MINUS
 from demixing.report.sounds import Sound
 
 VOICE = {"vocals", "dialog"}

@@ -2,7 +2,8 @@
 
 Frames of a waveform are windowed (Hann) and transformed; powers are averaged over channels and over
 the frames of a column. The channels are not mixed first: what is out of phase between them would
-cancel. A full-scale sine has 0 dB.
+cancel. A row is the power in its band, so a full-scale sine has about 0 dB at any frequency, and
+pink noise the same level everywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from demixing.report.signs import MINUS
 from demixing.report.sounds import Block
 
 FRAME = 2048
@@ -103,7 +105,7 @@ class Spectrogram:
 
 
 def row_weights(rate_hz: int) -> NDArray[np.float64]:
-    """Weights of the bins in each row, ``(rows, bins)``: triangles whose sum is 1.
+    """Weights of the bins in each row, ``(rows, bins)``: triangles that add up to the whole power.
 
     Args:
         rate_hz: sample rate.
@@ -114,8 +116,9 @@ def row_weights(rate_hz: int) -> NDArray[np.float64]:
     # Where rows are closer together than bins, a triangle interpolates between two bins.
     widths_hz = np.maximum(centres_hz * (step - 1), rate_hz / FRAME)
     away = np.abs(bins_hz[None, :] - centres_hz[:, None]) / widths_hz[:, None]
-    weights = np.maximum(1 - away, 0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
+    # A Hann window spreads a sine: its neighbouring bins have a quarter of the power.
+    neighbours = 2 * 0.25 * (1 - rate_hz / FRAME / widths_hz)
+    return np.asarray(np.maximum(1 - away, 0) / (1 + neighbours)[:, None], np.float64)
 
 
 def frequencies_hz(rate_hz: int) -> NDArray[np.float64]:
@@ -148,7 +151,7 @@ def description(levels_db: NDArray[np.float64], rate_hz: int) -> str:
     """
     power = np.power(10, levels_db / 10).mean(axis=1)
     if levels_db.max(initial=-math.inf) < FLOOR_DB:
-        return f"below {FLOOR_DB:.0f} dB everywhere"
+        return f"below {MINUS}{-FLOOR_DB:.0f} dB everywhere"
     centres_hz = frequencies_hz(rate_hz)
     loudest = centres_hz[int(power.argmax())]
     share = np.cumsum(power) / power.sum()

@@ -19,10 +19,9 @@ from demixing.evaluation.report import (
 )
 from demixing.evaluation.song_files import normal
 from demixing.report import runs
-from demixing.report.measuring import MINUS
 from demixing.report.runs import Run
+from demixing.report.signs import DASH, MINUS
 
-DASH = "\N{EN DASH}"
 TRACKS = {"mdx": "Music", "cdx": "Film sound"}
 
 

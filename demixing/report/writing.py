@@ -99,7 +99,9 @@ def write(target: Path, contents: Callable[[Put], Contents], *, apart: bool) -> 
         found = contents(put)
         storage = Storage(key=key, parts=parts, folder=folder.name if apart else "")
         page = stage / final.name
-        page.write_text(html(found, storage), encoding="utf-8", newline="")
+        # Names need not be valid text; as in demixing.evaluation.report.
+        text = html(found, storage)
+        page.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         if apart:
             folder.mkdir(exist_ok=True)
             for file in sorted(stage.glob("*.js")):

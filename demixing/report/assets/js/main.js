@@ -8,7 +8,7 @@ const selection = new Selection(player);
 const timeline = new Timeline(player, mixer, selection);
 const compare = new Compare(mixer);
 
-const now = { song: -1, view: 0, opening: 0, ready: null, order: "sdr" };
+const now = { song: -1, view: 0, opening: 0, ready: null, wanted: false, order: "sdr" };
 
 // Song and stem
 
@@ -28,14 +28,14 @@ function openView(index, place) {
   const view = song.views[place];
   const sameSong = index === now.song;
   if (sameSong && place !== now.view) releasePart(`${index}-${now.view}`);
-  const wanted = player.playing || now.ready?.wanted === true;
+  const wanted = player.playing || now.wanted;
   Object.assign(now, { song: index, view: place, opening: now.opening + 1 });
   selection.duration = song.seconds;
+  player.unload();
   if (!sameSong) {
     selection.clear();
     player.seek(0);
   }
-  player.rate = song.rate;
   const tracks = tracksOf(song, view);
   timeline.show(song, view);
   mixer.load(tracks, data.separated);
@@ -51,26 +51,28 @@ function openView(index, place) {
 // Load sound and pictures. If another view is opened meanwhile, forget them.
 async function loadView(index, place, wanted) {
   const opening = now.opening;
-  now.ready = null;
+  Object.assign(now, { ready: null, wanted });
+  busy(true);
   try {
     const [mixture, part] = await Promise.all([loadPart(`${index}-mixture`), loadPart(`${index}-${place}`)]);
     if (opening !== now.opening) return;
     complain("");
     timeline.drawPictures(part);
-    now.ready = { parts: { ...mixture, ...part }, decoded: null, wanted: false };
-    if (wanted || data.songs[index].seconds <= LAZY_S) await decodeAll(wanted);
+    now.ready = { parts: { ...mixture, ...part }, decoding: false };
+    if (now.wanted || data.songs[index].seconds <= LAZY_S) await decodeAll();
   } catch (error) {
     if (opening === now.opening) complain(error.message);
+  } finally {
+    if (opening === now.opening) busy(false);
   }
 }
 
 // Decode all tracks; the mixture stays decoded for all stems of a song.
-async function decodeAll(wanted) {
+async function decodeAll() {
   const { ready, opening } = now;
-  ready.wanted ||= wanted;
   if (ready.decoding) return;
   ready.decoding = true;
-  document.body.classList.add("loading");
+  busy(true);
   try {
     const song = data.songs[now.song];
     const tracks = tracksOf(song, song.views[now.view]);
@@ -82,21 +84,24 @@ async function decodeAll(wanted) {
     const buffers = new Map(await Promise.all(jobs));
     if (opening !== now.opening) return;
     now.mixture = { song: now.song, buffer: buffers.get("mixture") };
-    ready.decoded = true;
     player.load(buffers, Math.min(...[...buffers.values()].map((buffer) => buffer.duration)));
     mixer.update();
-    if (ready.wanted) player.play();
+    if (now.wanted) player.play();
+    now.wanted = false;
   } catch (error) {
     if (opening === now.opening) complain(error.message);
   } finally {
-    if (opening === now.opening) document.body.classList.remove("loading");
+    if (opening === now.opening) busy(false);
   }
+}
+
+function busy(loading) {
+  document.body.classList.toggle("loading", loading);
+  byId("loading").hidden = !loading;
 }
 
 function forgetSong() {
   if (now.song < 0) return;
-  player.pause();
-  player.clear();
   now.mixture = null;
   releasePart(`${now.song}-mixture`);
   releasePart(`${now.song}-${now.view}`);
@@ -104,8 +109,11 @@ function forgetSong() {
 
 function play() {
   if (player.playing) player.pause();
-  else if (now.ready?.decoded) player.play();
-  else if (now.ready) decodeAll(true);
+  else if (player.buffers.size) player.play();
+  else {
+    now.wanted = !now.wanted; // it plays as soon as it is decoded
+    if (now.wanted && now.ready) decodeAll();
+  }
 }
 
 // What is drawn
@@ -132,6 +140,7 @@ function drawWorst(view) {
   if (!orders.some(([key]) => key === now.order)) now.order = "sdr";
   fillSelect(byId("worst-by"), orders.map(([key, [text]]) => [key, text]));
   byId("worst-by").value = now.order;
+  byId("worst-note").textContent = now.order === "difference" ? "SDR of A and B" : "SDR, share of the whole error";
   const buttons = worstSeconds(view.charts, now.order).map((one) => {
     const button = worstButton(one, view.charts, now.order);
     button.addEventListener("click", () => hearSecond(one.chart.system, one.second));

@@ -39,17 +39,15 @@ class Player {
   }
 
   load(buffers, duration) {
-    const again = this.playing;
-    const at = this.position;
-    this.stop();
     this.buffers = buffers;
     this.duration = duration;
-    this.rest = Math.min(at, duration);
-    if (again) this.play();
+    this.rest = Math.min(this.rest, duration);
   }
 
-  clear() {
-    this.load(new Map(), 0);
+  // Stop and forget the sound, but not the position.
+  unload() {
+    this.pause();
+    this.buffers = new Map();
   }
 
   play() {
@@ -91,7 +89,7 @@ class Player {
   seek(seconds) {
     const again = this.playing;
     this.stop();
-    this.rest = clamp(seconds, 0, this.duration);
+    this.rest = this.buffers.size ? clamp(seconds, 0, this.duration) : Math.max(seconds, 0);
     if (again) this.play();
     else this.changed();
   }

@@ -105,6 +105,5 @@ function worstButton({ chart, second }, charts, order) {
   const share = `${(100 * chart.share[second]).toFixed(chart.share[second] < 0.1 ? 1 : 0)} %`;
   const button = element("button", { type: "button" }, element("b", {}, `${name}${clock(second, 0)}`));
   button.append(`  ${values} dB`, order === "difference" ? "" : `, ${share}`);
-  button.title = order === "difference" ? "SDR of A and B" : "SDR, and the share of the whole error";
   return button;
 }
