@@ -115,7 +115,11 @@ def test_the_page_asks_for_nothing_outside() -> None:
 
 def test_each_page_has_a_mark_of_its_own() -> None:
     first, second = (
-        {one["nonce"] for _, one in Reader(page.html(NO_SONGS, Storage(key="k"))).tags if "nonce" in one}
+        {
+            one["nonce"]
+            for _, one in Reader(page.html(NO_SONGS, Storage(key="k"))).tags
+            if "nonce" in one
+        }
         for _ in "12"
     )
 
@@ -354,9 +358,7 @@ def test_large_sound_is_in_files_beside_it(tmp_path: Path) -> None:
     ("place", "seconds", "apart"),
     [("auto", 900, False), ("auto", 1100, True), ("embed", 1e6, False), ("beside", 1, True)],
 )
-def test_the_amount_of_sound_decides_where_it_goes(
-    place: str, seconds: float, apart: bool
-) -> None:
+def test_the_amount_of_sound_decides_where_it_goes(place: str, seconds: float, apart: bool) -> None:
     assert writing.beside(place, seconds, 96) is apart
 
 
