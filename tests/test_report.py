@@ -4,6 +4,7 @@ import base64
 import io
 import math
 from collections.abc import Iterator
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 
 from demixing.evaluation.metrics import sdr
 from demixing.report import measuring, opus, picture, sounds, spectrogram
-from demixing.report.measuring import Meter, Track
+from demixing.report.measuring import Meter, Part, Track
 from demixing.report.peaks import Outline, Peaks
 from demixing.report.seconds import Second, Seconds, song_sdr_db
 from demixing.report.separated import Separation, song, summed
@@ -46,7 +47,7 @@ def outline(audio: Block, parts: int, *lengths: int) -> Outline:
 
 
 def decoded(data: bytes) -> NDArray[np.float32]:
-    with av.open(io.BytesIO(data)) as file:
+    with av.open(io.BytesIO(data), "r") as file:
         return np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], axis=1)
 
 
@@ -311,13 +312,13 @@ def test_blocks_are_cut_evenly(rng: np.random.Generator, extra: int) -> None:
 
 def test_the_sum_of_the_stems_is_compared_with_the_mixture(rng: np.random.Generator) -> None:
     stems = {name: 0.1 * rng.standard_normal((2 * RATE_HZ, 2)) for name in ("vocals", "drums")}
-    both = sum(stems.values()) + 0.01
-    parts = {}
+    both = np.sum(list(stems.values()), axis=0) + 0.01
+    parts: dict[str, Part] = {}
     one = Separation("a", of_array(both), {name: of_array(a) for name, a in stems.items()})
 
     found = song(0, one, 64, parts.__setitem__)
 
-    (view,) = found["views"]  # type: ignore[misc]
+    (view,) = cast(list[dict[str, Any]], found["views"])
     assert [track["key"] for track in view["tracks"]] == ["stem-0", "stem-1", "error"]
     assert view["tracks"][-1]["level"] == pytest.approx(-40, abs=0.01)
     official = sdr.sdr(both[None], (both - 0.01)[None])[0]

@@ -14,7 +14,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from demixing.errors import EvaluationError
 from demixing.evaluation.report import Omission
-from demixing.report import making, page, runs, tables, writing
+from demixing.report import making, page, runs, signs, tables, writing
 from demixing.report.evaluated import Put
 from demixing.report.page import Contents, Storage
 from tests.small_runs import write_run
@@ -183,7 +183,7 @@ def test_the_table_has_the_official_scores(run: Path) -> None:
     assert table.below[0].cells[0].value == scores["mean_db"]
     assert table.below[1].cells[0].value == scores["active_mean"]["song_db"]
     assert table.definition == scores["metric"]["definition"]
-    assert table.below[1].cells[2].text == tables.DASH  # drums are active in no song
+    assert table.below[1].cells[2].text == signs.DASH  # drums are active in no song
 
 
 def test_marks_and_omissions_are_explained(run: Path) -> None:

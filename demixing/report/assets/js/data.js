@@ -19,8 +19,9 @@ function letter(system) {
 
 // Class names of a track, which decide its colour.
 function colours(track, song) {
-  const several = systemsOf(song).length > 1 && track.role === ROLES.estimate;
-  return several ? `${track.role} s${track.system % 4}` : track.role;
+  if (track.role !== ROLES.estimate || (systemsOf(song).length === 1 && !data.separated)) return track.role;
+  const number = Number(track.key.split("-")[1]); // of the recipe, or of the stem
+  return `${track.role} s${number % 4}`;
 }
 
 function clamp(value, low, high) {

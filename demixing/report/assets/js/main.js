@@ -131,6 +131,7 @@ function drawStems(song) {
     const scores = view.charts.map((chart) => decibels(chart.sdr)).join(" / ");
     return element("label", { title: "SDR of the song in dB" }, input, view.name, " ", element("small", {}, scores));
   });
+  byId("stems").hidden = choices.length === 1;
   byId("stems").replaceChildren(byId("stems").querySelector("legend"), ...choices);
 }
 

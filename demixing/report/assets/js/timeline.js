@@ -22,7 +22,7 @@ class Timeline {
     this.pointed = null;
     this.drawTracks(tracksOf(song, view));
     drawSeconds(byId("seconds"), view.charts, song.seconds);
-    byId("seconds-name").textContent = data.separated ? "Sum against mixture" : "SDR by second";
+    byId("seconds-name").textContent = data.separated ? `Sum against mixture: ${decibels(view.charts[0].sdr)} dB` : "SDR by second";
     byId("pictures").replaceChildren();
     this.drawRuler();
     this.refresh();
