@@ -3,6 +3,9 @@
 // A page from disk may not read other files, but it may load them as scripts. Such a file calls
 // listening.add, which gives the part to the promise that waits for it.
 
+// The mark of scripts that this page allows; see the policy in its head.
+const nonce = document.currentScript.nonce;
+
 const waiting = new Map(); // name -> { resolve, reject }
 const loaded = new Map(); // name -> promise of { track: { sound, picture } }
 
@@ -45,9 +48,6 @@ function beside(name) {
     document.head.append(script);
   });
 }
-
-// The mark of scripts that this page allows; see the policy in its head.
-const nonce = document.currentScript.nonce;
 
 function bytesOf(text) {
   const binary = atob(text);

@@ -54,11 +54,17 @@ class Player {
     if (this.run || !this.buffers.size) return;
     this.context ??= new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
     this.context.resume();
-    const loop = this.loop;
+    const loop = this.possibleLoop();
     if (loop && (this.rest < loop.start || this.rest >= loop.end)) this.rest = loop.start;
     if (!loop && this.rest >= this.duration - 0.02) this.rest = 0;
     this.run = this.newRun(this.context.currentTime + AHEAD_S, this.rest, loop);
     this.changed();
+  }
+
+  // The loop within the sound, which may be shorter than the song.
+  possibleLoop() {
+    if (!this.loop || this.loop.start >= this.duration) return null;
+    return { start: this.loop.start, end: Math.min(this.loop.end, this.duration) };
   }
 
   newRun(startedAt, offset, loop) {
