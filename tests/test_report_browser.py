@@ -174,6 +174,8 @@ def test_decoded_tracks_are_aligned_to_the_sample(
         return float(reference[100:-100] @ np.roll(estimate + error, shift)[100:-100])
 
     assert max(range(-100, 101), key=at) == 0
+    rest = reference - estimate - error  # coding noise
+    assert np.square(rest).sum() < 0.15 * np.square(reference).sum()
 
 
 def test_solo_and_mute(opened: Callable[..., Page], folder: Path) -> None:

@@ -56,7 +56,8 @@ class Spectrogram:
         self._waiting = np.zeros(
             (channels, FRAME // 2), np.float32
         )  # the first frame's centre is 0
-        self._start = 0  # of the first waiting sample, relative to the start of the first frame
+        self._start = 0  # centre of the next frame
+        self._ahead = 0  # samples before the next frame, if the hop is longer than a frame
 
     def push(self, block: Block) -> None:
         """Add the next block."""
@@ -75,11 +76,11 @@ class Spectrogram:
 
     def _take(self) -> None:
         """Transform all frames that are complete."""
+        self._skip()
         available = self._waiting.shape[1]
-        count = (available - FRAME) // self._hop + 1 if available >= FRAME else 0
-        if count <= 0:
-            self._skip(available)
+        if self._ahead or available < FRAME:
             return
+        count = (available - FRAME) // self._hop + 1
         frames = sliding_window_view(self._waiting, FRAME, axis=1)[:, :: self._hop][:, :count]
         spectra = np.fft.rfft(frames * self._window, axis=-1)
         power = sum(np.square(one.real) + np.square(one.imag) for one in spectra) / len(spectra)
@@ -94,12 +95,9 @@ class Spectrogram:
         self._start += used
         self._ahead = used - kept
 
-    _ahead = 0
-    """Samples that are skipped before the next frame, because the hop is longer than a frame."""
-
-    def _skip(self, available: int) -> None:
+    def _skip(self) -> None:
         """Drop samples between two frames."""
-        dropped = min(self._ahead, available)
+        dropped = min(self._ahead, self._waiting.shape[1])
         self._waiting = self._waiting[:, dropped:]
         self._ahead -= dropped
 
