@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STOPPED = "stopped; what is finished stays"
 EXTRAS = {
+    "PIL": "report",
     "jinja2": "report",
     "matplotlib": "report",
     "mido": "rendering",

@@ -26,6 +26,7 @@ from demixing.cli import (
     contest,
     history_entry,
     note,
+    report,
     write_or_print,
 )
 from demixing.engine import optional
@@ -84,6 +85,7 @@ def add(commands: Subparsers) -> None:
     board_place.add(parser)
     history_entry.add(parser)
     arguments.add_json_file(parser)
+    report.add_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
 
     check_target(options.json)
     board_place.check(options.board, [track for track, _ in wanted])
+    report.check(options.report)
     for advice in dict.fromkeys(optional.advice(chosen) for _, chosen in wanted):
         note(advice, options)
     found = {}
@@ -108,6 +111,9 @@ def run(options: argparse.Namespace) -> int:
         raise OutputError(
             "a worker died, probably because it ran out of memory; use fewer --jobs, and --resume"
         ) from error
+    if options.report:
+        report.write([options.output / track for track in found], options.report, options)
+        report.tell(options.report, options)
     write_or_print(options.json, lambda: json.dumps(found, indent=2) + "\n")
     return 0
 

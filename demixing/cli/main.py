@@ -79,6 +79,9 @@ GROUPS: dict[str, dict[str, Command]] = {
             stopped=f"{SONGS_STAY}: run it again to continue",
         ),
         "score": Command(module="demixing.cli.score", help="score existing stems"),
+        "report": Command(
+            module="demixing.cli.report", help="write a page to listen to evaluated songs"
+        ),
         "compare": Command(
             module="demixing.cli.compare", help="compare systems on the same songs", device=True
         ),

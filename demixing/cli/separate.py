@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demixing import atomic
-from demixing.cli import arguments, console, note, say, say_json, songs, targets
+from demixing.cli import arguments, console, note, report, say, say_json, songs, targets
 from demixing.cli.jobs import How, Job, one_by_one, together
 from demixing.cli.targets import Targets
 from demixing.engine import asked, optional
@@ -89,6 +89,7 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "-0", "--null", action="store_true", help="end paths with a null byte, for xargs -0"
     )
+    report.add_option(parser)
 
 
 def add_sample_format(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
         options.format,
         options.output_template,
     )
+    report.check_separate(options)
     clean(chosen)
     jobs, kept = planned(chosen, overwrite=options.overwrite, resume=options.resume)
     note(optional.advice(asked.relevant(recipe, stems)), options)
@@ -136,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
     if not any(os.path.lexists(job.song) for job in jobs):  # nothing to load networks for
         for job in jobs:
             tell(job, SongError("no such file"), options)
+        report.write_separated(chosen, {job.song for job in jobs}, recipe.name, options)
         return console.BAD_INPUT if jobs else 0
     how = How(
         recipe=asked.prepared(recipe, stems),
@@ -154,10 +157,12 @@ def run(options: argparse.Namespace) -> int:
         if alone
         else together(jobs, how, options.jobs, device=options.device, quiet=options.quiet)
     )
-    failed = 0
+    failed = set()
     for job, error in results:
         tell(job, error, options)
-        failed += error is not None
+        if error is not None:
+            failed.add(job.song)
+    report.write_separated(chosen, failed, recipe.name, options)
     return 2 if failed else 0
 
 

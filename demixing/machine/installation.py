@@ -18,6 +18,7 @@ PINNED = {
     "demucs": "--no-deps --requirement requirements-demucs.txt",
     "report": "-r requirements-dev.txt",
     "rendering": "-r demixing/training/requirements.txt",
+    "report": "-r requirements-dev.txt",
 }
 """Arguments for pip in a checkout, instead of an extra."""
 

@@ -1,0 +1,189 @@
+"""The folders that ``demixing evaluate`` leaves: OUTPUT/mdx and OUTPUT/cdx.
+
+Each has scores.json, run.json, the songs with their true stems (dataset/), and the separated stems
+(predictions/).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demixing.errors import EvaluationError
+from demixing.evaluation.report import printable
+from demixing.evaluation.run import MANIFEST
+from demixing.evaluation.song_files import normal
+from demixing.evaluation.songs import STEMS, Song, find_songs
+
+SCORES = "scores.json"
+REMADE = "run `demixing evaluate` again"
+LEVEL_TOLERANCE_DB = 0.01
+"""References with other levels are other recordings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run: a recipe on songs of one track.
+
+    Attributes:
+        folder: of the run.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+        recipe: name of the recipe.
+        scores: the contents of scores.json.
+        references: songs with true stems, by name in normal form.
+        estimates: the separated songs, by name in normal form.
+    """
+
+    folder: Path
+    track: str
+    recipe: str
+    scores: Mapping[str, Any]
+    references: Mapping[str, Song]
+    estimates: Mapping[str, Song]
+
+    @property
+    def songs(self) -> list[dict[str, Any]]:
+        """The entries of the songs in scores.json."""
+        return list(self.scores["songs"])
+
+    def entry(self, name: str) -> dict[str, Any] | None:
+        """The entry of a song in scores.json, by its name in either form of Unicode."""
+        found = (song for song in self.songs if normal(song["name"]) == normal(name))
+        return next(found, None)
+
+
+def read(folders: Iterable[Path]) -> list[Run]:
+    """Read runs; a folder with a run for each track counts as these.
+
+    Raises:
+        EvaluationError: a folder is no finished run, or a stem is missing.
+    """
+    return [_read(folder) for given in folders for folder in _inside(given)]
+
+
+def by_track(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Group runs by track; several of one track are compared.
+
+    Raises:
+        EvaluationError: they have no song in common, or songs of one name differ.
+    """
+    groups: defaultdict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.track].append(run)
+    for group in groups.values():
+        _check_alike(group)
+    return dict(groups)
+
+
+def common(runs: Sequence[Run]) -> list[str]:
+    """Names of the songs that all runs have, in the order of the first one."""
+    return [song["name"] for song in runs[0].songs if all(run.entry(song["name"]) for run in runs)]
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Names of the recipes; where two are equal, with the folders of the runs."""
+    names = [run.recipe for run in runs]
+    return [
+        printable(run.recipe if names.count(run.recipe) == 1 else f"{run.recipe} ({run.folder})")
+        for run in runs
+    ]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The runs that a folder holds, or the folder itself."""
+    inside = [folder / track for track in STEMS if (folder / track / SCORES).is_file()]
+    return inside if inside and not (folder / SCORES).is_file() else [folder]
+
+
+def _read(folder: Path) -> Run:
+    """Read one run."""
+    scores, manifest = (_json(folder, name) for name in (SCORES, MANIFEST))
+    try:
+        track, recipe = str(scores["track"]), str(manifest["recipe"])
+        names = [str(song["name"]) for song in scores["songs"]]
+        songs = {
+            kind: {normal(song.name): song for song in find_songs(folder / kind, track)}
+            for kind in ("dataset", "predictions")
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvaluationError(
+            f"expected the scores of a run in {str(folder / SCORES)!r}, found something else; "
+            f"{REMADE}"
+        ) from error
+    for kind, found in songs.items():
+        _check_complete(folder / kind, found, names, STEMS[track])
+    return Run(
+        folder=folder,
+        track=track,
+        recipe=recipe,
+        scores=scores,
+        references=songs["dataset"],
+        estimates=songs["predictions"],
+    )
+
+
+def _json(folder: Path, name: str) -> dict[str, Any]:
+    """Read a JSON object of a run.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    try:
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            "expected a folder that `demixing evaluate` has left, with scores.json, run.json, "
+            f"dataset/ and predictions/, but {str(folder / name)!r} cannot be read; give "
+            "OUTPUT/mdx or OUTPUT/cdx"
+        ) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _check_complete(
+    folder: Path, found: Mapping[str, Song], names: Iterable[str], stems: Iterable[str]
+) -> None:
+    """Raise unless all scored songs still have their stems."""
+    for name in names:
+        song = found.get(normal(name))
+        missing = [stem for stem in stems if song is None or stem not in song.stems]
+        if missing:
+            raise EvaluationError(
+                f"expected the stem {missing[0]!r} of song {name!r} in {str(folder)!r}, found "
+                f"none; {REMADE}"
+            )
+
+
+def _check_alike(runs: Sequence[Run]) -> None:
+    """Raise unless runs have songs in common, and these are the same recordings."""
+    names = common(runs)
+    if not names:
+        listed = " and ".join(repr(str(run.folder)) for run in runs)
+        raise EvaluationError(
+            f"expected runs of the same songs, but {listed} have no song in common; give runs of "
+            "one data set"
+        )
+    for name in names:
+        first, *others = (run.entry(name) or {} for run in runs)
+        for run, other in zip(runs[1:], others, strict=True):
+            if not _same_recording(first, other):
+                raise EvaluationError(
+                    f"expected the same references of song {name!r} in {str(run.folder)!r} as in "
+                    f"{str(runs[0].folder)!r}, but length or level differ; give runs of one "
+                    "data set"
+                )
+
+
+def _same_recording(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two entries of scores.json are about the same references."""
+    if any(first.get(key) != other.get(key) for key in ("sample_rate_hz", "channels", "samples")):
+        return False
+    levels, others = (one.get("reference_levels_dbfs", {}) for one in (first, other))
+    return all(
+        (level is None) == (others.get(stem) is None)
+        and (level is None or abs(level - others[stem]) < LEVEL_TOLERANCE_DB)
+        for stem, level in levels.items()
+    )
