@@ -16,7 +16,6 @@ MODELS = PACKAGE / "models" if INSTALLED else ROOT / "models"
 
 PINNED = {
     "demucs": "--no-deps --requirement requirements-demucs.txt",
-    "report": "-r requirements-dev.txt",
     "rendering": "-r demixing/training/requirements.txt",
     "report": "-r requirements-dev.txt",
 }
