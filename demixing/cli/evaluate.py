@@ -73,6 +73,7 @@ def add(commands: Subparsers) -> None:
         help=f"keep the time limit of ${TIME_VARIABLE}, or the grader's (default: none)",
     )
     parser.add_argument("--resume", action="store_true", help="keep songs that are finished")
+    arguments.add_metrics(parser, "metrics besides the official SDR", [])
     arguments.add_json_file(parser)
 
 
