@@ -37,7 +37,8 @@ SEPARATING = {"numpy", "onnxruntime", "soundfile", "soxr", "torch", "tqdm"}
 LIBRARIES: dict[str, set[str]] = {
     "demixing/audio": {"av", "numpy", "scipy", "soundfile", "soxr", "torch"},
     "demixing/networks": {"torch"},
-    "demixing/evaluation": {"av", "numpy", "soundfile"},  # av only when a stem.mp4 is opened
+    # av only when a stem.mp4 is opened, and museval only for its metrics
+    "demixing/evaluation": {"av", "museval", "numpy", "scipy", "soundfile"},
     "demixing/training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
     "demixing/rendering": {"av", "mido", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
     "demixing/chunks": SEPARATING,

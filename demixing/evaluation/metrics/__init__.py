@@ -36,6 +36,12 @@ OFFICIAL = "sdr"
 
 MODULES: dict[str, tuple[str, ...]] = {
     "sdr": ("sdr",),
+    "si_sdr": ("si_sdr",),
+    "museval": ("museval_sdr", "museval_isr", "museval_sir", "museval_sar"),
+    "log_wmse": ("log_wmse",),
+    "l1_freq": ("l1_freq",),
+    "bleed_full": ("bleedless", "fullness"),
+    "mr_stft": ("mr_stft",),
 }
 """The metrics of each module. The name of a module stands for all of them."""
 
