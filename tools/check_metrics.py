@@ -110,13 +110,21 @@ def torch_log_wmse(references: Audio, estimates: Audio, rate_hz: int) -> list[fl
     ]
 
 
-def auraloss_distance(reference: Audio, estimate: Audio) -> float:
-    """Distance of auraloss in its default setting."""
-    import torch
-    from auraloss.freq import MultiResolutionSTFTLoss
+def auraloss_distance(dtype: str) -> Oracle:
+    """Distance of auraloss in its default setting, computed in float32 or float64."""
 
-    true_stem, stem = (torch.from_numpy(one)[None].float() for one in (reference, estimate))
-    return float(MultiResolutionSTFTLoss()(stem, true_stem))
+    def distance(reference: Audio, estimate: Audio) -> float:
+        import torch
+        from auraloss.freq import MultiResolutionSTFTLoss
+
+        wanted = getattr(torch, dtype)
+        loss = MultiResolutionSTFTLoss()
+        for one in loss.stft_losses:
+            one.window = one.window.to(wanted)
+        true_stem, stem = (torch.from_numpy(one)[None].to(wanted) for one in (reference, estimate))
+        return float(loss(stem, true_stem))
+
+    return each(distance)
 
 
 def oracles(checkout: Path) -> dict[str, list[tuple[str, Oracle]]]:
@@ -147,7 +155,10 @@ def oracles(checkout: Path) -> dict[str, list[tuple[str, Oracle]]]:
         "l1_freq": [("MSST", each(msst.L1Freq_metric))],
         "bleedless": [("MSST", each(lambda r, e: msst.bleed_full(r, e)[0]))],
         "fullness": [("MSST", each(lambda r, e: msst.bleed_full(r, e)[1]))],
-        "mr_stft": [("auraloss 0.4.0", each(auraloss_distance))],
+        "mr_stft": [
+            ("auraloss 0.4.0 in float64", auraloss_distance("float64")),
+            ("auraloss 0.4.0 in float32, its default", auraloss_distance("float32")),
+        ],
     }
 
 
