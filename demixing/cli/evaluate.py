@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from demixing.cli import arguments, check_target, contest, note, write_or_print
 from demixing.engine import optional
 from demixing.errors import ConfigError, OutputError
+from demixing.evaluation import metrics
 from demixing.evaluation.songs import detect_track
 from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
@@ -88,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
     from demixing.cli.evaluate_track import evaluate  # imports numpy
 
     check_target(options.json)
+    metrics.ready(options.metric)
     for advice in dict.fromkeys(optional.advice(chosen) for _, chosen in wanted):
         note(advice, options)
     found = {}

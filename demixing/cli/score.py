@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Score, write the requested files, and print the scores."""
     for target in (options.json, options.csv):
         check_target(target)
-    chosen = metrics.expand(options.metric)
+    chosen = metrics.ready(options.metric)
     summary = scored(options, chosen)
     from demixing.evaluation import report
 

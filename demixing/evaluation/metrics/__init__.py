@@ -103,6 +103,8 @@ class Metric:
         higher_is_better: its direction.
         silence: one sentence on silent references and estimates.
         meter: builds a meter for one song. Metrics of one module share the meter.
+        library: imports an optional library, or raises :class:`EvaluationError`; None if the metric
+            needs none.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Metric:
     higher_is_better: bool
     silence: str
     meter: Callable[[Format], SongMeter]
+    library: Callable[[], object] | None = None
 
 
 def names() -> list[str]:
@@ -155,6 +158,19 @@ def expand(wanted: Iterable[str]) -> list[Metric]:
     """
     found = [metric for name in wanted for metric in _named(name)]
     return list({metric.name: metric for metric in found}.values())
+
+
+def ready(wanted: Iterable[str]) -> list[Metric]:
+    """Load metrics as :func:`expand` does, and their libraries; call it before long work.
+
+    Raises:
+        EvaluationError: there is no such name, or a library is not installed.
+    """
+    found = expand(wanted)
+    for metric in found:
+        if metric.library is not None:
+            metric.library()
+    return found
 
 
 def _named(name: str) -> list[Metric]:

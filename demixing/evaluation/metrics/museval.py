@@ -149,6 +149,7 @@ def _metric(name: str, what: str) -> Metric:
         silence="Undefined if the reference or the estimate is silent; the other stems are scored "
         "without it. Seconds in which any stem is silent do not count.",
         meter=SongMeter,
+        library=library,
     )
 
 
