@@ -14,6 +14,7 @@ import argparse
 import importlib.util
 import sys
 import tempfile
+import unittest.mock
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -127,6 +128,27 @@ def auraloss_distance(dtype: str) -> Oracle:
     return each(distance)
 
 
+def bleed_full(msst: Any, result: int, *, wide: bool) -> Oracle:
+    """One of MSST's two values.
+
+    Args:
+        msst: its module.
+        result: 0 for bleedless, 1 for fullness.
+        wide: take the means in float64, since torch sums millions of values in float32.
+    """
+
+    def value(reference: Audio, estimate: Audio) -> float:
+        import torch
+
+        def mean(values: torch.Tensor) -> torch.Tensor:
+            return values.double().mean()
+
+        with unittest.mock.patch.object(torch, "mean", mean if wide else torch.mean):
+            return float(msst.bleed_full(reference, estimate)[result])
+
+    return each(value)
+
+
 def oracles(checkout: Path) -> dict[str, list[tuple[str, Oracle]]]:
     """Other implementations of each metric, by name."""
     spec = importlib.util.spec_from_file_location("msst", checkout / "utils" / "metrics.py")
@@ -153,8 +175,13 @@ def oracles(checkout: Path) -> dict[str, list[tuple[str, Oracle]]]:
             ("torch-log-wmse 1.1.0, p = 0", torch_log_wmse),
         ],
         "l1_freq": [("MSST", each(msst.L1Freq_metric))],
-        "bleedless": [("MSST", each(lambda r, e: msst.bleed_full(r, e)[0]))],
-        "fullness": [("MSST", each(lambda r, e: msst.bleed_full(r, e)[1]))],
+        **{
+            name: [
+                ("MSST, means in float64", bleed_full(msst, result, wide=True)),
+                ("MSST", bleed_full(msst, result, wide=False)),
+            ]
+            for result, name in enumerate(("bleedless", "fullness"))
+        },
         "mr_stft": [
             ("auraloss 0.4.0 in float64", auraloss_distance("float64")),
             ("auraloss 0.4.0 in float32, its default", auraloss_distance("float32")),

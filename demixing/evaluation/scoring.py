@@ -24,7 +24,7 @@ from pathlib import Path
 from demixing.errors import EvaluationError
 from demixing.evaluation import song_reader
 from demixing.evaluation.audio import LARGEST, Layout, check_finite, probe
-from demixing.evaluation.metrics import Format, Metric, sdr
+from demixing.evaluation.metrics import OFFICIAL, Format, Metric, sdr
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.song_reader import Stems
 from demixing.evaluation.songs import STEMS, Song, find_songs
@@ -113,11 +113,11 @@ def score_song(
         estimates=[estimate.stems[stem] for stem in stems],
         layout=layout,
     )
-    official, values = files.measure([one for one in further if one.name != "sdr"])
+    official, values = files.measure([one for one in further if one.name != OFFICIAL])
     energies = {stem: meter.signal for stem, meter in zip(stems, official.stems, strict=True)}
     return SongScore(
         name=reference.name,
-        stems_db=dict(zip(stems, official.values()["sdr"], strict=True)),
+        stems_db=dict(zip(stems, official.values()[OFFICIAL], strict=True)),
         silent=tuple(stem for stem, energy in energies.items() if not energy),
         layout=layout,
         levels_dbfs={
