@@ -24,6 +24,7 @@ from benchmarks import (
     open_unmix,
     roformer,
     scnet,
+    scoring,
     spleeter,
     tfc_tdf_v3,
 )
@@ -49,6 +50,7 @@ CASES: Cases = {
     "mrx": mrx.run,
     "memory": memory.run,
     "loading": loading.run,
+    "scoring": scoring.run,
 }
 
 

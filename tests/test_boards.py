@@ -11,7 +11,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from demixing.cli import board_place
 from demixing.cli.main import main
-from demixing.errors import ConfigError, EvaluationError
+from demixing.errors import EvaluationError
 from demixing.evaluation import predicted_place
 from demixing.evaluation.boards import Board, Row, boards, named, placed, read
 from demixing.evaluation.songs import STEMS
@@ -272,11 +272,6 @@ def test_a_board_of_one_track_is_refused_for_both(
     assert main(["evaluate", "--output", str(tmp_path / "out"), "--board", "C"]) == 2
 
     assert "choose one track with --track" in capsys.readouterr().err
-
-
-def test_another_metric_has_no_board() -> None:
-    with pytest.raises(ConfigError, match="official SDR"):
-        board_place.check_metric("si_sdr")
 
 
 @pytest.mark.parametrize(

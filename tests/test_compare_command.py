@@ -1,12 +1,9 @@
 """`demixing compare`: every kind of system, and what is refused."""
 
-import dataclasses
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 import soundfile
 
 from demixing.cli.main import main
+from demixing.evaluation import ledger
 from demixing.recipes import reading
 from evaluator.__main__ import main as evaluator
 
@@ -61,20 +59,19 @@ def scored(data: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger with three entries of that run."""
+def history(scored: Path, tmp_path: Path) -> Path:
+    """A folder with three entries of that run in its ledger."""
     scores = json.loads((scored / "scores.json").read_text())
-
-    @dataclasses.dataclass
-    class Entry:
-        number: int
-        recipe: dict[str, str] = dataclasses.field(default_factory=lambda: {"name": "older"})
-        scores: Any = dataclasses.field(default_factory=lambda: scores)
-
-    module = ModuleType("demixing.evaluation.ledger")
-    entries = [Entry(1), Entry(2), Entry(3)]
-    module.entries = lambda folder: entries if folder.name != "empty" else []  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "demixing.evaluation.ledger", module)
+    entry = ledger.Entry(
+        time="2026-01-31T12:00:00Z",
+        track="mdx",
+        recipe={"name": "older", "sha256": ""},
+        data={},
+        scores=scores,
+    )
+    for _ in range(3):
+        ledger.append(tmp_path / "evaluator_outputs", entry)
+    return tmp_path / "evaluator_outputs"
 
 
 def compared(capsys: pytest.CaptureFixture[str], *words: str | Path) -> Any:
@@ -204,18 +201,21 @@ def test_a_song_with_two_stems_has_one_known_score(
     assert found["systems"][0]["official"] is None
 
 
-@pytest.mark.usefixtures("ledger")
 def test_entries_of_a_history_are_compared(
-    scored: Path, capsys: pytest.CaptureFixture[str]
+    scored: Path,
+    history: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = compared(capsys, "@1", f"{scored.parent}@3", scored)
+    monkeypatch.chdir(history.parent)
+    found = compared(capsys, "@1", f"{history}@3", scored)
 
     assert [one["kind"] for one in found["systems"]][:2] == [
         "entry of the history, recipe older"
     ] * 2
     for words, message in (
         (["@7", "@1"], "expected an entry 7 in the history of 'evaluator_outputs', found 1 to 3"),
-        (["empty@1", "@1"], "in the history of 'empty', found none"),
+        (["empty@1", "@1"], "expected a history in 'empty', found none"),
     ):
         assert main(["compare", *words]) == 2
         assert message in capsys.readouterr().err

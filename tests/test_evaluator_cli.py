@@ -25,7 +25,7 @@ from demixing.evaluation.summary import Summary, summarise
 from evaluator.__main__ import main
 
 ROOT = Path(__file__).parents[1]
-HEADER = "SDR (MDX'23/CDX'23 global SDR, delta 1e-7), dB"
+HEADER = "SDR (sdr-mdx23: MDX'23/CDX'23 global SDR, delta 1e-7), dB"
 ODD_NAMES = ["Ångström, 曲", "two\nlines\r", '100 %, "quoted"', "back\\slash", "=1+1", "\udce9"]
 
 
@@ -295,6 +295,7 @@ def test_the_json_has_everything() -> None:
 
     assert written["metric"] == {
         "name": "sdr",
+        "id": "sdr-mdx23",
         "title": "SDR",
         "definition": "MDX'23/CDX'23 global SDR, delta 1e-7",
     }
@@ -320,7 +321,13 @@ def test_the_json_has_everything() -> None:
 
 
 def test_the_csv_preserves_names_and_numbers() -> None:
-    rows = list(csv.reader(report.csv_report(summary_of(ODD_NAMES)).splitlines(keepends=True)))
+    rows = list(
+        csv.reader(
+            report.csv_report(summary_of(ODD_NAMES), [metrics.load("sdr")]).splitlines(
+                keepends=True
+            )
+        )
+    )
 
     assert rows[0][:6] == ["song", "mean", "bass", "drums", "other", "vocals"]
     assert [row[0] for row in rows[1:]] == [
@@ -336,7 +343,9 @@ def test_the_csv_preserves_names_and_numbers() -> None:
 def test_the_csv_marks_silent_references_and_has_the_level_of_each() -> None:
     summary = summary_of(["s"], silent=("other", "vocals"), nearly=("bass",))
 
-    song, mean, active, _ = csv.DictReader(io.StringIO(report.csv_report(summary)))
+    song, mean, active, _ = csv.DictReader(
+        io.StringIO(report.csv_report(summary, [metrics.load("sdr")]))
+    )
 
     assert (song["silent"], song["nearly_silent"]) == ("other vocals", "bass")
     assert (song["bass_dbfs"], song["other_dbfs"]) == ("-60.500000", "")
@@ -369,7 +378,7 @@ def test_the_table_lists_omissions_and_counts_their_songs() -> None:
 
 
 def test_the_csv_has_a_column_for_omissions() -> None:
-    text = report.csv_report(summary_of(["a", "b"]), OMISSIONS)
+    text = report.csv_report(summary_of(["a", "b"]), [metrics.load("sdr")], OMISSIONS)
 
     rows = list(csv.DictReader(io.StringIO(text)))
 
@@ -388,7 +397,7 @@ def test_scores_of_other_systems_have_no_omissions() -> None:
     assert report.text_table(summary, sdr, {"a": []}) == report.text_table(summary, sdr)
     assert json.loads(report.json_report(summary, sdr, {"a": []}))["songs"][0]["omissions"] == []
     assert "omissions" not in report.json_report(summary, sdr)
-    assert "omissions" not in report.csv_report(summary)
+    assert "omissions" not in report.csv_report(summary, [sdr])
 
 
 def test_a_report_replaces_the_old_one_and_leaves_no_other_file(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ SEPARATING = {"numpy", "onnxruntime", "soundfile", "soxr", "torch", "tqdm"}
 LIBRARIES: dict[str, set[str]] = {
     "demixing/audio": {"av", "numpy", "scipy", "soundfile", "soxr", "torch"},
     "demixing/networks": {"torch"},
-    "demixing/evaluation": {"av", "numpy", "scipy", "soundfile"},
+    # av only when a stem.mp4 is opened, and museval only for its metrics
+    "demixing/evaluation": {"av", "museval", "numpy", "scipy", "soundfile"},
     "demixing/training": {"av", "numpy", "pyworld", "scipy", "soundfile", "soxr", "torch"},
     "demixing/rendering": {"av", "mido", "numpy", "pyworld", "scipy", "soundfile", "soxr"},
     "demixing/plots": {"jinja2", "matplotlib", "numpy"},  # only when a picture is drawn

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from demixing.engine import of_checkpoint
 from demixing.errors import ConfigError
+from demixing.evaluation import metrics
 from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
 
@@ -270,6 +271,25 @@ def add_json_file(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write all scores as JSON to FILE; - prints them instead of the table (default: no "
         "file)",
+    )
+
+
+def add_metrics(parser: argparse.ArgumentParser, text: str, default: Sequence[str]) -> None:
+    """Add ``--metric NAME...``.
+
+    Args:
+        parser: gets the option.
+        text: its help.
+        default: its value.
+    """
+    known = metrics.choices()
+    parser.add_argument(
+        "--metric",
+        nargs="+",
+        choices=known,
+        default=list(default),
+        metavar="NAME",
+        help=f"{text}: {', '.join(known)} (default: {', '.join(default) or 'none'})",
     )
 
 

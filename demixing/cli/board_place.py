@@ -46,16 +46,6 @@ def check(name: str | None, track_names: Iterable[str]) -> None:
             raise ConfigError(f"--board {error}{hint}") from error
 
 
-def check_metric(name: str) -> None:
-    """Raise unless a metric is the boards'.
-
-    Raises:
-        ConfigError: it is another one.
-    """
-    if name != "sdr":
-        raise ConfigError(f"the boards have the official SDR, not {name!r}: leave out --metric")
-
-
 def admission(board: Board, recipe: Recipe) -> str:
     """A sentence if a board does not admit a recipe, or that is not known; otherwise ""."""
     from demixing.evaluation.boards import ANY_DATA, boards

@@ -1,7 +1,7 @@
 """Scores a recipe in memory: no files, no time limit, no gates."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from demixing.cli import unlimited
 from demixing.engine.demixer import Demixer
 from demixing.evaluation import audio as files_of_audio
+from demixing.evaluation import metrics
 from demixing.evaluation.comparison.artists import named
 from demixing.evaluation.comparison.scores import MetricInfo, Reference, SongScores, System
-from demixing.evaluation.metrics import Metric
+from demixing.evaluation.metrics import Format, Metric
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import Song
@@ -59,11 +60,11 @@ def info(metric: Metric) -> MetricInfo:
     """What must be known of a metric."""
     return MetricInfo(
         name=metric.name,
-        id=getattr(metric, "id", ""),
+        id=metric.id,
         title=metric.title,
         definition=metric.definition,
-        unit=getattr(metric, "unit", "dB"),
-        higher_is_better=getattr(metric, "higher_is_better", True),
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
     )
 
 
@@ -82,23 +83,37 @@ def _scores(demixer: Demixer, song: Song, metric: Metric, seconds: float) -> Son
     references = {
         stem: parts.get(stem, np.zeros_like(mixture)) for stem in truth.known(song, list(estimates))
     }
+    values = _values(metric, references, estimates, rate_hz)
     return SongScores(
-        stems={
-            stem: _score(metric, references[stem], estimate.astype(np.float64))
-            if stem in references
-            else None
-            for stem, estimate in estimates.items()
-        },
+        stems={stem: values.get(stem) for stem in estimates},
         reference=_reference(song, references, rate_hz),
     )
 
 
-def _score(metric: Metric, reference: Audio, estimate: Audio) -> float | None:
-    """The score of one stem; None if it is undefined."""
-    meter = metric.meter()
-    meter.update(reference, estimate)
-    score = meter.value_db
-    return score if math.isfinite(score) else None
+def _values(
+    metric: Metric,
+    references: Mapping[str, Audio],
+    estimates: Mapping[str, NDArray[np.float32]],
+    rate_hz: int,
+) -> dict[str, float | None]:
+    """The value of each known stem; None if it is undefined.
+
+    Some metrics need the mixture, the sum of all references. So if one is unknown, only the
+    official metric, which scores each stem alone, is defined.
+    """
+    if metric.name != metrics.OFFICIAL and len(references) < len(estimates):
+        return {}
+    true_stems = np.stack(list(references.values())).astype(np.float32)
+    stems = np.stack([estimates[stem] for stem in references])
+    count, samples, channels = true_stems.shape
+    meter = metric.meter(Format(count, channels, samples, rate_hz))
+    for _ in range(meter.passes):
+        meter.update(true_stems, stems)
+        meter.end_pass()
+    found = zip(references, meter.values()[metric.name], strict=True)
+    return {
+        stem: value if value is not None and math.isfinite(value) else None for stem, value in found
+    }
 
 
 def _reference(song: Song, references: dict[str, Audio], rate_hz: int) -> Reference:

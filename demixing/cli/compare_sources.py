@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from pathlib import Path
 from demixing.cli import note
 from demixing.engine import optional
 from demixing.errors import ConfigError, EvaluationError
-from demixing.evaluation import metrics, report
+from demixing.evaluation import ledger, metrics, report
 from demixing.evaluation.comparison import reading as scores_json
 from demixing.evaluation.comparison.scores import System
 from demixing.evaluation.run import MANIFEST
@@ -32,7 +31,6 @@ from demixing.evaluation.summary import summarise
 from demixing.recipes import reading as recipes
 
 SCORES = "scores.json"
-LEDGER = "demixing.evaluation.ledger"
 ENTRY = re.compile(r"(?P<folder>.*)@(?P<number>[0-9]+)", re.DOTALL)
 OUTPUT = "evaluator_outputs"
 """Folder of a ledger that is not named: that of ``evaluate``."""
@@ -249,7 +247,6 @@ def _entry(word: str, options: argparse.Namespace) -> Source:
     match = ENTRY.fullmatch(word)
     assert match
     folder, number = match["folder"] or OUTPUT, int(match["number"])
-    ledger = importlib.import_module(LEDGER)
     entries = {entry.number: entry for entry in ledger.entries(Path(folder))}
     if number not in entries:
         known = f"1 to {max(entries)}" if entries else "none"
@@ -285,9 +282,10 @@ def _estimates(word: str, options: argparse.Namespace) -> Source:
 def _scored(word: str, track: str, names: Sequence[str], options: argparse.Namespace) -> System:
     """Score a folder of separated songs."""
     say(f"scoring {word}", options)
-    metric = metrics.load(options.metric)
-    scores = score_folder(options.references, Path(word), track, names, meter=metric.meter)
-    contents = json.loads(report.json_report(summarise(scores, track), metric))
+    official, wanted_one = metrics.load(metrics.OFFICIAL), metrics.load(options.metric)
+    scores = score_folder(options.references, Path(word), track, names, further=[wanted_one])
+    summary = summarise(scores, track)
+    contents = json.loads(report.json_report(summary, official, further=[wanted_one]))
     return _known(contents, repr(word), word, "separated songs", options).score()
 
 

@@ -31,6 +31,7 @@ from demixing.cli import (
 )
 from demixing.engine import optional
 from demixing.errors import ConfigError, OutputError
+from demixing.evaluation import metrics
 from demixing.evaluation.songs import detect_track
 from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
@@ -82,6 +83,7 @@ def add(commands: Subparsers) -> None:
         help=f"keep the time limit of ${TIME_VARIABLE}, or the grader's (default: none)",
     )
     parser.add_argument("--resume", action="store_true", help="keep songs that are finished")
+    arguments.add_metrics(parser, "metrics besides the official SDR", [])
     board_place.add(parser)
     history_entry.add(parser)
     arguments.add_json_file(parser)
@@ -99,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
     from demixing.cli.evaluate_track import evaluate  # imports numpy
 
     check_target(options.json)
+    metrics.ready(options.metric)
     board_place.check(options.board, [track for track, _ in wanted])
     report.check(options.report)
     for advice in dict.fromkeys(optional.advice(chosen) for _, chosen in wanted):

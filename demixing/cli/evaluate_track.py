@@ -62,7 +62,7 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
     for line in clippings(run, chosen.track, lengths_s):
         note(line, options)
 
-    table, result = write_scores(run, names)
+    table, result = write_scores(run, names, options.metric)
     place = board_place.described(options.board, result, run.folder / "scores.json")
     history_entry.record(run, chosen, options, result, spent_s)
     if options.json != STDOUT:
@@ -220,20 +220,30 @@ def at_full_scale(path: Path) -> int:
     return sum(int(np.count_nonzero(np.abs(block) >= FULL_SCALE)) for block in blocks)
 
 
-def write_scores(run: Run, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
+def write_scores(
+    run: Run, names: Sequence[str], wanted: Sequence[str] = ()
+) -> tuple[str, dict[str, Any]]:
     """Score the songs of a run, and write the scores to its folder.
+
+    Args:
+        run: the run.
+        names: of the songs.
+        wanted: names of metrics besides the official one.
 
     Returns:
         The printed table, and the contents of scores.json.
     """
-    metric = metrics.load("sdr")
-    summary = summarise(score_folder(run.dataset, run.predictions, run.track, names), run.track)
+    official, *further = metrics.expand([metrics.OFFICIAL, *wanted])
+    scores = score_folder(run.dataset, run.predictions, run.track, names, further=further)
+    summary = summarise(scores, run.track)
     omissions = run.omissions(names)
     said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
-    text = report.json_report(summary, metric, omissions)
+    text = report.json_report(summary, official, omissions, further)
     report.write_report(run.folder / "scores.json", text)
-    report.write_report(run.folder / "scores.csv", report.csv_report(summary, said))
-    return report.text_table(summary, metric, said), json.loads(text)
+    csv = report.csv_report(summary, [official, *further], said)
+    report.write_report(run.folder / "scores.csv", csv)
+    tables = [report.text_table(summary, metric, said) for metric in (official, *further)]
+    return "\n".join(tables), json.loads(text)
 
 
 def plain(omissions: Iterable[Omission]) -> list[report.Omission]:

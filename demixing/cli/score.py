@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from demixing.evaluation.songs import STEMS, detect_track
 
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
+    from demixing.evaluation.metrics import Metric
     from demixing.evaluation.summary import Summary
 
 
@@ -48,32 +50,38 @@ def describe(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the table as CSV to FILE; - prints it instead of the table (default: no file)",
     )
-    parser.add_argument("--metric", choices=metrics.names(), default="sdr", help="how to score")
+    arguments.add_metrics(parser, "how to score", ["sdr"])
 
 
 def run(options: argparse.Namespace) -> int:
     """Score, write the requested files, and print the scores."""
     for target in (options.json, options.csv):
         check_target(target)
+    chosen = metrics.ready(options.metric)
     if options.board:
-        board_place.check_metric(options.metric)
         board_place.check(options.board, [options.track or detect_track(options.references)])
-    summary = scored(options)
+    summary = scored(options, chosen)
     from demixing.evaluation import report
 
-    metric = metrics.load(options.metric)
-    text, place = board_place.joined(report.json_report(summary, metric), options.board)
+    official = metrics.load(metrics.OFFICIAL)
+    text, place = board_place.joined(
+        report.json_report(summary, official, further=chosen), options.board
+    )
     printed = [
         write_or_print(options.json, lambda: text),
-        write_or_print(options.csv, lambda: report.csv_report(summary)),
+        write_or_print(options.csv, lambda: report.csv_report(summary, chosen)),
     ]
     if not any(printed):
-        print(report.text_table(summary, metric), end=place)
+        print("\n".join(report.text_table(summary, metric) for metric in chosen), end=place)
     return 0
 
 
-def scored(options: argparse.Namespace) -> Summary:
-    """Score the songs chosen by the options of :func:`add_songs`.
+def scored(options: argparse.Namespace, chosen: Sequence[Metric]) -> Summary:
+    """Score the songs chosen by the options of :func:`describe`.
+
+    Args:
+        options: of the command.
+        chosen: metrics.
 
     Raises:
         EvaluationError: something cannot be scored.
@@ -90,7 +98,7 @@ def scored(options: argparse.Namespace) -> Summary:
         track,
         options.songs,
         None if quiet else _show_progress,
-        metrics.load(options.metric).meter,
+        chosen,
     )
     return summarise(scores, track)
 

@@ -55,7 +55,7 @@ def probe(path: Path) -> Layout:
     """
     if is_stream(path):
         return _probe_stream(path)
-    with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
+    with errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
         layout = Layout(file.samplerate, file.channels, file.frames)
         _check_complete(path, layout, file.extra_info)
     return layout
@@ -78,12 +78,12 @@ def blocks(path: Path, samples: int, block: int = BLOCK) -> Iterator[NDArray[np.
     if is_stream(path):
         yield from _stream_blocks(path, samples, block)
         return
-    with _errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
+    with errors_about(path), soundfile.SoundFile(os.fsencode(path)) as file:
         for start in range(0, samples, block):
             expected = min(block, samples - start)
             audio = file.read(expected, dtype="float64", always_2d=True)
             if len(audio) != expected:
-                raise _cut_off(path, samples, start + len(audio))
+                raise cut_off(path, samples, start + len(audio))
             _check_finite(path, audio, start)
             yield audio
 
@@ -103,26 +103,47 @@ def read(path: Path) -> tuple[NDArray[np.float64], int]:
 
 def _probe_stream(path: Path) -> Layout:
     """As :func:`probe`, for a stream of a file with several."""
-    with _errors_about(path):
+    with errors_about(path):
         found = stem_streams.probe(path)
     layout = Layout(found.rate_hz, found.channels, found.samples)
     _check_complete(path, layout, "")
     return layout
 
 
+def check_finite(path: Path, start: int, samples: int) -> None:
+    """Read a part of a file again, to name the first sample in it that cannot be squared.
+
+    Args:
+        path: audio file.
+        start: first sample of the part.
+        samples: length of the part.
+
+    Raises:
+        EvaluationError: there is such a sample.
+    """
+    with errors_about(path):
+        if is_stream(path):
+            found = stem_streams.part(path, start, samples).astype(np.float64)
+        else:
+            found, _ = soundfile.read(
+                os.fsencode(path), samples, start, dtype="float64", always_2d=True
+            )
+    _check_finite(path, found, start)
+
+
 def _stream_blocks(path: Path, samples: int, block: int) -> Iterator[NDArray[np.float64]]:
     """As :func:`blocks`, for a stream of a file with several."""
-    with _errors_about(path):
+    with errors_about(path):
         for start in range(0, samples, block):
             expected = min(block, samples - start)
             audio = stem_streams.part(path, start, expected).astype(np.float64)
             if len(audio) != expected:
-                raise _cut_off(path, samples, start + len(audio))
+                raise cut_off(path, samples, start + len(audio))
             _check_finite(path, audio, start)
             yield audio
 
 
-def _cut_off(path: Path, samples: int, found: int) -> EvaluationError:
+def cut_off(path: Path, samples: int, found: int) -> EvaluationError:
     """The error of a file with fewer samples than its header gives."""
     return EvaluationError(
         f"expected {samples} samples in {str(path)!r} by its header, found "
@@ -131,7 +152,7 @@ def _cut_off(path: Path, samples: int, found: int) -> EvaluationError:
 
 
 @contextmanager
-def _errors_about(path: Path) -> Iterator[None]:
+def errors_about(path: Path) -> Iterator[None]:
     """Convert libsndfile's and FFmpeg's errors into :class:`EvaluationError`."""
     try:
         yield

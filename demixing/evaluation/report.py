@@ -16,9 +16,9 @@ from typing import TypedDict
 
 from demixing import atomic
 from demixing.errors import EvaluationError
-from demixing.evaluation.metrics import Metric
+from demixing.evaluation.metrics import OFFICIAL, Metric
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
-from demixing.evaluation.summary import Figures, Summary
+from demixing.evaluation.summary import Averages, Figures, MetricSummary, Summary
 
 MEAN = "MEAN"
 ACTIVE_MEAN = "MEAN, active"
@@ -33,6 +33,7 @@ FOOTNOTES = {
     "any leakage into its estimate costs tens of dB",
 }
 ACTIVE_NOTE = f"active: without the scores marked {SILENT} or {NEARLY_SILENT}"
+UNDEFINED_NOTE = "-: undefined or infinite, and left out of the means"
 OMITTED = "!"
 """Marks the mean of a song that was separated without part of the recipe."""
 
@@ -58,7 +59,7 @@ def text_table(
 
     Args:
         summary: the scores.
-        metric: metric of the scores.
+        metric: which of the summary's metrics to print.
         omissions: members missing from each song, each in a few words.
 
     Returns:
@@ -66,28 +67,54 @@ def text_table(
     """
     stems = list(summary.stems_db)
     affected = {name: omitted for name, omitted in (omissions or {}).items() if omitted}
+    values = _values(summary, metric)
     rows = [["song", "mean", *stems]]
     for song in summary.songs:
-        mean = _cell(song.mean_db, OMITTED if song.name in affected else " ")
-        cells = [_cell(song.stems_db[stem], _mark(song, stem)) for stem in stems]
+        own = values.songs[song.name]
+        mean = _cell(own.mean, OMITTED if song.name in affected else " ")
+        cells = [_cell(own.stems[stem], _mark(song, stem)) for stem in stems]
         rows.append([printable(song.name), mean, *cells])
-    for name, figures in _below(summary).items():
-        numbers_db = [figures.song_db, *(figures.stems_db[stem] for stem in stems)]
-        rows.append([name, *(_cell(number_db) for number_db in numbers_db)])
+    for name, row in _below(values).items():
+        numbers = [row.mean, *(row.stems[stem] for stem in stems)]
+        rows.append([name, *(_cell(number) for number in numbers)])
 
     # Every number has room for a mark after it, so titles and unmarked numbers get a space.
     rows[0][1:] = [f"{title} " for title in rows[0][1:]]
-    lines = [f"{metric.title} ({metric.definition}), dB", *aligned(rows)]
-    lines += [*_footnotes(summary), *_omitted(affected, len(summary.songs))]
+    lines = [heading(metric), *aligned(rows), *_footnotes(summary, metric, values)]
+    lines += _omitted(affected, len(summary.songs))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _below(summary: Summary) -> dict[str, Figures]:
+def heading(metric: Metric) -> str:
+    """The first line of a table: what its numbers are.
+
+    >>> from demixing.evaluation import metrics
+    >>> print(heading(metrics.load("sdr")))
+    SDR (sdr-mdx23: MDX'23/CDX'23 global SDR, delta 1e-7), dB
+    """
+    unit = f", {metric.unit}" if metric.unit else ""
+    direction = "" if metric.higher_is_better else ", lower is better"
+    return f"{metric.title} ({metric.id}: {metric.definition}){unit}{direction}"
+
+
+def _values(summary: Summary, metric: Metric) -> MetricSummary:
+    """The values of one metric, also of the official one."""
+    if metric.name != OFFICIAL:
+        return summary.further[metric.name]
+    return MetricSummary(
+        songs={song.name: Averages(song.mean_db, song.stems_db) for song in summary.songs},
+        all=Averages(summary.mean_db, summary.stems_db),
+        active_mean=Averages(summary.active_mean.song_db, summary.active_mean.stems_db),
+        active_median=Averages(summary.active_median.song_db, summary.active_median.stems_db),
+    )
+
+
+def _below(values: MetricSummary) -> dict[str, Averages]:
     """The rows below the songs, by name."""
     return {
-        MEAN: Figures(summary.mean_db, summary.stems_db),
-        ACTIVE_MEAN: summary.active_mean,
-        ACTIVE_MEDIAN: summary.active_median,
+        MEAN: values.all,
+        ACTIVE_MEAN: values.active_mean,
+        ACTIVE_MEDIAN: values.active_median,
     }
 
 
@@ -107,13 +134,20 @@ def _mark(song: SongScore, stem: str) -> str:
     return NEARLY_SILENT if stem in song.nearly_silent else " "
 
 
-def _footnotes(summary: Summary) -> Iterator[str]:
-    """Explain the marks in the table."""
+def _footnotes(summary: Summary, metric: Metric, values: MetricSummary) -> Iterator[str]:
+    """Explain the marks in the table, and values that are missing from it."""
     marks = {_mark(song, stem) for song in summary.songs for stem in summary.stems_db}
-    notes = [f"{mark} {note}" for mark, note in FOOTNOTES.items() if mark in marks]
+    official = metric.name == OFFICIAL
+    notes = [
+        f"{mark} {note if official else note.partition(':')[0]}"
+        for mark, note in FOOTNOTES.items()
+        if mark in marks
+    ]
     yield from notes
     if notes:
         yield ACTIVE_NOTE
+    if any(value is None for own in values.songs.values() for value in own.stems.values()):
+        yield UNDEFINED_NOTE
 
 
 def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]:
@@ -134,17 +168,20 @@ def json_report(
     summary: Summary,
     metric: Metric,
     omissions: Mapping[str, Sequence[Omission]] | None = None,
+    further: Iterable[Metric] = (),
 ) -> str:
     """Format everything as one JSON object.
 
     Args:
         summary: the scores.
-        metric: metric of the scores.
+        metric: the official metric.
         omissions: members missing from each song; None if that is not known.
+        further: other metrics of the summary.
     """
     report = {
         "metric": {
             "name": metric.name,
+            "id": metric.id,
             "title": metric.title,
             "definition": metric.definition,
         },
@@ -158,8 +195,33 @@ def json_report(
             | ({} if omissions is None else {"omissions": list(omissions.get(song.name, ()))})
             for song in summary.songs
         ],
+        "metrics": {
+            one.name: _metric(one, summary.further[one.name])
+            for one in further
+            if one.name != OFFICIAL
+        },
     }
     return json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+
+def _metric(metric: Metric, values: MetricSummary) -> dict[str, object]:
+    """One metric besides the official one for JSON; null where it is undefined."""
+    return {
+        "id": metric.id,
+        "title": metric.title,
+        "definition": metric.definition,
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        **_averages(values.all),
+        "active_mean": _averages(values.active_mean),
+        "active_median": _averages(values.active_median),
+        "songs": {name: _averages(own) for name, own in values.songs.items()},
+    }
+
+
+def _averages(values: Averages) -> dict[str, object]:
+    """A mean and its stems for JSON."""
+    return {"mean": values.mean, "stems": dict(values.stems)}
 
 
 def _figures(figures: Figures) -> dict[str, object]:
@@ -186,34 +248,57 @@ def _song(song: SongScore) -> dict[str, object]:
     }
 
 
-def csv_report(summary: Summary, omissions: Mapping[str, Sequence[str]] | None = None) -> str:
-    """A row per song and the means below, in the format of RFC 4180.
+def csv_report(
+    summary: Summary,
+    metrics: Sequence[Metric],
+    omissions: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """A row per metric and song, and the means below, in the format of RFC 4180.
 
-    After the scores come the stems whose reference is silent or nearly silent, separated by spaces,
-    and the level of each reference in dBFS, which is empty for silence.
+    After the values come the stems whose reference is silent or nearly silent, separated by spaces,
+    and the level of each reference in dBFS, which is empty for silence. The last column has the id
+    of the metric.
 
     Args:
         summary: the scores.
+        metrics: which of them to write.
         omissions: members missing from each song, each in a few words; None if that is not known,
             which leaves the column out.
     """
     stems = list(summary.stems_db)
     header = ["song", "mean", *stems, "silent", "nearly_silent"]
     header += [f"{stem}_dbfs" for stem in stems]
-    header += [] if omissions is None else ["omissions"]
+    header += [*([] if omissions is None else ["omissions"]), "metric"]
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(header)
+    for metric in metrics:
+        for cells in _csv_rows(summary, _values(summary, metric), omissions):
+            padding = [""] * (len(header) - 1 - len(cells))
+            rows.writerow([*cells, *padding, metric.id])
+    return text.getvalue()
+
+
+def _csv_rows(
+    summary: Summary, values: MetricSummary, omissions: Mapping[str, Sequence[str]] | None
+) -> Iterator[list[str]]:
+    """Rows of one metric, without the columns that are empty at their end.
+
+    Args:
+        summary: the scores.
+        values: of the metric.
+        omissions: as for :func:`csv_report`.
+    """
+    stems = list(summary.stems_db)
     for song in summary.songs:
-        cells = [song.name, *_decimals([song.mean_db, *(song.stems_db[stem] for stem in stems)])]
+        own = values.songs[song.name]
+        cells = [song.name, *_decimals([own.mean, *(own.stems[stem] for stem in stems)])]
         cells += [" ".join(song.silent), " ".join(song.nearly_silent)]
         cells += _decimals(song.levels_dbfs[stem] for stem in stems)
         cells += [] if omissions is None else ["; ".join(omissions.get(song.name, ()))]
-        rows.writerow(cells)
-    for name, figures in _below(summary).items():
-        cells = [name, *_decimals([figures.song_db, *(figures.stems_db[stem] for stem in stems)])]
-        rows.writerow(cells + [""] * (len(header) - len(cells)))
-    return text.getvalue()
+        yield cells
+    for name, row in _below(values).items():
+        yield [name, *_decimals([row.mean, *(row.stems[stem] for stem in stems)])]
 
 
 def check_writable(path: Path) -> None:
@@ -290,9 +375,9 @@ def columns(text: str) -> int:
     )
 
 
-def _cell(score_db: float | None, mark: str = " ") -> str:
-    """A score in the table, followed by a mark."""
-    return f"{'-' if score_db is None else f'{score_db:z.3f}'}{mark}"
+def _cell(value: float | None, mark: str = " ") -> str:
+    """A value in the table, followed by a mark."""
+    return f"{'-' if value is None else f'{value:z.3f}'}{mark}"
 
 
 def _decimals(numbers: Iterable[float | None]) -> list[str]:

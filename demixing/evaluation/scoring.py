@@ -9,22 +9,24 @@ Rules:
 * A stem that is missing on either side is an error before anything is read. Estimates of
   songs without a reference are ignored.
 * A damaged file, or a sample that is not finite, is an error.
+
+The official SDR is always computed, and it decides which references are silent. Further metrics
+are computed in the same pass over the files; a few need a second one.
 """
 
 import difflib
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from demixing.errors import EvaluationError
-from demixing.evaluation.audio import Layout, blocks, probe
-from demixing.evaluation.metrics import StemMeter, sdr
+from demixing.evaluation import song_reader
+from demixing.evaluation.audio import LARGEST, Layout, check_finite, probe
+from demixing.evaluation.metrics import OFFICIAL, Format, Metric, sdr
 from demixing.evaluation.song_files import normal
+from demixing.evaluation.song_reader import Stems
 from demixing.evaluation.songs import STEMS, Song, find_songs
 
 logger = logging.getLogger(__name__)
@@ -42,11 +44,12 @@ class SongScore:
 
     Attributes:
         name: name of the song.
-        stems_db: score in dB by stem.
+        stems_db: official score in dB by stem.
         silent: stems whose reference is digital silence.
         layout: sample rate, channels and length of all its files.
         levels_dbfs: RMS of each reference over all samples and channels of the song, by stem;
             0 dBFS is a square wave at full scale, and -inf is silence.
+        further: values by name of metric, then by stem; None where a metric is undefined.
     """
 
     name: str
@@ -54,6 +57,7 @@ class SongScore:
     silent: tuple[str, ...]
     layout: Layout
     levels_dbfs: Mapping[str, float]
+    further: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def mean_db(self) -> float:
@@ -70,10 +74,15 @@ class SongScore:
         )
 
     @property
-    def active_db(self) -> dict[str, float]:
-        """Scores of active stems, whose reference is neither silent nor nearly silent."""
+    def active(self) -> tuple[str, ...]:
+        """Active stems, whose reference is neither silent nor nearly silent."""
         quiet = {*self.silent, *self.nearly_silent}
-        return {stem: score for stem, score in self.stems_db.items() if stem not in quiet}
+        return tuple(stem for stem in self.stems_db if stem not in quiet)
+
+    @property
+    def active_db(self) -> dict[str, float]:
+        """Scores of active stems."""
+        return {stem: self.stems_db[stem] for stem in self.active}
 
     @property
     def active_mean_db(self) -> float | None:
@@ -83,10 +92,7 @@ class SongScore:
 
 
 def score_song(
-    reference: Song,
-    estimate: Song,
-    stems: Sequence[str],
-    meter: Callable[[], StemMeter] = sdr.Meter,
+    reference: Song, estimate: Song, stems: Sequence[str], further: Iterable[Metric] = ()
 ) -> SongScore:
     """Score one song.
 
@@ -94,7 +100,7 @@ def score_song(
         reference: true stems.
         estimate: separated stems.
         stems: which stems to score, at least one.
-        meter: builds a meter for one stem.
+        further: metrics besides the official one.
 
     Raises:
         EvaluationError: a stem is missing or damaged, or its format differs from the reference's.
@@ -102,15 +108,24 @@ def score_song(
     _check_complete("references", [reference], stems)
     _check_complete("estimates", [estimate], stems)
     layout = _common_layout(reference, estimate, stems)
-    stems_db, levels_dbfs, silent = {}, {}, []
-    for stem in stems:
-        files = reference.stems[stem], estimate.stems[stem]
-        level = _Level()
-        stems_db[stem] = _score_stem(*files, layout.samples, meter(), level)
-        levels_dbfs[stem] = level.value_dbfs
-        if level.silent:
-            silent.append(stem)
-    return SongScore(reference.name, stems_db, tuple(silent), layout, levels_dbfs)
+    files = SongFiles(
+        references=[reference.stems[stem] for stem in stems],
+        estimates=[estimate.stems[stem] for stem in stems],
+        layout=layout,
+    )
+    official, values = files.measure([one for one in further if one.name != OFFICIAL])
+    energies = {stem: meter.signal for stem, meter in zip(stems, official.stems, strict=True)}
+    return SongScore(
+        name=reference.name,
+        stems_db=dict(zip(stems, official.values()[OFFICIAL], strict=True)),
+        silent=tuple(stem for stem, energy in energies.items() if not energy),
+        layout=layout,
+        levels_dbfs={
+            stem: _level_dbfs(energy / (layout.samples * layout.channels))
+            for stem, energy in energies.items()
+        },
+        further={name: dict(zip(stems, row, strict=True)) for name, row in values.items()},
+    )
 
 
 def score_folder(
@@ -119,7 +134,7 @@ def score_folder(
     track: str,
     songs: Sequence[str] | None = None,
     progress: Progress | None = None,
-    meter: Callable[[], StemMeter] = sdr.Meter,
+    further: Sequence[Metric] = (),
 ) -> list[SongScore]:
     """Score the songs of two folders.
 
@@ -129,7 +144,7 @@ def score_folder(
         track: a key of :data:`demixing.evaluation.songs.STEMS`.
         songs: names of the songs to score; None for all that have a reference.
         progress: called after each song.
-        meter: builds a meter for one stem.
+        further: metrics besides the official one.
 
     Returns:
         Scores, sorted by name of song.
@@ -146,7 +161,7 @@ def score_folder(
     _check_complete("estimates", partners, stems)
     scores = []
     for reference, estimate in zip(chosen, partners, strict=True):
-        scores.append(score_song(reference, estimate, stems, meter))
+        scores.append(score_song(reference, estimate, stems, further))
         if progress is not None:
             progress(len(scores), len(chosen), reference.name)
     return scores
@@ -221,47 +236,79 @@ def _common_layout(reference: Song, estimate: Song, stems: Sequence[str]) -> Lay
     return common
 
 
-class _Level:
-    """Level of a stem that arrives in blocks, in constant memory.
+def _level_dbfs(mean_square: float) -> float:
+    """RMS in dBFS; -inf for silence."""
+    return 10 * math.log10(mean_square) if mean_square else -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class SongFiles:
+    """The files of a song.
 
     Attributes:
-        silent: whether all samples so far are zero.
+        references: a file per stem.
+        estimates: likewise, in the same order.
+        layout: of all files.
     """
 
-    def __init__(self) -> None:
-        self.silent = True
-        self._energy = 0.0
-        self._values = 0
+    references: Sequence[Path]
+    estimates: Sequence[Path]
+    layout: Layout
 
-    def update(self, audio: NDArray[np.float64]) -> None:
-        """Add the next block, ``(samples, channels)``."""
-        self.silent = self.silent and not audio.any()
-        self._energy += float(np.square(audio).sum())
-        self._values += audio.size
+    def measure(
+        self, further: Sequence[Metric]
+    ) -> tuple[sdr.SongMeter, dict[str, list[float | None]]]:
+        """Compute the official score and further metrics.
 
-    @property
-    def value_dbfs(self) -> float:
-        """RMS of all blocks so far; -inf for silence."""
-        return 10 * math.log10(self._energy / self._values) if self._energy else -math.inf
+        Returns:
+            The official meter; values per stem, by name of metric.
+
+        Raises:
+            EvaluationError: a file is damaged, or a sample is not finite.
+        """
+        song = self._format()
+        official = sdr.SongMeter(song)
+        meters = {one.meter: one.meter(song) for one in further}
+        for number in range(1, 1 + max((one.passes for one in meters.values()), default=1)):
+            busy = [one for one in meters.values() if one.passes >= number]
+            for references, estimates in self._checked(official if number == 1 else None):
+                for meter in busy:
+                    meter.update(references, estimates)
+            for meter in busy:
+                meter.end_pass()
+        return official, {
+            one.name: [_finite(value) for value in meters[one.meter].values()[one.name]]
+            for one in further
+        }
+
+    def _format(self) -> Format:
+        """What a meter knows before the first block."""
+        layout = self.layout
+        return Format(len(self.references), layout.channels, layout.samples, layout.sample_rate_hz)
+
+    def _checked(self, official: sdr.SongMeter | None) -> Iterator[tuple[Stems, Stems]]:
+        """Read the files; the official meter, if any, gets each block first and checks it."""
+        for start, references, estimates in song_reader.blocks(
+            self.references, self.estimates, self.layout
+        ):
+            if official is not None:
+                official.update(references, estimates)
+                self._check_finite(official, start, references.shape[1])
+            yield references, estimates
+
+    def _check_finite(self, official: sdr.SongMeter, start: int, samples: int) -> None:
+        """Raise if a sample of a block is not finite.
+
+        One that is not finite or too large shows in the sums, which are there already. So only a
+        block of suspicious stems is read again.
+        """
+        files = zip(official.stems, self.references, self.estimates, strict=True)
+        for meter, reference, estimate in files:
+            if not meter.signal + meter.distortion < LARGEST**2:  # also if it is NaN
+                check_finite(reference, start, samples)
+                check_finite(estimate, start, samples)
 
 
-def _score_stem(
-    reference: Path, estimate: Path, samples: int, meter: StemMeter, level: _Level
-) -> float:
-    """Score one pair of files.
-
-    Args:
-        reference: true stem.
-        estimate: separated stem.
-        samples: length of both.
-        meter: scores it.
-        level: measures the reference.
-
-    Returns:
-        The score in dB.
-    """
-    pairs = zip(blocks(reference, samples), blocks(estimate, samples), strict=True)
-    for true_block, block in pairs:
-        meter.update(true_block, block)
-        level.update(true_block)
-    return meter.value_db
+def _finite(value: float | None) -> float | None:
+    """None for a value that is undefined or infinite."""
+    return value if value is not None and math.isfinite(value) else None

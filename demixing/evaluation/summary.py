@@ -5,12 +5,14 @@ over its songs, and so is each stem's column. All songs count the same, regardle
 
 One silent reference can cost a submission more than everything it does well, so the same figures
 are also computed over active references alone: see :class:`Figures`.
+
+Further metrics are averaged in the same way, over the values that exist: see :class:`Averages`.
 """
 
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from demixing.evaluation.scoring import SongScore
 from demixing.evaluation.songs import STEMS
@@ -31,6 +33,36 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Averages:
+    """Values of one metric, and their mean or median.
+
+    Attributes:
+        mean: over the stems of a song, or over songs of that; None if nothing is defined.
+        stems: by stem; None where nothing is defined.
+    """
+
+    mean: float | None
+    stems: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSummary:
+    """One metric besides the official one; undefined values are left out of all means.
+
+    Attributes:
+        songs: values and their mean over stems, by name of song.
+        all: means over songs.
+        active_mean: the same without silent and nearly silent references.
+        active_median: medians instead of those means.
+    """
+
+    songs: Mapping[str, Averages]
+    all: Averages
+    active_mean: Averages
+    active_median: Averages
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What the leaderboard shows of one submission.
 
@@ -41,6 +73,7 @@ class Summary:
         stems_db: mean over songs by stem, in the order of the leaderboard's columns.
         active_mean: the same means without silent and nearly silent references.
         active_median: medians instead of those means.
+        further: other metrics, by name.
     """
 
     track: str
@@ -49,6 +82,7 @@ class Summary:
     stems_db: Mapping[str, float]
     active_mean: Figures
     active_median: Figures
+    further: Mapping[str, MetricSummary] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
@@ -80,6 +114,46 @@ def summarise(scores: Iterable[SongScore], track: str) -> Summary:
         stems_db={stem: _mean(score.stems_db[stem] for score in songs) for stem in STEMS[track]},
         active_mean=_active(songs, track, _mean),
         active_median=_active(songs, track, statistics.median),
+        further={name: _further(songs, name, track) for name in songs[0].further},
+    )
+
+
+def _further(songs: Iterable[SongScore], name: str, track: str) -> MetricSummary:
+    """Average one metric.
+
+    Args:
+        songs: scores that have it.
+        name: of the metric.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+    """
+    values = {song.name: song.further[name] for song in songs}
+    active = [{stem: values[song.name][stem] for stem in song.active} for song in songs]
+    return MetricSummary(
+        songs={song: Averages(_over_defined(row.values()), row) for song, row in values.items()},
+        all=_over_songs(values.values(), track, _mean),
+        active_mean=_over_songs(active, track, _mean),
+        active_median=_over_songs(active, track, statistics.median),
+    )
+
+
+def _over_songs(
+    rows: Iterable[Mapping[str, float | None]],
+    track: str,
+    middle: Callable[[list[float]], float],
+) -> Averages:
+    """Mean or median over songs: of each song's mean, and of each stem.
+
+    Args:
+        rows: values of each song by stem; stems may be missing.
+        track: a key of :data:`demixing.evaluation.songs.STEMS`.
+        middle: mean or median.
+    """
+    kept = list(rows)
+    return Averages(
+        mean=_over_defined((_over_defined(row.values()) for row in kept), middle),
+        stems={
+            stem: _over_defined((row.get(stem) for row in kept), middle) for stem in STEMS[track]
+        },
     )
 
 
@@ -104,6 +178,14 @@ def _active(
         song_db=middle(means_db) if means_db else None,
         stems_db={stem: middle(scores) if scores else None for stem, scores in stems.items()},
     )
+
+
+def _over_defined(
+    values: Iterable[float | None], middle: Callable[[list[float]], float] | None = None
+) -> float | None:
+    """Mean, or another middle, of the defined values; None if there are none."""
+    defined = [value for value in values if value is not None]
+    return (middle or _mean)(defined) if defined else None
 
 
 def _mean(values: Iterable[float]) -> float:
