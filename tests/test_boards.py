@@ -190,7 +190,7 @@ def test_the_interval_over_songs_is_a_range_of_ranks() -> None:
     low, high = found.interval_db or (math.nan, math.nan)
     assert 4 <= low < 7 < high <= 10
     assert (found.mean_db, found.place.ranks) == (7.0, "rank 4 or 5")
-    assert found.interval_ranks == "rank 2 or lower"
+    assert found.interval_ranks == "rank 1 or lower"
     text = "\n".join(predicted_place.lines(found))
     assert "95 % interval over these 4 songs" in text
     assert "hidden and others" in text
