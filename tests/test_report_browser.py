@@ -282,10 +282,10 @@ def test_a_blind_test_hides_which_is_which_and_counts(
     if pair == "reference":
         page.browser.select_option("#second", "reference")
     page.browser.click("#blind-start")
-    heard = set()
+    played = set()
     for _ in range(VOTES):
         page.press("x")
-        heard.add(page.audible()[0])
+        played.add(page.audible()[0])
         assert len(page.audible()) == 1
         assert page.browser.locator("#tracks .head").first.get_attribute("inert") is not None
         page.press("3")  # would tell
@@ -305,7 +305,7 @@ def test_a_blind_test_hides_which_is_which_and_counts(
         expected = min(2 * sum(math.comb(n, i) for i in range(most, n + 1)) / 2**n, 1)
     assert n == VOTES
     assert p == pytest.approx(expected, rel=0.01)
-    assert len(heard) == 2  # the order changed; by chance it would not once in 4 million runs
+    assert len(played) == 2  # the order changed; by chance it would not once in 4 million runs
     assert page.audible() == ["estimate-0"]
 
 

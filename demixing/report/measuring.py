@@ -94,15 +94,15 @@ class Meter:
         self._encoder = Encoder(like.rate_hz, like.channels, kbit_s)
         form = like.rate_hz, like.samples, like.channels
         self._spectrogram = Spectrogram(*form) if pictured else None
-        self._unheard = MOST_SOUND_S * like.rate_hz
+        self._playable = MOST_SOUND_S * like.rate_hz
         self._energy = 0.0
         self._values = 0
 
     def push(self, block: Block) -> None:
         """Add the next block."""
         self._peaks.push(block)
-        self._encoder.push(block[: self._unheard])
-        self._unheard = max(self._unheard - len(block), 0)
+        self._encoder.push(block[: self._playable])
+        self._playable = max(self._playable - len(block), 0)
         self._energy += float(np.square(block).sum())
         self._values += block.size
         if self._spectrogram is not None:

@@ -35,12 +35,12 @@ class Encoder:
     def __init__(self, rate_hz: int, channels: int, kbit_s: int = KBIT_S) -> None:
         self._rate_hz = rate_hz
         self._known = channels if channels in LAYOUTS else 1
-        heard = "mono" if self._known == 1 else "stereo"
+        layout = "mono" if self._known == 1 else "stereo"
         self._data = io.BytesIO()
         self._file = av.open(self._data, "w", format="ogg")
-        self._stream = self._file.add_stream("libopus", rate=RATE_HZ, layout=heard)
-        self._stream.bit_rate = 1000 * kbit_s // (2 if heard == "mono" else 1)
-        self._resampler = av.AudioResampler("flt", heard, RATE_HZ)
+        self._stream = self._file.add_stream("libopus", rate=RATE_HZ, layout=layout)
+        self._stream.bit_rate = 1000 * kbit_s // (2 if layout == "mono" else 1)
+        self._resampler = av.AudioResampler("flt", layout, RATE_HZ)
         self._read = 0
         self._written = 0
 

@@ -1,12 +1,12 @@
 // A and B: two tracks to switch between, and a blind test of them.
 //
 // In a blind test, X and Y are the two in random order, drawn again for each vote. Nothing on the
-// page shows which one is heard until the result is revealed.
+// page shows which one plays until the result is revealed.
 
 class Compare {
   constructor(mixer) {
     this.mixer = mixer;
-    this.test = null; // { pair, swapped, heard, votes: [] }
+    this.test = null; // { pair, swapped, playing, votes: [] }
     this.changed = () => {};
     byId("first").addEventListener("change", () => this.changed());
     byId("second").addEventListener("change", () => this.changed());
@@ -52,7 +52,7 @@ class Compare {
       this.mixer.setSolo(this.pair[place]);
       return;
     }
-    this.test.heard = place;
+    this.test.playing = place;
     this.mixer.setBlind(this.keyAt(place));
     this.refresh();
   }
@@ -125,8 +125,8 @@ class Compare {
     if (blind) {
       const asked = this.seeksReference ? "Which one is the reference?" : "Which one is better?";
       byId("question").textContent = `Vote ${this.test.votes.length + 1}. ${asked} Order is random each time.`;
-      press(byId("hear-x"), this.test.heard === 0);
-      press(byId("hear-y"), this.test.heard === 1);
+      press(byId("hear-x"), this.test.playing === 0);
+      press(byId("hear-y"), this.test.playing === 1);
       return;
     }
     const alone = this.mixer.solo.size === 1 ? [...this.mixer.solo][0] : null;

@@ -144,14 +144,14 @@ function drawWorst(view) {
   byId("worst-note").textContent = now.order === "difference" ? "SDR of A and B" : "SDR, share of the whole error";
   const buttons = worstSeconds(view.charts, now.order).map((one) => {
     const button = worstButton(one, view.charts, now.order);
-    button.addEventListener("click", () => hearSecond(one.chart.system, one.second));
+    button.addEventListener("click", () => playSecond(one.chart.system, one.second));
     return element("li", {}, button);
   });
   byId("worst-list").replaceChildren(...buttons);
 }
 
 // Go to a second and play what is wrong there.
-function hearSecond(system, second) {
+function playSecond(system, second) {
   const tracks = data.songs[now.song].views[now.view].tracks;
   const error = tracks.find((track) => track.role === ROLES.error && track.system === system);
   mixer.setSolo(error.key);

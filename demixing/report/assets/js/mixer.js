@@ -1,6 +1,6 @@
-// Which tracks are heard: solo, mute, and how loud the error is.
+// Which tracks are audible: solo, mute, and how loud the error is.
 //
-// If any track is on solo, only those are heard; otherwise all that are not muted.
+// If any track is on solo, only those are audible; otherwise all that are not muted.
 
 class Mixer {
   constructor(player) {
@@ -8,7 +8,7 @@ class Mixer {
     this.tracks = [];
     this.solo = new Set();
     this.muted = new Set();
-    this.blind = null; // key of the track that alone is heard in a blind test
+    this.blind = null; // key of the only audible track in a blind test
     this.boost = 1;
     this.changed = () => {};
   }
@@ -18,7 +18,7 @@ class Mixer {
     const keys = new Set(tracks.map((track) => track.key));
     this.tracks = tracks;
     this.solo = new Set([...this.solo].filter((key) => keys.has(key)));
-    this.muted = new Set(tracks.filter((track) => !heardAtFirst(track, separated)).map((track) => track.key));
+    this.muted = new Set(tracks.filter((track) => !audibleAtFirst(track, separated)).map((track) => track.key));
     if (!separated && !this.solo.size) this.solo.add(tracks.find((track) => track.role === ROLES.estimate).key);
     this.update();
   }
@@ -68,6 +68,6 @@ class Mixer {
 }
 
 // Without solo, the estimate plays; of a separated song, all stems.
-function heardAtFirst(track, separated) {
+function audibleAtFirst(track, separated) {
   return track.role === ROLES.estimate && (separated || track.system === 0);
 }

@@ -1,6 +1,6 @@
 // Plays all tracks of a view at once, from one clock, so that they are aligned to the sample.
 //
-// Each track has a gain, 0 if it is not heard. Switching only moves gains, within a few
+// Each track has a gain, 0 if it is silent. Switching only moves gains, within a few
 // milliseconds, so there is no click and no gap. To pause or to seek, a whole "run" of sources
 // fades out and another one begins.
 

@@ -47,8 +47,8 @@ class Timeline {
       "button",
       { type: "button", class: "switch solo", title: `Hear it alone (${key}); with shift, too`, "aria-label": `Solo ${track.name}` },
       "S",
-      element("kbd", { "aria-hidden": "true" }, key),
     );
+    if (key) solo.dataset.key = key;
     const mute = element(
       "button",
       { type: "button", class: "switch mute", title: `Mute (shift ${key})`, "aria-label": `Mute ${track.name}` },
