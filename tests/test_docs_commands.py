@@ -53,7 +53,7 @@ class ParsedError(BaseException):
 
 
 @pytest.fixture(scope="module")
-def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def songs(tmp_path_factory: pytest.TempPathFactory, costs: Path, no_weights: Path) -> Path:
     """A folder with all files that the pages' commands name; songs of a second, of a clip."""
     folder = tmp_path_factory.mktemp("songs")
     second = slice(0, 44_100)
@@ -68,6 +68,12 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index, stem in enumerate(("bass", "drums", "other", "vocals")):
             for song, gain in (("a", 0.5), ("b", 0.3)):
                 write(folder / data / song / f"{stem}.wav", gain * stems[index % 2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEMIX_ISOLATE", "0")
+        patch.setenv("DEMIX_COSTS", str(costs))
+        patch.setenv("DEMIX_WEIGHTS", str(no_weights))
+        output = str(folder / "evaluator_outputs")
+        main(["evaluate", "--track", "cdx", "--recipe", FAST["cdx"], "--output", output])
     return folder
 
 

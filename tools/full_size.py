@@ -103,7 +103,13 @@ def random_bandit() -> Separator:
 
 def random_bs_roformer() -> Separator:
     """BS-RoFormer of four stems, with 8 blocks."""
-    sizes: dict[str, Any] = {**ROFORMER, "depth": 8, "num_stems": 4, **MASKS}
+    sizes: dict[str, Any] = {
+        **ROFORMER,
+        "depth": 8,
+        "num_stems": 4,
+        "mlp_expansion_factor": 2,
+        **MASKS,
+    }
     return of_config("bs_roformer", "bs_roformer_musdb", lambda: BSRoFormer(**sizes))
 
 
