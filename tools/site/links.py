@@ -1,13 +1,16 @@
 """Links between files of the repository become links between pages of the site.
 
 In the repository, docs/README.md links to ``../CONTRIBUTING.md``, and CONTRIBUTING.md to
-``docs/adding.md``. On the site both pages are in one folder. A link to a file that is not on the
-site becomes plain text.
+``docs/adding.md``. On the site both pages are in one folder. A link to a file of the repository that
+is not on the site becomes plain text. A link to no file stays as it is, so mkdocs warns of it.
 """
 
 import posixpath
 import re
 from collections.abc import Collection
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 LINK = re.compile(r"\[(?P<text>[^\]\n]*)\]\((?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
@@ -23,8 +26,10 @@ def rewritten(markdown: str, page: str, folder: str, known: Collection[str]) -> 
         known: paths of the files on the site.
 
     >>> known = {"README.md", "a.md", "LICENSE.txt"}
-    >>> rewritten("[A](docs/a.md#x) [B](setup.py) [C](LICENSE) `[A](b)`", "X.md", "", known)
+    >>> rewritten("[A](docs/a.md#x) [B](train.py) [C](LICENSE) `[A](b)`", "X.md", "", known)
     '[A](a.md#x) B [C](LICENSE.txt) `[A](b)`'
+    >>> rewritten("[no such page](b.md)", "a.md", "docs", known)
+    '[no such page](b.md)'
     >>> rewritten("[A](../../README.md)", "sub/a.md", "docs", {"README.md", "sub/a.md"})
     'A'
     """
@@ -33,7 +38,7 @@ def rewritten(markdown: str, page: str, folder: str, known: Collection[str]) -> 
         there = posixpath.normpath(posixpath.join(folder, posixpath.dirname(page), link["path"]))
         target = on_site(there, known)
         if target is None:
-            return link["text"]
+            return link["text"] if (ROOT / there).exists() else link[0]
         path = posixpath.relpath(target, posixpath.dirname(page) or ".")
         return f"[{link['text']}]({path}{link['anchor'] or ''})"
 

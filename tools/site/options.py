@@ -33,9 +33,7 @@ def of(name: str) -> Iterator[Option]:
     build = separators.module(name).build
     meanings = documented(getattr(build, "func", build))
     for parameter in inspect.signature(build).parameters.values():
-        yield Option(
-            parameter.name, as_toml(parameter.default), meanings.get(parameter.name, "")
-        )
+        yield Option(parameter.name, as_toml(parameter.default), meanings.get(parameter.name, ""))
 
 
 def documented(build: Callable[..., Any]) -> dict[str, str]:
