@@ -1,8 +1,8 @@
 """Links between files of the repository become links between pages of the site.
 
 In the repository, docs/README.md links to ``../CONTRIBUTING.md``, and CONTRIBUTING.md to
-``docs/adding.md``. On the site both pages are in one folder. A link to a file of the repository that
-is not on the site becomes plain text. A link to no file stays as it is, so mkdocs warns of it.
+``docs/adding.md``. On the site both pages are in one folder. A link to a file of the repository
+that is not on the site becomes plain text. A link to no file stays, so mkdocs warns of it.
 """
 
 import posixpath

@@ -1,4 +1,4 @@
-"""The options of a separator, as a recipe writes them: name, default, and what its docstring says."""
+"""The options of a separator as a recipe writes them: name, default and description."""
 
 import inspect
 import re

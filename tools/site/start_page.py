@@ -2,9 +2,9 @@
 
 
 def in_columns(markdown: str) -> str:
-    """Put the sections of a page into boxes, which the style sheet arranges.
+    r"""Put the sections of a page into boxes, which the style sheet arranges.
 
-    >>> in_columns("# T\\n\\ntext\\n\\n## A\\n\\na\\n\\n## B\\n\\nb\\n").count("<div")
+    >>> in_columns("# T\n\ntext\n\n## A\n\na\n\n## B\n\nb\n").count("<div")
     3
     """
     first, *sections = markdown.split("\n## ")
