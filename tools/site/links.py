@@ -12,8 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-LINK = re.compile(r"\[(?P<text>[^\]\n]*)\]\((?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
-CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+LINK = re.compile(
+    r"^```.*?^```|`[^`\n]+`"  # code, which is left alone
+    r"|\[(?P<text>[^\]\n]*)\]\((?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def rewritten(markdown: str, page: str, folder: str, known: Collection[str]) -> str:
@@ -26,8 +29,8 @@ def rewritten(markdown: str, page: str, folder: str, known: Collection[str]) -> 
         known: paths of the files on the site.
 
     >>> known = {"README.md", "a.md", "LICENSE.txt"}
-    >>> rewritten("[A](docs/a.md#x) [B](train.py) [C](LICENSE) `[A](b)`", "X.md", "", known)
-    '[A](a.md#x) B [C](LICENSE.txt) `[A](b)`'
+    >>> rewritten("[A](docs/a.md#x) [`B`](train.py) [C](LICENSE) `[A](b)`", "X.md", "", known)
+    '[A](a.md#x) `B` [C](LICENSE.txt) `[A](b)`'
     >>> rewritten("[no such page](b.md)", "a.md", "docs", known)
     '[no such page](b.md)'
     >>> rewritten("[A](../../README.md)", "sub/a.md", "docs", {"README.md", "sub/a.md"})
@@ -35,6 +38,8 @@ def rewritten(markdown: str, page: str, folder: str, known: Collection[str]) -> 
     """
 
     def replaced(link: re.Match[str]) -> str:
+        if link["path"] is None:
+            return link[0]
         there = posixpath.normpath(posixpath.join(folder, posixpath.dirname(page), link["path"]))
         target = on_site(there, known)
         if target is None:
@@ -42,8 +47,7 @@ def rewritten(markdown: str, page: str, folder: str, known: Collection[str]) -> 
         path = posixpath.relpath(target, posixpath.dirname(page) or ".")
         return f"[{link['text']}]({path}{link['anchor'] or ''})"
 
-    parts = CODE.split(markdown)
-    return "".join(part if CODE.fullmatch(part) else LINK.sub(replaced, part) for part in parts)
+    return LINK.sub(replaced, markdown)
 
 
 def on_site(path: str, known: Collection[str]) -> str | None:
