@@ -64,6 +64,18 @@ def build(name: str) -> tuple[Separator, bool]:
         return RANDOM[name](), True
 
 
+def described(name: str, *, random: bool) -> str:
+    """Say which network :func:`build` measures.
+
+    >>> described("trained", random=False), described("mrx", random=True)
+    ('with the options weights = mdx_unet', 'MRX')
+    """
+    if random:
+        return (RANDOM[name].__doc__ or name).rstrip(".")
+    given = ", ".join(f"{key} = {value}" for key, value in OPTIONS.get(name, {}).items())
+    return f"with the options {given}" if given else "with the default options"
+
+
 def filled(network: Any) -> Any:
     """Fill a network with seeded weights, make it ready for inference, and return it."""
     with torch.no_grad():
@@ -147,8 +159,18 @@ def random_danna_sep() -> Separator:
     return danna_sep.adapt(networks)
 
 
+def random_demucs_v1() -> Separator:
+    """Demucs v1 of 100 channels."""
+    return demucs_v1.adapt(filled(Demucs(100, resample=False, epsilon=0.0)))
+
+
+def random_demucs_v2() -> Separator:
+    """Demucs v2 of 64 channels."""
+    return demucs_v2.adapt(filled(Demucs(64)))
+
+
 def random_demucs_v3() -> Separator:
-    """The hybrid network of Demucs v3."""
+    """One hybrid network of Demucs v3; the default bag has four networks."""
     case = hybrid_demucs.CASES["hdemucs"]
     return hybrid_demucs.ours(case, filled(hybrid_demucs.build(case)), in_place=True)
 
@@ -180,8 +202,8 @@ RANDOM: dict[str, Callable[[], Separator]] = {
     "bs_roformer": random_bs_roformer,
     "bytesep": random_bytesep,
     "danna_sep": random_danna_sep,
-    "demucs_v1": lambda: demucs_v1.adapt(filled(Demucs(100, resample=False, epsilon=0.0))),
-    "demucs_v2": lambda: demucs_v2.adapt(filled(Demucs(64))),
+    "demucs_v1": random_demucs_v1,
+    "demucs_v2": random_demucs_v2,
     "demucs_v3": random_demucs_v3,
     "demucs_v4": random_demucs_v4,
     "mel_band_roformer": random_mel_band_roformer,

@@ -9,6 +9,7 @@ from typing import Any
 from demixing import separators
 from demixing.cli.systems import System
 from demixing.weights.catalogue import Checkpoint
+from tools import full_size
 from tools.site import catalogue, chunk_picture, figures, options, roles
 from tools.site.tables import cell, table
 
@@ -49,20 +50,21 @@ def _measured(name: str) -> Iterator[str]:
         return
     cut, rate_hz = figures.chunking(found), found["sample_rate_hz"] or RATE_HZ
     yield chunk_picture.draw(cut, rate_hz)
-    yield table(("", ""), _rows(found))
+    yield table(("", ""), _rows(name, found))
     yield (
         f"By `python -m tools.separator_figures {name}` on {figures.machine()}. "
         "[What these numbers mean](README.md#what-is-measured)."
     )
 
 
-def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _rows(name: str, found: dict[str, Any]) -> list[tuple[str, str]]:
     """The table of figures."""
     rate_hz = found["sample_rate_hz"] or RATE_HZ
     compute_s = found["s_per_s"] * found["hop"] / rate_hz
     kind = "random" if found["random_weights"] else "published"
     rate = f"{found['sample_rate_hz']:,} Hz".replace(",", " ") if found["sample_rate_hz"] else "any"
     rows = [
+        ("measured", full_size.described(name, random=found["random_weights"])),
         ("outputs", ", ".join(found["stems"])),
         ("sample rate", rate),
         ("chunk", _lengths(found["chunk"], rate_hz)),
