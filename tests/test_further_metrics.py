@@ -368,5 +368,5 @@ def test_a_missing_library_is_known_before_long_work(monkeypatch: pytest.MonkeyP
     for name in ("museval", "museval.metrics"):
         monkeypatch.setitem(sys.modules, name, None)
 
-    with pytest.raises(EvaluationError, match=r"pip install sound-demixing\[metrics\]"):
+    with pytest.raises(EvaluationError, match=r"pip install museval==0\.4\.1"):
         metrics.ready(["sdr", "museval"])

@@ -345,7 +345,7 @@ def test_without_museval_one_sentence_says_how_to_get_it(monkeypatch: pytest.Mon
     for name in ("museval", "museval.metrics"):
         monkeypatch.setitem(sys.modules, name, None)
 
-    with pytest.raises(EvaluationError, match=r"run: pip install sound-demixing\[metrics\]"):
+    with pytest.raises(EvaluationError, match=r"run: pip install museval==0\.4\.1"):
         values_of(metrics.load("museval_sir"), SOUND, SOUND)
 
 
