@@ -27,8 +27,13 @@ def reset() -> None:
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def report() -> None:
-    """Print the peak resident memory of this process in MiB, without that of its parent."""
+def read() -> int:
+    """Peak resident memory of this process in MiB, without that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    print(int(line.split()[1]) // 1024)  # noqa: T201
+    return int(line.split()[1]) // 1024
+
+
+def report() -> None:
+    """Print the peak."""
+    print(read())  # noqa: T201
