@@ -4,6 +4,7 @@
 # make quick      run the tests that need no networks, processes or waiting: under a minute
 # make check      run the linters
 # make format     format the code
+# make docs       build the documentation as a site: site/index.html
 # make wheel      build the package that pip installs, and print its size
 # make image      build the submission's image with docker or podman
 # make grade      run that image as the grading server does, and score it
@@ -19,7 +20,7 @@ ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),do
 IMAGE ?= sound-demixing
 BASE_IMAGE ?= python:3.11-slim-bookworm
 
-.PHONY: evaluate test quick check format wheel image grade
+.PHONY: evaluate test quick check format docs wheel image grade
 
 evaluate: .venv/ready $(if $(filter none,$(WEIGHTS)),,.venv/asked-for-weights)
 	$(BIN)/python -m demixing evaluate $(ARGS)
@@ -45,6 +46,9 @@ check: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/ready
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 wheel: .venv/ready
 	@$(BIN)/python -m hatchling build -t wheel -d dist

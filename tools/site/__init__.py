@@ -1,0 +1,1 @@
+"""Builds the documentation as a site: what mkdocs.yml cannot say by itself."""
