@@ -72,8 +72,9 @@ def songs(tmp_path_factory: pytest.TempPathFactory, costs: Path, no_weights: Pat
         patch.setenv("DEMIX_ISOLATE", "0")
         patch.setenv("DEMIX_COSTS", str(costs))
         patch.setenv("DEMIX_WEIGHTS", str(no_weights))
-        output = str(folder / "evaluator_outputs")
-        main(["evaluate", "--track", "cdx", "--recipe", FAST["cdx"], "--output", output])
+        output = folder / "evaluator_outputs"
+        main(["evaluate", "--track", "cdx", "--recipe", FAST["cdx"], "--output", str(output)])
+    shutil.copytree(output, folder / "shares")
     return folder
 
 

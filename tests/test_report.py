@@ -125,7 +125,7 @@ def test_a_second_has_the_official_sdr_of_that_second(
     for place, second in enumerate(found):
         part = slice(place * RATE_HZ, (place + 1) * RATE_HZ)
         official = sdr.sdr(reference[None, part], estimate[None, part])[0]
-        assert second.sdr_db == pytest.approx(official, abs=1e-9)
+        assert second.sdr_db == pytest.approx(official, abs=1e-6)  # float32 differences
 
 
 def test_the_energies_of_the_seconds_give_the_sdr_of_the_song(rng: np.random.Generator) -> None:
@@ -136,7 +136,7 @@ def test_the_energies_of_the_seconds_give_the_sdr_of_the_song(rng: np.random.Gen
     found = seconds(reference, estimate, 4096)
 
     official = sdr.sdr(reference[None], estimate[None])[0]
-    assert song_sdr_db(found) == pytest.approx(official, abs=1e-9)
+    assert song_sdr_db(found) == pytest.approx(official, abs=1e-6)  # float32 differences
     assert abs(np.mean([one.sdr_db for one in found]) - official) > 1  # it is not their mean
 
 

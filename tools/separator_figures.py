@@ -93,8 +93,8 @@ def measured(name: str, threads: int) -> dict[str, Any]:
     count_weights(counted)
     try:
         separator, random = full_size.build(name)
-    except DemixError as error:
-        return {"why_not": "its weights are not on the machine that measured", "error": str(error)}
+    except DemixError:
+        return {"why_not": "its network is in a file of weights that this machine does not have"}
     cut, rate_hz = separator.chunking, separator.sample_rate_hz or RATE_HZ
     samples = piece(cut, rate_hz)
     peak.reset()
