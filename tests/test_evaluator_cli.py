@@ -187,7 +187,7 @@ def test_all_options_together(references: Path, estimates: Path, tmp_path: Path)
         (["REFERENCES", "ESTIMATES", "--json", "nowhere/s.json"], "folder at 'nowhere'"),
         (["REFERENCES", "ESTIMATES", "--csv", "."], "a folder or a device; name a file"),
         (["REFERENCES", "ESTIMATES", "--json", os.devnull], "or a device; name a file"),
-        (["REFERENCES", "ESTIMATES", "--metric", "sdrr"], "invalid choice: 'sdrr'"),
+        (["REFERENCES", "ESTIMATES", "--metric", "sdrr"], "did you mean 'sdr'?"),
         (["REFERENCES"], "required: estimates"),
     ],
 )

@@ -282,14 +282,14 @@ def add_metrics(parser: argparse.ArgumentParser, text: str, default: Sequence[st
         text: its help.
         default: its value.
     """
-    known = metrics.choices()
+    known = metrics.modules()
     parser.add_argument(
         "--metric",
         nargs="+",
-        choices=known,
         default=list(default),
         metavar="NAME",
-        help=f"{text}: {', '.join(known)} (default: {', '.join(default) or 'none'})",
+        help=f"{text}: {', '.join(known)}, or one of several in a module, such as museval_sir "
+        f"(default: {', '.join(default) or 'none'})",
     )
 
 

@@ -5,8 +5,7 @@ The module of a metric has
     METRICS    its results, each a :class:`Metric` with a single value per stem
     a class    that computes them all, see :class:`SongMeter`
 
-:data:`MODULES` lists the names, so that a command line can print them without importing numpy.
-Conventions that all modules share:
+The name of a module stands for all of its metrics. Conventions that all modules share:
 
 * Audio is float32, ``(stems, samples, channels)``, full scale at ±1. Files of 16 and 24 bits are
   exact in it.
@@ -19,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -33,17 +33,6 @@ if TYPE_CHECKING:  # numpy is slow to import, and listing names does not need it
 
 OFFICIAL = "sdr"
 """The score of the leaderboards."""
-
-MODULES: dict[str, tuple[str, ...]] = {
-    "sdr": ("sdr",),
-    "si_sdr": ("si_sdr",),
-    "museval": ("museval_sdr", "museval_isr", "museval_sir", "museval_sar"),
-    "log_wmse": ("log_wmse",),
-    "l1_freq": ("l1_freq",),
-    "bleed_full": ("bleedless", "fullness"),
-    "mr_stft": ("mr_stft",),
-}
-"""The metrics of each module. The name of a module stands for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +107,19 @@ class Metric:
     library: Callable[[], object] | None = None
 
 
-def names() -> list[str]:
-    """Names of all metrics, without importing any of them; the official one is the first.
+def modules() -> list[str]:
+    """Names of all modules, without importing any of them; the official one is the first.
 
-    >>> names()[0]
+    >>> modules()[0]
     'sdr'
     """
-    return [name for group in MODULES.values() for name in group]
+    found = [module.name for module in pkgutil.iter_modules(__path__)]
+    return [OFFICIAL, *sorted(name for name in found if name != OFFICIAL)]
 
 
-def choices() -> list[str]:
-    """Words that :func:`expand` knows: all metrics, and modules with several."""
-    return list(dict.fromkeys([*names(), *MODULES]))
+def names() -> list[str]:
+    """Names of all metrics; the official one is the first."""
+    return [metric.name for module in modules() for metric in _of(module)]
 
 
 def load(name: str) -> Metric:
@@ -173,13 +163,21 @@ def ready(wanted: Iterable[str]) -> list[Metric]:
     return found
 
 
-def _named(name: str) -> list[Metric]:
+def _named(name: str) -> Sequence[Metric]:
     """One metric, or all of a module."""
-    for module, own in MODULES.items():
-        if name in (module, *own):
-            metrics = importlib.import_module(f"{__name__}.{module}").METRICS
-            return [one for one in metrics if name in (one.name, module)]
-    known = choices()
-    close = difflib.get_close_matches(name, known, n=1)
+    known = modules()
+    if name in known:
+        return _of(name)
+    metrics = {metric.name: metric for module in known for metric in _of(module)}
+    if name in metrics:
+        return [metrics[name]]
+    close = difflib.get_close_matches(name, [*known, *metrics], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise EvaluationError(f"no metric named {name!r}{hint} (available: {', '.join(known)})")
+    listed = ", ".join(dict.fromkeys([*metrics, *known]))
+    raise EvaluationError(f"no metric named {name!r}{hint} (available: {listed})")
+
+
+def _of(module: str) -> tuple[Metric, ...]:
+    """The metrics of a module."""
+    found: tuple[Metric, ...] = importlib.import_module(f"{__name__}.{module}").METRICS
+    return found
