@@ -172,6 +172,24 @@ def test_blocks_of_all_stems_are_the_files(folders: tuple[Path, Path], block: in
         np.testing.assert_array_equal(joined, expected)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        (suffix, subtype)
+        for suffix in ("wav", "aiff", "flac")
+        for subtype in ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+        if soundfile.check_format(suffix.upper(), subtype)
+    ],
+)
+def test_samples_are_those_of_libsndfile(tmp_path: Path, suffix: str, subtype: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.vstack([noise(1), [[-1, 1]]]), 44_100, subtype=subtype)
+
+    ((_, found, _),) = song_reader.blocks([path], [], Layout(44_100, 2, 3001))
+
+    np.testing.assert_array_equal(found[0], soundfile.read(path, dtype="float32")[0])
+
+
 def test_a_sample_that_is_not_finite_is_found_in_the_last_block(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

