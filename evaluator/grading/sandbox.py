@@ -1,42 +1,43 @@
-"""A sandbox of Linux namespaces: the closest thing to a container without an engine.
+"""A sandbox of Linux namespaces, made by bubblewrap: the closest thing to a container's walls.
 
 A new file system has the system's programs, Python and the files of the image, all read-only, the
-mixtures, and two writable folders. There is no network except an isolated loopback, no other
-process is visible, and there are no privileges. The commands are those of util-linux, which every
-distribution has. Two things differ from the server: programs and libraries are those of this
-machine, and memory is limited by the grader instead of the kernel.
+mixtures, and two writable folders in memory. There is no network except an isolated loopback, no
+other process is visible, there are no privileges, and a filter refuses dangerous system calls. A
+control group limits memory, processes and processors, if one can be made. Programs and libraries
+are those of this machine.
 """
 
+import contextlib
+import json
 import os
-import shlex
+import platform
+import resource
+import select
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from demixing.errors import EvaluationError
+from evaluator.grading import bubblewrap, monitor, seccomp
+from evaluator.grading.bubblewrap import SEARCHED, SUBMISSION
+from evaluator.grading.cgroup import Group, Limits
 from evaluator.grading.dockerignore import Ignored
 from evaluator.grading.profiles import Profile
-from evaluator.grading.runners import INSIDE, Mounts, environment, harness
+from evaluator.grading.runners import PREDICTIONS, Mounts, Usage, environment, harness
 
-COMMANDS = ("unshare", "mount", "umount", "pivot_root", "setpriv", "sh", "env")
-SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
-SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/passwd", "/etc/group", "/etc/localtime")
-DEVICES = ("null", "zero", "full", "random", "urandom")
-SUBMISSION = "/opt/submission"
+PROGRAM = "bwrap"
+COMMANDS = ("setpriv", "prlimit")
+"""Commands of util-linux that start the harness inside."""
 
-USER_ID = 61_001
-"""User in the sandbox if the grader runs as root. No other user has this id, so its processes can
-be counted."""
+STOP_S = 30.0
+"""Time for the kernel to end all processes after the first one was killed."""
 
-SHM_BYTES = 64 * 1024**2
-"""Size of shared memory, the same as in containers."""
-
-WAIT_S = 30
+INFO_S = 60.0
+"""Time for bubblewrap to make its namespaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,118 +63,223 @@ class Sandbox:
         Raises:
             EvaluationError: they cannot, or there is no submission.
         """
-        missing = [name for name in COMMANDS if shutil.which(name, path=SEARCHED) is None]
-        if sys.platform != "linux" or missing:
-            raise EvaluationError(
-                f"expected Linux with {', '.join(missing or COMMANDS)} for the sandbox; grade an "
-                "image with docker or podman instead: --image NAME"
-            )
         if not (self.folder / "my_submission").is_dir():
             raise EvaluationError(
                 f"expected a folder with my_submission/ in {str(self.folder)!r}, found none; "
                 "run in the repository or give it with --submission"
             )
+        missing = [name for name in (PROGRAM, *COMMANDS) if not _found(name)]
+        if missing or platform.machine() not in seccomp.ARCHITECTURES:
+            raise EvaluationError(
+                f"expected Linux on x86_64 or aarch64 with bubblewrap, found no "
+                f"{' and no '.join(missing) or platform.machine()}; install bubblewrap (apt "
+                "install bubblewrap), or docker or podman and grade an image: --image NAME"
+            )
+        self._check_interpreter()
         tried = subprocess.run(
-            [*_unshare(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
+            [_found(PROGRAM), *bubblewrap.isolation(), "--ro-bind", "/", "/", "/bin/true"],
+            capture_output=True,
+            check=False,
         )
         if tried.returncode:
-            output = tried.stderr.decode(errors="replace").strip()
+            output = tried.stderr.decode(errors="replace").strip()[-500:]
             raise EvaluationError(
-                f"cannot create namespaces for the sandbox ({output}); run as "
-                "root, or grade an image with docker or podman: --image NAME"
+                f"cannot create namespaces for the sandbox ({output!a}); run as root, allow "
+                "user namespaces, or grade an image with docker or podman: --image NAME"
             )
 
-    def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
+    def visible(self) -> Iterator[Path]:
+        """See :class:`evaluator.grading.runners.Runner`."""
+        yield from (path.resolve() for path in self._system())
+        hidden = set(not_in_image(self.folder.resolve()))
+        for top in in_image(self.folder.resolve()):
+            if not hidden & set(top.glob("*/")):
+                yield top
+            else:
+                yield from (path for path in top.iterdir() if path not in hidden)
+
+    def notes(self, profile: Profile) -> Iterator[str]:
+        """See :class:`evaluator.grading.runners.Runner`."""
+        group = Group.make(_limits(profile))
+        limited = group.limited if group else frozenset[str]()
+        if group:
+            group.remove()
+        if "memory" not in limited:
+            yield (
+                "no control group can be made here, so memory is not limited by the kernel but "
+                "measured ten times a second, and processors are whole numbers"
+            )
+        elif "cpu" not in limited:
+            yield "the control group here cannot limit processors, so they are whole numbers"
+
+    def start(self, profile: Profile, mounts: Mounts) -> "Sandboxed":
         """Start the harness in new namespaces."""
-        mounts.scratch.chmod(0o1777)
-        for folder in (mounts.shared, mounts.shared / "predictions"):
-            folder.chmod(0o777)
+        _check_file_size(profile)
+        group = Group.make(_limits(profile))
+        try:
+            return self._started(profile, mounts, group)
+        except BaseException:
+            if group:
+                group.remove()
+            raise
+
+    def _started(self, profile: Profile, mounts: Mounts, group: Group | None) -> "Sandboxed":
+        """Start the harness in a control group, if there is one."""
+        limited = group.limited if group else frozenset[str]()
+        calls = seccomp.program(memory="memory" in limited, processors="cpu" in limited)
+        words = list(self._arguments(profile, mounts))
         processors = sorted(os.sched_getaffinity(0))[: max(round(profile.cpus), 1)]
 
         def prepare() -> None:
             os.sched_setaffinity(0, processors)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             # If the machine runs out of memory, the kernel must kill this process first.
-            Path("/proc/self/oom_score_adj").write_text("1000")
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+            if group:
+                group.join()
 
-        return subprocess.Popen(
-            [*_unshare(), "sh", "-c", "\n".join(self._script(profile, mounts))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={"PATH": SEARCHED},
-            start_new_session=True,
-            preexec_fn=prepare,
-        )
+        with contextlib.ExitStack() as closing:
+            arguments = _file(closing, "\0".join(words).encode(errors="surrogateescape"))
+            refused = _file(closing, calls)
+            reader, writer = os.pipe()
+            closing.callback(os.close, reader)
+            passed = {"--args": arguments, "--seccomp": refused, "--info-fd": writer}
+            command = [_found(PROGRAM), *(f"{word}" for pair in passed.items() for word in pair)]
+            try:
+                process = subprocess.Popen(
+                    [*command, "--", *self._command(profile)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env={},
+                    pass_fds=tuple(passed.values()),
+                    start_new_session=True,
+                    preexec_fn=prepare,
+                )
+            finally:
+                os.close(writer)
+            return Sandboxed(process, _first(reader), group)
 
-    def _script(self, profile: Profile, mounts: Mounts) -> Iterator[str]:
-        """Lines of the shell script that builds the file system and becomes the harness."""
-        root = tempfile.mkdtemp(prefix="root-", dir=mounts.scratch.parent)
-        yield "set -eu"
-        yield f"mount -t tmpfs -o size=16m,mode=755 tmpfs {shlex.quote(root)}"
-        yield f"cd {shlex.quote(root)}"
-        yield "mkdir -p tmp data shared grader proc dev/shm old opt/submission"
-        yield from self._mounted(mounts)
-        yield f"mount -t tmpfs -o size={SHM_BYTES},mode=1777 tmpfs dev/shm"
-        yield "ln -s /proc/self/fd dev/fd"
-        yield "mount -t proc proc proc"
-        yield "pivot_root . old"
-        yield "umount -l /old"
-        yield "rmdir /old"
-        yield "mount -o remount,bind,ro /"
-        yield f"cd {SUBMISSION}"
-        yield "ulimit -c 0"
-        yield f"ulimit -f {profile.disk_bytes // 512}"
-        command = [*_without_privilege(profile), *self._command(profile, mounts)]
-        yield f"exec {shlex.join(command)}"
-
-    def _mounted(self, mounts: Mounts) -> Iterator[str]:
-        """Lines that mount everything the submission may see."""
+    def _arguments(self, profile: Profile, mounts: Mounts) -> Iterator[str]:
+        """Arguments of bubblewrap."""
+        yield from bubblewrap.isolation()
         repository = self.folder.resolve()
-        yield _bound(mounts.scratch, "/tmp", writable=True)
-        for path in self._visible():
-            yield _bound(path, str(path))
-        for path in in_image(repository):
-            yield _bound(path, f"{SUBMISSION}/{path.name}")
+        shown = {path: f"{SUBMISSION}/{path.name}" for path in in_image(repository)}
+        yield from bubblewrap.file_system(mounts, profile, self._system(), shown)
         for path in not_in_image(repository):
-            yield _hidden(f"{SUBMISSION}/{path.relative_to(repository)}")
-        yield _bound(mounts.mixtures.resolve(), "/data")
-        yield _bound(mounts.shared.resolve(), "/shared", writable=True)
-        yield _bound(INSIDE, "/grader")
-        for name in DEVICES:
-            yield _bound(Path("/dev", name), f"/dev/{name}", writable=True)
-
-    def _command(self, profile: Profile, mounts: Mounts) -> list[str]:
-        """The harness, with only its own variables."""
-        variables = {
-            "PATH": f"{Path(os.path.realpath(self.interpreter.parent))}:{SEARCHED}",
+            yield from bubblewrap.hidden(f"{SUBMISSION}/{path.relative_to(repository)}")
+        yield from ("--remount-ro", "/")
+        values = {
+            "PATH": f"{_real(self.interpreter).parent}:{SEARCHED}",
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
-            **environment(mounts, "/data", "/shared", "/grader"),
+            **environment(mounts),
         }
-        return [
-            "env",
-            "-i",
-            *(f"{key}={value}" for key, value in variables.items()),
-            *harness(str(_real(self.interpreter)), "/grader", profile),
-        ]
+        yield from bubblewrap.variables(values)
 
-    def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """See :class:`evaluator.grading.runners.Runner`."""
-        return process.pid
+    def _command(self, profile: Profile) -> Iterator[str]:
+        """The words that start the harness inside."""
+        yield from (_found("prlimit"), f"--nproc={profile.processes}")
+        yield from bubblewrap.without_privilege(_found("setpriv"))
+        yield from harness(str(_real(self.interpreter)), profile)
 
-    def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """See :class:`evaluator.grading.runners.Runner`."""
-        process.kill()  # process 1 of the namespace ends with it, and then all others
-        process.wait(WAIT_S)
-
-    def _visible(self) -> Iterator[Path]:
+    def _system(self) -> Iterator[Path]:
         """Files and folders of this machine that the sandbox may read."""
-        yield from (Path(name) for name in (*SYSTEM, *SYSTEM_FILES) if Path(name).exists())
-        real = _real(self.interpreter)
-        found = {real.parent.parent, Path(sys.base_prefix)}
+        names = (*bubblewrap.SYSTEM, *bubblewrap.SYSTEM_FILES)
+        yield from (Path(name) for name in names if Path(name).exists())
+        found = self._prefixes()
         for path in sorted(found):
             others = [Path("/usr"), *(other for other in found if other != path)]
             if not any(path.is_relative_to(other) for other in others):
                 yield path
+
+    def _prefixes(self) -> set[Path]:
+        """Folders of Python, and of the Python that a virtual environment was made from."""
+        folder = _real(self.interpreter).parent.parent
+        found = {folder}
+        with contextlib.suppress(OSError, ValueError):
+            for line in (folder / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
+                key, _, value = line.partition("=")
+                if key.strip() == "home":
+                    found.add(Path(value.strip()).resolve().parent)
+        return found
+
+    def _check_interpreter(self) -> None:
+        """Raise if the folder of Python contains much more than Python."""
+        home = Path.home().resolve()
+        for prefix in self._prefixes():
+            if home.is_relative_to(prefix) or not (prefix / "bin").is_dir():
+                raise EvaluationError(
+                    f"expected Python in a folder of its own, such as a virtual environment, got "
+                    f"{str(self.interpreter)!r}, with which the submission would see "
+                    f"{str(prefix)!r}; give another --python"
+                )
+
+
+@dataclass(slots=True)
+class Sandboxed:
+    """A submission in a sandbox.
+
+    Attributes:
+        process: bubblewrap.
+        first: id of process 1 of the sandbox; 0 if it was not made.
+        group: its control group, if it could be made.
+    """
+
+    process: subprocess.Popen[bytes]
+    first: int
+    group: Group | None
+    _watched: int = field(init=False, default=-1)
+    _held: dict[str, int] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.first:
+            with contextlib.suppress(ProcessLookupError):
+                self._watched = os.pidfd_open(self.first)
+
+    def hold(self) -> int:
+        """See :class:`evaluator.grading.runners.Running`."""
+        for name in (PREDICTIONS, bubblewrap.TEMPORARY):
+            try:
+                self._held[name] = os.open(
+                    f"/proc/{self.first}/root{name}", os.O_RDONLY | os.O_DIRECTORY
+                )
+            except OSError as error:
+                raise EvaluationError(
+                    f"cannot open {name} of the sandbox ({error.strerror}); run as root, or grade "
+                    "an image with docker or podman: --image NAME"
+                ) from error
+        return self._held[PREDICTIONS]
+
+    def usage(self) -> Usage:
+        """See :class:`evaluator.grading.runners.Running`."""
+        systems = [os.fstatvfs(held) for held in self._held.values()]
+        disk = sum((one.f_blocks - one.f_bfree) * one.f_frsize for one in systems)
+        files = sum(one.f_files - one.f_ffree for one in systems)
+        if self.group:
+            memory = max(self.group.memory_bytes() - disk, 0)  # these files are in memory
+        else:
+            memory = monitor.memory_bytes(self.first)
+        return Usage(memory, disk, files)
+
+    def out_of_memory(self) -> bool:
+        """See :class:`evaluator.grading.runners.Running`."""
+        return self.group is not None and self.group.out_of_memory()
+
+    def stop(self) -> None:
+        """See :class:`evaluator.grading.runners.Running`."""
+        if self._watched >= 0:  # everything in the sandbox ends with process 1
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._watched, signal.SIGKILL)
+            select.select([self._watched], [], [], STOP_S)
+        self.process.kill()
+        self.process.wait(STOP_S)
+        for held in (self._watched, *self._held.values()):
+            if held >= 0:
+                os.close(held)
+        self._watched, self._held = -1, {}
+        if self.group:
+            self.group.remove()
 
 
 def in_image(folder: Path) -> list[Path]:
@@ -205,55 +311,61 @@ def not_in_image(folder: Path) -> list[Path]:
     return [
         path
         for parent in in_image(folder)
+        if not parent.is_symlink()
         for path in sorted(parent.glob("*/"))
         if path.name != "__pycache__" and ignored.by(f"{parent.name}/{path.name}")
     ]
 
 
-def _unshare() -> list[str]:
-    """The command that creates namespaces; unless run as root, including one for users."""
-    command = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
-    return command if os.geteuid() == 0 else [*command, "--user", "--map-root-user"]
+def _limits(profile: Profile) -> Limits:
+    """Limits of the control group, in which files count as memory; the grader subtracts them."""
+    return Limits(
+        memory_bytes=profile.memory_bytes + profile.disk_bytes,
+        processes=profile.processes,
+        cpus=profile.cpus,
+    )
 
 
-def _without_privilege(profile: Profile) -> list[str]:
-    """The command before the harness: no capabilities, and no way to get any."""
-    command = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
-    if os.geteuid() == 0:
-        command += [f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
-    limited = ["prlimit", f"--nproc={profile.processes}"]
-    return [*limited, *command] if shutil.which("prlimit", path=SEARCHED) else command
+def _check_file_size(profile: Profile) -> None:
+    """Raise if the system does not let this process, or the sandbox, write large files."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most != resource.RLIM_INFINITY and most < profile.disk_bytes:
+        raise EvaluationError(
+            f"expected files of {profile.disk_bytes} bytes to be allowed, but `ulimit -f` forbids "
+            f"more than {most}; raise it, or lower --disk"
+        )
+
+
+def _file(closing: contextlib.ExitStack, contents: bytes) -> int:
+    """A descriptor of an unnamed file, at its beginning."""
+    descriptor = os.memfd_create("grade")
+    closing.callback(os.close, descriptor)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(contents)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _first(reader: int) -> int:
+    """Id of the sandbox's process 1, which bubblewrap reports; 0 if it fails."""
+    text = b""
+    while select.select([reader], [], [], INFO_S)[0]:
+        part = os.read(reader, 4096)
+        if not part:
+            break
+        text += part
+    try:
+        found: Mapping[str, int] = json.loads(text)
+        return int(found["child-pid"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def _found(name: str) -> str:
+    """Path of a program; empty if there is none."""
+    return shutil.which(name, path=SEARCHED) or ""
 
 
 def _real(interpreter: Path) -> Path:
     """An interpreter in the real path of its folder; it may itself be a link, which venv needs."""
     return Path(os.path.realpath(interpreter.parent)) / interpreter.name
-
-
-def _hidden(target: str) -> str:
-    """Shell command that covers a folder of the sandbox with an empty one."""
-    return f"mount -t tmpfs -o ro,size=4k tmpfs {shlex.quote(f'.{target}')}"
-
-
-def _bound(source: Path, target: str, *, writable: bool = False) -> str:
-    """Shell commands that mount a file or folder of this machine.
-
-    Args:
-        source: its path.
-        target: its absolute path in the sandbox.
-        writable: whether the submission may write to it.
-    """
-    where = shlex.quote(f".{target}")
-    if source.is_symlink():
-        return (
-            f"mkdir -p {shlex.quote(f'.{Path(target).parent}')} && "
-            f"ln -s {shlex.quote(str(source.readlink()))} {where}"
-        )
-    make = f"mkdir -p {where}"
-    if not source.is_dir():
-        make = f"mkdir -p {shlex.quote(f'.{Path(target).parent}')} && touch {where}"
-    commands = [make, f"mount --bind {shlex.quote(str(source))} {where}"]
-    options = "nosuid" if writable else "ro,nosuid,nodev"
-    if not str(source).startswith("/dev/"):
-        commands.append(f"mount -o remount,bind,{options} {where}")
-    return " && ".join(commands)
