@@ -191,12 +191,18 @@ FAULTS = {
     "exits": ("import os; os._exit(0)", "died", "status 0"),
     "hangs": (HANG, "late", "alarm"),
     # A song that uses too much keeps doing so until the grader checks.
-    "memory": (f"hold = b'1' * 3 * 10**8; {HANG}", "memory", "killed at"),
+    "memory": (f"hold = b'1' * 3 * 10**8; {HANG}", "memory", "killed"),
     "disk": (
-        "for name in ('/tmp/one', '/tmp/two'):\n"
+        "for name in ('/tmp/one', '/shared/predictions/two'):\n"
         " with open(name, 'wb') as file: file.write(bytes(2 * 10**7))\n" + HANG,
         "error",
         "to the disk",
+    ),
+    "full": (
+        "import os\ntry: open('/tmp/one', 'wb').write(bytes(4 * 10**7))\n"
+        "finally: os.unlink('/tmp/one')",
+        "error",
+        "No space left",
     ),
     "no_stem": ("(folder / 'bass.wav').unlink()", "incomplete", "bass.wav is missing"),
     "no_audio": (
@@ -414,17 +420,15 @@ def test_collected_stems_cannot_be_changed_later(grade: Grade) -> None:
 
 def test_a_killed_grade_can_be_resumed(grade: Grade) -> None:
     """Killed at the start, in the first song, and in the last."""
-    hang = f"open('/tmp/there', 'w').close(); {HANG}"
     known: dict[str, Any] = {}
-    for hanging, sign in (
-        ("one", "grade.json"),
-        ("one", "session-*/tmp/there"),
-        ("two", "session-*/tmp/there"),
-    ):
-        for left in grade.output.glob("session-*/tmp/there"):
-            left.unlink()
-        with begun(grade.command("--resume", faults={hanging: hang})) as process:
-            until(lambda sign=sign: list(grade.output.glob(sign)))  # type: ignore[misc]
+    for hanging, in_song in (("one", False), ("one", True), ("two", True)):
+        faults = {hanging: f"print('there'); {HANG}"}
+        with begun(grade.command("--resume", faults=faults)) as process:
+            if in_song:
+                assert process.stderr is not None
+                assert "there\n" in iter(process.stderr.readline, "")
+            else:
+                until((grade.output / "grade.json").exists)
             process.send_signal(signal.SIGKILL)
             process.communicate()
         results = grade.results() if (grade.output / "grade.jsonl").exists() else {}

@@ -20,8 +20,9 @@ SHOWN = 2000
 MOST_ARRAYS, MOST_AXES, LONGEST_NAME = 16, 8, 100
 """A description of arrays that exceeds these is left out."""
 
-READY = "ready"
-"""Outcome of the first message: the harness runs, but has not imported the submission."""
+NOT_LOADED = "/"
+"""In place of a song, in the first message: the harness runs, but has not imported anything. No
+folder has this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +30,11 @@ class Message:
     """What the harness reports.
 
     Attributes:
-        outcome: :data:`READY`, or one of :data:`evaluator.grading.records.OUTCOMES`.
+        outcome: one of :data:`evaluator.grading.records.OUTCOMES`.
         message: description of the failure; empty if there was none.
         import_s: seconds to import the submission.
         load_s: seconds to build its model.
-        song: name of the song.
+        song: name of the song; empty after loading.
         arrays: by stem.
     """
 
@@ -55,7 +56,7 @@ def parse(line: bytes) -> Message | None:
         found = checked.parse(line, Message, "a message")
     except ValueError:
         return None
-    if found.outcome not in (READY, *records.OUTCOMES):
+    if found.outcome not in records.OUTCOMES:
         return None
     plausible = len(found.arrays) <= MOST_ARRAYS and all(map(_plausible, found.arrays.items()))
     return Message(

@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,8 +106,9 @@ class Sandbox:
             group.remove()
         if "memory" not in limited:
             yield (
-                "no control group can be made here, so memory is not limited by the kernel but "
-                "measured ten times a second, and processors are whole numbers"
+                "no control group can be made here, so the kernel limits only the memory of each "
+                "process; that of all together is measured ten times a second, and processors "
+                "are whole numbers"
             )
         elif "cpu" not in limited:
             yield "the control group here cannot limit processors, so they are whole numbers"
@@ -147,7 +148,7 @@ class Sandbox:
             command = [_found(PROGRAM), *(f"{word}" for pair in passed.items() for word in pair)]
             try:
                 process = subprocess.Popen(
-                    [*command, "--", *self._command(profile)],
+                    [*command, "--", *self._command(profile, limited)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -177,9 +178,18 @@ class Sandbox:
         }
         yield from bubblewrap.variables(values)
 
-    def _command(self, profile: Profile) -> Iterator[str]:
-        """The words that start the harness inside."""
-        yield from (_found("prlimit"), f"--nproc={profile.processes}")
+    def _command(self, profile: Profile, limited: Collection[str]) -> Iterator[str]:
+        """The words that start the harness inside.
+
+        Args:
+            profile: limits.
+            limited: what a control group limits already.
+        """
+        yield _found("prlimit")
+        if "pids" not in limited:
+            yield f"--nproc={profile.processes}"
+        if "memory" not in limited:
+            yield f"--data={profile.memory_bytes}"
         yield from bubblewrap.without_privilege(_found("setpriv"))
         yield from harness(str(_real(self.interpreter)), profile)
 

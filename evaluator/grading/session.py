@@ -132,13 +132,11 @@ class Session:
         Raises:
             EvaluationError: the runner does not work here.
         """
-        reply = self._reply(READY_S)
-        if reply.outcome == messages.READY:
+        reply = self._reply(READY_S, messages.NOT_LOADED)
+        if reply.outcome == records.OK:
             self._held = self._running.hold()
             self._request({"load": True})
             reply = self._reply(self._profile.setup_s)
-        if reply.outcome == messages.READY:
-            reply = self._forged()
         return StartUp(
             import_s=reply.import_s,
             load_s=reply.load_s,
@@ -162,10 +160,8 @@ class Session:
         self._peak_bytes = 0
         began = time.monotonic()
         self._request({"song": song, "limit_s": limit_s})
-        reply = self._reply(limit_s)
+        reply = self._reply(limit_s, song)
         seconds = time.monotonic() - began
-        if reply.outcome == messages.READY:
-            reply = self._forged()
         outcome, message = reply.outcome, reply.message
         if outcome == records.OK and seconds > limit_s:
             outcome, message = records.LATE, "finished after the limit"
@@ -216,11 +212,12 @@ class Session:
             self._requests.write(json.dumps(question).encode() + b"\n")
             self._requests.flush()
 
-    def _reply(self, limit_s: float) -> Message:
+    def _reply(self, limit_s: float, song: str = "") -> Message:
         """Wait for a line from the harness while monitoring time, memory and files.
 
         Args:
             limit_s: time until its own alarm; :data:`GRACE_S` later it is killed.
+            song: what it must be about.
         """
         deadline_s = time.monotonic() + limit_s + GRACE_S
         self._checked_s = 0.0
@@ -230,12 +227,11 @@ class Session:
                 self.stop()
                 return failure
         line, _, self._received = self._received.partition(b"\n")
-        return messages.parse(line) or self._forged()
-
-    def _forged(self) -> Message:
-        """Kill a submission that writes to the harness's pipe."""
-        self.stop()
-        return _FORGED
+        reply = messages.parse(line)
+        if reply is None or reply.song != song:
+            self.stop()
+            return _FORGED
+        return reply
 
     def _receive(self, deadline_s: float) -> Message | None:
         """Wait a moment for more of a line; return the failure, if any."""
@@ -279,10 +275,11 @@ class Session:
             status = self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             return _failed(records.DIED, "it closed the harness's pipe")
+        most = self._profile.memory_bytes / GIB
         if self._running.out_of_memory():
-            return _failed(records.MEMORY, "killed by the system: all memory was in use")
+            return _failed(records.MEMORY, f"killed by the system at its limit of {most:g} GiB")
         if self._peak_bytes > NEARLY_ALL * self._profile.memory_bytes:
-            text = f"ended with status {status}, with all memory in use"
+            text = f"ended with status {status}, with nearly {most:g} GiB in use"
             return _failed(records.MEMORY, text)
         return _failed(records.DIED, f"ended with status {status}; its output is above")
 

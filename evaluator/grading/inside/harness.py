@@ -291,7 +291,7 @@ def main() -> None:
     grader = Grader()
     signal.signal(signal.SIGALRM, too_late)
     sys.path[0] = str(Path.cwd())  # not this file's folder
-    grader.report(outcome="ready")
+    grader.report(outcome="ok", song="/")
     grader.requests.readline()  # the grader opens its folder before the submission can touch it
     submission = load(interface, float(setup_s), module, grader)
     if submission is None:
