@@ -140,6 +140,7 @@ def grade(options: argparse.Namespace) -> int:
         check_writable(options.json)
     run = of_options(options)
     profile = run.profile
+    run.runner.check()
     print(
         f"{profile.name}, {run.runner.title}: {profile.per_second:g} s per second of song, "
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"

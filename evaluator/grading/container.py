@@ -88,9 +88,8 @@ class Container:
                 f"{lines[-1] if lines else 'nothing'}; run `make image`, or check the engine"
             )
 
-    def visible(self) -> Iterable[Path]:
-        """See :class:`evaluator.grading.runners.Runner`."""
-        return ()
+    def shows(self, path: Path) -> None:
+        """See :class:`evaluator.grading.runners.Runner`; an image has copies of its own."""
 
     def notes(self, profile: Profile) -> Iterable[str]:
         """See :class:`evaluator.grading.runners.Runner`."""

@@ -183,16 +183,15 @@ class Grade:
         Raises:
             EvaluationError: it can.
         """
-        visible = list(self.runner.visible())
         hidden = {"the output": [self.output], "the songs": [song.folder for song in self.songs]}
         hidden["the true stems"] = [path for song in self.songs for path in song.stems.values()]
         for what, paths in hidden.items():
             for path in (path.resolve() for path in paths):
-                near = [one for one in visible if _overlap(one, path)]
-                if near:
+                seen = self.runner.shows(path)
+                if seen is not None:
                     raise EvaluationError(
                         f"expected {what} where the submission cannot see them, but "
-                        f"{str(path)!r} and {str(near[0])!r}, which it can read, overlap; choose "
+                        f"{str(path)!r} and {str(seen)!r}, which it can read, overlap; choose "
                         "another folder, or exclude it in .dockerignore"
                     )
 
@@ -266,11 +265,6 @@ class _Manifest:
     profile: str
     runner: str
     songs: Mapping[str, str]
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    """Whether one path is the other, or in it."""
-    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _records(lines: Sequence[str]) -> Iterator[Record]:

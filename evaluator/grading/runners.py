@@ -102,8 +102,15 @@ class Runner(Protocol):
             EvaluationError: something is missing; the message gives the remedy.
         """
 
-    def visible(self) -> Iterable[Path]:
-        """Files and folders of this machine that the submission can read, except mixtures."""
+    def shows(self, path: Path) -> Path | None:
+        """Whether the submission could read a path, or something in it, apart from mixtures.
+
+        Args:
+            path: of this machine, without links; need not exist yet.
+
+        Returns:
+            The file or folder that it sees; None if there is none.
+        """
 
     def notes(self, profile: Profile) -> Iterable[str]:
         """Sentences about limits that cannot be enforced here."""

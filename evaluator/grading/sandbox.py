@@ -68,7 +68,8 @@ class Sandbox:
                 f"expected a folder with my_submission/ in {str(self.folder)!r}, found none; "
                 "run in the repository or give it with --submission"
             )
-        missing = [name for name in (PROGRAM, *COMMANDS) if not _found(name)]
+        missing = [name for name in COMMANDS if not _found(name)]
+        missing += [] if _program() else [PROGRAM]
         if missing or platform.machine() not in seccomp.ARCHITECTURES:
             raise EvaluationError(
                 f"expected Linux on x86_64 or aarch64 with bubblewrap, found no "
@@ -77,7 +78,7 @@ class Sandbox:
             )
         self._check_interpreter()
         tried = subprocess.run(
-            [_found(PROGRAM), *bubblewrap.isolation(), "--ro-bind", "/", "/", "/bin/true"],
+            [_program(), *bubblewrap.isolation(), "--ro-bind", "/", "/", "/bin/true"],
             capture_output=True,
             check=False,
         )
@@ -88,15 +89,24 @@ class Sandbox:
                 "user namespaces, or grade an image with docker or podman: --image NAME"
             )
 
-    def visible(self) -> Iterator[Path]:
+    def shows(self, path: Path) -> Path | None:
         """See :class:`evaluator.grading.runners.Runner`."""
-        yield from (path.resolve() for path in self._system())
-        hidden = set(not_in_image(self.folder.resolve()))
-        for top in in_image(self.folder.resolve()):
-            if not hidden & set(top.glob("*/")):
-                yield top
-            else:
-                yield from (path for path in top.iterdir() if path not in hidden)
+        for folder in (one.resolve() for one in self._system()):
+            if path.is_relative_to(folder) or folder.is_relative_to(path):
+                return folder
+        repository = self.folder.resolve()
+        if repository.is_relative_to(path):
+            return repository
+        if not path.is_relative_to(repository):
+            return None
+        first, *rest = path.relative_to(repository).parts
+        ignored = Ignored.of(repository)
+        inner = f"{first}/{rest[0]}" if rest else ""
+        if first == ".git" or ignored.by(first):
+            return None
+        if inner and ignored.by(inner) and not (repository / inner).is_file():
+            return None
+        return repository / first
 
     def notes(self, profile: Profile) -> Iterator[str]:
         """See :class:`evaluator.grading.runners.Runner`."""
@@ -106,9 +116,9 @@ class Sandbox:
             group.remove()
         if "memory" not in limited:
             yield (
-                "no control group can be made here, so the kernel limits only the memory of each "
-                "process; that of all together is measured ten times a second, and processors "
-                "are whole numbers"
+                "no control group can be made here, so memory is measured ten times a second; the "
+                "kernel stops only a single process at twice the limit, and processors are whole "
+                "numbers"
             )
         elif "cpu" not in limited:
             yield "the control group here cannot limit processors, so they are whole numbers"
@@ -145,7 +155,7 @@ class Sandbox:
             reader, writer = os.pipe()
             closing.callback(os.close, reader)
             passed = {"--args": arguments, "--seccomp": refused, "--info-fd": writer}
-            command = [_found(PROGRAM), *(f"{word}" for pair in passed.items() for word in pair)]
+            command = [_program(), *(f"{word}" for pair in passed.items() for word in pair)]
             try:
                 process = subprocess.Popen(
                     [*command, "--", *self._command(profile, limited)],
@@ -189,7 +199,7 @@ class Sandbox:
         if "pids" not in limited:
             yield f"--nproc={profile.processes}"
         if "memory" not in limited:
-            yield f"--data={profile.memory_bytes}"
+            yield f"--data={2 * profile.memory_bytes}"  # the grader kills it at half of this
         yield from bubblewrap.without_privilege(_found("setpriv"))
         yield from harness(str(_real(self.interpreter)), profile)
 
@@ -372,8 +382,13 @@ def _first(reader: int) -> int:
 
 
 def _found(name: str) -> str:
-    """Path of a program; empty if there is none."""
+    """Path of a program of the system, which is the same inside; empty if there is none."""
     return shutil.which(name, path=SEARCHED) or ""
+
+
+def _program() -> str:
+    """Path of bubblewrap, the system's if it has one; empty if there is none."""
+    return _found(PROGRAM) or shutil.which(PROGRAM) or ""
 
 
 def _real(interpreter: Path) -> Path:
