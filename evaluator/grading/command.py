@@ -145,11 +145,12 @@ def grade(options: argparse.Namespace) -> int:
         f"{profile.name}, {run.runner.title}: {profile.per_second:g} s per second of song, "
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"
     )
-    for note in run.runner.notes(profile):
-        print(f"note: {note}", file=sys.stderr)
+    notes = list(run.runner.notes(profile))
     results: list[SongResult] = []
     connections: set[str] = set()
     for record in run.run(resume=options.resume):
+        while notes:
+            print(f"note: {notes.pop(0)}", file=sys.stderr)
         if isinstance(record, records.SongResult):
             results.append(record)
             print(f"{record.name!a}: {record.outcome}, {record.seconds:.1f} s", file=sys.stderr)
