@@ -296,7 +296,9 @@ def attacked(
     ):
         patch.setattr(session, "GRACE_S", 2.0)
         patch.setattr(monitor, "MOST_ENTRIES", 3000)
-        yield grade(*limits, **code), grade
+        done = grade(*limits, **code)
+        print(done.out)  # with time and memory of each attack, for pytest -rP
+        yield done, grade
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -263,8 +263,8 @@ class Session:
             used = f"{usage.disk_bytes / GIB:.2f} GiB"
             return _failed(records.ERROR, f"killed: it wrote {used} to the disk")
         if usage.files > monitor.MOST_ENTRIES:
-            most = monitor.MOST_ENTRIES
-            return _failed(records.ERROR, f"killed: it made more than {most} files, or nested them")
+            most = f"{monitor.MOST_ENTRIES} files, or folders {monitor.DEEPEST} deep"
+            return _failed(records.ERROR, f"killed: it made more than {most}")
         if shutil.disk_usage(self._folder).free < RESERVE_BYTES < usage.disk_bytes:
             return _failed(records.ERROR, "killed: it filled the disk")
         return None
