@@ -46,16 +46,16 @@ def is_root() -> bool:
 def isolation() -> list[str]:
     """Arguments for the namespaces.
 
-    As an ordinary user, everything inside has the same user. So process 1 must not be bubblewrap's,
-    whose memory could be written to: it is the harness, which forbids that. As root, it is
-    bubblewrap's own, which belongs to root.
+    Process 1 is the harness, which ends with its pipe to the grader, and whose memory is closed to
+    the submission, although both have one user. Bubblewrap's own process 1 has neither property,
+    and an early end of the grader could leave it waiting: it is not bound to its parent while it
+    makes the namespaces.
     """
-    common = ["--die-with-parent", "--new-session"]
+    common = ["--as-pid-1", "--new-session"]
     if is_root():
         capabilities = [word for name in SETPRIV_CAPABILITIES for word in ("--cap-add", name)]
         return [*(f"--unshare-{name}" for name in NAMESPACES), *capabilities, *common]
-    nested = ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
-    return ["--unshare-all", *nested, "--as-pid-1", *common]
+    return ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", *common]
 
 
 def file_system(

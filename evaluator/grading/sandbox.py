@@ -8,7 +8,6 @@ are those of this machine.
 """
 
 import contextlib
-import json
 import os
 import platform
 import resource
@@ -17,11 +16,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from demixing.errors import EvaluationError
+from demixing.evaluation import checked
 from evaluator.grading import bubblewrap, monitor, seccomp
 from evaluator.grading.bubblewrap import SEARCHED, SUBMISSION
 from evaluator.grading.cgroup import Group, Limits
@@ -152,24 +154,21 @@ class Sandbox:
         with contextlib.ExitStack() as closing:
             arguments = _file(closing, "\0".join(words).encode(errors="surrogateescape"))
             refused = _file(closing, calls)
-            reader, writer = os.pipe()
-            closing.callback(os.close, reader)
-            passed = {"--args": arguments, "--seccomp": refused, "--info-fd": writer}
+            # Not a pipe: if the grader were killed, bubblewrap would fail half-way at its end.
+            info = _file(closing, b"")
+            passed = {"--args": arguments, "--seccomp": refused, "--info-fd": info}
             command = [_program(), *(f"{word}" for pair in passed.items() for word in pair)]
-            try:
-                process = subprocess.Popen(
-                    [*command, "--", *self._command(profile, limited)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env={},
-                    pass_fds=tuple(passed.values()),
-                    start_new_session=True,
-                    preexec_fn=prepare,
-                )
-            finally:
-                os.close(writer)
-            return Sandboxed(process, _first(reader), group)
+            process = subprocess.Popen(
+                [*command, "--", *self._command(profile, limited)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={},
+                pass_fds=tuple(passed.values()),
+                start_new_session=True,
+                preexec_fn=prepare,
+            )
+            return Sandboxed(process, _first(info, process), group)
 
     def _arguments(self, profile: Profile, mounts: Mounts) -> Iterator[str]:
         """Arguments of bubblewrap."""
@@ -366,19 +365,21 @@ def _file(closing: contextlib.ExitStack, contents: bytes) -> int:
     return descriptor
 
 
-def _first(reader: int) -> int:
+_Ids = TypedDict("_Ids", {"child-pid": int})
+"""What bubblewrap reports, among other things."""
+
+
+def _first(info: int, process: subprocess.Popen[bytes]) -> int:
     """Id of the sandbox's process 1, which bubblewrap reports; 0 if it fails."""
-    text = b""
-    while select.select([reader], [], [], INFO_S)[0]:
-        part = os.read(reader, 4096)
-        if not part:
+    end_s = time.monotonic() + INFO_S
+    while time.monotonic() < end_s:
+        ended = process.poll() is not None
+        with contextlib.suppress(ValueError):
+            return checked.parse(os.pread(info, 4096, 0), _Ids, "ids")["child-pid"]
+        if ended:
             break
-        text += part
-    try:
-        found: Mapping[str, int] = json.loads(text)
-        return int(found["child-pid"])
-    except (ValueError, KeyError, TypeError):
-        return 0
+        time.sleep(0.005)
+    return 0
 
 
 def _found(name: str) -> str:

@@ -169,9 +169,9 @@ INTERFACES: dict[str, Any] = {"wrapper": Wrapper, "predictor": Predictor}
 def supervise() -> None:
     """Fork: the child continues as the submission, and the parent ends when the grader does.
 
-    The parent, in a container or for an ordinary user, is process 1, so everything ends with it,
-    regardless of what the submission does, and nothing inside can kill it. The two have the same
-    user, so the memory of the parent is closed to other processes.
+    The parent is process 1 of the container, so everything ends with it, regardless of what the
+    submission does, and nothing inside can kill or stop it. The two have the same user, so the
+    memory and the pipes of the parent are closed to other processes.
     """
     reader, writer = os.pipe()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child could send it
