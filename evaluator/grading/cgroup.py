@@ -11,6 +11,7 @@ Documentation/scheduler/sched-bwc.rst.
 import contextlib
 import itertools
 import os
+import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,9 +92,10 @@ class Group:
         """
         for version in (2, 1):
             folders = _made(version, limits, root)
-            if folders.keys() >= NEEDED:
-                return cls(folders, version)
-            _removed(folders.values())
+            group = cls(folders, version)
+            if folders.keys() >= NEEDED and group.can_be_joined():
+                return group
+            group.remove()
         return None
 
     @property
@@ -105,6 +107,13 @@ class Group:
         """Move this process into the group; its children will be in it, too."""
         for folder in set(self.folders.values()):
             (folder / PROCESSES).write_text("0", encoding="ascii")
+
+    def can_be_joined(self) -> bool:
+        """Try it with a program that does nothing: where groups are nested, the kernel may refuse."""
+        try:
+            return subprocess.run(["true"], preexec_fn=self.join, check=False).returncode == 0
+        except (OSError, subprocess.SubprocessError):
+            return False
 
     def memory_bytes(self) -> int:
         """Memory in use, without cached files on a disk."""

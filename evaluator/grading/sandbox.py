@@ -79,8 +79,9 @@ class Sandbox:
                 "install bubblewrap), or docker or podman and grade an image: --image NAME"
             )
         self._check_interpreter()
+        mounts = ("--ro-bind", "/", "/", "--size", "4096", "--tmpfs", "/tmp")
         tried = subprocess.run(
-            [_program(), *bubblewrap.isolation(), "--ro-bind", "/", "/", "/bin/true"],
+            [_program(), *bubblewrap.isolation(), *mounts, "/bin/true"],
             capture_output=True,
             check=False,
         )
@@ -88,7 +89,8 @@ class Sandbox:
             output = tried.stderr.decode(errors="replace").strip()[-500:]
             raise EvaluationError(
                 f"cannot create namespaces for the sandbox ({output!a}); run as root, allow "
-                "user namespaces, or grade an image with docker or podman: --image NAME"
+                "user namespaces, use bubblewrap 0.8 or newer, or grade an image with docker or "
+                "podman: --image NAME"
             )
 
     def shows(self, path: Path) -> Path | None:
