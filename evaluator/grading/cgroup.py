@@ -109,7 +109,7 @@ class Group:
             (folder / PROCESSES).write_text("0", encoding="ascii")
 
     def can_be_joined(self) -> bool:
-        """Try it with a program that does nothing: where groups are nested, the kernel may refuse."""
+        """Try it with a program that does nothing, because the kernel may refuse it."""
         try:
             return subprocess.run(["true"], preexec_fn=self.join, check=False).returncode == 0
         except (OSError, subprocess.SubprocessError):
