@@ -31,6 +31,7 @@ def main() -> int:
         if name == "--volume":
             source, target, *_ = value.split(":")
             folders[target] = source
+    folders["/shared"] = str(Path(folders["/shared/predictions"]).parent)
     for option in options:
         name, _, value = option.partition("=")
         if name == "--env":

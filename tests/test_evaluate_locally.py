@@ -817,6 +817,9 @@ def test_a_run_that_was_killed_before_its_first_record_can_be_resumed(
         ("run.json", '{"epochs": 3}'),
         ("run.json", "no JSON"),
         ("run.json", "[]"),
+        pytest.param("run.json", "[" * 100_000, id="deep"),
+        ("run.json", '{"recipe": [], "recipe_sha256": "", "data": "", "songs": []}'),
+        ("run.json", '{"recipe": "a", "recipe_sha256": "", "data": "", "songs": [["b"]]}'),
     ],
 )
 def test_an_output_with_other_contents_is_left_alone(

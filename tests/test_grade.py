@@ -7,68 +7,37 @@ A song may take two minutes for each of its seconds, so no machine is too slow f
 that hang do so forever, so they are very short.
 """
 
-import contextlib
-import io
 import json
 import os
 import shutil
 import signal
-import sys
-import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pytest
 import soundfile
 
-from demixing.errors import EvaluationError
 from evaluator.__main__ import main
 from evaluator.grading import session
-from evaluator.grading.sandbox import Sandbox, in_image
+from evaluator.grading.sandbox import in_image
+from tests.home_grader import (
+    HANG,
+    NEEDS_SANDBOX,
+    ROOT,
+    SAMPLES,
+    SHORT,
+    SONGS,
+    STEMS,
+    Done,
+    Grade,
+    grading,
+    write_songs,
+    write_submission,
+)
 from tests.waiting import begun, until
 
-ROOT = Path(__file__).parents[1]
-STEMS = ("bass", "drums", "other", "vocals")
-SONGS = ("one", "three", "two")
-"""In the order of grading."""
-
-RATE_HZ = 44_100
-SAMPLES = RATE_HZ // 2
-PER_SECOND = 120
-SHORT = RATE_HZ // PER_SECOND
-"""Length of a song that may take one second, in samples."""
-
-MARK = "GRADER_TEST"
-HANG = "import time; time.sleep(10**6)"
-
-
-def sandbox_works() -> str:
-    try:
-        Sandbox(ROOT).check()
-    except EvaluationError as error:
-        return str(error)
-    return ""
-
-
-pytestmark = [
-    pytest.mark.process,
-    pytest.mark.skipif(bool(sandbox_works()), reason=sandbox_works() or "works"),
-]
-
-
-def write_songs(folder: Path, lengths: Mapping[str, int]) -> Path:
-    """Write songs of noise; lengths are in samples, by song."""
-    rng = np.random.default_rng(0)
-    for name, samples in lengths.items():
-        (folder / name).mkdir(parents=True)
-        stems = {stem: 0.05 * rng.standard_normal((samples, 2)) for stem in STEMS}
-        for stem, audio in {**stems, "mixture": sum(stems.values())}.items():
-            soundfile.write(folder / name / f"{stem}.wav", audio, RATE_HZ)
-    return folder
+pytestmark = NEEDS_SANDBOX
 
 
 @pytest.fixture(scope="module")
@@ -78,92 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def submission(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    package = tmp_path_factory.mktemp("submission") / "my_submission"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    shutil.copy(Path(__file__).with_name("fake_submission.py"), package / "aicrowd_wrapper.py")
-    return package.parent
-
-
-@dataclass(frozen=True)
-class Done:
-    """The status and the output of a command."""
-
-    status: int
-    out: str
-    err: str
-
-
-class Grade:
-    """Grades the fake submission into a folder of its own."""
-
-    def __init__(self, data: Path, submission: Path, output: Path) -> None:
-        self.output = output
-        self._mark = uuid.uuid4().hex
-        self._words = [
-            *("grade", "--data", str(data), "--submission", str(submission)),
-            *("--output", str(output), "--env", f"{MARK}={self._mark}"),
-            *("--per-second", str(PER_SECOND)),
-        ]
-
-    def words(self, options: Sequence[str], faults: Mapping[str, str]) -> list[str]:
-        """Arguments of the command line; faults are Python code by song."""
-        return [*self._words, "--env", f"FAULTS={json.dumps(dict(faults))}", *options]
-
-    def __call__(self, *options: str, **faults: str) -> Done:
-        """Grade in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            contextlib.chdir(ROOT),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main(self.words(options, faults))
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, out.getvalue(), err.getvalue())
-
-    def command(
-        self,
-        *options: str,
-        before: Sequence[str] = (),
-        faults: Mapping[str, str] = MappingProxyType({}),
-    ) -> list[str]:
-        """The command that grades in another process."""
-        return [*before, sys.executable, "-m", "evaluator", *self.words(options, faults)]
-
-    def process(self, *options: str, before: Sequence[str] = ()) -> Done:
-        """Grade in another process, and wait for it."""
-        with begun(self.command(*options, before=before)) as process:
-            out, err = process.communicate()
-        return Done(process.returncode, out, err)
-
-    def results(self) -> dict[str, dict[str, Any]]:
-        lines = (self.output / "grade.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        return {one["name"]: one for one in records if one["kind"] == "SongResult"}
-
-    def outcomes(self) -> dict[str, str]:
-        return {name: one["outcome"] for name, one in self.results().items()}
-
-    def left_running(self) -> list[str]:
-        wanted = f"{MARK}={self._mark}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and wanted in (entry / "environ").read_bytes():
-                    found.append((entry / "cmdline").read_text().replace("\0", " "))
-            except OSError:
-                continue
-        return found
-
-
-@contextlib.contextmanager
-def grading(data: Path, submission: Path, output: Path) -> Iterator[Grade]:
-    """A grade that must not leave processes running."""
-    made = Grade(data, submission, output)
-    yield made
-    until(lambda: not made.left_running())
+    return write_submission(tmp_path_factory.mktemp("submission"))
 
 
 @pytest.fixture
@@ -191,12 +75,20 @@ FAULTS = {
     "exits": ("import os; os._exit(0)", "died", "status 0"),
     "hangs": (HANG, "late", "alarm"),
     # A song that uses too much keeps doing so until the grader checks.
-    "memory": (f"hold = b'1' * 3 * 10**8; {HANG}", "memory", "killed at"),
+    "memory": (f"hold = b'1' * 3 * 10**8; {HANG}", "memory", "killed"),
     "disk": (
-        "for name in ('/tmp/one', '/tmp/two'):\n"
+        "for name in ('/tmp/one', '/shared/predictions/two'):\n"
         " with open(name, 'wb') as file: file.write(bytes(2 * 10**7))\n" + HANG,
         "error",
         "to the disk",
+    ),
+    "full": (
+        (
+            "import os\ntry: open('/tmp/one', 'wb').write(bytes(4 * 10**7))\n"
+            "finally: os.unlink('/tmp/one')"
+        ),
+        "error",
+        "",  # the system's own message, or that of a check at the same moment
     ),
     "no_stem": ("(folder / 'bass.wav').unlink()", "incomplete", "bass.wav is missing"),
     "no_audio": (
@@ -414,17 +306,15 @@ def test_collected_stems_cannot_be_changed_later(grade: Grade) -> None:
 
 def test_a_killed_grade_can_be_resumed(grade: Grade) -> None:
     """Killed at the start, in the first song, and in the last."""
-    hang = f"open('/tmp/there', 'w').close(); {HANG}"
     known: dict[str, Any] = {}
-    for hanging, sign in (
-        ("one", "grade.json"),
-        ("one", "session-*/tmp/there"),
-        ("two", "session-*/tmp/there"),
-    ):
-        for left in grade.output.glob("session-*/tmp/there"):
-            left.unlink()
-        with begun(grade.command("--resume", faults={hanging: hang})) as process:
-            until(lambda sign=sign: list(grade.output.glob(sign)))  # type: ignore[misc]
+    for hanging, in_song in (("one", False), ("one", True), ("two", True)):
+        faults = {hanging: f"print('there'); {HANG}"}
+        with begun(grade.command("--resume", faults=faults)) as process:
+            if in_song:
+                assert process.stderr is not None
+                assert "there\n" in iter(process.stderr.readline, "")
+            else:
+                until((grade.output / "grade.json").exists)
             process.send_signal(signal.SIGKILL)
             process.communicate()
         results = grade.results() if (grade.output / "grade.jsonl").exists() else {}

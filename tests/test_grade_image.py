@@ -58,6 +58,7 @@ def test_an_image_gets_the_limits_of_the_server_and_no_network(
     for option in (
         *("--rm", "--interactive", "--network=none", "--cpus=4", f"--memory={16 * 2**30}b"),
         *(f"--memory-swap={16 * 2**30}b", "--pids-limit=1024", "--gpus=all", "--env=A=b"),
+        *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
         *("--env=AICROWD_DATASET_DIR=/data", "--env=AICROWD_PUBLIC_SHARED_DIR=/shared"),
         f"--volume={tmp_path / 'out' / 'mixtures'}:/data:ro",
     ):

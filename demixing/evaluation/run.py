@@ -18,6 +18,7 @@ from pathlib import Path
 
 from demixing import atomic
 from demixing.errors import EvaluationError
+from demixing.evaluation import checked
 from demixing.evaluation.audio import probe
 from demixing.evaluation.report import Omission, write_report
 from demixing.evaluation.songs import STEMS, wav_file
@@ -40,6 +41,18 @@ class _Manifest:
     made: Mapping[str, str]
     songs: frozenset[str] = frozenset()
     omissions: Mapping[str, Sequence[Omission]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """The file of the manifest, which may have been edited by hand; see :class:`Run`."""
+
+    recipe: str
+    recipe_sha256: str
+    data: str
+    limit: str = "unknown"
+    songs: tuple[str, ...]
+    omissions: Mapping[str, tuple[Omission, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,21 +181,15 @@ class Run:
         try:
             if not self.folder.exists() or self._empty():
                 return _Manifest(self.made)
-            manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-            manifest = {"limit": "unknown"} | manifest
-            return _Manifest(
-                {key: manifest[key] for key in self.made},
-                frozenset(manifest["songs"]),
-                {
-                    name: list(map(_omission, of))
-                    for name, of in manifest.get("omissions", {}).items()
-                },
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            text = (self.folder / MANIFEST).read_text(encoding="utf-8")
+            found = checked.parse(text, _Stored, "a manifest")
+        except (OSError, ValueError) as error:
             raise EvaluationError(
                 f"expected {str(self.folder)!r} to be empty or an earlier run, but it holds "
                 "something else; choose another --output"
             ) from error
+        made = {key: getattr(found, key) for key in self.made}
+        return _Manifest(made, frozenset(found.songs), found.omissions)
 
     def _empty(self) -> bool:
         """Whether the folder holds nothing but what may exist before the manifest."""
@@ -221,12 +228,3 @@ class Run:
     def _file(self, folder: Path, song: str, role: str) -> Path:
         """Path of a file in the grader's layout."""
         return folder / song / wav_file(self.track, song, role)
-
-
-def _omission(entry: Omission) -> Omission:
-    """Read an omission from a manifest, which may have been edited by hand."""
-    return {
-        "member": str(entry["member"]),
-        "part": float(entry["part"]),
-        "reason": str(entry["reason"]),
-    }

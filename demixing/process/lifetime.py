@@ -5,6 +5,8 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 
 SET_PDEATHSIG = 1
 """Option of Linux's prctl: the signal that a process gets when its parent's thread ends."""
@@ -12,20 +14,37 @@ SET_PDEATHSIG = 1
 ORPHANED = 1
 """Exit status of a process whose parent ended before this could be arranged."""
 
+WATCH_S = 1.0
+"""Time between two looks at the parent, on systems without such a signal."""
+
 
 def die_with_parent(parent: int) -> None:
-    """Make the kernel kill this process when the thread that started it ends.
+    """End this process when the one that started it ends.
 
-    A killed process cannot clean up, so its children must not rely on it. Does nothing on systems
-    other than Linux.
+    On Linux, the kernel kills it, also when only the thread that started it ends. A killed process
+    cannot clean up, so its children must not rely on it. Elsewhere, a thread watches the parent.
 
     Args:
         parent: id of the process that started this one. If it has already ended, no signal would
             come, so this process exits at once.
     """
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError, AttributeError):  # a C library without prctl
-        ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if not _signalled():
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(ORPHANED)
+
+
+def _signalled() -> bool:
+    """Ask the kernel for a signal; return whether it will send one."""
+    if sys.platform != "linux":
+        return False
+    with contextlib.suppress(OSError, AttributeError):  # a C library without prctl
+        return bool(ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
+    return False
+
+
+def _watch(parent: int) -> None:
+    """Exit as soon as the parent has ended: an orphan gets another one."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(ORPHANED)

@@ -109,7 +109,10 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         "--memory", type=_positive, metavar="GIB", help="memory of all processes (16)"
     )
     group.add_argument(
-        "--disk", type=_positive, metavar="GIB", help="size of all written files (16)"
+        "--disk",
+        type=_positive,
+        metavar="GIB",
+        help="size of all written files, which a sandbox keeps in memory (4)",
     )
     group.add_argument(
         "--processes", type=int, metavar="N", help="processes and threads at a time (1024)"
@@ -130,26 +133,31 @@ def grade(options: argparse.Namespace) -> int:
     Raises:
         EvaluationError: the songs, the runner, the limits or the output cannot be used.
     """
-    from demixing.evaluation.report import check_writable
+    from demixing.evaluation.report import check_writable, printable
     from evaluator.grading import records
 
     if options.json is not None:
         check_writable(options.json)
     run = of_options(options)
     profile = run.profile
+    run.runner.check()
     print(
         f"{profile.name}, {run.runner.title}: {profile.per_second:g} s per second of song, "
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"
     )
+    notes = list(run.runner.notes(profile))
     results: list[SongResult] = []
     connections: set[str] = set()
     for record in run.run(resume=options.resume):
+        while notes:
+            print(f"note: {notes.pop(0)}", file=sys.stderr)
         if isinstance(record, records.SongResult):
             results.append(record)
             print(f"{record.name!a}: {record.outcome}, {record.seconds:.1f} s", file=sys.stderr)
         elif record.outcome != records.OK:
             print(
-                f"error: the submission did not start ({record.outcome}): {record.message}",
+                f"error: the submission did not start ({record.outcome}): "
+                f"{printable(record.message)}",
                 file=sys.stderr,
             )
             return STATUS_FAILED

@@ -1,17 +1,29 @@
 """Runs a submission in a container of its image, like the server itself."""
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from demixing.errors import EvaluationError
+from evaluator.grading import monitor
 from evaluator.grading.profiles import Profile
-from evaluator.grading.runners import INSIDE, Mounts, environment, harness
+from evaluator.grading.runners import (
+    DATA,
+    GRADER,
+    INSIDE,
+    PREDICTIONS,
+    Mounts,
+    Usage,
+    environment,
+    harness,
+)
 
 ENGINES = ("docker", "podman")
 WAIT_S = 30
@@ -32,7 +44,6 @@ class Container:
     image: str
     engine: str = ""
     options: Sequence[str] = ()
-    _names: dict[int, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -77,13 +88,19 @@ class Container:
                 f"{lines[-1] if lines else 'nothing'}; run `make image`, or check the engine"
             )
 
-    def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
+    def shows(self, path: Path) -> None:
+        """See :class:`evaluator.grading.runners.Runner`; an image has copies of its own."""
+
+    def notes(self, profile: Profile) -> Iterable[str]:
+        """See :class:`evaluator.grading.runners.Runner`."""
+        return ()
+
+    def start(self, profile: Profile, mounts: Mounts) -> "Contained":
         """Start a container without network, which is deleted when it ends."""
         name = f"grade-{uuid.uuid4().hex[:12]}"
-        names = environment(mounts, "/data", "/shared", "/grader")
-        # The image has its own user.
-        for folder in (mounts.shared, mounts.shared / "predictions"):
-            folder.chmod(0o777)
+        predictions = mounts.folder / "predictions"
+        predictions.mkdir()
+        predictions.chmod(0o777)  # the image has its own user
         command = [
             *self.command,
             "run",
@@ -91,44 +108,86 @@ class Container:
             "--interactive",
             f"--name={name}",
             "--network=none",
+            "--cap-drop=ALL",
+            "--security-opt=no-new-privileges",
             f"--cpus={profile.cpus:g}",
             f"--memory={profile.memory_bytes}b",
             f"--memory-swap={profile.memory_bytes}b",
             f"--pids-limit={profile.processes}",
             f"--ulimit=fsize={profile.disk_bytes}:{profile.disk_bytes}",
-            f"--volume={mounts.mixtures.resolve()}:/data:ro",
-            f"--volume={mounts.shared.resolve()}:/shared",
-            f"--volume={INSIDE}:/grader:ro",
-            *(f"--env={key}={value}" for key, value in names.items()),
+            f"--volume={mounts.mixtures.resolve()}:{DATA}:ro",
+            f"--volume={predictions.resolve()}:{PREDICTIONS}",
+            f"--volume={INSIDE}:{GRADER}:ro",
+            *(f"--env={key}={value}" for key, value in environment(mounts).items()),
             *self.options,
             self.image,
-            *harness("python", "/grader", profile),
+            *harness("python", profile),
         ]
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
-        self._names[process.pid] = name
-        return process
+        return Contained(process, self.command, name, predictions)
 
-    def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """See :class:`evaluator.grading.runners.Runner`."""
-        name = self._names[process.pid]
-        command = [*self.command, "inspect", "--format={{json .State.Pid}}", name]
-        found = subprocess.run(command, capture_output=True, check=False)
-        try:
-            number = int(json.loads(found.stdout))
-        except ValueError:
-            return None
-        return number if number and os.path.exists(f"/proc/{number}") else None  # noqa: PTH110
 
-    def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """See :class:`evaluator.grading.runners.Runner`."""
-        name = self._names.pop(process.pid, "")
-        if process.poll() is None and name:
-            subprocess.run([*self.command, "kill", name], capture_output=True, check=False)
-            subprocess.run([*self.command, "rm", "-f", name], capture_output=True, check=False)
+@dataclass(slots=True)
+class Contained:
+    """A submission in a container.
+
+    Attributes:
+        process: the engine's command.
+        engine: the engine's program, and its options.
+        name: of the container; empty once it is gone.
+        predictions: folder on this machine.
+    """
+
+    process: subprocess.Popen[bytes]
+    engine: Sequence[str]
+    name: str
+    predictions: Path
+    _first: int = field(init=False, default=0)
+    _held: int = field(init=False, default=-1)
+
+    def hold(self) -> int:
+        """See :class:`evaluator.grading.runners.Running`."""
+        self._held = os.open(self.predictions, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return self._held
+
+    def usage(self) -> Usage:
+        """See :class:`evaluator.grading.runners.Running`."""
+        if not self._first:
+            self._first = self._process_1()
+        memory = monitor.memory_bytes(self._first) if self._first else 0
+        disk, files = monitor.disk(self._held) if self._held >= 0 else (0, 0)
+        return Usage(memory, disk, files)
+
+    def out_of_memory(self) -> bool:
+        """See :class:`evaluator.grading.runners.Running`."""
+        return False
+
+    def stop(self) -> None:
+        """See :class:`evaluator.grading.runners.Running`."""
+        if self.process.poll() is None and self.name:
+            for words in (["kill", self.name], ["rm", "-f", self.name]):
+                subprocess.run([*self.engine, *words], capture_output=True, check=False)
+        self.name = ""
         try:
-            process.wait(WAIT_S)
+            self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self.process.kill()
+            self.process.wait()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+
+    def _process_1(self) -> int:
+        """Id of the container's process 1; 0 if it is hidden."""
+        command = [*self.engine, "inspect", "--format={{json .State.Pid}}", self.name]
+        found = subprocess.run(command, capture_output=True, check=False)
+        with contextlib.suppress(ValueError, TypeError):
+            number = int(json.loads(found.stdout))
+            return number if number and Path("/proc", str(number)).exists() else 0
+        return 0

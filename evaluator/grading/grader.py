@@ -15,12 +15,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from demixing import atomic
 from demixing.errors import EvaluationError
+from demixing.evaluation import checked
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.report import write_report
@@ -92,7 +92,7 @@ class Grade:
         with (self.output / RECORDS).open("a", encoding="utf-8") as file:
             for record in self._graded(left):
                 try:
-                    file.write(json.dumps(records.as_json(record)) + "\n")
+                    file.write(records.as_json(record) + "\n")
                     file.flush()
                     os.fsync(file.fileno())
                 except OSError as error:
@@ -130,18 +130,19 @@ class Grade:
 
     def _set_up(self, *, resume: bool) -> dict[str, SongResult]:
         """Prepare all folders; return results that are kept, by song."""
-        manifest = {
-            "profile": repr(self.profile),
-            "runner": self.runner.title,
-            "songs": {song.name: str(song.folder.resolve()) for song in self.songs},
-        }
+        manifest = _Manifest(
+            profile=repr(self.profile),
+            runner=self.runner.title,
+            songs={song.name: str(song.folder.resolve()) for song in self.songs},
+        )
         self._check_output()
+        self._check_visible()
         try:
             done = self._known(manifest) if resume else {}
             self.output.mkdir(parents=True, exist_ok=True)
             if not done:
                 write_report(self.output / RECORDS, "")
-            write_report(self.output / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+            write_report(self.output / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
             for folder in (self.references, self.mixtures, self.predictions):
                 if folder.exists() and not resume:
                     shutil.rmtree(folder)
@@ -150,7 +151,7 @@ class Grade:
             for song in self.songs:
                 prepare(song, self.profile.track, self.references)
                 self._show(song.name)
-            kept = "".join(f"{json.dumps(records.as_json(one))}\n" for one in done.values())
+            kept = "".join(f"{records.as_json(one)}\n" for one in done.values())
             write_report(self.output / RECORDS, kept)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -176,14 +177,32 @@ class Grade:
                 "other contents; choose another --output"
             )
 
+    def _check_visible(self) -> None:
+        """Check that the submission cannot see the output, the songs, or their files.
+
+        Raises:
+            EvaluationError: it can.
+        """
+        hidden = {"the output": [self.output], "the songs": [song.folder for song in self.songs]}
+        hidden["the true stems"] = [path for song in self.songs for path in song.stems.values()]
+        for what, paths in hidden.items():
+            for path in (path.resolve() for path in paths):
+                seen = self.runner.shows(path)
+                if seen is not None:
+                    raise EvaluationError(
+                        f"expected {what} where the submission cannot see them, but "
+                        f"{str(path)!r} and {str(seen)!r}, which it can read, overlap; choose "
+                        "another folder, or exclude it in .dockerignore"
+                    )
+
     def _clear(self) -> None:
         """Delete the leftovers of a killed grade."""
         for left in self.output.glob(f"{session.PREFIX}*"):
-            shutil.rmtree(left)
+            session.remove(left)
         for folder in (self.output, self.references, self.mixtures, self.predictions):
             atomic.clear(folder)
 
-    def _known(self, manifest: Mapping[str, Any]) -> dict[str, SongResult]:
+    def _known(self, manifest: "_Manifest") -> dict[str, SongResult]:
         """Results in the folder, by song.
 
         Args:
@@ -193,14 +212,15 @@ class Grade:
             EvaluationError: the folder's manifest is damaged, or belongs to another grade.
         """
         try:
-            before = json.loads((self.output / MANIFEST).read_text(encoding="utf-8"))
+            text = (self.output / MANIFEST).read_text(encoding="utf-8")
             lines = (self.output / RECORDS).read_text(encoding="utf-8").splitlines()
+            before = checked.parse(text, _Manifest, "a manifest")
         except FileNotFoundError:
             return {}
         except ValueError as error:
             raise EvaluationError(
-                f"expected a grade in {str(self.output)!r}, but {MANIFEST} is damaged; choose "
-                "another --output"
+                f"expected a grade in {str(self.output)!r}, but {MANIFEST} or {RECORDS} is damaged "
+                f"({error}); choose another --output"
             ) from error
         if before != manifest:
             raise EvaluationError(
@@ -232,8 +252,23 @@ class Grade:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Manifest:
+    """What decides whether a grade can be resumed.
+
+    Attributes:
+        profile: its limits.
+        runner: title of the runner.
+        songs: folder of each song.
+    """
+
+    profile: str
+    runner: str
+    songs: Mapping[str, str]
+
+
 def _records(lines: Sequence[str]) -> Iterator[Record]:
     """Read records; a line that was cut off when the grader was killed is skipped."""
     for line in lines:
         with contextlib.suppress(ValueError):
-            yield records.of_json(json.loads(line))
+            yield records.parse(line)

@@ -1,10 +1,19 @@
 """Measures a submission from outside: memory of its processes, and size of the files they write."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+BLOCK_BYTES = 512
+"""Unit of ``st_blocks``."""
+
+MOST_ENTRIES = 100_000
+"""Files and folders that a submission may have; stems and caches are a few hundred."""
+
+DEEPEST = 32
+"""Folders in each other that are followed; each one keeps a descriptor open."""
 
 
 def descendants(root: int) -> list[int]:
@@ -28,30 +37,57 @@ def memory_bytes(root: int) -> int:
     return sum(_memory_bytes(number) for number in descendants(root))
 
 
-def disk_bytes(*folders: Path) -> int:
-    """Disk space of the files in folders; links are not followed."""
-    return sum(_sizes(str(folder)) for folder in folders)
+def disk(folder: int) -> tuple[int, int]:
+    """Disk space in bytes and number of the files in a folder; links are not followed.
+
+    Args:
+        folder: its descriptor.
+
+    Returns:
+        Both count only what can be found: at most :data:`MOST_ENTRIES` entries, at most
+        :data:`DEEPEST` folders deep; deeper ones count as too many files.
+    """
+    total, files = 0, 0
+    for status in _statuses(folder, 0):
+        total += status.st_blocks * BLOCK_BYTES if status else 0
+        files += 1 if status else MOST_ENTRIES
+        if files > MOST_ENTRIES:
+            break
+    return total, files
 
 
-def _sizes(folder: str) -> int:
-    """Disk space of the files in a folder; files that vanish in the meantime count as 0."""
-    total = 0
-    for entry in _entries(folder):
+def _statuses(folder: int, depth: int) -> Iterator[os.stat_result | None]:
+    """Status of every file in a folder, and None for a folder that is too deep."""
+    if depth > DEEPEST:
+        yield None
+        return
+    for name in _names(folder):
         try:
-            if entry.is_dir(follow_symlinks=False):
-                total += _sizes(entry.path)
-            else:
-                total += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError:  # it has just vanished
             continue
-    return total
+        yield status
+        if stat.S_ISDIR(status.st_mode):
+            yield from _inside(name, folder, depth)
 
 
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Contents of a folder; none if it cannot be listed."""
+def _inside(name: str, parent: int, depth: int) -> Iterator[os.stat_result | None]:
+    """As :func:`_statuses`, for a folder in a folder."""
+    try:
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError:
+        return
+    try:
+        yield from _statuses(folder, depth + 1)
+    finally:
+        os.close(folder)
+
+
+def _names(folder: int) -> Iterator[str]:
+    """Names in a folder; none if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            yield from entries
+            yield from (entry.name for entry in entries)
     except OSError:
         return
 

@@ -20,7 +20,8 @@ class Profile:
         setup_s: seconds for imports and loading the model.
         cpus: number of processors.
         memory_bytes: memory of all processes together.
-        disk_bytes: predictions and temporary files together; also the limit of a single file.
+        disk_bytes: predictions and temporary files together, which a sandbox keeps in memory; also
+            the limit of a single file.
         processes: number of processes and threads at a time.
         song_s: seconds per song of any length, instead of ``per_second``; unused if 0.
     """
@@ -32,7 +33,7 @@ class Profile:
     setup_s: float = 900.0
     cpus: float = 4.0
     memory_bytes: int = 16 * GIB
-    disk_bytes: int = 16 * GIB
+    disk_bytes: int = 4 * GIB
     processes: int = 1024
     song_s: float = 0.0
 

@@ -1,9 +1,11 @@
 """The grader's records of a submission, song by song; all of them can be written as JSON."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from demixing.evaluation import checked
 
 OK = "ok"
 LATE = "late"
@@ -86,31 +88,39 @@ class SongResult:
     arrays: Mapping[str, ArrayInfo] = field(default_factory=dict)
 
 
-def as_json(record: StartUp | SongResult) -> dict[str, Any]:
-    """A record as plain values."""
-    return {"kind": type(record).__name__, **dataclasses.asdict(record)}
+def as_json(record: StartUp | SongResult) -> str:
+    """A record as one line of JSON, without its end."""
+    values = {"kind": type(record).__name__, **dataclasses.asdict(record)}
+    return json.dumps(values, allow_nan=False)
 
 
-def of_json(values: Mapping[str, Any]) -> StartUp | SongResult:
-    """Undo :func:`as_json`.
+def parse(text: str | bytes) -> StartUp | SongResult:
+    """Read a record from JSON.
 
     Raises:
-        ValueError: these are not the values of a record.
+        ValueError: it is no record; the message says what differs.
 
     >>> song = SongResult(name="a", seconds=1.0, limit_s=2.0, peak_bytes=3, outcome=OK)
-    >>> of_json(as_json(song)) == song
+    >>> parse(as_json(song)) == song
     True
     """
-    rest = {key: value for key, value in values.items() if key != "kind"}
-    try:
-        if values["kind"] == StartUp.__name__:
-            return StartUp(**{**rest, "connections": tuple(rest["connections"])})
-        if values["kind"] == SongResult.__name__:
-            arrays = {
-                stem: ArrayInfo(**{**one, "shape": tuple(one["shape"])})
-                for stem, one in rest["arrays"].items()
-            }
-            return SongResult(**{**rest, "arrays": arrays})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no record of a grade: {values!r}") from error
-    raise ValueError(f"no record of a grade: {values!r}")
+    what = "a record of a grade"
+    kind = checked.parse(text, _Kind, what).kind
+    if kind not in KINDS:
+        raise ValueError(f"expected {what}, got one of another kind")
+    record = checked.parse(text, KINDS[kind], what)
+    if record.outcome not in OUTCOMES:
+        raise ValueError(f"expected {what} with an outcome of {', '.join(OUTCOMES)}")
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What all records have."""
+
+    kind: str
+
+
+KINDS: Mapping[str, type[StartUp | SongResult]] = {
+    kind.__name__: kind for kind in (StartUp, SongResult)
+}

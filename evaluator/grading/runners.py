@@ -1,12 +1,12 @@
 """The interface of runners: a way to start the harness, and a way to stop everything.
 
 A runner is a container (:mod:`evaluator.grading.container`) or a sandbox
-(:mod:`evaluator.grading.sandbox`). It starts a process that talks to the grader over its standard
-input and output; when this process ends, so does everything that it started.
+(:mod:`evaluator.grading.sandbox`). It starts a process that talks to the grader over pipes; when
+this process ends, so does everything that it started.
 """
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,13 @@ from evaluator.grading.profiles import Profile
 
 INSIDE = Path(__file__).with_name("inside")
 """Folder of the code that runs alongside the submission."""
+
+DATA, SHARED, GRADER = "/data", "/shared", "/grader"
+PREDICTIONS = f"{SHARED}/predictions"
+"""Folders inside the runner: mixtures, results, and :data:`INSIDE`."""
+
+CONNECTIONS = ".connections"
+"""File among the predictions to which network requests are logged."""
 
 MODULES: Mapping[str, str] = {
     "wrapper": "my_submission.aicrowd_wrapper",
@@ -29,15 +36,56 @@ class Mounts:
 
     Attributes:
         mixtures: folder of the songs without their stems; read-only for the submission.
-        shared: holds ``predictions/``; writable.
-        scratch: folder for temporary files; writable.
+        folder: an empty folder for files of the runner, which is deleted at the end.
         environment: additional variables.
     """
 
     mixtures: Path
-    shared: Path
-    scratch: Path
+    folder: Path
     environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a submission uses at a moment.
+
+    Attributes:
+        memory_bytes: memory of all processes; 0 if unknown.
+        disk_bytes: size of the files that it has written, including deleted ones that are open.
+        files: their number, with folders.
+    """
+
+    memory_bytes: int
+    disk_bytes: int
+    files: int
+
+
+class Running(Protocol):
+    """A submission that was started."""
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Process with pipes for standard input, output and errors."""
+
+    def hold(self) -> int:
+        """Open the folder of predictions; call it before any code of the submission runs.
+
+        Returns:
+            A file descriptor, which stays open until :meth:`stop`. Whatever the submission does to
+            paths, it leads to this folder.
+
+        Raises:
+            EvaluationError: it cannot be opened.
+        """
+
+    def usage(self) -> Usage:
+        """Measure what it uses, from outside."""
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel has killed one of its processes for lack of memory, if known."""
+
+    def stop(self) -> None:
+        """Kill everything, and wait until it is gone."""
 
 
 class Runner(Protocol):
@@ -54,42 +102,49 @@ class Runner(Protocol):
             EvaluationError: something is missing; the message gives the remedy.
         """
 
-    def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
-        """Start the harness."""
+    def shows(self, path: Path) -> Path | None:
+        """Whether the submission could read a path, or something in it, apart from mixtures.
 
-    def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """Id of the process above all of the submission's processes; None if hidden."""
+        Args:
+            path: of this machine, without links; need not exist yet.
 
-    def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill everything, and wait until it is gone."""
+        Returns:
+            The file or folder that it sees; None if there is none.
+        """
+
+    def notes(self, profile: Profile) -> Iterable[str]:
+        """Sentences about limits that cannot be enforced here."""
+
+    def start(self, profile: Profile, mounts: Mounts) -> Running:
+        """Start the harness.
+
+        Raises:
+            EvaluationError: it cannot be started.
+        """
 
 
-def harness(interpreter: str, folder: str, profile: Profile) -> Sequence[str]:
+def harness(interpreter: str, profile: Profile) -> Sequence[str]:
     """The command that starts the harness.
 
     Args:
         interpreter: path of Python inside the runner.
-        folder: path of :data:`INSIDE` inside the runner.
         profile: determines the interface and the time for loading.
     """
     module = MODULES[profile.interface]
-    return (interpreter, f"{folder}/harness.py", profile.interface, f"{profile.setup_s}", module)
+    return (interpreter, f"{GRADER}/harness.py", profile.interface, f"{profile.setup_s}", module)
 
 
-def environment(mounts: Mounts, mixtures: str, shared: str, folder: str) -> dict[str, str]:
+def environment(mounts: Mounts) -> dict[str, str]:
     """Variables of the submission.
 
     Args:
         mounts: contains additional ones.
-        mixtures: path of the mixtures inside the runner.
-        shared: path of the shared folder inside the runner.
-        folder: path of :data:`INSIDE` inside the runner.
     """
     return {
-        "AICROWD_DATASET_DIR": mixtures,
-        "AICROWD_PUBLIC_SHARED_DIR": shared,
-        "GRADER_CONNECTIONS": f"{shared}/.connections",
-        "PYTHONPATH": folder,
+        "AICROWD_DATASET_DIR": DATA,
+        "AICROWD_PUBLIC_SHARED_DIR": SHARED,
+        "GRADER_CONNECTIONS": f"{PREDICTIONS}/{CONNECTIONS}",
+        "PYTHONPATH": GRADER,
         "PYTHONDONTWRITEBYTECODE": "1",
         **mounts.environment,
     }

@@ -1,42 +1,35 @@
-"""A sandbox of Linux namespaces: the closest thing to a container without an engine.
+"""A sandbox of Linux namespaces, made by bubblewrap: the closest thing to a container's walls.
 
 A new file system has the system's programs, Python and the files of the image, all read-only, the
-mixtures, and two writable folders. There is no network except an isolated loopback, no other
-process is visible, and there are no privileges. The commands are those of util-linux, which every
-distribution has. Two things differ from the server: programs and libraries are those of this
-machine, and memory is limited by the grader instead of the kernel.
+mixtures, and two writable folders in memory. There is no network except an isolated loopback, no
+other process is visible, there are no privileges, and a filter refuses dangerous system calls. A
+control group limits memory, processes and processors, if one can be made. Programs and libraries
+are those of this machine.
 """
 
+import contextlib
 import os
-import shlex
+import platform
+import resource
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from demixing.errors import EvaluationError
+from evaluator.grading import bubblewrap, seccomp
+from evaluator.grading.bubblewrap import SEARCHED, SUBMISSION
+from evaluator.grading.cgroup import Group, Limits
 from evaluator.grading.dockerignore import Ignored
 from evaluator.grading.profiles import Profile
-from evaluator.grading.runners import INSIDE, Mounts, environment, harness
+from evaluator.grading.runners import Mounts, environment, harness
+from evaluator.grading.sandboxed import Sandboxed, process_1
 
-COMMANDS = ("unshare", "mount", "umount", "pivot_root", "setpriv", "sh", "env")
-SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
-SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/passwd", "/etc/group", "/etc/localtime")
-DEVICES = ("null", "zero", "full", "random", "urandom")
-SUBMISSION = "/opt/submission"
-
-USER_ID = 61_001
-"""User in the sandbox if the grader runs as root. No other user has this id, so its processes can
-be counted."""
-
-SHM_BYTES = 64 * 1024**2
-"""Size of shared memory, the same as in containers."""
-
-WAIT_S = 30
+PROGRAM = "bwrap"
+COMMANDS = ("setpriv", "prlimit")
+"""Commands of util-linux that start the harness inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,118 +55,176 @@ class Sandbox:
         Raises:
             EvaluationError: they cannot, or there is no submission.
         """
-        missing = [name for name in COMMANDS if shutil.which(name, path=SEARCHED) is None]
-        if sys.platform != "linux" or missing:
-            raise EvaluationError(
-                f"expected Linux with {', '.join(missing or COMMANDS)} for the sandbox; grade an "
-                "image with docker or podman instead: --image NAME"
-            )
         if not (self.folder / "my_submission").is_dir():
             raise EvaluationError(
                 f"expected a folder with my_submission/ in {str(self.folder)!r}, found none; "
                 "run in the repository or give it with --submission"
             )
+        missing = [name for name in COMMANDS if not _found(name)]
+        missing += [] if _program() else [PROGRAM]
+        if missing or platform.machine() not in seccomp.ARCHITECTURES:
+            raise EvaluationError(
+                f"expected Linux on x86_64 or aarch64 with bubblewrap, found no "
+                f"{' and no '.join(missing) or platform.machine()}; install bubblewrap (apt "
+                "install bubblewrap), or docker or podman and grade an image: --image NAME"
+            )
+        self._check_interpreter()
+        mounts = ("--ro-bind", "/", "/", "--size", "4096", "--tmpfs", "/tmp")
         tried = subprocess.run(
-            [*_unshare(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
+            [_program(), *bubblewrap.isolation(), *mounts, "/bin/true"],
+            capture_output=True,
+            check=False,
         )
         if tried.returncode:
-            output = tried.stderr.decode(errors="replace").strip()
+            output = tried.stderr.decode(errors="replace").strip()[-500:]
             raise EvaluationError(
-                f"cannot create namespaces for the sandbox ({output}); run as "
-                "root, or grade an image with docker or podman: --image NAME"
+                f"cannot create namespaces for the sandbox ({output!a}); run as root, allow "
+                "user namespaces, use bubblewrap 0.8 or newer, or grade an image with docker or "
+                "podman: --image NAME"
             )
 
-    def start(self, profile: Profile, mounts: Mounts) -> subprocess.Popen[bytes]:
+    def shows(self, path: Path) -> Path | None:
+        """See :class:`evaluator.grading.runners.Runner`."""
+        for folder in (one.resolve() for one in self._system()):
+            if path.is_relative_to(folder) or folder.is_relative_to(path):
+                return folder
+        repository = self.folder.resolve()
+        if repository.is_relative_to(path):
+            return repository
+        if not path.is_relative_to(repository):
+            return None
+        first, *rest = path.relative_to(repository).parts
+        ignored = Ignored.of(repository)
+        inner = f"{first}/{rest[0]}" if rest else ""
+        if first == ".git" or ignored.by(first):
+            return None
+        if inner and ignored.by(inner) and not (repository / inner).is_file():
+            return None
+        return repository / first
+
+    def notes(self, profile: Profile) -> Iterator[str]:
+        """See :class:`evaluator.grading.runners.Runner`."""
+        group = Group.make(_limits(profile))
+        limited = group.limited if group else frozenset[str]()
+        if group:
+            group.remove()
+        if "memory" not in limited:
+            yield (
+                "no control group can be made here, so memory is measured ten times a second; the "
+                "kernel stops only a single process at twice the limit, and processors are whole "
+                "numbers"
+            )
+        elif "cpu" not in limited:
+            yield "the control group here cannot limit processors, so they are whole numbers"
+
+    def start(self, profile: Profile, mounts: Mounts) -> "Sandboxed":
         """Start the harness in new namespaces."""
-        mounts.scratch.chmod(0o1777)
-        for folder in (mounts.shared, mounts.shared / "predictions"):
-            folder.chmod(0o777)
+        _check_file_size(profile)
+        group = Group.make(_limits(profile))
+        try:
+            return self._started(profile, mounts, group)
+        except BaseException:
+            if group:
+                group.remove()
+            raise
+
+    def _started(self, profile: Profile, mounts: Mounts, group: Group | None) -> "Sandboxed":
+        """Start the harness in a control group, if there is one."""
+        limited = group.limited if group else frozenset[str]()
+        calls = seccomp.program(memory="memory" in limited, processors="cpu" in limited)
+        words = list(self._arguments(profile, mounts))
         processors = sorted(os.sched_getaffinity(0))[: max(round(profile.cpus), 1)]
 
         def prepare() -> None:
             os.sched_setaffinity(0, processors)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             # If the machine runs out of memory, the kernel must kill this process first.
-            Path("/proc/self/oom_score_adj").write_text("1000")
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+            if group:
+                group.join()
 
-        return subprocess.Popen(
-            [*_unshare(), "sh", "-c", "\n".join(self._script(profile, mounts))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={"PATH": SEARCHED},
-            start_new_session=True,
-            preexec_fn=prepare,
-        )
+        with contextlib.ExitStack() as closing:
+            arguments = _file(closing, "\0".join(words).encode(errors="surrogateescape"))
+            refused = _file(closing, calls)
+            # Not a pipe: if the grader were killed, bubblewrap would fail half-way at its end.
+            info = _file(closing, b"")
+            passed = {"--args": arguments, "--seccomp": refused, "--info-fd": info}
+            command = [_program(), *(f"{word}" for pair in passed.items() for word in pair)]
+            process = subprocess.Popen(
+                [*command, "--", *self._command(profile, limited)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={},
+                pass_fds=tuple(passed.values()),
+                start_new_session=True,
+                preexec_fn=prepare,
+            )
+            return Sandboxed(process, process_1(info, process), group)
 
-    def _script(self, profile: Profile, mounts: Mounts) -> Iterator[str]:
-        """Lines of the shell script that builds the file system and becomes the harness."""
-        root = tempfile.mkdtemp(prefix="root-", dir=mounts.scratch.parent)
-        yield "set -eu"
-        yield f"mount -t tmpfs -o size=16m,mode=755 tmpfs {shlex.quote(root)}"
-        yield f"cd {shlex.quote(root)}"
-        yield "mkdir -p tmp data shared grader proc dev/shm old opt/submission"
-        yield from self._mounted(mounts)
-        yield f"mount -t tmpfs -o size={SHM_BYTES},mode=1777 tmpfs dev/shm"
-        yield "ln -s /proc/self/fd dev/fd"
-        yield "mount -t proc proc proc"
-        yield "pivot_root . old"
-        yield "umount -l /old"
-        yield "rmdir /old"
-        yield "mount -o remount,bind,ro /"
-        yield f"cd {SUBMISSION}"
-        yield "ulimit -c 0"
-        yield f"ulimit -f {profile.disk_bytes // 512}"
-        command = [*_without_privilege(profile), *self._command(profile, mounts)]
-        yield f"exec {shlex.join(command)}"
-
-    def _mounted(self, mounts: Mounts) -> Iterator[str]:
-        """Lines that mount everything the submission may see."""
+    def _arguments(self, profile: Profile, mounts: Mounts) -> Iterator[str]:
+        """Arguments of bubblewrap."""
+        yield from bubblewrap.isolation()
         repository = self.folder.resolve()
-        yield _bound(mounts.scratch, "/tmp", writable=True)
-        for path in self._visible():
-            yield _bound(path, str(path))
-        for path in in_image(repository):
-            yield _bound(path, f"{SUBMISSION}/{path.name}")
+        shown = {path: f"{SUBMISSION}/{path.name}" for path in in_image(repository)}
+        yield from bubblewrap.file_system(mounts, profile, self._system(), shown)
         for path in not_in_image(repository):
-            yield _hidden(f"{SUBMISSION}/{path.relative_to(repository)}")
-        yield _bound(mounts.mixtures.resolve(), "/data")
-        yield _bound(mounts.shared.resolve(), "/shared", writable=True)
-        yield _bound(INSIDE, "/grader")
-        for name in DEVICES:
-            yield _bound(Path("/dev", name), f"/dev/{name}", writable=True)
-
-    def _command(self, profile: Profile, mounts: Mounts) -> list[str]:
-        """The harness, with only its own variables."""
-        variables = {
-            "PATH": f"{Path(os.path.realpath(self.interpreter.parent))}:{SEARCHED}",
+            yield from bubblewrap.hidden(f"{SUBMISSION}/{path.relative_to(repository)}")
+        yield from ("--remount-ro", "/")
+        values = {
+            "PATH": f"{_real(self.interpreter).parent}:{SEARCHED}",
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
-            **environment(mounts, "/data", "/shared", "/grader"),
+            **environment(mounts),
         }
-        return [
-            "env",
-            "-i",
-            *(f"{key}={value}" for key, value in variables.items()),
-            *harness(str(_real(self.interpreter)), "/grader", profile),
-        ]
+        yield from bubblewrap.variables(values)
 
-    def root(self, process: subprocess.Popen[bytes]) -> int | None:
-        """See :class:`evaluator.grading.runners.Runner`."""
-        return process.pid
+    def _command(self, profile: Profile, limited: Collection[str]) -> Iterator[str]:
+        """The words that start the harness inside.
 
-    def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """See :class:`evaluator.grading.runners.Runner`."""
-        process.kill()  # process 1 of the namespace ends with it, and then all others
-        process.wait(WAIT_S)
+        Args:
+            profile: limits.
+            limited: what a control group limits already.
+        """
+        yield _found("prlimit")
+        if "pids" not in limited:
+            yield f"--nproc={profile.processes}"
+        if "memory" not in limited:
+            yield f"--data={2 * profile.memory_bytes}"  # the grader kills it at half of this
+        yield from bubblewrap.without_privilege(_found("setpriv"))
+        yield from harness(str(_real(self.interpreter)), profile)
 
-    def _visible(self) -> Iterator[Path]:
+    def _system(self) -> Iterator[Path]:
         """Files and folders of this machine that the sandbox may read."""
-        yield from (Path(name) for name in (*SYSTEM, *SYSTEM_FILES) if Path(name).exists())
-        real = _real(self.interpreter)
-        found = {real.parent.parent, Path(sys.base_prefix)}
+        names = (*bubblewrap.SYSTEM, *bubblewrap.SYSTEM_FILES)
+        yield from (Path(name) for name in names if Path(name).exists())
+        found = self._prefixes()
         for path in sorted(found):
             others = [Path("/usr"), *(other for other in found if other != path)]
             if not any(path.is_relative_to(other) for other in others):
                 yield path
+
+    def _prefixes(self) -> set[Path]:
+        """Folders of Python, and of the Python that a virtual environment was made from."""
+        folder = _real(self.interpreter).parent.parent
+        found = {folder}
+        with contextlib.suppress(OSError, ValueError):
+            for line in (folder / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
+                key, _, value = line.partition("=")
+                if key.strip() == "home":
+                    found.add(Path(value.strip()).resolve().parent)
+        return found
+
+    def _check_interpreter(self) -> None:
+        """Raise if the folder of Python contains much more than Python."""
+        home = Path.home().resolve()
+        for prefix in self._prefixes():
+            if home.is_relative_to(prefix) or not (prefix / "bin").is_dir():
+                raise EvaluationError(
+                    f"expected Python in a folder of its own, such as a virtual environment, got "
+                    f"{str(self.interpreter)!r}, with which the submission would see "
+                    f"{str(prefix)!r}; give another --python"
+                )
 
 
 def in_image(folder: Path) -> list[Path]:
@@ -205,55 +256,51 @@ def not_in_image(folder: Path) -> list[Path]:
     return [
         path
         for parent in in_image(folder)
+        if not parent.is_symlink()
         for path in sorted(parent.glob("*/"))
         if path.name != "__pycache__" and ignored.by(f"{parent.name}/{path.name}")
     ]
 
 
-def _unshare() -> list[str]:
-    """The command that creates namespaces; unless run as root, including one for users."""
-    command = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
-    return command if os.geteuid() == 0 else [*command, "--user", "--map-root-user"]
+def _limits(profile: Profile) -> Limits:
+    """Limits of the control group, in which files count as memory; the grader subtracts them."""
+    return Limits(
+        memory_bytes=profile.memory_bytes + profile.disk_bytes,
+        processes=profile.processes,
+        cpus=profile.cpus,
+    )
 
 
-def _without_privilege(profile: Profile) -> list[str]:
-    """The command before the harness: no capabilities, and no way to get any."""
-    command = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
-    if os.geteuid() == 0:
-        command += [f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
-    limited = ["prlimit", f"--nproc={profile.processes}"]
-    return [*limited, *command] if shutil.which("prlimit", path=SEARCHED) else command
+def _check_file_size(profile: Profile) -> None:
+    """Raise if the system does not let this process, or the sandbox, write large files."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most != resource.RLIM_INFINITY and most < profile.disk_bytes:
+        raise EvaluationError(
+            f"expected files of {profile.disk_bytes} bytes to be allowed, but `ulimit -f` forbids "
+            f"more than {most}; raise it, or lower --disk"
+        )
+
+
+def _file(closing: contextlib.ExitStack, contents: bytes) -> int:
+    """A descriptor of an unnamed file, at its beginning."""
+    descriptor = os.memfd_create("grade")
+    closing.callback(os.close, descriptor)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(contents)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _found(name: str) -> str:
+    """Path of a program of the system, which is the same inside; empty if there is none."""
+    return shutil.which(name, path=SEARCHED) or ""
+
+
+def _program() -> str:
+    """Path of bubblewrap, the system's if it has one; empty if there is none."""
+    return _found(PROGRAM) or shutil.which(PROGRAM) or ""
 
 
 def _real(interpreter: Path) -> Path:
     """An interpreter in the real path of its folder; it may itself be a link, which venv needs."""
     return Path(os.path.realpath(interpreter.parent)) / interpreter.name
-
-
-def _hidden(target: str) -> str:
-    """Shell command that covers a folder of the sandbox with an empty one."""
-    return f"mount -t tmpfs -o ro,size=4k tmpfs {shlex.quote(f'.{target}')}"
-
-
-def _bound(source: Path, target: str, *, writable: bool = False) -> str:
-    """Shell commands that mount a file or folder of this machine.
-
-    Args:
-        source: its path.
-        target: its absolute path in the sandbox.
-        writable: whether the submission may write to it.
-    """
-    where = shlex.quote(f".{target}")
-    if source.is_symlink():
-        return (
-            f"mkdir -p {shlex.quote(f'.{Path(target).parent}')} && "
-            f"ln -s {shlex.quote(str(source.readlink()))} {where}"
-        )
-    make = f"mkdir -p {where}"
-    if not source.is_dir():
-        make = f"mkdir -p {shlex.quote(f'.{Path(target).parent}')} && touch {where}"
-    commands = [make, f"mount --bind {shlex.quote(str(source))} {where}"]
-    options = "nosuid" if writable else "ro,nosuid,nodev"
-    if not str(source).startswith("/dev/"):
-        commands.append(f"mount -o remount,bind,{options} {where}")
-    return " && ".join(commands)

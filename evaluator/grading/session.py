@@ -1,6 +1,6 @@
-"""One start of a submission: requests to its harness, and limits on time, memory and disk.
+"""One start of a submission: requests to its harness, and limits on time, memory and files.
 
-The harness is not trusted. It reports one line of JSON; limits are measured from outside, and a
+The harness is not trusted. It reports lines of JSON; limits are measured from outside, and a
 submission that exceeds one is killed.
 """
 
@@ -14,91 +14,38 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from demixing.evaluation.audio import Layout
-from evaluator.grading import monitor, records
-from evaluator.grading.collecting import collect
+from evaluator.grading import clearing, messages, monitor, records
+from evaluator.grading.collecting import collect, open_regular
+from evaluator.grading.messages import Message
+from evaluator.grading.output import Output
 from evaluator.grading.profiles import GIB, Profile
-from evaluator.grading.records import ArrayInfo, SongResult, StartUp
-from evaluator.grading.runners import Mounts, Runner
+from evaluator.grading.records import SongResult, StartUp
+from evaluator.grading.runners import CONNECTIONS, Mounts, Runner, Running
 
 PREFIX = "session-"
 """Prefix of the names of folders that a submission may write to."""
+
+READY_S = 120.0
+"""Time for the runner to start the harness."""
 
 GRACE_S = 5.0
 """Time after the harness's own alarm until everything is killed."""
 
 POLL_S = 0.1
-"""Time between two checks of memory and disk."""
+"""Time between two checks of memory and files."""
 
 RESERVE_BYTES = 512 * 1024**2
 """Free space on the disk that a submission may not fill."""
 
-LONGEST_REPLY = 10_000_000
-"""Maximum length in bytes; a longer line was not written by the harness."""
-
 NEARLY_ALL = 0.95
 """Share of the memory limit above which a crash is attributed to memory."""
 
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The reply of a harness, or what happened instead.
-
-    Attributes:
-        outcome: one of :data:`evaluator.grading.records.OUTCOMES`.
-        message: description of the failure; empty if there was none.
-        values: the report of the harness, unchecked; empty if it did not reply.
-    """
-
-    outcome: str
-    message: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, line: bytes) -> "Reply | None":
-        """Parse a line from the harness; None if the harness did not write it.
-
-        >>> Reply.parse(b'{"outcome": "ok"}').outcome, Reply.parse(b"hello")
-        ('ok', None)
-        """
-        try:
-            values = json.loads(line)
-        except ValueError:
-            return None
-        if not isinstance(values, dict):
-            return None
-        outcome = values.get("outcome")
-        return cls(
-            outcome=outcome if outcome in records.OUTCOMES else records.ERROR,
-            message=str(values.get("message", "")),
-            values=values,
-        )
-
-    def number(self, key: str) -> float:
-        """A number of seconds that the harness reports; 0 if it reports none."""
-        value = self.values.get(key)
-        return float(value) if isinstance(value, int | float) else 0.0
-
-    @property
-    def arrays(self) -> dict[str, ArrayInfo]:
-        """Arrays that the harness describes, by stem; empty if the description is malformed."""
-        try:
-            return {
-                str(stem): ArrayInfo(
-                    dtype=str(one["dtype"]),
-                    shape=tuple(int(length) for length in one["shape"]),
-                    rate_hz=None if one["rate_hz"] is None else int(one["rate_hz"]),
-                    finite=bool(one["finite"]),
-                    peak=float(one["peak"]),
-                )
-                for stem, one in dict(self.values.get("arrays") or {}).items()
-            }
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return {}
+LOG_BYTES, LOGGED, LONGEST_REQUEST = 100_000, 100, 300
+"""Bytes of the log of network requests that are read, requests that are kept, and their length."""
 
 
 @contextlib.contextmanager
@@ -111,51 +58,68 @@ def opened(
         runner: starts it.
         profile: its limits.
         mixtures: folder of the songs without their stems.
-        output: the session's folder is created in it.
+        output: a folder for the runner is created in it.
         environment: additional variables of the submission.
 
     Yields:
-        The session, which is still loading the model.
+        The session; the submission has not been imported yet.
+
+    Raises:
+        EvaluationError: it cannot be started.
     """
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=output.resolve()))
     try:
-        shared, scratch = folder / "shared", folder / "tmp"
-        (shared / "predictions").mkdir(parents=True)
-        scratch.mkdir()
         folder.chmod(0o711)
-        mounts = Mounts(mixtures=mixtures, shared=shared, scratch=scratch, environment=environment)
-        session = Session(runner, profile, mounts, runner.start(profile, mounts))
+        mounts = Mounts(mixtures=mixtures, folder=folder, environment=environment)
+        session = Session(profile, runner.start(profile, mounts), folder)
         try:
             yield session
         finally:
             session.stop()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete the folder of a session, whose processes have ended.
+
+    Files of other users may stay, if an image has its own user and the grader is not root.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            clearing.clear(descriptor)
+        finally:
+            os.close(descriptor)
+        folder.rmdir()
 
 
 class Session:
     """A running submission, from its start to its end.
 
     Args:
-        runner: started it.
         profile: its limits.
-        mounts: folders that it sees.
-        process: its process; both pipes are open.
+        running: its processes.
+        folder: the runner's files.
     """
 
-    def __init__(
-        self, runner: Runner, profile: Profile, mounts: Mounts, process: subprocess.Popen[bytes]
-    ) -> None:
+    def __init__(self, profile: Profile, running: Running, folder: Path) -> None:
+        process = running.process
         assert process.stdin is not None
         assert process.stdout is not None
-        self._runner = runner
+        assert process.stderr is not None
         self._profile = profile
-        self._mounts = mounts
+        self._running = running
+        self._folder = folder
         self._process = process
         self._requests, self._replies = process.stdin, process.stdout
-        self._root: int | None = None
+        self._output = Output(process.stderr)
+        self._held: int | None = None
         self._received = b""
         self._peak_bytes = 0
+        self._checked_s = 0.0
+        self._connections: tuple[str, ...] = ()
+        self._stopped = False
 
     @property
     def alive(self) -> bool:
@@ -163,11 +127,19 @@ class Session:
         return self._process.poll() is None
 
     def start_up(self) -> StartUp:
-        """Wait until the model is loaded."""
-        reply = self._reply(self._profile.setup_s)
+        """Wait until the model is loaded.
+
+        Raises:
+            EvaluationError: the runner does not work here.
+        """
+        reply = self._reply(READY_S, messages.NOT_LOADED)
+        if reply.outcome == records.OK:
+            self._held = self._running.hold()
+            self._request({"load": True})
+            reply = self._reply(self._profile.setup_s)
         return StartUp(
-            import_s=reply.number("import_s"),
-            load_s=reply.number("load_s"),
+            import_s=reply.import_s,
+            load_s=reply.load_s,
             outcome=reply.outcome,
             message=reply.message,
         )
@@ -183,20 +155,21 @@ class Session:
         Raises:
             EvaluationError: stems cannot be copied to ``predictions``.
         """
+        assert self._held is not None
         limit_s = self._profile.limit_s(layout.samples / layout.sample_rate_hz)
         self._peak_bytes = 0
         began = time.monotonic()
         self._request({"song": song, "limit_s": limit_s})
-        reply = self._reply(limit_s)
+        reply = self._reply(limit_s, song)
         seconds = time.monotonic() - began
         outcome, message = reply.outcome, reply.message
         if outcome == records.OK and seconds > limit_s:
             outcome, message = records.LATE, "finished after the limit"
-        source = self._mounts.shared / "predictions"
         if outcome == records.OK:
-            message = collect(song, self._profile.track, source, predictions, layout)
+            message = collect(song, self._profile.track, self._held, predictions, layout)
             outcome = records.INCOMPLETE if message else records.OK
-        shutil.rmtree(source / song, ignore_errors=True)
+        if not self._stopped:
+            clearing.clear(self._held, [song])
         return SongResult(
             name=song,
             seconds=seconds,
@@ -217,17 +190,18 @@ class Session:
             The same record, with all network requests.
         """
         self.stop()
-        try:
-            file = os.open(self._mounts.shared / ".connections", os.O_RDONLY | os.O_NOFOLLOW)
-            with open(file, encoding="utf-8", errors="replace") as reader:  # noqa: PTH123
-                lines = reader.read(100_000).splitlines()
-        except OSError:
-            lines = []
-        return dataclasses.replace(start_up, connections=tuple(dict.fromkeys(lines)))
+        return dataclasses.replace(start_up, connections=self._connections)
 
     def stop(self) -> None:
         """Kill everything; does nothing if already stopped."""
-        self._runner.stop(self._process)
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._held is not None:
+            self._connections = _logged(self._held)
+        self._running.stop()
+        self._output.show()
+        self._output.close()
         for pipe in (self._requests, self._replies):
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
@@ -238,64 +212,96 @@ class Session:
             self._requests.write(json.dumps(question).encode() + b"\n")
             self._requests.flush()
 
-    def _reply(self, limit_s: float) -> Reply:
-        """Wait for a line from the harness while monitoring time, memory and disk.
+    def _reply(self, limit_s: float, song: str = "") -> Message:
+        """Wait for a line from the harness while monitoring time, memory and files.
 
         Args:
             limit_s: time until its own alarm; :data:`GRACE_S` later it is killed.
+            song: what it must be about.
         """
-        deadline = time.monotonic() + limit_s + GRACE_S
+        deadline_s = time.monotonic() + limit_s + GRACE_S
+        self._checked_s = 0.0
         while b"\n" not in self._received:
-            failure = self._receive(deadline) or self._over_limit()
+            failure = self._receive(deadline_s) or self._over_limit()
             if failure is not None:
                 self.stop()
                 return failure
         line, _, self._received = self._received.partition(b"\n")
-        reply = Reply.parse(line)
-        if reply is None:
+        reply = messages.parse(line)
+        if reply is None or reply.song != song:
             self.stop()
-            return _GARBAGE
+            return _FORGED
         return reply
 
-    def _receive(self, deadline: float) -> Reply | None:
+    def _receive(self, deadline_s: float) -> Message | None:
         """Wait a moment for more of a line; return the failure, if any."""
-        if time.monotonic() > deadline:
-            return Reply(records.LATE, "killed: it ignored the alarm")
-        pipe = self._replies.fileno()
-        ready, _, _ = select.select([pipe], [], [], POLL_S)
-        if not ready:
+        if time.monotonic() > deadline_s:
+            return _failed(records.LATE, "killed: it ignored the alarm")
+        replies = self._replies.fileno()
+        output = [self._output.fileno()] if self._output.open else []
+        ready, _, _ = select.select([replies, *output], [], [], POLL_S)
+        if output and output[0] in ready:
+            self._output.show()
+        if replies not in ready:
             return None
-        part = os.read(pipe, 65536)
+        part = os.read(replies, 65536)
         if not part:
             return self._death()
         self._received += part
-        return _GARBAGE if len(self._received) > LONGEST_REPLY else None
+        return _FORGED if len(self._received) > messages.LONGEST else None
 
-    def _over_limit(self) -> Reply | None:
-        """The reply if it exceeds the limits of memory or disk; None if it does not."""
-        if self._root is None:
-            self._root = self._runner.root(self._process)
-        if self._root is not None:
-            used = monitor.memory_bytes(self._root)
-            self._peak_bytes = max(self._peak_bytes, used)
-            if used > self._profile.memory_bytes:
-                return Reply(records.MEMORY, f"killed at {used / GIB:.2f} GiB")
-        written = monitor.disk_bytes(self._mounts.shared, self._mounts.scratch)
-        if written > self._profile.disk_bytes:
-            return Reply(records.ERROR, f"killed: it wrote {written / GIB:.2f} GiB to the disk")
-        if shutil.disk_usage(self._mounts.shared).free < RESERVE_BYTES < written:
-            return Reply(records.ERROR, "killed: it filled the disk")
+    def _over_limit(self) -> Message | None:
+        """The failure if it exceeds the limits of memory or files; None if it does not."""
+        if time.monotonic() < self._checked_s + POLL_S:
+            return None
+        self._checked_s = time.monotonic()
+        usage = self._running.usage()
+        self._peak_bytes = max(self._peak_bytes, usage.memory_bytes)
+        if usage.memory_bytes > self._profile.memory_bytes:
+            return _failed(records.MEMORY, f"killed at {usage.memory_bytes / GIB:.2f} GiB")
+        if usage.disk_bytes > self._profile.disk_bytes:
+            used = f"{usage.disk_bytes / GIB:.2f} GiB"
+            return _failed(records.ERROR, f"killed: it wrote {used} to the disk")
+        if usage.files > monitor.MOST_ENTRIES:
+            most = f"{monitor.MOST_ENTRIES} files, or folders {monitor.DEEPEST} deep"
+            return _failed(records.ERROR, f"killed: it made more than {most}")
+        if shutil.disk_usage(self._folder).free < RESERVE_BYTES < usage.disk_bytes:
+            return _failed(records.ERROR, "killed: it filled the disk")
         return None
 
-    def _death(self) -> Reply:
-        """The reply for a process whose pipe was closed."""
+    def _death(self) -> Message:
+        """The failure of a process whose pipe was closed."""
         try:
             status = self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
-            return Reply(records.DIED, "it closed the harness's pipe")
+            return _failed(records.DIED, "it closed the harness's pipe")
+        most = self._profile.memory_bytes / GIB
+        if self._running.out_of_memory():
+            return _failed(records.MEMORY, f"killed by the system at its limit of {most:g} GiB")
         if self._peak_bytes > NEARLY_ALL * self._profile.memory_bytes:
-            return Reply(records.MEMORY, f"ended with status {status}, with all memory in use")
-        return Reply(records.DIED, f"ended with status {status}; its output is above")
+            text = f"ended with status {status}, with nearly {most:g} GiB in use"
+            return _failed(records.MEMORY, text)
+        return _failed(records.DIED, f"ended with status {status}; its output is above")
 
 
-_GARBAGE = Reply(records.ERROR, "killed: it wrote to the harness's own pipe")
+def _logged(predictions: int) -> tuple[str, ...]:
+    """Network requests that the harness has logged, each once."""
+    try:
+        file = open_regular(CONNECTIONS, predictions)
+    except (OSError, ValueError):
+        return ()
+    try:
+        lines = os.read(file, LOG_BYTES).decode(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    finally:
+        os.close(file)
+    return tuple(dict.fromkeys(line[:LONGEST_REQUEST] for line in lines))[:LOGGED]
+
+
+def _failed(outcome: str, message: str) -> Message:
+    """A failure that the harness did not report."""
+    return Message(outcome=outcome, message=message)
+
+
+_FORGED = _failed(records.ERROR, "killed: it wrote to the harness's own pipe")

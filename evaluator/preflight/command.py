@@ -167,12 +167,12 @@ def _of_folder(folder: Path, profile: Profile) -> "Graded":
         EvaluationError: its records cannot be read.
     """
     from evaluator.grading.grader import RECORDS
-    from evaluator.grading.records import StartUp, of_json
+    from evaluator.grading.records import StartUp, parse
     from evaluator.preflight.graded import Graded
 
     try:
         lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
-        records = [of_json(json.loads(line)) for line in lines]
+        records = [parse(line) for line in lines]
     except (OSError, ValueError) as error:
         raise EvaluationError(
             f"expected the records of a grade in {str(folder / RECORDS)!r}, but: {error}; "

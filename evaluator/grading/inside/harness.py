@@ -6,9 +6,9 @@ It needs only the standard library, because the container may run any image:
 
 ``MODULE`` has the wrapper (``my_submission.aicrowd_wrapper``) or the predictor. A line of JSON on
 standard input requests a song, and a line on standard output reports the result; the submission's
-own output goes to standard error. As on the server, an alarm ends a song that takes too long; a
-submission that catches or blocks it is killed from outside. The grader trusts no report: it checks
-the stems itself.
+own output goes to standard error. Before the submission is imported, the harness waits for a line.
+As on the server, an alarm ends a song that takes too long; a submission that catches or blocks it
+is killed from outside. The grader trusts no report: it checks the stems itself.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ from typing import Any
 STEMS = ("bass", "drums", "other", "vocals")
 SHOWN = 2000
 """Maximum length of a reported message, in characters."""
+
+
+SET_DUMPABLE = 4
+"""Option of Linux's prctl: whether a process may be traced, and its memory opened."""
 
 
 class TooLateError(BaseException):
@@ -166,11 +170,16 @@ def supervise() -> None:
     """Fork: the child continues as the submission, and the parent ends when the grader does.
 
     The parent is process 1 of the container, so everything ends with it, regardless of what the
-    submission does, and nothing inside can kill it.
+    submission does, and nothing inside can kill or stop it. The two have the same user, so the
+    memory and the pipes of the parent are closed to other processes.
     """
     reader, writer = os.pipe()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child could send it
+    set_readable(False)
     child = os.fork()
     if not child:
+        set_readable(True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.close(writer)
         os.dup2(reader, 0)
         os.close(reader)
@@ -190,6 +199,14 @@ def supervise() -> None:
             ended, status = os.waitpid(-1, os.WNOHANG)  # process 1 also inherits orphans
         if ended == child:
             os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+
+
+def set_readable(readable: bool) -> None:
+    """Choose whether processes of the same user may open this one's memory, or trace it."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # no prctl here
+        import ctypes
+
+        ctypes.CDLL(None).prctl(SET_DUMPABLE, int(readable), 0, 0, 0)
 
 
 class Grader:
@@ -274,6 +291,8 @@ def main() -> None:
     grader = Grader()
     signal.signal(signal.SIGALRM, too_late)
     sys.path[0] = str(Path.cwd())  # not this file's folder
+    grader.report(outcome="ok", song="/")
+    grader.requests.readline()  # the grader opens its folder before the submission can touch it
     submission = load(interface, float(setup_s), module, grader)
     if submission is None:
         return
