@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from demixing.errors import DemixError
 from demixing.machine.installation import install_command
+from demixing.printing import printable
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[
@@ -42,9 +43,9 @@ def forget_output() -> None:
 
 
 def complain(message: str) -> None:
-    """Print an error as one line, even if it quotes file names with line breaks."""
+    """Print an error as one line, whatever it quotes."""
     with contextlib.suppress(OSError):  # no place is left to say it
-        print("error:", message.replace("\n", "\\n"), file=sys.stderr)
+        print("error:", printable(message), file=sys.stderr)
 
 
 def show(lines: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from types import ModuleType
 from demixing.cli import console, contest
 from demixing.cli.arguments import Parser, add_device, add_verbosity
 from demixing.machine import installation, threads
+from demixing.printing import start_log
 
 SONGS_STAY = "stopped; finished songs are kept"
 
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return console.guarded(lambda _: contest.run(name, words[1:]), argparse.Namespace())
     options = parser([name]).parse_args(words)
     chosen = COMMANDS[options.command]
-    logging.basicConfig(level=level(options), format="%(levelname)s: %(message)s")
+    start_log(level(options))
 
     def work(_: argparse.Namespace) -> int:
         with device(options):

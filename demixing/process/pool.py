@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
+from demixing.printing import start_log
 from demixing.process.lifetime import die_with_parent
 
 CLEAN_UP_S = 30
@@ -72,7 +72,7 @@ def begin_worker(environment: Mapping[str, str], parent: int, level: int) -> Non
     die_with_parent(parent)  # the parent may have ended before this process read its id
     _on_signals(_leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    start_log(level)
     os.environ.update(environment)
 
 

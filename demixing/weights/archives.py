@@ -7,11 +7,13 @@ links are not followed, and what is read is bounded by the size of the archive.
 import contextlib
 import gzip
 import io
+import os
 import pickle
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 
 from demixing.errors import CheckpointError
 from demixing.weights import bounds
@@ -26,7 +28,11 @@ MOST_MEMBERS = 10_000
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
 
-STEP_BYTES = 1 << 20
+LOCAL_HEADER_BYTES, NAME_LENGTH, ENCRYPTED = 30, 26, 1
+"""Of a member's header: its length, where the lengths of name and extra field are, and a flag.
+
+Source: APPNOTE.TXT of PKWARE, 4.3.7.
+"""
 
 
 def is_zip(file: WeightFile) -> bool:
@@ -47,16 +53,23 @@ def zipped(file: WeightFile) -> zipfile.ZipFile:
     return archive
 
 
-def stored(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open a member of a zip archive that must not be compressed, as torch writes them.
+def stored(file: WeightFile, member: zipfile.ZipInfo) -> BinaryIO:
+    """The file at the start of a member that must not be compressed, as torch writes them.
+
+    Checksums are not compared: torch may leave them out, and they protect against damage only.
 
     Raises:
-        UnpicklingError: it is compressed.
+        UnpicklingError: it is compressed or encrypted.
     """
-    member = archive.getinfo(name)
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+    plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & ENCRYPTED
+    if not plain or member.file_size != member.compress_size:
         raise pickle.UnpicklingError("its numbers are compressed")
-    return archive.open(member)
+    file.stream.seek(member.header_offset)
+    header = file.stream.read(LOCAL_HEADER_BYTES)
+    if header[: len(ZIP)] != ZIP or len(header) < LOCAL_HEADER_BYTES:
+        raise pickle.UnpicklingError("its list of members is wrong")
+    file.stream.seek(sum(struct.unpack_from("<HH", header, NAME_LENGTH)), os.SEEK_CUR)
+    return file.stream
 
 
 class _Directory:
@@ -85,18 +98,37 @@ def fill(stream: IO[bytes], numbers: memoryview) -> None:
         UnpicklingError: the stream ends before.
     """
     while len(numbers):
-        done = cast("Any", stream).readinto(numbers[:STEP_BYTES])
+        done = cast("Any", stream).readinto(numbers)
         if not done:
             raise pickle.UnpicklingError("it ends too early")
         numbers = numbers[done:]
 
 
 @contextlib.contextmanager
-def tarred(file: WeightFile) -> Iterator[Iterator[tuple[str, Callable[[], bytes]]]]:
+def opened_member(file: WeightFile, name: str) -> Iterator[IO[bytes]]:
+    """Open one file of a zip or tar archive.
+
+    Raises:
+        CheckpointError: there is none, or it is a link.
+    """
+    if is_zip(file):
+        with zipped(file) as archive, archive.open(name) as contents:
+            yield contents
+        return
+    with tarred(file) as members:
+        for found, member in members:
+            if found == name:
+                yield member()
+                return
+    raise CheckpointError(f"{name[:200]} in {file.path} is not a file")
+
+
+@contextlib.contextmanager
+def tarred(file: WeightFile) -> Iterator[Iterator[tuple[str, Callable[[], IO[bytes]]]]]:
     """Go through a tar archive, which may be compressed with gzip.
 
     Yields:
-        The names of its regular files in order, with a function that reads the contents; call it
+        The names of its regular files in order, with a function that opens them; they are read
         before the next one.
 
     Raises:
@@ -116,16 +148,15 @@ def tarred(file: WeightFile) -> Iterator[Iterator[tuple[str, Callable[[], bytes]
 
 def _members(
     archive: tarfile.TarFile, file: WeightFile, factor: int
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield the regular files of an archive, each with a function that reads it."""
+) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    """Yield the regular files of an archive, each with a function that opens it."""
     for count, member in enumerate(archive):
         if count > MOST_MEMBERS:
             raise CheckpointError(f"{file.path} was not loaded: it has too many members")
 
-        def contents(member: tarfile.TarInfo = member) -> bytes:
+        def contents(member: tarfile.TarInfo = member) -> IO[bytes]:
             bounds.check_bytes(file, member.size, factor)
-            opened = archive.extractfile(member)
-            return opened.read() if opened else b""
+            return archive.extractfile(member) or io.BytesIO()
 
         if member.isreg() and not member.issparse():
             yield member.name, contents

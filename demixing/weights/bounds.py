@@ -124,6 +124,6 @@ def shown(value: object) -> str:
     """The beginning of a value, for messages; bounded, however it is nested.
 
     >>> shown([[[[1]]], "a" * 1000])
-    "[[[...]], 'aaaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaaa']"
+    "[[[...]], 'aaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa']"
     """
     return _short.repr(value)[:200]

@@ -91,7 +91,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
         with readers.refusing(file.path, expected), archives.tarred(file) as members:
             for name, contents in members:
                 if name.endswith(".onnx"):
-                    model = onnx_file.checked(contents(), file.path)
+                    model = onnx_file.checked(contents().read(), file.path)
                     opened[Path(name).stem] = onnx_session.of_bytes(model, file.path)
     return opened
 

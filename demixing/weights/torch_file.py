@@ -10,7 +10,7 @@ import math
 import pickle
 import struct
 from collections.abc import Collection, Iterable, Iterator
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from demixing.weights.weight_file import WeightFile
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 VERSION = 1001
 """Start of a file from before torch 1.6. Source: torch/serialization.py, which still writes it."""
+
+LITTLE = b"little"
+"""Contents of ``byteorder`` in an archive."""
 
 HARMLESS = {
     "torch.Size",
@@ -84,7 +87,7 @@ class TorchFile:
         numbers = named(self._file, state, Numbers)
         counts = ((one.storage.dtype, one.size) for one in numbers.values())
         bounds.check_bytes(self._file, _total_bytes(counts), self._source.factor)
-        read = dict(self._source.read({one.storage for one in numbers.values()}))
+        read = dict(self._source.read(dict.fromkeys(one.storage for one in numbers.values())))
         return {
             key: widened(read[one.storage].as_strided(one.size, one.stride, one.offset))
             for key, one in numbers.items()
@@ -128,30 +131,33 @@ class _Zip:
     factor = bounds.STORED
 
     def __init__(self, file: WeightFile, admit: Admit, script: bool) -> None:
-        self._archive = archives.zipped(file)
-        names = self._archive.namelist()
+        self._file = file
+        self._members = {one.filename: one for one in archives.zipped(file).infolist()}
+        names = self._members.keys()
         if any(name.endswith("/constants.pkl") for name in names) and not script:
             raise pickle.UnpicklingError("it is a TorchScript archive")
         (pickled,) = (name for name in names if name.endswith("/data.pkl"))
         self._root = pickled.removesuffix("data.pkl")
         order = f"{self._root}byteorder"
-        if order in names and archives.stored(self._archive, order).read(8) != b"little":
+        if order in names and self._opened(order).read(len(LITTLE)) != LITTLE:
             raise pickle.UnpicklingError("it was written on a big-endian machine")
-        with archives.stored(self._archive, pickled) as stream:
-            storages = _Storages(file, self.factor)
-            self.value = Restricted(stream, admit=admit, storage=storages).load()
+        storages = _Storages(file, self.factor)
+        self.value = Restricted(self._opened(pickled), admit=admit, storage=storages).load()
+
+    def _opened(self, name: str) -> BinaryIO:
+        """The file at the start of a member."""
+        return archives.stored(self._file, self._members[name])
 
     def read(self, wanted: Collection[Storage]) -> Iterator[tuple[Storage, Tensor]]:
         """Read some storages."""
         for storage in wanted:
             name = f"{self._root}data/{storage.key}"
-            size_bytes = self._archive.getinfo(name).file_size
+            size_bytes = self._members[name].file_size
             if size_bytes != storage.size_bytes:
                 raise pickle.UnpicklingError(
                     f"it has {size_bytes} bytes for {storage.count} numbers of {storage.dtype}"
                 )
-            with archives.stored(self._archive, name) as stream:
-                yield storage, _filled(stream, storage)
+            yield storage, _filled(self._opened(name), storage)
 
 
 class _Old:

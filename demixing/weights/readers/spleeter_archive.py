@@ -59,7 +59,7 @@ def _index_and_data(file: WeightFile) -> tuple[bytes, bytes]:
             if end in found:
                 raise pickle.UnpicklingError("the archive has two checkpoints")
             if end:
-                found[end] = contents()
+                found[end] = contents().read()
     if len(found) < len(ENDS):
         raise pickle.UnpicklingError("the archive has no checkpoint of TensorFlow")
     return found[ENDS[0]], found[ENDS[1]]
