@@ -28,11 +28,13 @@ class Attack:
         name: says what is wrong with it.
         formats: of readers that would get far with it.
         make: returns its contents.
+        large: whether making it takes gigabytes or seconds.
     """
 
     name: str
     formats: tuple[str, ...]
     make: Callable[[], bytes]
+    large: bool = False
 
 
 # Pickles, opcode by opcode
@@ -446,6 +448,7 @@ ATTACKS = [
     ),
     Attack(
         name="a long key",
+        large=True,
         formats=("lightning", "state_dict", "step_and_model", "demucs_package"),
         make=lambda: zipped(table((text("k" * 6_000_000), b"N")), FOUR),
     ),
@@ -485,7 +488,7 @@ ATTACKS = [
         ),
     ),
     Attack(name="aliased tensors", formats=("state_dict",), make=lambda: aliased(1_000)),
-    Attack(name="aliased arrays", formats=("numpy_dict",), make=shared_arrays),
+    Attack(name="aliased arrays", large=True, formats=("numpy_dict",), make=shared_arrays),
     Attack(name="a large index of the memo", formats=("lightning", "torchscript"), make=swallowed),
     Attack(name="a large bytearray", formats=("state_dict",), make=large_bytearray),
     Attack(
@@ -493,15 +496,24 @@ ATTACKS = [
         formats=("demucs_v1",),
         make=lambda: demucs_v1(state=table((text("weight"), grown_tensor()))),
     ),
-    Attack(name="a zip bomb", formats=("state_dict",), make=lambda: bomb("state_dict")),
-    Attack(name="a zip bomb of Lightning", formats=("lightning",), make=lambda: bomb("lightning")),
+    Attack(name="a zip bomb", large=True, formats=("state_dict",), make=lambda: bomb("state_dict")),
     Attack(
-        name="a zip bomb of TorchScript", formats=("torchscript",), make=lambda: bomb("torchscript")
+        name="a zip bomb of Lightning",
+        large=True,
+        formats=("lightning",),
+        make=lambda: bomb("lightning"),
     ),
-    Attack(name="a gzip bomb", formats=("demucs_v1",), make=gzip_bomb),
-    Attack(name="a line without end", formats=("demucs_v1",), make=of_line),
+    Attack(
+        name="a zip bomb of TorchScript",
+        large=True,
+        formats=("torchscript",),
+        make=lambda: bomb("torchscript"),
+    ),
+    Attack(name="a gzip bomb", large=True, formats=("demucs_v1",), make=gzip_bomb),
+    Attack(name="a line without end", large=True, formats=("demucs_v1",), make=of_line),
     Attack(
         name="a tar bomb",
+        large=True,
         formats=("spleeter_archive",),
         make=lambda: spleeter(index([(0, b"k", entry([1], 0, 4))]), bytes(3 * GIGABYTE)),
     ),
@@ -511,15 +523,21 @@ ATTACKS = [
         make=lambda: sparse_tar("a/model.index", 3 * GIGABYTE),
     ),
     Attack(
-        name="aliased numbers of TensorFlow", formats=("spleeter_archive",), make=shared_numbers
+        name="aliased numbers of TensorFlow",
+        large=True,
+        formats=("spleeter_archive",),
+        make=shared_numbers,
     ),
     Attack(name="long keys of TensorFlow", formats=("spleeter_archive",), make=long_keys),
     Attack(name="Concat that doubles", formats=("onnx",), make=concat_doubling),
     Attack(name="a constant of 32 GB", formats=("onnx",), make=huge_constant),
     Attack(name="nested If", formats=("onnx",), make=nested_if),
-    Attack(name="200,000 nodes", formats=("onnx",), make=many_nodes),
+    Attack(name="200,000 nodes", large=True, formats=("onnx",), make=many_nodes),
     Attack(
-        name="4,000,000 fields", formats=("onnx", "onnx_tensors", "htdemucs_onnx"), make=many_fields
+        name="4,000,000 fields",
+        large=True,
+        formats=("onnx", "onnx_tensors", "htdemucs_onnx"),
+        make=many_fields,
     ),
     Attack(
         name="a link",
@@ -543,6 +561,7 @@ ATTACKS = [
     ),
     Attack(
         name="a large model of zeros",
+        large=True,
         formats=("onnx_archive",),
         make=lambda: tar_of({"a/net.onnx": bytes(3 * GIGABYTE)}),
     ),

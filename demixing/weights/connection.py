@@ -107,7 +107,7 @@ def _response(deadline: Deadline) -> type[http.client.HTTPResponse]:
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Follows no redirections."""
 
-    def http_error_302(self, *_: Any) -> None:
+    def http_error_302(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any) -> None:
         """Leave it to the next handler, which raises the status."""
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

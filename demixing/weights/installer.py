@@ -6,10 +6,8 @@ A file gets its name only when it is complete and verified.
 import contextlib
 import fnmatch
 import glob
-import tarfile
+import gzip
 import urllib.parse
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -241,7 +239,12 @@ def _extract(archive: Path, member: str, part: Path, most_bytes: int) -> None:
             name = _name_in(_names(file), member, archive)
             with archives.opened_member(file, name) as contents:
                 _copy_stream(contents, part, most_bytes, archive)
-    except (zipfile.BadZipFile, zlib.error, tarfile.TarError, EOFError, RuntimeError) as error:
+    except (CheckpointError, OSError) as error:
+        if not isinstance(error, gzip.BadGzipFile):
+            raise
+        raise CheckpointError(f"expected a zip or tar archive at {archive}: {error}") from error
+    # A parser of arbitrary bytes may raise anything: BadZipFile, TarError, zlib.error, EOFError...
+    except Exception as error:
         raise CheckpointError(f"expected a zip or tar archive at {archive}: {error}") from error
 
 
