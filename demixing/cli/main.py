@@ -230,7 +230,12 @@ class Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print and exit."""
-        print(f"demixing {version()}")
+        try:
+            print(f"demixing {version()}", flush=True)
+        except OSError as error:
+            console.forget_output()
+            console.complain(f"cannot write to standard output: {error.strerror}")
+            parser.exit(console.BAD_INPUT)
         parser.exit()
 
 

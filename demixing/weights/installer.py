@@ -6,9 +6,8 @@ A file gets its name only when it is complete and verified.
 import contextlib
 import fnmatch
 import glob
-import gzip
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -76,6 +75,11 @@ class Installer:
         part = atomic.resumable(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.parent.resolve().is_relative_to(weights_folder().resolve()):
+                raise CheckpointError(
+                    f"{target.parent} leads out of {weights_folder()}, so nothing is written there"
+                )
+            atomic.clear_abandoned(target.parent)
             if self.source and not _is_address(self.source):
                 self._copy(checkpoint, Path(self.source), part)
                 _accept(part, target, checkpoint)
@@ -239,10 +243,8 @@ def _extract(archive: Path, member: str, part: Path, most_bytes: int) -> None:
             name = _name_in(_names(file), member, archive)
             with archives.opened_member(file, name) as contents:
                 _copy_stream(contents, part, most_bytes, archive)
-    except (CheckpointError, OSError) as error:
-        if not isinstance(error, gzip.BadGzipFile):
-            raise
-        raise CheckpointError(f"expected a zip or tar archive at {archive}: {error}") from error
+    except CheckpointError:
+        raise
     # A parser of arbitrary bytes may raise anything: BadZipFile, TarError, zlib.error, EOFError...
     except Exception as error:
         raise CheckpointError(f"expected a zip or tar archive at {archive}: {error}") from error
@@ -263,14 +265,30 @@ def _copy_stream(contents: IO[bytes], part: Path, most_bytes: int, origin: Path)
         CheckpointError: it has more bytes than the file may have.
     """
     done = 0
-    with atomic.create(part) as file:
+    with _writing(part):
+        file = atomic.create(part)
+    with file:
         while block := contents.read(BLOCK_BYTES):
             done += len(block)
             if done > most_bytes:
                 raise CheckpointError(
                     f"{origin} has more than the expected {most_bytes} bytes; nothing was kept"
                 )
-            file.write(block)
+            with _writing(part):
+                file.write(block)
+
+
+@contextlib.contextmanager
+def _writing(part: Path) -> Iterator[None]:
+    """Convert errors of writing; those of reading an archive come from the archive.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot write {part}: {error.strerror}") from error
 
 
 def _name_in(names: list[str], member: str, archive: Path) -> str:

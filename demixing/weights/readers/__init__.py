@@ -102,6 +102,8 @@ def refusing(path: Path, sentence: str = "") -> Iterator[None]:
         yield
     except CheckpointError:
         raise
+    except MemoryError as error:
+        raise CheckpointError(f"there is too little memory to read {path}") from error
     # A parser of arbitrary bytes may raise anything: struct.error, KeyError, MemoryError...
     except Exception as error:
         expected = f"{path} contains more than numbers or is damaged, so it was not loaded"
