@@ -115,7 +115,7 @@ def load(name_or_path: str) -> Recipe:
     except FileNotFoundError as error:
         hint = did_you_mean(name_or_path, names())
         raise ConfigError(f"no recipe named {name_or_path!r}, and no such file{hint}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read the recipe {path}: {error}") from error
     return parse(path.stem, table)
 
