@@ -18,10 +18,10 @@ import pytest
 import soundfile
 
 from demixing import atomic
-from demixing.audio import headers
+from demixing.audio import headers, ogg
 from demixing.cli import console
 from demixing.cli.main import main
-from demixing.errors import OutputError
+from demixing.errors import OutputError, SongError
 from demixing.printing import MOST_SHOWN, OneLine, printable
 from demixing.process import pool
 from demixing.recipes import reading
@@ -242,3 +242,14 @@ def test_a_file_that_is_created_is_new(tmp_path: Path) -> None:
             assert victim.read_bytes() == b"precious"
             assert path.read_bytes() == b"x"
             path.unlink()
+
+
+def test_a_file_that_is_joined_from_thousands_is_refused(tmp_path: Path) -> None:
+    pages = (
+        b"OggS\0" + bytes([flags]) + struct.pack("<qIII", 1, 1, number, 0) + b"\0"
+        for number, flags in enumerate((2, 4) * 1100)
+    )
+    (tmp_path / "a.ogg").write_bytes(b"".join(pages))
+
+    with pytest.raises(SongError, match="it is joined from thousands"):
+        ogg.parts(tmp_path / "a.ogg")

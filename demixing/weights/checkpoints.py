@@ -92,7 +92,7 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
             for name, contents in members:
                 if name.endswith(".onnx"):
                     model = onnx_file.checked(contents().read(), file.path)
-                    opened[Path(name).stem] = onnx_session.of_bytes(model, file.path)
+                    opened[Path(name).stem] = onnx_session.of_model(model, file.path)
         if not opened:
             raise CheckpointError(f"{expected}, but it has none")
     return opened

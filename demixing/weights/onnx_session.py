@@ -23,7 +23,7 @@ from demixing.machine.device import chosen_device
 from demixing.weights import onnx_file
 from demixing.weights.weight_file import WeightFile, opened
 
-__all__ = ["InferenceSession", "of_bytes", "open_session", "providers", "session"]
+__all__ = ["InferenceSession", "of_model", "open_session", "providers", "session"]
 
 FOLDING_LIMIT = "optimization.constant_folding_max_output_size_in_bytes"
 MOST_FOLDED_BYTES = 1 << 26
@@ -31,6 +31,9 @@ MOST_FOLDED_BYTES = 1 << 26
 
 Older versions of ONNX Runtime do not know the setting, and ignore it.
 """
+
+OPEN_FILES = Path("/proc/self/fd")
+"""Where Linux lists the open files of a process."""
 
 ERRORS_ONLY = 3
 """ONNX Runtime's level for its own messages; otherwise each constant left out is a warning."""
@@ -50,7 +53,9 @@ def open_session(path: Path) -> InferenceSession:
     """
     try:
         with opened(path) as file:
-            return session(file)
+            made = session(file)
+            file.check_unchanged()
+            return made
     except OSError as error:
         raise CheckpointError(f"expected an ONNX model at {path}, but: {error.strerror}") from error
 
@@ -61,14 +66,19 @@ def session(file: WeightFile) -> InferenceSession:
     Raises:
         CheckpointError: the file is not a model, or needs other files or libraries.
     """
-    return of_bytes(onnx_file.check(file), file.path)
+    # ONNX Runtime needs less memory if it reads the file itself. This is the same open file.
+    descriptor = OPEN_FILES / str(file.stream.fileno())
+    checked: bytes | None = onnx_file.check(file)
+    if descriptor.exists():
+        checked = None
+    return of_model(str(descriptor) if checked is None else checked, file.path)
 
 
-def of_bytes(model: bytes, path: Path) -> InferenceSession:
+def of_model(model: bytes | str, path: Path) -> InferenceSession:
     """Open a model that was checked.
 
     Args:
-        model: contents of its file.
+        model: contents of its file, or the path of a descriptor of it.
         path: of the file, for messages.
 
     Raises:

@@ -4,6 +4,7 @@ A child has 10 s and 2 GB. What is not an error that a user can act on is a find
 exception, a crash, a hang, or more memory.
 """
 
+import faulthandler
 import os
 import resource
 import signal
@@ -81,6 +82,7 @@ def finding(target: Target, data: bytes, folder: Path) -> Finding | None:
 
 def _work(target: Target, path: Path, into: int) -> None:
     """Read a file, and say what went wrong; never returns."""
+    faulthandler.disable()  # it would print on the terminal
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(MOST_S)
@@ -89,9 +91,8 @@ def _work(target: Target, path: Path, into: int) -> None:
         for number in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
         target.read(path)
-    except target.allowed as error:
-        if len(str(error)) > MOST_TEXT:
-            os.write(into, b"a message that is too long")
+    except target.allowed:
+        pass
     except BaseException as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         kind = f"{type(error).__name__} at {Path(where.filename).name}:{where.name}"
