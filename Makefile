@@ -2,6 +2,7 @@
 #                 time, it tries once to download better weights (WEIGHTS=none skips that)
 # make test       run all tests
 # make quick      run the tests that need no networks, processes or waiting: under a minute
+# make fuzz      read damaged files of all kinds for 10 minutes (ARGS="--minutes 60")
 # make check      run the linters
 # make format     format the code
 # make docs       build the documentation as a site: site/index.html
@@ -20,7 +21,7 @@ ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),do
 IMAGE ?= sound-demixing
 BASE_IMAGE ?= python:3.11-slim-bookworm
 
-.PHONY: evaluate test quick check format docs wheel image grade
+.PHONY: evaluate test quick fuzz check format docs wheel image grade
 
 evaluate: .venv/ready $(if $(filter none,$(WEIGHTS)),,.venv/asked-for-weights)
 	$(BIN)/python -m demixing evaluate $(ARGS)
@@ -37,6 +38,9 @@ test: .venv/ready
 
 quick: .venv/ready
 	$(BIN)/python -m pytest -m "not slow and not process and not engine" $(ARGS)
+
+fuzz: .venv/ready
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demixing.cli.arguments import Parser
+from demixing.cli.console import complain
 from demixing.errors import DemixError
 from evaluator.grading.command import add_run_options
 from evaluator.preflight import command as preflight
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     try:
         return submit(options)
     except DemixError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing was pushed", file=sys.stderr)
@@ -84,7 +85,7 @@ def submit(options: argparse.Namespace) -> int:
     try:
         page = submission.push()
     except SubmissionError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         return 1
     if options.dry_run:
         print("dry run: nothing was changed")

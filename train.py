@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from demixing.cli import console, train
+from demixing.printing import start_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     train.describe(parser)
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    start_log(logging.WARNING)
     return console.guarded(train.run, options, train.STOPPED)
 
 

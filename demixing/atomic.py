@@ -14,10 +14,12 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 
 fcntl: ModuleType | None
 try:
@@ -27,6 +29,10 @@ except ImportError:  # Windows
 
 UNFINISHED = ".unfinished-"
 """Prefix of the names of unfinished files and folders."""
+
+
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Flags of opening: a link is not followed, and a pipe is not waited for."""
 
 
 @contextlib.contextmanager
@@ -199,6 +205,37 @@ def resumable(path: Path) -> Path:
     '.unfinished-a.th'
     """
     return path.with_name(UNFINISHED + path.name.lstrip("."))
+
+
+def create(path: Path) -> BinaryIO:
+    """Open a new file of this process; what had its name is removed, and never written to.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666), "wb")
+
+
+def extend(path: Path) -> BinaryIO:
+    """Open an unfinished file to append to it.
+
+    Returns:
+        The file at its end. One that is a link, has another name as well, or is no regular file is
+        replaced by an empty one.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | NO_LINKS)
+    except OSError:  # it is missing, or a link
+        return create(path)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        return create(path)
+    return os.fdopen(descriptor, "ab")
 
 
 def clear(folder: Path, *, recursive: bool = False) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from demixing.cli import console, score
 from demixing.cli import main as commands
 from demixing.cli.arguments import Parser
+from demixing.printing import start_log
 from evaluator.grading import command as grading
 from evaluator.preflight import command as preflight
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with the status, unless songs were scored without an error.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    start_log(logging.INFO, "%(message)s")
     if words[:1] == ["compare"]:
         raise SystemExit(commands.main(words))
     if words and words[0] in COMMANDS:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from demixing.audio.files import READ_ERRORS, unreadable, whole_files
 from demixing.errors import ConfigError, DemixError, OutputError, SongError
+from demixing.printing import printable, start_log
 from demixing.recipes import tracks
 from my_submission.user_config import MySeparationModel
 
@@ -145,7 +146,7 @@ def read(path: Path) -> tuple[NDArray[np.float64], int]:
 
 def main() -> None:
     """Separate all folders of the data set, like the grader."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    start_log(logging.INFO)
     wrapper = AIcrowdWrapper()
     for folder in sorted(Path(wrapper.dataset_dir).iterdir()):
         if folder.is_dir() and not folder.name.startswith("."):
@@ -157,7 +158,7 @@ if __name__ == "__main__":
     try:
         main()
     except DemixError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

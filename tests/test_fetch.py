@@ -80,6 +80,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Type", self.server.kind)
         self.send_header("Content-Length", str(len(contents) - start))
+        if start:
+            end = len(contents) - 1
+            self.send_header("Content-Range", f"bytes {start}-{end}/{len(contents)}")
         if self.server.versions:
             self.send_header("ETag", self.server.versions.pop(0))
         self.end_headers()

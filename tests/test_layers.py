@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    ("atomic", "errors", "separator"),
+    ("atomic", "errors", "printing", "separator"),
     ("ensemble", "evaluation", "machine", "plugins"),
     ("audio", "networks", "recipes", "rendering", "report", "weights"),
     ("chunks", "notebook", "separators"),

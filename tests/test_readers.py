@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -24,16 +25,17 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
-from demixing.weights import readers, tensor_file
+from demixing.weights import readers, tensor_file, torch_file
 from demixing.weights.readers import (
     Contents,
     demucs_v1,
-    lightning,
     plain_safetensors,
     safetensors,
     spleeter_archive,
     state_dict,
 )
+from demixing.weights.safe_unpickling import Storage
+from demixing.weights.weight_file import opened
 from tests.onnx_graphs import small_exported
 from tools.golden import tensorflow_checkpoint as tf
 
@@ -175,13 +177,13 @@ def test_only_the_storages_of_the_network_are_read(
 ) -> None:
     torch.save(lightning_checkpoint(), tmp_path / "a.ckpt")
     sizes = []
-    fill = lightning._fill
+    filled = torch_file._filled
 
-    def noted(archive: zipfile.ZipFile, name: str, storage: Tensor) -> None:
-        sizes.append(storage.numel())
-        fill(archive, name, storage)
+    def noted(stream: IO[bytes], storage: Storage) -> Tensor:
+        sizes.append(storage.count)
+        return filled(stream, storage)
 
-    monkeypatch.setattr(lightning, "_fill", noted)
+    monkeypatch.setattr(torch_file, "_filled", noted)
 
     readers.read("lightning", tmp_path / "a.ckpt")
 
@@ -346,7 +348,8 @@ def test_our_own_format_keeps_everything(tmp_path: Path) -> None:
 
     safetensors.write(tmp_path / "a.safetensors", contents, {"licence": "MIT"})
 
-    found, provenance = safetensors.read_with_provenance(tmp_path / "a.safetensors")
+    with opened(tmp_path / "a.safetensors") as file:
+        found, provenance = safetensors.read_with_provenance(file)
     assert_equal_states(found.state, contents.state)
     assert (found.network, found.arguments) == (contents.network, contents.arguments)
     assert provenance["licence"] == "MIT"
@@ -492,7 +495,7 @@ def test_the_malicious_files_work_with_an_unrestricted_loader(tmp_path: Path) ->
 def test_a_pickle_cannot_change_a_stand_in(tmp_path: Path) -> None:
     """BUILD sets attributes of the object behind a name, if allowed."""
     path = tmp_path / "a.th"
-    header = pickle.dumps(demucs_v1.MAGIC_NUMBER, 2) + pickle.dumps(demucs_v1.VERSION, 2)
+    header = pickle.dumps(torch_file.MAGIC_NUMBER, 2) + pickle.dumps(torch_file.VERSION, 2)
     header += pickle.dumps({"little_endian": True}, 2)
     for name in ("torch._utils _rebuild_tensor_v2", "torch FloatStorage", "demucs.model Demucs"):
         module, _, function = name.partition(" ")

@@ -13,6 +13,7 @@ from demixing.errors import CheckpointError
 from demixing.weights import catalogue, checkpoints
 from demixing.weights.checkpoints import Checkpoint
 from demixing.weights.readers import safetensors
+from demixing.weights.weight_file import opened
 
 NAME = "demucs_v2"
 STATE = {"weight": torch.ones(3, 2), "bias": torch.zeros(3).half()}
@@ -195,7 +196,8 @@ def test_a_conversion_has_provenance_and_always_the_same_bytes(
     main(["import", NAME, str(official)])
 
     assert path.read_bytes() == first
-    _, provenance = safetensors.read_with_provenance(path)
+    with opened(path) as file:
+        _, provenance = safetensors.read_with_provenance(file)
     entry = checkpoints.find(NAME)
     assert provenance["source_file"] == "official.th"
     assert provenance["source_sha256"] == entry.sha256

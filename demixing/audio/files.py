@@ -207,6 +207,8 @@ def write_stems(
         # A FLAC encoder writes its last samples on closing, and libsndfile ignores errors there.
         if not lossy and soundfile.info(os.fsencode(path)).frames != done:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if bits == "32f" and not lossy:
+            headers.clear_peak_time(path)
     clipping.warn()
 
 

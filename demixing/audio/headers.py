@@ -147,6 +147,24 @@ def read(path: Path) -> Header | None:
         return header
 
 
+def clear_peak_time(path: Path) -> None:
+    """Set the time in the PEAK chunk of a WAV file to 0.
+
+    libsndfile writes that chunk into files of floats, with the time of day, so that no two of them
+    would be equal. Files without one stay as they are.
+
+    Source: the description of the chunk in libsndfile's wav.c; version, time, then the peaks.
+    """
+    with path.open("r+b") as file:
+        layout = CONTAINERS.get(file.read(4))
+        size = os.fstat(file.fileno()).st_size
+        for name, start, length in _chunks(file, size, layout) if layout is RIFF else ():
+            if name == b"PEAK" and length >= 8:
+                file.seek(start + 4)
+                file.write(bytes(4))
+                return
+
+
 def check(path: Path, header: Header) -> None:
     """Raise if a header says itself that its audio cannot be read.
 

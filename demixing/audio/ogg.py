@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from demixing.errors import SongError
+
 MAGIC = b"OggS"
 FIRST, LAST = 2, 4
 """Flags of the first and the last page of a stream."""
 
 KEPT = 8
 """Pages at the start of a part that are looked at again: headers, and the first ones with audio."""
+
+MOST_PARTS = 1000
+"""Each part costs the opening of a decoder."""
 
 LATEST = 1 << 20
 """A first page with audio that ends after more samples is from the middle of a broadcast."""
@@ -48,6 +53,7 @@ def parts(path: Path) -> list[Part]:
 
     Raises:
         OSError: the file cannot be read.
+        SongError: it has too many parts.
     """
     found: list[Part] = []
     pages: list[_Page] = []  # the first and the last ones of the part
@@ -60,6 +66,8 @@ def parts(path: Path) -> list[Part]:
             first = bool(page.flags & FIRST)
             if first and not opening:  # streams of one part all start before any goes on
                 found.append(_part(pages, position, damages))
+                if len(found) > MOST_PARTS:
+                    raise SongError(f"expected one song at {path}, but it is joined from thousands")
                 pages, damages = [], 0
             lost = not first and page.number != numbers.get(page.stream, -1) + 1
             damages += lost or bool(pages and position > pages[-1].end)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from demixing.engine import progress_bar
 from demixing.engine.progress import Report
+from demixing.printing import printable
 
 
 def note(message: str, options: argparse.Namespace | None = None) -> None:
@@ -25,7 +26,7 @@ def note(message: str, options: argparse.Namespace | None = None) -> None:
         options: of the command; with ``--quiet``, nothing is printed.
     """
     if message and not getattr(options, "quiet", False):
-        print("note:", message.replace("\n", "\\n"), file=sys.stderr)
+        print("note:", printable(message), file=sys.stderr)
 
 
 def say(path: Path, end: bytes = b"\n") -> None:

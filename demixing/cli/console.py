@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from demixing.errors import DemixError
 from demixing.machine.installation import install_command
+from demixing.printing import printable
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[
@@ -31,6 +32,9 @@ EXTRAS = {
     "pyworld": "rendering",
 }
 """Packages that only some commands import, and the extra that installs each."""
+
+MEMORY_SIGNS = ("t allocate memory", "cannot allocate", "failed to map segment", "bad alloc")
+"""In the messages of torch and of the linker if memory is short."""
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
@@ -48,15 +52,21 @@ def forget_output() -> None:
 
 
 def complain(message: str) -> None:
-    """Print an error as one line, even if it quotes file names with line breaks."""
+    """Print an error as one line, whatever it quotes."""
     with contextlib.suppress(OSError):  # no place is left to say it
-        print("error:", message.replace("\n", "\\n"), file=sys.stderr)
+        print("error:", printable(message), file=sys.stderr)
 
 
 def show(lines: Iterable[str]) -> None:
     """Print each line of results as soon as it is available."""
     for line in lines:
         print(line, flush=True)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error means that no more memory can be allocated, here or by the linker."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in MEMORY_SIGNS)
 
 
 def guarded(
@@ -95,6 +105,11 @@ def guarded(
             raise
         forget_output()
         complain(f"cannot write to standard output: {error.strerror}")
+        return BAD_INPUT
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        complain("there is too little memory; end other programs, or raise the limit (ulimit -v)")
         return BAD_INPUT
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)

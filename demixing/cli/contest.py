@@ -8,6 +8,7 @@ from types import ModuleType
 
 from demixing.errors import ConfigError
 from demixing.machine import installation
+from demixing.printing import start_log
 
 COMMANDS = {
     "grade": "evaluator.grading.command",
@@ -52,6 +53,6 @@ def run(command: str, words: Sequence[str]) -> int:
     Raises:
         ConfigError: this is an installed package.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    start_log(logging.INFO, "%(message)s")
     name = f"demixing {command}"
     return int(module(COMMANDS[command], f"`{name}`").main(words, prog=name))

@@ -66,11 +66,12 @@ def own(name: str, file: Path, config: Path) -> Path:
     path = str(file.absolute())
     source = plugin.find(path, str(config))
     plugin.build(source.system, "", path, str(config))  # raises unless they fit
-    contents = Contents(
-        state=own_file.read(file).state,
-        network=source.system,
-        arguments=dict(source.config.sections),
-    )
     target = weights_folder() / f"{name}.safetensors"
-    converted.write(contents, name, file, target, {"config": config.name})
+    with own_file.opened(file) as opened:
+        contents = Contents(
+            state=own_file.read_open(opened).state,
+            network=source.system,
+            arguments=dict(source.config.sections),
+        )
+        converted.write(contents, name, opened, target, {"config": config.name})
     return target

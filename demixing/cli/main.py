@@ -18,6 +18,7 @@ from types import ModuleType
 from demixing.cli import console, contest
 from demixing.cli.arguments import Parser, add_device, add_verbosity
 from demixing.machine import installation, threads
+from demixing.printing import start_log
 
 SONGS_STAY = "stopped; finished songs are kept"
 
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return console.guarded(lambda _: contest.run(name, words[1:]), argparse.Namespace())
     options = parser([name]).parse_args(words)
     chosen = COMMANDS[options.command]
-    logging.basicConfig(level=level(options), format="%(levelname)s: %(message)s")
+    start_log(level(options))
 
     def work(_: argparse.Namespace) -> int:
         with device(options):
@@ -241,7 +242,12 @@ class Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print and exit."""
-        print(f"demixing {version()}")
+        try:
+            print(f"demixing {version()}", flush=True)
+        except OSError as error:
+            console.forget_output()
+            console.complain(f"cannot write to standard output: {error.strerror}")
+            parser.exit(console.BAD_INPUT)
         parser.exit()
 
 

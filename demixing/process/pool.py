@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
+from demixing.errors import OutputError
+from demixing.printing import start_log
 from demixing.process.lifetime import die_with_parent
 
 CLEAN_UP_S = 30
@@ -31,12 +32,21 @@ def workers(
         count: number of processes.
         begin: called in each of them first; it calls :func:`begin_worker`.
         arguments: of ``begin``.
+
+    Raises:
+        OutputError: the system has no place for what processes share.
     """
     import multiprocessing  # its import alone adds a second name for the main module
 
     # New programs, without the threads and locks of this one.
     spawn = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(count, spawn, begin, arguments)
+    try:
+        pool = concurrent.futures.ProcessPoolExecutor(count, spawn, begin, arguments)
+    except OSError as error:  # semaphores are files there
+        raise OutputError(
+            f"cannot start worker processes: {error.strerror}; is there space in /dev/shm, and "
+            "may it be written to? use --jobs 1"
+        ) from error
     try:
         yield pool
     except BaseException:
@@ -72,7 +82,7 @@ def begin_worker(environment: Mapping[str, str], parent: int, level: int) -> Non
     die_with_parent(parent)  # the parent may have ended before this process read its id
     _on_signals(_leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    start_log(level)
     os.environ.update(environment)
 
 

@@ -79,6 +79,9 @@ from demixing.recipes.tracks import Track
 
 FOLDER = Path(__file__).parent
 
+MOST_NAME = 100
+"""Characters of a stem's name."""
+
 NARROWED = {"asked", "left_out"}
 """Fields of a recipe that only :mod:`demixing.recipes.narrowing` sets."""
 
@@ -113,7 +116,7 @@ def load(name_or_path: str) -> Recipe:
     except FileNotFoundError as error:
         hint = did_you_mean(name_or_path, names())
         raise ConfigError(f"no recipe named {name_or_path!r}, and no such file{hint}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read the recipe {path}: {error}") from error
     return parse(path.stem, table)
 
@@ -125,13 +128,14 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
         ConfigError: a key is missing or unknown, or a value has the wrong type.
     """
     where = f"recipe {name!r}"
+    tables.kind(table, dict, where)
     table = with_track(old_keys.replaced(table, where), where)
     fields = tables.checked(Recipe, {"name": name, **table}, where)
     for key in ("name", "summary", "fitted_on", "residual"):
         if key in fields:
             tables.kind(fields[key], str, f"{where}: {key}")
-    if fields.get("boards"):
-        fields["boards"] = tables.names(fields["boards"], f"{where}: boards")
+    if "boards" in fields:
+        fields["boards"] = _names_or_none(fields["boards"], f"{where}: boards")
     return Recipe(**(fields | _lists(fields, where) | _mappings(fields, where)))
 
 
@@ -155,7 +159,20 @@ def with_track(table: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise ConfigError(
             f"{where} has a track, which names its stems: leave out 'stems' or 'track'"
         )
-    return {**rest, "track": tracks.of_stems(tables.names(table["stems"], f"{where}: stems"))}
+    stems = tables.names(table["stems"], f"{where}: stems")
+    for stem in stems:
+        if not is_file_name(stem):
+            raise ConfigError(
+                f"{where}: stems become names of files; expected letters, digits and the like, "
+                f"got {tables.shown(stem)}"
+            )
+    return {**rest, "track": tracks.of_stems(stems)}
+
+
+def is_file_name(stem: str) -> bool:
+    """Whether the name of a stem can be the name of a file on any system, in any folder."""
+    plain = bool(stem.strip(" .")) and stem.isprintable() and len(stem) <= MOST_NAME
+    return plain and not set(stem) & set('/\\:*?"<>|')
 
 
 def _lists(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -203,9 +220,7 @@ def _member(table: Any, where: str) -> Member:
         stem: tables.names(outputs[stem], f"{where}: outputs.{stem}") for stem in outputs
     }
     if "subtract" in entry:
-        entry["subtract"] = (
-            tables.names(entry["subtract"], f"{where}: subtract") if entry["subtract"] else ()
-        )
+        entry["subtract"] = _names_or_none(entry["subtract"], f"{where}: subtract")
     tables.kind(entry.get("options", {}), dict, f"{where}: options")
     tables.kind(entry.get("optional", False), bool, f"{where}: optional")
     if "settings" in entry:
@@ -221,6 +236,11 @@ def _member(table: Any, where: str) -> Member:
     if "doubt" in entry:
         entry["doubt"] = tables.record(Doubt, entry["doubt"], f"{where}: doubt")
     return Member(**entry)
+
+
+def _names_or_none(value: Any, where: str) -> tuple[str, ...]:
+    """Return a list of distinct names, which may be empty, as a tuple."""
+    return () if value == [] else tables.names(value, where)
 
 
 def _blend(table: Any, where: str) -> Blend:

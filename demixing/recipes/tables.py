@@ -5,7 +5,6 @@ value in the message.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -13,6 +12,12 @@ from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
 
 T = TypeVar("T")
+
+MOST_NUMBER = 1e300
+"""No number of a recipe comes near; larger integers are no floats."""
+
+MOST_BITS, MOST_SHOWN = 1000, 200
+"""Of integers and of other values in messages."""
 
 
 def record(make: type[T], table: Any, where: str) -> T:
@@ -42,10 +47,12 @@ def numbers(table: Mapping[str, Any], where: str) -> dict[str, float]:
 
 def scalar(value: Any, expected: type, where: str) -> Any:
     """Return ``value`` if it has the type: an int is also a float, but a bool is not a number."""
-    if expected is float and type(value) is int:
+    if expected is float and type(value) is int and abs(value) < MOST_NUMBER:
         value = float(value)
-    if type(value) is not expected or (isinstance(value, float) and not math.isfinite(value)):
-        raise ConfigError(f"{where} must be a {expected.__name__}, got {value!r}")
+    if type(value) is not expected or (
+        isinstance(value, int | float) and not abs(value) < MOST_NUMBER
+    ):
+        raise ConfigError(f"{where} must be a {expected.__name__}, got {shown(value)}")
     return value
 
 
@@ -68,12 +75,22 @@ def names(value: Any, where: str) -> tuple[str, ...]:
     """Return a non-empty list of distinct names as a tuple."""
     names = tuple(kind(name, str, f"each of {where}") for name in kind(value, list, where))
     if not names or len(set(names)) < len(names):
-        raise ConfigError(f"{where} must name at least one and none twice, got {value!r}")
+        raise ConfigError(f"{where} must name at least one and none twice, got {shown(value)}")
     return names
 
 
 def kind(value: Any, expected: type, where: str) -> Any:
     """Return ``value`` if it has the type."""
     if not isinstance(value, expected):
-        raise ConfigError(f"{where} must be a {expected.__name__}, got {value!r}")
+        raise ConfigError(f"{where} must be a {expected.__name__}, got {shown(value)}")
     return value
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value, for messages; integers may have more digits than Python writes."""
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return "a huge integer"
+    try:
+        return repr(value)[:MOST_SHOWN]
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__}"

@@ -133,7 +133,7 @@ def _check_same(folder: Path, maker: Maker) -> None:
     try:
         known = FIRST_GENERATION | json.loads((folder / SOURCES).read_text(encoding="utf-8"))
         found = {name: known[name] for name in expected}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         found = {}
     if found != expected:
         raise ConfigError(

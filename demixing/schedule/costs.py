@@ -109,7 +109,7 @@ class Costs:
             return {key: Cost(**cost) for key, cost in json.loads(text).items()}
         except FileNotFoundError:
             return {}
-        except (OSError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, TypeError, ValueError, AttributeError, RecursionError) as error:
             logger.info("%s: cannot be read, so costs are measured again: %s", self._path, error)
             return {}
 

@@ -182,7 +182,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> Run:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"expected a run in {str(path)!r}: {error}") from error
     run = updated(Run(), table)
     for setting in settings:

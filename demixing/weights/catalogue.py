@@ -172,7 +172,7 @@ def entries(path: Path = CATALOGUE) -> dict[str, Checkpoint]:
     for part, folder in [(path, None), *beside]:
         try:
             found = _tables(part.read_text(encoding="utf-8"), folder)
-        except (OSError, ValueError, CheckpointError) as error:
+        except (OSError, ValueError, RecursionError, CheckpointError) as error:
             raise CheckpointError(
                 f"cannot read the catalogue of weights {part}: {error}"
             ) from error

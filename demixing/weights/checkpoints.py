@@ -1,24 +1,23 @@
 """Finds, verifies and then safely reads weight files.
 
-The catalogue models/checkpoints.toml has one table per file. A file is opened only if its sha256
-matches the table. It is then read by one of :mod:`demixing.weights.readers`, which accept only
-tensors and plain values. So two checks protect against a tampered file. ONNX files also contain
-their network, as a graph of known operations: :func:`session` and :func:`sessions` open them.
+The catalogue models/checkpoints.toml has one table per file. A file is read only if its sha256
+matches the table, through the descriptor that was verified, by one of
+:mod:`demixing.weights.readers`, which accept only tensors and plain values. So two checks protect
+against a tampered file. ONNX files also contain their network, as a graph of known operations:
+:func:`session` and :func:`sessions` open them.
 """
 
-import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
-from demixing.weights import converted, readers
+from demixing.weights import archives, converted, onnx_file, onnx_session, readers
 from demixing.weights.catalogue import Checkpoint, find
-from demixing.weights.onnx_session import InferenceSession, open_session
+from demixing.weights.onnx_session import InferenceSession
 from demixing.weights.readers import Contents
-from demixing.weights.verification import verify
+from demixing.weights.verification import verified
 
 __all__ = ["Checkpoint", "Contents", "contents", "fill", "find", "load", "session", "sessions"]
 
@@ -44,8 +43,8 @@ def contents(checkpoint: Checkpoint, path: Path | None = None) -> Contents:
         path = checkpoint.path()
         if not path.exists() and checkpoint.converted_path().exists():
             return converted.read(checkpoint)
-    verify(path, checkpoint)
-    return readers.read(checkpoint.format, path, checkpoint.part)
+    with verified(path, checkpoint) as file:
+        return readers.read(checkpoint.format, file, checkpoint.part)
 
 
 def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:
@@ -67,10 +66,9 @@ def session(checkpoint: Checkpoint, path: Path | None = None) -> InferenceSessio
     Raises:
         CheckpointError: the file is missing, altered, or not an ONNX model.
     """
-    path = path or checkpoint.path()
-    verify(path, checkpoint)
-    _expect(checkpoint, ONNX)
-    return open_session(path)
+    with verified(path or checkpoint.path(), checkpoint) as file:
+        _expect(checkpoint, ONNX)
+        return onnx_session.session(file)
 
 
 def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, InferenceSession]:
@@ -86,21 +84,17 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
     Raises:
         CheckpointError: the file is missing, altered, or not such an archive.
     """
-    path = path or checkpoint.path()
-    verify(path, checkpoint)
-    _expect(checkpoint, ONNX_ARCHIVE)
     opened = {}
-    try:
-        with tarfile.open(path) as archive, tempfile.TemporaryDirectory() as folder:
-            for member in archive:
-                # Only contents are extracted; the archive's paths are never used.
-                contents = archive.extractfile(member) if member.name.endswith(".onnx") else None
-                if contents is not None:
-                    copy = Path(folder, "network.onnx")
-                    copy.write_bytes(contents.read())
-                    opened[Path(member.name).stem] = open_session(copy)
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise CheckpointError(f"expected an archive of ONNX models at {path}: {error}") from error
+    with verified(path or checkpoint.path(), checkpoint) as file:
+        _expect(checkpoint, ONNX_ARCHIVE)
+        expected = f"expected an archive of ONNX models at {file.path}"
+        with readers.refusing(file.path, expected), archives.tarred(file) as members:
+            for name, contents in members:
+                if name.endswith(".onnx"):
+                    model = onnx_file.checked(contents().read(), file.path)
+                    opened[Path(name).stem] = onnx_session.of_model(model, file.path)
+        if not opened:
+            raise CheckpointError(f"{expected}, but it has none")
     return opened
 
 

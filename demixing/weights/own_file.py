@@ -4,12 +4,15 @@ No hash can be checked, so safety rests on the readers alone: they build tensors
 and nothing else, whatever is in the file.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from demixing.errors import CheckpointError
 from demixing.weights import readers, tensor_file
 from demixing.weights.readers import Contents, safetensors
+from demixing.weights.weight_file import WeightFile
 
 SUFFIX = ".safetensors"
 
@@ -24,14 +27,18 @@ def read(path: Path) -> Contents:
     Raises:
         CheckpointError: it is missing, damaged, or contains more than numbers.
     """
-    _check(path)
-    if path.suffix.lower() != SUFFIX:
-        return _torch_file(path)
-    if config(path)[1]:
-        return readers.read("safetensors", path)
-    with readers.refusing(path):
-        found = tensor_file.read(path)
-    return Contents(state=readers.tensors(path, found.tensors))
+    with opened(path) as file:
+        return read_open(file)
+
+
+def read_open(file: WeightFile) -> Contents:
+    """The same as :func:`read`, of an open file."""
+    if file.path.suffix.lower() != SUFFIX:
+        return _torch_file(file)
+    if _config(file)[1]:
+        return readers.read("safetensors", file)
+    found = tensor_file.read(file)
+    return Contents(state=readers.tensors(file, found.tensors))
 
 
 def config(path: Path) -> tuple[str, dict[str, Any]]:
@@ -43,32 +50,37 @@ def config(path: Path) -> tuple[str, dict[str, Any]]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    _check(path)
-    if path.suffix.lower() != SUFFIX:
+    with opened(path) as file:
+        return _config(file) if path.suffix.lower() == SUFFIX else ("", {})
+
+
+def _config(file: WeightFile) -> tuple[str, dict[str, Any]]:
+    """The same as :func:`config`, of an open file."""
+    metadata = tensor_file.metadata(file)
+    if safetensors.NETWORK not in metadata:
         return "", {}
-    network, sections = "", {}
-    with readers.refusing(path):
-        metadata = tensor_file.metadata(path)
-        if safetensors.NETWORK in metadata:
-            network = metadata[safetensors.NETWORK]
-            sections = safetensors.network_arguments(path, metadata)
-    return network, sections
+    return metadata[safetensors.NETWORK], safetensors.network_arguments(file, metadata)
 
 
-def _torch_file(path: Path) -> Contents:
+def _torch_file(file: WeightFile) -> Contents:
     """Read a torch file, which may be a trainer's and then holds more than the network."""
     try:
-        contents = readers.read("state_dict", path)
+        contents = readers.read("state_dict", file)
         if not any(key.startswith("model.") for key in contents.state):
             return contents
     except CheckpointError as error:
         try:
-            return readers.read("lightning", path)
+            return readers.read("lightning", file)
         except CheckpointError:
             raise error from None
-    return readers.read("lightning", path)
+    return readers.read("lightning", file)
 
 
-def _check(path: Path) -> None:
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[WeightFile]:
+    """Open a file, and convert any error to one sentence."""
     if not path.is_file():
         raise CheckpointError(f"expected a file of weights at {path}, there is none")
+    with readers.reading(path) as file:
+        yield file
+        file.check_unchanged()

@@ -6,14 +6,13 @@ tried at the same time, for a few seconds.
 
 import subprocess
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from demixing.errors import CheckpointError
+from demixing.weights import connection
 from demixing.weights.catalogue import Checkpoint
-from demixing.weights.download import AGENT, BROKEN
+from demixing.weights.download import BROKEN
 from demixing.weights.npm import npm_command
 
 REACH_S = 6.0
@@ -74,11 +73,10 @@ def reach(file: Checkpoint) -> bool:
     """Whether the server of a file responds."""
     if file.npm:
         return _npm_knows(file.npm)
-    request = urllib.request.Request(file.url, method="HEAD", headers={"User-Agent": AGENT})
     try:
-        with urllib.request.build_opener().open(request, timeout=REACH_S):
+        with connection.answer(file.url, method="HEAD", timeout_s=REACH_S):
             return True
-    except (*BROKEN, OSError, ValueError):
+    except (*BROKEN, OSError, CheckpointError):
         return False
 
 

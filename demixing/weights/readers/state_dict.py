@@ -4,32 +4,32 @@ Bare are those of Demucs v2, Open-Unmix and KUIELab. Trainers save more beside t
 the epoch or the optimiser; only the tensors are kept.
 """
 
-from pathlib import Path
-
 from demixing.errors import CheckpointError
-from demixing.weights.readers import Contents, tensors
-from demixing.weights.safe_unpickling import load_restricted
+from demixing.weights.readers import Contents
+from demixing.weights.torch_file import TorchFile
+from demixing.weights.weight_file import WeightFile
 
 KEYS = ("state_dict", "model_state_dict", "state")
 """Where trainers put the tensors: Music-Source-Separation-Training's files have any of them."""
 
 
-def read(path: Path) -> Contents:
+def read(file: WeightFile) -> Contents:
     """Read the tensors.
 
     Raises:
         CheckpointError: the file contains no tensors by name, or names a class or a function.
     """
-    return Contents(state=tensors(path, _unwrapped(path, load_restricted(path))))
+    torch_file = TorchFile(file)
+    return Contents(state=torch_file.state(_unwrapped(file, torch_file.value)))
 
 
-def _unwrapped(path: Path, found: object) -> object:
+def _unwrapped(file: WeightFile, found: object) -> object:
     """The state dict in a trainer's file; anything else is returned as it is."""
     if not isinstance(found, dict):
         return found
     inner = [key for key in KEYS if isinstance(found.get(key), dict)]
     if len(inner) > 1:
         raise CheckpointError(
-            f"expected {path} to contain tensors by name once, got {' and '.join(inner)}"
+            f"expected {file.path} to contain tensors by name once, got {' and '.join(inner)}"
         )
     return found[inner[0]] if inner else found

@@ -1,22 +1,22 @@
 """A torch file with the training step and tensors by name, as ByteSep writes it."""
 
-from pathlib import Path
-
 from demixing.errors import CheckpointError
-from demixing.weights.readers import Contents, tensors
-from demixing.weights.safe_unpickling import load_restricted
+from demixing.weights.bounds import shown
+from demixing.weights.readers import Contents
+from demixing.weights.torch_file import TorchFile
+from demixing.weights.weight_file import WeightFile
 
 
-def read(path: Path) -> Contents:
+def read(file: WeightFile) -> Contents:
     """Read the tensors.
 
     Raises:
         CheckpointError: the file contains anything except a step and tensors.
     """
-    found = load_restricted(path)
+    torch_file = TorchFile(file)
+    found = torch_file.value
     if not isinstance(found, dict) or found.keys() != {"step", "model"}:
         raise CheckpointError(
-            f"expected {path} to contain a step and a model, got "
-            f"{sorted(map(str, found))[:3] if isinstance(found, dict) else type(found).__name__}"
+            f"expected {file.path} to contain a step and a model, got {shown(found)}"
         )
-    return Contents(state=tensors(path, found["model"]))
+    return Contents(state=torch_file.state(found["model"]))

@@ -5,39 +5,49 @@ Such an archive is a zip file with programs in ``code/``, a pickle of the module
 the pickle and the numbers are read.
 """
 
-import io
 import pickle
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 
-import torch
-from torch import Tensor
+from demixing.weights.bounds import MOST_TENSORS
+from demixing.weights.readers import Contents
+from demixing.weights.safe_unpickling import Numbers, StandIn
+from demixing.weights.torch_file import TorchFile
+from demixing.weights.weight_file import WeightFile
 
-from demixing.weights.readers import Contents, tensors
-from demixing.weights.safe_unpickling import Restricted
+MOST_NAME = 1000
+"""Characters of a name."""
 
 
-class Script:
+class Script(StandIn):
     """Stand-in for all classes in the archive's programs; it keeps an object's attributes."""
 
     __slots__ = ("attributes",)
 
-    def __setstate__(self, attributes: dict[str, object]) -> None:
-        self.attributes = dict(attributes)
+    attributes: dict[str, object]
+
+    def __new__(cls) -> "Script":
+        """Make one without attributes, which come later."""
+        made = super().__new__(cls)
+        made.attributes = {}
+        return made
+
+    def build(self, state: object) -> None:
+        """Keep the attributes.
+
+        Raises:
+            UnpicklingError: they are not attributes.
+        """
+        if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+            raise pickle.UnpicklingError("an object has no valid attributes")
+        self.attributes = state
 
 
-class _Same:
-    """Stand-in for torch's functions that set the type of a list; a pickle cannot change it."""
-
-    __slots__ = ()
-
-    def __call__(self, value: object, *_: object) -> object:
-        return value
+def _same(value: object, *_: object) -> object:
+    """Stand-in for torch's functions that set the type of a list."""
+    return value
 
 
 STAND_INS = {
-    f"torch.jit._pickle.{name}": _Same()
+    f"torch.jit._pickle.{name}": _same
     for name in (
         "build_intlist",
         "build_doublelist",
@@ -54,46 +64,37 @@ def _admit(name: str) -> object:
     return Script if name.startswith("__torch__.") else STAND_INS.get(name)
 
 
-def read(path: Path) -> Contents:
+def read(file: WeightFile) -> Contents:
     """Read the tensors; names are paths through the modules, as in a state dict.
 
     Raises:
         CheckpointError: the file is not such an archive, or contains more than tensors.
     """
-    with zipfile.ZipFile(path) as archive:
-        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        root = pickled.removesuffix("data.pkl")
-        storages: dict[str, Tensor] = {}
-
-        def storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
-            if key not in storages:
-                storages[key] = _read_storage(archive, f"{root}data/{key}", dtype, count)
-            return storages[key]
-
-        module = Restricted(
-            io.BytesIO(archive.read(pickled)),
-            admit=_admit,
-            storage=storage,
-        ).load()
-    if not isinstance(module, Script):
+    torch_file = TorchFile(file, _admit, script=True)
+    if not isinstance(torch_file.value, Script):
         raise pickle.UnpicklingError("it contains no module")
-    return Contents(state=tensors(path, dict(_walk(module))))
+    return Contents(state=torch_file.state(_tensors(torch_file.value)))
 
 
-def _read_storage(archive: zipfile.ZipFile, name: str, dtype: torch.dtype, count: int) -> Tensor:
-    """Read the numbers of one storage."""
-    size_bytes = archive.getinfo(name).file_size
-    if size_bytes != count * dtype.itemsize:
-        raise pickle.UnpicklingError(f"it has {size_bytes} bytes for {count} numbers of {dtype}")
-    if not count:
-        return torch.empty(0, dtype=dtype)
-    return torch.frombuffer(bytearray(archive.read(name)), dtype=dtype)
+def _tensors(module: Script) -> dict[str, Numbers]:
+    """The tensors of a module and of its submodules, in the order of a state dict.
 
-
-def _walk(module: Script, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a module and of its submodules."""
-    for name, value in module.attributes.items():
-        if isinstance(value, Tensor):
-            yield prefix + name, value
-        elif isinstance(value, Script) and hasattr(value, "attributes"):
-            yield from _walk(value, f"{prefix}{name}.")
+    Raises:
+        UnpicklingError: modules contain each other, or the same ones too often.
+    """
+    found: dict[str, Numbers] = {}
+    waiting: list[tuple[str, object]] = [("", module)]
+    for _ in range(MOST_TENSORS):
+        if not waiting:
+            return found
+        name, value = waiting.pop()
+        if len(name) > MOST_NAME:
+            break
+        if isinstance(value, Numbers):
+            found[name] = value
+        elif isinstance(value, Script):
+            prefix = f"{name}." if name else ""
+            if len(waiting) + len(value.attributes) > MOST_TENSORS:
+                break
+            waiting += [(prefix + key, one) for key, one in [*value.attributes.items()][::-1]]
+    raise pickle.UnpicklingError("it has too many modules")

@@ -48,7 +48,7 @@ def sources_of(folder: Path) -> tuple[str, tuple[str, ...]] | None:
         if not isinstance(files, list):
             return None
         return str(contents.get("split") or ""), tuple(map(str, files))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 
