@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from tests.onnx_graphs import field, varint
 
 GIGABYTE = 1 << 30
+HALF = GIGABYTE // 2
+"""Contents of bombs."""
 DOUBLINGS = 40
 """Steps that each refer twice to the one before: 1 TB if they are followed one by one."""
 
@@ -353,7 +355,7 @@ def large_bytearray() -> bytes:
 
 
 def bomb(format_: str) -> bytes:
-    count = 3 * GIGABYTE // 4
+    count = HALF // 4
     made = tensor(storage(count), (count,), (1,))
     if format_ == "lightning":
         contents = lightning(made)
@@ -361,18 +363,18 @@ def bomb(format_: str) -> bytes:
         contents = name("__torch__.M") + b")\x81" + table((text("weight"), made)) + b"b"
     else:
         contents = table((text("weight"), made))
-    return zipped(contents, {"0": bytes(3 * GIGABYTE)}, compressed=True)
+    return zipped(contents, {"0": bytes(HALF)}, compressed=True)
 
 
 def gzip_bomb() -> bytes:
-    count = 3 * GIGABYTE // 4
+    count = HALF // 4
     state = table((text("weight"), tensor(storage(count), (count,), (1,))))
     contents = tuple_of(name("demucs.model.Demucs"), b")", b"}", state)
     return gzip.compress(legacy(contents, ["0"], struct.pack("<q", count) + bytes(4 * count)), 1)
 
 
 def of_line() -> bytes:
-    return gzip.compress(b"\x80\x02" + b"c" + b"a" * (2 * GIGABYTE), 1)
+    return gzip.compress(b"\x80\x02" + b"c" + b"a" * HALF, 1)
 
 
 ATTACKS = [
@@ -515,7 +517,7 @@ ATTACKS = [
         name="a tar bomb",
         large=True,
         formats=("spleeter_archive",),
-        make=lambda: spleeter(index([(0, b"k", entry([1], 0, 4))]), bytes(3 * GIGABYTE)),
+        make=lambda: spleeter(index([(0, b"k", entry([1], 0, 4))]), bytes(HALF)),
     ),
     Attack(
         name="a sparse member",
@@ -563,6 +565,6 @@ ATTACKS = [
         name="a large model of zeros",
         large=True,
         formats=("onnx_archive",),
-        make=lambda: tar_of({"a/net.onnx": bytes(3 * GIGABYTE)}),
+        make=lambda: tar_of({"a/net.onnx": bytes(HALF)}),
     ),
 ]

@@ -273,3 +273,14 @@ def test_a_movie_with_a_size_beyond_all_bounds_is_refused(save: Save) -> None:
 
     with pytest.raises(SongError, match="but it has no audio stream"):
         song_format(path)
+
+
+def test_integers_of_64_bits_are_read(tmp_path: Path) -> None:
+    samples = (np.linspace(-0.5, 0.5, 1000) * 2**63).astype("<i8").tobytes()
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 44_100, 8 * 44_100, 8, 64)
+    chunks = b"WAVEfmt " + form + b"data" + struct.pack("<I", len(samples)) + samples
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+
+    (block,) = read_blocks(tmp_path / "a.wav")
+
+    assert np.allclose(block.numpy(), np.linspace(-0.5, 0.5, 1000), atol=1e-7)

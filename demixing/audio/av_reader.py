@@ -40,6 +40,9 @@ PADDING_S = 0.2
 PLANES = 8
 """From this number of channels on, PyAV 18 reads planar frames beyond their end, and crashes."""
 
+WIDE = ("s64", "s64p")
+"""Sample formats that NumPy arrays are not made of."""
+
 UNREAD_BYTES = 1 << 16
 """Fewer unread bytes at the end of a file are an index or padding."""
 
@@ -250,21 +253,23 @@ def _followed(frame: Any, expected_s: float | None, faults: _Faults | None) -> f
 
 def _samples(frame: Any) -> NDArray[Any]:
     """Samples of a frame in its own sample format, ``(channels, samples)``."""
-    if frame.format.is_planar and len(frame.layout.channels) >= PLANES:
-        frame = _packed(frame)
+    if frame.format.name in WIDE:
+        frame = _converted(frame, "dbl")
+    elif frame.format.is_planar and len(frame.layout.channels) >= PLANES:
+        frame = _converted(frame, frame.format.packed.name)
     array: NDArray[Any] = frame.to_ndarray()
     if frame.format.is_planar:
         return array
     return array.reshape(frame.samples, -1).T
 
 
-def _packed(frame: Any) -> Any:
-    """The same samples, interleaved."""
+def _converted(frame: Any, sample_format: str) -> Any:
+    """The same samples in another sample format, interleaved."""
     import av
 
-    converter = av.AudioResampler(format=frame.format.packed, layout=frame.layout)
-    (packed,) = converter.resample(frame)
-    return packed
+    converter = av.AudioResampler(format=sample_format, layout=frame.layout)
+    (converted,) = converter.resample(frame)
+    return converted
 
 
 def _blocks(pieces: Iterator[NDArray[Any]], frames: int) -> Iterator[Tensor]:

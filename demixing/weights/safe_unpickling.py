@@ -17,7 +17,7 @@ from typing import IO, Any, ClassVar
 import torch
 
 MOST_STEPS = 2_000_000
-"""Steps of a pickle, some 5 s. A training's file of 1 GB has 200,000."""
+"""Steps of a pickle: 2 s, and 450 MB if each makes a set. A file of 913 MB has 32,000."""
 
 MOST_PICKLE_BYTES = 1 << 28
 """Length of a pickle. It has the numbers only in files of NumPy arrays."""
@@ -291,7 +291,7 @@ def checked_key(key: Any) -> Any:
 def _weight(value: object) -> int:
     """How many steps an argument counts for: it may be copied."""
     if isinstance(value, str | bytes):
-        return len(value) >> 6
+        return len(value) >> 8
     return len(value) if isinstance(value, list | tuple | dict | set | frozenset) else 1
 
 
