@@ -1,5 +1,6 @@
 """The contest's leaderboards: their data, and where a mean would have stood."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -13,7 +14,8 @@ from demixing.cli import board_place
 from demixing.cli.main import main
 from demixing.errors import EvaluationError
 from demixing.evaluation import predicted_place
-from demixing.evaluation.boards import Board, Row, boards, named, placed, read
+from demixing.evaluation.board_place import placed
+from demixing.evaluation.boards import Board, Row, boards, named, read
 from demixing.evaluation.songs import STEMS
 from demixing.recipes import reading, tracks
 
@@ -168,6 +170,29 @@ def test_two_sources_of_one_rank_make_a_range(mean_db: float, ranks: str) -> Non
 )
 def test_an_entry_without_a_rank_still_counts(mean_db: float, ranks: str) -> None:
     assert placed(named("mdx21-b", "mdx"), mean_db).ranks == ranks
+
+
+def test_entries_without_a_rank_below_one_with_a_rank_push_a_mean_down() -> None:
+    rows = [
+        Row(team=team, mean_db=mean_db, rank=rank, certainty="recalled", source="-")
+        for team, mean_db, rank in (
+            ("a", 9.0, 3),
+            ("b", 8.0, None),
+            ("c", 7.0, None),
+            ("d", 5.0, 8),
+        )
+    ]
+    board = dataclasses.replace(KNOWN, rows=tuple(rows))
+
+    found = {mean_db: placed(board, mean_db).ranks for mean_db in (10.0, 8.5, 7.5, 6.0)}
+
+    # By hand: b and c are 4 to 7, and c is after b.
+    assert found == {
+        10.0: "ranks 1 to 3",
+        8.5: "ranks 4 to 6",
+        7.5: "ranks 5 to 7",
+        6.0: "ranks 6 to 8",
+    }
 
 
 def test_every_mean_has_a_place_and_a_better_one_is_never_lower() -> None:
