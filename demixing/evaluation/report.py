@@ -17,7 +17,7 @@ from typing import TypedDict
 from demixing import atomic
 from demixing.errors import EvaluationError
 from demixing.evaluation.metrics import OFFICIAL, Metric
-from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
+from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore, finite
 from demixing.evaluation.summary import Averages, Figures, MetricSummary, Summary
 
 MEAN = "MEAN"
@@ -239,8 +239,7 @@ def _song(song: SongScore) -> dict[str, object]:
         "silent_references": list(song.silent),
         "nearly_silent_references": list(song.nearly_silent),
         "reference_levels_dbfs": {
-            stem: level_dbfs if math.isfinite(level_dbfs) else None
-            for stem, level_dbfs in song.levels_dbfs.items()
+            stem: finite(level_dbfs) for stem, level_dbfs in song.levels_dbfs.items()
         },
         "sample_rate_hz": song.layout.sample_rate_hz,
         "channels": song.layout.channels,

@@ -121,7 +121,7 @@ def score_song(
         silent=tuple(stem for stem, energy in energies.items() if not energy),
         layout=layout,
         levels_dbfs={
-            stem: _level_dbfs(energy / (layout.samples * layout.channels))
+            stem: level_dbfs(energy / (layout.samples * layout.channels))
             for stem, energy in energies.items()
         },
         further={name: dict(zip(stems, row, strict=True)) for name, row in values.items()},
@@ -236,8 +236,12 @@ def _common_layout(reference: Song, estimate: Song, stems: Sequence[str]) -> Lay
     return common
 
 
-def _level_dbfs(mean_square: float) -> float:
-    """RMS in dBFS; -inf for silence."""
+def level_dbfs(mean_square: float) -> float:
+    """RMS in dBFS, 0 for a square wave at full scale; -inf for silence.
+
+    >>> round(level_dbfs(0.25), 3)
+    -6.021
+    """
     return 10 * math.log10(mean_square) if mean_square else -math.inf
 
 
@@ -277,7 +281,7 @@ class SongFiles:
             for meter in busy:
                 meter.end_pass()
         return official, {
-            one.name: [_finite(value) for value in meters[one.meter].values()[one.name]]
+            one.name: [finite(value) for value in meters[one.meter].values()[one.name]]
             for one in further
         }
 
@@ -309,6 +313,6 @@ class SongFiles:
                 check_finite(estimate, start, samples)
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """None for a value that is undefined or infinite."""
     return value if value is not None and math.isfinite(value) else None
