@@ -249,7 +249,7 @@ def test_a_page_that_cannot_be_written_is_refused_first(
     assert main(["check", str(data), "--report", str(tmp_path / name)]) == 2
 
     said = capsys.readouterr().err
-    assert ("create it" if "none" in name else "ends in .html or .htm") in said
+    assert ("create it" if "none" in name else "ends in .html or .htm for a page") in said
 
 
 def test_a_missing_package_gets_its_command(

@@ -256,7 +256,7 @@ def test_only_songs_of_all_runs_are_compared(tmp_path: Path) -> None:
     group = runs.by_track(runs.read(pair))["mdx"]
 
     assert runs.common(group) == ["a", "e\u0301"]  # one name in two forms of Unicode
-    assert "a has 1 more songs" in tables.official(group, {}).notes[-1]
+    assert "a has 1 more song," in tables.official(group, {}).notes[-1]
 
 
 def drop_scores(run: Path) -> None:

@@ -306,7 +306,7 @@ def check_writable(path: Path) -> None:
     Raises:
         EvaluationError: its folder does not exist, or it is not a regular file.
     """
-    with _errors_about(path):
+    with errors_about(path):
         if not path.parent.is_dir():
             raise EvaluationError(
                 f"expected a folder at {str(path.parent)!r} to write {path.name!r} into, "
@@ -331,15 +331,15 @@ def write_report(path: Path, text: str) -> None:
         EvaluationError: it cannot be written.
     """
     check_writable(path)
-    with _errors_about(path):
+    with errors_about(path):
         target = path.resolve()  # a link stays a link
         # Folder names need not be UTF-8; Python marks such bytes as lone surrogates.
         atomic.write_text(target, text, errors="backslashreplace", newline="")
 
 
 @contextmanager
-def _errors_about(path: Path) -> Iterator[None]:
-    """Convert errors of the file system into :class:`EvaluationError`."""
+def errors_about(path: Path) -> Iterator[None]:
+    """Convert errors of the file system while a file is written into :class:`EvaluationError`."""
     try:
         yield
     except OSError as error:

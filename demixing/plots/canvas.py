@@ -62,8 +62,13 @@ STYLE: dict[str, Any] = {
 }
 
 
-def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES, what: str = "picture") -> None:
     """Raise if a picture clearly cannot be written to ``path``; call it before long work.
+
+    Args:
+        path: of the file.
+        suffixes: that it may have, in lower case.
+        what: it is, for the message.
 
     Raises:
         ConfigError: the file has another suffix.
@@ -71,7 +76,7 @@ def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
     """
     if path.suffix.lower() not in suffixes:
         raise ConfigError(
-            f"expected a file name that ends in {' or '.join(suffixes)} for a picture, "
+            f"expected a file name that ends in {' or '.join(suffixes)} for a {what}, "
             f"got {str(path)!r}"
         )
     check_writable(path)

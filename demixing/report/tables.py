@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from demixing.evaluation.comparison.verdict import plural
 from demixing.evaluation.report import (
     ACTIVE_MEAN,
     ACTIVE_MEDIAN,
@@ -195,4 +196,5 @@ def _left_out(group: Sequence[Run]) -> Iterator[str]:
     for run, label in zip(group, runs.labels(group), strict=True):
         alone = sum(normal(song["name"]) not in shared for song in run.songs)
         if alone:
-            yield f"{label} has {alone} more songs, which the other run lacks; they have no player"
+            more = plural(alone, "more song")
+            yield f"{label} has {more}, which not all runs have: without a player here"
