@@ -14,6 +14,7 @@ from demixing.cli.main import main
 from demixing.evaluation import ledger
 from demixing.recipes import reading
 from evaluator.__main__ import main as evaluator
+from tests.missing import not_installed
 
 MDX = ("bass", "drums", "other", "vocals")
 WriteSong = Callable[..., Path]
@@ -263,6 +264,29 @@ def test_the_evaluator_has_the_same_command(
 
 
 # Refusals
+
+
+@pytest.mark.parametrize(
+    "words", [["mdx_silence", "RUN", "--data"], ["SEPARATED", "RUN", "--references"]]
+)
+def test_a_metric_whose_library_is_missing_is_refused_before_the_work(
+    words: list[str],
+    data: Path,
+    separated: Path,
+    scored: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    not_installed(monkeypatch, "museval")
+    paths = {"RUN": scored, "SEPARATED": separated}
+    words = [str(paths.get(word, word)) for word in words]
+    capsys.readouterr()
+
+    assert main(["compare", *words, str(data), "--metric", "museval_sdr"]) == 2
+
+    printed = capsys.readouterr().err
+    assert "expected museval for its metrics" in printed
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from demixing.errors import ConfigError, EvaluationError
 from demixing.evaluation import ledger, metrics, report
 from demixing.evaluation.comparison import reading as scores_json
 from demixing.evaluation.comparison.scores import System
+from demixing.evaluation.metrics import Metric
 from demixing.evaluation.run import MANIFEST
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.song_files import normal
@@ -255,8 +256,19 @@ def _entry(word: str, options: argparse.Namespace) -> Source:
             "`demixing history` lists them"
         )
     entry = entries[number]
-    described = f"entry of the history, recipe {entry.recipe['name']}"
+    described = f"entry of the history, recipe {entry.recipe.get('name', 'unknown')}"
     return _known(entry.scores, f"entry {number} of {folder!r}", word, described, options)
+
+
+def _metric(options: argparse.Namespace) -> Metric:
+    """The chosen metric, for scores that do not exist yet; call it before long work.
+
+    Raises:
+        EvaluationError: there is no such metric, or its library is not installed.
+    """
+    found = metrics.load(options.metric)
+    metrics.ready([found.name])
+    return found
 
 
 # Separated songs
@@ -264,6 +276,7 @@ def _entry(word: str, options: argparse.Namespace) -> Source:
 
 def _estimates(word: str, options: argparse.Namespace) -> Source:
     """Find the songs of a folder that have references."""
+    metric = _metric(options)
     track = options.track or detect_track(options.references)
     there = {normal(song.name) for song in find_songs(Path(word), track)}
     names = [
@@ -276,16 +289,17 @@ def _estimates(word: str, options: argparse.Namespace) -> Source:
             f"expected songs in {word!r} with references in {str(options.references)!r}, found "
             "none; give both the same names, and check --songs"
         )
-    return Source(track, lambda: _scored(word, track, names, options))
+    return Source(track, lambda: _scored(word, track, names, metric, options))
 
 
-def _scored(word: str, track: str, names: Sequence[str], options: argparse.Namespace) -> System:
+def _scored(
+    word: str, track: str, names: Sequence[str], metric: Metric, options: argparse.Namespace
+) -> System:
     """Score a folder of separated songs."""
     say(f"scoring {word}", options)
-    official, wanted_one = metrics.load(metrics.OFFICIAL), metrics.load(options.metric)
-    scores = score_folder(options.references, Path(word), track, names, further=[wanted_one])
-    summary = summarise(scores, track)
-    contents = json.loads(report.json_report(summary, official, further=[wanted_one]))
+    scores = score_folder(options.references, Path(word), track, names, further=[metric])
+    summary, official = summarise(scores, track), metrics.load(metrics.OFFICIAL)
+    contents = json.loads(report.json_report(summary, official, further=[metric]))
     return _known(contents, repr(word), word, "separated songs", options).score()
 
 
@@ -297,7 +311,7 @@ def _recipe(word: str, options: argparse.Namespace) -> Source:
     recipe = recipes.load(word)
     recipes.check_contest(recipe)
     note(optional.advice(recipe), options)
-    metrics.load(options.metric)
+    metric = _metric(options)
     track = recipe.track.name
 
     def score() -> System:
@@ -309,7 +323,7 @@ def _recipe(word: str, options: argparse.Namespace) -> Source:
             word,
             recipe,
             songs,
-            metric=metrics.load(options.metric),
+            metric=metric,
             once=options.once,
             seconds=options.seconds,
         )
