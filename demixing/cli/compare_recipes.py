@@ -12,8 +12,9 @@ from demixing.evaluation import audio as files_of_audio
 from demixing.evaluation import metrics
 from demixing.evaluation.comparison.artists import named
 from demixing.evaluation.comparison.scores import MetricInfo, Reference, SongScores, System
+from demixing.evaluation.measuring import finite
 from demixing.evaluation.metrics import Format, Metric
-from demixing.evaluation.scoring import finite, level_dbfs
+from demixing.evaluation.scoring import level_dbfs
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import Song
 from demixing.recipes.recipe import Recipe

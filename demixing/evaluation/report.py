@@ -16,8 +16,9 @@ from typing import TypedDict
 
 from demixing import atomic
 from demixing.errors import EvaluationError
+from demixing.evaluation.measuring import finite
 from demixing.evaluation.metrics import OFFICIAL, Metric
-from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore, finite
+from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
 from demixing.evaluation.summary import Averages, Figures, MetricSummary, Summary
 
 MEAN = "MEAN"

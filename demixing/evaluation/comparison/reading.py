@@ -12,7 +12,7 @@ from typing import Any
 from demixing.errors import EvaluationError
 from demixing.evaluation.comparison.artists import named
 from demixing.evaluation.comparison.scores import MetricInfo, Reference, SongScores, System
-from demixing.evaluation.scoring import finite
+from demixing.evaluation.measuring import finite
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS
 

@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from demixing.evaluation.comparison.differences import MEAN, Comparison, Difference, Move, Quiet
 from demixing.evaluation.comparison.power import LEAST
+from demixing.evaluation.comparison.results import MEAN, Comparison, Difference, Move, Quiet
 from demixing.evaluation.comparison.verdict import label, plural, sentences
 from demixing.evaluation.report import aligned, printable
 
