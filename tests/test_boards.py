@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,7 @@ from demixing.evaluation.songs import STEMS
 from demixing.recipes import reading, tracks
 
 ROOT = Path(__file__).parents[1]
-MDX = ("bass", "drums", "other", "vocals")
 ROWS = [(board, row) for board in boards().values() for row in board.rows]
-
-WriteSong = Callable[..., Path]
 
 
 def board(*means_db: float, ranks: list[int]) -> Board:
@@ -241,14 +237,6 @@ def test_a_mean_that_silence_decides_is_not_the_only_one() -> None:
 
 
 # Commands
-
-
-@pytest.fixture
-def data(write_song: WriteSong, tmp_path: Path) -> Path:
-    for song in "ab":
-        for stem in MDX:
-            write_song(f"data/{song}/{stem}.wav")
-    return tmp_path / "data"
 
 
 def test_scores_are_held_against_a_board(

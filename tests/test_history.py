@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,9 @@ import pytest
 from demixing.cli import history, history_entry
 from demixing.cli.main import main
 from demixing.evaluation import ledger
-from demixing.machine import description, installation
+from demixing.machine import description
 from demixing.recipes import reading
 from tests.test_ledger import entry, scores
-
-MDX = ("bass", "drums", "other", "vocals")
-
-WriteSong = Callable[..., Path]
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def data(write_song: WriteSong, tmp_path: Path) -> Path:
-    for song in "ab":
-        for stem in MDX:
-            write_song(f"data/{song}/{stem}.wav")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an installed package: then this process separates."""
-    monkeypatch.setattr(installation, "INSTALLED", True)
 
 
 def evaluate(data: Path, out: Path, *words: str) -> int:

@@ -74,7 +74,6 @@ def test_names_from_outside_are_only_text() -> None:
         systems={"mdx": [HOSTILE[:-2], "b"]},
         songs=[song(HOSTILE)],
         tables=[one_table(HOSTILE[:-2])],
-        notes=[HOSTILE[:-2]],
     )
 
     found = Reader(page.html(contents, Storage(key=HOSTILE)))

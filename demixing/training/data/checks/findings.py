@@ -40,6 +40,7 @@ class Finding:
         value: its number; the kind defines meaning and unit.
         text: the finding in words.
         fault: True for a fault, False for a note.
+        source: stem that bleeds into this one; empty for other kinds.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Finding:
     value: float = 0.0
     text: str = ""
     fault: bool = True
+    source: str = ""
 
 
 def of_song(
@@ -166,4 +168,5 @@ def _bleeding(analysis: SongAnalysis, name: str) -> Iterator[Finding]:
                 text=f"{leak.share:.0%} of the sound in the best quarter of {leak.places} "
                 f"quiet places is {leak.source} at {leak.gain_db:+.1f} dB "
                 f"(within {leak.spread_db:.1f} dB): {both}",
+                source=leak.source,
             )
