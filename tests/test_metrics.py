@@ -109,6 +109,19 @@ def test_blocks_make_no_difference(name: str, block: int) -> None:
     np.testing.assert_allclose(np.array(values, float), np.array(whole, float), rtol=2e-6)
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_the_order_of_stems_only_orders_the_values(name: str) -> None:
+    """With channels of other levels and faint errors: what holds for one must not reach another."""
+    references, estimates = song(3, 20_000, 2, seed=8)
+    references = references * np.array([1, 0.001], np.float32)
+    estimates = references + np.float32(1e-3) * estimates
+
+    values = values_of(metrics.load(name), references, estimates)
+
+    backwards = values_of(metrics.load(name), references[::-1], estimates[::-1])
+    np.testing.assert_allclose(np.array(values, float), np.array(backwards[::-1], float), rtol=1e-6)
+
+
 @pytest.mark.parametrize("module", marked(metrics.modules()))
 def test_every_metric_prefers_a_better_estimate(module: str) -> None:
     of_module = metrics.expand([module])
