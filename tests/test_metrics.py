@@ -109,6 +109,29 @@ def test_blocks_make_no_difference(name: str, block: int) -> None:
     np.testing.assert_allclose(np.array(values, float), np.array(whole, float), rtol=2e-6)
 
 
+def test_bands_without_sound_differ_by_the_floors_of_bleedless_and_fullness() -> None:
+    """Each side has a floor below its own loudest level; written plainly, with librosa."""
+    times_s = np.arange(30_000) / RATE_HZ
+    low, high = (np.sin(2 * np.pi * hz * times_s) for hz in (1000, 4000))
+    pair = [np.asarray(one, np.float32) for one in (low + high, 0.1 * low + 0.3 * high)]
+    bank = librosa.filters.mel(sr=RATE_HZ, n_fft=4096, n_mels=512)
+    levels_db = [
+        librosa.amplitude_to_db(
+            bank @ np.abs(librosa.stft(one, n_fft=4096, hop_length=1024)),
+            ref=1.0,
+            amin=1e-10,
+            top_db=80,
+        )
+        for one in pair
+    ]
+    excess_db = levels_db[1] - levels_db[0]
+
+    fullness = values_of(metrics.load("fullness"), *(one[None, :, None] for one in pair))
+
+    expected = 100 / (1 - excess_db[excess_db < 0].mean())
+    assert fullness == pytest.approx([expected], rel=1e-3)
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_the_order_of_stems_only_orders_the_values(name: str) -> None:
     """With channels of other levels and faint errors: what holds for one must not reach another."""

@@ -20,7 +20,7 @@ OTHER_SONGS = (
     "would have shown."
 )
 LISTENING_TEST = (
-    "The listening test of MDX'23 ranked otherwise than SDR: kimberley_jensen 1st, ZFTurbo 2nd, "
+    "The listening test of MDX'23 ranked differently from SDR: kimberley_jensen 1st, ZFTurbo 2nd, "
     "SAMI-ByteDance 3rd (doi:10.5334/tismir.171)."
 )
 
@@ -100,7 +100,9 @@ def lines(found: Prediction) -> Iterator[str]:
         yield f"  {ONE_SONG}"
     else:
         low, high = found.interval_db
-        narrow = ", too narrow with fewer than ten songs" if found.songs < FEW_SONGS else ""
+        narrow = (
+            f", too narrow with fewer than {FEW_SONGS} songs" if found.songs < FEW_SONGS else ""
+        )
         yield (
             f"  {found.interval_ranks} for the 95 % interval over these {found.songs} songs, "
             f"{low:.3f} to {high:.3f} dB{narrow}"
