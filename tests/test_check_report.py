@@ -1,5 +1,6 @@
 """The report of a data set: what it measures, how it sorts, and what it plays."""
 
+import dataclasses
 import math
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from demixing.cli.main import main
 from demixing.plots import check_excerpts, check_page, check_songs
 from demixing.plots.check_songs import SongRow
 from demixing.training.data import check
+from demixing.training.data.checks.analysis import FileAnalysis
 from demixing.training.data.checks.findings import Finding
 from tests.missing import not_installed
 from tests.test_training_check import MDX, RATE_HZ, SECONDS, make, write
@@ -62,6 +64,25 @@ def test_songs_are_sorted_by_faults_then_notes(rows: list[SongRow]) -> None:
     assert [row.faults for row in rows] == [4, 0, 0]
     assert {one.kind for one in rows[0].findings} == {"short", "clipped", "offset", "dead"}
     assert [one.kind for one in rows[1].findings] == ["silent"]
+
+
+def test_two_files_of_a_mixture_are_its_channels(rows: list[SongRow]) -> None:
+    """A stem in several files is their sum instead."""
+    row = next(row for row in rows if row.name == "good")
+    paths = (Path("Lt.wav"), Path("Rt.wav"))
+    song = dataclasses.replace(row.song, mixture=paths, stems={"bass": paths})
+    analysis = dataclasses.replace(
+        row.analysis,
+        files={
+            f"{stem} {side}": FileAnalysis(stem=stem, samples=1, rate_hz=RATE_HZ, power=0.01)
+            for stem in ("mixture", "bass")
+            for side in range(2)
+        },
+    )
+
+    found = {one.stem: one.rms_dbfs for one in check_songs.levels(song, analysis)}
+
+    assert found == {"bass": pytest.approx(-16.99, abs=0.01), "mixture": pytest.approx(-20)}
 
 
 def test_levels_are_those_of_the_files(data: Path, rows: list[SongRow]) -> None:

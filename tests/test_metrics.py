@@ -126,7 +126,8 @@ def test_bands_without_sound_differ_by_the_floors_of_bleedless_and_fullness() ->
     ]
     excess_db = levels_db[1] - levels_db[0]
 
-    fullness = values_of(metrics.load("fullness"), *(one[None, :, None] for one in pair))
+    reference, estimate = (one[None, :, None] for one in pair)
+    fullness = values_of(metrics.load("fullness"), reference, estimate)
 
     expected = 100 / (1 - excess_db[excess_db < 0].mean())
     assert fullness == pytest.approx([expected], rel=1e-3)
