@@ -173,7 +173,13 @@ def _entry(line: bytes) -> Entry | None:
         return None
     mappings = (found.recipe, found.data, found.options, found.scores, found.machine)
     whole = all(isinstance(one, dict) for one in (*mappings, found.versions))
-    return found if whole and type(found.number) is int and found.number > 0 else None
+    typed = type(found.number) is int and _is_number(found.seconds) and isinstance(found.time, str)
+    return found if whole and typed and found.number > 0 else None
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of JSON is a number; a bool is none, although Python takes it for one."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
     """
     if path.suffix.lower() not in suffixes:
         raise ConfigError(
-            f"expected a file name that ends in {' or '.join(suffixes)} for a picture, "
+            f"expected a file name that ends in {', '.join(suffixes[:-1])} or {suffixes[-1]}, "
             f"got {str(path)!r}"
         )
     check_writable(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from demixing.errors import EvaluationError
+from demixing.evaluation import scores_file
 from demixing.evaluation.report import printable
 from demixing.evaluation.run import MANIFEST
 from demixing.evaluation.song_files import normal
@@ -103,16 +104,22 @@ def _read(folder: Path) -> Run:
     """Read one run."""
     scores, manifest = (_json(folder, name) for name in (SCORES, MANIFEST))
     try:
+        scores_file.check(scores)
         track, recipe = str(scores["track"]), str(manifest["recipe"])
-        names = [str(song["name"]) for song in scores["songs"]]
+        names = [song["name"] for song in scores["songs"]]
         songs = {
             kind: {normal(song.name): song for song in find_songs(folder / kind, track)}
             for kind in ("dataset", "predictions")
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
         raise EvaluationError(
-            f"expected the scores of a run in {str(folder / SCORES)!r}, found something else; "
+            f"expected the settings of a run in {str(folder / MANIFEST)!r}, found no {error}; "
             f"{REMADE}"
+        ) from error
+    except ValueError as error:
+        raise EvaluationError(
+            f"expected scores as `demixing evaluate` writes them in {str(folder / SCORES)!r}, but "
+            f"{error}; {REMADE}"
         ) from error
     for kind, found in songs.items():
         _check_complete(folder / kind, found, names, STEMS[track])
