@@ -232,6 +232,7 @@ def test_a_mean_that_silence_decides_is_not_the_only_one() -> None:
 
     text = "\n".join(predicted_place.lines(found))
     assert "rank 3 for 7.500 dB, the mean without silent references" in text
+    assert max(map(len, text.splitlines())) <= 100
     assert "too narrow" in text
     assert predicted_place.predicted(KNOWN, [7.0], active_mean_db=7.0).active_mean_db is None
 
@@ -246,7 +247,7 @@ def test_scores_are_held_against_a_board(
 
     assert main(["score", str(data), str(data), "--board", "c", "--json", str(report)]) == 0
 
-    assert "On MDX'23 C (any data)" in capsys.readouterr().out
+    assert "dB on MDX'23 C (any data):" in capsys.readouterr().out
     found = json.loads(report.read_text())["board"]
     assert (found["name"], found["place"]["first"], found["place"]["last"]) == ("mdx23-c", 1, 1)
     assert len(found["interval_db"]) == 2

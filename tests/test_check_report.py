@@ -1,6 +1,7 @@
 """The report of a data set: what it measures, how it sorts, and what it plays."""
 
 import dataclasses
+import json
 import math
 import shutil
 from pathlib import Path
@@ -235,12 +236,16 @@ def test_the_command_keeps_its_status_and_its_table(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["cache", "report.html"]
 
 
-def test_sound_data_has_a_page_and_status_0(data: Path, tmp_path: Path) -> None:
+def test_sound_data_has_a_page_and_status_0(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("good", "again"):
         write(tmp_path / "data" / name, make(10 + len(name)))
     path = tmp_path / "report.html"
 
-    assert main(["check", str(tmp_path / "data"), "--report", str(path)]) == 0
+    assert main(["check", str(tmp_path / "data"), "--report", str(path), "--json", "-"]) == 0
+
+    assert [one["layout"] for one in json.loads(capsys.readouterr().out)["folders"]] == ["stems"]
 
     page = read(path.read_text(encoding="utf-8"))
     assert "No faults." in page.text

@@ -303,7 +303,12 @@ def test_a_metric_whose_library_is_missing_is_refused_before_the_work(
         (["RUN", "RUN", "--once"], "--once and --seconds are for recipes"),
         (["RUN", "RUN", "--seconds", "3"], "--once and --seconds are for recipes"),
         (["RUN", "RUN", "--songs", "z*"], "expected songs that match z* in"),
-        (["RUN", "RUN", "--metric", "sdrr"], "expected scores of the metric 'sdrr'"),
+        (
+            ["RUN", "RUN", "--metric", "sdrr"],
+            "--metric: no metric named 'sdrr'; did you mean 'sdr'?",
+        ),
+        (["RUN", "RUN", "--metric", "museval"], "--metric: expected one metric, got 'museval'"),
+        (["RUN", "nowhere"], "got 'nowhere', which is none of these; `demixing list` has"),
         (["RUN", "none.json"], "but No such file or directory"),
         (["RUN", "TEXT"], "but it is not JSON"),
         (["RUN", "LIST"], "expected scores as `demixing evaluate` writes them"),

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
 from demixing.cli import compare_kinds
 from demixing.cli.compare_kinds import ENTRY, SCORES, Source, scores_in, wanted
 from demixing.errors import ConfigError, EvaluationError
+from demixing.evaluation import metrics
 from demixing.evaluation.comparison.scores import System
 from demixing.recipes import reading as recipes
 
@@ -35,7 +37,9 @@ def systems(options: argparse.Namespace) -> list[System]:
         ConfigError: an option is missing or has no use, or a recipe is wrong.
         EvaluationError: something cannot be read or scored, or the tracks differ.
     """
+    _check_metric(options.metric)
     kinds = {word: kind(word) for word in options.systems}
+    _check_known(kinds)
     _check_options(list(kinds.values()), options)
     prepare = {
         Kind.SCORES: compare_kinds.scores,
@@ -74,6 +78,35 @@ def notes(options: argparse.Namespace) -> Iterator[str]:
     kinds = {kind(word) for word in options.systems}
     if Kind.RECIPE in kinds and len(kinds) > 1:
         yield "recipes were run here, without gates and 16-bit files, unlike the other systems"
+
+
+def _check_metric(name: str) -> None:
+    """Raise unless there is one metric of a name.
+
+    Raises:
+        ConfigError: there is none, or the name stands for several.
+    """
+    try:
+        metrics.load(name)
+    except EvaluationError as error:
+        raise ConfigError(f"--metric: {error}") from error
+
+
+def _check_known(kinds: Mapping[str, Kind]) -> None:
+    """Raise for a word that is neither a path nor the name of a recipe.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    known = recipes.names()
+    for word, one in kinds.items():
+        if one is Kind.RECIPE and word not in known and not Path(word).exists():
+            close = difflib.get_close_matches(word, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "`demixing list` has the recipes"
+            raise ConfigError(
+                f"expected a folder, a file of scores, a recipe, or an entry such as @3, got "
+                f"{word!r}, which is none of these; {hint}"
+            )
 
 
 def _check_options(kinds: Sequence[Kind], options: argparse.Namespace) -> None:

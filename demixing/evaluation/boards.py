@@ -220,7 +220,7 @@ def named(name: str, track: str) -> Board:
     )
     wrong = f"is a board of the track {other.track!r}" if other else "is no board"
     letters = sorted({board.letter for board in own})
-    hint = f"; did you mean {close[0]!r}" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else ""
     raise EvaluationError(
         f"{name!r} {wrong}: expected {', '.join(letters)}, or {', '.join(choices)} for the track "
         f"{track!r}{hint}"

@@ -6,6 +6,7 @@ that the board's songs may be harder or easier as a whole.
 """
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ LISTENING_TEST = (
     "The listening test of MDX'23 ranked differently from SDR: kimberley_jensen 1st, ZFTurbo 2nd, "
     "SAMI-ByteDance 3rd (doi:10.5334/tismir.171)."
 )
+WIDTH = 100
+"""Columns of the printed lines."""
 
 FEW_SONGS = 10
 """With fewer songs, the interval is too narrow."""
@@ -89,8 +92,20 @@ def predicted(
 
 def lines(found: Prediction) -> Iterator[str]:
     """Describe a prediction for people, with what it does not say."""
+    for sentence in _sentences(found):
+        yield from textwrap.wrap(
+            sentence,
+            WIDTH,
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _sentences(found: Prediction) -> Iterator[str]:
+    """A heading, and facts below it that are indented by two."""
     board = found.board
-    yield f"On {board.title} ({board.training}), {found.mean_db:.3f} dB would have stood:"
+    yield f"A mean of {found.mean_db:.3f} dB on {board.title} ({board.training}):"
     yield f"  {found.place.ranks}, {found.place}"
     for row in board.rows:
         if row.baseline:

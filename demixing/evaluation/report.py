@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from demixing import atomic
 from demixing.errors import EvaluationError
@@ -86,7 +86,31 @@ def text_table(
     return "".join(f"{line}\n" for line in lines)
 
 
-def heading(metric: Metric) -> str:
+class Described(Protocol):
+    """What a heading says of a metric; the id is empty in files of versions that had none."""
+
+    @property
+    def id(self) -> str:
+        """Name of the definition."""
+
+    @property
+    def title(self) -> str:
+        """Name in a table."""
+
+    @property
+    def definition(self) -> str:
+        """The definition in a few words."""
+
+    @property
+    def unit(self) -> str:
+        """Of its values; empty if they have none."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Its direction."""
+
+
+def heading(metric: Described) -> str:
     """The first line of a table: what its numbers are.
 
     >>> from demixing.evaluation import metrics
@@ -95,7 +119,8 @@ def heading(metric: Metric) -> str:
     """
     unit = f", {metric.unit}" if metric.unit else ""
     direction = "" if metric.higher_is_better else ", lower is better"
-    return f"{metric.title} ({metric.id}: {metric.definition}){unit}{direction}"
+    name = f"{metric.id}: " if metric.id else ""
+    return f"{metric.title} ({name}{metric.definition}){unit}{direction}"
 
 
 def _values(summary: Summary, metric: Metric) -> MetricSummary:

@@ -76,7 +76,7 @@ def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES, what: str = "picture
     """
     if path.suffix.lower() not in suffixes:
         raise ConfigError(
-            f"expected a file name that ends in {' or '.join(suffixes)} for a {what}, "
+            f"expected a file name that ends in {', '.join(suffixes)} for a {what}, "
             f"got {str(path)!r}"
         )
     check_writable(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from demixing.errors import EvaluationError
+from demixing.evaluation import scores_file
 from demixing.evaluation.comparison import reading
 from demixing.evaluation.comparison.pairing import change
 from demixing.evaluation.comparison.scores import System
@@ -109,6 +110,12 @@ def _read(folder: Path) -> Run:
     """Read one run."""
     scores, manifest = (_json(folder, name) for name in (SCORES, MANIFEST))
     where, recipe = repr(str(folder / SCORES)), str(manifest.get("recipe", "unknown"))
+    try:
+        scores_file.check(scores)
+    except ValueError as error:
+        raise EvaluationError(
+            f"expected scores as `demixing evaluate` writes them in {where}, but {error}; {REMADE}"
+        ) from error
     system = reading.system(scores, where, name=recipe, kind="run", metric=OFFICIAL)
     songs = {
         kind: {normal(song.name): song for song in find_songs(folder / kind, system.track)}

@@ -126,7 +126,9 @@ def _of_file(
     if file.dead:
         yield finding("dead", 0, "one channel is silent")
     if file.mono:
-        yield finding("mono", file.channels, f"mono in {file.channels} channels", fault=False)
+        plural = "" if file.channels == 1 else "s"
+        text = f"mono in {file.channels} channel{plural}"
+        yield finding("mono", file.channels, text, fault=False)
 
 
 def _silent(song: Found, analysis: SongAnalysis, name: str) -> Iterator[Finding]:
