@@ -75,9 +75,9 @@ def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES, what: str = "picture
         EvaluationError: its folder does not exist, or it is not a regular file.
     """
     if path.suffix.lower() not in suffixes:
+        listed = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
         raise ConfigError(
-            f"expected a file name that ends in {', '.join(suffixes)} for a {what}, "
-            f"got {str(path)!r}"
+            f"expected a file name that ends in {listed} for a {what}, got {str(path)!r}"
         )
     check_writable(path)
 
