@@ -21,6 +21,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from torch import Tensor
 
+from demixing.machine import installation
 from tests.onnx_graphs import field
 from tests.waiting import until
 
@@ -136,6 +137,27 @@ def write_song(tmp_path: Path, rng: np.random.Generator) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def data(write_song: Callable[..., Path], tmp_path: Path) -> Path:
+    """A folder with two songs, a and b, each with all stems of music."""
+    for song in "ab":
+        for stem in ("bass", "drums", "other", "vocals"):
+            write_song(f"data/{song}/{stem}.wav")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """The folder that an evaluation writes to."""
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this were an installed package, without the contest's folders: it separates here."""
+    monkeypatch.setattr(installation, "INSTALLED", True)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """The contest's leaderboards: their data, and where a mean would have stood."""
 
+import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,13 @@ from demixing.cli import board_place
 from demixing.cli.main import main
 from demixing.errors import EvaluationError
 from demixing.evaluation import predicted_place
-from demixing.evaluation.boards import Board, Row, boards, named, placed, read
+from demixing.evaluation.board_place import placed
+from demixing.evaluation.boards import Board, Row, boards, named, read
 from demixing.evaluation.songs import STEMS
 from demixing.recipes import reading, tracks
 
 ROOT = Path(__file__).parents[1]
-MDX = ("bass", "drums", "other", "vocals")
 ROWS = [(board, row) for board in boards().values() for row in board.rows]
-
-WriteSong = Callable[..., Path]
 
 
 def board(*means_db: float, ranks: list[int]) -> Board:
@@ -170,6 +168,29 @@ def test_an_entry_without_a_rank_still_counts(mean_db: float, ranks: str) -> Non
     assert placed(named("mdx21-b", "mdx"), mean_db).ranks == ranks
 
 
+def test_entries_without_a_rank_below_one_with_a_rank_push_a_mean_down() -> None:
+    rows = [
+        Row(team=team, mean_db=mean_db, rank=rank, certainty="recalled", source="-")
+        for team, mean_db, rank in (
+            ("a", 9.0, 3),
+            ("b", 8.0, None),
+            ("c", 7.0, None),
+            ("d", 5.0, 8),
+        )
+    ]
+    board = dataclasses.replace(KNOWN, rows=tuple(rows))
+
+    found = {mean_db: placed(board, mean_db).ranks for mean_db in (10.0, 8.5, 7.5, 6.0)}
+
+    # By hand: b and c are 4 to 7, and c is after b.
+    assert found == {
+        10.0: "ranks 1 to 3",
+        8.5: "ranks 4 to 6",
+        7.5: "ranks 5 to 7",
+        6.0: "ranks 6 to 8",
+    }
+
+
 def test_every_mean_has_a_place_and_a_better_one_is_never_lower() -> None:
     for one in boards().values():
         places = [placed(one, step / 20) for step in range(300, -100, -1)]
@@ -211,19 +232,12 @@ def test_a_mean_that_silence_decides_is_not_the_only_one() -> None:
 
     text = "\n".join(predicted_place.lines(found))
     assert "rank 3 for 7.500 dB, the mean without silent references" in text
+    assert max(map(len, text.splitlines())) <= 100
     assert "too narrow" in text
     assert predicted_place.predicted(KNOWN, [7.0], active_mean_db=7.0).active_mean_db is None
 
 
 # Commands
-
-
-@pytest.fixture
-def data(write_song: WriteSong, tmp_path: Path) -> Path:
-    for song in "ab":
-        for stem in MDX:
-            write_song(f"data/{song}/{stem}.wav")
-    return tmp_path / "data"
 
 
 def test_scores_are_held_against_a_board(
@@ -233,7 +247,7 @@ def test_scores_are_held_against_a_board(
 
     assert main(["score", str(data), str(data), "--board", "c", "--json", str(report)]) == 0
 
-    assert "On MDX'23 C (any data)" in capsys.readouterr().out
+    assert "dB on MDX'23 C (any data):" in capsys.readouterr().out
     found = json.loads(report.read_text())["board"]
     assert (found["name"], found["place"]["first"], found["place"]["last"]) == ("mdx23-c", 1, 1)
     assert len(found["interval_db"]) == 2

@@ -1,5 +1,7 @@
 """The report of a data set: what it measures, how it sorts, and what it plays."""
 
+import dataclasses
+import json
 import math
 import shutil
 from pathlib import Path
@@ -14,6 +16,7 @@ from demixing.cli.main import main
 from demixing.plots import check_excerpts, check_page, check_songs
 from demixing.plots.check_songs import SongRow
 from demixing.training.data import check
+from demixing.training.data.checks.analysis import FileAnalysis
 from demixing.training.data.checks.findings import Finding
 from tests.missing import not_installed
 from tests.test_training_check import MDX, RATE_HZ, SECONDS, make, write
@@ -62,6 +65,25 @@ def test_songs_are_sorted_by_faults_then_notes(rows: list[SongRow]) -> None:
     assert [row.faults for row in rows] == [4, 0, 0]
     assert {one.kind for one in rows[0].findings} == {"short", "clipped", "offset", "dead"}
     assert [one.kind for one in rows[1].findings] == ["silent"]
+
+
+def test_two_files_of_a_mixture_are_its_channels(rows: list[SongRow]) -> None:
+    """A stem in several files is their sum instead."""
+    row = next(row for row in rows if row.name == "good")
+    paths = (Path("Lt.wav"), Path("Rt.wav"))
+    song = dataclasses.replace(row.song, mixture=paths, stems={"bass": paths})
+    analysis = dataclasses.replace(
+        row.analysis,
+        files={
+            f"{stem} {side}": FileAnalysis(stem=stem, samples=1, rate_hz=RATE_HZ, power=0.01)
+            for stem in ("mixture", "bass")
+            for side in range(2)
+        },
+    )
+
+    found = {one.stem: one.rms_dbfs for one in check_songs.levels(song, analysis)}
+
+    assert found == {"bass": pytest.approx(-16.99, abs=0.01), "mixture": pytest.approx(-20)}
 
 
 def test_levels_are_those_of_the_files(data: Path, rows: list[SongRow]) -> None:
@@ -214,12 +236,16 @@ def test_the_command_keeps_its_status_and_its_table(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["cache", "report.html"]
 
 
-def test_sound_data_has_a_page_and_status_0(data: Path, tmp_path: Path) -> None:
+def test_sound_data_has_a_page_and_status_0(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("good", "again"):
         write(tmp_path / "data" / name, make(10 + len(name)))
     path = tmp_path / "report.html"
 
-    assert main(["check", str(tmp_path / "data"), "--report", str(path)]) == 0
+    assert main(["check", str(tmp_path / "data"), "--report", str(path), "--json", "-"]) == 0
+
+    assert [one["layout"] for one in json.loads(capsys.readouterr().out)["folders"]] == ["stems"]
 
     page = read(path.read_text(encoding="utf-8"))
     assert "No faults." in page.text
@@ -249,7 +275,7 @@ def test_a_page_that_cannot_be_written_is_refused_first(
     assert main(["check", str(data), "--report", str(tmp_path / name)]) == 2
 
     said = capsys.readouterr().err
-    assert ("create it" if "none" in name else "ends in .html or .htm") in said
+    assert ("create it" if "none" in name else "ends in .html or .htm for a page") in said
 
 
 def test_a_missing_package_gets_its_command(

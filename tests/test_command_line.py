@@ -36,25 +36,6 @@ OWN = [name for name in COMMANDS if name not in contest.COMMANDS]
 WriteSong = Callable[..., Path]
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def data(write_song: WriteSong, tmp_path: Path) -> Path:
-    for song in "ab":
-        for stem in MDX:
-            write_song(f"data/{song}/{stem}.wav")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if this were an installed package, without the contest's folders."""
-    monkeypatch.setattr(installation, "INSTALLED", True)
-
-
 def described(name: str) -> argparse.ArgumentParser:
     """The parser of one command."""
     return completion.described()[name]

@@ -14,6 +14,7 @@ from demixing.cli.main import main
 from demixing.evaluation import ledger
 from demixing.recipes import reading
 from evaluator.__main__ import main as evaluator
+from tests.missing import not_installed
 
 MDX = ("bass", "drums", "other", "vocals")
 WriteSong = Callable[..., Path]
@@ -266,6 +267,29 @@ def test_the_evaluator_has_the_same_command(
 
 
 @pytest.mark.parametrize(
+    "words", [["mdx_silence", "RUN", "--data"], ["SEPARATED", "RUN", "--references"]]
+)
+def test_a_metric_whose_library_is_missing_is_refused_before_the_work(
+    words: list[str],
+    data: Path,
+    separated: Path,
+    scored: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    not_installed(monkeypatch, "museval")
+    paths = {"RUN": scored, "SEPARATED": separated}
+    words = [str(paths.get(word, word)) for word in words]
+    capsys.readouterr()
+
+    assert main(["compare", *words, str(data), "--metric", "museval_sdr"]) == 2
+
+    printed = capsys.readouterr().err
+    assert "expected museval for its metrics" in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["RUN"], "expected two systems or more to compare, got one"),
@@ -279,7 +303,12 @@ def test_the_evaluator_has_the_same_command(
         (["RUN", "RUN", "--once"], "--once and --seconds are for recipes"),
         (["RUN", "RUN", "--seconds", "3"], "--once and --seconds are for recipes"),
         (["RUN", "RUN", "--songs", "z*"], "expected songs that match z* in"),
-        (["RUN", "RUN", "--metric", "sdrr"], "expected scores of the metric 'sdrr'"),
+        (
+            ["RUN", "RUN", "--metric", "sdrr"],
+            "--metric: no metric named 'sdrr'; did you mean 'sdr'?",
+        ),
+        (["RUN", "RUN", "--metric", "museval"], "--metric: expected one metric, got 'museval'"),
+        (["RUN", "nowhere"], "got 'nowhere', which is none of these; `demixing list` has"),
         (["RUN", "none.json"], "but No such file or directory"),
         (["RUN", "TEXT"], "but it is not JSON"),
         (["RUN", "LIST"], "expected scores as `demixing evaluate` writes them"),

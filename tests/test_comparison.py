@@ -14,8 +14,9 @@ from demixing.errors import EvaluationError
 from demixing.evaluation import metrics, report
 from demixing.evaluation.audio import Layout
 from demixing.evaluation.comparison import export, reading, table
-from demixing.evaluation.comparison.differences import Comparison, compare
+from demixing.evaluation.comparison.differences import compare
 from demixing.evaluation.comparison.pairing import pair
+from demixing.evaluation.comparison.results import Comparison
 from demixing.evaluation.comparison.scores import System
 from demixing.evaluation.comparison.verdict import sentences
 from demixing.evaluation.scoring import SongScore

@@ -68,12 +68,17 @@ def songs(tmp_path_factory: pytest.TempPathFactory, costs: Path, no_weights: Pat
         for index, stem in enumerate(("bass", "drums", "other", "vocals")):
             for song, gain in (("a", 0.5), ("b", 0.3)):
                 write(folder / data / song / f"{stem}.wav", gain * stems[index % 2])
+    for index, stem in enumerate(("dialog", "effect", "music")):
+        write(folder / "FILM" / "a" / f"{stem}.wav", 0.5 * stems[index % 2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEMIX_ISOLATE", "0")
         patch.setenv("DEMIX_COSTS", str(costs))
         patch.setenv("DEMIX_WEIGHTS", str(no_weights))
         output = folder / "evaluator_outputs"
-        main(["evaluate", "--track", "cdx", "--recipe", FAST["cdx"], "--output", str(output)])
+        for track, data in (("mdx", "DIR"), ("cdx", "FILM")):
+            options = ["--recipe", FAST[track], "--data", str(folder / data)]
+            main(["evaluate", "--track", track, *options, "--output", str(output)])
+    shutil.rmtree(output / "mdx")  # the pages compare runs of one track; the history has both
     shutil.copytree(output, folder / "shares")
     return folder
 
@@ -118,6 +123,8 @@ def program(given: Sequence[str]) -> None:
     """Run a script or a module of the repository, as Python does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", list(given[1:] if given[1] != "-m" else given[2:]))
+        # Another test may have imported it, and then runpy warns.
+        patch.delitem(sys.modules, f"{given[2]}.__main__", raising=False)
         if given[1] == "-m":
             runpy.run_module(given[2], run_name="__main__", alter_sys=True)
         else:

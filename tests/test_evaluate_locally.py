@@ -484,7 +484,7 @@ def test_the_line_about_time_says_whether_there_was_a_limit(
 
     assert said == (
         f"separated 60 s of audio {pace} than real time; "
-        f"the slowest song took {slowest} x its length ({rule})"
+        f"the slowest song took {slowest} x its length\n({rule})"
     )
 
 

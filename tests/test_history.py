@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import subprocess
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +13,9 @@ import pytest
 from demixing.cli import history, history_entry
 from demixing.cli.main import main
 from demixing.evaluation import ledger
-from demixing.machine import description, installation
+from demixing.machine import description
 from demixing.recipes import reading
 from tests.test_ledger import entry, scores
-
-MDX = ("bass", "drums", "other", "vocals")
-
-WriteSong = Callable[..., Path]
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def data(write_song: WriteSong, tmp_path: Path) -> Path:
-    for song in "ab":
-        for stem in MDX:
-            write_song(f"data/{song}/{stem}.wav")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an installed package: then this process separates."""
-    monkeypatch.setattr(installation, "INSTALLED", True)
 
 
 def evaluate(data: Path, out: Path, *words: str) -> int:
@@ -193,8 +170,8 @@ def test_the_csv_has_a_row_per_evaluation(out: Path, capsys: pytest.CaptureFixtu
     ("words", "said"),
     [
         (["--last", "0"], "expected --last to be at least 1"),
-        (["--recipe", "none"], "no evaluation in"),
-        (["--track", "cdx"], "no evaluation in"),
+        (["--recipe", "none"], "expected evaluations that match --recipe in"),
+        (["--track", "cdx"], "expected evaluations that match --track in"),
         (["--board", "Z"], "'Z' is no board"),
         (["--track", "mdx", "--board", "cdx23-a"], "is a board of the track 'cdx'"),
         (["--json", "missing/file.json"], "expected a folder"),
@@ -222,6 +199,47 @@ def test_entries_with_little_in_them_are_shown(out: Path) -> None:
     ledger.append(out, entry())
 
     assert main(["history", "--output", str(out)]) == 0
+
+
+def edited(number: int, key: str, value: object) -> str:
+    """A line whose key was changed by hand."""
+    return json.dumps(asdict(result(1.0, "a")) | {"number": number, key: value}) + "\n"
+
+
+@pytest.mark.parametrize(("key", "value"), [("seconds", "1.0"), ("time", 5), ("scores", {})])
+def test_an_edited_entry_is_left_out_with_one_warning(
+    key: str,
+    value: object,
+    out: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ledger.append(out, result(1.0, "a"))
+    with (out / ledger.FILE).open("a", encoding="utf-8") as file:
+        file.write(edited(2, key, value))
+
+    assert main(["history", "--output", str(out)]) == 0
+
+    assert [line[:2] for line in capsys.readouterr().out.splitlines() if line[:1] == "@"] == ["@1"]
+    assert len(caplog.messages) == 1
+
+
+def test_an_empty_history_has_no_evaluations(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out.mkdir(exist_ok=True)
+    (out / ledger.FILE).write_text("", encoding="utf-8")
+
+    assert main(["history", "--output", str(out)]) == 2
+
+    assert "adds one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["history"], ["score", "a", "b"], ["compare", "a", "b"]])
+def test_only_one_report_can_be_printed(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--json", "-", "--csv", "-"]) == 2
+
+    assert "expected one of --json and --csv to be -" in capsys.readouterr().err
 
 
 # The machine and the versions

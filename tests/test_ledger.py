@@ -77,6 +77,21 @@ def test_a_line_that_was_edited_by_hand_is_left_out(
     assert "line 2 of" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"time": 5}, {"scores": {}}, {"scores": {"mean_db": "7", "stems_db": {}}}, {"seconds": None}],
+)
+def test_an_entry_with_values_of_wrong_types_is_left_out(
+    tmp_path: Path, changes: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.append(tmp_path, entry())
+    path = tmp_path / ledger.FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes) + "\n")
+
+    assert ledger.entries(tmp_path) == []
+    assert "line 1 of" in caplog.text
+
+
 def test_keys_of_a_newer_version_are_ignored(tmp_path: Path) -> None:
     added = ledger.append(tmp_path, entry())
     path = tmp_path / ledger.FILE

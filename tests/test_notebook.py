@@ -207,7 +207,7 @@ def summary() -> Summary:
 def test_a_summary_shows_its_table() -> None:
     page = read(summary()._repr_html_())
 
-    assert "Scores in dB of 2 songs, track mdx" in page.text
+    assert "SDR (sdr-mdx23) in dB of 2 songs, track mdx" in page.text
     assert "<a> -8.312 1.500 2.250 nearly silent -40.000 silent 3.000" in page.text
     assert "mean, active 2.250 1.500 - - 3.000" in page.text
     assert "active: without silent and nearly silent references" in page.text

@@ -222,7 +222,7 @@ def test_a_picture_that_cannot_be_written_is_refused_first(
     assert main(["plan", "--plot", str(tmp_path / name)]) == 2
 
     said = capsys.readouterr().err
-    assert ("create it" if name.startswith("none") else ".png or .svg or .pdf") in said
+    assert ("create it" if name.startswith("none") else ".png, .svg or .pdf") in said
     assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

@@ -178,7 +178,7 @@ def test_only_one_run_is_trained_at_a_time(capsys: pytest.CaptureFixture[str]) -
 def test_a_wrong_suffix_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(run), "--plot", str(run / "curves.gif")]) == 2
 
-    assert "ends in .png or .svg or .pdf" in capsys.readouterr().err
+    assert "ends in .png, .svg or .pdf" in capsys.readouterr().err
 
 
 def test_a_log_of_nothing_but_validations_has_no_curves(tmp_path: Path) -> None:

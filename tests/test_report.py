@@ -177,6 +177,19 @@ def test_a_full_scale_sine_has_about_0_db_in_its_row(hz: float) -> None:
     assert middle[-1] < -50
 
 
+def test_noise_has_the_power_of_each_band(rng: np.random.Generator) -> None:
+    """Where rows are much wider than bins; 0 dB is a sine at full scale, whose power is 1/2."""
+    rate_hz = 44_100
+    found = levels(0.1 * rng.standard_normal((10 * rate_hz, 1)), rate_hz, 30_000)
+
+    centres_hz = spectrogram.frequencies_hz(rate_hz)
+    widths_hz = centres_hz * (centres_hz[1] / centres_hz[0] - 1)
+    expected = 2 * 0.1**2 * widths_hz / (rate_hz / 2)
+    excess_db = 10 * np.log10(np.power(10, found / 10).mean(axis=1) / expected)
+    inside = (centres_hz > 2000) & (centres_hz < 18_000)
+    np.testing.assert_allclose(excess_db[inside], 0, atol=0.6)
+
+
 def test_channels_out_of_phase_are_seen(rng: np.random.Generator) -> None:
     mono = 0.1 * rng.standard_normal((44_100, 1))
 

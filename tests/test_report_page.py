@@ -74,7 +74,6 @@ def test_names_from_outside_are_only_text() -> None:
         systems={"mdx": [HOSTILE[:-2], "b"]},
         songs=[song(HOSTILE)],
         tables=[one_table(HOSTILE[:-2])],
-        notes=[HOSTILE[:-2]],
     )
 
     found = Reader(page.html(contents, Storage(key=HOSTILE)))
@@ -183,6 +182,7 @@ def test_the_table_has_the_official_scores(run: Path) -> None:
     assert table.below[0].cells[0].value == scores["mean_db"]
     assert table.below[1].cells[0].value == scores["active_mean"]["song_db"]
     assert table.definition == scores["metric"]["definition"]
+    assert table.described == f" (sdr-mdx23: {table.definition}), dB"
     assert table.below[1].cells[2].text == signs.DASH  # drums are active in no song
 
 
@@ -204,7 +204,8 @@ def test_negative_scores_have_a_minus_sign() -> None:
     assert tables.Cell(-0.0001).text == "0.000"
 
 
-def test_further_metrics_have_tables_of_their_own(run: Path) -> None:
+@pytest.mark.parametrize("unit", ["points", ""])
+def test_further_metrics_have_tables_of_their_own(run: Path, unit: str) -> None:
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     stems = {"bass": 1.0, "drums": None, "other": 3.0, "vocals": 4.0}
     scores["metrics"] = {
@@ -212,8 +213,8 @@ def test_further_metrics_have_tables_of_their_own(run: Path) -> None:
             "id": "other-1",
             "title": "Other",
             "definition": "some",
-            "unit": "points",
-            "higher_is_better": True,
+            "unit": unit,
+            "higher_is_better": False,
             "mean": 2.5,
             "stems": stems,
             "songs": {"a": {"mean": 2.5, "stems": stems}},
@@ -223,7 +224,8 @@ def test_further_metrics_have_tables_of_their_own(run: Path) -> None:
 
     (table,) = tables.further(runs.read([run]), {"a": 0})
 
-    assert (table.title, table.unit) == ("Other", "points")
+    assert table.title == "Other"
+    assert table.described == f" (other-1: some){unit and ', points'}, lower is better"
     assert [cell.value for cell in table.rows[0].cells] == [2.5, 1.0, None, 3.0, 4.0]
     assert [row.name for row in table.below] == ["MEAN"]
 
@@ -256,7 +258,7 @@ def test_only_songs_of_all_runs_are_compared(tmp_path: Path) -> None:
     group = runs.by_track(runs.read(pair))["mdx"]
 
     assert runs.common(group) == ["a", "e\u0301"]  # one name in two forms of Unicode
-    assert "a has 1 more songs" in tables.official(group, {}).notes[-1]
+    assert "a has 1 more song, not in all runs" in tables.official(group, {}).notes[-1]
 
 
 def drop_scores(run: Path) -> None:
@@ -265,6 +267,17 @@ def drop_scores(run: Path) -> None:
 
 def empty_scores(run: Path) -> None:
     (run / "scores.json").write_text("[]", encoding="utf-8")
+
+
+def change_scores(**changes: object) -> Callable[[Path], None]:
+    """Edit scores.json as a person might."""
+
+    def change(run: Path) -> None:
+        path = run / "scores.json"
+        scores = json.loads(path.read_text(encoding="utf-8")) | changes
+        path.write_text(json.dumps(scores), encoding="utf-8")
+
+    return change
 
 
 def drop_stem(run: Path) -> None:
@@ -280,7 +293,18 @@ def drop_manifest(run: Path) -> None:
     [
         (drop_scores, "expected a folder that `demixing evaluate` has left"),
         (drop_manifest, "run.json"),
-        (empty_scores, "found something else"),
+        (empty_scores, "but 'track' is None"),
+        (change_scores(mean_db="7"), "but 'mean_db' is '7', which is no number"),
+        (change_scores(mean_db=True), "but 'mean_db' is True"),
+        (change_scores(stems_db=[1, 2]), "but 'stems_db' is no object"),
+        (change_scores(stems_db={}), "but 'stems_db' lacks 'bass'"),
+        (change_scores(metric="sdr"), "but 'metric' is no object"),
+        (change_scores(active_mean=None), "but 'active_mean' is no object"),
+        (change_scores(track=["mdx"]), r"but 'track' is \['mdx'\]"),
+        (change_scores(songs={}), "but 'songs' is no list"),
+        (change_scores(songs=[{"name": 5}]), "but 'songs.name' is no text"),
+        (change_scores(metrics=[1]), "but 'metrics' is no object"),
+        (change_scores(metrics={"x": {"id": "y"}}), "but 'title' is no text"),
         (drop_stem, "expected the stem 'bass' of song 'a'"),
     ],
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from demixing.engine import progress_bar
 from demixing.engine.progress import Report
+from demixing.errors import ConfigError
 from demixing.printing import printable
 
 
@@ -58,6 +59,19 @@ def check_target(target: str | None) -> None:
 
     if target not in (None, STDOUT):
         check_writable(Path(str(target)))
+
+
+def check_targets(*targets: str | None) -> None:
+    """Check several targets of one command, of which only one can be printed.
+
+    Raises:
+        ConfigError: two are printed.
+        EvaluationError: as for :func:`check_target`.
+    """
+    for target in targets:
+        check_target(target)
+    if targets.count(STDOUT) > 1:
+        raise ConfigError("expected one of --json and --csv to be -, got both; name a file for one")
 
 
 def write_or_print(target: str | None, text: Callable[[], str]) -> bool:

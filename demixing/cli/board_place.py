@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--board",
         metavar="NAME",
         help="also print where the mean would have stood on a board of the contest, such as C or "
-        "mdx21-a, from `demixing list --boards` (default: not)",
+        "mdx21-a, from `demixing list --boards` (default: no board)",
     )
 
 

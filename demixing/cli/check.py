@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import console
+from demixing.cli import check_target, console, note, write_or_print
 from demixing.training.data import layouts
 from demixing.training.data.checks.kinds import KINDS
 
@@ -25,14 +25,16 @@ def add(commands: "Subparsers") -> None:
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="data sets")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all results to FILE (default: no file)"
+        "--json",
+        metavar="FILE",
+        help="write all results as JSON to FILE; - prints them instead of the table (default: no "
+        "file)",
     )
     parser.add_argument(
         "--report",
         type=Path,
-        metavar="FILE",
-        help="write a page to FILE.html: levels, findings, and players of what is suspected "
-        "(default: no page)",
+        metavar="FILE.html",
+        help="write a page: levels, findings, and players of what is suspected (default: no page)",
     )
     parser.add_argument(
         "--layout",
@@ -63,9 +65,9 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: a folder contains no songs, or an option is wrong.
-        OutputError: the JSON file cannot be written.
-        EvaluationError: the page cannot be written.
+        EvaluationError: the JSON file or the page cannot be written.
     """
+    check_target(options.json)
     if options.report:
         from demixing.plots import check_page
 
@@ -80,9 +82,10 @@ def run(options: argparse.Namespace) -> int:
         cache=options.cache,
         jobs=options.jobs,
     )
-    if options.json:
-        result.write(options.json)
+    printed = write_or_print(options.json, result.json_text)
     if options.report:
         check_page.write(result, options.report)
-    console.show(result.lines(notes=options.notes))
+        note(f"the page: {options.report}", options)
+    if not printed:
+        console.show(result.lines(notes=options.notes))
     return int(bool(result.faults))

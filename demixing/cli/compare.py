@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import arguments, check_target, write_or_print
+from demixing.cli import arguments, check_targets, write_or_print
 from demixing.errors import ConfigError
 from demixing.evaluation.songs import STEMS
 
@@ -93,8 +93,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, write the requested files, and print the table."""
-    for target in (options.json, options.csv):
-        check_target(target)
+    check_targets(options.json, options.csv)
     if len(options.systems) < 2:
         raise ConfigError("expected two systems or more to compare, got one; name another")
     from demixing.cli import compare_sources  # imports numpy

@@ -12,8 +12,9 @@ from demixing.evaluation import audio as files_of_audio
 from demixing.evaluation import metrics
 from demixing.evaluation.comparison.artists import named
 from demixing.evaluation.comparison.scores import MetricInfo, Reference, SongScores, System
+from demixing.evaluation.measuring import finite
 from demixing.evaluation.metrics import Format, Metric
-from demixing.evaluation.scoring import NEARLY_SILENT_DBFS
+from demixing.evaluation.scoring import level_dbfs
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import Song
 from demixing.recipes.recipe import Recipe
@@ -111,31 +112,19 @@ def _values(
         meter.update(true_stems, stems)
         meter.end_pass()
     found = zip(references, meter.values()[metric.name], strict=True)
-    return {
-        stem: value if value is not None and math.isfinite(value) else None for stem, value in found
-    }
+    return {stem: finite(value) for stem, value in found}
 
 
 def _reference(song: Song, references: dict[str, Audio], rate_hz: int) -> Reference:
     """Describe the known true stems of a song."""
-    levels_dbfs = {stem: _level_dbfs(audio) for stem, audio in references.items()}
     samples, channels = next(iter(references.values())).shape
     return Reference(
         samples=samples,
         sample_rate_hz=rate_hz,
         channels=channels,
-        silent=frozenset(stem for stem, level in levels_dbfs.items() if level is None),
-        nearly_silent=frozenset(
-            stem
-            for stem, level in levels_dbfs.items()
-            if level is not None and level < NEARLY_SILENT_DBFS
-        ),
-        levels_dbfs=levels_dbfs,
+        levels_dbfs={
+            stem: finite(level_dbfs(float(np.square(audio).mean())))
+            for stem, audio in references.items()
+        },
         artist=named(song.name) or str(song.folder.parent),
     )
-
-
-def _level_dbfs(audio: Audio) -> float | None:
-    """RMS over all samples and channels; None for silence."""
-    power = float(np.square(audio).mean())
-    return 10 * math.log10(power) if power else None

@@ -114,10 +114,10 @@ def run(options: argparse.Namespace) -> int:
         raise OutputError(
             "a worker died, probably because it ran out of memory; use fewer --jobs, and --resume"
         ) from error
-    if options.report:
+    write_or_print(options.json, lambda: json.dumps(found, indent=2) + "\n")
+    if options.report:  # last, because it is what may fail for lack of space
         report.write([options.output / track for track in found], options.report, options)
         report.tell(options.report, options)
-    write_or_print(options.json, lambda: json.dumps(found, indent=2) + "\n")
     return 0
 
 

@@ -69,7 +69,7 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
         without = f" without {', '.join(absent)}" if absent else ""
         print(f"{track.upper()}, recipe {chosen.name!r}{without}, {options.data or 'samples'}")
         pace = speed(spent_s, lengths_s, run.limit, chosen.track.time_limit)
-        print(f"{table}{place}{pace}\n")
+        print("\n".join(part for part in (table, place, pace) if part) + "\n")
     return result
 
 
@@ -254,7 +254,7 @@ def plain(omissions: Iterable[Omission]) -> list[report.Omission]:
 def speed(
     spent_s: Mapping[str, float], lengths_s: Mapping[str, float], limit: str, contest_limit: float
 ) -> str:
-    """One line about the time taken and the contest's limit.
+    """Two lines about the time taken and the contest's limit.
 
     Args:
         spent_s: seconds taken by each song.
@@ -273,5 +273,5 @@ def speed(
         rule = f"the limit of {limit} x was enforced"
     return (
         f"separated {sum(lengths_s.values()):.0f} s of audio {pace}; "
-        f"the slowest song took {worst:.2f} x its length ({rule})"
+        f"the slowest song took {worst:.2f} x its length\n({rule})"
     )

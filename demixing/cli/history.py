@@ -6,18 +6,23 @@ import argparse
 import csv
 import io
 import json
+import logging
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demixing.cli import arguments, board_place, check_target, write_or_print
+from demixing.cli import arguments, board_place, check_targets, write_or_print
 from demixing.errors import ConfigError
 from demixing.recipes import tracks
 
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
     from demixing.evaluation.ledger import Entry
+
+logger = logging.getLogger(__name__)
 
 OTHER_SONGS = "#"
 CHANGED = "+"
@@ -84,14 +89,15 @@ def run(options: argparse.Namespace) -> int:
     """Print the history."""
     if options.last is not None and options.last < 1:
         raise ConfigError(f"expected --last to be at least 1, got {options.last}")
-    for target in (options.json, options.csv):
-        check_target(target)
-    found = {track: found for track in tracks.TRACKS if (found := lines(options, track))}
+    check_targets(options.json, options.csv)
+    from demixing.evaluation import ledger
+
+    everything = [one for one in ledger.entries(options.output) if has_figures(one)]
+    found = {
+        track: found for track in tracks.TRACKS if (found := lines(everything, options, track))
+    }
     if not found:
-        raise ConfigError(
-            f"no evaluation in {options.output} matches --track, --recipe and --board; leave one "
-            "out"
-        )
+        raise ConfigError(no_match(options, bool(everything)))
     printed = [
         write_or_print(options.json, lambda: json.dumps(as_json(found), indent=2) + "\n"),
         write_or_print(options.csv, lambda: as_csv(found)),
@@ -101,16 +107,52 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def lines(options: argparse.Namespace, track: str) -> list[Line]:
+def has_figures(entry: Entry) -> bool:
+    """Whether an entry has the figures that are shown; otherwise, warn. It may have been edited."""
+    try:
+        scores = entry.scores
+        optional = [active_db(scores), *scores["stems_db"].values()]
+        figures = [scores["mean_db"], *(one for one in optional if one is not None)]
+        figures += [song["mean_db"] for song in scores.get("songs", [])]
+        whole = all(isinstance(one, int | float) and math.isfinite(one) for one in figures)
+    except (AttributeError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        logger.warning("entry %d has no scores and is left out", entry.number)
+    return whole
+
+
+def no_match(options: argparse.Namespace, some: bool) -> str:
+    """Why there is nothing to show.
+
+    Args:
+        options: of the command.
+        some: whether there are evaluations that the options leave out.
+    """
+    if not some:
+        return (
+            f"expected evaluations in the history of {str(options.output)!r}, found none; "
+            f"`demixing evaluate --output {options.output}` adds one"
+        )
+    given = [f"--{name}" for name in ("track", "recipe", "board") if getattr(options, name)]
+    return (
+        f"expected evaluations that match {' and '.join(given)} in {str(options.output)!r}, found "
+        "none; `demixing history` without options shows all"
+    )
+
+
+def lines(everything: Sequence[Entry], options: argparse.Namespace, track: str) -> list[Line]:
     """The evaluations of one track that the options choose, oldest first.
 
+    Args:
+        everything: all entries of the history.
+        options: of the command.
+        track: a key of :data:`demixing.recipes.tracks.TRACKS`.
+
     Raises:
-        EvaluationError: there is no history.
         ConfigError: the chosen track has no such board.
     """
-    from demixing.evaluation import ledger
-
-    found = [one for one in ledger.entries(options.output) if one.track == track]
+    found = [one for one in everything if one.track == track]
     if options.recipe:
         found = [one for one in found if one.recipe.get("name") == options.recipe]
     if not found or options.track not in (None, track):
@@ -178,7 +220,7 @@ def table(found: Sequence[Line]) -> Iterator[str]:
 
     stems = list(found[0].entry.scores["stems_db"])
     header = ["no.", "when (UTC)", "recipe", "version", "songs ", "mean", "change", "active"]
-    header += [*stems, "seconds", *(["place"] if found[0].place else [])]
+    header += [*stems, "seconds", *(["rank"] if found[0].place else [])]
     rows = [cells(one, stems) for one in found]
     yield f"{found[0].entry.track.upper()}, SDR in dB"
     yield from aligned([header, *rows])
@@ -205,7 +247,7 @@ def cells(line: Line, stems: Sequence[str]) -> list[str]:
         decibels(active_db(scores)),
         *(decibels(scores["stems_db"].get(stem)) for stem in stems),
         f"{one.seconds:.1f}" if one.separated else UNKNOWN,
-        *([line.place] if line.place else []),
+        *([re.sub("^ranks? ", "", line.place)] if line.place else []),
     ]
 
 

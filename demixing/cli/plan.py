@@ -125,6 +125,7 @@ def run(options: argparse.Namespace) -> int:
 
         picture = plan.gathered(demixer, form, limits(chosen.track))
         plan_figure.write(picture, options.plot)
+        note(f"the picture: {options.plot}", options)
     members, plans = list(costs(chosen, demixer, form)), list(changes(demixer, form))
     if options.json:
         table = {

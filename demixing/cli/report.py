@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from demixing.report.separated import Separation
     from demixing.report.sounds import Sound
 
-HELP = "write a page to listen to the songs: players, spectrograms, SDR by second (default: none)"
+HELP = (
+    "write a page to listen to the songs: players, spectrograms, SDR by second (default: no page)"
+)
 DEFAULT = "report.html"
 PLACES = ("auto", "embed", "beside")
 """As in :mod:`demixing.report.writing`, which imports numpy."""

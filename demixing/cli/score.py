@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import arguments, board_place, check_target, write_or_print
+from demixing.cli import arguments, board_place, check_targets, write_or_print
 from demixing.evaluation import metrics
 from demixing.evaluation.songs import STEMS, detect_track
 
@@ -55,8 +55,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score, write the requested files, and print the scores."""
-    for target in (options.json, options.csv):
-        check_target(target)
+    check_targets(options.json, options.csv)
     chosen = metrics.ready(options.metric)
     if options.board:
         board_place.check(options.board, [options.track or detect_track(options.references)])
@@ -72,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
         write_or_print(options.csv, lambda: report.csv_report(summary, chosen)),
     ]
     if not any(printed):
-        print("\n".join(report.text_table(summary, metric) for metric in chosen), end=place)
+        tables = [report.text_table(summary, metric) for metric in chosen]
+        print("\n".join([*tables, *([place] if place else [])]), end="")
     return 0
 
 

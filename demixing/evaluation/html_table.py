@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from demixing.evaluation import metrics
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
 
 ACTIVE = (
@@ -61,8 +62,10 @@ def of_summary(summary: Any) -> str:
         rows.append([name, *map(_number, [figures.song_db, *figures.stems_db.values()])])
     quiet = any(song.silent or song.nearly_silent for song in summary.songs)
     songs = len(summary.songs)
+    metric = metrics.load(metrics.OFFICIAL)
     return table(
-        f"Scores in dB of {songs} song{'' if songs == 1 else 's'}, track {summary.track}",
+        f"{metric.title} ({metric.id}) in {metric.unit} "
+        f"of {songs} song{'' if songs == 1 else 's'}, track {summary.track}",
         ["song", "mean", *stems],
         rows,
         [ACTIVE] if quiet else [],

@@ -32,6 +32,14 @@ TORN = "history.torn"
 
 BLOCK_BYTES = 1 << 16
 
+KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("time", "track"), str),
+    **dict.fromkeys(("recipe", "data", "options", "scores", "machine", "versions"), dict),
+    **dict.fromkeys(("number", "separated"), int),
+    "seconds": (int, float),
+}
+"""Types of an entry's values: a file may have been edited by hand."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -171,9 +179,9 @@ def _entry(line: bytes) -> Entry | None:
         found = Entry(**fields | {"weights": tuple(table.get("weights", ()))})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    mappings = (found.recipe, found.data, found.options, found.scores, found.machine)
-    whole = all(isinstance(one, dict) for one in (*mappings, found.versions))
-    return found if whole and type(found.number) is int and found.number > 0 else None
+    whole = all(isinstance(getattr(found, key), kind) for key, kind in KINDS.items())
+    scored = whole and isinstance(found.scores.get("mean_db"), float)
+    return found if scored and isinstance(found.scores.get("stems_db"), dict) else None
 
 
 @contextlib.contextmanager

@@ -6,21 +6,26 @@ that the board's songs may be harder or easier as a whole.
 """
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from demixing.evaluation.boards import (
-    LISTENING_TEST,
-    OTHER_SONGS,
-    Board,
-    Place,
-    Row,
-    placed,
-    ranks,
-)
+from demixing.evaluation.board_place import Place, placed, ranks
+from demixing.evaluation.boards import Board, Row
 from demixing.evaluation.comparison import bootstrap
+
+OTHER_SONGS = (
+    "The board's songs are hidden and others than these: this is not the score that the board "
+    "would have shown."
+)
+LISTENING_TEST = (
+    "The listening test of MDX'23 ranked differently from SDR: kimberley_jensen 1st, ZFTurbo 2nd, "
+    "SAMI-ByteDance 3rd (doi:10.5334/tismir.171)."
+)
+WIDTH = 100
+"""Columns of the printed lines."""
 
 FEW_SONGS = 10
 """With fewer songs, the interval is too narrow."""
@@ -87,8 +92,20 @@ def predicted(
 
 def lines(found: Prediction) -> Iterator[str]:
     """Describe a prediction for people, with what it does not say."""
+    for sentence in _sentences(found):
+        yield from textwrap.wrap(
+            sentence,
+            WIDTH,
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _sentences(found: Prediction) -> Iterator[str]:
+    """A heading, and facts below it that are indented by two."""
     board = found.board
-    yield f"On {board.title} ({board.training}), {found.mean_db:.3f} dB would have stood:"
+    yield f"A mean of {found.mean_db:.3f} dB on {board.title} ({board.training}):"
     yield f"  {found.place.ranks}, {found.place}"
     for row in board.rows:
         if row.baseline:
@@ -98,7 +115,9 @@ def lines(found: Prediction) -> Iterator[str]:
         yield f"  {ONE_SONG}"
     else:
         low, high = found.interval_db
-        narrow = ", too narrow with fewer than ten songs" if found.songs < FEW_SONGS else ""
+        narrow = (
+            f", too narrow with fewer than {FEW_SONGS} songs" if found.songs < FEW_SONGS else ""
+        )
         yield (
             f"  {found.interval_ranks} for the 95 % interval over these {found.songs} songs, "
             f"{low:.3f} to {high:.3f} dB{narrow}"

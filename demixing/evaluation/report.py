@@ -12,10 +12,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from demixing import atomic
 from demixing.errors import EvaluationError
+from demixing.evaluation.measuring import finite
 from demixing.evaluation.metrics import OFFICIAL, Metric
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
 from demixing.evaluation.summary import Averages, Figures, MetricSummary, Summary
@@ -85,7 +86,31 @@ def text_table(
     return "".join(f"{line}\n" for line in lines)
 
 
-def heading(metric: Metric) -> str:
+class Described(Protocol):
+    """What a heading says of a metric; the id is empty in files of versions that had none."""
+
+    @property
+    def id(self) -> str:
+        """Name of the definition."""
+
+    @property
+    def title(self) -> str:
+        """Name in a table."""
+
+    @property
+    def definition(self) -> str:
+        """The definition in a few words."""
+
+    @property
+    def unit(self) -> str:
+        """Of its values; empty if they have none."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Its direction."""
+
+
+def heading(metric: Described) -> str:
     """The first line of a table: what its numbers are.
 
     >>> from demixing.evaluation import metrics
@@ -94,7 +119,8 @@ def heading(metric: Metric) -> str:
     """
     unit = f", {metric.unit}" if metric.unit else ""
     direction = "" if metric.higher_is_better else ", lower is better"
-    return f"{metric.title} ({metric.id}: {metric.definition}){unit}{direction}"
+    name = f"{metric.id}: " if metric.id else ""
+    return f"{metric.title} ({name}{metric.definition}){unit}{direction}"
 
 
 def _values(summary: Summary, metric: Metric) -> MetricSummary:
@@ -239,8 +265,7 @@ def _song(song: SongScore) -> dict[str, object]:
         "silent_references": list(song.silent),
         "nearly_silent_references": list(song.nearly_silent),
         "reference_levels_dbfs": {
-            stem: level_dbfs if math.isfinite(level_dbfs) else None
-            for stem, level_dbfs in song.levels_dbfs.items()
+            stem: finite(level_dbfs) for stem, level_dbfs in song.levels_dbfs.items()
         },
         "sample_rate_hz": song.layout.sample_rate_hz,
         "channels": song.layout.channels,
@@ -307,7 +332,7 @@ def check_writable(path: Path) -> None:
     Raises:
         EvaluationError: its folder does not exist, or it is not a regular file.
     """
-    with _errors_about(path):
+    with errors_about(path):
         if not path.parent.is_dir():
             raise EvaluationError(
                 f"expected a folder at {str(path.parent)!r} to write {path.name!r} into, "
@@ -332,15 +357,15 @@ def write_report(path: Path, text: str) -> None:
         EvaluationError: it cannot be written.
     """
     check_writable(path)
-    with _errors_about(path):
+    with errors_about(path):
         target = path.resolve()  # a link stays a link
         # Folder names need not be UTF-8; Python marks such bytes as lone surrogates.
         atomic.write_text(target, text, errors="backslashreplace", newline="")
 
 
 @contextmanager
-def _errors_about(path: Path) -> Iterator[None]:
-    """Convert errors of the file system into :class:`EvaluationError`."""
+def errors_about(path: Path) -> Iterator[None]:
+    """Convert errors of the file system while a file is written into :class:`EvaluationError`."""
     try:
         yield
     except OSError as error:

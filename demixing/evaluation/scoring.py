@@ -17,16 +17,15 @@ are computed in the same pass over the files; a few need a second one.
 import difflib
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from demixing.errors import EvaluationError
-from demixing.evaluation import song_reader
-from demixing.evaluation.audio import LARGEST, Layout, check_finite, probe
-from demixing.evaluation.metrics import OFFICIAL, Format, Metric, sdr
+from demixing.evaluation.audio import Layout, probe
+from demixing.evaluation.measuring import SongFiles
+from demixing.evaluation.metrics import OFFICIAL, Metric
 from demixing.evaluation.song_files import normal
-from demixing.evaluation.song_reader import Stems
 from demixing.evaluation.songs import STEMS, Song, find_songs
 
 logger = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ def score_song(
         silent=tuple(stem for stem, energy in energies.items() if not energy),
         layout=layout,
         levels_dbfs={
-            stem: _level_dbfs(energy / (layout.samples * layout.channels))
+            stem: level_dbfs(energy / (layout.samples * layout.channels))
             for stem, energy in energies.items()
         },
         further={name: dict(zip(stems, row, strict=True)) for name, row in values.items()},
@@ -236,79 +235,10 @@ def _common_layout(reference: Song, estimate: Song, stems: Sequence[str]) -> Lay
     return common
 
 
-def _level_dbfs(mean_square: float) -> float:
-    """RMS in dBFS; -inf for silence."""
-    return 10 * math.log10(mean_square) if mean_square else -math.inf
+def level_dbfs(mean_square: float) -> float:
+    """RMS in dBFS, 0 for a square wave at full scale; -inf for silence.
 
-
-@dataclass(frozen=True, slots=True)
-class SongFiles:
-    """The files of a song.
-
-    Attributes:
-        references: a file per stem.
-        estimates: likewise, in the same order.
-        layout: of all files.
+    >>> round(level_dbfs(0.25), 3)
+    -6.021
     """
-
-    references: Sequence[Path]
-    estimates: Sequence[Path]
-    layout: Layout
-
-    def measure(
-        self, further: Sequence[Metric]
-    ) -> tuple[sdr.SongMeter, dict[str, list[float | None]]]:
-        """Compute the official score and further metrics.
-
-        Returns:
-            The official meter; values per stem, by name of metric.
-
-        Raises:
-            EvaluationError: a file is damaged, or a sample is not finite.
-        """
-        song = self._format()
-        official = sdr.SongMeter(song)
-        meters = {one.meter: one.meter(song) for one in further}
-        for number in range(1, 1 + max((one.passes for one in meters.values()), default=1)):
-            busy = [one for one in meters.values() if one.passes >= number]
-            for references, estimates in self._checked(official if number == 1 else None):
-                for meter in busy:
-                    meter.update(references, estimates)
-            for meter in busy:
-                meter.end_pass()
-        return official, {
-            one.name: [_finite(value) for value in meters[one.meter].values()[one.name]]
-            for one in further
-        }
-
-    def _format(self) -> Format:
-        """What a meter knows before the first block."""
-        layout = self.layout
-        return Format(len(self.references), layout.channels, layout.samples, layout.sample_rate_hz)
-
-    def _checked(self, official: sdr.SongMeter | None) -> Iterator[tuple[Stems, Stems]]:
-        """Read the files; the official meter, if any, gets each block first and checks it."""
-        for start, references, estimates in song_reader.blocks(
-            self.references, self.estimates, self.layout
-        ):
-            if official is not None:
-                official.update(references, estimates)
-                self._check_finite(official, start, references.shape[1])
-            yield references, estimates
-
-    def _check_finite(self, official: sdr.SongMeter, start: int, samples: int) -> None:
-        """Raise if a sample of a block is not finite.
-
-        One that is not finite or too large shows in the sums, which are there already. So only a
-        block of suspicious stems is read again.
-        """
-        files = zip(official.stems, self.references, self.estimates, strict=True)
-        for meter, reference, estimate in files:
-            if not meter.signal + meter.distortion < LARGEST**2:  # also if it is NaN
-                check_finite(reference, start, samples)
-                check_finite(estimate, start, samples)
-
-
-def _finite(value: float | None) -> float | None:
-    """None for a value that is undefined or infinite."""
-    return value if value is not None and math.isfinite(value) else None
+    return 10 * math.log10(mean_square) if mean_square else -math.inf

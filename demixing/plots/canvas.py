@@ -62,17 +62,22 @@ STYLE: dict[str, Any] = {
 }
 
 
-def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES, what: str = "picture") -> None:
     """Raise if a picture clearly cannot be written to ``path``; call it before long work.
+
+    Args:
+        path: of the file.
+        suffixes: that it may have, in lower case.
+        what: it is, for the message.
 
     Raises:
         ConfigError: the file has another suffix.
         EvaluationError: its folder does not exist, or it is not a regular file.
     """
     if path.suffix.lower() not in suffixes:
+        listed = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
         raise ConfigError(
-            f"expected a file name that ends in {' or '.join(suffixes)} for a picture, "
-            f"got {str(path)!r}"
+            f"expected a file name that ends in {listed} for a {what}, got {str(path)!r}"
         )
     check_writable(path)
 

@@ -212,10 +212,7 @@ def _difference(row: SongRow, finding: Finding) -> _Sound:
 
 def _quiet(row: SongRow, finding: Finding) -> _Sound:
     """Where the stem is quietest beside the stem that bleeds into it, and not silent."""
-    leaks = row.analysis.leaks.get(finding.stem, [])
-    source = next((one.source for one in leaks if f" is {one.source} at " in finding.text), "")
-    if not source:
-        return _loudest(row, finding)
+    source = finding.source
     pairs = zip(_blocks(row, {finding.stem: 1}), _blocks(row, {source: 1}), strict=True)
 
     def excess(pair: tuple[tuple[float, Audio], tuple[float, Audio]]) -> float:

@@ -74,7 +74,7 @@ def check(path: Path) -> None:
         EvaluationError: its folder does not exist, or it is not a regular file.
         ModuleNotFoundError: jinja2 is not installed.
     """
-    canvas.check(path, SUFFIXES)
+    canvas.check(path, SUFFIXES, "page")
     import jinja2  # noqa: F401
 
 

@@ -17,7 +17,7 @@ from demixing.training import log
 MEAN = "mean"
 
 WINDOWS = 20
-"""The running median of the loss covers this part of a run's steps: one in so many."""
+"""The running median of the loss covers one step in this number."""
 
 Curve = tuple[tuple[int, float], ...]
 """Steps and values; a value that is not finite is NaN."""

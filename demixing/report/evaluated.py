@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from demixing.errors import EvaluationError
+from demixing.evaluation.comparison.verdict import label
 from demixing.evaluation.report import printable
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS
@@ -16,8 +17,6 @@ from demixing.report.sounds import Sound
 
 Put = Callable[[str, Part], None]
 """Stores a part under its name."""
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def song(number: int, name: str, group: Sequence[Run], kbit_s: int, put: Put) -> Plain:
@@ -58,8 +57,8 @@ def song(number: int, name: str, group: Sequence[Run], kbit_s: int, put: Put) ->
 def seconds_of_sound(group: Sequence[Run]) -> float:
     """Length of all tracks of all songs together."""
     tracks = 1 + len(STEMS[group[0].track]) * (1 + 2 * len(group))
-    entries = (group[0].entry(name) or {} for name in runs.common(group))
-    return float(tracks * sum(one["samples"] / one["sample_rate_hz"] for one in entries))
+    songs = (group[0].system.songs[normal(name)] for name in runs.common(group))
+    return tracks * sum(song.reference.seconds for song in songs)
 
 
 def _stem(key: str, stem: str, group: Sequence[Run], kbit_s: int) -> tuple[Plain, Part]:
@@ -91,7 +90,7 @@ def _stem(key: str, stem: str, group: Sequence[Run], kbit_s: int) -> tuple[Plain
 
 def _meters(system: int, systems: int, like: Sound, kbit_s: int) -> tuple[Meter, Meter]:
     """Meters of the estimate and the error of one recipe."""
-    letter = f" {LETTERS[system % len(LETTERS)]}" if systems > 1 else ""
+    letter = f" {label(system)}" if systems > 1 else ""
     tracks = (
         Track(key=f"{role}-{system}", role=role, name=f"{role.title()}{letter}", system=system)
         for role in ("estimate", "error")

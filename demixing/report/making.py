@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from demixing.evaluation.song_files import normal
@@ -11,7 +11,9 @@ from demixing.report.evaluated import Put
 from demixing.report.measuring import Plain
 from demixing.report.opus import KBIT_S
 from demixing.report.page import Contents
+from demixing.report.runs import Run
 from demixing.report.separated import Separation
+from demixing.report.tables import Table
 
 Progress = Callable[[int, int, str], None]
 """Called before each song with the number of songs done, the total number, and the name."""
@@ -47,28 +49,34 @@ def of_runs(
             if progress is not None:
                 progress(number, len(jobs), name)
             songs.append(evaluated.song(number, name, group, kbit_s, put))
-        # A name may be in both tracks.
-        numbers = {
-            track: {
-                normal(name): number
-                for number, (name, group) in enumerate(jobs)
-                if group[0].track == track
-            }
-            for track in groups
-        }
+        official, further = _tables(groups, jobs)
         return Contents(
             title="Listening report",
             systems={track: runs.labels(group) for track, group in groups.items()},
             songs=songs,
-            tables=[tables.official(group, numbers[track]) for track, group in groups.items()],
-            further=[
-                table
-                for track, group in groups.items()
-                for table in tables.further(group, numbers[track])
-            ],
+            tables=official,
+            further=further,
         )
 
     writing.write(target, contents, apart=writing.beside(place, seconds, kbit_s))
+
+
+def _tables(
+    groups: Mapping[str, Sequence[Run]], jobs: Sequence[tuple[str, Sequence[Run]]]
+) -> tuple[list[Table], list[Table]]:
+    """The tables of all tracks, official and further ones.
+
+    Args:
+        groups: runs by track.
+        jobs: name and runs of each song, in the order of the page.
+    """
+    official, further = [], []
+    for group in groups.values():
+        # By track: both may have a song of one name.
+        numbers = {normal(name): at for at, (name, of) in enumerate(jobs) if of is group}
+        official.append(tables.official(group, numbers))
+        further += tables.further(group, numbers)
+    return official, further
 
 
 def of_separations(

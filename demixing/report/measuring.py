@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from demixing.evaluation.scoring import level_dbfs
 from demixing.report import picture, spectrogram
 from demixing.report.opus import KBIT_S, Encoder
 from demixing.report.peaks import Outline, Peaks
@@ -117,9 +118,9 @@ class Meter:
                 picture.png(levels_db),
                 spectrogram.description(levels_db, self._rate_hz),
             )
-        level_dbfs = 10 * math.log10(self._energy / self._values) if self._energy else -math.inf
+        level = level_dbfs(self._energy / max(self._values, 1))
         return Measured(
-            self._track, self._peaks.finish(), level_dbfs, self._encoder.finish(), image, said
+            self._track, self._peaks.finish(), level, self._encoder.finish(), image, said
         )
 
 

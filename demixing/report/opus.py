@@ -3,6 +3,8 @@
 Opus is small enough for a page, and all current browsers decode it; Safari since 18.4. The file
 says by how much the encoder delayed the sound, and decoders cut that off, so all tracks stay
 aligned. All of them go through the same resampler and encoder.
+
+:mod:`demixing.audio.encoders` writes files and needs torch, which a report of runs does without.
 """
 
 from __future__ import annotations

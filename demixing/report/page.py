@@ -57,7 +57,6 @@ class Contents:
         tables: official scores.
         further: scores by other metrics.
         separated: whether there are no references.
-        notes: sentences for the end of the page.
     """
 
     title: str
@@ -66,7 +65,6 @@ class Contents:
     tables: Sequence[Table] = field(default=())
     further: Sequence[Table] = field(default=())
     separated: bool = False
-    notes: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

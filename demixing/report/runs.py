@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from demixing.errors import EvaluationError
+from demixing.evaluation import scores_file
+from demixing.evaluation.comparison import reading
+from demixing.evaluation.comparison.pairing import change
+from demixing.evaluation.comparison.scores import System
+from demixing.evaluation.metrics import OFFICIAL
 from demixing.evaluation.report import printable
 from demixing.evaluation.run import MANIFEST
 from demixing.evaluation.song_files import normal
@@ -21,8 +26,6 @@ from demixing.evaluation.songs import STEMS, Song, find_songs
 
 SCORES = "scores.json"
 REMADE = "run `demixing evaluate` again"
-LEVEL_TOLERANCE_DB = 0.01
-"""References with other levels are other recordings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +34,14 @@ class Run:
 
     Attributes:
         folder: of the run.
-        track: a key of :data:`demixing.evaluation.songs.STEMS`.
-        recipe: name of the recipe.
-        scores: the contents of scores.json.
+        system: its official scores, checked; its name is that of the recipe.
+        scores: all contents of scores.json.
         references: songs with true stems, by name in normal form.
         estimates: the separated songs, by name in normal form.
     """
 
     folder: Path
-    track: str
-    recipe: str
+    system: System
     scores: Mapping[str, Any]
     references: Mapping[str, Song]
     estimates: Mapping[str, Song]
@@ -50,10 +51,15 @@ class Run:
         """The entries of the songs in scores.json."""
         return list(self.scores["songs"])
 
-    def entry(self, name: str) -> dict[str, Any] | None:
-        """The entry of a song in scores.json, by its name in either form of Unicode."""
-        found = (song for song in self.songs if normal(song["name"]) == normal(name))
-        return next(found, None)
+    @property
+    def track(self) -> str:
+        """A key of :data:`demixing.evaluation.songs.STEMS`."""
+        return self.system.track
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe."""
+        return self.system.name
 
 
 def read(folders: Iterable[Path]) -> list[Run]:
@@ -81,7 +87,8 @@ def by_track(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def common(runs: Sequence[Run]) -> list[str]:
     """Names of the songs that all runs have, in the order of the first one."""
-    return [song["name"] for song in runs[0].songs if all(run.entry(song["name"]) for run in runs)]
+    names = [song["name"] for song in runs[0].songs]
+    return [name for name in names if all(normal(name) in run.system.songs for run in runs)]
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -102,24 +109,23 @@ def _inside(folder: Path) -> list[Path]:
 def _read(folder: Path) -> Run:
     """Read one run."""
     scores, manifest = (_json(folder, name) for name in (SCORES, MANIFEST))
+    where, recipe = repr(str(folder / SCORES)), str(manifest.get("recipe", "unknown"))
     try:
-        track, recipe = str(scores["track"]), str(manifest["recipe"])
-        names = [str(song["name"]) for song in scores["songs"]]
-        songs = {
-            kind: {normal(song.name): song for song in find_songs(folder / kind, track)}
-            for kind in ("dataset", "predictions")
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        scores_file.check(scores)
+    except ValueError as error:
         raise EvaluationError(
-            f"expected the scores of a run in {str(folder / SCORES)!r}, found something else; "
-            f"{REMADE}"
+            f"expected scores as `demixing evaluate` writes them in {where}, but {error}; {REMADE}"
         ) from error
+    system = reading.system(scores, where, name=recipe, kind="run", metric=OFFICIAL)
+    songs = {
+        kind: {normal(song.name): song for song in find_songs(folder / kind, system.track)}
+        for kind in ("dataset", "predictions")
+    }
     for kind, found in songs.items():
-        _check_complete(folder / kind, found, names, STEMS[track])
+        _check_complete(folder / kind, found, system)
     return Run(
         folder=folder,
-        track=track,
-        recipe=recipe,
+        system=system,
         scores=scores,
         references=songs["dataset"],
         estimates=songs["predictions"],
@@ -143,13 +149,11 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _check_complete(
-    folder: Path, found: Mapping[str, Song], names: Iterable[str], stems: Iterable[str]
-) -> None:
+def _check_complete(folder: Path, found: Mapping[str, Song], system: System) -> None:
     """Raise unless all scored songs still have their stems."""
-    for name in names:
-        song = found.get(normal(name))
-        missing = [stem for stem in stems if song is None or stem not in song.stems]
+    for name in system.songs:
+        song = found.get(name)
+        missing = [stem for stem in system.stems if song is None or stem not in song.stems]
         if missing:
             raise EvaluationError(
                 f"expected the stem {missing[0]!r} of song {name!r} in {str(folder)!r}, found "
@@ -166,24 +170,11 @@ def _check_alike(runs: Sequence[Run]) -> None:
             f"expected runs of the same songs, but {listed} have no song in common; give runs of "
             "one data set"
         )
-    for name in names:
-        first, *others = (run.entry(name) or {} for run in runs)
+    for name in map(normal, names):
+        first, *others = (run.system.songs[name].reference for run in runs)
         for run, other in zip(runs[1:], others, strict=True):
-            if not _same_recording(first, other):
+            if found := change(first, other):
                 raise EvaluationError(
-                    f"expected the same references of song {name!r} in {str(run.folder)!r} as in "
-                    f"{str(runs[0].folder)!r}, but length or level differ; give runs of one "
-                    "data set"
+                    f"expected the same references of song {name!r} in {str(runs[0].folder)!r} and "
+                    f"{str(run.folder)!r}, but {found}; give runs of one data set"
                 )
-
-
-def _same_recording(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two entries of scores.json are about the same references."""
-    if any(first.get(key) != other.get(key) for key in ("sample_rate_hz", "channels", "samples")):
-        return False
-    levels, others = (one.get("reference_levels_dbfs", {}) for one in (first, other))
-    return all(
-        (level is None) == (others.get(stem) is None)
-        and (level is None or abs(level - others[stem]) < LEVEL_TOLERANCE_DB)
-        for stem, level in levels.items()
-    )

@@ -11,8 +11,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from demixing.evaluation.metrics import sdr
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS
 from demixing.report.sounds import Block
@@ -35,18 +33,12 @@ class Second:
     @property
     def sdr_db(self) -> float:
         """The official SDR of this second alone."""
-        return sdr_db(self.signal, self.distortion)
+        return sdr.of_energies(self.signal, self.distortion)
 
     @property
     def silent(self) -> bool:
         """Whether the reference is silent or nearly silent, by the rule for whole songs."""
         return self.signal < self.values * 10 ** (NEARLY_SILENT_DBFS / 10)
-
-
-def sdr_db(signal: float, distortion: float) -> float:
-    """The official SDR by its two sums, in dB."""
-    ratio = (signal + sdr.DELTA) / (distortion + sdr.DELTA)
-    return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 class Seconds:
@@ -59,26 +51,22 @@ class Seconds:
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
         self._found: list[Second] = []
-        self._open = Second(0.0, 0.0, 0)
+        self._open = sdr.Meter()
+        self._values = 0
         self._left = rate_hz
 
     def push(self, reference: Block, estimate: Block) -> None:
         """Add the next block of both."""
         for true_part, part in self._parts(reference, estimate):
-            # The leaderboard reads samples as float32.
-            true_stem, stem = _rounded(true_part), _rounded(part)
-            self._open = Second(
-                self._open.signal + float(np.square(true_stem).sum()),
-                self._open.distortion + float(np.square(true_stem - stem).sum()),
-                self._open.values + true_stem.size,
-            )
+            self._open.update(true_part, part)
+            self._values += true_part.size
             self._left -= len(true_part)
             if not self._left:
                 self._close()
 
     def finish(self) -> list[Second]:
         """All seconds, the unfinished last one included."""
-        if self._open.values:
+        if self._values:
             self._close()
         return self._found
 
@@ -91,18 +79,12 @@ class Seconds:
             start = stop
 
     def _close(self) -> None:
-        self._found.append(self._open)
-        self._open, self._left = Second(0.0, 0.0, 0), self._rate_hz
+        self._found.append(Second(self._open.signal, self._open.distortion, self._values))
+        self._open, self._values, self._left = sdr.Meter(), 0, self._rate_hz
 
 
 def song_sdr_db(seconds: list[Second]) -> float:
     """The official SDR of the whole stem."""
-    return sdr_db(
+    return sdr.of_energies(
         math.fsum(one.signal for one in seconds), math.fsum(one.distortion for one in seconds)
     )
-
-
-def _rounded(audio: Block) -> Block:
-    """Samples as float32, in float64."""
-    with np.errstate(over="ignore"):  # to an infinity
-        return audio.astype(np.float32).astype(np.float64)

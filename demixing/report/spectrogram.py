@@ -3,7 +3,8 @@
 Frames of a waveform are windowed (Hann) and transformed; powers are averaged over channels and over
 the frames of a column. The channels are not mixed first: what is out of phase between them would
 cancel. A row is the power in its band, so a full-scale sine has about 0 dB at any frequency, and
-pink noise the same level everywhere.
+pink noise the same level in all rows above 1 kHz. Below about 430 Hz, bins are further apart than
+rows, so a row is at least one bin wide: noise looks louder there, by up to 13 dB at 40 Hz.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from demixing.evaluation.comparison.verdict import plural
 from demixing.evaluation.report import (
     ACTIVE_MEAN,
     ACTIVE_MEDIAN,
@@ -15,6 +16,7 @@ from demixing.evaluation.report import (
     NEARLY_SILENT,
     OMITTED,
     SILENT,
+    heading,
     printable,
 )
 from demixing.evaluation.song_files import normal
@@ -73,6 +75,8 @@ class Table:
         rows: songs.
         below: means.
         notes: what the marks mean, and what was omitted.
+        id: of the definition; empty in files of versions that had none.
+        higher_is_better: direction of the metric.
     """
 
     track: str
@@ -83,6 +87,13 @@ class Table:
     rows: Sequence[Row]
     below: Sequence[Row]
     notes: Sequence[str] = field(default=())
+    id: str = ""
+    higher_is_better: bool = True
+
+    @property
+    def described(self) -> str:
+        """What follows the title: definition, unit and direction, as in the terminal."""
+        return heading(self).removeprefix(self.title)
 
     @property
     def name(self) -> str:
@@ -112,7 +123,15 @@ def official(group: Sequence[Run], numbers: Mapping[str, int]) -> Table:
     ]
     notes = [*_marks(rows), *_omissions(group), *_left_out(group)]
     return Table(
-        group[0].track, metric["title"], metric["definition"], "dB", stems, rows, below, notes
+        group[0].track,
+        metric["title"],
+        metric["definition"],
+        "dB",
+        stems,
+        rows,
+        below,
+        notes,
+        id=str(metric.get("id", "")),
     )
 
 
@@ -137,7 +156,17 @@ def _further(group: Sequence[Run], numbers: Mapping[str, int], name: str) -> Tab
         Row(MEAN, system, None, _plain_cells(one, stems)) for system, one in enumerate(found) if one
     ]
     unit = str(about.get("unit", "dB"))
-    return Table(group[0].track, about["title"], about["definition"], unit, stems, rows, below)
+    return Table(
+        group[0].track,
+        about["title"],
+        about["definition"],
+        unit,
+        stems,
+        rows,
+        below,
+        id=str(about.get("id", "")),
+        higher_is_better=bool(about.get("higher_is_better", True)),
+    )
 
 
 def _plain_cells(scores: Mapping[str, Any], stems: Sequence[str]) -> list[Cell]:
@@ -195,4 +224,5 @@ def _left_out(group: Sequence[Run]) -> Iterator[str]:
     for run, label in zip(group, runs.labels(group), strict=True):
         alone = sum(normal(song["name"]) not in shared for song in run.songs)
         if alone:
-            yield f"{label} has {alone} more songs, which the other run lacks; they have no player"
+            more = plural(alone, "more song")
+            yield f"{label} has {more}, not in all runs, and so without a player"

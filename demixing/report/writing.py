@@ -6,15 +6,14 @@ without its files. Other files in FILE_files/ stay.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from demixing import atomic
 from demixing.errors import EvaluationError
-from demixing.evaluation.report import check_writable
+from demixing.evaluation.report import check_writable, errors_about
 from demixing.report.evaluated import Put
 from demixing.report.measuring import Part
 from demixing.report.page import Contents, Storage, html
@@ -87,7 +86,7 @@ def write(target: Path, contents: Callable[[Put], Contents], *, apart: bool) -> 
     final = target.resolve()  # a link stays a link
     folder = files_folder(target if not target.is_symlink() else final)
     parts: dict[str, Part] = {}
-    with _errors_about(target), atomic.staging(final.parent) as stage:
+    with errors_about(target), atomic.staging(final.parent) as stage:
 
         def put(name: str, part: Part) -> None:
             if not apart:
@@ -107,14 +106,3 @@ def write(target: Path, contents: Callable[[Put], Contents], *, apart: bool) -> 
             for file in sorted(stage.glob("*.js")):
                 file.replace(folder / file.name)
         page.replace(final)
-
-
-@contextlib.contextmanager
-def _errors_about(path: Path) -> Iterator[None]:
-    """Convert errors of the file system into :class:`EvaluationError`."""
-    try:
-        yield
-    except OSError as error:
-        raise EvaluationError(
-            f"cannot write {str(path)!r} ({error.strerror}); choose another path"
-        ) from error

@@ -183,7 +183,8 @@ def load(path: Path, settings: Sequence[str] = ()) -> Run:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"expected a run in {str(path)!r}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"expected a run in {str(path)!r}, but {reason}") from error
     run = updated(Run(), table)
     for setting in settings:
         run = updated(run, _table_of(setting))

@@ -7,6 +7,7 @@ From the contents of ``scores.json`` to an answer, module by module:
     artists      the artist in the name of a song
     pairing      the songs that all systems have; refuses scores of different references
     differences  paired systems -> means, and differences with intervals and p-values
+    results      the types of these
     verdict      those differences -> sentences
     table        the same as a table for people
     export       the same as JSON and CSV

@@ -13,132 +13,23 @@ P-values of the means are corrected by Holm's procedure over all systems but the
 of stems over all stems of all these systems: what is compared at once is tested at once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from demixing.evaluation.comparison import bootstrap, holm, power, sign_flip
 from demixing.evaluation.comparison.pairing import Paired
-
-MEAN = "mean"
-"""Name of the column before the stems."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Difference of a system from the first one, in one column.
-
-    Attributes:
-        mean: mean difference over the units.
-        interval: confidence interval of it; None for a single unit.
-        p: p-value of the sign-flip test.
-        p_holm: the same, corrected for the other columns and systems.
-        better: number of units in which the system is better than the first.
-        worse: number of units in which it is worse.
-        units: number of songs, or of artists.
-        songs: number of songs.
-        smallest: difference that this number of units can usually show; None if it can show none.
-    """
-
-    mean: float
-    interval: tuple[float, float] | None
-    p: float
-    p_holm: float
-    better: int
-    worse: int
-    units: int
-    songs: int
-    smallest: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """Difference of one song.
-
-    Attributes:
-        song: its name.
-        mean: difference of its mean over active stems.
-        stems: difference by active stem.
-    """
-
-    song: str
-    mean: float
-    stems: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quiet:
-    """Differences at silent and nearly silent references.
-
-    Attributes:
-        mean: mean difference over all of them.
-        references: how many there are.
-        songs: in how many songs.
-        stems: mean difference and number of references by stem.
-    """
-
-    mean: float
-    references: int
-    songs: int
-    stems: Mapping[str, tuple[float, int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """Means of one system.
-
-    Attributes:
-        official: over all references, each song counting once, as the leaderboard counts; None if
-            a reference is unknown or has no score.
-        columns: over active references, by column; None where there are none.
-    """
-
-    official: float | None
-    columns: Mapping[str, float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Versus:
-    """One system against the first.
-
-    Attributes:
-        columns: differences by column; None where no reference is active.
-        moves: of all songs with an active reference, sorted by difference, the largest first.
-        quiet: None if no reference is silent or nearly silent.
-    """
-
-    columns: Mapping[str, Difference | None]
-    moves: Sequence[Move]
-    quiet: Quiet | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Everything that is known of several systems on the same songs.
-
-    Attributes:
-        paired: their scores.
-        per_artist: whether artists are the units.
-        means: of each system.
-        versus: each system but the first, against the first.
-    """
-
-    paired: Paired
-    per_artist: bool
-    means: Sequence[Means]
-    versus: Sequence[Versus]
-
-    @property
-    def unit(self) -> str:
-        """What counts once: a word in the singular."""
-        return "artist" if self.per_artist else "song"
-
-    @property
-    def units(self) -> int:
-        """Number of units."""
-        return len(set(self.paired.artists)) if self.per_artist else len(self.paired.songs)
+from demixing.evaluation.comparison.results import (
+    MEAN,
+    Comparison,
+    Difference,
+    Means,
+    Move,
+    Quiet,
+    Versus,
+)
 
 
 def compare(paired: Paired, *, per_artist: bool = False) -> Comparison:
@@ -151,24 +42,30 @@ def compare(paired: Paired, *, per_artist: bool = False) -> Comparison:
     groups = paired.artists if per_artist else paired.songs
     tables = [_with_mean(np.where(paired.active, scores, np.nan)) for scores in paired.scores]
     versus = [
-        _versus(paired, number, table - tables[0], groups) for number, table in enumerate(tables)
+        _versus(paired, number, table - tables[0], groups)
+        for number, table in enumerate(tables[1:], 1)
     ]
     return Comparison(
         paired=paired,
         per_artist=per_artist,
         means=[
-            Means(
-                official=_official(paired.scores[number]),
-                columns=dict(
-                    zip(
-                        _columns(paired), _plain(means_known(per_group(table, groups))), strict=True
-                    )
-                ),
-            )
-            for number, table in enumerate(tables)
+            _means(paired, scores, per_group(table, groups))
+            for scores, table in zip(paired.scores, tables, strict=True)
         ],
-        versus=_corrected(versus[1:]),
+        versus=_corrected(versus),
     )
+
+
+def _means(paired: Paired, scores: NDArray[np.float64], units: NDArray[np.float64]) -> Means:
+    """The means of one system.
+
+    Args:
+        paired: scores of all systems.
+        scores: its own, ``(songs, stems)``.
+        units: the active ones, ``(units, columns)``.
+    """
+    columns = zip(_columns(paired), _plain(means_known(units)), strict=True)
+    return Means(official=_official(scores), columns=dict(columns))
 
 
 def _columns(paired: Paired) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from demixing.evaluation.comparison import bootstrap, power
-from demixing.evaluation.comparison.differences import Comparison, Difference, Quiet, Versus
+from demixing.evaluation.comparison.results import Comparison, Difference, Quiet, Versus
 from demixing.evaluation.comparison.verdict import label, sentences
 
 HEADER = [

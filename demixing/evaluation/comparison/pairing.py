@@ -157,7 +157,7 @@ def _check_references(name: str, first: System, other: System) -> None:
     Raises:
         EvaluationError: they were not.
     """
-    found = _change(first.songs[name].reference, other.songs[name].reference)
+    found = change(first.songs[name].reference, other.songs[name].reference)
     if found:
         raise EvaluationError(
             f"expected the same references of song {name!r} in {first.name!r} and "
@@ -165,7 +165,7 @@ def _check_references(name: str, first: System, other: System) -> None:
         )
 
 
-def _change(one: Reference, other: Reference) -> str:
+def change(one: Reference, other: Reference) -> str:
     """What differs between two references of a song, in words; empty if nothing does."""
     if (one.sample_rate_hz, one.channels) != (other.sample_rate_hz, other.channels):
         return (

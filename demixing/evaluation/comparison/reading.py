@@ -5,7 +5,6 @@ evaluate --json`` write. Files of older versions have no id of the metric.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from demixing.errors import EvaluationError
 from demixing.evaluation.comparison.artists import named
 from demixing.evaluation.comparison.scores import MetricInfo, Reference, SongScores, System
+from demixing.evaluation.measuring import finite
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS
 
@@ -144,8 +144,6 @@ def _reference(song: Mapping[str, Any], stems: tuple[str, ...]) -> Reference:
         samples=int(song["samples"]),
         sample_rate_hz=int(song["sample_rate_hz"]),
         channels=int(song["channels"]),
-        silent=frozenset(map(str, song["silent_references"])),
-        nearly_silent=frozenset(map(str, song["nearly_silent_references"])),
         levels_dbfs={stem: _number(levels[stem]) for stem in stems},
         artist=named(str(song["name"])),
     )
@@ -153,7 +151,4 @@ def _reference(song: Mapping[str, Any], stems: tuple[str, ...]) -> Reference:
 
 def _number(value: Any) -> float | None:
     """A finite number; None for null and for what is not finite."""
-    if value is None:
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return None if value is None else finite(float(value))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from demixing.evaluation.scoring import NEARLY_SILENT_DBFS
 from demixing.evaluation.songs import STEMS
 
 
@@ -41,9 +42,6 @@ class Reference:
         samples: length.
         sample_rate_hz: of all its files.
         channels: of all its files.
-        silent: stems of digital silence.
-        nearly_silent: other stems below the level of
-            :data:`demixing.evaluation.scoring.NEARLY_SILENT_DBFS`.
         levels_dbfs: RMS by stem; None for silence. Unknown stems are left out.
         artist: name, or what songs without one share; None if unknown.
     """
@@ -51,14 +49,15 @@ class Reference:
     samples: int
     sample_rate_hz: int
     channels: int
-    silent: frozenset[str]
-    nearly_silent: frozenset[str]
     levels_dbfs: Mapping[str, float | None]
     artist: str | None = None
 
     def is_quiet(self, stem: str) -> bool:
         """Whether a stem is silent or nearly silent: those only count in the official mean."""
-        return stem in self.silent or stem in self.nearly_silent
+        if stem not in self.levels_dbfs:
+            return False
+        level_dbfs = self.levels_dbfs[stem]
+        return level_dbfs is None or level_dbfs < NEARLY_SILENT_DBFS
 
     @property
     def seconds(self) -> float:

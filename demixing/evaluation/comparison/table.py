@@ -3,10 +3,10 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from demixing.evaluation.comparison.differences import MEAN, Comparison, Difference, Move, Quiet
 from demixing.evaluation.comparison.power import LEAST
+from demixing.evaluation.comparison.results import MEAN, Comparison, Difference, Move, Quiet
 from demixing.evaluation.comparison.verdict import label, plural, sentences
-from demixing.evaluation.report import aligned, printable
+from demixing.evaluation.report import aligned, heading, printable
 
 MOVES = 3
 """Songs named in each direction."""
@@ -48,10 +48,7 @@ def _head(comparison: Comparison) -> Iterator[str]:
     for number, system in enumerate(paired.systems):
         yield f"{label(number)}  {printable(system.name)} ({printable(system.kind)})"
     yield ""
-    metric = paired.systems[0].metric
-    unit = f", {metric.unit}" if metric.unit else ""
-    direction = "" if metric.higher_is_better else ", lower is better"
-    yield f"{metric.title} ({metric.definition}){unit}{direction}"
+    yield heading(paired.systems[0].metric)
     artists = f", {plural(len(set(paired.artists)), 'artist')}, each counting once"
     yield plural(len(paired.songs), "song") + (artists if comparison.per_artist else "")
     yield from _left_out(comparison)

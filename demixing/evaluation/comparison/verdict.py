@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from demixing.evaluation.comparison.differences import MEAN, Comparison, Difference, Versus
 from demixing.evaluation.comparison.power import LEAST, SIGNIFICANCE
+from demixing.evaluation.comparison.results import MEAN, Comparison, Difference, Versus
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

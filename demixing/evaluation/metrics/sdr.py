@@ -90,8 +90,7 @@ class Meter:
     @property
     def value_db(self) -> float:
         """Score of all blocks so far, in dB; 0 before the first."""
-        ratio = (self.signal + DELTA) / (self.distortion + DELTA)
-        return 10 * math.log10(ratio) if ratio else -math.inf
+        return of_energies(self.signal, self.distortion)
 
 
 class SongMeter:
@@ -158,6 +157,16 @@ def sdr(reference: Audio, estimate: Audio) -> NDArray[np.float64]:
         meter.update(true_stem, stem)
         scores_db.append(meter.value_db)
     return np.array(scores_db, dtype=np.float64)
+
+
+def of_energies(signal: float, distortion: float) -> float:
+    """Score in dB by the energies of a reference and of its error.
+
+    >>> round(of_energies(1.0, 0.01), 3)
+    20.0
+    """
+    ratio = (signal + DELTA) / (distortion + DELTA)
+    return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 def validate(reference: Audio, estimate: Audio) -> None:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demixing.audio.files import cause
-from demixing.errors import ConfigError, OutputError
+from demixing.errors import ConfigError
 from demixing.evaluation import stem_file
 from demixing.training.data import layouts, metadata
 from demixing.training.data.checks import analysis, duplicates, labels
@@ -80,13 +79,9 @@ class Report:
             yield "\t".join(map(printable, row))
         yield from summary(self.folders, self.findings)
 
-    def write(self, path: Path) -> None:
-        """Write all results as JSON.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        _write(path, self.folders, self.findings)
+    def json_text(self) -> str:
+        """All results as JSON."""
+        return _json_text(self.folders, self.findings)
 
 
 def check(
@@ -258,12 +253,8 @@ def summary(folders: Sequence[Checked], findings: Sequence[Finding]) -> Iterator
         yield f"# {what}: {listed or 'none'}"
 
 
-def _write(path: Path, folders: Sequence[Checked], findings: Sequence[Finding]) -> None:
-    """Write all results as JSON, without fingerprints and features.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+def _json_text(folders: Sequence[Checked], findings: Sequence[Finding]) -> str:
+    """All results as JSON, without fingerprints and features."""
     contents = {
         "folders": [
             {
@@ -289,8 +280,4 @@ def _write(path: Path, folders: Sequence[Checked], findings: Sequence[Finding]) 
         ],
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(contents, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {cause(error)}") from error
+    return json.dumps(contents, indent=1, allow_nan=False) + "\n"

@@ -40,6 +40,7 @@ class Finding:
         value: its number; the kind defines meaning and unit.
         text: the finding in words.
         fault: True for a fault, False for a note.
+        source: stem that bleeds into this one; empty for other kinds.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Finding:
     value: float = 0.0
     text: str = ""
     fault: bool = True
+    source: str = ""
 
 
 def of_song(
@@ -124,7 +126,9 @@ def _of_file(
     if file.dead:
         yield finding("dead", 0, "one channel is silent")
     if file.mono:
-        yield finding("mono", file.channels, f"mono in {file.channels} channels", fault=False)
+        plural = "" if file.channels == 1 else "s"
+        text = f"mono in {file.channels} channel{plural}"
+        yield finding("mono", file.channels, text, fault=False)
 
 
 def _silent(song: Found, analysis: SongAnalysis, name: str) -> Iterator[Finding]:
@@ -166,4 +170,5 @@ def _bleeding(analysis: SongAnalysis, name: str) -> Iterator[Finding]:
                 text=f"{leak.share:.0%} of the sound in the best quarter of {leak.places} "
                 f"quiet places is {leak.source} at {leak.gain_db:+.1f} dB "
                 f"(within {leak.spread_db:.1f} dB): {both}",
+                source=leak.source,
             )
