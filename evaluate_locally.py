@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from demixing.process.lifetime import die_with_parent
+from demixing.machine.lifetime import die_with_parent
 
 if __name__ == "__mp_main__":  # a worker: the imports below take seconds on a busy machine
     die_with_parent(os.getppid())
