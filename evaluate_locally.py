@@ -6,7 +6,6 @@ python evaluate_locally.py --limit             with the grader's time limit for 
 """
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -24,5 +23,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or workers would outlive us
+    cli.end_cleanly()
     sys.exit(main())
