@@ -6,11 +6,10 @@ python evaluate_locally.py --limit             with the grader's time limit for 
 """
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
-from demixing.process.lifetime import die_with_parent
+from demixing.machine.lifetime import die_with_parent
 
 if __name__ == "__mp_main__":  # a worker: the imports below take seconds on a busy machine
     die_with_parent(os.getppid())
@@ -24,5 +23,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or workers would outlive us
+    cli.end_cleanly()
     sys.exit(main())

@@ -2,8 +2,8 @@
 
 Data is written to a folder ``.unfinished-*`` beside its target and moved to its final name when it
 is complete. A move within one file system is atomic, so readers never see a partial file. If an
-exception interrupts the writing, the unfinished part is removed. Leftovers of a killed process are
-found by name; see :func:`clear`.
+exception interrupts the writing, the unfinished part is removed. What a killed process left in a
+folder is removed when something is next written to that folder; see also :func:`clear`.
 
 A process holds a lock on each of its unfinished folders, which the system releases when the process
 ends, however it ends. So :func:`clear_abandoned` does not touch those of processes that are at
@@ -39,6 +39,8 @@ NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr
 def staging(folder: Path) -> Iterator[Path]:
     """Make a folder for unfinished files, and remove it afterwards.
 
+    What killed processes left in ``folder`` is removed as well.
+
     Args:
         folder: an existing folder; the new one is created in it.
 
@@ -48,6 +50,7 @@ def staging(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be created.
     """
+    clear_abandoned(folder)
     while True:
         stage = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
         try:
@@ -62,6 +65,20 @@ def staging(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         unlock(lock)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a folder for temporary files in the system's, and remove it afterwards.
+
+    Unlike one of :mod:`tempfile`, it does not stay for ever if this process is killed: the next
+    call removes it.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    with staging(Path(tempfile.gettempdir())) as folder:
+        yield folder
 
 
 def locked(folder: Path) -> int | None:

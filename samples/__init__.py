@@ -9,6 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from demixing import atomic
+from demixing.audio import headers
 from demixing.errors import CheckpointError, OutputError
 
 HERE = Path(__file__).parent
@@ -38,7 +40,9 @@ def folder(track: str, cache: Path) -> Path:
         song.mkdir(parents=True, exist_ok=True)
         for stem, stream in FALCON_STEMS.items():
             audio, rate_hz = decoded(source, stream)
-            soundfile.write(song / f"{stem}.wav", audio, rate_hz, subtype="FLOAT")
+            with atomic.file(song / f"{stem}.wav") as unfinished:
+                soundfile.write(unfinished, audio, rate_hz, subtype="FLOAT")
+                headers.clear_peak_time(unfinished)
     except (OSError, soundfile.LibsndfileError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write the music sample to {song}: {reason}") from error

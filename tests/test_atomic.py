@@ -1,5 +1,6 @@
 """Files and folders appear whole or not at all."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,27 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
 
     atomic.clear(tmp_path, recursive=True)
     assert names(inner) == []
+
+
+def test_the_next_that_is_written_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    (tmp_path / ".unfinished-x").mkdir()
+    (tmp_path / ".unfinished-x" / "half").write_text("")
+    atomic.resumable(tmp_path / "a.th").write_text("half")
+
+    with atomic.staging(tmp_path) as ours:
+        atomic.write_text(tmp_path / "a.txt", "whole")
+        assert names(tmp_path) == sorted([ours.name, ".unfinished-a.th", "a.txt"])
+
+    assert names(tmp_path) == [".unfinished-a.th", "a.txt"]
+
+
+def test_a_scratch_folder_of_a_killed_process_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / ".unfinished-x").mkdir()
+
+    with atomic.scratch() as folder:
+        assert names(tmp_path) == [folder.name]
+
+    assert names(tmp_path) == []

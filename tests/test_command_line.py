@@ -583,3 +583,16 @@ def test_audio_of_an_installed_evaluation_is_16_bits(
     assert main(["evaluate", *words]) == 0
 
     assert soundfile.info(out / "mdx" / "predictions" / "a" / "bass.wav").subtype == "PCM_16"
+
+
+def test_an_interruption_while_a_command_is_imported_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load", interrupted)
+
+    assert main(["list"]) == 130
+
+    assert capsys.readouterr().err == "stopped; what is finished stays\n"

@@ -65,6 +65,14 @@ def test_no_sample_is_added_or_lost(tmp_path: Path, kind: str, rate_hz: int, sam
     assert len(decoded(path)) == round(samples * file_hz / rate_hz)
 
 
+@pytest.mark.parametrize("kind", ["mp3", "m4a", "opus"])
+def test_equal_stems_make_equal_files(tmp_path: Path, kind: str) -> None:
+    for name in "ab":
+        encoded(tmp_path / f"{name}.{kind}", tones(30_011, 2, 44_100), 44_100)
+
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
 @pytest.mark.parametrize("samples", [1, 1_000, 30_011])
 def test_an_mp4_file_says_how_long_it_is(tmp_path: Path, samples: int) -> None:
     path = tmp_path / "a.m4a"

@@ -363,12 +363,14 @@ def test_an_evaluation_writes_the_official_score_first(
     for name in "ab":
         run.finish(name, [])
 
-    table, written = evaluate_track.write_scores(run, ["a", "b"], ["si_sdr", "sdr"])
+    table, written = evaluate_track.write_scores(run, ["a", "b"], ["si_sdr", "sdr"], "C")
 
     first, second = table.split("\n\n")
     assert first.startswith("SDR (sdr-mdx23")
     assert second.startswith("SI-SDR (si-sdr-pooled")
+    assert "MDX'23 C" in second
     assert list(written["metrics"]) == ["si_sdr"]
+    assert written["board"]["name"] == "mdx23-c"
     assert json.loads((run.folder / "scores.json").read_text()) == written
     assert "si-sdr-pooled" in (run.folder / "scores.csv").read_text()
 

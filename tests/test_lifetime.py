@@ -12,7 +12,7 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import sys
-from demixing.process.lifetime import die_with_parent
+from demixing.machine.lifetime import die_with_parent
 die_with_parent(int(sys.argv[1]))
 print("alive")
 """
@@ -38,7 +38,7 @@ def test_a_process_whose_parent_has_already_ended_ends_at_once(
 
 WATCHING = """
 import os, subprocess, sys, time
-from demixing.process import lifetime
+from demixing.machine import lifetime
 if len(sys.argv) == 1:
     child = subprocess.Popen([sys.executable, "-c", os.environ["WATCHING"], str(os.getpid())])
     time.sleep(60)

@@ -100,6 +100,16 @@ def test_an_interrupted_run_continues_and_equal_stems_make_an_equal_archive(
     assert other.stat().st_mtime_ns < kept.stat().st_mtime_ns
 
 
+def test_a_run_that_was_killed_at_its_very_beginning_is_repeated(
+    mixtures: Path, archive: Path
+) -> None:
+    (archive.with_suffix("") / ".unfinished-x").mkdir(parents=True)
+
+    assert pack(mixtures, archive, *SILENCE) == 0
+
+    assert not list(archive.parent.rglob(".unfinished-*"))
+
+
 def test_stems_of_two_recipes_are_not_mixed(
     mixtures: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ from demixing.cli.main import main
 from demixing.errors import ConfigError, OutputError
 from demixing.rendering import corpus
 from demixing.rendering.corpus import Piece
+from tests.waiting import begun, until
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,40 @@ def test_several_processes_render_the_same_as_one_in_order(unpacked: Path, tmp_p
 
     assert [folder.name for folder in folders] == ["song_000", "song_001", "song_002"]
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+@dataclass(frozen=True)
+class Endless(Noise):
+    """Works until it is ended, and leaves its process id."""
+
+    def make(self, number: int) -> Piece:
+        (self.packages / f"pid.{number}").symlink_to(str(os.getpid()))
+        time.sleep(600)
+        return super().make(number)
+
+
+RENDER = """
+import sys
+from pathlib import Path
+from demixing.rendering import corpus
+from tests.test_render_corpus import Endless
+if __name__ == "__main__":
+    list(corpus.render(Endless(Path(sys.argv[1])), Path(sys.argv[1], "out"), 2, jobs=2))
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+def test_the_workers_of_a_killed_command_end(tmp_path: Path) -> None:
+    pids = [tmp_path / f"pid.{number}" for number in range(2)]
+    with begun([sys.executable, "-c", RENDER, str(tmp_path)]) as parent:
+        until(lambda: parent.poll() is not None or all(map(os.path.lexists, pids)))
+        workers = [Path("/proc", pid.readlink()) for pid in pids]
+        assert all(worker.exists() for worker in workers)
+        parent.kill()
+        parent.wait()
+
+        until(lambda: not any(worker.exists() for worker in workers))
 
 
 def test_the_format_only_changes_the_files(unpacked: Path, tmp_path: Path) -> None:

@@ -378,6 +378,26 @@ def test_large_sound_is_in_files_beside_it(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"mdx", "r.html", "r_files"}
 
 
+def test_no_page_is_there_while_its_files_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "mdx", songs={"a": 1.5})
+    page = tmp_path / "r.html"
+    making.of_runs([run], page, place=writing.BESIDE)
+    there = []
+    replace = Path.replace
+
+    def watched(file: Path, target: Path) -> Path:
+        there.append(target.suffix == ".js" and page.exists())
+        return replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    making.of_runs([run], page, place=writing.BESIDE)
+
+    assert len(there) == 6
+    assert not any(there)
+
+
 @pytest.mark.parametrize(
     ("place", "seconds", "apart"),
     [("auto", 900, False), ("auto", 1100, True), ("embed", 1e6, False), ("beside", 1, True)],

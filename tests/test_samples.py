@@ -28,6 +28,13 @@ def test_the_music_sample_is_decoded_to_its_four_stems(tmp_path: Path) -> None:
     stems = [soundfile.read(path)[0] for path in song.stems.values()]
     assert all(np.abs(stem).max() > 0.01 for stem in stems)
     assert len({stem.tobytes() for stem in stems}) == 4
+    assert {peak_time(path) for path in song.stems.values()} == {bytes(4)}
+
+
+def peak_time(path: Path) -> bytes:
+    """The time of day that libsndfile writes into files of floats."""
+    at = path.read_bytes().index(b"PEAK") + 12
+    return path.read_bytes()[at : at + 4]
 
 
 def test_the_film_samples_are_complete(tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def test_a_killed_run_resumes_as_if_it_had_not_stopped(
     assert train.main(words(run_file, whole, *more)) == 0
     assert curve(tmp_path) == curve(whole)
     assert before == curve(whole)[: len(before)]
+    random = [checkpoint.contents(one / checkpoint.STATE)["torch"] for one in (tmp_path, whole)]
+    assert torch.equal(*random)
 
 
 @pytest.mark.slow
@@ -158,6 +160,17 @@ def test_two_processes_compute_the_same_as_one(
         assert ours == pytest.approx(theirs, rel=1e-4)
     (mean,) = {round(one["mean"], 3) for one in validations(tmp_path)[-1:]}
     assert mean == pytest.approx(validations(finished)[-1]["mean"], abs=0.01)
+
+
+def test_files_of_tensorboard_do_not_become_more_with_each_interruption(tmp_path: Path) -> None:
+    for step in range(3):
+        run = log.RunLog(tmp_path, step)
+        run.write("step", step + 1, loss=0.5)
+        run.close()
+
+    (board,) = (tmp_path / log.BOARD).iterdir()
+    assert board.read_bytes().count(b"step/loss") == 3
+    assert [event["step"] for event in log.events(tmp_path)] == [1, 2, 3]
 
 
 def test_exported_weights_separate_in_a_recipe(

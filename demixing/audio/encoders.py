@@ -151,6 +151,7 @@ class Encoder:
             stack.callback(self._file.close)
             # The edit list of MP4 counts in these units, milliseconds by default.
             options = {"movie_timescale": str(rate_hz)} if kind == "m4a" else {}
+            options |= {"fflags": "bitexact"}  # otherwise Ogg streams have random numbers
             self._container = av.open(
                 self._file, "w", format=codec.container, container_options=options
             )

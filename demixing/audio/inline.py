@@ -1,12 +1,11 @@
 """Short sounds inside of HTML: Ogg/Opus in base64, in an address that starts with ``data:``."""
 
 import base64
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from demixing import atomic
 from demixing.audio import AudioFormat
 from demixing.audio.encoders import CODECS, Encoder
 
@@ -27,8 +26,8 @@ def data_uri(audio: NDArray[np.float32], sample_rate_hz: int) -> str:
     if audio.shape[1] not in CODECS["opus"].layouts or audio.shape[1] > 2:
         audio = audio.mean(axis=1, keepdims=True)
     form = AudioFormat(sample_rate_hz=sample_rate_hz, channels=audio.shape[1])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sound.opus"
+    with atomic.scratch() as folder:
+        path = folder / "sound.opus"
         with Encoder(path, form, BITRATE) as encoder:
             encoder.write(audio)
         return "data:audio/ogg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demixing.errors import ConfigError, EvaluationError
@@ -63,31 +62,28 @@ def admission(board: Board, recipe: Recipe) -> str:
     )
 
 
-def described(name: str | None, scores: dict[str, Any], file: Path | None = None) -> str:
+def described(name: str | None, scores: dict[str, Any]) -> str:
     """Place scores on a board, and add the result to them.
 
     Args:
         name: of the board; None: nothing is done.
         scores: contents of scores.json; gets an entry ``board``.
-        file: scores.json, which is written again; None: there is none.
 
     Returns:
         Lines for people, each with its line break; "" without a board.
 
     Raises:
-        EvaluationError: the track has no such board, or the file cannot be written.
+        EvaluationError: the track has no such board.
     """
     if name is None:
         return ""
-    from demixing.evaluation import predicted_place, report
+    from demixing.evaluation import predicted_place
     from demixing.evaluation.boards import named
 
     found = predicted_place.predicted(
         named(name, scores["track"]), means_db(scores), scores["active_mean"]["song_db"]
     )
     scores["board"] = predicted_place.as_json(found)
-    if file is not None:
-        report.write_report(file, json.dumps(scores, indent=2, allow_nan=False) + "\n")
     return "".join(f"{line}\n" for line in predicted_place.lines(found))
 
 

@@ -62,14 +62,13 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
     for line in clippings(run, chosen.track, lengths_s):
         note(line, options)
 
-    table, result = write_scores(run, names, options.metric)
-    place = board_place.described(options.board, result, run.folder / "scores.json")
+    table, result = write_scores(run, names, options.metric, options.board)
     history_entry.record(run, chosen, options, result, spent_s)
     if options.json != STDOUT:
         without = f" without {', '.join(absent)}" if absent else ""
         print(f"{track.upper()}, recipe {chosen.name!r}{without}, {options.data or 'samples'}")
         pace = speed(spent_s, lengths_s, run.limit, chosen.track.time_limit)
-        print("\n".join(part for part in (table, place, pace) if part) + "\n")
+        print(f"{table}\n{pace}\n")
     return result
 
 
@@ -221,7 +220,7 @@ def at_full_scale(path: Path) -> int:
 
 
 def write_scores(
-    run: Run, names: Sequence[str], wanted: Sequence[str] = ()
+    run: Run, names: Sequence[str], wanted: Sequence[str] = (), board: str | None = None
 ) -> tuple[str, dict[str, Any]]:
     """Score the songs of a run, and write the scores to its folder.
 
@@ -229,9 +228,10 @@ def write_scores(
         run: the run.
         names: of the songs.
         wanted: names of metrics besides the official one.
+        board: a board on which the official mean is placed.
 
     Returns:
-        The printed table, and the contents of scores.json.
+        The printed table, with lines about the place, and the contents of scores.json.
     """
     official, *further = metrics.expand([metrics.OFFICIAL, *wanted])
     scores = score_folder(run.dataset, run.predictions, run.track, names, further=further)
@@ -239,11 +239,12 @@ def write_scores(
     omissions = run.omissions(names)
     said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
     text = report.json_report(summary, official, omissions, further)
+    text, place = board_place.joined(text, board)
     report.write_report(run.folder / "scores.json", text)
     csv = report.csv_report(summary, [official, *further], said)
     report.write_report(run.folder / "scores.csv", csv)
     tables = [report.text_table(summary, metric, said) for metric in (official, *further)]
-    return "\n".join(tables), json.loads(text)
+    return "\n".join(part for part in (*tables, place) if part), json.loads(text)
 
 
 def plain(omissions: Iterable[Omission]) -> list[report.Omission]:

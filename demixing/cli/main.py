@@ -149,7 +149,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after the program's name; None: from the shell.
     """
     threads.wait_passively()
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # before the subcommand began: importing it takes a second
+        print(console.STOPPED, file=sys.stderr)
+        return console.INTERRUPTED
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the command line with these words."""
     name = next((word for word in words if not word.startswith("-")), "")
     if words[:1] == [name] and name in contest.COMMANDS:
         return console.guarded(lambda _: contest.run(name, words[1:]), argparse.Namespace())

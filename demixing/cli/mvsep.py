@@ -284,7 +284,7 @@ def begin(folder: Path, how: How, *, replace: bool) -> None:
     note_file = folder / MADE
     try:
         known = note_file.read_text(encoding="utf-8").strip() if note_file.exists() else None
-        if known != made and folder.is_dir() and any(folder.iterdir()):
+        if known != made and folder.is_dir() and _contents(folder):
             if not replace or known is None:
                 raise OutputError(
                     f"expected {folder} to be empty or of an interrupted run with this recipe, but "
@@ -299,3 +299,8 @@ def begin(folder: Path, how: How, *, replace: bool) -> None:
         raise OutputError(
             f"cannot write to {folder} ({error.strerror}); choose another -o"
         ) from error
+
+
+def _contents(folder: Path) -> list[Path]:
+    """What a folder holds, without what a killed run has left unfinished."""
+    return [path for path in folder.iterdir() if not path.name.startswith(atomic.UNFINISHED)]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 from demixing.errors import OutputError
+from demixing.machine.lifetime import die_with_parent
 from demixing.printing import start_log
-from demixing.process.lifetime import die_with_parent
 
 CLEAN_UP_S = 30
 """Time for a worker to clean up, which cannot start in the middle of a layer."""

@@ -32,7 +32,7 @@ from demixing.engine.omissions import Omission
 from demixing.engine.progress import Progress, Report
 from demixing.errors import DemixError
 from demixing.machine import threads
-from demixing.process.lifetime import die_with_parent
+from demixing.machine.lifetime import die_with_parent
 from demixing.process.memory import Memory
 from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
 from demixing.process.status import SharedStatus

@@ -1,7 +1,6 @@
 """Arrangements of a band: random chords, played by mma in one of its grooves."""
 
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from demixing.errors import ConfigError
+from demixing.machine import programs
 from demixing.rendering import midi, packages
 
 Random = np.random.Generator
@@ -148,7 +148,7 @@ def play(
     script.write_text("\n".join([*lines, "MidiMark end", ""]), encoding="ascii")
     output.unlink(missing_ok=True)
     command = [mma, "-f", str(output), str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    done = programs.run(command, timeout_s=TIMEOUT_S)
     if not output.is_file():
         printed = re.sub(r"\s+", " ", f"{done.stdout} {done.stderr}").strip()
         raise ConfigError(f"expected mma to play groove {groove!r}, but it printed: {printed}")

@@ -6,6 +6,7 @@ interrupted run can be continued, and a longer run starts with the pieces of a s
 
 import json
 import multiprocessing
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from demixing import atomic
 from demixing.errors import ConfigError, OutputError
+from demixing.machine.lifetime import die_with_parent
 from demixing.rendering import manifest
 
 Format = Literal["flac", "wav"]
@@ -103,7 +105,9 @@ def _in_parallel(
     """Render missing pieces in several processes; yield all folders in order."""
     # Spawned: a forked process may hang if threads hold locks.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, max(1, len(missing))), mp_context=context) as pool:
+    count = min(jobs, max(1, len(missing)))
+    # Workers of this pool would wait for ever if this process were killed.
+    with ProcessPoolExecutor(count, context, die_with_parent, (os.getpid(),)) as pool:
         waiting: dict[int, Future[None]] = {
             number: pool.submit(_render_one, maker, number, folders[number], form)
             for number in missing

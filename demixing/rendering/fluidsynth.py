@@ -1,12 +1,12 @@
 """Instruments: fluidsynth plays a group of tracks with a soundfont."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from demixing.errors import ConfigError
+from demixing.machine import programs
 from demixing.rendering import midi
 from demixing.rendering.sound import RATE_HZ, Audio
 
@@ -36,7 +36,7 @@ def play(fluidsynth: str, font: Path, song: midi.Midi, samples: int, folder: Pat
     if font.suffix == ".sf3":  # compressed: decode only the samples that are played
         command += ["-o", "synth.dynamic-sample-loading=1"]
     command += [str(font), str(score)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    done = programs.run(command, timeout_s=TIMEOUT_S)
     if done.returncode or not output.is_file():
         printed = " ".join(done.stderr.split())
         raise ConfigError(f"expected fluidsynth to play {str(font)!r}, but it printed: {printed}")

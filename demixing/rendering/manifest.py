@@ -90,7 +90,8 @@ def write(corpus: Path, kind: str, packages: Path) -> None:
         (corpus / TEXTS).mkdir(parents=True, exist_ok=True)
         for package in table:
             if copyrights := _text(packages, package):
-                shutil.copyfile(copyrights, corpus / TEXTS / f"{package}.txt")
+                with atomic.file(corpus / TEXTS / f"{package}.txt") as unfinished:
+                    shutil.copyfile(copyrights, unfinished)
         atomic.write_text(
             corpus / MANIFEST, json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
         )

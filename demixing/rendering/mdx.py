@@ -4,7 +4,6 @@ A song depends only on its number, the seed, the length and the split. So an int
 continued, and a longer run starts with the songs of a shorter one.
 """
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from demixing import atomic
 from demixing.errors import ConfigError
 from demixing.rendering import arrangement, fluidsynth, packages, producer, singing, sound
 from demixing.rendering.corpus import Piece
@@ -152,9 +152,9 @@ def _song(job: Songs, number: int) -> tuple[dict[str, Audio], Sources]:
     silent = (
         str(rng.choice(["vocals", "drums", "bass"])) if not rng.integers(SILENT_ONE_IN) else None
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        groove, tempo, song = arrangement.draw(rng, job.grooves, job.duration_s, Path(scratch))
-        stems, fonts = _band(rng, job.packages, split, song, samples, Path(scratch))
+    with atomic.scratch() as scratch:
+        groove, tempo, song = arrangement.draw(rng, job.grooves, job.duration_s, scratch)
+        stems, fonts = _band(rng, job.packages, split, song, samples, scratch)
     singer = split.singers[rng.integers(len(split.singers))]
     voice, clips = singing.draw(rng, packages.find(job.packages, singer), song, samples)
     stems["vocals"] = _doubled(rng, voice)

@@ -6,13 +6,13 @@ distorted, layered or played by a synthesiser, whether a guitar is strummed, and
 drum ducks the rest.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from demixing import atomic
 from demixing.rendering import (
     arrangement,
     drums,
@@ -66,8 +66,8 @@ def make(
         ConfigError: a package or a program is missing.
     """
     silent = _silent(rng)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder, written = Path(scratch), bool(split.scores) and rng.random() < WRITTEN
+    with atomic.scratch() as folder:
+        written = bool(split.scores) and rng.random() < WRITTEN
         if written:
             files = [path for source in split.scores for path in packages.find(unpacked, source)]
             score, song = scores.draw(rng, files, duration_s)

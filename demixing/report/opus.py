@@ -21,6 +21,9 @@ RATE_HZ = 48_000
 KBIT_S = 96
 """In stereo: at most 12 kB for each second of a track, and a third more as text in the page."""
 
+REPRODUCIBLE = {"fflags": "bitexact"}
+"""FFmpeg's Ogg streams have random numbers otherwise."""
+
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """FFmpeg's names of the layouts in WAVE order, by number of channels."""
 
@@ -39,7 +42,7 @@ class Encoder:
         self._known = channels if channels in LAYOUTS else 1
         layout = "mono" if self._known == 1 else "stereo"
         self._data = io.BytesIO()
-        self._file = av.open(self._data, "w", format="ogg")
+        self._file = av.open(self._data, "w", format="ogg", container_options=REPRODUCIBLE)
         self._stream = self._file.add_stream("libopus", rate=RATE_HZ, layout=layout)
         self._stream.bit_rate = 1000 * kbit_s // (2 if layout == "mono" else 1)
         self._resampler = av.AudioResampler("flt", layout, RATE_HZ)

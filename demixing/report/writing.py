@@ -1,7 +1,8 @@
 """Writes the page, and large sound in files beside it: FILE_files/ for FILE.html.
 
-Everything is staged first. Then the files are moved, and the page last, so that a page is never
-without its files. Other files in FILE_files/ stay.
+Everything is staged first. Then the old page is removed, the files are moved, and the page last, so
+that a page is never without its own files, even if this process is killed. Other files in
+FILE_files/ stay.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def write(target: Path, contents: Callable[[Put], Contents], *, apart: bool) -> 
         page.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         if apart:
             folder.mkdir(exist_ok=True)
+            final.unlink(missing_ok=True)  # its files are replaced
             for file in sorted(stage.glob("*.js")):
                 file.replace(folder / file.name)
         page.replace(final)

@@ -1,5 +1,6 @@
 """The log of a run: one line of JSON per event, and TensorBoard's files if it is installed."""
 
+import contextlib
 import json
 import logging
 import math
@@ -14,12 +15,17 @@ logger = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
 
+BOARD = "tensorboard"
+
 OLD_LOG = "journal.jsonl"
 """Name of the log in folders of the previous version; read for one version."""
 
 
 class RunLog:
     """Appends events to the log in a run's folder.
+
+    TensorBoard's files are written again from the log, so that they do not become more with each
+    interruption.
 
     Args:
         folder: folder of the run.
@@ -38,7 +44,9 @@ class RunLog:
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write {str(path)!r}: {error}") from error
-        self._board = _board(folder, step)
+        self._board = _board(folder)
+        for event in kept if self._board is not None else ():
+            self._show(**event)
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append one event.
@@ -50,10 +58,15 @@ class RunLog:
         """
         self._file.write(_line({"kind": kind, "step": step, **values}))
         self._file.flush()
-        if self._board is not None:
-            for name, value in _flat(values):
-                if isinstance(value, int | float) and math.isfinite(value):
-                    self._board.add_scalar(f"{kind}/{name}", value, step)
+        self._show(kind, step, **values)
+
+    def _show(self, kind: str, step: int, **values: Any) -> None:
+        """Add the numbers of an event to TensorBoard's files, if there are any."""
+        if self._board is None:
+            return
+        for name, value in _flat(values):
+            if isinstance(value, int | float) and math.isfinite(value):
+                self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
         """Close the files."""
@@ -102,11 +115,14 @@ def _flat(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]
             yield f"{within}{key}", value
 
 
-def _board(folder: Path, step: int) -> Any:
-    """TensorBoard's writer, or None if the package is not installed."""
+def _board(folder: Path) -> Any:
+    """TensorBoard's writer to new files, or None if the package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         logger.info("no TensorBoard files: the package tensorboard is not installed")
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+    for old in (folder / BOARD).glob("events.out.tfevents.*"):
+        with contextlib.suppress(OSError):  # then there are two, which TensorBoard can show as well
+            old.unlink()
+    return SummaryWriter(str(folder / BOARD))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from demixing.errors import ConfigError
@@ -113,4 +114,6 @@ def loader(source: Examples, run: Run, done: int, processes: Processes) -> Any:
         num_workers=run.workers,
         pin_memory=processes.device.type == "cuda",
         prefetch_factor=4 if run.workers else None,
+        # A number is drawn at each start; from the shared generator, it would be missing there.
+        generator=torch.Generator(),
     )

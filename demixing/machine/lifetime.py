@@ -14,6 +14,9 @@ SET_PDEATHSIG = 1
 ORPHANED = 1
 """Exit status of a process whose parent ended before this could be arranged."""
 
+LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
+"""The C library, opened before anything forks."""
+
 WATCH_S = 1.0
 """Time between two looks at the parent, on systems without such a signal."""
 
@@ -28,18 +31,31 @@ def die_with_parent(parent: int) -> None:
         parent: id of the process that started this one. If it has already ended, no signal would
             come, so this process exits at once.
     """
-    if not _signalled():
+    if not bind(parent):
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def bind(parent: int) -> bool:
+    """Ask the kernel to kill this process when its parent ends; it holds after an exec.
+
+    Args:
+        parent: as for :func:`die_with_parent`.
+
+    Returns:
+        Whether the kernel will do so.
+    """
+    signalled = _signalled()
     if os.getppid() != parent:
         os._exit(ORPHANED)
+    return signalled
 
 
 def _signalled() -> bool:
     """Ask the kernel for a signal; return whether it will send one."""
-    if sys.platform != "linux":
+    if LIBRARY is None:
         return False
     with contextlib.suppress(OSError, AttributeError):  # a C library without prctl
-        return bool(ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
+        return bool(LIBRARY.prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
     return False
 
 
