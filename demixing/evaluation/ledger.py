@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from demixing import small_files
 from demixing.errors import EvaluationError
 
 fcntl: ModuleType | None
@@ -112,7 +113,7 @@ def entries(folder: Path) -> list[Entry]:
     """
     path = folder / FILE
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = small_files.read_bytes(path).split(b"\n")
     except FileNotFoundError as error:
         raise EvaluationError(
             f"expected a history in {str(folder)!r}, found none; `demixing evaluate --output "

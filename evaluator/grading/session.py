@@ -113,8 +113,8 @@ class Session:
         self._folder = folder
         self._process = process
         self._requests, self._replies = process.stdin, process.stdout
-        # A submission with the grader's user can open its end of the pipe for reading, too, and take
-        # a message away before it is read here.
+        # A submission with the grader's user can open its end of the pipe for reading, too, and
+        # take a message away before it is read here.
         os.set_blocking(process.stdout.fileno(), False)
         self._output = Output(process.stderr)
         self._held: int | None = None
