@@ -10,6 +10,7 @@ import pytest
 
 from demixing import small_files
 from demixing.errors import EvaluationError
+from demixing.evaluation import ledger
 from demixing.evaluation.songs import find_songs
 from evaluator.grading import command
 from evaluator.grading.dockerignore import Ignored
@@ -73,3 +74,9 @@ def test_text_has_a_mark_and_any_line_ends(tmp_path: Path) -> None:
     assert json.loads(small_files.read_bytes(tmp_path / "file", 100)[3:5]) == {}
     with pytest.raises(OSError, match="more than 3 bytes"):
         small_files.read_bytes(tmp_path / "file", 3)
+
+
+def test_a_deep_line_of_a_ledger_is_no_entry(tmp_path: Path) -> None:
+    (tmp_path / ledger.FILE).write_text("[" * 100_000 + "\n")
+
+    assert ledger.entries(tmp_path) == []

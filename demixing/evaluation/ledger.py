@@ -170,7 +170,7 @@ def _entry(line: bytes) -> Entry | None:
         table = json.loads(line)
         fields = {key: table[key] for key in Entry.__dataclass_fields__ if key in table}
         found = Entry(**fields | {"weights": tuple(table.get("weights", ()))})
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     mappings = (found.recipe, found.data, found.options, found.scores, found.machine)
     whole = all(isinstance(one, dict) for one in (*mappings, found.versions))
