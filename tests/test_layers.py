@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    ("atomic", "errors", "printing", "separator"),
+    ("atomic", "errors", "printing", "separator", "small_files"),
     ("ensemble", "evaluation", "machine", "plugins"),
     ("audio", "networks", "recipes", "rendering", "report", "weights"),
     ("chunks", "notebook", "separators"),
@@ -109,7 +109,7 @@ def test_the_evaluation_can_be_used_without_the_rest_of_the_package() -> None:
 
     used = {words[1] for words in names if words[0] == "demixing"}
 
-    assert used == {"atomic", "errors", "evaluation"}
+    assert used == {"atomic", "errors", "evaluation", "small_files"}
 
 
 def test_separating_needs_nothing_that_the_image_leaves_out() -> None:

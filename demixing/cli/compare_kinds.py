@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from demixing import small_files
 from demixing.cli import note
 from demixing.engine import optional
 from demixing.errors import ConfigError, EvaluationError
@@ -101,8 +102,8 @@ def _one_file(path: Path, track: str | None) -> Path:
 def _recipe_of(manifest: Path) -> str:
     """Name of the recipe of a run; empty if it is unknown."""
     try:
-        return str(json.loads(manifest.read_text(encoding="utf-8"))["recipe"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(small_files.read_text(manifest))["recipe"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from demixing import small_files
 from demixing.errors import EvaluationError
 
 fcntl: ModuleType | None
@@ -120,7 +121,7 @@ def entries(folder: Path) -> list[Entry]:
     """
     path = folder / FILE
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = small_files.read_bytes(path).split(b"\n")
     except FileNotFoundError as error:
         raise EvaluationError(
             f"expected a history in {str(folder)!r}, found none; `demixing evaluate --output "
@@ -177,7 +178,7 @@ def _entry(line: bytes) -> Entry | None:
         table = json.loads(line)
         fields = {key: table[key] for key in Entry.__dataclass_fields__ if key in table}
         found = Entry(**fields | {"weights": tuple(table.get("weights", ()))})
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     whole = all(isinstance(getattr(found, key), kind) for key, kind in KINDS.items())
     scored = whole and isinstance(found.scores.get("mean_db"), float)

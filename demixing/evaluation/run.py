@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from demixing import atomic
+from demixing import atomic, small_files
 from demixing.errors import EvaluationError
 from demixing.evaluation import checked
 from demixing.evaluation.audio import probe
@@ -181,7 +181,7 @@ class Run:
         try:
             if not self.folder.exists() or self._empty():
                 return _Manifest(self.made)
-            text = (self.folder / MANIFEST).read_text(encoding="utf-8")
+            text = small_files.read_text(self.folder / MANIFEST)
             found = checked.parse(text, _Stored, "a manifest")
         except (OSError, ValueError) as error:
             raise EvaluationError(

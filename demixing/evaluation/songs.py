@@ -180,7 +180,8 @@ def _songs_in(folder: Path, track: str) -> list[Song]:
 def _song(folder: Path, track: str) -> Song | None:
     """The song in ``folder``; None if it has no known files, or is another file."""
     if not folder.is_dir():
-        return _of_stem_file(folder) if track == "mdx" and stem_file.is_stem_file(folder) else None
+        known = track == "mdx" and stem_file.is_stem_file(folder) and folder.is_file()
+        return _of_stem_file(folder) if known else None
     files: dict[str, Path] = {}
     for path in entries(folder, EvaluationError):
         role = _role(path, track)

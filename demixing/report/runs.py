@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demixing import small_files
 from demixing.errors import EvaluationError
 from demixing.evaluation import scores_file
 from demixing.evaluation.comparison import reading
@@ -139,8 +140,8 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
         EvaluationError: there is none.
     """
     try:
-        found = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(small_files.read_text(folder / name))
+    except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(
             "expected a folder that `demixing evaluate` has left, with scores.json, run.json, "
             f"dataset/ and predictions/, but {str(folder / name)!r} cannot be read; give "

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from demixing import atomic
 from demixing.errors import EvaluationError
-from demixing.evaluation.audio import Layout, probe
+from demixing.evaluation.audio import LARGEST, Layout, blocks, probe
 from demixing.evaluation.songs import STEMS, wav_file
 
 SAMPLE_BYTES = 8
@@ -168,10 +168,11 @@ def _most_bytes(expected: Layout) -> int:
 
 
 def _check(file: Path, expected: Layout) -> None:
-    """Check the layout of a copy.
+    """Check that a copy can be scored; otherwise it would end the scoring of all songs.
 
     Raises:
-        _RefusedError: it is not audio, or has an unexpected layout.
+        _RefusedError: it is not audio, has an unexpected layout, or has samples that cannot be
+            decoded or are not finite.
     """
     try:
         found = probe(file)
@@ -179,3 +180,9 @@ def _check(file: Path, expected: Layout) -> None:
         raise _RefusedError(f"{file.name} is not a readable audio file") from error
     if found != expected:
         raise _RefusedError(f"{file.name} has {found}, expected {expected}")
+    try:
+        for _ in blocks(file, expected.samples):
+            pass
+    except EvaluationError as error:
+        text = f"{file.name} has samples that are damaged, not finite, or larger than {LARGEST:g}"
+        raise _RefusedError(text) from error

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demixing import small_files
 from demixing.cli.arguments import Parser
 from demixing.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
@@ -18,6 +19,9 @@ if TYPE_CHECKING:  # --help must not wait for numpy
 
 PROGRAM = "python -m evaluator grade"
 CONTEST_FILE = "aicrowd.json"
+CONTEST_FILE_BYTES = 2**20
+"""Larger ones are ignored: the submission may be someone else's."""
+
 TRACK_VARIABLE = "DEMIX_TRACK"
 """Environment variable by which our own submission chooses its track, whatever the file says."""
 
@@ -366,9 +370,9 @@ def _challenge(folder: Path) -> str:
     import json
 
     try:
-        table = json.loads((folder / CONTEST_FILE).read_text(encoding="utf-8-sig"))
+        table = json.loads(small_files.read_text(folder / CONTEST_FILE, CONTEST_FILE_BYTES))
         return str(table["challenge_id"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

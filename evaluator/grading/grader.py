@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from demixing import atomic
+from demixing import atomic, small_files
 from demixing.errors import EvaluationError
 from demixing.evaluation import checked
 from demixing.evaluation.audio import Layout, probe
@@ -212,8 +212,8 @@ class Grade:
             EvaluationError: the folder's manifest is damaged, or belongs to another grade.
         """
         try:
-            text = (self.output / MANIFEST).read_text(encoding="utf-8")
-            lines = (self.output / RECORDS).read_text(encoding="utf-8").splitlines()
+            text = small_files.read_text(self.output / MANIFEST)
+            lines = small_files.read_text(self.output / RECORDS).splitlines()
             before = checked.parse(text, _Manifest, "a manifest")
         except FileNotFoundError:
             return {}

@@ -113,6 +113,9 @@ class Session:
         self._folder = folder
         self._process = process
         self._requests, self._replies = process.stdin, process.stdout
+        # A submission with the grader's user can open its end of the pipe for reading, too, and
+        # take a message away before it is read here.
+        os.set_blocking(process.stdout.fileno(), False)
         self._output = Output(process.stderr)
         self._held: int | None = None
         self._received = b""
@@ -244,7 +247,10 @@ class Session:
             self._output.show()
         if replies not in ready:
             return None
-        part = os.read(replies, 65536)
+        try:
+            part = os.read(replies, 65536)
+        except BlockingIOError:
+            return None
         if not part:
             return self._death()
         self._received += part

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demixing import small_files
 from demixing.errors import EvaluationError
 from evaluator.preflight import description
 from evaluator.preflight.description import Description
@@ -116,7 +117,7 @@ class Checkout:
         """The table in aicrowd.json, or a text that describes the fault in the file."""
         path = self.folder / CONTEST_FILE
         try:
-            table = json.loads(path.read_text(encoding="utf-8-sig"))
+            table = json.loads(small_files.read_text(path))
         except FileNotFoundError:
             return "is missing"
         except (OSError, ValueError, RecursionError) as error:

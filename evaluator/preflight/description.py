@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demixing import small_files
+
 COMMAND = ("-m", "my_submission", "describe", "--json")
 
 TIMEOUT_S = 120.0
@@ -136,7 +138,7 @@ def _parse(table: Any) -> Description:
 def _of_the_image(folder: Path) -> dict[str, str]:
     """Our own variables that the Dockerfile sets with ENV."""
     try:
-        text = (folder / "Dockerfile").read_text(encoding="utf-8")
+        text = small_files.read_text(folder / "Dockerfile")
     except (OSError, ValueError):
         return {}
     joined = re.sub(r"\\\r?\n", " ", text)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from demixing import small_files
 from demixing.errors import EvaluationError
 from demixing.evaluation.comparison.artists import named
 from demixing.evaluation.comparison.scores import MetricInfo, Reference, SongScores, System
@@ -24,7 +25,7 @@ def load(path: Path) -> Any:
         EvaluationError: it cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(small_files.read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it is not JSON"
         raise EvaluationError(

@@ -171,7 +171,8 @@ def supervise() -> None:
 
     The parent is process 1 of the container, so everything ends with it, regardless of what the
     submission does, and nothing inside can kill or stop it. The two have the same user, so the
-    memory and the pipes of the parent are closed to other processes.
+    memory and the pipes of the parent are closed to other processes. It never waits for the child:
+    a request for which there is no room is lost.
     """
     reader, writer = os.pipe()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child could send it
@@ -186,13 +187,14 @@ def supervise() -> None:
         return
     os.close(reader)
     os.close(1)
+    os.set_blocking(writer, False)  # the child can fill its own pipe
     while True:
         ready, _, _ = select.select([0], [], [], 0.2)
         if ready:
             question = os.read(0, 65536)
             if not question:
                 os._exit(0)
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError, BlockingIOError):
                 os.write(writer, question)
         ended = 0
         with contextlib.suppress(ChildProcessError):
