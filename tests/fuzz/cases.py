@@ -64,6 +64,7 @@ def finding(target: Target, data: bytes, folder: Path) -> Finding | None:
     path = folder / f"case{target.suffix}"
     path.write_bytes(data)
     out, into = os.pipe()
+    before = _pages_bytes(1)  # the child has them, too
     child = os.fork()
     if not child:
         os.close(out)
@@ -78,7 +79,7 @@ def finding(target: Target, data: bytes, folder: Path) -> Finding | None:
         return Finding("a hang" if hang else f"a crash by {sign.name}", text)
     if text:
         return Finding(text.partition("\n")[0], text)
-    if usage.ru_maxrss * 1024 > MOST_BYTES:
+    if usage.ru_maxrss * 1024 > before + MOST_BYTES:
         return Finding("memory")
     return None
 
@@ -90,7 +91,7 @@ def _work(target: Target, path: Path, into: int) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(MOST_WALL_S)
         resource.setrlimit(resource.RLIMIT_CPU, (MOST_S, MOST_S + 1))
-        resource.setrlimit(resource.RLIMIT_AS, (_mapped_bytes() + MOST_BYTES,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (_pages_bytes(0) + MOST_BYTES,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for number in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
@@ -106,10 +107,10 @@ def _work(target: Target, path: Path, into: int) -> None:
         os._exit(0)
 
 
-def _mapped_bytes() -> int:
-    """Address space of this process."""
+def _pages_bytes(field: int) -> int:
+    """Address space of this process (field 0), or its memory (field 1)."""
     text = Path("/proc/self/statm").read_text(encoding="ascii")
-    return int(text.split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return int(text.split()[field]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def minimised(target: Target, data: bytes, found: Finding, folder: Path, tries: int = 200) -> bytes:
