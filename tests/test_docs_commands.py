@@ -40,7 +40,7 @@ def listed(how: str) -> list[str]:
 RUN, PARSED, LEFT = listed("run"), listed("parse"), listed("leave")
 WITH_NETWORKS = listed("run with networks")
 
-MAKE = ("check", "docs", "evaluate", "format", "grade", "image", "quick", "test")
+MAKE = ("check", "docs", "evaluate", "format", "fuzz", "grade", "image", "quick", "test")
 """Targets that pages name: make says what it would do."""
 
 FAST = {"mdx": "mdx_equal_shares", "cdx": "cdx_equal_shares"}

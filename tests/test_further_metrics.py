@@ -365,10 +365,10 @@ def test_an_evaluation_writes_the_official_score_first(
 
     table, written = evaluate_track.write_scores(run, ["a", "b"], ["si_sdr", "sdr"], "C")
 
-    first, second, place = table.split("\n\n")
+    first, second, predicted = table.split("\n\n")
     assert first.startswith("SDR (sdr-mdx23")
     assert second.startswith("SI-SDR (si-sdr-pooled")
-    assert "MDX'23 C" in place
+    assert "MDX'23 C" in predicted
     assert list(written["metrics"]) == ["si_sdr"]
     assert written["board"]["name"] == "mdx23-c"
     assert json.loads((run.folder / "scores.json").read_text()) == written
