@@ -1,7 +1,7 @@
 """Reads JSON that another program, another version, or an enemy may have written.
 
 A type describes what is expected: str, bool, int, float, None, a union, ``tuple[X, ...]``, a
-mapping from str, a dataclass or a TypedDict. Whatever differs is one sentence.
+mapping from str, a dataclass, a TypedDict or Any. Whatever differs is one sentence.
 """
 
 import dataclasses
@@ -60,6 +60,8 @@ def check(value: object, kind: Any, what: str) -> Any:
     Raises:
         ValueError: it is something else.
     """
+    if kind is Any:
+        return value
     if kind in _PLAIN:
         return _PLAIN[kind](value, what)
     origin, parts = typing.get_origin(kind), typing.get_args(kind)

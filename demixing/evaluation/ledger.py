@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from demixing import small_files
 from demixing.errors import EvaluationError
+from demixing.evaluation import checked
 
 fcntl: ModuleType | None
 try:
@@ -32,14 +33,6 @@ TORN = "history.torn"
 """Parts of lines whose writers were killed."""
 
 BLOCK_BYTES = 1 << 16
-
-KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("time", "track"), str),
-    **dict.fromkeys(("recipe", "data", "options", "scores", "machine", "versions"), dict),
-    **dict.fromkeys(("number", "separated"), int),
-    "seconds": (int, float),
-}
-"""Types of an entry's values: a file may have been edited by hand."""
 
 logger = logging.getLogger(__name__)
 
@@ -175,14 +168,28 @@ def _entry(line: bytes) -> Entry | None:
     Keys that a newer version may have added are ignored.
     """
     try:
-        table = json.loads(line)
-        fields = {key: table[key] for key in Entry.__dataclass_fields__ if key in table}
-        found = Entry(**fields | {"weights": tuple(table.get("weights", ()))})
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        found = checked.parse(line, Entry, "an entry")
+        checked.check(found.scores, _Scores, "scores")
+    except ValueError:
         return None
-    whole = all(isinstance(getattr(found, key), kind) for key, kind in KINDS.items())
-    scored = whole and isinstance(found.scores.get("mean_db"), float)
-    return found if scored and isinstance(found.scores.get("stems_db"), dict) else None
+    return found
+
+
+class _Row(TypedDict):
+    song_db: float | None
+
+
+class _Song(TypedDict):
+    mean_db: float
+
+
+class _Scores(TypedDict):
+    """What a history prints of scores.json."""
+
+    mean_db: float
+    stems_db: Mapping[str, float | None]
+    active_mean: NotRequired[_Row]
+    songs: NotRequired[tuple[_Song, ...]]
 
 
 @contextlib.contextmanager

@@ -1,14 +1,69 @@
 """What every reader of a scores.json may rely on.
 
-The file is written by :func:`demixing.evaluation.report.json_report`, but people edit it, and an
-entry of the history has a copy.
+The file is written by :func:`demixing.evaluation.report.json_report`, but people edit it. Null is a
+score that is undefined. Other keys are ignored.
 """
 
-import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import NotRequired, TypedDict
 
+from demixing.evaluation import checked
+from demixing.evaluation.report import Omission
 from demixing.evaluation.songs import STEMS
+
+ByStem = Mapping[str, float | None]
+
+
+class Row(TypedDict):
+    """A row below the songs."""
+
+    song_db: float | None
+    stems_db: ByStem
+
+
+class Song(TypedDict):
+    """The official scores of a song."""
+
+    name: str
+    mean_db: float | None
+    stems_db: ByStem
+    silent_references: tuple[str, ...]
+    nearly_silent_references: tuple[str, ...]
+    reference_levels_dbfs: ByStem
+    omissions: NotRequired[tuple[Omission, ...]]
+
+
+class About(TypedDict):
+    """What is said of a metric."""
+
+    title: str
+    definition: str
+
+
+class Values(TypedDict):
+    """A song's values of a further metric."""
+
+    mean: float | None
+    stems: ByStem
+
+
+class Further(About, Values):
+    """A further metric."""
+
+    songs: Mapping[str, Values]
+
+
+class Scores(TypedDict):
+    """The file."""
+
+    track: str
+    metric: About
+    mean_db: float | None
+    stems_db: ByStem
+    active_mean: Row
+    active_median: Row
+    songs: tuple[Song, ...]
+    metrics: NotRequired[Mapping[str, Further]]
 
 
 def check(contents: object) -> None:
@@ -18,89 +73,25 @@ def check(contents: object) -> None:
         contents: as JSON was read.
 
     Raises:
-        ValueError: they have not; the message names the first key that is wrong.
+        ValueError: they have not; the message names the key that is wrong.
     """
-    table = _mapping(contents, "the scores")
-    track = table.get("track")
-    if not isinstance(track, str) or track not in STEMS:
-        raise ValueError(f"'track' is {track!r}")
-    stems = STEMS[track]
-    _metric(table.get("metric"))
-    _number(table.get("mean_db"), "mean_db")
-    _numbers(table.get("stems_db"), stems, "stems_db")
-    for key in ("active_mean", "active_median"):
-        row = _mapping(table.get(key), key)
-        _number(row.get("song_db"), f"{key}.song_db")
-        _numbers(row.get("stems_db"), stems, f"{key}.stems_db")
-    for song in _list(table.get("songs"), "songs"):
-        _song(_mapping(song, "songs"), stems)
-    for name, further in _mapping(table.get("metrics", {}), "metrics").items():
-        _further(_mapping(further, name), stems)
+    scores: Scores = checked.check(contents, Scores, "scores")
+    if scores["track"] not in STEMS:
+        raise ValueError(f"expected scores.track to be {' or '.join(STEMS)}")
+    for key, by_stem in _rows(scores):
+        if missing := [stem for stem in STEMS[scores["track"]] if stem not in by_stem]:
+            raise ValueError(f"expected {key} to have {missing[0]!r}, which is missing")
 
 
-def _song(song: Mapping[str, Any], stems: tuple[str, ...]) -> None:
-    """Check the entry of one song."""
-    name = _text(song.get("name"), "songs.name")
-    _number(song.get("mean_db"), f"mean_db of {name!r}")
-    _numbers(song.get("stems_db"), stems, f"stems_db of {name!r}")
-    for key in ("silent_references", "nearly_silent_references"):
-        _list(song.get(key), key)
-    _numbers(song.get("reference_levels_dbfs"), stems, "reference_levels_dbfs")
-    for one in _list(song.get("omissions", []), "omissions"):
-        omission = _mapping(one, "omissions")
-        _number(omission.get("part"), "omissions.part")
-        for key in ("member", "reason"):
-            _text(omission.get(key), f"omissions.{key}")
-
-
-def _further(metric: Mapping[str, Any], stems: tuple[str, ...]) -> None:
-    """Check the entry of a further metric."""
-    _metric(metric)
-    _number(metric.get("mean"), "mean")
-    _numbers(metric.get("stems"), stems, "stems")
-    for name, scores in _mapping(metric.get("songs"), "songs").items():
-        own = _mapping(scores, name)
-        _number(own.get("mean"), "mean")
-        _numbers(own.get("stems"), stems, "stems")
-
-
-def _metric(value: object) -> None:
-    """Check what is said of a metric."""
-    about = _mapping(value, "metric")
-    for key in ("title", "definition"):
-        _text(about.get(key), key)
-
-
-def _mapping(value: object, key: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{key!r} is no object")
-    return value
-
-
-def _list(value: object, key: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{key!r} is no list")
-    return value
-
-
-def _text(value: object, key: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{key!r} is no text")
-    return value
-
-
-def _number(value: object, key: str) -> None:
-    """Null is a score that is undefined."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{key!r} is {value!r}, which is no number")
-
-
-def _numbers(value: object, stems: tuple[str, ...], key: str) -> None:
-    """A number per stem."""
-    by_stem = _mapping(value, key)
-    for stem in stems:
-        if stem not in by_stem:
-            raise ValueError(f"{key!r} lacks {stem!r}")
-        _number(by_stem[stem], f"{key}.{stem}")
+def _rows(scores: Scores) -> Iterator[tuple[str, ByStem]]:
+    """Everything that must have all stems, and its name."""
+    yield "scores.stems_db", scores["stems_db"]
+    yield "scores.active_mean.stems_db", scores["active_mean"]["stems_db"]
+    yield "scores.active_median.stems_db", scores["active_median"]["stems_db"]
+    for at, song in enumerate(scores["songs"]):
+        yield f"scores.songs[{at}].stems_db", song["stems_db"]
+        yield f"scores.songs[{at}].reference_levels_dbfs", song["reference_levels_dbfs"]
+    for metric in scores.get("metrics", {}).values():
+        yield "scores.metrics.stems", metric["stems"]
+        for values in metric["songs"].values():
+            yield "scores.metrics.songs.stems", values["stems"]

@@ -114,9 +114,7 @@ def _read(folder: Path) -> Run:
     try:
         scores_file.check(scores)
     except ValueError as error:
-        raise EvaluationError(
-            f"expected scores as `demixing evaluate` writes them in {where}, but {error}; {REMADE}"
-        ) from error
+        raise EvaluationError(f"cannot use the scores in {where}: {error}; {REMADE}") from error
     system = reading.system(scores, where, name=recipe, kind="run", metric=OFFICIAL)
     songs = {
         kind: {normal(song.name): song for song in find_songs(folder / kind, system.track)}
