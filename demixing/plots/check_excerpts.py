@@ -65,7 +65,7 @@ class Excerpt:
 def of_finding(row: SongRow, finding: Finding) -> list[Excerpt]:
     """The excerpts for a finding.
 
-    There are none if it cannot be heard, or a file cannot be read, or the song's files have several
+    There are none if it is not audible, or a file cannot be read, or the song's files have several
     sample rates.
     """
     rule = RULES.get(finding.kind)
