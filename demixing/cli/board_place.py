@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -85,26 +84,6 @@ def described(name: str | None, scores: dict[str, Any]) -> str:
     )
     scores["board"] = predicted_place.as_json(found)
     return "".join(f"{line}\n" for line in predicted_place.lines(found))
-
-
-def joined(text: str, name: str | None) -> tuple[str, str]:
-    """Add the place on a board to a report.
-
-    Args:
-        text: contents of scores.json.
-        name: of the board; None: the text stays as it is.
-
-    Returns:
-        The contents with an entry ``board``, and lines for people.
-
-    Raises:
-        EvaluationError: the track has no such board.
-    """
-    if name is None:
-        return text, ""
-    scores = json.loads(text)
-    place = described(name, scores)
-    return json.dumps(scores, indent=2, allow_nan=False) + "\n", place
 
 
 def means_db(scores: Mapping[str, Any]) -> list[float]:

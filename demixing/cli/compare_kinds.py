@@ -181,7 +181,7 @@ def _scored(
     say(f"scoring {word}", options)
     scores = score_folder(options.references, Path(word), track, names, further=[metric])
     summary, official = summarise(scores, track), metrics.load(metrics.OFFICIAL)
-    contents = json.loads(report.json_report(summary, official, further=[metric]))
+    contents = report.contents(summary, official, further=[metric])
     return _known(contents, repr(word), word, "separated songs", options).score()
 
 

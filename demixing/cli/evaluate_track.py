@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -238,13 +237,13 @@ def write_scores(
     summary = summarise(scores, run.track)
     omissions = run.omissions(names)
     said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
-    text = report.json_report(summary, official, omissions, further)
-    text, place = board_place.joined(text, board)
-    report.write_report(run.folder / "scores.json", text)
+    result = report.contents(summary, official, omissions, further)
+    place = board_place.described(board, result)
+    report.write_report(run.folder / "scores.json", report.json_text(result))
     csv = report.csv_report(summary, [official, *further], said)
     report.write_report(run.folder / "scores.csv", csv)
     tables = [report.text_table(summary, metric, said) for metric in (official, *further)]
-    return "\n".join(part for part in (*tables, place) if part), json.loads(text)
+    return "\n".join(part for part in (*tables, place) if part), result
 
 
 def plain(omissions: Iterable[Omission]) -> list[report.Omission]:

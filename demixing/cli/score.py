@@ -63,11 +63,10 @@ def run(options: argparse.Namespace) -> int:
     from demixing.evaluation import report
 
     official = metrics.load(metrics.OFFICIAL)
-    text, place = board_place.joined(
-        report.json_report(summary, official, further=chosen), options.board
-    )
+    found = report.contents(summary, official, further=chosen)
+    place = board_place.described(options.board, found)
     printed = [
-        write_or_print(options.json, lambda: text),
+        write_or_print(options.json, lambda: report.json_text(found)),
         write_or_print(options.csv, lambda: report.csv_report(summary, chosen)),
     ]
     if not any(printed):

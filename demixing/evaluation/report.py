@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from demixing import atomic
 from demixing.errors import EvaluationError
@@ -190,13 +190,13 @@ def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]
         yield f"{len(affected)} of {songs} songs {were} separated without part of the recipe"
 
 
-def json_report(
+def contents(
     summary: Summary,
     metric: Metric,
     omissions: Mapping[str, Sequence[Omission]] | None = None,
     further: Iterable[Metric] = (),
-) -> str:
-    """Format everything as one JSON object.
+) -> dict[str, Any]:
+    """Everything that is known, as scores.json has it.
 
     Args:
         summary: the scores.
@@ -204,7 +204,7 @@ def json_report(
         omissions: members missing from each song; None if that is not known.
         further: other metrics of the summary.
     """
-    report = {
+    return {
         "metric": {
             "name": metric.name,
             "id": metric.id,
@@ -227,7 +227,21 @@ def json_report(
             if one.name != OFFICIAL
         },
     }
-    return json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+
+def json_text(found: Mapping[str, Any]) -> str:
+    """The result of :func:`contents` as JSON, which has neither NaN nor infinity."""
+    return json.dumps(found, indent=2, allow_nan=False) + "\n"
+
+
+def json_report(
+    summary: Summary,
+    metric: Metric,
+    omissions: Mapping[str, Sequence[Omission]] | None = None,
+    further: Iterable[Metric] = (),
+) -> str:
+    """The result of :func:`contents` as JSON; its arguments are the same."""
+    return json_text(contents(summary, metric, omissions, further))
 
 
 def _metric(metric: Metric, values: MetricSummary) -> dict[str, object]:
