@@ -6,13 +6,13 @@ MOST_SHOWN = 2000
 """Characters of a message that are printed."""
 
 
-def printable(message: str) -> str:
+def one_line(message: str) -> str:
     r"""Make one line of bounded length of a message, which may quote names from outside.
 
     Whatever a terminal does not print as it is (line ends, escape sequences, marks that turn the
     direction of writing) becomes an escape sequence of Python.
 
-    >>> printable("cannot read \x1b[2Jsong\n")
+    >>> one_line("cannot read \x1b[2Jsong\n")
     'cannot read \\x1b[2Jsong\\n'
     """
     if len(message) > MOST_SHOWN:
@@ -23,11 +23,11 @@ def printable(message: str) -> str:
 
 
 class OneLine(logging.Formatter):
-    """Formats the messages of a log like :func:`printable`; a traceback keeps its lines."""
+    """Formats the messages of a log like :func:`one_line`; a traceback keeps its lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Format a message, without its traceback."""
-        return printable(super().formatMessage(record))
+        return one_line(super().formatMessage(record))
 
 
 def start_log(level: int, form: str = "%(levelname)s: %(message)s") -> None:

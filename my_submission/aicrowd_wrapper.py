@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from demixing.audio.files import READ_ERRORS, unreadable, whole_files
 from demixing.errors import ConfigError, DemixError, OutputError, SongError
-from demixing.printing import printable, start_log
+from demixing.printing import one_line, start_log
 from demixing.recipes import tracks
 from my_submission.user_config import MySeparationModel
 
@@ -158,7 +158,7 @@ if __name__ == "__main__":
     try:
         main()
     except DemixError as error:
-        sys.stderr.write(f"error: {printable(str(error))}\n")
+        sys.stderr.write(f"error: {one_line(str(error))}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

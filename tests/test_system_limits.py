@@ -22,7 +22,7 @@ from demixing.audio import headers, ogg
 from demixing.cli import console
 from demixing.cli.main import main
 from demixing.errors import OutputError, SongError
-from demixing.printing import MOST_SHOWN, OneLine, printable
+from demixing.printing import MOST_SHOWN, OneLine, one_line
 from demixing.process import pool
 from demixing.recipes import reading
 
@@ -122,11 +122,11 @@ def test_no_control_character_is_printed(
 
 
 def test_messages_have_a_bounded_length() -> None:
-    shown = printable("a" * 10**6 + "end")
+    shown = one_line("a" * 10**6 + "end")
 
     assert len(shown) < MOST_SHOWN + 10
     assert shown.endswith("aend")
-    assert printable("Björk, Jóga") == "Björk, Jóga"
+    assert one_line("Björk, Jóga") == "Björk, Jóga"
 
 
 def test_the_log_is_escaped_but_not_its_tracebacks() -> None:

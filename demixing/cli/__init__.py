@@ -16,7 +16,7 @@ from pathlib import Path
 from demixing.engine import progress_bar
 from demixing.engine.progress import Report
 from demixing.errors import ConfigError
-from demixing.printing import printable
+from demixing.printing import one_line
 
 
 def note(message: str, options: argparse.Namespace | None = None) -> None:
@@ -27,7 +27,7 @@ def note(message: str, options: argparse.Namespace | None = None) -> None:
         options: of the command; with ``--quiet``, nothing is printed.
     """
     if message and not getattr(options, "quiet", False):
-        print("note:", printable(message), file=sys.stderr)
+        print("note:", one_line(message), file=sys.stderr)
 
 
 def say(path: Path, end: bytes = b"\n") -> None:

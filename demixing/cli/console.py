@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from demixing.errors import DemixError
 from demixing.machine.installation import install_command
-from demixing.printing import printable
+from demixing.printing import one_line
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[
@@ -54,7 +54,7 @@ def forget_output() -> None:
 def complain(message: str) -> None:
     """Print an error as one line, whatever it quotes."""
     with contextlib.suppress(OSError):  # no place is left to say it
-        print("error:", printable(message), file=sys.stderr)
+        print("error:", one_line(message), file=sys.stderr)
 
 
 def show(lines: Iterable[str]) -> None:

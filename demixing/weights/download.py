@@ -17,7 +17,7 @@ from pathlib import Path
 
 from demixing import atomic
 from demixing.errors import CheckpointError
-from demixing.printing import printable
+from demixing.printing import one_line
 from demixing.weights import connection
 from demixing.weights.connection import Deadline
 
@@ -111,7 +111,7 @@ def download(
         furthest = max(furthest, transfer.furthest)
         if failures >= ATTEMPTS:
             raise CheckpointError(
-                f"cannot download {url} after {ATTEMPTS} attempts: {printable(str(reason))}; run "
+                f"cannot download {url} after {ATTEMPTS} attempts: {one_line(str(reason))}; run "
                 "the command again to resume, or name a mirror or a folder with --from"
             )
         time.sleep(pause_s * 2 ** (failures - 1))
@@ -160,7 +160,7 @@ class _Transfer:
                     self._restart()
                 elif error.code < 500 and error.code != HTTPStatus.TOO_MANY_REQUESTS:
                     raise CheckpointError(
-                        f"{self._url} returns {error.code} {printable(str(error.reason))}"
+                        f"{self._url} returns {error.code} {one_line(str(error.reason))}"
                     ) from error
             return f"{error.code} {error.reason}"
         except BROKEN as error:
