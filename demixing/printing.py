@@ -1,6 +1,8 @@
-"""Messages for a terminal or a log: one line each, of bounded length, whatever they quote."""
+"""Text for a terminal or a log: one line each, whatever it quotes, and columns that align."""
 
 import logging
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 MOST_SHOWN = 2000
 """Characters of a message that are printed."""
@@ -20,6 +22,41 @@ def one_line(message: str) -> str:
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in message
     )
+
+
+def printable(name: str) -> str:
+    r"""Escape unprintable characters, so that a name fits on one line and stays unique.
+
+    >>> print(printable("two\nlines, 100 %"))
+    two\nlines, 100 %
+    """
+    return "".join(
+        char
+        if char.isprintable() and char != "\\"
+        else char.encode("unicode_escape").decode("ascii")
+        for char in name
+    )
+
+
+def columns(text: str) -> int:
+    """Width of printable text in a terminal, in characters.
+
+    >>> columns("song"), columns("曲")
+    (4, 2)
+    """
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Align rows of cells, the first column to the left and the others to the right."""
+    widths = [max(columns(cell) for cell in cells) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        song_cell = row[0] + " " * (widths[0] - columns(row[0]))
+        numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        yield "  ".join([song_cell, *numbers]).rstrip()
 
 
 class OneLine(logging.Formatter):

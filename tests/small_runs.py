@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from demixing.evaluation import metrics, report
+from demixing.evaluation import metrics, report_json
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.songs import STEMS, wav_file
 from demixing.evaluation.summary import summarise
@@ -35,7 +35,7 @@ def write_run(
     recipe: str = "a",
     error: float = 0.3,
     silent: Sequence[str] = (),
-    omissions: Mapping[str, Sequence[report.Omission]] | None = None,
+    omissions: Mapping[str, Sequence[report_json.Omission]] | None = None,
 ) -> Path:
     """Write a run whose estimates are the references, plus other noise.
 
@@ -69,7 +69,7 @@ def write_run(
                 path = folder / "dataset" / name / wav_file(track, name, role)
                 _write(path, mixture[:, side : side + 1])
     scores = score_folder(folder / "dataset", folder / "predictions", track)
-    text = report.json_report(summarise(scores, track), metrics.load("sdr"), omissions or {})
+    text = report_json.json_report(summarise(scores, track), metrics.load("sdr"), omissions or {})
     (folder / "scores.json").write_text(text, encoding="utf-8")
     manifest = {"recipe": recipe, "songs": list(songs)}
     (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from demixing.errors import EvaluationError
-from demixing.evaluation import metrics, report
+from demixing.evaluation import metrics, report_json
 from demixing.evaluation.audio import Layout
 from demixing.evaluation.comparison import export, reading, table
 from demixing.evaluation.comparison.differences import compare
@@ -50,7 +50,7 @@ def contents(
         )
         for name, one in scores.items()
     ]
-    return json.loads(report.json_report(summarise(songs, "mdx"), metrics.load("sdr")))
+    return json.loads(report_json.json_report(summarise(songs, "mdx"), metrics.load("sdr")))
 
 
 def read(table: Any, name: str = "A", **options: Any) -> System:

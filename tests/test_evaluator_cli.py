@@ -16,8 +16,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from demixing import printing
 from demixing.errors import EvaluationError
-from demixing.evaluation import metrics, report
+from demixing.evaluation import metrics, report, report_files, report_json
 from demixing.evaluation.audio import Layout
 from demixing.evaluation.scoring import SongScore
 from demixing.evaluation.songs import STEMS
@@ -251,7 +252,7 @@ def test_without_active_references_only_the_official_mean_is_left() -> None:
     summary = summary_of(["s"], silent=STEMS["mdx"])
 
     table = report.text_table(summary, metrics.load("sdr"))
-    written = json.loads(report.json_report(summary, metrics.load("sdr")))
+    written = json.loads(report_json.json_report(summary, metrics.load("sdr")))
 
     assert re.search("^MEAN +5.969 ", table, re.MULTILINE)
     assert re.search("^MEAN, active( +-){5}$", table, re.MULTILINE)
@@ -275,23 +276,23 @@ def test_every_song_is_one_line_and_columns_are_aligned() -> None:
 
     lines = table.splitlines()
     assert len(lines) == len(ODD_NAMES) + 5
-    ends = {report.columns(re.split(r"5\.969", line)[0]) for line in lines[2:]}
+    ends = {printing.columns(re.split(r"5\.969", line)[0]) for line in lines[2:]}
     assert len(ends) == 1
     assert any(line.startswith(r"two\nlines\r ") for line in lines)
 
 
 def test_combining_accents_have_no_width() -> None:
-    assert report.columns("e\N{COMBINING ACUTE ACCENT}") == 1
+    assert printing.columns("e\N{COMBINING ACUTE ACCENT}") == 1
 
 
 def test_names_that_differ_print_differently() -> None:
-    assert report.printable("a\nb") != report.printable("a\\nb")
+    assert printing.printable("a\nb") != printing.printable("a\\nb")
 
 
 def test_the_json_has_everything() -> None:
     summary = summary_of(["曲\n", "\udce9"], ("vocals",), ("bass",))
 
-    written = json.loads(report.json_report(summary, metrics.load("sdr")))
+    written = json.loads(report_json.json_report(summary, metrics.load("sdr")))
 
     assert written["metric"] == {
         "name": "sdr",
@@ -395,8 +396,10 @@ def test_scores_of_other_systems_have_no_omissions() -> None:
     summary, sdr = summary_of(["a"]), metrics.load("sdr")
 
     assert report.text_table(summary, sdr, {"a": []}) == report.text_table(summary, sdr)
-    assert json.loads(report.json_report(summary, sdr, {"a": []}))["songs"][0]["omissions"] == []
-    assert "omissions" not in report.json_report(summary, sdr)
+    assert (
+        json.loads(report_json.json_report(summary, sdr, {"a": []}))["songs"][0]["omissions"] == []
+    )
+    assert "omissions" not in report_json.json_report(summary, sdr)
     assert "omissions" not in report.csv_report(summary, [sdr])
 
 
@@ -405,7 +408,7 @@ def test_a_report_replaces_the_old_one_and_leaves_no_other_file(tmp_path: Path) 
     path.write_text("a longer text of last week")
     (tmp_path / "link.csv").symlink_to(path)
 
-    report.write_report(tmp_path / "link.csv", "曲\r\n\udce9\n")
+    report_files.write_report(tmp_path / "link.csv", "曲\r\n\udce9\n")
 
     assert path.read_bytes() == "曲\r\n".encode() + rb"\udce9" + b"\n"
     assert {entry.name for entry in tmp_path.iterdir()} == {"s.csv", "link.csv"}
@@ -413,7 +416,7 @@ def test_a_report_replaces_the_old_one_and_leaves_no_other_file(tmp_path: Path) 
 
 
 def test_a_report_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
-    report.write_report(tmp_path / "s.csv", "")
+    report_files.write_report(tmp_path / "s.csv", "")
 
     (tmp_path / "other").touch()
     assert (tmp_path / "s.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
@@ -424,6 +427,6 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 
     for name in ("x" * 300, "loop/s.json"):
         with pytest.raises(EvaluationError, match=r"cannot write |expected "):
-            report.write_report(tmp_path / name, "text")
+            report_files.write_report(tmp_path / name, "text")
 
     assert [entry.name for entry in tmp_path.iterdir()] == ["loop"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from demixing.cli import evaluate_track
 from demixing.cli.main import main, parser
 from demixing.errors import EvaluationError
-from demixing.evaluation import metrics, report, song_reader
+from demixing.evaluation import metrics, report, report_json, song_reader
 from demixing.evaluation.audio import Layout
 from demixing.evaluation.metrics import Format, Metric
 from demixing.evaluation.run import Run
@@ -274,7 +274,9 @@ def test_the_json_of_other_metrics() -> None:
     summary = summary_of(("a\n", {"bass": 2.0, "drums": -4.0}))
 
     written = json.loads(
-        report.json_report(summary, metrics.load("sdr"), further=metrics.expand(["sdr", "si_sdr"]))
+        report_json.json_report(
+            summary, metrics.load("sdr"), further=metrics.expand(["sdr", "si_sdr"])
+        )
     )
 
     values = {"mean": -1.0, "stems": {"bass": 2.0, "drums": -4.0, "other": None, "vocals": None}}

@@ -109,7 +109,7 @@ def test_the_evaluation_can_be_used_without_the_rest_of_the_package() -> None:
 
     used = {words[1] for words in names if words[0] == "demixing"}
 
-    assert used == {"atomic", "errors", "evaluation", "small_files"}
+    assert used == {"atomic", "errors", "evaluation", "printing", "small_files"}
 
 
 def test_separating_needs_nothing_that_the_image_leaves_out() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from demixing.errors import EvaluationError
-from demixing.evaluation.report import Omission
+from demixing.evaluation.report_json import Omission
 from demixing.report import making, page, runs, signs, tables, writing
 from demixing.report.evaluated import Put
 from demixing.report.page import Contents, Storage

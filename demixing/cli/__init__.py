@@ -55,7 +55,7 @@ def check_target(target: str | None) -> None:
     Raises:
         EvaluationError: its folder does not exist, or it is not a regular file.
     """
-    from demixing.evaluation.report import check_writable
+    from demixing.evaluation.report_files import check_writable
 
     if target not in (None, STDOUT):
         check_writable(Path(str(target)))
@@ -87,7 +87,7 @@ def write_or_print(target: str | None, text: Callable[[], str]) -> bool:
     Raises:
         EvaluationError: the file cannot be written.
     """
-    from demixing.evaluation.report import write_report
+    from demixing.evaluation.report_files import write_report
 
     if target == STDOUT:
         print(text(), end="", flush=True)

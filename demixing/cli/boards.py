@@ -27,8 +27,8 @@ def table() -> Iterator[str]:
 
 def _one(board: Board) -> Iterator[str]:
     """Yield the lines of one board."""
-    from demixing.evaluation.report import aligned
     from demixing.evaluation.songs import STEMS
+    from demixing.printing import aligned
 
     header = ["  team", "rank", "mean", *STEMS[board.track], "certainty"]
     yield from aligned([header, *(_cells(row, len(STEMS[board.track])) for row in board.rows)])

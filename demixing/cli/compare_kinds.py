@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from demixing import small_files
+from demixing import printing, small_files
 from demixing.cli import note
 from demixing.engine import optional
 from demixing.errors import ConfigError, EvaluationError
-from demixing.evaluation import ledger, metrics, report
+from demixing.evaluation import ledger, metrics, report_json
 from demixing.evaluation.comparison import reading as scores_json
 from demixing.evaluation.comparison.scores import System
 from demixing.evaluation.metrics import Metric
@@ -181,7 +181,7 @@ def _scored(
     say(f"scoring {word}", options)
     scores = score_folder(options.references, Path(word), track, names, further=[metric])
     summary, official = summarise(scores, track), metrics.load(metrics.OFFICIAL)
-    contents = report.contents(summary, official, further=[metric])
+    contents = report_json.contents(summary, official, further=[metric])
     return _known(contents, repr(word), word, "separated songs", options).score()
 
 
@@ -242,4 +242,4 @@ def _songs(track: str, options: argparse.Namespace) -> list[Song]:
 def say(message: str, options: argparse.Namespace) -> None:
     """Say on stderr what takes long."""
     if not options.quiet:
-        print(f"{report.printable(message)} ...", file=sys.stderr, flush=True)
+        print(f"{printing.printable(message)} ...", file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ from demixing.cli import STDOUT, board_place, contest, history_entry, note
 from demixing.engine import optional, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import ConfigError
-from demixing.evaluation import boards, metrics, report
+from demixing.evaluation import boards, metrics, report, report_files, report_json
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.run import SAMPLE, Run
 from demixing.evaluation.scoring import score_folder
@@ -237,18 +237,18 @@ def write_scores(
     summary = summarise(scores, run.track)
     omissions = run.omissions(names)
     said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
-    result = report.contents(summary, official, omissions, further)
+    result = report_json.contents(summary, official, omissions, further)
     place = board_place.described(board, result)
-    report.write_report(run.folder / "scores.json", report.json_text(result))
+    report_files.write_report(run.folder / "scores.json", report_json.json_text(result))
     csv = report.csv_report(summary, [official, *further], said)
-    report.write_report(run.folder / "scores.csv", csv)
+    report_files.write_report(run.folder / "scores.csv", csv)
     tables = [report.text_table(summary, metric, said) for metric in (official, *further)]
     return "\n".join(part for part in (*tables, place) if part), result
 
 
-def plain(omissions: Iterable[Omission]) -> list[report.Omission]:
+def plain(omissions: Iterable[Omission]) -> list[report_json.Omission]:
     """Convert omissions to the evaluator's type, since it must not depend on recipes."""
-    return [report.Omission(member=o.member, part=o.part, reason=o.reason) for o in omissions]
+    return [report_json.Omission(member=o.member, part=o.part, reason=o.reason) for o in omissions]
 
 
 def speed(

@@ -216,7 +216,7 @@ def place(entry: Entry, board: str) -> str:
 
 def table(found: Sequence[Line]) -> Iterator[str]:
     """Yield the lines of one track's table."""
-    from demixing.evaluation.report import aligned
+    from demixing.printing import aligned
 
     stems = list(found[0].entry.scores["stems_db"])
     header = ["no.", "when (UTC)", "recipe", "version", "songs ", "mean", "change", "active"]
@@ -231,7 +231,7 @@ def table(found: Sequence[Line]) -> Iterator[str]:
 
 def cells(line: Line, stems: Sequence[str]) -> list[str]:
     """The cells of one evaluation."""
-    from demixing.evaluation.report import printable
+    from demixing.printing import printable
 
     one = line.entry
     songs = f"{one.data.get('count', UNKNOWN)}{OTHER_SONGS if line.other_songs else ' '}"

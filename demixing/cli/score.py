@@ -60,13 +60,13 @@ def run(options: argparse.Namespace) -> int:
     if options.board:
         board_place.check(options.board, [options.track or detect_track(options.references)])
     summary = scored(options, chosen)
-    from demixing.evaluation import report
+    from demixing.evaluation import report, report_json
 
     official = metrics.load(metrics.OFFICIAL)
-    found = report.contents(summary, official, further=chosen)
+    found = report_json.contents(summary, official, further=chosen)
     place = board_place.described(options.board, found)
     printed = [
-        write_or_print(options.json, lambda: report.json_text(found)),
+        write_or_print(options.json, lambda: report_json.json_text(found)),
         write_or_print(options.csv, lambda: report.csv_report(summary, chosen)),
     ]
     if not any(printed):

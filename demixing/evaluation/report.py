@@ -1,25 +1,19 @@
-"""A summary -> a table for people, JSON for programs, CSV for spreadsheets.
+"""A summary -> a table for people, CSV for spreadsheets; JSON is in ``report_json``.
 
-All three sort the songs by name, and have the stems in the leaderboard's order. Song names are
-names of folders, so they may contain anything.
+All sort the songs by name, and have the stems in the leaderboard's order. Song names are names of
+folders, so they may contain anything.
 """
 
 import csv
 import io
-import json
 import math
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Protocol
 
-from demixing import atomic
-from demixing.errors import EvaluationError
-from demixing.evaluation.measuring import finite
 from demixing.evaluation.metrics import OFFICIAL, Metric
 from demixing.evaluation.scoring import NEARLY_SILENT_DBFS, SongScore
-from demixing.evaluation.summary import Averages, Figures, MetricSummary, Summary
+from demixing.evaluation.summary import Averages, MetricSummary, Summary
+from demixing.printing import aligned, printable
 
 MEAN = "MEAN"
 ACTIVE_MEAN = "MEAN, active"
@@ -37,20 +31,6 @@ ACTIVE_NOTE = f"active: without the scores marked {SILENT} or {NEARLY_SILENT}"
 UNDEFINED_NOTE = "-: undefined or infinite, and left out of the means"
 OMITTED = "!"
 """Marks the mean of a song that was separated without part of the recipe."""
-
-
-class Omission(TypedDict):
-    """A member that is missing from a song.
-
-    Attributes:
-        member: name in the recipe; empty if no member returned anything.
-        part: share of the song without it, above 0; 1 is all of it.
-        reason: why, in a few words.
-    """
-
-    member: str
-    part: float
-    reason: str
 
 
 def text_table(
@@ -144,15 +124,6 @@ def _below(values: MetricSummary) -> dict[str, Averages]:
     }
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Align rows of cells, the first column to the left and the others to the right."""
-    widths = [max(columns(cell) for cell in cells) for cells in zip(*rows, strict=True)]
-    for row in rows:
-        song_cell = row[0] + " " * (widths[0] - columns(row[0]))
-        numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        yield "  ".join([song_cell, *numbers]).rstrip()
-
-
 def _mark(song: SongScore, stem: str) -> str:
     """The mark after the score of a stem; a space if its reference is active."""
     if stem in song.silent:
@@ -188,103 +159,6 @@ def _omitted(affected: Mapping[str, Sequence[str]], songs: int) -> Iterator[str]
     if affected:
         were = "was" if len(affected) == 1 else "were"
         yield f"{len(affected)} of {songs} songs {were} separated without part of the recipe"
-
-
-def contents(
-    summary: Summary,
-    metric: Metric,
-    omissions: Mapping[str, Sequence[Omission]] | None = None,
-    further: Iterable[Metric] = (),
-) -> dict[str, Any]:
-    """Everything that is known, as scores.json has it.
-
-    Args:
-        summary: the scores.
-        metric: the official metric.
-        omissions: members missing from each song; None if that is not known.
-        further: other metrics of the summary.
-    """
-    return {
-        "metric": {
-            "name": metric.name,
-            "id": metric.id,
-            "title": metric.title,
-            "definition": metric.definition,
-        },
-        "track": summary.track,
-        "mean_db": summary.mean_db,
-        "stems_db": dict(summary.stems_db),
-        "active_mean": _figures(summary.active_mean),
-        "active_median": _figures(summary.active_median),
-        "songs": [
-            _song(song)
-            | ({} if omissions is None else {"omissions": list(omissions.get(song.name, ()))})
-            for song in summary.songs
-        ],
-        "metrics": {
-            one.name: _metric(one, summary.further[one.name])
-            for one in further
-            if one.name != OFFICIAL
-        },
-    }
-
-
-def json_text(found: Mapping[str, Any]) -> str:
-    """The result of :func:`contents` as JSON, which has neither NaN nor infinity."""
-    return json.dumps(found, indent=2, allow_nan=False) + "\n"
-
-
-def json_report(
-    summary: Summary,
-    metric: Metric,
-    omissions: Mapping[str, Sequence[Omission]] | None = None,
-    further: Iterable[Metric] = (),
-) -> str:
-    """The result of :func:`contents` as JSON; its arguments are the same."""
-    return json_text(contents(summary, metric, omissions, further))
-
-
-def _metric(metric: Metric, values: MetricSummary) -> dict[str, object]:
-    """One metric besides the official one for JSON; null where it is undefined."""
-    return {
-        "id": metric.id,
-        "title": metric.title,
-        "definition": metric.definition,
-        "unit": metric.unit,
-        "higher_is_better": metric.higher_is_better,
-        **_averages(values.all),
-        "active_mean": _averages(values.active_mean),
-        "active_median": _averages(values.active_median),
-        "songs": {name: _averages(own) for name, own in values.songs.items()},
-    }
-
-
-def _averages(values: Averages) -> dict[str, object]:
-    """A mean and its stems for JSON."""
-    return {"mean": values.mean, "stems": dict(values.stems)}
-
-
-def _figures(figures: Figures) -> dict[str, object]:
-    """One row below the songs for JSON; null where no reference is active."""
-    return {"song_db": figures.song_db, "stems_db": dict(figures.stems_db)}
-
-
-def _song(song: SongScore) -> dict[str, object]:
-    """One song for JSON, which has no infinity, so the level of silence is null."""
-    return {
-        "name": song.name,
-        "mean_db": song.mean_db,
-        "stems_db": dict(song.stems_db),
-        "active_mean_db": song.active_mean_db,
-        "silent_references": list(song.silent),
-        "nearly_silent_references": list(song.nearly_silent),
-        "reference_levels_dbfs": {
-            stem: finite(level_dbfs) for stem, level_dbfs in song.levels_dbfs.items()
-        },
-        "sample_rate_hz": song.layout.sample_rate_hz,
-        "channels": song.layout.channels,
-        "samples": song.layout.samples,
-    }
 
 
 def csv_report(
@@ -338,80 +212,6 @@ def _csv_rows(
         yield cells
     for name, row in _below(values).items():
         yield [name, *_decimals([row.mean, *(row.stems[stem] for stem in stems)])]
-
-
-def check_writable(path: Path) -> None:
-    """Raise if a report cannot be written to ``path``; call it before long work.
-
-    Raises:
-        EvaluationError: its folder does not exist, or it is not a regular file.
-    """
-    with errors_about(path):
-        if not path.parent.is_dir():
-            raise EvaluationError(
-                f"expected a folder at {str(path.parent)!r} to write {path.name!r} into, "
-                "found none; create it"
-            )
-        # Replacing a device such as /dev/null with a file would harm the whole machine.
-        if path.exists() and not path.is_file():
-            raise EvaluationError(
-                f"expected the path of a file for a report, got {str(path)!r}, which is a "
-                "folder or a device; name a file"
-            )
-
-
-def write_report(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all.
-
-    Args:
-        path: is replaced if it exists.
-        text: contents; line endings are kept.
-
-    Raises:
-        EvaluationError: it cannot be written.
-    """
-    check_writable(path)
-    with errors_about(path):
-        target = path.resolve()  # a link stays a link
-        # Folder names need not be UTF-8; Python marks such bytes as lone surrogates.
-        atomic.write_text(target, text, errors="backslashreplace", newline="")
-
-
-@contextmanager
-def errors_about(path: Path) -> Iterator[None]:
-    """Convert errors of the file system while a file is written into :class:`EvaluationError`."""
-    try:
-        yield
-    except OSError as error:
-        raise EvaluationError(
-            f"cannot write {str(path)!r} ({error.strerror}); choose another path"
-        ) from error
-
-
-def printable(name: str) -> str:
-    r"""Escape unprintable characters, so that a name fits on one line and stays unique.
-
-    >>> print(printable("two\nlines, 100 %"))
-    two\nlines, 100 %
-    """
-    return "".join(
-        char
-        if char.isprintable() and char != "\\"
-        else char.encode("unicode_escape").decode("ascii")
-        for char in name
-    )
-
-
-def columns(text: str) -> int:
-    """Width of printable text in a terminal, in characters.
-
-    >>> columns("song"), columns("曲")
-    (4, 2)
-    """
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
 
 
 def _cell(value: float | None, mark: str = " ") -> str:

@@ -20,7 +20,8 @@ from demixing import atomic, small_files
 from demixing.errors import EvaluationError
 from demixing.evaluation import checked
 from demixing.evaluation.audio import probe
-from demixing.evaluation.report import Omission, write_report
+from demixing.evaluation.report_files import write_report
+from demixing.evaluation.report_json import Omission
 from demixing.evaluation.songs import STEMS, wav_file
 
 MANIFEST = "run.json"

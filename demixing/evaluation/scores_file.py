@@ -1,14 +1,14 @@
 """What every reader of a scores.json may rely on.
 
-The file is written by :func:`demixing.evaluation.report.json_report`, but people edit it. Null is a
-score that is undefined. Other keys are ignored.
+The file is written by :func:`demixing.evaluation.report_json.json_report`, but people edit it. Null
+is a score that is undefined. Other keys are ignored.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import NotRequired, TypedDict
 
 from demixing.evaluation import checked
-from demixing.evaluation.report import Omission
+from demixing.evaluation.report_json import Omission
 from demixing.evaluation.songs import STEMS
 
 ByStem = Mapping[str, float | None]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from demixing import atomic
 from demixing.errors import ConfigError, OutputError
-from demixing.evaluation.report import check_writable, printable
+from demixing.evaluation.report_files import check_writable
+from demixing.printing import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demixing.evaluation.report import write_report
+from demixing.evaluation.report_files import write_report
 from demixing.plots import canvas, check_excerpts
 from demixing.plots.check_songs import ACTIVE_DB, BLOCK_S, SongRow, rows, stems_of
 from demixing.training.data.check import Report

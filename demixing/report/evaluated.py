@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from demixing.errors import EvaluationError
 from demixing.evaluation.comparison.verdict import label
-from demixing.evaluation.report import printable
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS
+from demixing.printing import printable
 from demixing.report import runs, sounds
 from demixing.report.measuring import Meter, Part, Plain, Track, chart, measured
 from demixing.report.runs import Run

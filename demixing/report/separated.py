@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demixing.evaluation.report import printable
+from demixing.printing import printable
 from demixing.report.evaluated import Put
 from demixing.report.measuring import Meter, Plain, Track, chart, measured
 from demixing.report.seconds import Seconds

@@ -17,9 +17,9 @@ from demixing.evaluation.report import (
     OMITTED,
     SILENT,
     heading,
-    printable,
 )
 from demixing.evaluation.song_files import normal
+from demixing.printing import printable
 from demixing.report import runs
 from demixing.report.runs import Run
 from demixing.report.signs import DASH, MINUS

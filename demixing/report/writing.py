@@ -14,7 +14,7 @@ from pathlib import Path
 
 from demixing import atomic
 from demixing.errors import EvaluationError
-from demixing.evaluation.report import check_writable, errors_about
+from demixing.evaluation.report_files import check_writable, errors_about
 from demixing.report.evaluated import Put
 from demixing.report.measuring import Part
 from demixing.report.page import Contents, Storage, html

@@ -137,7 +137,8 @@ def grade(options: argparse.Namespace) -> int:
     Raises:
         EvaluationError: the songs, the runner, the limits or the output cannot be used.
     """
-    from demixing.evaluation.report import check_writable, printable
+    from demixing.evaluation.report_files import check_writable
+    from demixing.printing import printable
     from evaluator.grading import records
 
     if options.json is not None:
@@ -186,7 +187,9 @@ def print_report(
         EvaluationError: stems cannot be scored, or the file cannot be written.
     """
     from demixing.evaluation import metrics
-    from demixing.evaluation.report import json_report, text_table, write_report
+    from demixing.evaluation.report import text_table
+    from demixing.evaluation.report_files import write_report
+    from demixing.evaluation.report_json import json_report
     from demixing.evaluation.scoring import score_folder
     from demixing.evaluation.summary import summarise
     from evaluator.grading import records

@@ -23,7 +23,7 @@ from demixing.errors import EvaluationError
 from demixing.evaluation import checked
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
-from demixing.evaluation.report import write_report
+from demixing.evaluation.report_files import write_report
 from demixing.evaluation.song_files import SUFFIXES
 from demixing.evaluation.songs import STEMS, Song, wav_file
 from evaluator.grading import records, session

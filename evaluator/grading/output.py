@@ -8,7 +8,7 @@ import os
 import sys
 from typing import IO
 
-from demixing.evaluation.report import printable
+from demixing.printing import printable
 
 MOST_BYTES = 256 * 1024
 """Output of one start that is shown; the rest is read and dropped."""

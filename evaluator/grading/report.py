@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from demixing.evaluation.report import columns, printable
+from demixing.printing import columns, printable
 from evaluator.grading import records
 from evaluator.grading.profiles import GIB
 from evaluator.grading.records import SongResult

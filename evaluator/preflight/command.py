@@ -34,7 +34,7 @@ def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
     """
     options = parser(prog).parse_args(arguments)
     if options.json is not None:
-        from demixing.evaluation.report import check_writable
+        from demixing.evaluation.report_files import check_writable
 
         check_writable(options.json)
     found = []
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
         print(one, flush=True)
         found.append(one)
     if options.json is not None:
-        from demixing.evaluation.report import write_report
+        from demixing.evaluation.report_files import write_report
 
         write_report(options.json, as_json(found))
     print(summary(found), file=sys.stderr)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from demixing.evaluation.comparison.power import LEAST
 from demixing.evaluation.comparison.results import MEAN, Comparison, Difference, Move, Quiet
 from demixing.evaluation.comparison.verdict import label, plural, sentences
-from demixing.evaluation.report import aligned, heading, printable
+from demixing.evaluation.report import heading
+from demixing.printing import aligned, printable
 
 MOVES = 3
 """Songs named in each direction."""
