@@ -126,6 +126,9 @@ class Chunking:
         frame_hop: hop of an STFT with frames of four hops, if chunks consist of whole frames and
             neighbours overlap by three hops. Chunks are then joined by squared windows, as the
             inverse STFT joins frames, so the joint is the same as in one long sequence of frames.
+        fewest: the last chunk is the first one that reaches the end of the song, although the end
+            has a chunk at every hop. Without it, Demucs' last chunk often only repeats samples that
+            the one before it contains.
 
     Raises:
         ValueError: the lengths leave samples uncovered, or contradict each other.
@@ -140,6 +143,7 @@ class Chunking:
     lead: int = 0
     frame_hop: int = 0
     window: Window = Window.CROSS_FADE
+    fewest: bool = False
 
     def __post_init__(self) -> None:
         if self.context < 0 or not 0 < self.hop <= self.chunk - 2 * self.context:
@@ -148,10 +152,17 @@ class Chunking:
             raise ValueError(f"chunks of whole frames have no context, got {self}")
         if (self.end.centred or self.end.covered) and self.context:
             raise ValueError(f"centred or covered chunks have no context, got {self}")
+        if self.end.covered and self.fewest:
+            raise ValueError(f"covered songs need a chunk at every hop, got {self}")
         if self.end.covered and self.lead:
             raise ValueError(f"covered songs have no other silence before them, got {self}")
         if self.window is Window.HANN and 2 * self.hop > self.chunk - 2 * self.context:
             raise ValueError(f"Hann windows must overlap by half or more, got {self}")
+
+    @property
+    def every_hop(self) -> bool:
+        """Whether a chunk starts at every hop of the song."""
+        return self.end.every_hop and not self.fewest
 
     @property
     def silence(self) -> int:
@@ -179,7 +190,7 @@ class Chunking:
         [1, 1, 2, 3]
         """
         samples += self.before(samples)
-        if self.end.every_hop:
+        if self.every_hop:
             return max(-(-(samples + offset) // self.hop), 1)
         samples += 2 * self.silence
         if samples <= self.chunk:
@@ -189,11 +200,18 @@ class Chunking:
     def overlapping(self, overlap: float) -> Chunking:
         """The same chunks with another overlap, a fraction of the chunk without its context.
 
+        With another hop the output changes anyway, so chunks that add nothing are left out.
+
+        Raises:
+            ValueError: the window needs more overlap.
+
         >>> Chunking(chunk=100, hop=80, context=10, step=8).overlapping(0.5).hop
         40
         """
-        hop = (self.chunk - 2 * self.context) * (1 - overlap) // self.step * self.step
-        return dataclasses.replace(self, hop=max(int(hop), self.step))
+        wanted = (self.chunk - 2 * self.context) * (1 - overlap) // self.step * self.step
+        hop = max(int(wanted), self.step)
+        fewest = self.fewest or (hop != self.hop and self.every_hop and not self.end.covered)
+        return dataclasses.replace(self, hop=hop, fewest=fewest)
 
     def shortened(self, chunk: int) -> Chunking:
         """Chunks of another length, with proportional context and an eighth of the rest as fade.

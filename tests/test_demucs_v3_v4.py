@@ -1,5 +1,6 @@
 """Bags of Demucs v3 and v4 give the same stems as demucs' apply_model, with narrow networks."""
 
+import copy
 import functools
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.errors import CheckpointError, ConfigError
-from demixing.separators.demucs import bags, package_networks
+from demixing.separators.demucs import bags, package_networks, spectra
 from demixing.separators.demucs.bag_separator import BagSeparator
 from demixing.separators.demucs.bags import Bag
 from demixing.weights import checkpoints
@@ -232,6 +233,38 @@ def test_digital_silence_at_the_end_is_part_of_a_song(shelf: Shelf) -> None:
     answer = streamed(built(shelf), song)
 
     assert agreement_db(shelf.theirs(song), answer) > 90
+
+
+@pytest.mark.parametrize("kind", ["complex", "v4"])
+@pytest.mark.parametrize("samples", [11_025, 9_001])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_faster_inverse_agrees_with_that_of_demucs(
+    kind: str, samples: int, channels_last: bool
+) -> None:
+    make, options = KINDS[kind]
+    plain = make(sources=["a", "b"], **options).eval()
+    faster = copy.deepcopy(plain)
+    spectra.replace_inverse(faster)
+    frames = -(-samples // plain.hop_length)
+    outputs = torch.randn(2, 8, 2048, frames, generator=torch.Generator().manual_seed(samples))
+    if channels_last:
+        outputs = outputs.contiguous(memory_format=torch.channels_last)
+
+    audio = [
+        one._ispec(one._mask(torch.empty(0), outputs.view(2, 2, 4, 2048, frames)), samples)
+        for one in (plain, faster)
+    ]
+
+    assert agreement_db(*audio) > 120
+
+
+def test_frames_of_the_first_hybrid_networks_keep_demucs_own_inverse() -> None:
+    make, options = KINDS["amplitude"]
+    network = make(sources=["a", "b"], **options)
+
+    spectra.replace_inverse(network)
+
+    assert "_ispec" not in vars(network)
 
 
 def test_accepted_lengths_are_known_without_the_network() -> None:

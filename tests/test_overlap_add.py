@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -69,7 +69,9 @@ def chunkings(draw: st.DrawFn) -> Chunking:
     window = draw(st.sampled_from(Window)) if end.covered else Window.CROSS_FADE
     kept = draw(st.integers(2, 200))
     most = kept // 2 if window is Window.HANN else kept
+    fewest = end.every_hop and not end.covered and draw(st.booleans())
     return Chunking(
+        fewest=fewest,
         chunk=kept + 2 * context,
         hop=draw(st.integers(1, most)),
         context=context,
@@ -96,6 +98,30 @@ def test_a_separator_that_copies_gives_the_song_back(
     assert stems.shape == (len(song), 3, 2, song.shape[-1])
     for index in range(3):
         torch.testing.assert_close(stems[:, index], (index + 1) * song, rtol=0, atol=2e-6 * 3 * 4)
+
+
+@given(chunking=chunkings(), cut_song=songs_in_blocks(), overlap=st.floats(0, 0.9))
+def test_with_any_overlap_a_separator_that_copies_gives_the_song_back(
+    chunking: Chunking, cut_song: tuple[Tensor, list[int]], overlap: float
+) -> None:
+    song, lengths = cut_song
+    assume(chunking.window is not Window.HANN or overlap > 0.5)
+
+    cut = chunking.overlapping(overlap)
+    stems = streamed(OverlapAdd(Copies(cut), groups=len(song)), song, lengths)
+
+    for index in range(3):
+        torch.testing.assert_close(stems[:, index], (index + 1) * song, rtol=0, atol=2e-6 * 3 * 4)
+
+
+def test_with_another_overlap_no_chunk_only_repeats_samples_of_the_one_before() -> None:
+    own = Chunking(chunk=100, hop=75, end=SongEnd.EVERY_HOP_CENTRED)
+
+    less = own.overlapping(0.1)
+
+    assert own.overlapping(0.25) == own
+    assert [own.count(samples) for samples in (75, 76, 100, 101)] == [1, 2, 2, 2]
+    assert [less.count(samples) for samples in (75, 100, 101, 190, 191)] == [1, 1, 2, 2, 3]
 
 
 @given(chunking=chunkings(), cut_song=songs_in_blocks(), batch=st.integers(1, 4))

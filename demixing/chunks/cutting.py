@@ -85,7 +85,7 @@ class Cutter:
         while not last:
             samples = self._pending.shape[-1]
             last = samples <= self._cut.chunk
-            if self._cut.end.every_hop:
+            if self._cut.every_hop:
                 last = samples - 2 * self._cut.silence <= self._cut.hop - self._shorter
             yield End(self._filled(samples), samples, last)
             self._advance(self._cut.hop)

@@ -14,6 +14,7 @@ from demixing.chunks.answer import Answer, Source
 from demixing.chunks.overlap_add import AnswerOverlapAdd
 from demixing.chunks.stream import Stream
 from demixing.ensemble.setting import Setting
+from demixing.errors import ConfigError
 from demixing.separator import Chunking, Separator
 
 
@@ -110,9 +111,20 @@ def chunking(separator: Separator, setting: Setting, samples: int | None = None)
         setting: its overlap, if any, replaces the separator's.
         samples: length of the song at the separator's rate; given if a short song may be cut into
             shorter chunks.
+
+    Raises:
+        ConfigError: the separator's window needs more overlap.
     """
     cut = separator.chunking if samples is None else separator.chunking.fitted(samples)
-    return cut if setting.overlap is None else cut.overlapping(setting.overlap)
+    if setting.overlap is None:
+        return cut
+    try:
+        return cut.overlapping(setting.overlap)
+    except ValueError as error:
+        raise ConfigError(
+            f"expected an overlap of 0.5 or more for a separator with {cut.window.value} windows, "
+            f"got {setting.overlap}; raise it or leave it out"
+        ) from error
 
 
 def offset(setting: Setting, number: int, hop: int) -> int:

@@ -190,8 +190,7 @@ def changes(demixer: Demixer, form: SongFormat) -> Iterator[PlanForLimit]:
     for limit in sorted({*LIMITS, track.time_limit} - {math.inf}):
         plan = demixer.plan(form, budget_s=USED * limit * form.seconds)
         members = tuple(
-            demixer.recipe.members[index].name
-            + (f" x {plan.settings[index].passes}" if plan.settings[index].passes > 1 else "")
+            demixer.recipe.members[index].name + plan.settings[index].in_words
             for index in plan.priority
             if index in plan.planned
         )

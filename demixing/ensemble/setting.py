@@ -20,7 +20,8 @@ class Setting:
         channel_swap: passes alternate between original and swapped channels.
         overlap: of neighbouring chunks, as a fraction of a chunk without its context; None: the
             separator's own.
-        gain_db: measured SDR gain over the member's first setting.
+        gain_db: measured SDR gain over the member's first setting; negative for one that is
+            cheaper than the first.
     """
 
     passes: int = 1
@@ -34,3 +35,13 @@ class Setting:
             raise ConfigError(f"expected passes from 1 to {MAX_PASSES}, got {self.passes}")
         if self.overlap is not None and not 0 <= self.overlap <= MAX_OVERLAP:
             raise ConfigError(f"expected an overlap from 0 to {MAX_OVERLAP}, got {self.overlap}")
+
+    @property
+    def in_words(self) -> str:
+        """What plans print after a member's name.
+
+        >>> Setting(passes=2, overlap=0.1).in_words, Setting().in_words
+        (' x 2 at overlap 0.1', '')
+        """
+        times = f" x {self.passes}" if self.passes > 1 else ""
+        return times + (f" at overlap {self.overlap:g}" if self.overlap is not None else "")

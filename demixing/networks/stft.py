@@ -3,8 +3,12 @@
 :func:`stft` has centred frames; beyond its ends, the audio is padded with zeros or mirrored.
 :func:`frames_of` only has frames inside the audio, for chunks that are parts of one long sequence
 of frames.
+
+On the CPU, the inverse runs here instead of in torch.istft. It adds up blocks of frames that stay
+in the cache, which takes a quarter to two thirds of the time; see docs/decisions/020-overlap.md.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -13,6 +17,9 @@ from torch.nn import functional as F
 
 TINY = 1e-6
 """Lower bound of the window sum that samples are divided by: -120 dB."""
+
+BLOCK = 2**18
+"""Samples of the frames that are transformed at once: 1 MiB, the size of a second-level cache."""
 
 
 def stft(audio: Tensor, frame: int, hop: int, pad_mode: str = "constant") -> Tensor:
@@ -46,14 +53,46 @@ def istft(spectrum: Tensor, frame: int, hop: int, samples: int) -> Tensor:
     Returns:
         ``(..., samples)``.
     """
-    audio = torch.istft(
-        spectrum.flatten(0, -3),
-        n_fft=frame,
-        hop_length=hop,
-        window=torch.hann_window(frame, device=spectrum.device),
-        length=samples,
-    )
+    flat = spectrum.flatten(0, -3)
+    if flat.device.type == "cpu" and not (torch.is_grad_enabled() and flat.requires_grad):
+        audio = _centred(flat, frame, hop, samples)
+    else:
+        audio = torch.istft(
+            flat,
+            n_fft=frame,
+            hop_length=hop,
+            window=torch.hann_window(frame, device=flat.device),
+            length=samples,
+        )
     return audio.reshape(*spectrum.shape[:-2], samples)
+
+
+def overlapped(spectrum: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Transform frames back, multiply them by a window, and add them up.
+
+    Args:
+        spectrum: complex ``(signals, bins, frames)`` in any layout; missing upper bins are zero.
+        window: real ``(frame,)``.
+        hop: distance of two frames in samples.
+
+    Returns:
+        ``(signals, samples)`` from the start of the first frame to the end of the last one, and
+        zeros up to a whole number of hops.
+    """
+    frame, (signals, _, frames) = len(window), spectrum.shape
+    slices = -(-frame // hop)
+    total = window.new_zeros(signals, frames + slices - 1, hop)
+    block = max(BLOCK // (signals * frame), 1)
+    for first in range(0, frames, block):
+        part = spectrum[..., first : first + block]
+        # Reading along bins is slow where frames are adjacent, above all with 2**n of them.
+        part = part.contiguous() if part.stride(-1) == 1 else part
+        audio = torch.fft.irfft(part.transpose(1, 2), n=frame).mul_(window)
+        for index in range(slices):
+            piece = audio[..., index * hop : (index + 1) * hop]
+            start = first + index
+            total[:, start : start + piece.shape[1], : piece.shape[-1]] += piece
+    return total.flatten(1)
 
 
 def frames_of(audio: Tensor, frame: int, hop: int) -> Tensor:
@@ -86,12 +125,10 @@ def from_frames(spectrum: Tensor, frame: int, hop: int) -> Tensor:
     >>> torch.allclose(again[..., 1:], audio[..., 1:], atol=1e-4)
     True
     """
-    frames = spectrum.shape[-1]
-    samples = (frames - 1) * hop + frame
-    # With three silent frames at each end, istft divides by the windows of all frames that could
-    # cover a sample, and returns all samples after the first hop.
-    audio = istft(F.pad(spectrum, (3, 3)), frame, hop, samples + 2 * hop)[..., hop:][..., :samples]
-    return audio / of_frames(hop, audio.shape[-1]).to(audio).clamp(min=TINY)
+    window = torch.hann_window(frame, device=spectrum.device) / 1.5  # see of_frames
+    audio = overlapped(spectrum.flatten(0, -3), window, hop)
+    audio = audio / of_frames(hop, audio.shape[-1]).to(audio).clamp(min=TINY)
+    return audio.reshape(*spectrum.shape[:-2], -1)
 
 
 def of_frames(hop: int, samples: int) -> Tensor:
@@ -129,3 +166,23 @@ def _transform(audio: Tensor, frame: int, hop: int, **frames: Any) -> Tensor:
         **frames,
     )
     return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[1:])
+
+
+def _centred(spectrum: Tensor, frame: int, hop: int, samples: int) -> Tensor:
+    """Invert :func:`stft` for ``(signals, bins, frames)``."""
+    window = torch.hann_window(frame, dtype=spectrum.real.dtype)
+    start = frame // 2
+    audio = overlapped(spectrum, window, hop)[:, start : start + samples]
+    audio = audio / _squares(frame, hop, spectrum.shape[-1])[start : start + samples].to(audio)
+    return F.pad(audio, (0, samples - audio.shape[-1]))
+
+
+@functools.lru_cache(maxsize=8)
+def _squares(frame: int, hop: int, frames: int) -> Tensor:
+    """The sum of the squared windows of some frames, at each sample of :func:`overlapped`."""
+    slices = -(-frame // hop)
+    squared = F.pad(torch.hann_window(frame).square(), (0, slices * hop - frame))
+    total = torch.zeros(frames + slices - 1, hop)
+    for index, piece in enumerate(squared.reshape(slices, hop)):
+        total[index : index + frames] += piece
+    return total.flatten().clamp(min=TINY)

@@ -118,7 +118,7 @@ def gathered(demixer: Demixer, form: SongFormat, limits: dict[str, float]) -> Pi
 def in_words(recipe: Recipe, choice: Choice) -> str:
     """The members of a choice, such as ``spleeter x 2, net``."""
     return ", ".join(
-        member.name + (f" x {setting.passes}" if setting.passes > 1 else "")
+        member.name + setting.in_words
         for member, setting in zip(recipe.members, choice, strict=True)
         if setting
     )

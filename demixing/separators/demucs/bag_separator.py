@@ -33,6 +33,7 @@ from demixing.networks.movable import Networks
 from demixing.networks.rewrites import rewrite
 from demixing.separator import Chunking, SongEnd
 from demixing.separators.demucs.bags import OVERLAP
+from demixing.separators.demucs.spectra import replace_inverse
 
 Lengths = Callable[[int], int]
 """Maps the length of a segment to the input length that a network requires."""
@@ -132,7 +133,7 @@ def prepare_member(
         ConfigError: there is no such precision.
     """
     how = execution.choose(precision, change_db=bf16_change_db)
-    prepare = rewrite if lengths is int else _rewrite_time_domain
+    prepare = _rewrite_hybrid if lengths is int else _rewrite_time_domain
     return BagMember(
         run=how.prepare(network, functools.partial(prepare, in_place=in_place)),
         weights=tuple(weights),
@@ -218,6 +219,13 @@ def adapt(
     return join(
         [member], stems, segment_s=segment_s, sample_rate_hz=sample_rate_hz, any_length=any_length
     )
+
+
+def _rewrite_hybrid(network: nn.Module, dtype: torch.dtype, *, in_place: bool) -> nn.Module:
+    """Prepare a network with a spectrogram for inference."""
+    faster = rewrite(network, dtype, in_place=in_place)
+    replace_inverse(faster)
+    return faster
 
 
 def _rewrite_time_domain(network: nn.Module, dtype: torch.dtype, *, in_place: bool) -> nn.Module:
