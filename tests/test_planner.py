@@ -114,6 +114,29 @@ def test_remaining_time_is_spent_on_augmentation() -> None:
     assert [passes(60.5), passes(70.5), passes(90.5)] == [1, 2, 4]
 
 
+def test_a_smaller_overlap_is_chosen_before_a_member_is_dropped() -> None:
+    settings = [{"passes": 1}, {"overlap": 0.1, "gain_db": -0.02}, {"overlap": 0.0, "gain_db": -2}]
+    chosen = table(b={"settings": settings})
+
+    def planned_at(budget_s: float) -> tuple[str, float | None]:
+        plan = planner.plan(
+            chosen, costs(1, 2, 3, 0.05), by_overlap, budget_s=TimeBudget.MARGIN * budget_s
+        )
+        names = "".join(sorted(chosen.members[index].name for index in plan.planned))
+        return names, plan.settings[1].overlap
+
+    def by_overlap(index: int, setting: Setting) -> float:
+        own = 0.25 if setting.overlap is None else setting.overlap
+        return 10 * 0.75 / (1 - own)
+
+    # All cost 60.5 s; b costs 20 s, 16.7 s with an overlap of 0.1, and 15 s without one. Without
+    # b, the score falls by 0.2 dB, which is less than the loss of its last setting.
+    assert planned_at(60.5) == ("abce", None)
+    assert planned_at(60.4) == ("abce", 0.1)
+    assert planned_at(57.2) == ("abce", 0.1)
+    assert planned_at(57.0) == ("ace", None)
+
+
 def test_with_many_members_the_plan_grows_member_by_member() -> None:
     names = [f"m{number}" for number in range(18)]
     members = [{"name": name, **GIVES} for name in names]

@@ -92,6 +92,29 @@ def test_each_mistake_in_a_recipe_has_a_message(change: dict[str, Any], reason: 
         reading.parse("test", {**GOOD, **change})
 
 
+def test_the_overlap_of_a_setting_is_read() -> None:
+    settings = [{"passes": 1}, {"overlap": 0, "gain_db": -0.1}]
+    members = [{**GOOD["members"][0], "settings": settings}, GOOD["members"][1]]
+
+    first, second = reading.parse("test", {**GOOD, "members": members}).members[0].settings
+
+    assert first.overlap is None
+    assert (second.overlap, second.gain_db) == (0.0, -0.1)
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 0.95, 1, 1.5])
+def test_an_overlap_out_of_range_is_refused(overlap: float) -> None:
+    members = [{**GOOD["members"][0], "settings": [{"overlap": overlap}]}, GOOD["members"][1]]
+
+    with pytest.raises(ConfigError) as refused:
+        reading.parse("test", {**GOOD, "members": members})
+
+    assert str(refused.value) == (
+        "recipe 'test', member 1, setting 1: expected an overlap from 0 to 0.9, "
+        f"got {float(overlap)}"
+    )
+
+
 def test_a_member_cannot_subtract_stems_of_later_members() -> None:
     first, second = GOOD["members"]
 

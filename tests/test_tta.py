@@ -13,7 +13,8 @@ from demixing.chunks import tta
 from demixing.chunks.answer import Answer, Reliable
 from demixing.chunks.tta import AugmentedStream
 from demixing.ensemble.setting import Setting
-from demixing.separator import Chunking
+from demixing.errors import ConfigError
+from demixing.separator import Chunking, SongEnd, Window
 
 
 @dataclass
@@ -106,6 +107,14 @@ def test_more_overlap_is_more_chunks() -> None:
     )
 
     assert half == pytest.approx(2 * none, rel=0.05)
+
+
+def test_too_little_overlap_for_a_window_is_refused() -> None:
+    separator = Recorder()
+    separator.chunking = Chunking(chunk=90, hop=30, window=Window.HANN, end=SongEnd.COVERED)
+
+    with pytest.raises(ConfigError, match=r"expected an overlap of 0\.5 or more .*Hann.* got 0\.1"):
+        tta.chunking(separator, Setting(overlap=0.1))
 
 
 @dataclass

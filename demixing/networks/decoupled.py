@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from demixing.networks.exact import exact
 from demixing.networks.pqmf import BANDS, PQMF
+from demixing.networks.stft import istft
 
 MAPS = 4
 """Outputs of the network for each stem, channel and band."""
@@ -138,11 +139,4 @@ class Decoupled(nn.Module):
 
     def _istft(self, spectra: Tensor, samples: int) -> Tensor:
         """Invert :meth:`_stft`: ``(..., t, f)`` to ``(..., samples)``."""
-        audio = torch.istft(
-            spectra.flatten(0, -3).transpose(1, 2),
-            n_fft=self.frame,
-            hop_length=self.frame_hop,
-            window=torch.hann_window(self.frame, device=spectra.device),
-            length=samples,
-        )
-        return audio.reshape(*spectra.shape[:-2], samples)
+        return istft(spectra.transpose(-1, -2), self.frame, self.frame_hop, samples)

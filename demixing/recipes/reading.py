@@ -22,6 +22,7 @@ A recipe is a TOML file in demixing/recipes/ or anywhere else:
     settings = [                       # the planner chooses the best that fits into the time
         { passes = 1 },
         { passes = 4, polarity = true, channel_swap = true, gain_db = 0.2 },
+        { overlap = 0.1, gain_db = -0.01 },  # of neighbouring chunks; cheaper than the first
     ]
     doubt = { stem = "bass", least = 0.4, most = 0.6 }  # when others replace it; see doubt.py
 

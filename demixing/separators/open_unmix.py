@@ -21,6 +21,7 @@ from demixing.networks import execution
 from demixing.networks.execution import PreparedNetwork
 from demixing.networks.movable import Networks
 from demixing.networks.open_unmix import BINS, FRAME, FRAME_HOP, OpenUnmix, prepared, weights
+from demixing.networks.stft import istft
 from demixing.networks.wiener import wiener
 from demixing.separator import Chunking, SongEnd, distinct
 from demixing.weights import checkpoints
@@ -89,9 +90,7 @@ class OpenUnmixes(Networks):
                 residual=len(self.stems) > len(self.networks),
             )
         del magnitudes, magnitude, spectrum
-        return torch.stack(
-            [torch.istft(stem, FRAME, FRAME_HOP, window=window, length=samples) for stem in stems]
-        )
+        return torch.stack([istft(stem, FRAME, FRAME_HOP, samples) for stem in stems])
 
 
 def chunking(chunk_s: float) -> Chunking:

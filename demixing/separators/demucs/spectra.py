@@ -23,9 +23,9 @@ def replace_inverse(network: Any) -> None:
     """
     hybrid = getattr(network, "hybrid", True) and not getattr(network, "hybrid_old", False)
     if hybrid and hasattr(network, "_ispec"):
-        network._ispec = functools.partial(inverse, network._ispec)  # noqa: SLF001
+        network._ispec = functools.partial(inverse, network._ispec)
         if network.cac:
-            network._mask = as_complex  # noqa: SLF001
+            network._mask = as_complex
 
 
 def as_complex(_mixture: Tensor, outputs: Tensor) -> Tensor:
@@ -39,7 +39,8 @@ def as_complex(_mixture: Tensor, outputs: Tensor) -> Tensor:
     Returns:
         Complex ``(batch, stems, channels, bins, frames)``.
     """
-    pairs = outputs.unflatten(2, (-1, 2)).movedim(3, -1)
+    batch, stems, _, bins, frames = outputs.shape
+    pairs = outputs.view(batch, stems, -1, 2, bins, frames).movedim(3, -1)
     return torch.view_as_complex(pairs if pairs.stride(-1) == 1 else pairs.contiguous())
 
 
@@ -61,4 +62,4 @@ def inverse(original: Any, spectrum: Tensor, length: int) -> Tensor:
     hop, start = frame // 4, 3 * (frame // 4) // 2
     window = torch.hann_window(frame) * (frame**0.5 / 1.5)
     audio = overlapped(spectrum.flatten(0, -3), window, hop)[:, start : start + length]
-    return audio.unflatten(0, spectrum.shape[:-2])
+    return audio.view(*spectrum.shape[:-2], length)
