@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from demixing.chunks import tta
 from demixing.ensemble.setting import Setting
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
 from demixing.schedule import planner
 from demixing.schedule.budget import TimeBudget
 from demixing.schedule.costs import Cost
+from demixing.separator import Chunking, SongEnd
 
 GIVES = {"outputs": {"dialog": ["vocals"]}, "separator": "spleeter"}
 SCORES_DB = {"a": 5.0, "b": 6.0, "c": 4.0, "ab": 7.0, "ac": 8.0, "bc": 6.5, "abc": 8.2}
@@ -135,6 +137,27 @@ def test_a_smaller_overlap_is_chosen_before_a_member_is_dropped() -> None:
     assert planned_at(60.4) == ("abce", 0.1)
     assert planned_at(57.2) == ("abce", 0.1)
     assert planned_at(57.0) == ("ace", None)
+
+
+@pytest.mark.parametrize(
+    ("chunks_left", "overlap"), [(31, None), (30, 0.1), (26, 0.1), (25, 0.02), (23, None)]
+)
+def test_demucs_runs_with_less_overlap_rather_than_not_at_all(
+    chunks_left: int, overlap: float | None
+) -> None:
+    demucs = reading.load("mdx_demucs")
+    own = Chunking(chunk=343_980, hop=257_985, end=SongEnd.EVERY_HOP_CENTRED)
+
+    def of_three_minutes(index: int, setting: Setting) -> int:
+        cut = own if setting.overlap is None else own.overlapping(setting.overlap)
+        return tta.count(cut, setting, 180 * 44_100)
+
+    plan = planner.plan(
+        demucs, costs(1), of_three_minutes, budget_s=TimeBudget.MARGIN * chunks_left
+    )
+
+    assert plan.planned == ({0} if chunks_left > 23 else set())
+    assert plan.settings[0].overlap == overlap
 
 
 def test_with_many_members_the_plan_grows_member_by_member() -> None:
