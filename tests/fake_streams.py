@@ -119,7 +119,7 @@ class FakeGpu:
             pass
 
     def stream(self) -> Any:
-        name = (INWARD, OUTWARD)[len(self.streams) - 1]
+        name = (INWARD, OUTWARD)[(len(self.streams) - 1) % 2]
         made = FakeStream(self, name, eager=name in self._eager)
         self.streams.append(made)
         return made

@@ -111,10 +111,11 @@ def separated(name: str, where: str, dtype: torch.dtype) -> Tensor:
     """Stems of noise, from a separator on a device."""
     device = torch.device(where)
     how = Execution(device=device, dtype=dtype)
-    execution.choose = lambda precision="fp32", change_db=None: how
+    setattr(execution, "choose", lambda *_, **__: how)  # noqa: B010 (mypy would refuse it)
     separator: Any = moved(narrow.build(name), device)
     cut = separator.chunking
-    samples = min(cut.chunk, *cut.shorter, SHORT if cut.end.ragged else cut.chunk)
+    brief = SHORT + 2 * cut.context if cut.end.ragged else cut.chunk
+    samples = min(cut.chunk, *cut.shorter, brief)
     with torch.no_grad():  # torch's place for other devices does not know inference mode
         stems: Tensor = separator.separate(noise(BATCH, 2, samples))
     return stems

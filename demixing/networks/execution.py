@@ -97,14 +97,23 @@ class PreparedNetwork:
         self._network = network
         self._device = device
         self._dtype = dtype
-        self._gpu = gpu
         self._shape: torch.Size | None = None
         self._busy = threading.Lock()
+        self.use(gpu, record=graphs.wanted())
+
+    def use(self, gpu: Gpu | None, *, record: bool) -> None:
+        """Choose how batches are copied, and whether the network becomes graphs.
+
+        Args:
+            gpu: see the class.
+            record: see :mod:`demixing.networks.graphs`.
+        """
+        self._gpu = gpu
         self._graphed: Graphed | None = None
         self._overlapped: Overlapped | None = None
         if gpu is not None:
-            self._graphed = Graphed(network, gpu) if graphs.wanted() else None
-            self._overlapped = Overlapped(self._graphed or network, gpu, dtype)
+            self._graphed = Graphed(self._network, gpu) if record else None
+            self._overlapped = Overlapped(self._graphed or self._network, gpu, self._dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Run the network on a batch, which may be split along the first axis."""
@@ -122,8 +131,8 @@ class PreparedNetwork:
 
     def to_cpu(self) -> None:
         """Move to the CPU, because the GPU has too little memory."""
-        gpu, self._gpu = self._gpu, None
-        self._overlapped = self._graphed = None
+        gpu = self._gpu
+        self.use(None, record=False)
         self._device = torch.device("cpu")
         self._network.to("cpu")
         if gpu is not None:
