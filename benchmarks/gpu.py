@@ -13,7 +13,6 @@ With ``--device cpu`` the same rows are measured with tiny networks, as a test o
 import argparse
 import dataclasses
 import json
-import logging
 import statistics
 import sys
 import time
@@ -333,7 +332,6 @@ def main(arguments: Sequence[str], gpu_of: Callable[[torch.device], Gpu | None] 
     parser.add_argument("--minutes", type=float, default=8.0, help="no row begins later")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), metavar="FILE")
     options = parser.parse_args(arguments)
-    logging.getLogger("demixing").setLevel(logging.ERROR)
     threads.use()
     try:
         device = usable(options.device)

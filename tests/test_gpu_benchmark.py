@@ -45,12 +45,29 @@ def test_separators_are_measured_in_both_precisions(
 
 @pytest.mark.engine
 def test_training_steps_are_measured(tmp_path: Path) -> None:
-    (row,) = measured(tmp_path, "mdx_unet")
+    run = tmp_path / "small.toml"
+    run.write_text(
+        'stems = ["vocals", "drums"]\nprecision = "bf16"\n'
+        '[network]\nname = "shared_unet"\noptions = { widths = [2, 4, 4, 4, 4, 4] }\n',
+        encoding="utf-8",
+    )
+    cpu = torch.device("cpu")
+    bench = gpu.Bench(
+        device=cpu, gpu=None, seconds=0, end_s=0, build=lambda _: missing(), tiny=True
+    )
 
-    assert (row["kind"], row["precision"]) == ("train", "bf16")
-    assert row["agreement_db"] > 60
-    assert row["steps"] > 0
-    assert row["note"] == "shared_unet, batch 2"
+    (row,) = gpu.training(bench, run)
+
+    assert (row.name, row.kind, row.precision) == ("small", "train", "bf16")
+    assert row.agreement_db is not None
+    assert row.agreement_db > 60
+    assert row.steps is not None
+    assert row.steps > 0
+    assert row.note == "shared_unet, batch 2"
+
+
+def missing() -> Any:
+    raise AssertionError("training builds no separator")
 
 
 def test_what_fails_or_has_no_time_is_a_row_too(
