@@ -1,7 +1,10 @@
 """Batches on their way to a GPU and back: nothing is read too early, or overwritten too early."""
 
 import itertools
+import time
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +12,8 @@ from torch import Tensor, nn
 
 from demixing.networks.execution import PreparedNetwork
 from demixing.networks.transfer import Overlapped
-from demixing.schedule.fallback import infer
+from demixing.schedule.fallback import Fallback, infer
+from demixing.separator import Chunking
 from tests.fake_streams import COMPUTE, INWARD, OUTWARD, FakeGpu
 
 STREAMS = (INWARD, OUTWARD, COMPUTE)
@@ -194,3 +198,53 @@ def test_it_runs_in_inference_mode_as_in_the_engine() -> None:
 
     for seed in range(2):
         assert torch.equal(infer(Separator, batch(8, seed)), stems_of(batch(8, seed)))  # type: ignore[arg-type]
+
+
+class Stand:
+    """A separator of the network above, and a budget of any time."""
+
+    stems, sample_rate_hz = ("quiet", "loud"), 44_100
+    chunking = Chunking(chunk=5, hop=5)
+
+    def __init__(self, gpu: FakeGpu) -> None:
+        self.network = prepared(gpu)
+        self.to_cpu = self.network.to_cpu
+        self.deadline = SimpleNamespace(clock=time.monotonic)
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        return self.network(chunks)
+
+    def allows(self, *_: object) -> bool:
+        return True
+
+    def timeout_s(self, *_: object) -> float:
+        return 60.0
+
+    def done(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [
+        (4, []),
+        (1, ["batches are made smaller"]),
+        (0, ["batches are made smaller", "it continues without the GPU"]),
+    ],
+)
+def test_without_memory_batches_become_smaller_and_then_the_cpu_goes_on(
+    memory: int, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu = FakeGpu(memory=memory, direct=True)
+    stand: Any = Stand(gpu)
+    fallback = Fallback(
+        name="a", inner=stand, budget=stand, turn=0, run=lambda call, _: call(), batch=16
+    )
+
+    answer = fallback.answer(batch(16))
+
+    assert torch.equal(answer.stems, stems_of(batch(16)))
+    assert fallback.missing == 0
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(said)
+    assert all(words in message for words, message in zip(said, messages, strict=True))
