@@ -3,7 +3,8 @@
     python -m benchmarks [--quick] [--original CHECKOUT] [NAME...]
 
 Prints a table of ratios; above 1, ours is faster. Both sides share weights, song, process and
-number of threads, and take turns.
+number of threads, and take turns. All figures of a GPU: ``python -m benchmarks gpu``, see
+:mod:`benchmarks.gpu`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from benchmarks import (
     bytesep,
     danna_sep,
     demucs_v2,
+    gpu,
     hybrid_demucs,
     loading,
     mdx_net,
@@ -56,6 +58,9 @@ CASES: Cases = {
 
 def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     """Run the command line and return the exit status."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["gpu"]:  # a program of its own
+        return gpu.main(words[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios.")
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(cases)}"
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     parser.add_argument(
         "--original", type=Path, metavar="CHECKOUT", help="the code to compare with"
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     if unknown := set(options.names) - set(cases):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; have: {', '.join(cases)}")
     threads.use()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks import bandit as benchmark
 from demixing.errors import CheckpointError, ConfigError
-from demixing.networks.autocast import InBfloat16
+from demixing.networks.autocast import InLowPrecision
 from demixing.networks.bandit import bands_of, bin_weights
 from demixing.separators import bandit
 from demixing.separators.msst.config import Config
@@ -147,7 +147,7 @@ def test_low_precision_is_close() -> None:
     fill(network, ours, "v2")
     exact = separated(network, 4000)
 
-    coarse = separated(InBfloat16(network), 4000)
+    coarse = separated(InLowPrecision(network), 4000)
     coarser = separated(network.to(torch.bfloat16), 4000)
 
     assert coarse.dtype == coarser.dtype == torch.float32

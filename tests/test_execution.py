@@ -1,6 +1,5 @@
 """Precision is low only on request, or where that is fast and known to be harmless."""
 
-import contextlib
 import logging
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import ConfigError
-from demixing.machine import device
+from demixing.machine import cuda, device
+from demixing.machine.linux import cpu_model
 from demixing.networks import execution
 
 
@@ -43,8 +43,60 @@ def test_the_precision(
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(ConfigError, match="must be one of fp32, bf16, auto, got 'fp16'"):
+    with pytest.raises(ConfigError, match="must be one of fp32, bf16, fp16, auto, got 'fp8'"):
+        execution.choose("fp8")
+
+
+def test_float16_is_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "chosen_device", lambda: torch.device("cpu"))
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
         execution.choose("fp16")
+
+    monkeypatch.setattr(execution, "chosen_device", lambda: torch.device("mps"))
+    assert execution.choose("fp16").dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((8, 0), torch.bfloat16), ((7, 5), torch.float32)]
+)
+def test_bfloat16_is_automatic_only_on_gpus_that_have_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(execution, "chosen_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(execution, "headline", lambda device, precision: "device")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    flags = [
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
+    ]
+    before = [getattr(where, name) for where, name in flags]
+
+    chosen = execution.choose("auto", change_db=0.0)
+
+    assert chosen == execution.Execution(device=torch.device("cuda"), dtype=expected)
+    assert [getattr(where, name) for where, name in flags] == [False] * 4
+    for (where, name), value in zip(flags, before, strict=True):
+        setattr(where, name, value)
+
+
+def test_apples_gpus_stay_at_float32_and_copy_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "chosen_device", lambda: torch.device("mps"))
+
+    assert execution.choose("auto", change_db=0.0).dtype == torch.float32
+    assert cuda.of(torch.device("mps")) is None
+
+
+def test_the_first_line_of_the_log_names_the_gpu_and_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1 << 30, 139 << 30))
+
+    line = device.headline(torch.device("cuda:0"), "bf16")
+
+    assert line == "device: NVIDIA H200 (cuda:0), bf16; 139 GiB"
 
 
 def test_choosing_leaves_the_number_of_threads_alone() -> None:
@@ -89,63 +141,20 @@ def test_leaving_the_gpu_moves_the_network() -> None:
     assert prepared._device == torch.device("cpu")
 
 
-def test_copies_to_a_gpu_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order of events where there is no GPU: all of torch.cuda is a stand-in."""
-    events: list[str] = []
-
-    class Stream:
-        def __init__(self, name: object = "copies") -> None:
-            self.name = name if isinstance(name, str) else "copies"
-
-        def record_event(self) -> str:
-            events.append(f"{self.name} reaches {len(events)}")
-            return str(len(events) - 1)
-
-        def wait_event(self, event: str) -> None:
-            events.append(f"{self.name} waits for {event}")
-
-        def synchronize(self) -> None:
-            events.append(f"we wait for {self.name}")
-
-    empty = torch.empty
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("network"))
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
-    monkeypatch.setattr(torch, "empty", lambda shape, pin_memory: empty(shape))
-    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
-    monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
-    prepared = execution.PreparedNetwork(
-        cast(nn.Tanh(), torch.float32), torch.device("cpu"), torch.float32
-    )
-    batch = torch.arange(6.0).reshape(3, 2)
-
-    answer = prepared._overlapped(batch)
-
-    torch.testing.assert_close(answer, batch.tanh())
-    assert events == [
-        "copies reaches 0",
-        "copies reaches 1",
-        "network waits for 0",
-        "network reaches 3",
-        "copies waits for 3",
-        "network waits for 1",
-        "network reaches 6",
-        "copies waits for 6",
-        "we wait for copies",
-    ]
-
-
-def test_device_and_precision_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_device_and_precision_are_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     execution._announce.cache_clear()
+    monkeypatch.setattr(execution, "chosen_device", lambda: torch.device("cpu"))
 
     with caplog.at_level(logging.INFO):
         for precision in ("fp32", "fp32", "bf16"):
             execution.choose(precision)
 
-    where = device.described(device.chosen_device())
+    threads = torch.get_num_threads()
     assert [record.getMessage() for record in caplog.records if record.levelname == "INFO"] == [
-        f"networks run on {where} in float32",
-        f"networks run on {where} in bfloat16",
+        f"device: CPU, {cpu_model()}, {threads} threads, fp32",
+        f"device: CPU, {cpu_model()}, {threads} threads, bf16",
     ]
 
 

@@ -17,7 +17,7 @@ from demixing.chunks.overlap_add import OverlapAdd
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import measured
 from demixing.errors import CheckpointError, ConfigError
-from demixing.networks.autocast import InBfloat16
+from demixing.networks.autocast import InLowPrecision
 from demixing.networks.mrx import MRX, STEMS, prepared
 from demixing.recipes import reading
 from demixing.separators import mrx
@@ -81,7 +81,7 @@ def test_a_copy_in_bfloat16_is_close_and_leaves_the_network_alone() -> None:
 
     with torch.inference_mode():
         coarse = prepared(network(), torch.bfloat16)(song)
-        under_autocast = InBfloat16(prepared(network()))(song)
+        under_autocast = InLowPrecision(prepared(network()))(song)
         exact = network()(song)
 
     assert coarse.dtype == torch.float32

@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks import roformer as benchmark
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks import roformer, roformer_state
-from demixing.networks.autocast import InBfloat16
+from demixing.networks.autocast import InLowPrecision
 from demixing.networks.bs_roformer import BSRoFormer
 from demixing.networks.mel_band_roformer import MelBandRoFormer, mel_bands
 from demixing.networks.roformer import RoFormer, frequencies
@@ -189,7 +189,7 @@ def test_lower_precision_is_close(kind: str) -> None:
     cast = class_of(kind)(**golden.CHOICES[kind])
     cast.load_state_dict(network(kind).state_dict())
 
-    for coarse in (InBfloat16(network(kind)), cast.to(torch.bfloat16)):
+    for coarse in (InLowPrecision(network(kind)), cast.to(torch.bfloat16)):
         stems = separated(coarse, song)
         assert stems.dtype == torch.float32
         assert 35 < agreement_db(exact, stems) < 70

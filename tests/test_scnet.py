@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError, ConfigError
-from demixing.networks.autocast import InBfloat16
+from demixing.networks.autocast import InLowPrecision
 from demixing.networks.scnet import SCNet, padding
 from demixing.networks.scnet_fast import rewrite
 from demixing.separators import scnet
@@ -118,7 +118,7 @@ def test_bfloat16_is_close(*, masked: bool) -> None:
 
     for coarse in (
         rewrite(network, torch.bfloat16),
-        InBfloat16(network),
+        InLowPrecision(network),
         copy.deepcopy(network).to(torch.bfloat16),
     ):
         stems = coarse(mixture)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import tfc_tdf_v3 as benchmark
 from demixing.errors import CheckpointError, ConfigError
-from demixing.networks.autocast import InBfloat16
+from demixing.networks.autocast import InLowPrecision
 from demixing.networks.tfc_tdf_v3 import Norm, TFCTDFv3
 from demixing.separators import tfc_tdf_v3
 from demixing.separators.msst.config import Config
@@ -165,7 +165,7 @@ def test_lower_precision_is_close(name: str) -> None:
 
     with torch.inference_mode():
         exact = network(mixture)
-        products = InBfloat16(network)(mixture)
+        products = InLowPrecision(network)(mixture)
         weights = network.to(torch.bfloat16)(mixture)
 
     assert products.dtype == weights.dtype == torch.float32

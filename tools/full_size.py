@@ -150,7 +150,8 @@ def random_tfc_tdf_v3() -> Separator:
 def random_bytesep() -> Separator:
     """ByteSep, the network with subbands."""
     network = filled(ResUNet143(variant="subband"))
-    return bytesep.ByteSep((prepared_bytesep(network),), ("vocals",), bytesep.chunking(30.0))
+    ready = execution.choose().prepare(network, prepared_bytesep)
+    return bytesep.ByteSep((ready,), ("vocals",), bytesep.chunking(30.0))
 
 
 def random_danna_sep() -> Separator:

@@ -12,6 +12,8 @@ from demixing.errors import ConfigError
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
 
+logger = logging.getLogger(__name__)
+
 STOPPED = "stopped; run it again to resume from the last checkpoint"
 
 
@@ -77,9 +79,13 @@ def run(options: argparse.Namespace) -> int:
 
     logging.getLogger("demixing").setLevel(logging.INFO)
     described = config.load(run_file, options.settings)
-    from demixing.training import distributed, loop  # after checking the file: torch is slow
+    # After checking the file: torch is slow.
+    from demixing.machine import device
+    from demixing.training import distributed, loop
 
     with distributed.joined() as processes:
+        if processes.first:
+            logger.info("%s", device.headline(processes.device, described.precision))
         lines = loop.train(described, folder_of(run_file, options.out), processes)
         console.show(line for line in lines if processes.first)
     return 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 
 from demixing.errors import ConfigError
+from demixing.machine.linux import cpu_model
 
 DEVICE_VARIABLE = "DEMIX_DEVICE"
 """Environment variable: device for networks, such as ``cpu``, ``cuda:1`` or ``mps``."""
@@ -75,6 +77,21 @@ def described(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return "the CPU" if device.type == "cpu" else str(device)
+
+
+def headline(device: torch.device, precision: str) -> str:
+    """The first line of a log: what networks run on, and how.
+
+    >>> headline(torch.device("mps"), "fp32")
+    'device: mps, fp32'
+    """
+    if device.type == "cpu":
+        cpu = cpu_model() or platform.processor() or platform.machine()
+        return f"device: CPU, {cpu}, {torch.get_num_threads()} threads, {precision}"
+    if device.type != "cuda":
+        return f"device: {device}, {precision}"
+    name, memory = torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)[1]
+    return f"device: {name} ({device}), {precision}; {memory / 2**30:.0f} GiB"
 
 
 def unused_gpu() -> str:

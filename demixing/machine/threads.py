@@ -14,6 +14,7 @@ Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``).
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def wait_passively() -> None:
     process: docs/decisions/002-precision-and-speed.md.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if sys.platform == "darwin":  # read at the same moment: the CPU does what Apple's GPU lacks
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 
 def environment(count: int) -> dict[str, str]:

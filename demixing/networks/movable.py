@@ -20,11 +20,11 @@ class Networks:
     def to_cpu(self) -> None:
         """Move all networks to the CPU, because the GPU has too little memory."""
         for field in dataclasses.fields(cast("Any", self)):
-            for network in _movable(getattr(self, field.name)):
+            for network in parts(getattr(self, field.name)):
                 network.to_cpu()
 
 
-def _movable(value: object) -> Iterator[Movable]:
+def parts(value: object) -> Iterator[Movable]:
     """Yield the movable objects in the value of a field."""
     if isinstance(value, Mapping):
         value = tuple(value.values())

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from demixing import atomic
+from demixing.machine.device import chosen_device
 from demixing.machine.installation import cache_folder
 from demixing.machine.linux import cpu_model
 from demixing.schedule import contention
@@ -128,8 +129,13 @@ class Costs:
 def machine() -> str:
     """Describe the machine, as far as costs depend on it."""
     cpu = cpu_model() or platform.processor() or platform.machine()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
+    device = torch.cuda.get_device_name(chosen_device()) if on_cuda() else cpu
     return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def on_cuda() -> bool:
+    """Whether networks run on a GPU with CUDA, which a machine may have without using it."""
+    return chosen_device().type == "cuda"
 
 
 Timer = Callable[[Callable[[], object]], float]
@@ -164,7 +170,7 @@ def measure(
     chunk_s = min(_seconds(separator, noise, 1, timer) for _ in range(2))
     best = Cost(chunk_s=chunk_s, memory_bytes=peak.bytes, first_s=max(first_s - chunk_s, 0.0))
     if batches is None:
-        batches = BATCHES if torch.cuda.is_available() else BATCHES[:1]
+        batches = BATCHES if on_cuda() else BATCHES[:1]
     for batch in batches[1:]:
         if batch * best.chunk_s >= SLOW_S:
             break
@@ -189,26 +195,30 @@ def _seconds(separator: Separator, noise: torch.Tensor, batch: int, timer: Timer
 class Peak:
     """Measures peak memory from now on, beyond the current use.
 
-    This is GPU memory if there is a GPU; otherwise resident memory, which only Linux reports.
+    This is GPU memory if networks run there; otherwise resident memory, which only Linux reports.
     """
 
     def __init__(self) -> None:
         gc.collect()  # garbage freed later would hide the peak
-        self._cuda = torch.cuda.is_available()
+        self._device = chosen_device()
+        self._cuda = on_cuda()
         if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats(self._device)
         else:
             try:
                 Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
             except OSError:
                 logger.debug("peak resident memory cannot be reset")
-        self._before = torch.cuda.memory_allocated() if self._cuda else status_bytes("VmRSS")
+        self._before = self._now("VmRSS", torch.cuda.memory_allocated)
 
     @property
     def bytes(self) -> int:
         """The peak so far."""
-        now = torch.cuda.max_memory_allocated() if self._cuda else status_bytes("VmHWM")
-        return max(now - self._before, 0)
+        return max(self._now("VmHWM", torch.cuda.max_memory_allocated) - self._before, 0)
+
+    def _now(self, key: str, allocated: Callable[[torch.device], int]) -> int:
+        """Memory at this moment: a field of Linux, or what a function says of the GPU."""
+        return allocated(self._device) if self._cuda else status_bytes(key)
 
 
 def status_bytes(key: str, path: Path = Path("/proc/self/status")) -> int:

@@ -242,8 +242,13 @@ def out_of_memory(error: Any) -> bool:
 
     >>> out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
     True
+    >>> out_of_memory(RuntimeError("cuBLAS error: CUBLAS_STATUS_ALLOC_FAILED"))
+    True
     >>> out_of_memory(RuntimeError("shape mismatch"))
     False
     """
-    words = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+    words = (
+        *("out of memory", "can't allocate memory", "not enough memory", "bad_alloc"),
+        *("alloc_failed", "failed to allocate memory"),  # cuBLAS and cuDNN, ONNX Runtime
+    )
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

@@ -9,6 +9,7 @@ import torch
 from torch import distributed
 
 from demixing.machine import threads
+from demixing.machine.device import chosen_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,13 @@ def joined() -> Iterator[Processes]:
     """
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
-    elif size == 1:
+    if size > 1:
+        device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    else:
+        device = chosen_device()
         threads.use()
+    if device.index is not None:
+        torch.cuda.set_device(device)
     if size == 1:
         yield Processes(0, 1, device)
         return

@@ -93,8 +93,8 @@ def prepared(network: ChunkGeometry, dtype: torch.dtype) -> nn.Module:
     if hasattr(module, "prepared"):
         return cast("nn.Module", module.prepared(network, dtype))
     ready = copy.deepcopy(network).eval().requires_grad_(False)
-    if dtype == torch.bfloat16:
-        from demixing.networks.autocast import InBfloat16
+    if dtype != torch.float32:
+        from demixing.networks.autocast import InLowPrecision
 
-        return InBfloat16(ready)
+        return InLowPrecision(ready, dtype)
     return ready

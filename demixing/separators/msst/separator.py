@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from demixing.networks import execution
-from demixing.networks.autocast import InBfloat16
+from demixing.networks.autocast import InLowPrecision
 from demixing.networks.execution import PreparedNetwork
 from demixing.networks.movable import Networks
 from demixing.separator import Chunking
@@ -63,7 +63,7 @@ def prepare(
         normalises: see there.
         answers_silence: see there.
         rewrite: returns a faster copy of the network with products of a type; None: there is none,
-            and bfloat16 means autocast.
+            and low precision means autocast.
         precision: see :mod:`demixing.networks.execution`.
         bf16_change_db: change of the score with bfloat16 in dB, from the catalogue of weights.
 
@@ -83,4 +83,4 @@ def prepare(
 
 def _plainly(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """The network itself, or under autocast."""
-    return network if dtype == torch.float32 else InBfloat16(network)
+    return network if dtype == torch.float32 else InLowPrecision(network, dtype)
