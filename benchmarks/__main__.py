@@ -17,6 +17,7 @@ from benchmarks import (
     danna_sep,
     demucs_v2,
     hybrid_demucs,
+    jobs,
     loading,
     mdx_net,
     memory,
@@ -49,6 +50,7 @@ CASES: Cases = {
     "bandit": bandit.run,
     "mrx": mrx.run,
     "memory": memory.run,
+    "jobs": jobs.run,
     "loading": loading.run,
     "scoring": scoring.run,
 }
