@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import ctypes
+import gc
 import os
 import signal
 import sys
@@ -68,6 +70,8 @@ def workers(
     """
     import multiprocessing  # its import alone adds a second name for the main module
 
+    if fork:
+        _settle()
     context = multiprocessing.get_context("fork" if fork else "spawn")
     try:
         pool = concurrent.futures.ProcessPoolExecutor(count, context, begin, arguments)
@@ -88,6 +92,18 @@ def workers(
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _settle() -> None:
+    """Keep copies of this process from needing memory of their own for what it has loaded.
+
+    Each would reuse free memory, and so copy it, and its garbage collector would write to all
+    objects: of the default recipe, that is 94 MiB and 47 MiB for each copy.
+    """
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(AttributeError):  # not in each C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager
