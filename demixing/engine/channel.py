@@ -1,8 +1,8 @@
-"""A queue of a few items between two threads: one of them reads, computes or writes a song."""
+"""Threads that read or write a song, and the queue of a few items between two threads."""
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -88,3 +88,34 @@ class Channel(Generic[Item]):
             del item  # otherwise it would stay in memory until the next one comes
         if self._error is not None:
             raise self._error
+
+
+class Helpers:
+    """Threads that can be waited for even if an interruption came while they were started."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._closed = False
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Start a thread."""
+        threading.Thread(target=self._run, args=(work,), name="song").start()
+
+    def close(self) -> None:
+        """Wait for the threads; one that has not begun does nothing."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._running)
+
+    def _run(self, work: Callable[[], object]) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._running += 1
+        try:
+            work()
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()

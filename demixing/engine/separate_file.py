@@ -12,7 +12,7 @@ import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from demixing.audio import SongFormat, encoders
 from demixing.audio.files import read_blocks, song_format, whole_files, write_stems
 from demixing.audio.rescaling import rescaled
 from demixing.audio.spooling import seekable
-from demixing.engine.channel import Channel, ClosedError
+from demixing.engine.channel import Channel, ClosedError, Helpers
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics, measured
 from demixing.engine.progress import Report
@@ -75,6 +75,7 @@ def separate_file(demixer: Demixer, order: Order, report: Report | None = None) 
         OutputError: the stems cannot be written.
     """
     with contextlib.closing(_Separation(demixer, order)) as one:
+        one.begin()
         for _ in one.steps(report):
             pass
         one.finish()
@@ -121,6 +122,7 @@ def _begin(begun: deque[_Separation], demixer: Demixer, orders: Iterator[Order])
     order = next(orders, None)
     if order is not None:
         begun.append(_Separation(demixer, order))
+        begun[-1].begin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +138,7 @@ class _Separation:
 
     Args:
         demixer: separates the song.
-        order: the song, which is opened and read at once.
+        order: the song.
     """
 
     def __init__(self, demixer: Demixer, order: Order) -> None:
@@ -147,14 +149,17 @@ class _Separation:
         self._opened: Future[_Opened] = Future()
         self._failed: DemixError | None = None
         self._written: Future[None] = Future()
-        self._threads = ThreadPoolExecutor(2, "song")
-        self._threads.submit(self._read)
+        self._threads = Helpers()
+
+    def begin(self) -> None:
+        """Open the song, and read its first blocks."""
+        self._threads.start(self._read)
 
     def close(self) -> None:
         """Stop, and remove what is not complete."""
         self._blocks.close()
         self._stems.end(ClosedError())
-        self._threads.shutdown()
+        self._threads.close()
 
     @property
     def finished(self) -> bool:
@@ -186,7 +191,7 @@ class _Separation:
         """Compute the song block by block; errors are those of :meth:`finish`."""
         try:
             opened = self._opened.result()
-            self._written = self._threads.submit(self._write, opened.form)
+            self._threads.start(functools.partial(self._write, opened.form))
             for stems in self._computed(opened, report):
                 self._stems.put(stems)
                 yield
@@ -241,17 +246,25 @@ class _Separation:
 
     def _write(self, form: SongFormat) -> None:
         """Write the stems that arrive."""
-        order = self.order
         try:
-            with whole_files(list(order.paths.values()), replace=order.replace) as stage:
-                stems = iter(self._stems)
-                if order.rescale:
-                    stems = rescaled(stems, stage[0].parent)
-                staged = dict(zip(order.paths, stage, strict=True))
-                for _ in write_stems(stems, staged, form, bits=order.bits, bitrate=order.bitrate):
-                    pass
+            self._write_files(form)
+        except BaseException as error:  # raised by the thread that waits for the files
+            self._written.set_exception(error)
+        else:
+            self._written.set_result(None)
         finally:
             self._stems.close()
+
+    def _write_files(self, form: SongFormat) -> None:
+        """Write all files, or none."""
+        order = self.order
+        with whole_files(list(order.paths.values()), replace=order.replace) as stage:
+            stems = iter(self._stems)
+            if order.rescale:
+                stems = rescaled(stems, stage[0].parent)
+            staged = dict(zip(order.paths, stage, strict=True))
+            for _ in write_stems(stems, staged, form, bits=order.bits, bitrate=order.bitrate):
+                pass
 
 
 def _warn(song: Path, text: str) -> None:
