@@ -19,6 +19,7 @@ from benchmarks import (
     demucs_v2,
     gpu,
     hybrid_demucs,
+    jobs,
     loading,
     mdx_net,
     memory,
@@ -51,6 +52,7 @@ CASES: Cases = {
     "bandit": bandit.run,
     "mrx": mrx.run,
     "memory": memory.run,
+    "jobs": jobs.run,
     "loading": loading.run,
     "scoring": scoring.run,
 }

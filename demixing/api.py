@@ -167,14 +167,8 @@ class Separator:
         if bits not in SUBTYPES:
             raise ConfigError(f"expected bits to be one of {', '.join(SUBTYPES)}, got {bits!r}")
         paths = {stem: Path(folder) / f"{stem}.wav" for stem in self.stems}
-        separate_file.separate_file(
-            self._demixer,
-            Path(song),
-            paths,
-            bits=bits,
-            best=self._best,
-            report=self._progress,
-        )
+        order = separate_file.Order(song=Path(song), paths=paths, bits=bits, best=self._best)
+        separate_file.separate_file(self._demixer, order, self._progress)
         return paths
 
 

@@ -303,6 +303,8 @@ def test_a_timeout_runner_raises_errors_and_continues() -> None:
 def test_a_timeout_runner_continues_after_a_call_that_hangs() -> None:
     before = set(threading.enumerate())
     runner, end = TimeoutRunner(), threading.Event()
+    assert set(threading.enumerate()) == before, "a thread before it is needed"
+    runner(lambda: torch.ones(1), math.inf)
     (thread,) = set(threading.enumerate()) - before
 
     with pytest.raises(LateError, match=r"no output within 0\.0 s"):
@@ -317,6 +319,7 @@ def test_a_timeout_runner_continues_after_a_call_that_hangs() -> None:
 def test_the_thread_of_a_timeout_runner_ends_with_it() -> None:
     before = set(threading.enumerate())
     runner = TimeoutRunner()
+    runner(lambda: torch.ones(1), math.inf)
     (thread,) = set(threading.enumerate()) - before
 
     del runner

@@ -20,6 +20,7 @@ from demixing.cli import jobs, songs, targets
 from demixing.cli.main import main
 from demixing.cli.songs import Song
 from demixing.errors import ConfigError, OutputError
+from demixing.recipes import reading
 from tests.waiting import ROOT, until
 
 pytestmark = pytest.mark.process
@@ -419,7 +420,8 @@ def test_a_recipe_that_cannot_be_used_is_said_once(
 def test_a_worker_that_dies_is_one_sentence(
     write_song: WriteSong, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = jobs.How(recipe=None, bits="16", bitrate=None, best=False)  # type: ignore[arg-type]
+    shares = reading.load("mdx_equal_shares")
+    how = jobs.How(recipe=shares, bits="16", bitrate=None, best=False)
     listed = [jobs.Job(song=write_song(), paths={"bass": out / "bass.wav"}, replace=False)] * 2
     monkeypatch.setattr(jobs, "_begin", os.abort)
 

@@ -1,5 +1,8 @@
 """Separates songs for ``separate``: in this process, or several at a time in worker processes.
 
+Where that is possible, the networks are loaded once, before any thread exists, and the workers are
+copies of this process: they share the memory of the weights and of the libraries.
+
 Workers end with the process that started them, even if it is killed, and an interrupted song leaves
 nothing behind.
 """
@@ -7,10 +10,12 @@ nothing behind.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +31,16 @@ from demixing.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from demixing.engine.demixer import Demixer
     from demixing.engine.progress import Report
+    from demixing.engine.separate_file import Order
 
 DEVICE_VARIABLE = "DEMIX_DEVICE"
 """As in :mod:`demixing.networks.execution`, which imports torch."""
+
+HEADED = (".wav", ".flac", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au")
+"""Suffixes of files whose header says how long they are."""
+
+LOSSY_BYTES_PER_S = 32_000
+"""Of other files: 256 kbit/s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,29 +78,51 @@ class How:
     stream: str | None = None
     rescale: bool = False
 
+    def order(self, job: Job) -> Order:
+        """A job, as the engine takes it."""
+        from demixing.engine.separate_file import Order
 
-Result = tuple[Job, DemixError | None]
-"""A song that is finished, and why it failed."""
+        return Order(
+            song=job.song,
+            paths=job.paths,
+            replace=job.replace,
+            bits=self.bits,
+            bitrate=self.bitrate,
+            best=self.best,
+            stream=self.stream,
+            rescale=self.rescale,
+        )
 
 
-def one_by_one(jobs: Sequence[Job], how: How, *, quiet: bool) -> Iterator[Result]:
-    """Separate songs in this process.
+Results = Generator[tuple[Job, DemixError | None], None, None]
+"""Songs that are finished, and why they failed. Close it to stop the others."""
+
+
+def one_by_one(jobs: Sequence[Job], how: How, *, quiet: bool) -> Results:
+    """Separate songs in this process, one after the other.
 
     Raises:
         DemixError: the recipe cannot be used.
     """
     with bar(how.recipe.name, quiet=quiet):
         demixer = built(how)
-    for job in jobs:
-        with bar(job.song.name, quiet=quiet) as report:
-            error = separated(demixer, job, how, report)
-        yield job, error
+    from demixing.engine.separate_file import separate_files
+
+    def shown(order: Order) -> AbstractContextManager[Report]:
+        return bar(order.song.name, quiet=quiet)
+
+    errors = separate_files(demixer, [how.order(job) for job in jobs], shown)
+    with contextlib.closing(errors):
+        for job, error in zip(jobs, errors, strict=True):
+            yield job, said(job, error)
 
 
 def together(
     jobs: Sequence[Job], how: How, count: int, *, device: str | None, quiet: bool
-) -> Iterator[Result]:
+) -> Results:
     """Separate several songs at a time, and yield them as they are finished.
+
+    The longest come first, so that none of them keeps a single worker busy at the end.
 
     Args:
         jobs: the songs.
@@ -100,26 +134,75 @@ def together(
     Raises:
         DemixError: the recipe cannot be used, or a worker died.
     """
-    environment = threads.environment(max(threads.chosen() // count, 1))
+    count = min(count, len(jobs))
+    available = threads.chosen()
+    environment = threads.environment(max(available // count, 1))
     if device is not None:
         environment[DEVICE_VARIABLE] = device
+    fork = pool.can_fork()  # asked again when the bar and its thread have gone
+    with bar("songs", quiet=quiet), threads.single():
+        ordered = longest_first(jobs)
+        demixer = shared(how) if fork else None
+    fork = demixer is not None and pool.can_fork()
+    team = pool.shared_number(available // count)
     level = logging.getLogger().getEffectiveLevel()
+    given = (environment, os.getpid(), how, level, team, demixer if fork else None)
     started_s = time.monotonic()
-    workers = pool.workers(count, _begin, environment, os.getpid(), how, level)
-    with workers as executor, bar("songs", quiet=quiet) as report:
-        report(Progress(stage=LOADING))
+    with pool.workers(count, _begin, *given, fork=fork) as executor:
         with pool.interrupts_wait():  # workers inherit it
-            futures = {executor.submit(_work, job): job for job in jobs}
-        for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
-            try:
-                error = future.result()
-            except concurrent.futures.BrokenExecutor as broken:
-                raise OutputError(
-                    "a worker died, probably because it ran out of memory; "
-                    "use fewer --jobs, and --resume"
-                ) from broken
-            report(_progress(done / len(jobs), time.monotonic() - started_s))
-            yield futures[future], error
+            futures = {executor.submit(_work, job): job for job in ordered}
+        with bar("songs", quiet=quiet) as report:  # its thread must not exist when workers start
+            report(Progress(stage=LOADING))
+            for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
+                left = len(jobs) - done
+                team.value = available // min(count, max(left, 1))
+                try:
+                    error = future.result()
+                except concurrent.futures.BrokenExecutor as broken:
+                    raise OutputError(
+                        "a worker died, probably because it ran out of memory; "
+                        "use fewer --jobs, and --resume"
+                    ) from broken
+                report(_progress(done / len(jobs), time.monotonic() - started_s))
+                yield futures[future], error
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Songs by the length that their headers say, or else by the size of their files."""
+    return sorted(jobs, key=lambda job: _length_s(job.song), reverse=True)
+
+
+def _length_s(song: Path) -> float:
+    """Length of a song, as far as it is known without decoding it."""
+    import soundfile
+
+    try:
+        if song.suffix.lower() in HEADED:
+            return float(soundfile.info(os.fsencode(song)).duration)
+        return song.stat().st_size / LOSSY_BYTES_PER_S
+    except (OSError, soundfile.LibsndfileError):
+        return 0.0
+
+
+def shared(how: How) -> Demixer | None:
+    """Build a demixer for workers that are copies of this process.
+
+    Returns:
+        None if workers must be new programs that load their own: on a GPU, or with ONNX Runtime,
+        whose state a copy cannot use.
+
+    Raises:
+        DemixError: the recipe cannot be used.
+    """
+    from demixing import separators
+    from demixing.machine.device import chosen_device
+
+    if chosen_device().type != "cpu" or any(
+        hasattr(separators.module(member.separator), "InferenceSession")
+        for member in how.recipe.members
+    ):
+        return None
+    return built(how)
 
 
 def _progress(done: float, elapsed_s: float) -> Progress:
@@ -146,31 +229,26 @@ def separated(
     """Separate one song; return why it failed."""
     from demixing.engine.separate_file import separate_file
 
-    if is_folder(job.song):
-        return SongError("expected audio files in this folder, but found none")
     try:
-        separate_file(
-            demixer,
-            job.song,
-            job.paths,
-            bits=how.bits,
-            bitrate=how.bitrate,
-            replace=job.replace,
-            best=how.best,
-            report=report,
-            stream=how.stream,
-            rescale=how.rescale,
-        )
+        separate_file(demixer, how.order(job), report)
     except DemixError as error:
-        return error
+        return said(job, error)
     return None
+
+
+def said(job: Job, error: DemixError | None) -> DemixError | None:
+    """The error of a song as the command says it."""
+    if error is not None and is_folder(job.song):
+        return SongError("expected audio files in this folder, but found none")
+    return error
 
 
 # In workers
 
 
 _how: How
-_demixer: Demixer | None = None
+_demixer: Demixer | None
+_team: pool.Number
 
 
 def _work(job: Job) -> DemixError | None:
@@ -179,11 +257,28 @@ def _work(job: Job) -> DemixError | None:
     with pool.interruptible():
         if _demixer is None:
             _demixer = built(_how)
-        return separated(_demixer, job, _how)
+        return separated(_demixer, job, _how, _join)
 
 
-def _begin(environment: Mapping[str, str], parent: int, how: How, level: int) -> None:
+def _join(_: object) -> None:
+    """Use the threads of workers that have no more songs."""
+    import torch
+
+    if torch.get_num_threads() < _team.value:
+        torch.set_num_threads(_team.value)
+
+
+def _begin(
+    environment: Mapping[str, str],
+    parent: int,
+    how: How,
+    level: int,
+    team: pool.Number,
+    demixer: Demixer | None,
+) -> None:
     """Set up a worker; see :func:`demixing.process.pool.begin_worker`."""
-    global _how
-    _how = how
+    global _how, _demixer, _team
+    _how, _demixer, _team = how, demixer, team
     pool.begin_worker(environment, parent, level)
+    if demixer is not None:
+        threads.use()

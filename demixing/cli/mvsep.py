@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -234,10 +235,11 @@ def separated(
         else one_by_one(jobs, how, quiet=options.quiet)
     )
     failed = 0
-    for job, error in results if jobs else ():
-        if error:
-            console.complain(f"{job.song}: {error}")
-            failed += 1
+    with contextlib.closing(results):
+        for job, error in results if jobs else ():
+            if error:
+                console.complain(f"{job.song}: {error}")
+                failed += 1
     return None if failed else {song.path: paths for song, paths in wanted.items()}
 
 

@@ -158,10 +158,11 @@ def run(options: argparse.Namespace) -> int:
         else together(jobs, how, options.jobs, device=options.device, quiet=options.quiet)
     )
     failed = set()
-    for job, error in results:
-        tell(job, error, options)
-        if error is not None:
-            failed.add(job.song)
+    with contextlib.closing(results):
+        for job, error in results:
+            tell(job, error, options)
+            if error is not None:
+                failed.add(job.song)
     report.write_separated(chosen, failed, recipe.name, options)
     return 2 if failed else 0
 

@@ -43,6 +43,7 @@ class _Bar:
     def __init__(self, name: str) -> None:
         from tqdm import tqdm  # only here: most commands show no bar
 
+        tqdm.monitor_interval = 0  # its thread would outlive the bar, and ours redraws it
         self._name = name
         self._shown = tqdm(
             total=SCALE,

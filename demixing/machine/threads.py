@@ -12,6 +12,7 @@ Source: Linux, Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
 Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``).
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -76,6 +77,21 @@ def wait_passively() -> None:
 def environment(count: int) -> dict[str, str]:
     """Environment that gives ``count`` threads to a new process and all its children."""
     return {THREADS_VARIABLE: str(count), OPENMP_VARIABLE: str(count)}
+
+
+@contextlib.contextmanager
+def single() -> Iterator[None]:
+    """Start no threads in this context, nor let libraries that are loaded in it start any."""
+    kept = {name: os.environ.get(name) for name in environment(1)}
+    os.environ.update(environment(1))
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def cgroup_cores(root: Path = Path("/")) -> Iterator[float]:

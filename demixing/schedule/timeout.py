@@ -24,7 +24,7 @@ class TimeoutRunner:
     """
 
     def __init__(self) -> None:
-        self._start()
+        self._begun = False
 
     def _start(self) -> None:
         """Start a thread.
@@ -32,6 +32,7 @@ class TimeoutRunner:
         The thread must not hold a reference to this object, or it could never be
         garbage-collected.
         """
+        self._begun = True
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Tensor | Exception] = queue.SimpleQueue()
         threading.Thread(
@@ -49,6 +50,8 @@ class TimeoutRunner:
         Raises:
             LateError: the call did not end within ``timeout_s``.
         """
+        if not self._begun:  # a process that never calls anything can still be forked
+            self._start()
         self._calls.put(call)
         try:
             answer = self._answers.get(timeout=max(timeout_s, 0) if timeout_s < math.inf else None)

@@ -1,0 +1,121 @@
+"""Threads that read or write a song, and the queue of a few items between two threads."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+MOST = 2
+"""Items that wait. A block is six seconds of a song, and 8 MB of four stereo stems: two keep the
+other thread busy, and more would only cost memory."""
+
+
+class ClosedError(Exception):
+    """The receiver does not take any more items."""
+
+
+class Channel(Generic[Item]):
+    """Passes items from a sender to a receiver; a full channel makes the sender wait.
+
+    Args:
+        most: number of items that may wait.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._ended = self._closed = False
+        self._error: BaseException | None = None
+
+    def put(self, item: Item) -> None:
+        """Send one item, and wait while the channel is full.
+
+        Raises:
+            ClosedError: the receiver has closed the channel.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._most)
+            if self._closed:
+                raise ClosedError
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Tell the receiver that nothing follows.
+
+        Args:
+            error: raised at the receiver after the last item.
+        """
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Tell the sender that nothing more is taken, and drop what waits."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def while_open(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items that the sender works through before it sends any.
+
+        Raises:
+            ClosedError: the receiver has closed the channel.
+        """
+        for item in items:
+            if self._closed:
+                raise ClosedError
+            yield item
+
+    def __iter__(self) -> Iterator[Item]:
+        """Receive all items.
+
+        Raises:
+            BaseException: the error of :meth:`end`.
+        """
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._items or self._ended or self._closed)
+                if not self._items:
+                    break
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+            del item  # otherwise it would stay in memory until the next one comes
+        if self._error is not None:
+            raise self._error
+
+
+class Helpers:
+    """Threads that can be waited for even if an interruption came while they were started."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._closed = False
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Start a thread."""
+        threading.Thread(target=self._run, args=(work,), name="song").start()
+
+    def close(self) -> None:
+        """Wait for the threads; one that has not begun does nothing."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._running)
+
+    def _run(self, work: Callable[[], object]) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._running += 1
+        try:
+            work()
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
