@@ -114,25 +114,42 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
 def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
     """Map a part of a PCM file and convert it like libsndfile, ``(samples, channels)``."""
     frame_bytes = layout.channels * layout.bits // 8
-    items = samples * frame_bytes // np.dtype(layout.dtype).itemsize
+    raw = np.empty(samples * frame_bytes, np.uint8)
     try:
-        raw = np.memmap(
-            path, layout.dtype, "r", layout.offset_bytes + start * frame_bytes, shape=(items,)
-        )
-    except (OSError, ValueError) as error:  # the file was truncated after its header was read
+        _fill(raw, path, layout.offset_bytes + start * frame_bytes)
+    except (OSError, EOFError) as error:
         raise unreadable(stem_file.file_of(path), error) from error
     scale = np.float32(2.0 ** (1 - layout.bits))
-    mapped: NDArray[Any] = raw
+    stored: NDArray[Any] = raw
     if layout.bits == 24:
-        wide = np.zeros((items // 3, 4), np.uint8)
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
         wide[:, 1:] = raw.reshape(-1, 3)
-        scale, mapped = np.float32(2**-31), wide.view("<i4")
-    elif layout.dtype == "<f4":
+        scale, stored = np.float32(2**-31), wide.view("<i4")
+    else:
+        stored = raw.view(layout.dtype)
+    if layout.dtype == "<f4":
         scale = np.float32(1)
     # Channel after channel in memory, as in tensors, so one pass converts and transposes.
     values = np.empty((layout.channels, samples), np.float32)
-    np.multiply(mapped.reshape(samples, layout.channels).T, scale, out=values, casting="unsafe")
+    np.multiply(stored.reshape(samples, layout.channels).T, scale, out=values, casting="unsafe")
     return values.T
+
+
+def _fill(raw: NDArray[np.uint8], path: Path, offset_bytes: int) -> None:
+    """Fill an array with the bytes of a file from a position on.
+
+    Raises:
+        EOFError: the file was truncated after its header was read.
+        OSError: it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset_bytes)
+        left = memoryview(raw)
+        while left:
+            read = file.readinto(left)
+            if not read:
+                raise EOFError(f"it ends {len(left)} bytes early")
+            left = left[read:]
 
 
 def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:
