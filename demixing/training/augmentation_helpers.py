@@ -101,6 +101,8 @@ def each(stems: Tensor, drawn: Sequence[T | None], change: Callable[[Tensor, T],
     }
     if not acted:
         return stems
+    if len(stems) == 1:
+        return acted[0][None]  # without a copy
     return torch.stack([acted.get(number, stem) for number, stem in enumerate(stems)])
 
 
