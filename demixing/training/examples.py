@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
@@ -25,7 +26,8 @@ from demixing.plugins import did_you_mean
 from demixing.training import changes
 from demixing.training.augmentations import Apart, Augmentation, Choice, Longer, Only
 from demixing.training.changes import Change
-from demixing.training.data.songs import Song, read
+from demixing.training.data.song_table import Song, SongTable
+from demixing.training.data.songs import read
 from demixing.training.sampler import Excerpts, Sampler
 
 Read = Callable[[Song, str, int, int], Tensor]
@@ -64,7 +66,7 @@ class Examples(Dataset[Tensor]):
     seed: int = 0
     examples_per_epoch: int = 1000
     augmentations: tuple[Augmentation | Choice | Only, ...] = ()
-    weights: Sequence[float] | None = None
+    weights: Sequence[float] | NDArray[np.float64] | None = None
     active_only: bool = True
     read: Read = read
 
@@ -191,7 +193,7 @@ class Examples(Dataset[Tensor]):
 
 def weighted(
     groups: Iterable[tuple[float, Sequence[Song]]],
-) -> tuple[tuple[Song, ...], tuple[float, ...]]:
+) -> tuple[SongTable, NDArray[np.float64]]:
     """Join groups of songs so that each group has its share of all excerpts.
 
     Within a group, every second of every song is equally likely.
@@ -202,13 +204,15 @@ def weighted(
     Returns:
         All songs, and their weights.
     """
-    songs: list[Song] = []
-    weights: list[float] = []
-    for share, group in groups:
-        total = sum(song.samples for song in group)
-        songs += group
-        weights += [share * song.samples / total for song in group]
-    return tuple(songs), tuple(weights)
+    kept = list(groups)
+    songs = SongTable(song for _, group in kept for song in group)
+    weights: list[NDArray[np.float64]] = []
+    first = 0
+    for share, group in kept:
+        samples = songs.samples[first : first + len(group)]
+        weights.append(share * samples / samples.sum())
+        first += len(group)
+    return songs, np.concatenate(weights)
 
 
 @contextlib.contextmanager
@@ -226,5 +230,5 @@ def _one_thread() -> Iterator[None]:
 
 def _shared(shape: tuple[int, ...]) -> Tensor:
     """An empty float32 tensor in shared memory."""
-    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))
+    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))  # type: ignore[no-untyped-call]
     return torch.empty(0).set_(storage, 0, shape)  # type: ignore[call-overload,no-any-return]

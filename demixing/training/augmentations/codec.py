@@ -14,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import EachStem, check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    check_range,
+    each,
+    for_some,
+)
 
 ENCODERS = {"mp3": "libmp3lame", "aac": "aac"}
 DECODERS = {"mp3": "mp3float", "aac": "aac"}

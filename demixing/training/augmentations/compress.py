@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import EachStem, check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    check_range,
+    each,
+    for_some,
+)
 
 STEP_S = 0.005
 """Interval at which level and gain are computed; the gain is interpolated in between."""

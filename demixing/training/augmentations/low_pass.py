@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import AllAlike, check_probability, check_range, each, log_uniform
+from demixing.training.augmentation_helpers import (
+    AllAlike,
+    check_probability,
+    check_range,
+    each,
+    log_uniform,
+)
 from demixing.training.filtering import convolve, low_pass
 
 TAPS = 511

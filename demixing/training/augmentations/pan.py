@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import EachStem, check_probability, for_some, linear, scaled
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    for_some,
+    linear,
+    scaled,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import EachStem, check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    check_range,
+    each,
+    for_some,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ FLOOR_DB = -120
 BLOCK_S = 8
 """Length of the blocks in which files are decoded, in seconds."""
 GROUP = 256
-"""The cache is written after this many files, so that an interrupted run loses little."""
+"""The cache is first written after this many files, so that an interrupted run loses little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,10 @@ def of_files(
         else:
             unknown.append(path)
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        for start in range(0, len(unknown), GROUP):
-            group = unknown[start : start + GROUP]
+        while unknown:
+            # Longer groups as the cache grows, or most of the time would go into writing it.
+            size = max(GROUP, len(found) // 2)
+            group, unknown = unknown[:size], unknown[size:]
             found |= dict(zip(group, pool.map(decoded, group), strict=True))
             save(place, known | {_key(path, root): file for path, file in found.items()})
     return found

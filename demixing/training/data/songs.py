@@ -5,8 +5,7 @@ Reading opens a file for every part and keeps no state, so any number of process
 order. A whole song is never in memory.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,36 +16,11 @@ from demixing.errors import ConfigError, SongError
 from demixing.training.data import layouts, metadata, wav
 from demixing.training.data.layouts import Found
 from demixing.training.data.metadata import FileMetadata
+from demixing.training.data.song_table import Song as Song
+from demixing.training.data.song_table import SongTable, Spans
 
 ACTIVE_DB = -60
 """Level above which a second is active: noise and reverberation of recordings are below."""
-
-Spans = tuple[tuple[int, int], ...]
-"""Ranges of whole seconds, ends excluded: ``((0, 3), (7, 8))`` is 0, 1, 2 and 7."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Song:
-    """A song whose stems are known.
-
-    Attributes:
-        name: path of its folder below the folder of the data set, with ``/``.
-        stems: by name, the files whose sum is the stem; none for a silent stem.
-        samples: length of the longest stem; silence follows shorter ones.
-        rate_hz: sample rate of all files.
-        active: by stem, the seconds in which it is not silent; the last may be partial.
-        loudness_db: by stem, mean power of the active seconds in dB; -120 if there are none. The
-            powers of several files are added, as if they were uncorrelated.
-        kind: ``labelnoise`` or ``bleeding`` if the data set marks the song as corrupted.
-    """
-
-    name: str
-    stems: Mapping[str, tuple[Path, ...]]
-    samples: int
-    rate_hz: int
-    active: Mapping[str, Spans] = field(default_factory=dict)
-    loudness_db: Mapping[str, float] = field(default_factory=dict)
-    kind: str = ""
 
 
 def index(
@@ -59,7 +33,7 @@ def index(
     incomplete: str = "silent",
     cache: Path | None = None,
     jobs: int | None = None,
-) -> tuple[Song, ...]:
+) -> SongTable:
     """List the songs of data sets, in the order of folders and names.
 
     Args:
@@ -81,14 +55,17 @@ def index(
     """
     if incomplete not in ("silent", "skip", "refuse"):
         raise ValueError(f"expected silent, skip or refuse, got {incomplete!r}")
-    songs: list[Song] = []
-    for folder in folders:
-        root = Path(folder).absolute()
-        found = _wanted(root, layouts.find(root, layout, stems)[1], stems, split, incomplete)
-        paths = [path for song in found for stem in stems for path in song.stems.get(stem, ())]
-        known = metadata.of_files(paths, root, cache, jobs)
-        songs += [_song(song, stems, known, rate_hz) for song in found]
-    return tuple(songs)
+
+    def songs() -> Iterator[Song]:
+        for folder in folders:
+            root = Path(folder).absolute()
+            found = _wanted(root, layouts.find(root, layout, stems)[1], stems, split, incomplete)
+            paths = [path for song in found for stem in stems for path in song.stems.get(stem, ())]
+            known = metadata.of_files(paths, root, cache, jobs)
+            for song in found:
+                yield _song(song, stems, known, rate_hz)
+
+    return SongTable(songs())
 
 
 def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
