@@ -5,6 +5,7 @@ or of another version. An entry is valid while its file has the same path, size 
 time.
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -109,7 +110,9 @@ def decoded(path: Path) -> FileMetadata:
         layout = wav.header(path)
         for audio in _blocks(path, BLOCK_S * layout.rate_hz):
             samples += len(audio)
-            power = np.square(audio, dtype=np.float32).mean(axis=1)
+            # Channel by channel: numpy sums the two values of each row ten times as slowly.
+            channels = (np.square(one, dtype=np.float32) for one in audio.T)
+            power = functools.reduce(np.add, channels) / np.float32(layout.channels)
             starts = np.arange(0, len(audio), layout.rate_hz)
             counts = np.diff(np.append(starts, len(audio)))
             levels += [level_db(mean) for mean in np.add.reduceat(power, starts) / counts]
@@ -124,7 +127,7 @@ def _blocks(path: Path, block: int) -> Iterator[NDArray[np.float32]]:
     Raises:
         SongError: its length is unknown.
     """
-    if stem_file.is_stream(path):
+    if stem_file.is_stream(path) or wav.header(path).offset_bytes >= 0:
         for start in itertools.count(0, block):
             audio = wav.part(path, start, block)
             if len(audio):
