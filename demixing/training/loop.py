@@ -52,7 +52,8 @@ def train(run: Run, folder: Path, processes: Processes) -> Iterator[str]:
     """
     if run.batch % processes.size:
         raise ConfigError(
-            f"batch must be a multiple of the {processes.size} processes, got {run.batch}"
+            f"batch must be a multiple of the {processes.size} processes, got {run.batch}; change "
+            "it, or the number of processes"
         )
     training = _Training(run, folder, processes)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from demixing.errors import ConfigError, SongError
@@ -177,14 +178,9 @@ def active_spans(levels_db: Sequence[Sequence[int]]) -> Spans:
     >>> active_spans([[-20, -20, -90, -30], [-90, -90]])
     ((0, 2), (3, 4))
     """
-    spans: list[tuple[int, int]] = []
-    for second in range(max(map(len, levels_db), default=0)):
-        if any(level[second] > ACTIVE_DB for level in levels_db if second < len(level)):
-            if spans and spans[-1][1] == second:
-                spans[-1] = (spans[-1][0], second + 1)
-            else:
-                spans.append((second, second + 1))
-    return tuple(spans)
+    active = np.concatenate(([False], _padded(levels_db).max(axis=0) > ACTIVE_DB, [False]))
+    edges = np.flatnonzero(active[1:] != active[:-1]).tolist()
+    return tuple(zip(edges[::2], edges[1::2], strict=True))
 
 
 def loudness_db(levels_db: Sequence[Sequence[int]]) -> float:
@@ -193,11 +189,20 @@ def loudness_db(levels_db: Sequence[Sequence[int]]) -> float:
     Args:
         levels_db: level per file and second, ``(files, seconds)``; files may differ in length.
     """
-    seconds = [second for begin, end in active_spans(levels_db) for second in range(begin, end)]
-    if not seconds:
+    levels = _padded(levels_db)
+    active = levels.max(axis=0) > ACTIVE_DB
+    if not active.any():
         return float(metadata.FLOOR_DB)
-    powers = [10 ** (level[s] / 10) for level in levels_db for s in seconds if s < len(level)]
-    return float(10 * np.log10(sum(powers) / len(seconds)))
+    return float(10 * np.log10((10 ** (levels[:, active] / 10)).sum() / active.sum()))
+
+
+def _padded(levels_db: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Levels of files as rows ``(files, seconds)``; -inf after the end of a file."""
+    longest = max(map(len, levels_db), default=0)
+    rows = np.full((max(len(levels_db), 1), longest), -np.inf)
+    for row, levels in zip(rows, levels_db, strict=False):
+        row[: len(levels)] = levels
+    return rows
 
 
 def _other_rate(path: Path, found_hz: int, expected_hz: int) -> SongError:

@@ -1,7 +1,7 @@
-"""Fast access to any part of an audio file: memory-mapped for PCM WAV, by seeking otherwise.
+"""Fast access to any part of an audio file: its bytes for PCM WAV, by seeking otherwise.
 
-Reading a part of a mapped file costs time in proportion to its length, without a decoder, and the
-system caches it. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech
+Reading the bytes of a part costs time in proportion to its length, without a decoder, and the
+system caches them. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech
 3306). Streams of a file with several are read by :mod:`demixing.evaluation.stem_streams`.
 """
 
@@ -23,7 +23,7 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 """Tags of a ``fmt`` chunk. An extensible one has the tag in the first bytes of its sub-format."""
 
 DTYPES = {(PCM, 16): "<i2", (PCM, 24): "u1", (PCM, 32): "<i4", (FLOAT, 32): "<f4"}
-"""Types of mapped data; 24 bits are single bytes. libsndfile reads other encodings."""
+"""Types of stored samples; 24 bits are single bytes. libsndfile reads other encodings."""
 
 MOST_HEADERS = 1 << 10
 """Number of cached headers. Reading one takes 2 % of the time of an excerpt, so the cache of a
@@ -38,9 +38,9 @@ class Header:
         rate_hz: sample rate.
         channels: number of channels.
         samples: per channel.
-        offset_bytes: position of the first sample; -1 if the file cannot be mapped.
+        offset_bytes: position of the first sample; -1 if libsndfile must read the file.
         bits: per sample.
-        dtype: type of the mapped data.
+        dtype: type of the stored samples.
     """
 
     rate_hz: int
@@ -73,7 +73,7 @@ def _header(path: Path, size_bytes: int, mtime_ns: int) -> Header:
             stream = stem_streams.probe(path)
             return Header(stream.rate_hz, stream.channels, stream.samples)
         with path.open("rb") as file:
-            if found := _mappable(file, size_bytes):
+            if found := _simple(file, size_bytes):
                 return found
         info = soundfile.info(os.fsencode(path))
     except READ_ERRORS as error:
@@ -98,7 +98,7 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
     layout = header(path)
     samples = max(min(samples, layout.samples - start), 0)
     if samples and layout.offset_bytes >= 0:
-        return _mapped(path, layout, start, samples)
+        return _pcm(path, layout, start, samples)
     if not samples:
         return np.zeros((0, layout.channels), np.float32)
     try:
@@ -112,8 +112,8 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
         raise unreadable(stem_file.file_of(path), error) from error
 
 
-def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
-    """Map a part of a PCM file and convert it like libsndfile, ``(samples, channels)``."""
+def _pcm(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
+    """Read a part of a PCM file and convert it like libsndfile, ``(samples, channels)``."""
     frame_bytes = layout.channels * layout.bits // 8
     raw = np.empty(samples * frame_bytes, np.uint8)
     try:
@@ -153,7 +153,7 @@ def _fill(raw: NDArray[np.uint8], path: Path, offset_bytes: int) -> None:
             left = left[read:]
 
 
-def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:
+def _simple(file: BinaryIO, size_bytes: int) -> Header | None:
     """The header of a PCM WAV file; None for other and for malformed files."""
     start = file.read(12)
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
@@ -182,7 +182,7 @@ def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:
 def _placed(
     form: tuple[int, int, int, int, int] | None, offset_bytes: int, data_bytes: int
 ) -> Header | None:
-    """The header for data at a known position; None if it cannot be mapped."""
+    """The header for data at a known position; None if libsndfile must read it."""
     if form is None:
         return None
     tag, channels, rate_hz, block, bits = form
