@@ -1,8 +1,8 @@
 """Fast access to any part of an audio file: its bytes for PCM WAV, by seeking otherwise.
 
 Reading the bytes of a part costs time in proportion to its length, without a decoder, and the
-system caches them. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech
-3306). Streams of a file with several are read by :mod:`demixing.evaluation.stem_streams`.
+system caches them. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU
+Tech 3306). Streams of a file with several are read by :mod:`demixing.evaluation.stem_streams`.
 """
 
 import functools
