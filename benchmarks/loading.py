@@ -1,6 +1,7 @@
 """Training examples per second of processor time, ours and three other ways to read songs.
 
-    whole files   decodes whole files for each example and takes an excerpt: the naive reader
+    whole files   decodes whole files for each example and takes an excerpt: the naive reader;
+                  its augmentations change all stems of an example together
     ByteSep       one HDF5 file per song with int16 stems, and an index of segments; each example
                   opens the files of its random segments and reads them
     Thanatoz      the whole set in memory as float32; each stem from a random place of a random
@@ -27,7 +28,9 @@ from benchmarks.songs import SAMPLE_RATE_HZ, song
 from benchmarks.timing import Line, compare
 from demixing.errors import ConfigError
 from demixing.training import chain
-from demixing.training.data import songs
+from demixing.training.augmentations import Augmentation
+from demixing.training.data import metadata, songs
+from demixing.training.data.song_table import Song
 from demixing.training.examples import Examples
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -59,18 +62,20 @@ def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[L
     found = songs.index([folder / "songs"], STEMS)
 
     def ours(*names: str) -> Make:
-        tables = [table for table in chain.STANDARD if table["name"] in names or not names]
-        return Examples(
-            songs=found,
-            stems=STEMS,
-            samples=samples,
-            rate_hz=SAMPLE_RATE_HZ,
-            augmentations=chain.build(tables),
-        ).__getitem__
+        return _examples(found, *names).__getitem__
 
     naive = WholeFiles(paths, samples)
-    for what, make in (("both remixed", ours("remix")), ("ours with the standard chain", ours())):
-        yield _compared(f"loading: whole files, {what}", naive.example, make, quick)
+    for what, theirs, make in (
+        ("both remixed", naive.example, ours("remix")),
+        ("both with the standard chain", _chained(naive, _examples(found)), ours()),
+        ("ours with the standard chain", naive.example, ours()),
+    ):
+        yield _compared(f"loading: whole files, {what}", theirs, make, quick)
+    yield _many(folder / "many", paths, naive, 200 if quick else 10_000, quick)
+    flac = write_songs(folder / "flac", count, duration_s, "flac")
+    make = _examples(songs.index([folder / "flac"], STEMS), "remix").__getitem__
+    what = "loading: whole files of FLAC, both remixed"
+    yield _compared(what, WholeFiles(flac, samples).example, make, quick)
     began_s = time.perf_counter()
     memory = InMemory(paths, samples)
     loaded_s = time.perf_counter() - began_s
@@ -83,6 +88,57 @@ def _lines(folder: Path, count: int, duration_s: int, quick: bool) -> Iterator[L
     segments = Hdf5Segments(paths, folder / "hdf5", samples)
     make = ours("remix")
     yield _compared("loading: ByteSep's way, both remixed", segments.example, make, quick)
+
+
+def _examples(found: Sequence[Song], *names: str) -> Examples:
+    """Examples with some augmentations of the standard chain, or with all."""
+    tables = [table for table in chain.STANDARD if table["name"] in names or not names]
+    return Examples(
+        songs=found,
+        stems=STEMS,
+        samples=EXAMPLE_S * SAMPLE_RATE_HZ,
+        rate_hz=SAMPLE_RATE_HZ,
+        augmentations=chain.build(tables),
+    )
+
+
+def _chained(naive: "WholeFiles", chained: Examples) -> Make:
+    """The naive reader with the augmentations of our examples, which change all stems together."""
+    changes = [one for one in chained.augmentations if isinstance(one, Augmentation)]
+
+    def example(number: int) -> object:
+        stems = torch.from_numpy(naive.example(number))
+        rng = np.random.default_rng(number)
+        for change in changes:
+            drawn = change.draw(rng, len(stems), stems.shape[-1], SAMPLE_RATE_HZ)
+            stems = change.apply(stems, drawn)
+        return stems
+
+    return example
+
+
+def _many(
+    folder: Path, paths: Sequence[dict[str, Path]], naive: "WholeFiles", count: int, quick: bool
+) -> Line:
+    """Compare on many songs, which share the files of a few; their metadata is cached."""
+    known = {path: metadata.decoded(path) for stems in paths for path in stems.values()}
+    cached = {}
+    for number in range(count):
+        (place := folder / f"song {number}").mkdir(parents=True)
+        for path in paths[number % len(paths)].values():
+            (place / path.name).hardlink_to(path)
+            cached[f"{place.name}/{path.name}"] = known[path]
+    metadata.save(metadata.place_of(folder, None), cached)
+    began_s = time.process_time()
+    found = songs.index([folder], STEMS)
+    note = (
+        f"; {time.process_time() - began_s:.1f} s to start with a cached index of "
+        f"{found.size_bytes / count:.0f} bytes a song"
+    )
+    make = _examples(found, "remix").__getitem__
+    return _compared(
+        f"loading: whole files, both remixed, {count} songs", naive.example, make, quick, note
+    )
 
 
 def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") -> Line:
@@ -111,14 +167,16 @@ def _compared(what: str, theirs: Make, ours: Make, quick: bool, more: str = "") 
     )
 
 
-def write_songs(folder: Path, count: int, duration_s: int) -> list[dict[str, Path]]:
-    """Write songs as 16-bit WAV files, and return the path of each stem, by song."""
+def write_songs(
+    folder: Path, count: int, duration_s: int, suffix: str = "wav"
+) -> list[dict[str, Path]]:
+    """Write songs as 16-bit files, and return the path of each stem, by song."""
     frames = song(duration_s).T.numpy()
     paths = []
     for number in range(count):
         place = folder / f"song {number}"
         place.mkdir(parents=True)
-        paths.append({stem: place / f"{stem}.wav" for stem in STEMS})
+        paths.append({stem: place / f"{stem}.{suffix}" for stem in STEMS})
         for path in paths[-1].values():
             soundfile.write(path, frames, SAMPLE_RATE_HZ, subtype="PCM_16")
     return paths

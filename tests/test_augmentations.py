@@ -11,7 +11,7 @@ from torch import Tensor
 
 from demixing.errors import ConfigError
 from demixing.training import augmentations
-from demixing.training.augmentations import Augmentation, Choice, Only, build
+from demixing.training.augmentations import Apart, Augmentation, Choice, Only, build
 from demixing.training.augmentations.flip_polarity import FlipPolarity
 from demixing.training.augmentations.gain import Gain
 from demixing.training.augmentations.swap_channels import SwapChannels
@@ -53,6 +53,23 @@ def test_shapes_stay_and_the_input_is_not_modified(name: str, samples: int) -> N
     assert changed.dtype == torch.float32
     assert torch.isfinite(changed).all()
     assert torch.equal(stems, before), "apply() must not modify its input"
+
+
+@every_wave
+def test_one_stem_at_a_time_gives_the_same(name: str) -> None:
+    stems = noise(3, 30_000)
+    stems[1] = 0
+    augmentation = wave(name)
+    drawn = augmentation.draw(np.random.default_rng(4), 3, 30_000, RATE_HZ)
+    together = augmentation.apply(stems, drawn)
+
+    parts = augmentation.apart(drawn, 3) if isinstance(augmentation, Apart) else None
+
+    if parts is None:
+        assert name == "clip", "a new augmentation should act on one stem at a time if it can"
+        return
+    alone = [augmentation.apply(stem[None], part) for stem, part in zip(stems, parts, strict=True)]
+    assert torch.equal(torch.cat(alone), together)
 
 
 @every_wave

@@ -1,5 +1,6 @@
 """Training as users run it: `python train.py`, killed, resumed, exported, and in a recipe."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -15,10 +16,12 @@ import torch
 
 import train
 from demixing.cli import main as command
+from demixing.errors import ConfigError
 from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.separators import trained
-from demixing.training import checkpoint, export, log, loop, setup
+from demixing.training import checkpoint, config, export, log, loop, setup
 from demixing.training.config import Optimiser, Run
+from demixing.training.distributed import Processes
 from demixing.training.ema import Average
 from demixing.training.optimiser import optimiser_of
 from demixing.weights import readers
@@ -160,6 +163,93 @@ def test_two_processes_compute_the_same_as_one(
         assert ours == pytest.approx(theirs, rel=1e-4)
     (mean,) = {round(one["mean"], 3) for one in validations(tmp_path)[-1:]}
     assert mean == pytest.approx(validations(finished)[-1]["mean"], abs=0.01)
+
+
+@pytest.mark.process
+def test_batches_are_the_same_for_any_number_of_workers_and_processes(run_file: Path) -> None:
+    run = config.load(run_file, ["workers=0"])
+    examples = setup.examples(run)
+    expected = torch.stack([examples[position] for position in range(8, 24)])
+    cpu = torch.device("cpu")
+
+    for workers, size in ((0, 1), (0, 4), (2, 1), (1, 2)):
+        other = dataclasses.replace(run, workers=workers)
+        ranks = [
+            list(setup.loader(examples, other, 2, Processes(rank, size, cpu)))
+            for rank in range(size)
+        ]
+        assert torch.equal(
+            torch.cat([part for step in zip(*ranks, strict=True) for part in step]), expected
+        )
+        assert all(part.is_shared() == bool(workers) for part in ranks[0])
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_run_resumes_on_other_workers_and_processes(run_file: Path, tmp_path: Path) -> None:
+    same = ("optimiser.decay=constant", "data.valid=[]")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train.main(words(run_file, whole, "steps=12", *same)) == 0
+
+    assert train.main(words(run_file, parts, "steps=4", *same)) == 0
+    assert train.main(words(run_file, parts, "steps=8", "workers=2", *same)) == 0
+    two = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    arguments = words(run_file, parts, "steps=12", "workers=1", *same)
+    with begun([*two, "train.py", *arguments]) as process:
+        said = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 0, said
+    assert curve(parts)[:8] == curve(whole)[:8]
+    for ours, theirs in zip(curve(parts), curve(whole), strict=True):
+        # Two processes add up the gradients in another order.
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(run_file: Path, tmp_path: Path) -> None:
+    three = Processes(0, 3, torch.device("cpu"))
+
+    with pytest.raises(ConfigError, match="a multiple of the 3 processes, got 4; change it"):
+        list(loop.train(config.load(run_file), tmp_path, three))
+
+
+def test_a_run_says_and_logs_how_long_it_waits(
+    run_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(words(run_file, tmp_path, "steps=4", "data.valid=[]")) == 0
+
+    said = capsys.readouterr()
+    text = said.out + said.err
+    assert re.search(r"step 4: loss \S+, \d+ % waiting for examples, \d+ % computing", text)
+    times = [one for one in log.events(tmp_path) if one["kind"] == "time"]
+    assert [one["step"] for one in times] == [2, 4]
+    assert all(0 < one["waiting"] + one["computing"] <= 1 for one in times)
+    assert all(one["wait"] >= 0 for one in log.events(tmp_path) if one["kind"] == "step")
+
+
+def test_a_run_of_several_gpus_resumes_on_fewer(
+    finished: Path, run_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = checkpoint.contents(finished / checkpoint.STATE)
+    states = [torch.tensor([number], dtype=torch.uint8) for number in range(2)]
+    checkpoint.write(tmp_path / "state.pt", {**found, "cuda": states})
+    run = config.load(run_file)
+    network = setup.built(run)
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: given.append((int(state), device))
+    )
+
+    checkpoint.resume(
+        tmp_path / "state.pt",
+        run,
+        network,
+        Average(network, run.ema_decay),
+        optimiser_of(network, run.optimiser),
+    )
+
+    assert given == [(0, 0)]
 
 
 def test_files_of_tensorboard_do_not_become_more_with_each_interruption(tmp_path: Path) -> None:

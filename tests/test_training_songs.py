@@ -296,6 +296,15 @@ def test_another_rate_is_refused(tmp_path: Path) -> None:
         songs.read(found, "drums", 0, 10)
 
 
+def test_a_file_that_shrinks_while_a_run_goes_on_is_named(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.wav", noise(3, 500))
+    found = wav.header(path)
+    path.write_bytes(path.read_bytes()[:1000])
+
+    with pytest.raises(SongError, match=r"a\.wav"):
+        wav._pcm(path, found, 0, 500)
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     put(tmp_path / "a/drums.flac").write_bytes(b"fLaC and no more")
 

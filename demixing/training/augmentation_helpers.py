@@ -2,13 +2,33 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 T = TypeVar("T")
+
+
+class EachStem:
+    """Base of augmentations that draw one value for each stem and change no stem by another."""
+
+    __slots__ = ()
+
+    def apart(self, drawn: tuple[Any, ...], stems: int) -> list[Any]:
+        """See :class:`demixing.training.augmentations.Apart`."""
+        return [drawn[number : number + 1] for number in range(stems)]
+
+
+class AllAlike:
+    """Base of augmentations that draw one value for all stems and change no stem by another."""
+
+    __slots__ = ()
+
+    def apart(self, drawn: Any, stems: int) -> list[Any]:
+        """See :class:`demixing.training.augmentations.Apart`."""
+        return [drawn] * stems
 
 
 def check_probability(probability: float) -> None:
@@ -81,6 +101,8 @@ def each(stems: Tensor, drawn: Sequence[T | None], change: Callable[[Tensor, T],
     }
     if not acted:
         return stems
+    if len(stems) == 1:
+        return acted[0][None]  # without a copy
     return torch.stack([acted.get(number, stem) for number, stem in enumerate(stems)])
 
 

@@ -110,7 +110,8 @@ def resume(
         optimiser.load_state_dict(found["optimiser"])
         torch.set_rng_state(found["torch"])
         if torch.cuda.is_available() and "cuda" in found:
-            torch.cuda.set_rng_state_all(found["cuda"])
+            for index, state in enumerate(found["cuda"][: torch.cuda.device_count()]):
+                torch.cuda.set_rng_state(state, index)
         return RunState(**found["progress"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(

@@ -10,20 +10,24 @@ needs to store its position in the training.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
-from demixing.training.augmentations import Augmentation, Choice, Longer, Only
-from demixing.training.data.songs import Song, read
+from demixing.training import changes
+from demixing.training.augmentations import Apart, Augmentation, Choice, Longer, Only
+from demixing.training.changes import Change
+from demixing.training.data.song_table import Song, SongTable
+from demixing.training.data.songs import read
 from demixing.training.sampler import Excerpts, Sampler
 
 Read = Callable[[Song, str, int, int], Tensor]
@@ -62,7 +66,7 @@ class Examples(Dataset[Tensor]):
     seed: int = 0
     examples_per_epoch: int = 1000
     augmentations: tuple[Augmentation | Choice | Only, ...] = ()
-    weights: Sequence[float] | None = None
+    weights: Sequence[float] | NDArray[np.float64] | None = None
     active_only: bool = True
     read: Read = read
 
@@ -108,13 +112,33 @@ class Examples(Dataset[Tensor]):
         Returns:
             Stems, float32, ``(stems, 2, samples)``; their sum is the mixture.
         """
+        stems = torch.empty(len(self.stems), 2, self.samples)
+        self._write(stems, epoch, index)
+        return stems
+
+    def batch(self, positions: Sequence[int]) -> Tensor:
+        """Make the examples at several positions of the training.
+
+        Returns:
+            ``(positions, stems, 2, samples)``; in a worker of a DataLoader in shared memory, so
+            that the batch is not copied on its way to the process that trains.
+        """
+        shape = len(positions), len(self.stems), 2, self.samples
+        batch = _shared(shape) if get_worker_info() else torch.empty(shape)
+        for stems, position in zip(batch, positions, strict=True):
+            self._write(stems, *divmod(position, self.examples_per_epoch))
+        return batch
+
+    def _write(self, out: Tensor, epoch: int, index: int) -> None:
+        """Make one example in a tensor ``(stems, 2, samples)``."""
         rng = np.random.default_rng([self.seed, epoch, index])
         with _one_thread():
             excerpts = self.excerpts(rng)
-            stems = torch.stack([self._sum(excerpts, stem) for stem in self.stems])
-            for numbers, augmentation in self._augmentations:
-                stems = _changed(stems, numbers, augmentation, rng, self.rate_hz)
-            return stems[..., : self.samples].contiguous()
+            drawn = [
+                Change(numbers, one, one.draw(rng, len(numbers), self._needed, self.rate_hz), apart)
+                for numbers, one, apart in self._augmentations
+            ]
+            changes.write(drawn, lambda number: self._sum(excerpts, self.stems[number]), out)
 
     def excerpts(self, rng: np.random.Generator) -> Excerpts:
         """Draw the excerpts to read: the same place for all stems, then changed by the choices."""
@@ -132,10 +156,10 @@ class Examples(Dataset[Tensor]):
         return [(stems, inner) for stems, inner in self._inner if isinstance(inner, Choice)]
 
     @cached_property
-    def _augmentations(self) -> list[tuple[list[int], Augmentation]]:
-        """Augmentations and the indices of the stems that they change."""
+    def _augmentations(self) -> list[tuple[list[int], Augmentation, bool]]:
+        """Indices of the changed stems, augmentation, and whether it is an :class:`Apart`."""
         return [
-            ([self.stems.index(stem) for stem in stems], inner)
+            ([self.stems.index(stem) for stem in stems], inner, isinstance(inner, Apart))
             for stems, inner in self._inner
             if isinstance(inner, Augmentation)
         ]
@@ -144,7 +168,7 @@ class Examples(Dataset[Tensor]):
     def _needed(self) -> int:
         """Number of samples to read, so that enough are valid after all augmentations."""
         samples = self.samples
-        for _, augmentation in reversed(self._augmentations):
+        for _, augmentation, _ in reversed(self._augmentations):
             if isinstance(augmentation, Longer):
                 samples = augmentation.needs(samples)
         return samples
@@ -169,7 +193,7 @@ class Examples(Dataset[Tensor]):
 
 def weighted(
     groups: Iterable[tuple[float, Sequence[Song]]],
-) -> tuple[tuple[Song, ...], tuple[float, ...]]:
+) -> tuple[SongTable, NDArray[np.float64]]:
     """Join groups of songs so that each group has its share of all excerpts.
 
     Within a group, every second of every song is equally likely.
@@ -180,13 +204,15 @@ def weighted(
     Returns:
         All songs, and their weights.
     """
-    songs: list[Song] = []
-    weights: list[float] = []
-    for share, group in groups:
-        total = sum(song.samples for song in group)
-        songs += group
-        weights += [share * song.samples / total for song in group]
-    return tuple(songs), tuple(weights)
+    kept = list(groups)
+    songs = SongTable(song for _, group in kept for song in group)
+    weights: list[NDArray[np.float64]] = []
+    first = 0
+    for share, group in kept:
+        samples = songs.samples[first : first + len(group)]
+        weights.append(share * samples / samples.sum())
+        first += len(group)
+    return songs, np.concatenate(weights)
 
 
 @contextlib.contextmanager
@@ -202,16 +228,7 @@ def _one_thread() -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _changed(
-    stems: Tensor,
-    numbers: list[int],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-    rate_hz: int,
-) -> Tensor:
-    """Apply an augmentation to some of the stems, by index, ``(stems, 2, samples)``."""
-    drawn: Any = augmentation.draw(rng, len(numbers), stems.shape[-1], rate_hz)
-    if numbers == list(range(len(stems))):
-        return augmentation.apply(stems, drawn)
-    chosen = torch.tensor(numbers)
-    return stems.index_copy(0, chosen, augmentation.apply(stems[chosen], drawn))
+def _shared(shape: tuple[int, ...]) -> Tensor:
+    """An empty float32 tensor in shared memory."""
+    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))  # type: ignore[no-untyped-call]
+    return torch.empty(0).set_(storage, 0, shape)  # type: ignore[call-overload,no-any-return]

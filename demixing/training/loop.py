@@ -25,6 +25,7 @@ from demixing.training.distributed import Processes, anywhere
 from demixing.training.ema import Average
 from demixing.training.log import RunLog
 from demixing.training.optimiser import learning_rate, optimiser_of
+from demixing.training.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ def train(run: Run, folder: Path, processes: Processes) -> Iterator[str]:
     """
     if run.batch % processes.size:
         raise ConfigError(
-            f"batch must be a multiple of the {processes.size} processes, got {run.batch}"
+            f"batch must be a multiple of the {processes.size} processes, got {run.batch}; change "
+            "it, or the number of processes"
         )
     training = _Training(run, folder, processes)
     try:
@@ -94,24 +96,26 @@ class _Training:
         run, progress = self._run, self._progress
         step = _Step(run, self._network, self._optimiser, self._processes)
         batches = iter(setup.loader(self._examples, run, progress.step, self._processes))
-        waited = _Waited()
+        waiting = Waiting()
         while progress.step < run.steps:
-            with waited:
-                stems = next(batches)
+            asked_s = time.perf_counter()
+            stems = next(batches)
+            got_s = time.perf_counter()
             values = step(stems, progress.step)
+            wait_s = waiting.step(asked_s, got_s)
             progress.step += 1
             if not _skipped(values, stems, progress, self._folder, self._processes):
                 self._average.update(self._network, progress.step)
-            self._write("step", **values, busy=waited.busy())
+            self._write("step", **values, wait=wait_s, busy=waiting.busy())
             ended = False
             if self._valid and self._due(run.validation.every_steps):
                 if self._processes.first:
                     yield self._validate()
                 ended = anywhere(0 < run.validation.patience <= progress.worse, self._processes)
-                waited = _Waited()
+                waiting.restart()
             if self._processes.first and (ended or self._due(run.save_every_steps)):
                 self._save()
-                yield f"step {progress.step}: loss {values['loss']:.5f}"
+                yield f"step {progress.step}: loss {values['loss']:.5f}{self._spent(waiting)}"
             if ended:
                 yield f"no better score since step {progress.best_step}: ended"
                 break
@@ -120,6 +124,14 @@ class _Training:
         """Whether a regular action is due: every few steps, and at the last one."""
         step = self._progress.step
         return step == self._run.steps or step % every_steps == 0
+
+    def _spent(self, waiting: Waiting) -> str:
+        """Log and describe what the time since the last line was spent on."""
+        shares = waiting.shares()
+        if shares is None:
+            return ""
+        self._write("time", waiting=round(shares.waiting, 4), computing=round(shares.computing, 4))
+        return f", {shares.described(self._run.workers)}"
 
     def _save(self) -> None:
         """Write a checkpoint."""
@@ -163,24 +175,6 @@ class _Training:
         """Close the log."""
         if self._log is not None:
             self._log.close()
-
-
-class _Waited:
-    """Measures the fraction of time spent waiting for examples."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-        self._waited_s = 0.0
-
-    def __enter__(self) -> None:
-        self._asked = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        self._waited_s += time.perf_counter() - self._asked
-
-    def busy(self) -> float:
-        """Fraction of time, 0 to 1, in which the loop did not wait for examples."""
-        return round(1 - self._waited_s / (time.perf_counter() - self._began), 4)
 
 
 class _Step:

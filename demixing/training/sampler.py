@@ -6,7 +6,6 @@ An :class:`Excerpt` is a place in a song, and each stem of an example is a sum o
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,10 @@ from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demixing.errors import ConfigError
-from demixing.training.data.songs import Song, Spans
+from demixing.training.data.song_table import Song, Spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +55,28 @@ class Sampler(Sequence[Song]):
         self,
         songs: Sequence[Song],
         stems: Sequence[str],
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | NDArray[np.float64] | None = None,
         *,
         active_only: bool = True,
     ) -> None:
-        self._songs = tuple(songs)
+        self._songs = songs
         self._active_only = active_only
-        self._weights = _checked(weights, len(self._songs))
+        shares = _checked(weights, len(songs))
         self._having: dict[str, _Draw] = {}
-        for stem in stems:
-            having = [number for number, song in enumerate(self._songs) if self._has(song, stem)]
-            if not any(self._weights[number] for number in having):
+        all_having: dict[str, list[int]] = {stem: [] for stem in stems}
+        for number, song in enumerate(songs):
+            for stem, having in all_having.items():
+                if self._has(song, stem):
+                    having.append(number)
+        for stem, having in all_having.items():
+            if not any(shares[number] for number in having):
                 raise ConfigError(
                     f"expected at least one song in which {stem!r} is active, got none among "
                     f"{len(self._songs)}; add a folder that has it, or train without this stem"
                 )
-            self._having[stem] = _Draw(having, [self._weights[number] for number in having])
-        drawn = sorted({number for draw in self._having.values() for number in draw.numbers})
-        self._any = _Draw(drawn, [self._weights[number] for number in drawn])
+            self._having[stem] = _Draw(having, [shares[number] for number in having])
+        drawn = sorted({number for having in all_having.values() for number in having})
+        self._any = _Draw(drawn, [shares[number] for number in drawn])
 
     def excerpt(
         self, rng: np.random.Generator, stem: str, samples: int, gain: float = 1.0
@@ -129,17 +133,20 @@ class Sampler(Sequence[Song]):
 
 
 class _Draw:
-    """Draws numbers by weight, by binary search, since there may be many songs."""
+    """Draws numbers by weight, by binary search, since there may be many songs.
+
+    They are in arrays, which workers share; see :mod:`demixing.training.data.song_table`.
+    """
 
     def __init__(self, numbers: Sequence[int], weights: Sequence[float]) -> None:
         kept = [(n, w) for n, w in zip(numbers, weights, strict=True) if w]
-        self.numbers = [number for number, _ in kept]
-        self._sums = list(itertools.accumulate(weight for _, weight in kept))
+        self._numbers = np.array([number for number, _ in kept], np.int32)
+        self._sums = np.array(list(itertools.accumulate(weight for _, weight in kept)))
 
     def draw(self, rng: np.random.Generator) -> int:
         """Draw one of the numbers."""
-        place = bisect.bisect_right(self._sums, rng.random() * self._sums[-1])
-        return self.numbers[min(place, len(self.numbers) - 1)]  # a product may round up
+        place = self._sums.searchsorted(rng.random() * self._sums[-1], "right")
+        return int(self._numbers[min(place, len(self._numbers) - 1)])  # a product may round up
 
 
 def _second(rng: np.random.Generator, spans: Spans) -> int:
@@ -152,7 +159,7 @@ def _second(rng: np.random.Generator, spans: Spans) -> int:
     raise AssertionError("fewer seconds in the spans than they sum to")
 
 
-def _checked(weights: Sequence[float] | None, songs: int) -> list[float]:
+def _checked(weights: Sequence[float] | NDArray[np.float64] | None, songs: int) -> list[float]:
     """The weights of all songs as floats.
 
     Raises:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from demixing.errors import ConfigError
 from demixing.networks import trainable
@@ -105,12 +106,23 @@ class _Batches(Sampler[list[int]]):
         return len(self._steps)
 
 
+class _WholeBatches(Dataset[Tensor]):
+    """A run's examples; an item is a batch, which is made in place and not copied together."""
+
+    def __init__(self, source: Examples) -> None:
+        self._source = source
+
+    def __getitem__(self, positions: list[int]) -> Tensor:
+        return self._source.batch(positions)
+
+
 def loader(source: Examples, run: Run, done: int, processes: Processes) -> Any:
     """Batches of this process, ``(batch, stems, 2, samples)``, after ``done`` steps."""
     share = run.batch // processes.size
     return DataLoader(
-        source,
-        batch_sampler=_Batches(run.batch, done, run.steps, processes.rank * share, share),
+        _WholeBatches(source),
+        batch_size=None,  # an item of the data is a batch already
+        sampler=_Batches(run.batch, done, run.steps, processes.rank * share, share),
         num_workers=run.workers,
         pin_memory=processes.device.type == "cuda",
         prefetch_factor=4 if run.workers else None,

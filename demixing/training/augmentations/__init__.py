@@ -20,7 +20,7 @@ from demixing.plugins import Plugins
 from demixing.recipes import tables
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing names does not need it
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from torch import Tensor
@@ -85,6 +85,26 @@ class Longer(Protocol):
         """Number of input samples for which at least the first ``samples`` results are valid.
 
         Silence may follow them.
+        """
+
+
+@runtime_checkable
+class Apart(Protocol):
+    """An :class:`Augmentation` that can change one stem at a time, with the same result.
+
+    A stem fits into the processor's cache and an example does not, so this is several times faster.
+    """
+
+    def apart(self, drawn: Any, stems: int) -> Sequence[Any] | None:
+        """Split drawn parameters by stem.
+
+        Args:
+            drawn: values from :meth:`Augmentation.draw`.
+            stems: number of stems.
+
+        Returns:
+            For each stem, the parameters that change it alone as ``drawn`` changes it among the
+            others; None if these values change stems by each other.
         """
 
 

@@ -68,6 +68,14 @@ class Clip:
             lambda: Limit(rng.uniform(self.low_db, self.high_db), bool(rng.random() < self.soft)),
         )
 
+    def apart(
+        self, drawn: tuple[Limit | None, ...], stems: int
+    ) -> list[tuple[Limit | None, ...]] | None:
+        """See :class:`demixing.training.augmentations.Apart`; the mixture needs all stems."""
+        if self.each_stem:
+            return [(limit,) for limit in drawn]
+        return [drawn] * stems if drawn[0] is None else None
+
     def apply(self, stems: Tensor, drawn: tuple[Limit | None, ...]) -> Tensor:
         """See :class:`demixing.training.augmentations.Augmentation`."""
         if self.each_stem:

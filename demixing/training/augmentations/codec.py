@@ -14,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    check_range,
+    each,
+    for_some,
+)
 
 ENCODERS = {"mp3": "libmp3lame", "aac": "aac"}
 DECODERS = {"mp3": "mp3float", "aac": "aac"}
@@ -44,7 +50,7 @@ class Coding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Codec:
+class Codec(EachStem):
     """Encode and decode stems.
 
     Attributes:

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    check_range,
+    each,
+    for_some,
+)
 
 STEP_S = 0.005
 """Interval at which level and gain are computed; the gain is interpolated in between."""
@@ -37,7 +44,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compress:
+class Compress(EachStem):
     """Reduce the dynamics of every stem and keep its power.
 
     Attributes:
@@ -98,10 +105,27 @@ def _compressed(stem: Tensor, setting: Setting) -> Tensor:
     keep = math.exp(-step / (setting.release_s * setting.rate_hz))
     smooth_db = np.maximum(over_db, lfilter([1 - keep], [1, -keep], over_db))
     gain = 10 ** (-smooth_db * (1 - 1 / setting.ratio) / 20)
-    middles = (np.arange(blocks) + 0.5) * step
-    curve = np.interp(np.arange(samples), middles, gain).astype(np.float32)
-    result = stem * torch.from_numpy(curve)
+    result = stem * torch.from_numpy(_between(gain, step)[:samples])
     return result * (mean / result.square().mean().clamp(min=1e-30)).sqrt()
+
+
+def _between(gain: NDArray[np.float64], step: int) -> NDArray[np.float32]:
+    """Interpolate values ``(blocks,)`` from the middles of blocks to all samples.
+
+    The same as :func:`numpy.interp`, which searches the block of each sample.
+
+    >>> _between(np.array([0.0, 1.0]), 4)
+    array([0.   , 0.   , 0.   , 0.25, 0.5  , 0.75, 1.   , 1.   ], dtype=float32)
+    """
+    half = (step + 1) // 2
+    curve = np.empty(len(gain) * step, np.float32)
+    last = len(curve) - (step - half)
+    curve[:half], curve[last:] = gain[0], gain[-1]
+    places = np.arange(step) + half - step / 2
+    slopes = np.diff(gain)[:, None] / step
+    rows = curve[half:last].reshape(-1, step)
+    np.add(slopes * places, gain[:-1, None], out=rows, casting="same_kind")
+    return curve
 
 
 build = Compress

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from demixing.training.augmentation_helpers import (
+    EachStem,
     check_probability,
     check_range,
     each,
@@ -63,7 +64,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Equaliser:
+class Equaliser(EachStem):
     """Filter every stem with a random smooth curve.
 
     Attributes:

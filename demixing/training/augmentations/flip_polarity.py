@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, for_some, scaled
+from demixing.training.augmentation_helpers import EachStem, check_probability, for_some, scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlipPolarity:
+class FlipPolarity(EachStem):
     """Multiply a stem by -1.
 
     Attributes:

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from demixing.training.augmentation_helpers import (
+    EachStem,
     check_probability,
     check_range,
     for_some,
@@ -15,7 +16,7 @@ from demixing.training.augmentation_helpers import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
+class Gain(EachStem):
     """Multiply every stem by its own random gain.
 
     Attributes:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, check_range, each, log_uniform
+from demixing.training.augmentation_helpers import (
+    AllAlike,
+    check_probability,
+    check_range,
+    each,
+    log_uniform,
+)
 from demixing.training.filtering import convolve, low_pass
 
 TAPS = 511
@@ -31,7 +37,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LowPass:
+class LowPass(AllAlike):
     """Cut all stems off at one random frequency. Acts on all stems alike.
 
     Attributes:

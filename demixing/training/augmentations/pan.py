@@ -5,11 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, for_some, linear, scaled
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    for_some,
+    linear,
+    scaled,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pan:
+class Pan(EachStem):
     """Make the channels of every stem differ in level.
 
     Attributes:

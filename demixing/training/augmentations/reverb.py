@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from demixing.training.augmentation_helpers import (
+    EachStem,
     check_probability,
     check_range,
     each,
@@ -56,7 +57,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reverb:
+class Reverb(EachStem):
     """Add the reverberation of a random room to every stem.
 
     Attributes:

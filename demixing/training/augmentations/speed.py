@@ -13,11 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    check_range,
+    each,
+    for_some,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
+class Speed(EachStem):
     """Resample stems.
 
     Attributes:
@@ -70,7 +76,7 @@ def faster(stem: Tensor, speed: float) -> Tensor:
     """
     samples = stem.shape[-1]
     used = min(samples, math.ceil(samples * speed) + 64)  # the rest is not needed for slower stems
-    frames = np.ascontiguousarray(stem[:, :used].numpy().T)
+    frames = stem[:, :used].numpy().T  # a view: soxr also takes channel after channel
     done = torch.from_numpy(soxr.resample(frames, speed, 1.0)).T[:, :samples]
     return F.pad(done, (0, samples - done.shape[-1]))
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demixing.networks.stft import istft, stft
-from demixing.training.augmentation_helpers import check_probability, check_range, each
+from demixing.training.augmentation_helpers import AllAlike, check_probability, check_range, each
 from demixing.training.augmentations.speed import faster
 
 FRAME, HOP = 2048, 512
@@ -42,7 +42,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Stretch(AllAlike):
     """Change pitch and tempo. Acts on all stems alike, so that they still match in both.
 
     Attributes:

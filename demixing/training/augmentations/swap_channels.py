@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, for_some
+from demixing.training.augmentation_helpers import EachStem, check_probability, for_some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SwapChannels:
+class SwapChannels(EachStem):
     """Swap the channels of a stem.
 
     Attributes:

@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixing.training.augmentation_helpers import check_probability, check_range, each, for_some
+from demixing.training.augmentation_helpers import (
+    EachStem,
+    check_probability,
+    check_range,
+    each,
+    for_some,
+)
 
 MONO = 1e-6
 """A stem is mono if the energy of its side, relative to the middle, is below this."""
@@ -54,7 +60,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Width:
+class Width(EachStem):
     """Change how wide every stem is.
 
     Attributes:

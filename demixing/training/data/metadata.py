@@ -5,6 +5,7 @@ or of another version. An entry is valid while its file has the same path, size 
 time.
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -36,7 +37,7 @@ FLOOR_DB = -120
 BLOCK_S = 8
 """Length of the blocks in which files are decoded, in seconds."""
 GROUP = 256
-"""The cache is written after this many files, so that an interrupted run loses little."""
+"""The cache is first written after this many files, so that an interrupted run loses little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,10 @@ def of_files(
         else:
             unknown.append(path)
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        for start in range(0, len(unknown), GROUP):
-            group = unknown[start : start + GROUP]
+        while unknown:
+            # Longer groups as the cache grows, or most of the time would go into writing it.
+            size = max(GROUP, len(found) // 2)
+            group, unknown = unknown[:size], unknown[size:]
             found |= dict(zip(group, pool.map(decoded, group), strict=True))
             save(place, known | {_key(path, root): file for path, file in found.items()})
     return found
@@ -107,7 +110,9 @@ def decoded(path: Path) -> FileMetadata:
         layout = wav.header(path)
         for audio in _blocks(path, BLOCK_S * layout.rate_hz):
             samples += len(audio)
-            power = np.square(audio, dtype=np.float32).mean(axis=1)
+            # Channel by channel: numpy sums the two values of each row ten times as slowly.
+            channels = (np.square(one, dtype=np.float32) for one in audio.T)
+            power = functools.reduce(np.add, channels) / np.float32(layout.channels)
             starts = np.arange(0, len(audio), layout.rate_hz)
             counts = np.diff(np.append(starts, len(audio)))
             levels += [level_db(mean) for mean in np.add.reduceat(power, starts) / counts]
@@ -122,7 +127,7 @@ def _blocks(path: Path, block: int) -> Iterator[NDArray[np.float32]]:
     Raises:
         SongError: its length is unknown.
     """
-    if stem_file.is_stream(path):
+    if stem_file.is_stream(path) or wav.header(path).offset_bytes >= 0:
         for start in itertools.count(0, block):
             audio = wav.part(path, start, block)
             if len(audio):

@@ -5,48 +5,23 @@ Reading opens a file for every part and keeps no state, so any number of process
 order. A whole song is never in memory.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from demixing.errors import ConfigError, SongError
 from demixing.training.data import layouts, metadata, wav
 from demixing.training.data.layouts import Found
 from demixing.training.data.metadata import FileMetadata
+from demixing.training.data.song_table import Song as Song
+from demixing.training.data.song_table import SongTable, Spans
 
 ACTIVE_DB = -60
 """Level above which a second is active: noise and reverberation of recordings are below."""
-
-Spans = tuple[tuple[int, int], ...]
-"""Ranges of whole seconds, ends excluded: ``((0, 3), (7, 8))`` is 0, 1, 2 and 7."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Song:
-    """A song whose stems are known.
-
-    Attributes:
-        name: path of its folder below the folder of the data set, with ``/``.
-        stems: by name, the files whose sum is the stem; none for a silent stem.
-        samples: length of the longest stem; silence follows shorter ones.
-        rate_hz: sample rate of all files.
-        active: by stem, the seconds in which it is not silent; the last may be partial.
-        loudness_db: by stem, mean power of the active seconds in dB; -120 if there are none. The
-            powers of several files are added, as if they were uncorrelated.
-        kind: ``labelnoise`` or ``bleeding`` if the data set marks the song as corrupted.
-    """
-
-    name: str
-    stems: Mapping[str, tuple[Path, ...]]
-    samples: int
-    rate_hz: int
-    active: Mapping[str, Spans] = field(default_factory=dict)
-    loudness_db: Mapping[str, float] = field(default_factory=dict)
-    kind: str = ""
 
 
 def index(
@@ -59,7 +34,7 @@ def index(
     incomplete: str = "silent",
     cache: Path | None = None,
     jobs: int | None = None,
-) -> tuple[Song, ...]:
+) -> SongTable:
     """List the songs of data sets, in the order of folders and names.
 
     Args:
@@ -81,14 +56,17 @@ def index(
     """
     if incomplete not in ("silent", "skip", "refuse"):
         raise ValueError(f"expected silent, skip or refuse, got {incomplete!r}")
-    songs: list[Song] = []
-    for folder in folders:
-        root = Path(folder).absolute()
-        found = _wanted(root, layouts.find(root, layout, stems)[1], stems, split, incomplete)
-        paths = [path for song in found for stem in stems for path in song.stems.get(stem, ())]
-        known = metadata.of_files(paths, root, cache, jobs)
-        songs += [_song(song, stems, known, rate_hz) for song in found]
-    return tuple(songs)
+
+    def songs() -> Iterator[Song]:
+        for folder in folders:
+            root = Path(folder).absolute()
+            found = _wanted(root, layouts.find(root, layout, stems)[1], stems, split, incomplete)
+            paths = [path for song in found for stem in stems for path in song.stems.get(stem, ())]
+            known = metadata.of_files(paths, root, cache, jobs)
+            for song in found:
+                yield _song(song, stems, known, rate_hz)
+
+    return SongTable(songs())
 
 
 def read(song: Song, stem: str, start: int, samples: int) -> Tensor:
@@ -200,14 +178,9 @@ def active_spans(levels_db: Sequence[Sequence[int]]) -> Spans:
     >>> active_spans([[-20, -20, -90, -30], [-90, -90]])
     ((0, 2), (3, 4))
     """
-    spans: list[tuple[int, int]] = []
-    for second in range(max(map(len, levels_db), default=0)):
-        if any(level[second] > ACTIVE_DB for level in levels_db if second < len(level)):
-            if spans and spans[-1][1] == second:
-                spans[-1] = (spans[-1][0], second + 1)
-            else:
-                spans.append((second, second + 1))
-    return tuple(spans)
+    active = np.concatenate(([False], _padded(levels_db).max(axis=0) > ACTIVE_DB, [False]))
+    edges = np.flatnonzero(active[1:] != active[:-1]).tolist()
+    return tuple(zip(edges[::2], edges[1::2], strict=True))
 
 
 def loudness_db(levels_db: Sequence[Sequence[int]]) -> float:
@@ -216,11 +189,20 @@ def loudness_db(levels_db: Sequence[Sequence[int]]) -> float:
     Args:
         levels_db: level per file and second, ``(files, seconds)``; files may differ in length.
     """
-    seconds = [second for begin, end in active_spans(levels_db) for second in range(begin, end)]
-    if not seconds:
+    levels = _padded(levels_db)
+    active = levels.max(axis=0) > ACTIVE_DB
+    if not active.any():
         return float(metadata.FLOOR_DB)
-    powers = [10 ** (level[s] / 10) for level in levels_db for s in seconds if s < len(level)]
-    return float(10 * np.log10(sum(powers) / len(seconds)))
+    return float(10 * np.log10((10 ** (levels[:, active] / 10)).sum() / active.sum()))
+
+
+def _padded(levels_db: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Levels of files as rows ``(files, seconds)``; -inf after the end of a file."""
+    longest = max(map(len, levels_db), default=0)
+    rows = np.full((max(len(levels_db), 1), longest), -np.inf)
+    for row, levels in zip(rows, levels_db, strict=False):
+        row[: len(levels)] = levels
+    return rows
 
 
 def _other_rate(path: Path, found_hz: int, expected_hz: int) -> SongError:

@@ -1,8 +1,8 @@
-"""Fast access to any part of an audio file: memory-mapped for PCM WAV, by seeking otherwise.
+"""Fast access to any part of an audio file: its bytes for PCM WAV, by seeking otherwise.
 
-Reading a part of a mapped file costs time in proportion to its length, without a decoder, and the
-system caches it. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU Tech
-3306). Streams of a file with several are read by :mod:`demixing.evaluation.stem_streams`.
+Reading the bytes of a part costs time in proportion to its length, without a decoder, and the
+system caches them. Only the header is parsed here: chunks of RIFF and, above 4 GiB, of RF64 (EBU
+Tech 3306). Streams of a file with several are read by :mod:`demixing.evaluation.stem_streams`.
 """
 
 import functools
@@ -23,10 +23,11 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 """Tags of a ``fmt`` chunk. An extensible one has the tag in the first bytes of its sub-format."""
 
 DTYPES = {(PCM, 16): "<i2", (PCM, 24): "u1", (PCM, 32): "<i4", (FLOAT, 32): "<f4"}
-"""Types of mapped data; 24 bits are single bytes. libsndfile reads other encodings."""
+"""Types of stored samples; 24 bits are single bytes. libsndfile reads other encodings."""
 
-MOST_HEADERS = 1 << 14
-"""Number of cached headers: MUSDB18-HQ, MDX'23 and DnR together have fewer files."""
+MOST_HEADERS = 1 << 10
+"""Number of cached headers. Reading one takes 2 % of the time of an excerpt, so the cache of a
+worker need not grow with the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ class Header:
         rate_hz: sample rate.
         channels: number of channels.
         samples: per channel.
-        offset_bytes: position of the first sample; -1 if the file cannot be mapped.
+        offset_bytes: position of the first sample; -1 if libsndfile must read the file.
         bits: per sample.
-        dtype: type of the mapped data.
+        dtype: type of the stored samples.
     """
 
     rate_hz: int
@@ -72,7 +73,7 @@ def _header(path: Path, size_bytes: int, mtime_ns: int) -> Header:
             stream = stem_streams.probe(path)
             return Header(stream.rate_hz, stream.channels, stream.samples)
         with path.open("rb") as file:
-            if found := _mappable(file, size_bytes):
+            if found := _simple(file, size_bytes):
                 return found
         info = soundfile.info(os.fsencode(path))
     except READ_ERRORS as error:
@@ -97,7 +98,7 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
     layout = header(path)
     samples = max(min(samples, layout.samples - start), 0)
     if samples and layout.offset_bytes >= 0:
-        return _mapped(path, layout, start, samples)
+        return _pcm(path, layout, start, samples)
     if not samples:
         return np.zeros((0, layout.channels), np.float32)
     try:
@@ -111,31 +112,48 @@ def part(path: Path, start: int, samples: int) -> NDArray[np.float32]:
         raise unreadable(stem_file.file_of(path), error) from error
 
 
-def _mapped(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
-    """Map a part of a PCM file and convert it like libsndfile, ``(samples, channels)``."""
+def _pcm(path: Path, layout: Header, start: int, samples: int) -> NDArray[np.float32]:
+    """Read a part of a PCM file and convert it like libsndfile, ``(samples, channels)``."""
     frame_bytes = layout.channels * layout.bits // 8
-    items = samples * frame_bytes // np.dtype(layout.dtype).itemsize
+    raw = np.empty(samples * frame_bytes, np.uint8)
     try:
-        raw = np.memmap(
-            path, layout.dtype, "r", layout.offset_bytes + start * frame_bytes, shape=(items,)
-        )
-    except (OSError, ValueError) as error:  # the file was truncated after its header was read
+        _fill(raw, path, layout.offset_bytes + start * frame_bytes)
+    except (OSError, EOFError) as error:
         raise unreadable(stem_file.file_of(path), error) from error
     scale = np.float32(2.0 ** (1 - layout.bits))
-    mapped: NDArray[Any] = raw
+    stored: NDArray[Any] = raw
     if layout.bits == 24:
-        wide = np.zeros((items // 3, 4), np.uint8)
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
         wide[:, 1:] = raw.reshape(-1, 3)
-        scale, mapped = np.float32(2**-31), wide.view("<i4")
-    elif layout.dtype == "<f4":
+        scale, stored = np.float32(2**-31), wide.view("<i4")
+    else:
+        stored = raw.view(layout.dtype)
+    if layout.dtype == "<f4":
         scale = np.float32(1)
     # Channel after channel in memory, as in tensors, so one pass converts and transposes.
     values = np.empty((layout.channels, samples), np.float32)
-    np.multiply(mapped.reshape(samples, layout.channels).T, scale, out=values, casting="unsafe")
+    np.multiply(stored.reshape(samples, layout.channels).T, scale, out=values, casting="unsafe")
     return values.T
 
 
-def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:
+def _fill(raw: NDArray[np.uint8], path: Path, offset_bytes: int) -> None:
+    """Fill an array with the bytes of a file from a position on.
+
+    Raises:
+        EOFError: the file was truncated after its header was read.
+        OSError: it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset_bytes)
+        left = memoryview(raw.data)
+        while left:
+            read = file.readinto(left)
+            if not read:
+                raise EOFError(f"it ends {len(left)} bytes early")
+            left = left[read:]
+
+
+def _simple(file: BinaryIO, size_bytes: int) -> Header | None:
     """The header of a PCM WAV file; None for other and for malformed files."""
     start = file.read(12)
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
@@ -164,7 +182,7 @@ def _mappable(file: BinaryIO, size_bytes: int) -> Header | None:
 def _placed(
     form: tuple[int, int, int, int, int] | None, offset_bytes: int, data_bytes: int
 ) -> Header | None:
-    """The header for data at a known position; None if it cannot be mapped."""
+    """The header for data at a known position; None if libsndfile must read it."""
     if form is None:
         return None
     tag, channels, rate_hz, block, bits = form

@@ -13,6 +13,7 @@ of Unicode's forms:
     mixture.wav, or mixture_Lt.wav with mixture_Rt.wav, its left and its right channel
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,7 +139,12 @@ def splits_in(folder: Path) -> dict[Path, str]:
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders in a folder, sorted by name, without hidden ones."""
-    return [entry for entry in entries(folder, ConfigError) if entry.is_dir()]
+    try:
+        with os.scandir(folder) as found:  # it has the types of entries without asking for each
+            names = [entry.name for entry in found if entry.is_dir()]
+    except OSError:
+        return [entry for entry in entries(folder, ConfigError) if entry.is_dir()]
+    return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
 def _song(folder: Path, root: Path, known: frozenset[str]) -> Found | None:
@@ -149,15 +155,16 @@ def _song(folder: Path, root: Path, known: frozenset[str]) -> Found | None:
     """
     files: dict[str, list[Path]] = {}
     ignored: list[Path] = []
+    folders = set(subfolders(folder))
     for path in entries(folder, ConfigError):
-        role, part = _role(path, known)
+        role, part = _role(path, known, folder=path in folders)
         if not role:
-            if path.suffix.lower() in SUFFIXES or (path.is_dir() and audio_in(path)):
+            if path.suffix.lower() in SUFFIXES or (path in folders and audio_in(path)):
                 ignored.append(path)
             continue
         if role in files and not part:
             raise _twice(role, files[role][0], path)
-        inside = audio_in(path) if path.is_dir() else [path]
+        inside = audio_in(path) if path in folders else [path]
         files.setdefault(role, []).extend(inside)
     stems = {name: tuple(paths) for name, paths in files.items() if paths and name in known}
     if not stems:
@@ -180,13 +187,13 @@ def audio_in(folder: Path) -> list[Path]:
     ]
 
 
-def _role(path: Path, known: frozenset[str]) -> tuple[str, bool]:
+def _role(path: Path, known: frozenset[str], *, folder: bool) -> tuple[str, bool]:
     """The role of a file or folder in its song, and whether it is one of several parts.
 
     Returns:
         Name of the stem, of the mixture or of one of its channels; empty if it is neither.
     """
-    if path.is_dir():
+    if folder:
         name = canonical(path.name)
         return (name, False) if name in known else ("", False)
     if path.suffix.lower() not in SUFFIXES:
