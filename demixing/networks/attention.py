@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from demixing.networks import fused
 from demixing.networks.convolutions import fixed
+from demixing.networks.norms import layer_norm, whole_norm
 
-QUERIES = 512
+QUERIES = 256
 """Queries per block of attention: few enough that their weights stay in the cache."""
 
 
@@ -158,7 +159,7 @@ def is_layer(module: nn.Module) -> bool:
     )
 
 
-def is_plain_attention(module: nn.Module) -> bool:
+def is_plain_attention(module: object) -> bool:
     """Return whether a module is an attention that :class:`Attention` can replace."""
     return (
         isinstance(module, nn.MultiheadAttention)
@@ -186,18 +187,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     keys = (k * q.shape[-1] ** -0.5).transpose(-1, -2)
     parts = [(part @ keys).softmax(dim=-1) @ v for part in torch.split(q, QUERIES, dim=-2)]
     return torch.cat(parts, dim=-2)
-
-
-def layer_norm(norm: Any, x: Tensor) -> Tensor:
-    """Normalise the last axis; the sums are float32 in any precision."""
-    return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-
-
-def whole_norm(norm: Any, x: Tensor) -> Tensor:
-    """Apply ``GroupNorm(1)`` to ``(b, t, c)`` in place, over positions and channels."""
-    variance, mean = torch.var_mean(x.float(), dim=(1, 2), correction=0, keepdim=True)
-    gain = torch.rsqrt(variance + norm.eps) * norm.weight
-    return x.mul_(gain).add_(norm.bias - mean * gain)
 
 
 def _scale(layer: nn.Module) -> Tensor | None:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from demixing.networks import fused
 from demixing.networks.convolutions import Convolution, fixed
 from demixing.networks.exact import exact
+from demixing.networks.norms import whole_norm
 
 POINTWISE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
@@ -79,9 +80,7 @@ class FoldedResidual(nn.Module):
 
     def _normalised(self, few: Tensor) -> Tensor:
         """Apply GroupNorm(1) and GELU to ``(examples, t, few)``."""
-        variance, mean = torch.var_mean(few, dim=(1, 2), correction=0, keepdim=True)
-        gain = torch.rsqrt(variance + self.norm.eps) * self.norm.weight
-        return fused.gelu_(torch.addcmul(self.norm.bias - mean * gain, few, gain))
+        return fused.gelu_(whole_norm(self.norm, few))
 
     def _features(self, few: Tensor) -> Tensor:
         """Return r h, r and r m, ``(examples, t, few + 2)``."""

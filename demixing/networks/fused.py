@@ -23,7 +23,7 @@ NAMES = (
 )
 """The private operations; all of them or none are used."""
 
-FOUND = torch.backends.mkldnn.is_available() and all(
+FOUND: bool = torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
     hasattr(torch.ops.mkldnn, name) for name in NAMES
 )
 

@@ -4,13 +4,16 @@ Layers are recognised by their structure, not by their package, so the rewrites 
 network of that structure, such as hybrid Demucs (v3 and v4). Letters: b batch, c channels, f bins,
 t frames. A layer of the time branch is a layer of the frequency branch with one bin.
 
-The rewrites, with measurements in docs/decisions/002-precision-and-speed.md:
+The rewrites, with measurements in docs/decisions/002-precision-and-speed.md
+and 019-hybrids-near-the-limit.md:
 
-* Convolutions are two-dimensional and channels last, where the CPU's kernels are fastest.
+* Convolutions are two-dimensional and channels last, where the CPU's kernels are fastest, and apply
+  the activation after them, see :mod:`demixing.networks.fused`.
 * A transposed convolution crops its ends itself instead of computing and copying them.
 * The wide normalisation of a residual branch is folded into the convolution before it, see
   :mod:`demixing.networks.folded`.
-* Attention does not write the whole weight matrix where that is slower.
+* Transformers work as :mod:`demixing.networks.attention` describes.
+* The embedding of frequencies is added in place by the first layer.
 * Optionally, products are computed in bfloat16; sums, norms and statistics stay in float32.
 """
 
@@ -50,14 +53,13 @@ class Encoder(nn.Module):
         self.empty = original.empty
         self._freq, self._stride = original.freq, original.stride
         self.conv = Convolution(original.conv, dtype)
+        self.embedding: Tensor | None
         self.register_buffer("embedding", None)
         if self.empty:
             return
         self.norm1 = original.norm1
         self.residuals = _residuals(original.dconv, dtype)
-        self.rewrite = nn.Identity()
-        if original.rewrite:
-            self.rewrite = _gated(original.rewrite, original.norm2, dtype)
+        self.rewrite = _gated(original.rewrite, getattr(original, "norm2", None), dtype)
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
         """See the class; ``inject`` is the output of the time branch, added where both merge."""
@@ -104,9 +106,7 @@ class Decoder(nn.Module):
         self.norm2 = original.norm2
         if self.empty:
             return
-        self.rewrite = nn.Identity()
-        if original.rewrite:
-            self.rewrite = _gated(original.rewrite, original.norm1, dtype)
+        self.rewrite = _gated(original.rewrite, getattr(original, "norm1", None), dtype)
         self.residuals = _residuals(original.dconv, dtype)
 
     def forward(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor]:
@@ -191,8 +191,10 @@ def _residuals(branches: Any, dtype: torch.dtype) -> nn.Module:
     return nn.Sequential(*(FoldedResidual(layer, dtype) for layer in layers))
 
 
-def _gated(convolution: Any, norm: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Rewrite a convolution, a normalisation and a gated linear unit."""
+def _gated(convolution: Any, norm: nn.Module | None, dtype: torch.dtype) -> nn.Module:
+    """Rewrite a convolution, a normalisation and a gated linear unit, if a layer has them."""
+    if convolution is None or norm is None:
+        return nn.Identity()
     if isinstance(norm, nn.Identity):
         return GatedConvolution(convolution, dtype)
     return nn.Sequential(Convolution(convolution, dtype), norm, Gate())
