@@ -266,7 +266,7 @@ def test_the_embedding_of_frequencies_becomes_part_of_the_first_layer(noise: Any
     x = noise(2, 4, 16, 21)
 
     with torch.inference_mode():
-        faster = rewrite(network)
+        faster: Any = rewrite(network)
         torch.testing.assert_close(faster(x), network(x), rtol=1e-4, atol=1e-5)
 
     assert faster.freq_emb is None
