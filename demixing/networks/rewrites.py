@@ -123,7 +123,8 @@ class Decoder(nn.Module):
         if skip is not None:
             y = y + (skip if self._freq else skip[:, :, None])
         if not self.empty:
-            y = self.residuals(self.rewrite(y))
+            y = self.rewrite(y)  # a separate line, to free the tensor before it
+            y = self.residuals(y)
         at_once = not self.last and isinstance(self.norm2, nn.Identity)
         z: Tensor = self.norm2(self.conv_tr(y, "gelu" if at_once else "none"))
         if self._freq:
