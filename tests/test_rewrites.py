@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from demixing.networks.attention import Attention, TransformerLayer, attend
 from demixing.networks.folded import FoldedResidual, is_residual
 from demixing.networks.polyphase import Polyphase
-from demixing.networks.rewrites import Attention, Convolution, Decoder, Encoder, attend, rewrite
+from demixing.networks.rewrites import Decoder, Encoder, rewrite
 from demixing.networks.spleeter_unet import SpleeterUNet, prepared
 from tools.golden.agreement import agreement_db
 
@@ -113,6 +114,59 @@ class Block(nn.Module):
         return x + grown
 
 
+class Layer(nn.Module):
+    """A transformer's layer with the parts that a hybrid network's has."""
+
+    def __init__(self, width: int, *, crosses: bool, scaled: bool, first: bool = True) -> None:
+        super().__init__()
+        attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        setattr(self, "cross_attn" if crosses else "self_attn", attention)
+        self.attention = [attention]  # not a second name in the state
+        self.linear1, self.linear2 = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        if crosses:
+            self.norm3 = nn.LayerNorm(width)
+        self.norm_first, self.activation = first, F.gelu
+        self.norm_out = nn.GroupNorm(1, width) if scaled else None
+        self.gamma_1 = ScaleLast(width) if scaled else nn.Identity()
+        self.gamma_2 = ScaleLast(width) if scaled else nn.Identity()
+        for norm in self.children():
+            if isinstance(norm, nn.LayerNorm | nn.GroupNorm):
+                nn.init.uniform_(norm.weight, 0.5, 2)
+                nn.init.uniform_(norm.bias, -1, 1)
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        query = key = self.norm1(x)
+        if other is not None:
+            key = self.norm2(other)
+        x = x + self.gamma_1(self.attention[0](query, key, key, need_weights=False)[0])
+        grown = self.linear1((self.norm2 if other is None else self.norm3)(x))
+        x = x + self.gamma_2(self.linear2(F.gelu(grown)))
+        return x if self.norm_out is None else self.norm_out(x.transpose(1, 2)).transpose(1, 2)
+
+
+class ScaleLast(Scale):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x
+
+
+class Embedded(nn.Module):
+    """The start of a hybrid network: its first layer, and an embedding of the frequencies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList([Down(4, 8, freq=True, norm=False)])
+        self.freq_emb: nn.Module | None = nn.Embedding(6, 8)
+        self.freq_emb_scale = 0.2
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.encoder[0](x)
+        if self.freq_emb is None:
+            return y
+        rows = self.freq_emb(torch.arange(y.shape[2]))
+        return y + self.freq_emb_scale * rows.T[None, :, :, None]  # type: ignore[no-any-return]
+
+
 class Holder(nn.Module):
     def __init__(self, child: nn.Module) -> None:
         super().__init__()
@@ -189,10 +243,40 @@ def test_attention_stays_the_same(noise: Any, others: int) -> None:
     assert isinstance(faster.attention, Attention)
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("others", [0, 31])
+def test_a_layer_of_a_transformer_stays_the_same(noise: Any, others: int, scaled: bool) -> None:
+    layer = Layer(8, crosses=bool(others), scaled=scaled)
+
+    faster = same(layer, noise(2, 21, 8), *([noise(2, others, 8)] if others else []))
+
+    assert isinstance(faster, TransformerLayer)
+
+
+def test_a_layer_that_normalises_last_is_left_alone() -> None:
+    holder = rewrite(Holder(Layer(8, crosses=False, scaled=True, first=False)))
+
+    child: Any = holder.child
+    assert type(child) is Layer
+    assert isinstance(child.self_attn, Attention)
+
+
+def test_the_embedding_of_frequencies_becomes_part_of_the_first_layer(noise: Any) -> None:
+    network = Embedded().eval()
+    x = noise(2, 4, 16, 21)
+
+    with torch.inference_mode():
+        faster: Any = rewrite(network)
+        torch.testing.assert_close(faster(x), network(x), rtol=1e-4, atol=1e-5)
+
+    assert faster.freq_emb is None
+    assert network.freq_emb is not None
+
+
 def test_attention_in_blocks_is_attention_in_one(
     noise: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("demixing.networks.rewrites.QUERIES", 7)
+    monkeypatch.setattr("demixing.networks.attention.QUERIES", 7)
     q, k, v = (noise(1, 2, 20, 8).bfloat16() for _ in range(3))
 
     expected = F.scaled_dot_product_attention(q.float(), k.float(), v.float())
@@ -214,7 +298,7 @@ def test_folding_works_for_inputs_far_from_zero(noise: Any) -> None:
     x = 100 + noise(2, 8, 40)
 
     with torch.inference_mode():
-        folded = FoldedResidual(branch, torch.float32, Convolution)(x[:, :, None])[:, :, 0]
+        folded = FoldedResidual(branch, torch.float32)(x[:, :, None].clone())[:, :, 0]
 
     torch.testing.assert_close(folded, x + branch(x), rtol=1e-5, atol=1e-3)
 
@@ -227,7 +311,7 @@ def test_sums_over_as_many_frames_as_a_chunk_has_stay_exact(noise: Any) -> None:
 
     with torch.inference_mode():
         expected = x.double() + copy.deepcopy(branch).double()(x.double())
-        folded = FoldedResidual(branch, torch.float32, Convolution)(x[:, :, None])[:, :, 0]
+        folded = FoldedResidual(branch, torch.float32)(x[:, :, None].clone())[:, :, 0]
 
     assert agreement_db(expected, folded) > 130  # in float32: 73
 

@@ -13,9 +13,9 @@ of Danna-Sep's file, which also contains the kernels of the resampling.
 import torch
 from torch import Tensor, nn
 
+from demixing.networks.convolutions import Convolution
 from demixing.networks.demucs_steps import Down, blocks, empty
 from demixing.networks.demucs_v2 import KERNEL, STRIDE, in_turn, step_down
-from demixing.networks.rewrites import Convolution
 from demixing.networks.upsample2 import Folded, Resample
 
 GROUPS = 4

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demixing.networks.rewrites import Convolution
+from demixing.networks.convolutions import Convolution
 
 BLOCK = 4096
 """Frames per block: longer than any kernel, and much shorter than a chunk of a song."""

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demixing.networks.rewrites import Convolution, Linear, gated
+from demixing.networks.attention import Linear
+from demixing.networks.convolutions import Convolution, gated
 from demixing.networks.scnet import Band, SCNet, padding
 
 LAST = torch.channels_last

@@ -1,0 +1,127 @@
+"""Convolutions and linear layers that apply the next step to their output while it is in registers.
+
+A pass over a tensor that no cache holds costs as much as a small convolution, most of all the first
+write to fresh memory. The CPU library oneDNN applies an activation, a sum or a product as it writes
+the output. PyTorch reaches that only through private operations, those that its compiler emits.
+Where they are missing, or on another device, the same is computed step by step.
+
+Measurements: docs/decisions/019-hybrids-near-the-limit.md.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+NAMES = (
+    "_convolution_pointwise",
+    "_convolution_transpose_pointwise",
+    "_is_mkldnn_bf16_supported",
+    "_linear_pointwise",
+)
+"""The private operations; all of them or none are used."""
+
+FOUND: bool = torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
+    hasattr(torch.ops.mkldnn, name) for name in NAMES
+)
+
+ALGORITHMS = {"none": "", "sigmoid": "", "gelu": "none"}
+"""Activations, and their second argument in oneDNN: the exact GELU, not its approximation."""
+
+
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    how: Mapping[str, Any],
+    activation: str = "none",
+) -> Tensor:
+    """Return ``F.conv2d``, then apply an activation.
+
+    Args:
+        x: ``(b, inputs, f, t)``.
+        weight: of the convolution, channels last.
+        bias: of the convolution, if any.
+        how: stride, padding, dilation and groups; ``transposed``: of ``F.conv_transpose2d``.
+        activation: a key of :data:`ALGORITHMS`.
+
+    Returns:
+        ``(b, outputs, f', t')``.
+    """
+    options = dict(how)
+    transposed = options.pop("transposed", False)
+    if not usable(x):
+        function = F.conv_transpose2d if transposed else F.conv2d
+        return activate(function(x, weight, bias, **options), activation)
+    more = ([0, 0],) if transposed else ()
+    ops = torch.ops.mkldnn
+    call = ops._convolution_transpose_pointwise if transposed else ops._convolution_pointwise
+    result: Tensor = call(
+        x,
+        weight,
+        bias,
+        options["padding"],
+        *more,
+        options["stride"],
+        options["dilation"],
+        options["groups"],
+        activation,
+        [],
+        ALGORITHMS[activation],
+    )
+    return result
+
+
+def linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    activation: str = "none",
+    plus: Tensor | None = None,
+) -> Tensor:
+    """Return ``F.linear``, then apply an activation or add a tensor.
+
+    Args:
+        x: ``(..., inputs)``.
+        weight: ``(outputs, inputs)``.
+        bias: ``(outputs,)``.
+        activation: a key of :data:`ALGORITHMS`.
+        plus: ``(..., outputs)``.
+    """
+    if not usable(x):
+        y = activate(F.linear(x, weight, bias), activation)
+        return y if plus is None else y.add_(plus)
+    call = torch.ops.mkldnn._linear_pointwise
+    if plus is not None:
+        return call.binary(x, plus, weight, bias, "add")  # type: ignore[no-any-return]
+    return call(x, weight, bias, activation, [], ALGORITHMS[activation])  # type: ignore[no-any-return]
+
+
+def usable(x: Tensor) -> bool:
+    """Return whether the private operations accept this input."""
+    return (
+        FOUND
+        and x.device.type == "cpu"
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _bfloat16()))
+    )
+
+
+def activate(x: Tensor, activation: str) -> Tensor:
+    """Apply an activation in place."""
+    if activation == "gelu":
+        return gelu_(x)
+    return x.sigmoid_() if activation == "sigmoid" else x
+
+
+def gelu_(x: Tensor) -> Tensor:
+    """Apply a GELU in place."""
+    result: Tensor = torch.ops.aten.gelu_(x)
+    return result
+
+
+def _bfloat16() -> bool:
+    """Return whether oneDNN computes in bfloat16 on this processor."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
