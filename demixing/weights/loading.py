@@ -4,17 +4,24 @@ torch draws random weights for every layer that it builds. For a network that is
 they are never used, but cost seconds and memory and change the random state. So such networks are
 built on torch's meta device, where tensors have shapes but no memory, and take over the file's
 tensors. Constants that no file contains are computed on the CPU by the modules that need them.
+
+Random numbers are not drawn there: that would change nothing, but torch would import its compiler
+and sympy for it, which takes longer than loading the weights.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from demixing.weights import checkpoints
 
 Network = TypeVar("Network", bound=nn.Module)
+
+DRAWING = {"kaiming_uniform_", "normal_", "uniform_"}
+"""Methods of tensors, and functions of ``torch.nn.init``, that draw weights and return them."""
 
 
 def load(make: Callable[[], Network], state: Mapping[str, Tensor], name: str) -> Network:
@@ -34,8 +41,23 @@ def empty(make: Callable[[], Network]) -> Network:
     Args:
         make: builds the network; called with the meta device as torch's default.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         return make()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Returns tensors on the meta device as they are where random numbers would be drawn."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, unless it draws."""
+        given = kwargs or {}
+        if getattr(func, "__name__", "") in DRAWING:
+            weights = args[0] if args else given["tensor"]
+            if weights.is_meta:
+                return weights
+        return func(*args, **given)
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
