@@ -26,6 +26,7 @@ from benchmarks import (
     scnet,
     scoring,
     spleeter,
+    start,
     tfc_tdf_v3,
 )
 from benchmarks.timing import HEAD, Line, machine, row
@@ -51,6 +52,7 @@ CASES: Cases = {
     "memory": memory.run,
     "loading": loading.run,
     "scoring": scoring.run,
+    "start": start.run,
 }
 
 
