@@ -29,6 +29,7 @@ from benchmarks import (
     scnet,
     scoring,
     spleeter,
+    start,
     tfc_tdf_v3,
 )
 from benchmarks.timing import HEAD, Line, machine, row
@@ -55,6 +56,7 @@ CASES: Cases = {
     "jobs": jobs.run,
     "loading": loading.run,
     "scoring": scoring.run,
+    "start": start.run,
 }
 
 

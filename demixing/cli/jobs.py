@@ -24,7 +24,7 @@ from demixing.cli import bar
 from demixing.cli.songs import is_folder
 from demixing.engine.progress import LOADING, SEPARATING, Progress
 from demixing.errors import DemixError, OutputError, SongError
-from demixing.machine import threads
+from demixing.machine import collector, threads
 from demixing.process import pool
 from demixing.recipes.recipe import Recipe
 
@@ -217,10 +217,11 @@ def built(how: How) -> Demixer:
     Raises:
         DemixError: the recipe cannot be used.
     """
-    from demixing.engine.demixer import Demixer
+    with collector.resting():
+        from demixing.engine.demixer import Demixer
 
-    threads.use()
-    return Demixer(how.recipe)
+        threads.use()
+        return Demixer(how.recipe)
 
 
 def separated(

@@ -9,15 +9,18 @@ against a tampered file. ONNX files also contain their network, as a graph of kn
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
-from demixing.weights import archives, converted, onnx_file, onnx_session, readers
+from demixing.weights import archives, converted, onnx_file, readers
 from demixing.weights.catalogue import Checkpoint, find
-from demixing.weights.onnx_session import InferenceSession
 from demixing.weights.readers import Contents
 from demixing.weights.verification import verified
+
+if TYPE_CHECKING:
+    from demixing.weights.onnx_session import InferenceSession
 
 __all__ = ["Checkpoint", "Contents", "contents", "fill", "find", "load", "session", "sessions"]
 
@@ -56,7 +59,7 @@ def load(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Tensor]:
     return contents(checkpoint, path).state
 
 
-def session(checkpoint: Checkpoint, path: Path | None = None) -> InferenceSession:
+def session(checkpoint: Checkpoint, path: Path | None = None) -> "InferenceSession":
     """Verify one ONNX file and open it.
 
     Args:
@@ -66,12 +69,14 @@ def session(checkpoint: Checkpoint, path: Path | None = None) -> InferenceSessio
     Raises:
         CheckpointError: the file is missing, altered, or not an ONNX model.
     """
+    from demixing.weights import onnx_session  # ONNX Runtime takes a tenth of a second
+
     with verified(path or checkpoint.path(), checkpoint) as file:
         _expect(checkpoint, ONNX)
         return onnx_session.session(file)
 
 
-def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, InferenceSession]:
+def sessions(checkpoint: Checkpoint, path: Path | None = None) -> "dict[str, InferenceSession]":
     """Verify one archive of ONNX files and open them all.
 
     Args:
@@ -84,6 +89,8 @@ def sessions(checkpoint: Checkpoint, path: Path | None = None) -> dict[str, Infe
     Raises:
         CheckpointError: the file is missing, altered, or not such an archive.
     """
+    from demixing.weights import onnx_session
+
     opened = {}
     with verified(path or checkpoint.path(), checkpoint) as file:
         _expect(checkpoint, ONNX_ARCHIVE)

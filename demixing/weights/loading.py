@@ -4,17 +4,24 @@ torch draws random weights for every layer that it builds. For a network that is
 they are never used, but cost seconds and memory and change the random state. So such networks are
 built on torch's meta device, where tensors have shapes but no memory, and take over the file's
 tensors. Constants that no file contains are computed on the CPU by the modules that need them.
+
+Constructors' calls that only change numbers are left out there. torch would import its compiler and
+sympy for them, which takes longer than loading the weights.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from demixing.weights import checkpoints
 
 Network = TypeVar("Network", bound=nn.Module)
+
+FILLING = {"div_", "kaiming_uniform_", "normal_", "uniform_"}
+"""Methods of tensors, and functions of ``torch.nn.init``, that change numbers in place."""
 
 
 def load(make: Callable[[], Network], state: Mapping[str, Tensor], name: str) -> Network:
@@ -34,8 +41,23 @@ def empty(make: Callable[[], Network]) -> Network:
     Args:
         make: builds the network; called with the meta device as torch's default.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return make()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Returns tensors on the meta device as they are where their numbers would change."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, unless it would only change numbers."""
+        given = kwargs or {}
+        if getattr(func, "__name__", "") in FILLING:
+            weights = args[0] if args else given["tensor"]
+            if weights.is_meta:
+                return weights
+        return func(*args, **given)
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:

@@ -132,7 +132,8 @@ def floats(message: memoryview) -> dict[str, Tensor]:
             shape = [int(value) for number, value in fields if number == TENSOR_DIMENSION]
             if len(shape) > MOST_DIMENSIONS:
                 raise ValueError("a tensor has too many dimensions")
-            (name,), (raw,) = texts(tensor, TENSOR_NAME), messages(tensor, TENSOR_RAW)
+            ((name,),) = texts(tensor, TENSOR_NAME)
+            (raw,) = messages(tensor, TENSOR_RAW)
             found[name] = torch.from_numpy(np.frombuffer(raw, "<f4").reshape(shape).copy())
     return found
 
@@ -144,9 +145,13 @@ def messages(message: memoryview, field: int) -> Iterator[memoryview]:
             yield value
 
 
-def texts(message: memoryview, field: int) -> list[str]:
-    """Read all values of one field as strings."""
-    return [bytes(value).decode() for value in messages(message, field)]
+def texts(message: memoryview, *fields: int) -> list[list[str]]:
+    """Read all values of some fields as strings, a list for each field."""
+    found: dict[int, list[str]] = {field: [] for field in fields}
+    for number, value in protobuf.fields(message):
+        if number in found and isinstance(value, memoryview):
+            found[number].append(bytes(value).decode())
+    return list(found.values())
 
 
 def _text(value: memoryview | int) -> str:

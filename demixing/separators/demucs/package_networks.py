@@ -16,6 +16,13 @@ from demixing.machine.installation import install_command
 from demixing.weights.loading import empty, fill
 from demixing.weights.readers import DEMUCS_CLASSES, Contents
 
+UNPREPARED: dict[str, Any] = {"emb_smooth": False, "rescale": 0}
+"""Arguments that only change the weights before training, which the file replaces.
+
+To compute those on its meta device, torch imports its compiler and sympy, which takes longer than
+reading the file.
+"""
+
 
 def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool = False) -> Any:
     """Build the network that a file names, and fill it.
@@ -34,6 +41,7 @@ def build(contents: Contents, name: str, stems: Sequence[str], *, renamed: bool 
     kind = _class_of(contents.network, name)
     known = inspect.signature(kind).parameters
     arguments = {key: value for key, value in contents.arguments.items() if key in known}
+    arguments |= {key: value for key, value in UNPREPARED.items() if key in known}
     try:
         network = empty(lambda: kind(**arguments))
     except (TypeError, ValueError, AssertionError) as error:

@@ -57,8 +57,8 @@ def read(file: WeightFile) -> Contents:
     state = {key: value for key, value in numbers.items() if not key.startswith(COMBINED)}
     parts: defaultdict[str, list[Tensor]] = defaultdict(list)
     for node in messages(graph, GRAPH_NODE):
-        (where,), (kind,) = texts(node, NODE_NAME), texts(node, NODE_KIND)
-        for key in texts(node, NODE_INPUT):
+        (where,), (kind,), inputs = texts(node, NODE_NAME, NODE_KIND, NODE_INPUT)
+        for key in inputs:
             if key.startswith(COMBINED) and key in numbers:
                 name, value = _named(where, kind, numbers[key])
                 parts[name].append(value)
@@ -67,7 +67,9 @@ def read(file: WeightFile) -> Contents:
     used = (value for values in parts.values() for value in values)
     check_bytes(file, sum(value.numel() * value.itemsize for value in used), STORED)
     # In cross-attention, queries are separate from keys and values.
-    state |= {name: torch.cat(values) for name, values in parts.items()}
+    state |= {
+        name: torch.cat(values) if len(values) > 1 else values[0] for name, values in parts.items()
+    }
     return Contents(state=tensors(file, state), network=NETWORK, arguments=dict(ARGUMENTS))
 
 
