@@ -11,10 +11,9 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from demixing.errors import ConfigError
 
@@ -76,39 +75,6 @@ class Plugins:
         found = (one for one in tree.body if isinstance(one, ast.FunctionDef))
         return next((one for one in found if one.name == function), None)
 
-    def parameters(self, name: str) -> list[str]:
-        """Names of the parameters of a module's ``build``; the module is not imported.
-
-        Raises:
-            ConfigError: there is no such module.
-        """
-        if name not in self.names():
-            self.module(name)
-        found = self._function(name, "build")
-        if found is None:  # it is made of another function
-            return list(inspect.signature(self.alone(name, "build")).parameters)
-        given = found.args
-        return [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-
-    def alone(self, name: str, function: str) -> Any:
-        """Return a function of a module with only what it needs of the module.
-
-        The module may import torch, which takes seconds. One that is imported already is used.
-
-        Args:
-            name: key of the module.
-            function: defined there.
-        """
-        full = f"{self.package}.{name}"
-        if full in sys.modules:
-            return getattr(sys.modules[full], function)
-        (folder,) = self.paths
-        path = Path(folder, f"{name}.py")
-        tree = needed(ast.parse(path.read_text(encoding="utf-8")), function)
-        space: dict[str, Any] = {"__name__": full}
-        exec(compile(tree, path, "exec"), space)  # inherits that annotations are not evaluated
-        return space[function]
-
     def module(self, name: str) -> ModuleType:
         """Import one module.
 
@@ -138,53 +104,11 @@ class Plugins:
         Raises:
             ConfigError: there is no such module, or it has no such option.
         """
-        known = self.parameters(name)
+        known = list(inspect.signature(self.module(name).build).parameters)
         for option in options:
             if option not in known:
                 hint = did_you_mean(option, known)
                 raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{hint}")
-
-
-def needed(module: ast.Module, name: str) -> ast.Module:
-    r"""Return the statements of a module that one of its names needs, in their order.
-
-    >>> ast.unparse(needed(ast.parse("import torch; A = 1; B = A; C = torch.nan"), "B"))
-    'A = 1\nB = A'
-    """
-    homes = {bound: one for one in module.body for bound in _bound(one)}
-    found: list[ast.stmt] = []
-    waiting = [name]
-    while waiting:
-        statement = homes.get(waiting.pop())
-        if statement is not None and statement not in found:
-            found.append(statement)
-            waiting += _used(statement)
-    return ast.Module([one for one in module.body if one in found], [])
-
-
-def _bound(statement: ast.stmt) -> list[str]:
-    """Names that a statement of a module defines."""
-    match statement:
-        case ast.FunctionDef() | ast.ClassDef():
-            return [statement.name]
-        case ast.Import() | ast.ImportFrom():
-            return [(one.asname or one.name).partition(".")[0] for one in statement.names]
-    return [one.id for one in ast.walk(statement) if _is_stored(one)]
-
-
-def _is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-
-
-def _used(statement: ast.stmt) -> list[str]:
-    """Names that a statement uses; annotations are not evaluated."""
-    if isinstance(statement, ast.FunctionDef):
-        given = statement.args
-        parts = [*statement.body, *given.defaults, *filter(None, given.kw_defaults)]
-    else:
-        parts = [statement]
-    nodes = (node for part in parts for node in ast.walk(part))
-    return [node.id for node in nodes if isinstance(node, ast.Name)]
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -14,7 +14,8 @@ from demixing.errors import ConfigError
 from demixing.training.augmentations import Only, build
 from demixing.training.augmentations.gain import Gain
 from demixing.training.augmentations.remix import Remix
-from demixing.training.data.songs import Song, Spans
+from demixing.training.data.song_table import Spans
+from demixing.training.data.songs import Song
 from demixing.training.examples import Examples, weighted
 from demixing.training.sampler import Sampler
 

@@ -1,7 +1,6 @@
 """Commands import, read and measure only what they need."""
 
 import gc
-import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from demixing import separators
 from demixing.cli import jobs, unlimited
 from demixing.machine import collector
-from demixing.plugins import Plugins
 from demixing.recipes import reading
 from demixing.schedule import costs
 from demixing.schedule.costs import Cost
@@ -93,33 +90,3 @@ def test_the_collector_works_on_if_torch_was_imported_before(
     with collector.resting():
         assert "torch" in sys.modules
         assert gc.isenabled()
-
-
-LISTING = """
-import sys
-from demixing.cli.main import main
-
-status = main(sys.argv[1:])
-print({"torch", "numpy", "scipy", "onnxruntime"} & sys.modules.keys())
-sys.exit(status)
-"""
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("words", [["list"], ["describe"]])
-def test_listing_recipes_and_their_files_imports_no_library(words: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LISTING, *words], cwd=ROOT, capture_output=True, text=True
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "set()"
-
-
-@pytest.mark.parametrize("name", separators.having("required_weights"))
-def test_the_parameters_of_a_separator_are_known_without_importing_it(name: str) -> None:
-    module = separators.module(name)
-
-    known = Plugins(separators.__name__, separators.__path__, "separator").parameters(name)
-
-    assert known == list(inspect.signature(module.build).parameters)

@@ -53,7 +53,7 @@ def required_weights(name: str, options: Mapping[str, Any] | None = None) -> tup
     if not given and (written := _plugins.literal(name, "required_weights")) is not None:
         return tuple(written)  # importing the module would take seconds
     _plugins.check_options(name, given)
-    function = _plugins.alone(name, "required_weights")
+    function = _plugins.module(name).required_weights
     known = inspect.signature(function).parameters
     try:
         found = function(**{key: value for key, value in given.items() if key in known})
