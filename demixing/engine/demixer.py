@@ -239,10 +239,10 @@ class Demixer:
                 pipeline = SongPipeline(self.recipe, song.scheduled, names, form, tap, statistics)
             audio.check_finite(block, start)
             start += block.shape[-1]
-            yield pipeline.push(block)
+            yield from pipeline.pieces(block)
         if song is None or start == 0:
             raise SongError("expected a song of at least one sample, got an empty one")
-        yield pipeline.finish()
+        yield from pipeline.last_pieces()
         if song.budget is not None and song.workload is not None:
             self._learn(song.plan, song.budget, song.workload.form)
 
