@@ -26,8 +26,10 @@ from demixing.engine.normalisation import SongStatistics, measured
 from demixing.engine.omissions import Omission
 from demixing.engine.pipeline import SongPipeline
 from demixing.engine.progress import Report, Work
+from demixing.engine.tidying import Tidying
 from demixing.engine.workload import Workload
 from demixing.errors import CheckpointError, ConfigError, SongError
+from demixing.machine import heap
 from demixing.plugins import did_you_mean
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
@@ -97,13 +99,14 @@ class Demixer:
             self.at_work(index)
             separator = None if index in without else self._build(member)
             self._separators.append(separator)
+            heap.tidy()  # what reading its weights has left
             self.costs.append(self._cost(costs, member, separator))
             self.at_work(-1)
 
     def _build(self, member: Member) -> Separator | None:
         """Build one member and check that it has the stems that the recipe uses."""
         try:
-            separator = separators.build(member.separator, member.options)
+            separator = self._built(member)
         except CheckpointError as error:
             if not self._forgiving:
                 raise
@@ -117,6 +120,15 @@ class Demixer:
                     f"{part!r}{did_you_mean(part, list(separator.stems))}"
                 )
         return separator
+
+    def _built(self, member: Member) -> Separator:
+        """The separator of a member; members with the same one share it, and its weights."""
+        earlier = zip(self.recipe.members, self._separators, strict=False)
+        for other, separator in earlier:
+            same = (other.separator, other.options) == (member.separator, member.options)
+            if separator is not None and same:
+                return separator
+        return separators.build(member.separator, member.options)
 
     def _cost(self, costs: Costs | None, member: Member, separator: Separator | None) -> Cost:
         """Look up a member's cost; a member that cannot be measured may still work."""
@@ -342,6 +354,8 @@ class Demixer:
         if budget and workload:
             source = self._fallback(index, separator, plan, budget, done)
             samples = workload.samples(separator)
+        if len({id(one) for one in self._separators if one}) > 1:
+            source = Tidying(source)
         cut = tta.chunking(separator, setting, samples)
         return Task(separator=separator, source=source, setting=setting, cut=cut, batch=batch)
 
