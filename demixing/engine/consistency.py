@@ -67,7 +67,8 @@ class Consistency:
         """Join final stems with the buffered mixture."""
         start = 0
         for ready in self._waiting.take(stems.shape[-1]):
-            part = stems[..., start : start + ready.samples]
+            # A copy, because views would keep all of these stems until the last one is used.
+            part = stems[..., start : start + ready.samples].clone()
             start += ready.samples
             yield Estimates(ready.mixture, part.unbind(1), ready.answered)
 

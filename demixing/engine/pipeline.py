@@ -5,6 +5,7 @@ estimate of each stem, initially an equal share of the mixture, and the validity
 far. A member's input is the mixture minus some of these estimates, and its output updates others.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -107,19 +108,22 @@ class SongPipeline:
             OutputError: an output is not finite.
         """
         for number, stage in enumerate(self._stages):
-            for estimates in stage.finish():
-                yield from self._after(estimates, number + 1)
+            ready = deque(stage.finish())
+            while ready:
+                yield from self._after(ready.popleft(), number + 1)
 
     def _after(self, estimates: Estimates, number: int) -> Iterator[Tensor]:
         """Pass estimates through the stages from ``number`` on.
 
-        Each result leaves the pipeline before the next is made, so that few exist at a time.
+        A stage hands over what it has before the next one starts, which may need all memory, and
+        each result leaves the pipeline before the next is made.
         """
         if number == len(self._stages):
             yield self._checked(estimates)
             return
-        for one in self._stages[number].push(estimates):
-            yield from self._after(one, number + 1)
+        ready = deque(self._stages[number].push(estimates))
+        while ready:
+            yield from self._after(ready.popleft(), number + 1)
 
     def _checked(self, estimates: Estimates) -> Tensor:
         """Check final stems and map them to ``(outputs, channels, samples)``."""
