@@ -161,8 +161,8 @@ class MemberBlend:
         after: Tensor | None = None
         for before, chance in self._who_answered(stem, estimates.answered):
             now = _changed(self._update(stem, before), estimate, answer, estimates.mixture)
-            now = now if chance is None else now.mul_(chance)
-            after = now if after is None else after.add_(now)
+            now = now if chance is None else now * chance
+            after = now if after is None else after + now
         assert after is not None  # there is always one set, possibly an empty one
         if not isinstance(valid, Tensor):
             return after if valid else estimate
@@ -209,7 +209,9 @@ def total(signals: Sequence[Tensor]) -> Tensor:
 
 
 def _changed(update: Update, estimate: Tensor, answer: Tensor, mixture: Tensor) -> Tensor:
-    """Apply an update; the result is a new tensor."""
+    """Apply an update; the result is the output itself where it needs no change."""
+    if update == (0.0, 1.0, 0.0):
+        return answer
     now = update.add * answer
     if update.keep:
         now.add_(update.keep * estimate)

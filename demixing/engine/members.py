@@ -150,11 +150,13 @@ class WorkingMember:
 
     def _outputs(self, answer: Answer) -> Answer:
         """Undo the normalisation and sum the separator's stems to the track's."""
-        first, count = self._parts[0][0], len(self._parts)
-        if self._parts == [[part] for part in range(first, first + count)]:
-            stems = answer.stems[:, first : first + count]  # a view
+        stems, parts = answer.stems, [part for (part, *others) in self._parts if not others]
+        if len(parts) == len(self._parts):
+            first, last = parts[0], parts[-1]
+            in_order = parts == list(range(first, last + 1))
+            stems = stems[:, first : last + 1] if in_order else stems[:, parts]
             return Answer(self._normaliser.back(stems, answer.valid), answer.valid)
-        stems = self._normaliser.back(answer.stems, answer.valid)
+        stems = self._normaliser.back(stems, answer.valid)
         outputs = [stems[:, parts].sum(dim=1) for parts in self._parts]
         return Answer(torch.stack(outputs, dim=1), answer.valid)
 
