@@ -112,7 +112,8 @@ class MemberBlend:
             valid = valid * self._believed(self._trust, estimates, stems, valid)
         valid = reduced(valid)
         # Where the output is valid, it needs no estimate that is only a share.
-        result = self._known(estimates) if valid == 1.0 else self._untouched(estimates)
+        partly = isinstance(valid, Tensor) or valid < 1
+        result = self._untouched(estimates) if partly else self._known(estimates)
         for stem in self._stems:
             if stem not in stems:
                 continue
@@ -187,7 +188,7 @@ class MemberBlend:
             for name, part in zip(self._before, map(reduced, answered), strict=True)
             if name in self._averages[stem].givers
         ]
-        always = {name for name, part in givers if part == 1.0}
+        always = {name for name, part in givers if not isinstance(part, Tensor) and part}
         mixed = [(name, part) for name, part in givers if isinstance(part, Tensor)]
         for some in itertools.product((True, False), repeat=len(mixed)):
             chances = [

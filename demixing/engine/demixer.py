@@ -122,11 +122,10 @@ class Demixer:
         return separator
 
     def _built(self, member: Member) -> Separator:
-        """The separator of a member; members with the same one share it, and its weights."""
-        earlier = zip(self.recipe.members, self._separators, strict=False)
-        for other, separator in earlier:
+        """The separator of a member; members with the same network share it, and its weights."""
+        for other, separator in zip(self.recipe.members, self._separators, strict=False):
             same = (other.separator, other.options) == (member.separator, member.options)
-            if separator is not None and same:
+            if same and separator is not None and _has_weights(member):
                 return separator
         return separators.build(member.separator, member.options)
 
@@ -390,6 +389,12 @@ class Demixer:
             measured_s = chunk_s - expected_s * part * self._load.slowdown
             idle_s = expected_s + measured_s / slowdown / part
             self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)
+
+
+def _has_weights(member: Member) -> bool:
+    """Whether a member's separator opens files of weights."""
+    known = member.separator in separators.names()
+    return known and bool(separators.required_weights(member.separator, member.options))
 
 
 class _Song(NamedTuple):
