@@ -10,6 +10,7 @@ from torch import Tensor
 from demixing.audio import AudioFormat
 from demixing.chunks.answer import Answer, Reliable
 from demixing.chunks.cutting import Cutter, held
+from demixing.engine.blending import full_validity
 from demixing.engine.estimates import Estimates, Queue
 from demixing.engine.members import ScheduledMember, Task
 from demixing.engine.pipeline import SongPipeline
@@ -138,3 +139,14 @@ def test_memory_is_tidied_only_before_slow_members() -> None:
 
     assert LONG_S > 0.1
     assert counts == [1, 2, 2]  # the first call, and after one of 5 s
+
+
+def test_whether_a_sample_is_valid_does_not_depend_on_its_neighbours() -> None:
+    valid = torch.tensor([0.58, 1.2, 0.9995, 1.0, 0.0])[None, None, None]
+    whole = Answer(torch.ones(1, 1, 2, 5), valid)
+
+    together = full_validity(whole, passes=1)
+
+    for index in range(5):
+        one = full_validity(whole.split(index)[1].split(1)[0], passes=1)
+        assert torch.equal(one.stems, together.stems[..., index : index + 1])

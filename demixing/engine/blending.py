@@ -31,12 +31,18 @@ def full_validity(answer: Answer, passes: int) -> Answer:
     """
     if answer.valid is None:
         return answer
-    if answer.samples and float(answer.valid.amin()) > 1 - MARGIN:
+    if not answer.samples:
+        return answer
+    low, high = map(float, torch.aminmax(answer.valid))
+    if low > 1 - MARGIN and high < 1 + MARGIN:
         return Answer(answer.stems)
     valid = (answer.valid * passes).clamp(0, 1)
     valid = torch.where(valid > 1 - MARGIN, torch.ones_like(valid), valid)
     valid = torch.where(valid < MARGIN, torch.zeros_like(valid), valid)
-    return Answer(answer.stems / answer.valid.clamp(min=MARGIN), valid)
+    # Each sample is decided by itself, so the result does not depend on the blocks.
+    full = (answer.valid > 1 - MARGIN) & (answer.valid < 1 + MARGIN)
+    divisor = torch.where(full, torch.ones_like(valid), answer.valid.clamp(min=MARGIN))
+    return Answer(answer.stems / divisor, valid)
 
 
 class MemberBlend:
