@@ -15,6 +15,7 @@ from torch import Tensor
 from demixing import separators
 from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
+from demixing.engine.tidying import Tidying
 from demixing.errors import CheckpointError
 from demixing.recipes import reading
 from demixing.schedule import costs
@@ -168,7 +169,8 @@ def test_if_memory_runs_out_smaller_batches_are_tried(demixer: Callable[..., Dem
     budget = workload.budget(plan, Deadline(math.inf, clock=STANDING))
     task = ready._scheduled(plan, workload, budget)[0].task
     assert task
-    fallback = task.source
+    assert isinstance(task.source, Tidying)
+    fallback = task.source.source
     assert isinstance(fallback, Fallback)
     fallback.batch = 5
     chunks = SONG[None, :, :5000].repeat(5, 1, 1)

@@ -68,6 +68,8 @@ def demixer(clock: FakeTime, *, real: float = 1.0, contention: Contention | None
     ]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
+        # No weights, so members do not share a fake.
+        monkeypatch.setattr(separators, "required_weights", lambda *_: ())
         ready = Demixer(chosen, contention=contention)
     ready.costs = [Cost(chunk_s=cost_s) for cost_s in COSTS_S]
     ready._run = clock.run

@@ -17,6 +17,7 @@ is that of WAVE files: front left, front right, centre, low frequency, back, sid
 standard order for nine or more channels, so each one is mono.
 """
 
+import math
 import operator
 from dataclasses import dataclass
 
@@ -95,14 +96,29 @@ def check_finite(block: Tensor, start: int) -> None:
     Raises:
         SongError: names the first bad sample and its channel, both counted from 0.
     """
-    bad = ~(block.abs() <= MAX_LEVEL)  # comparisons with NaN are false
-    if bad.any():
+    if not block.numel():
+        return
+    low, high = map(float, torch.aminmax(block))
+    if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):  # comparisons with NaN are false
+        bad = ~(block.abs() <= MAX_LEVEL)
         sample = int(bad.any(dim=0).nonzero()[0])
         channel = int(bad[:, sample].nonzero()[0])
         raise SongError(
             f"expected samples with full scale at 1, got {block[channel, sample].item():g} at "
             f"sample {start + sample} of channel {channel}; repair the file or export it again"
         )
+
+
+def finite(signal: Tensor) -> bool:
+    """Whether no sample is a NaN or an infinity.
+
+    One pass: such samples make the sum one, too. Large samples may do so as well, so then each is
+    looked at.
+
+    >>> finite(torch.tensor([1.0, math.inf])), finite(torch.full((9,), 1e38))
+    (False, True)
+    """
+    return math.isfinite(float(signal.sum())) or bool(torch.isfinite(signal).all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +166,9 @@ def pairs_of(channels: int) -> tuple[tuple[int, int], ...]:
 
 
 def to_pairs(song: Tensor) -> Tensor:
-    """Arrange ``(channels, samples)`` as stereo pairs ``(groups, 2, samples)``."""
-    return song[torch.tensor(pairs_of(song.shape[0]))]
+    """Arrange ``(channels, samples)`` as stereo pairs ``(groups, 2, samples)``; may be a view."""
+    pairs = pairs_of(song.shape[0])
+    return song[None] if pairs == ((0, 1),) else song[torch.tensor(pairs)]
 
 
 def from_pairs(pairs: Tensor, channels: int) -> Tensor:
@@ -162,12 +179,14 @@ def from_pairs(pairs: Tensor, channels: int) -> Tensor:
         channels: of the song. The two copies of a mono channel are averaged.
 
     Returns:
-        ``(..., channels, samples)``.
+        ``(..., channels, samples)``; may be a view.
 
     >>> song = torch.randn(6, 10)
     >>> torch.equal(from_pairs(to_pairs(song), 6), song)
     True
     """
+    if pairs_of(channels) == ((0, 1),):
+        return pairs[0]
     result = pairs.new_empty(*pairs.shape[1:-2], channels, pairs.shape[-1])
     for pair, (left, right) in zip(pairs, pairs_of(channels), strict=True):
         if left == right:

@@ -11,7 +11,7 @@ import soundfile
 from torch import Tensor
 
 from demixing import atomic, audio
-from demixing.audio import SongFormat, encoders, headers
+from demixing.audio import SongFormat, encoders, headers, pcm
 from demixing.audio.av_reader import AvReader
 from demixing.audio.clipping import Clipping
 from demixing.audio.headers import Header
@@ -197,8 +197,9 @@ def write_stems(
         files = [stack.enter_context(_create(path, form, bits, bitrate)) for path in paths.values()]
         done = 0
         for block in stems:
-            for file, stem in zip(files, block, strict=True):
-                file.write(stem.T.numpy())
+            for file, path, stem in zip(files, paths.values(), block, strict=True):
+                kept = "32f" if encoders.of(path) else bits
+                file.write(pcm.frames(stem, kept, rounded=path.suffix.upper() == ".FLAC"))
             if bits != "32f" or lossy:
                 clipping.count(block)
             done += block.shape[-1]

@@ -146,12 +146,23 @@ class Cutter:
         if self._cut.end.centred or self._cut.end.mirrored:
             past = torch.cat([self._past, self._pending[..., :samples]], dim=-1)
             self._past = past[..., -self._cut.chunk :]
-        self._pending = self._pending[..., samples:]
+        rest = self._pending[..., samples:]
+        # A view would keep the memory of all that has been cut; a copy of a small rest is cheap.
+        self._pending = rest.clone() if 2 * rest.numel() < held(rest) else rest
 
     def _collect(self) -> None:
         """Join the collected blocks."""
         self._pending = torch.cat([self._pending, *self._blocks], dim=-1)
         self._blocks.clear()
+
+
+def held(view: Tensor) -> int:
+    """Number of values in the memory that a view keeps.
+
+    >>> held(torch.zeros(2, 100)[:, 90:])
+    200
+    """
+    return view.untyped_storage().nbytes() // view.element_size()
 
 
 def continued(song: Tensor, samples: int) -> Tensor:

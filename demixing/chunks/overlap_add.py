@@ -23,7 +23,7 @@ samples are final; for the others, the numerator and the divisor of (1) are kept
 overlaps no other one, (1) is ``y[k]``: it is copied, and arithmetic is only done at the joints.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ class CrossFade:
         # Numerators and divisor of (1) for the samples that earlier chunks share with the next.
         self._total: Parts = ()
         self._weight = torch.zeros(0)
+        self._inner: tuple[tuple[int, int], tuple[Tensor, Tensor]] | None = None
 
     def add(self, results: Parts, samples: int | None = None) -> list[Parts]:
         """Add the outputs for one chunk and return the samples that are final.
@@ -68,28 +69,41 @@ class CrossFade:
             Consecutive pieces; they may be views of ``results``.
         """
         cut, hop, shared = self._cut, self._hop, self._weight.shape[0]
-        window = weights(cut, first=self._first, last=samples is not None)
+        rest = max(hop, shared)
+        rise, fall = self._window(shared, rest, last=samples is not None)
         total = self._total or tuple(part[..., :0] for part in results)
         # After the shared samples, the window is 1 until it falls.
         joint = tuple(
-            part[..., :shared] * window[:shared] + old
-            for part, old in zip(results, total, strict=True)
+            (part[..., :shared] * rise).add_(old) for part, old in zip(results, total, strict=True)
         )
-        weight = window[:shared] + self._weight
+        weight = rise + self._weight
         # The previous chunk covers the context at the start.
         start = 0 if self._first and not cut.end.padded else cut.context
         end = hop + cut.context if samples is None else samples - cut.silence
         divisor = weight[start:end].clamp(min=TINY)
         faded = tuple(part[..., start:end] / divisor for part in joint)
         copied = tuple(part[..., max(shared, start) : end] for part in results)
-        rest = max(hop, shared)
-        self._total = tuple(
-            torch.cat([old[..., hop:], part[..., rest:] * window[rest:]], dim=-1)
-            for old, part in zip(joint, results, strict=True)
-        )
-        self._weight = torch.cat([weight[hop:], window[rest:]])
+        if samples is None:
+            self._total = tuple(
+                _extended(old[..., hop:], part[..., rest:] * fall)
+                for old, part in zip(joint, results, strict=True)
+            )
+            self._weight = torch.cat([weight[hop:], fall])
         self._hop, self._first = cut.hop, False
         return [faded, copied]
+
+    def _window(self, shared: int, rest: int, *, last: bool) -> tuple[Tensor, Tensor]:
+        """The window's first ``shared`` values, and those from ``rest`` on.
+
+        They are the same for all chunks inside a song, so they are only computed once.
+        """
+        inner = not self._first and not last
+        if inner and self._inner is not None and self._inner[0] == (shared, rest):
+            return self._inner[1]
+        window = weights(self._cut, first=self._first, last=last)
+        ends = window[:shared].clone(), window[rest:].clone()
+        self._inner = ((shared, rest), ends) if inner else None
+        return ends
 
 
 class AnswerOverlapAdd:
@@ -123,20 +137,24 @@ class AnswerOverlapAdd:
 
     def push(self, block: Tensor) -> Answer:
         """See :class:`demixing.chunks.stream.Stream`."""
-        finished: list[Parts] = []
-        for chunks in self._cutter.push(block, self._together):
-            for results in self._ask(chunks):
-                finished += self._fade.add(results)
-        return self._song(finished)
+        return Answer.joined([self._nothing, *self.answers(block)])
 
     def finish(self) -> Answer:
         """See :class:`demixing.chunks.stream.Stream`."""
-        finished: list[Parts] = []
+        return Answer.joined([self._nothing, *self.last_answers()])
+
+    def answers(self, block: Tensor) -> Iterator[Answer]:
+        """Like :meth:`push`, one by one as they become final; they may be views."""
+        for chunks in self._cutter.push(block, self._together):
+            for results in self._ask(chunks):
+                yield from self._song(self._fade.add(results))
+
+    def last_answers(self) -> Iterator[Answer]:
+        """Like :meth:`finish`, one by one."""
         for end in self._cutter.finish():
             for results in self._ask(end.audio[..., None, :]):
                 placed = tuple(self._cutter.placed(part, end.samples) for part in results)
-                finished += self._fade.add(placed, end.samples if end.last else None)
-        return self._song(finished)
+                yield from self._song(self._fade.add(placed, end.samples if end.last else None))
 
     def _ask(self, chunks: Tensor) -> Iterator[Parts]:
         """Separate ``(groups, 2, chunks, chunk)`` and yield the output for each chunk."""
@@ -148,13 +166,18 @@ class AnswerOverlapAdd:
         parts = (part.reshape(-1, count, *part.shape[1:]) for part in _parts(answer))
         return zip(*(part.unbind(1) for part in parts), strict=True)
 
-    def _song(self, finished: Sequence[Parts]) -> Answer:
-        """Join the final samples, without those that precede the song."""
-        pieces = [_parts(self._nothing), *finished]
-        whole = Answer(*(torch.cat(parts, dim=-1) for parts in zip(*pieces, strict=True)))
-        dropped = min(self._cutter.before - self._dropped, whole.samples)
-        self._dropped += dropped
-        return whole.split(dropped)[1]
+    def _song(self, finished: Iterable[Parts]) -> Iterator[Answer]:
+        """The final samples, without those that precede the song."""
+        for parts in finished:
+            dropped = min(self._cutter.before - self._dropped, parts[0].shape[-1])
+            self._dropped += dropped
+            if dropped < parts[0].shape[-1]:
+                yield Answer(*parts).split(dropped)[1]
+
+
+def _extended(before: Tensor, after: Tensor) -> Tensor:
+    """Join two tensors in time, without a copy if there is nothing before."""
+    return torch.cat([before, after], dim=-1) if before.shape[-1] else after
 
 
 def _parts(answer: Answer) -> Parts:

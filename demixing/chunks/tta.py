@@ -8,11 +8,12 @@ is left. The correct part of its output does not. So the errors partly cancel in
 * Channel swap: passes alternate between original and swapped left and right channels.
 """
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
 from demixing.chunks.answer import Answer, Source
 from demixing.chunks.overlap_add import AnswerOverlapAdd
-from demixing.chunks.stream import Stream
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
 from demixing.separator import Chunking, Separator
@@ -36,25 +37,39 @@ class AugmentedStream:
     def __init__(
         self, source: Source, setting: Setting, cut: Chunking, *, groups: int, batch: int
     ) -> None:
-        self._passes: list[Stream[Tensor, Answer]] = [
+        self._passes = [
             _Pass(source, setting, number, cut, groups=groups, batch=batch)
             for number in range(setting.passes)
         ]
-        self._ahead = [source.nothing(groups)] * setting.passes
+        self._nothing = source.nothing(groups)
+        self._ahead = [self._nothing] * setting.passes
 
     def push(self, block: Tensor) -> Answer:
         """See :class:`demixing.chunks.stream.Stream`."""
-        return self._mean([one.push(block) for one in self._passes])
+        return Answer.joined([self._nothing, *self.answers(block)])
 
     def finish(self) -> Answer:
         """See :class:`demixing.chunks.stream.Stream`."""
-        return self._mean([one.finish() for one in self._passes])
+        return Answer.joined([self._nothing, *self.last_answers()])
 
-    def _mean(self, answers: list[Answer]) -> Answer:
+    def answers(self, block: Tensor) -> Iterator[Answer]:
+        """Like :meth:`push`, one by one as they become final."""
+        if len(self._passes) == 1:
+            yield from self._passes[0].answers(block)
+        else:
+            yield self._mean([list(one.answers(block)) for one in self._passes])
+
+    def last_answers(self) -> Iterator[Answer]:
+        """Like :meth:`finish`, one by one."""
+        if len(self._passes) == 1:
+            yield from self._passes[0].last_answers()
+        else:
+            yield self._mean([list(one.last_answers()) for one in self._passes])
+
+    def _mean(self, answers: list[list[Answer]]) -> Answer:
         """Average the samples that all passes have finished; keep the rest for later."""
-        if len(answers) == 1:
-            return answers[0]
-        known = [Answer.joined(pair) for pair in zip(self._ahead, answers, strict=True)]
+        both = zip(self._ahead, answers, strict=True)
+        known = [Answer.joined([ahead, *new]) for ahead, new in both]
         samples = min(one.samples for one in known)
         ready, self._ahead = map(list, zip(*(one.split(samples) for one in known), strict=True))
         return Answer.mean(ready)
@@ -88,14 +103,14 @@ class _Pass:
         shift = offset(setting, number, cut.hop)
         self._chunks = AnswerOverlapAdd(source, cut, groups=groups, batch=batch, offset=shift)
 
-    def push(self, block: Tensor) -> Answer:
-        """See :class:`demixing.chunks.stream.Stream`."""
+    def answers(self, block: Tensor) -> Iterator[Answer]:
+        """See :meth:`AugmentedStream.answers`."""
         block = block.flip(-2) if self._swapped else block
-        return self._restored(self._chunks.push(-1.0 * block if self._inverted else block))
+        return map(self._restored, self._chunks.answers(-1.0 * block if self._inverted else block))
 
-    def finish(self) -> Answer:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        return self._restored(self._chunks.finish())
+    def last_answers(self) -> Iterator[Answer]:
+        """See :meth:`AugmentedStream.last_answers`."""
+        return map(self._restored, self._chunks.last_answers())
 
     def _restored(self, answer: Answer) -> Answer:
         """Undo the augmentation in the stems."""

@@ -9,28 +9,30 @@ Source of the shares: Wisdom et al., "Differentiable consistency constraints for
 speech enhancement", ICASSP 2019.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from demixing.audio import AudioFormat
-from demixing.engine.estimates import Estimates
+from demixing.engine.blending import total
+from demixing.engine.estimates import Estimates, Queue
 from demixing.engine.leakage_filter import LeakageFilter
 from demixing.recipes.recipe import Recipe
 
 
 class Consistency:
-    """A stage of the pipeline, like a member's; see :class:`demixing.chunks.stream.Stream`.
+    """A stage of the pipeline, like a member's; see :class:`demixing.engine.estimates.Stage`.
 
     Args:
         recipe: defines the residual or the shares, and the leaks.
-        stems: names of the input stems, in the order of the signals.
-        members: number of members before this stage.
+        stems: names of the input stems, in their order.
         form: of the song.
 
     The output estimates have all stems of the track.
     """
 
-    def __init__(self, recipe: Recipe, stems: list[str], members: int, form: AudioFormat) -> None:
+    def __init__(self, recipe: Recipe, stems: list[str], form: AudioFormat) -> None:
         self._recipe = recipe
         self._stems = tuple(stems)
         self._filter: LeakageFilter | None = None
@@ -44,37 +46,41 @@ class Consistency:
                 shares=recipe.consistency if above_hz else {},
                 above_hz=above_hz,
             )
-        self._waiting = Estimates.none(form.groups, 0, members)  # the mixture alone
+        self._waiting = Queue()  # the mixture alone
 
-    def push(self, estimates: Estimates) -> Estimates:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        stems, mixture = self._complete(estimates), estimates.signals[:, :1]
+    def push(self, estimates: Estimates) -> Iterator[Estimates]:
+        """See :class:`demixing.engine.estimates.Stage`."""
+        stems = self._complete(estimates)
         if self._filter is None:
-            return Estimates(torch.cat([mixture, stems], dim=1), estimates.answered)
-        alone = Estimates(mixture, estimates.answered)
-        self._waiting = Estimates.joined([self._waiting, alone])
-        return self._with_mixture(self._filter.push(torch.cat([stems, mixture], dim=1)))
+            yield Estimates(estimates.mixture, stems, estimates.answered)
+            return
+        self._waiting.push(Estimates(estimates.mixture, (), estimates.answered))
+        signals = torch.stack([*stems, estimates.mixture], dim=1)
+        yield from self._with_mixture(self._filter.push(signals))
 
-    def finish(self) -> Estimates:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        if self._filter is None:
-            stems = self._waiting.signals.expand(-1, len(self._recipe.track.stems), -1, -1)
-            return self._with_mixture(stems)
-        return self._with_mixture(self._filter.finish())
+    def finish(self) -> Iterator[Estimates]:
+        """See :class:`demixing.engine.estimates.Stage`."""
+        if self._filter is not None:
+            yield from self._with_mixture(self._filter.finish())
 
-    def _with_mixture(self, stems: Tensor) -> Estimates:
+    def _with_mixture(self, stems: Tensor) -> Iterator[Estimates]:
         """Join final stems with the buffered mixture."""
-        ready, self._waiting = self._waiting.split(stems.shape[-1])
-        return Estimates(torch.cat([ready.signals, stems], dim=1), ready.answered)
+        start = 0
+        for ready in self._waiting.take(stems.shape[-1]):
+            # A copy, because views would keep all of these stems until the last one is used.
+            part = stems[..., start : start + ready.samples].clone()
+            start += ready.samples
+            yield Estimates(ready.mixture, part.unbind(1), ready.answered)
 
-    def _complete(self, estimates: Estimates) -> Tensor:
-        """All stems of the track, ``(groups, stems, 2, samples)``, with the residual shared."""
+    def _complete(self, estimates: Estimates) -> tuple[Tensor, ...]:
+        """All stems of the track, ``(groups, 2, samples)`` each, with the residual shared."""
         recipe = self._recipe
-        found = dict(zip(self._stems, estimates.signals[:, 1:].unbind(1), strict=True))
-        left = estimates.mixture - estimates.signals[:, 1:].sum(dim=1)
-        if recipe.residual:
-            found[recipe.residual] = left
-        if not recipe.consistency_above_hz:
-            for stem, share in recipe.consistency.items():
-                found[stem] = found[stem] + share * left
-        return torch.stack([found[stem] for stem in recipe.track.stems], dim=1)
+        found = dict(zip(self._stems, estimates.stems, strict=True))
+        shares = {} if recipe.consistency_above_hz else recipe.consistency
+        if recipe.residual or shares:
+            left = estimates.mixture - total(estimates.stems)
+            if recipe.residual:
+                found[recipe.residual] = left
+            for stem, share in shares.items():
+                found[stem] = (share * left).add_(found[stem])
+        return tuple(found[stem] for stem in recipe.track.stems)

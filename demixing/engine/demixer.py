@@ -26,8 +26,10 @@ from demixing.engine.normalisation import SongStatistics, measured
 from demixing.engine.omissions import Omission
 from demixing.engine.pipeline import SongPipeline
 from demixing.engine.progress import Report, Work
+from demixing.engine.tidying import Tidying
 from demixing.engine.workload import Workload
 from demixing.errors import CheckpointError, ConfigError, SongError
+from demixing.machine import heap
 from demixing.plugins import did_you_mean
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
@@ -97,13 +99,14 @@ class Demixer:
             self.at_work(index)
             separator = None if index in without else self._build(member)
             self._separators.append(separator)
+            heap.tidy()  # what reading its weights has left
             self.costs.append(self._cost(costs, member, separator))
             self.at_work(-1)
 
     def _build(self, member: Member) -> Separator | None:
         """Build one member and check that it has the stems that the recipe uses."""
         try:
-            separator = separators.build(member.separator, member.options)
+            separator = self._built(member)
         except CheckpointError as error:
             if not self._forgiving:
                 raise
@@ -117,6 +120,14 @@ class Demixer:
                     f"{part!r}{did_you_mean(part, list(separator.stems))}"
                 )
         return separator
+
+    def _built(self, member: Member) -> Separator:
+        """The separator of a member; members with the same network share it, and its weights."""
+        for other, separator in zip(self.recipe.members, self._separators, strict=False):
+            same = (other.separator, other.options) == (member.separator, member.options)
+            if same and separator is not None and _has_weights(member):
+                return separator
+        return separators.build(member.separator, member.options)
 
     def _cost(self, costs: Costs | None, member: Member, separator: Separator | None) -> Cost:
         """Look up a member's cost; a member that cannot be measured may still work."""
@@ -239,10 +250,10 @@ class Demixer:
                 pipeline = SongPipeline(self.recipe, song.scheduled, names, form, tap, statistics)
             audio.check_finite(block, start)
             start += block.shape[-1]
-            yield pipeline.push(block)
+            yield from pipeline.pieces(block)
         if song is None or start == 0:
             raise SongError("expected a song of at least one sample, got an empty one")
-        yield pipeline.finish()
+        yield from pipeline.last_pieces()
         if song.budget is not None and song.workload is not None:
             self._learn(song.plan, song.budget, song.workload.form)
 
@@ -342,6 +353,8 @@ class Demixer:
         if budget and workload:
             source = self._fallback(index, separator, plan, budget, done)
             samples = workload.samples(separator)
+        if len({id(one) for one in self._separators if one}) > 1:
+            source = Tidying(source)
         cut = tta.chunking(separator, setting, samples)
         return Task(separator=separator, source=source, setting=setting, cut=cut, batch=batch)
 
@@ -376,6 +389,12 @@ class Demixer:
             measured_s = chunk_s - expected_s * part * self._load.slowdown
             idle_s = expected_s + measured_s / slowdown / part
             self.costs[index] = dataclasses.replace(self.costs[index], chunk_s=idle_s)
+
+
+def _has_weights(member: Member) -> bool:
+    """Whether a member's separator opens files of weights."""
+    known = member.separator in separators.names()
+    return known and bool(separators.required_weights(member.separator, member.options))
 
 
 class _Song(NamedTuple):

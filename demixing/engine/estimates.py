@@ -1,10 +1,20 @@
-"""The data passed between the stages of a pipeline."""
+"""The data passed between the stages of a pipeline.
 
-from collections.abc import Sequence
+Signals are passed on as they are: a stage makes new tensors for the stems that it changes, and no
+copies of the others.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+Presence = Tensor | float
+"""How much a member counts, from 0 to 1: at each sample, ``(groups, 1, samples)``, or everywhere
+alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,40 +22,107 @@ class Estimates:
     """The mixture and the current estimates of the stems, aligned to the sample.
 
     Attributes:
-        signals: ``(groups, 1 + stems, 2, samples)``, the mixture first.
-        answered: ``(groups, members, samples)``: how much each member so far counts at each sample,
-            from 0 to 1.
+        mixture: ``(groups, 2, samples)``.
+        stems: of the same shape; several may be the same tensor, so none is changed in place.
+        answered: of each member so far.
     """
 
-    signals: Tensor
-    answered: Tensor
-
-    @classmethod
-    def none(cls, groups: int, stems: int, members: int) -> "Estimates":
-        """Empty estimates."""
-        return cls(torch.zeros(groups, 1 + stems, 2, 0), torch.zeros(groups, members, 0))
+    mixture: Tensor
+    stems: tuple[Tensor, ...]
+    answered: tuple[Presence, ...] = ()
 
     @classmethod
     def joined(cls, parts: Sequence["Estimates"]) -> "Estimates":
-        """Concatenate estimates in time."""
+        """Concatenate estimates in time; a single part is returned as it is."""
+        if len(parts) == 1:
+            return parts[0]
+        mixtures = [part.mixture for part in parts]
         return cls(
-            torch.cat([part.signals for part in parts], dim=-1),
-            torch.cat([part.answered for part in parts], dim=-1),
+            torch.cat(mixtures, dim=-1),
+            tuple(
+                torch.cat(stems, dim=-1)
+                for stems in zip(*(part.stems for part in parts), strict=True)
+            ),
+            tuple(
+                _joined(members, mixtures)
+                for members in zip(*(part.answered for part in parts), strict=True)
+            ),
         )
-
-    @property
-    def mixture(self) -> Tensor:
-        """The mixture, ``(groups, 2, samples)``."""
-        return self.signals[:, 0]
 
     @property
     def samples(self) -> int:
         """Length of the last axis."""
-        return self.signals.shape[-1]
+        return self.mixture.shape[-1]
 
     def split(self, samples: int) -> tuple["Estimates", "Estimates"]:
-        """The first ``samples`` samples, and the rest."""
-        return (
-            Estimates(self.signals[..., :samples], self.answered[..., :samples]),
-            Estimates(self.signals[..., samples:], self.answered[..., samples:]),
+        """The first ``samples`` samples, and the rest; views."""
+        return self._slice(slice(samples)), self._slice(slice(samples, None))
+
+    def _slice(self, part: slice) -> "Estimates":
+        return Estimates(
+            self.mixture[..., part],
+            tuple(stem[..., part] for stem in self.stems),
+            tuple(one[..., part] if isinstance(one, Tensor) else one for one in self.answered),
         )
+
+
+class Stage(Protocol):
+    """A stage of a pipeline; like :class:`demixing.chunks.stream.Stream`, in smaller pieces.
+
+    Results are generated one by one, so that each can leave the pipeline before the next is made.
+    """
+
+    def push(self, estimates: Estimates, /) -> Iterable[Estimates]:
+        """Add the next samples and generate the results that are final, possibly none."""
+
+    def finish(self) -> Iterable[Estimates]:
+        """Generate all remaining results."""
+
+
+class Queue:
+    """Estimates that wait, in the pieces in which they came: memory is freed piece by piece."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[Estimates] = deque()
+        self.samples = 0
+
+    def push(self, estimates: Estimates) -> None:
+        """Add estimates at the end."""
+        if estimates.samples:
+            self._pieces.append(estimates)
+            self.samples += estimates.samples
+
+    def take(self, samples: int) -> Iterator[Estimates]:
+        """Remove the first ``samples`` samples and generate them; there must be that many."""
+        while samples > 0:
+            piece = self._pieces.popleft()
+            if piece.samples > samples:
+                piece, rest = piece.split(samples)
+                self._pieces.appendleft(rest)
+            samples -= piece.samples
+            self.samples -= piece.samples
+            yield piece
+
+
+def filled(presence: Presence, like: Tensor) -> Tensor:
+    """A presence for each sample of a mixture ``(groups, 2, samples)``."""
+    if isinstance(presence, Tensor):
+        return presence
+    return like.new_full((1, 1, 1), presence).expand(len(like), 1, like.shape[-1])
+
+
+def reduced(presence: Presence) -> Presence:
+    """The same as a number where it is 0 or 1 everywhere."""
+    if not isinstance(presence, Tensor) or not presence.numel():
+        return presence
+    low, high = map(float, torch.aminmax(presence))
+    return low if low == high and low in (0.0, 1.0) else presence
+
+
+def _joined(parts: Sequence[Presence], mixtures: Sequence[Tensor]) -> Presence:
+    """Join the presence of one member in time."""
+    first = parts[0]
+    if not any(isinstance(part, Tensor) for part in parts) and all(part == first for part in parts):
+        return first
+    pairs = zip(parts, mixtures, strict=True)
+    return torch.cat([filled(part, mixture) for part, mixture in pairs], dim=-1)

@@ -1,18 +1,18 @@
 """The members of a recipe as stages of a pipeline: working or absent."""
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from demixing.audio import AudioFormat
 from demixing.audio.resampler import Resampler
 from demixing.chunks.answer import Answer, Source
-from demixing.chunks.stream import Stream
 from demixing.chunks.tta import AugmentedStream
 from demixing.engine.blending import MemberBlend, full_validity
-from demixing.engine.estimates import Estimates
+from demixing.engine.estimates import Estimates, Queue, Stage
 from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.ensemble.setting import Setting
 from demixing.recipes.member import Member
@@ -53,7 +53,7 @@ class ScheduledMember:
 
 def stage(
     task: Task | None, blend: MemberBlend, form: AudioFormat, statistics: SongStatistics | None
-) -> Stream[Estimates, Estimates]:
+) -> Stage:
     """Build a member's stage for one song.
 
     Args:
@@ -66,7 +66,7 @@ def stage(
         ValueError: the member normalises its input, and there are no statistics.
     """
     if task is None:
-        return AbsentMember(blend, form.groups)
+        return AbsentMember(blend)
     return WorkingMember(task, blend, form, statistics)
 
 
@@ -75,20 +75,18 @@ class AbsentMember:
 
     Args:
         blend: of the member.
-        groups: stereo pairs of the song.
     """
 
-    def __init__(self, blend: MemberBlend, groups: int) -> None:
+    def __init__(self, blend: MemberBlend) -> None:
         self._blend = blend
-        self._groups = groups
 
-    def push(self, estimates: Estimates) -> Estimates:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        return self._blend.without_answer(estimates)
+    def push(self, estimates: Estimates) -> Iterator[Estimates]:
+        """See :class:`demixing.engine.estimates.Stage`."""
+        yield self._blend.without_answer(estimates)
 
-    def finish(self) -> Estimates:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        return self._blend.without_answer(self._blend.nothing(self._groups))
+    def finish(self) -> Iterable[Estimates]:
+        """See :class:`demixing.engine.estimates.Stage`."""
+        return ()
 
 
 class WorkingMember:
@@ -111,7 +109,7 @@ class WorkingMember:
         own, outputs = task.separator.stems, blend.member.outputs.values()
         self._parts = [[own.index(part) for part in parts] for parts in outputs]
         self._normaliser = Normaliser(task.separator, statistics, form.groups)
-        self._stream: Stream[Tensor, Answer] = AugmentedStream(
+        self._stream = AugmentedStream(
             task.source, task.setting, task.cut, groups=form.groups, batch=task.batch
         )
         rate_hz = task.separator.sample_rate_hz or form.sample_rate_hz
@@ -119,31 +117,46 @@ class WorkingMember:
         lanes = form.groups * len(self._parts) * 2
         self._back = Resampler(rate_hz, form.sample_rate_hz, lanes)
         self._valid_back = Resampler(rate_hz, form.sample_rate_hz, form.groups)
-        self._queue: list[Estimates] = []
-        self._waiting = blend.nothing(form.groups)
-        self._held = self._outputs(task.source.nothing(form.groups))
+        self._queue = Queue()
+        self._nothing = self._held = self._outputs(task.source.nothing(form.groups))
 
-    def push(self, estimates: Estimates) -> Estimates:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        self._queue.append(estimates)
+    def push(self, estimates: Estimates) -> Iterator[Estimates]:
+        """See :class:`demixing.engine.estimates.Stage`."""
+        self._queue.push(estimates)
         block = self._into.push(self._blend.input_of(estimates))
-        answer = self._outputs(self._stream.push(self._normaliser.into(block)))
-        return self._blended(self._resampled(answer))
+        for answer in self._stream.answers(self._normaliser.into(block)):
+            yield from self._blended(self._resampled(self._outputs(answer)))
 
-    def finish(self) -> Estimates:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        silence = self._waiting.mixture[..., :0]
+    def finish(self) -> Iterator[Estimates]:
+        """See :class:`demixing.engine.estimates.Stage`."""
+        silence = self._nothing.stems[:, 0]
         block = self._normaliser.into(self._into.push(silence, last=True))
-        rest = Answer.joined([self._stream.push(block), self._stream.finish()])
-        answer = self._resampled(self._outputs(rest), last=True)
+        rest = itertools.chain(self._stream.answers(block), self._stream.last_answers())
+        for answer in self._fitted(rest):
+            yield from self._blended(answer)
+        yield from self._blended(self._nothing, last=True)
+
+    def _fitted(self, rest: Iterable[Answer]) -> Iterator[Answer]:
+        """The last answers, at the song's rate and as long as the estimates that wait."""
+        owed = self._queue.samples - self._held.samples
+        for answer in rest:
+            ready = self._resampled(self._outputs(answer)).split(owed)[0]
+            owed -= ready.samples
+            yield ready
+        ready = self._resampled(self._nothing, last=True).split(owed)[0]
         # Resampling there and back may add or drop a sample at the end.
-        owed = self._waiting.samples + sum(one.samples for one in self._queue)
-        missing = owed - self._held.samples - answer.samples
-        return self._blended(answer.map(lambda one: F.pad(one, (0, missing))), last=True)
+        missing = owed - ready.samples
+        yield ready.map(lambda one: F.pad(one, (0, missing))) if missing else ready
 
     def _outputs(self, answer: Answer) -> Answer:
         """Undo the normalisation and sum the separator's stems to the track's."""
-        stems = self._normaliser.back(answer.stems, answer.valid)
+        stems, parts = answer.stems, [part for (part, *others) in self._parts if not others]
+        if len(parts) == len(self._parts):
+            first, last = parts[0], parts[-1]
+            in_order = parts == list(range(first, last + 1))
+            stems = stems[:, first : last + 1] if in_order else stems[:, parts]
+            return Answer(self._normaliser.back(stems, answer.valid), answer.valid)
+        stems = self._normaliser.back(stems, answer.valid)
         outputs = [stems[:, parts].sum(dim=1) for parts in self._parts]
         return Answer(torch.stack(outputs, dim=1), answer.valid)
 
@@ -154,13 +167,19 @@ class WorkingMember:
             return Answer(stems)
         return Answer(stems, self._valid_back.push(answer.valid, last=last))
 
-    def _blended(self, answer: Answer, *, last: bool = False) -> Estimates:
-        """Blend the new output with the queued estimates."""
+    def _blended(self, answer: Answer, *, last: bool = False) -> Iterator[Estimates]:
+        """Blend the new output with the queued estimates, piece by piece."""
+        cell = self._blend.cell
+        if cell == 1:
+            for estimates in self._queue.take(answer.samples):
+                part, answer = answer.split(estimates.samples)
+                yield self._with(estimates, part)
+            return
         known = Answer.joined([self._held, answer])
-        cell = 1 if last else self._blend.cell
-        ready, self._held = known.split(known.samples // cell * cell)
+        ready, self._held = known.split(known.samples if last else known.samples // cell * cell)
         if ready.samples:
-            self._waiting = Estimates.joined([self._waiting, *self._queue])
-            self._queue.clear()
-        estimates, self._waiting = self._waiting.split(ready.samples)
-        return self._blend.with_answer(estimates, full_validity(ready, self._passes))
+            yield self._with(Estimates.joined(list(self._queue.take(ready.samples))), ready)
+
+    def _with(self, estimates: Estimates, answer: Answer) -> Estimates:
+        """The estimates updated by an output for the same samples."""
+        return self._blend.with_answer(estimates, full_validity(answer, self._passes))

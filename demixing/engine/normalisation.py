@@ -147,7 +147,7 @@ class Normaliser:
 
     def into(self, block: Tensor) -> Tensor:
         """Normalise a block of the song, ``(groups, 2, samples)``."""
-        return (block - self._mean) / self._deviation if self._needed else block
+        return (block - self._mean).div_(self._deviation) if self._needed else block
 
     def back(self, stems: Tensor, valid: Tensor | None = None) -> Tensor:
         """Undo the normalisation in stems, ``(groups, stems, 2, samples)``.
@@ -158,5 +158,5 @@ class Normaliser:
         """
         if not self._needed:
             return stems
-        stems = stems * self._deviation[..., None] + self._mean[..., None]
+        stems = (stems * self._deviation[..., None]).add_(self._mean[..., None])
         return stems if valid is None else stems - (1 - valid) * self._mean[..., None]

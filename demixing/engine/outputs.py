@@ -1,5 +1,7 @@
 """The outputs of a song: its stems, or what a narrowed recipe makes from them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,20 +9,19 @@ from demixing.recipes import narrowing
 from demixing.recipes.recipe import Recipe
 
 
-def chosen(recipe: Recipe, signals: Tensor) -> Tensor:
+def chosen(recipe: Recipe, signals: Sequence[Tensor]) -> Tensor:
     """Choose the outputs of a recipe, and make those that are not stems.
 
     Args:
         recipe: has ``outputs``.
-        signals: the mixture, then the stems of the recipe's track, ``(1 + stems, channels,
-            samples)``.
+        signals: the mixture, then the stems of the recipe's track, ``(channels, samples)`` each.
 
     Returns:
         ``(outputs, channels, samples)``.
     """
-    if not recipe.asked:
-        return signals[1:]
     mixture, *stems = signals
+    if not recipe.asked:
+        return torch.stack(stems)
     found = dict(zip(recipe.track.stems, stems, strict=True))
     return torch.stack([_one(name, mixture, found) for name in recipe.asked])
 

@@ -5,23 +5,27 @@ estimate of each stem, initially an equal share of the mixture, and the validity
 far. A member's input is the mixture minus some of these estimates, and its output updates others.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from demixing import audio
 from demixing.audio import AudioFormat
-from demixing.chunks.stream import Stream
 from demixing.engine import members, outputs
 from demixing.engine.blending import MemberBlend, Tap
 from demixing.engine.consistency import Consistency
-from demixing.engine.estimates import Estimates
+from demixing.engine.estimates import Estimates, Stage
 from demixing.engine.members import ScheduledMember
 from demixing.engine.normalisation import SongStatistics
 from demixing.ensemble.blend import RunningAverage
 from demixing.errors import OutputError
 from demixing.recipes.recipe import Recipe
+
+STEP = 1 << 16
+"""Samples that pass through the stages together, if a block is longer: what waits between stages is
+freed in such steps, and a few signals of this length fit into a cache."""
 
 
 class SongPipeline:
@@ -54,15 +58,16 @@ class SongPipeline:
     ) -> None:
         self._recipe = recipe
         self._channels = form.channels
+        self._nothing = torch.zeros(len(recipe.outputs), form.channels, 0)
         averages = _averages(recipe, scheduled, planned)
         stems = self._stems = [stem for stem in recipe.track.stems if stem != recipe.residual]
         doubted = [bool(one.member.doubt) for one in scheduled]
         last = doubted.index(True) if True in doubted else len(doubted)
-        self._stages: list[Stream[Estimates, Estimates]] = []
+        self._stages: list[Stage] = []
         names = [one.member.name for one in scheduled]
         for number, one in enumerate(scheduled):
             if number == last:
-                self._stages.append(Consistency(recipe, stems, number, form))
+                self._stages.append(Consistency(recipe, stems, form))
                 stems = list(recipe.track.stems)
             blend = MemberBlend(
                 one.member,
@@ -75,44 +80,63 @@ class SongPipeline:
             )
             self._stages.append(members.stage(one.task, blend, form, statistics))
         if last == len(scheduled):
-            self._stages.append(Consistency(recipe, stems, last, form))
+            self._stages.append(Consistency(recipe, stems, form))
 
     def push(self, block: Tensor) -> Tensor:
-        """See :class:`demixing.chunks.stream.Stream`.
-
-        Raises:
-            OutputError: an output is not finite.
-        """
-        mixture = audio.to_pairs(block)[:, None]
-        share = mixture / len(self._recipe.track.stems)
-        signals = torch.cat([mixture, share.expand(-1, len(self._stems), -1, -1)], dim=1)
-        estimates = Estimates(signals, signals.new_zeros(len(signals), 0, signals.shape[-1]))
-        for stage in self._stages:
-            estimates = stage.push(estimates)
-        return self._checked(estimates.signals)
+        """See :class:`demixing.chunks.stream.Stream`, and :meth:`pieces`."""
+        return torch.cat([self._nothing, *self.pieces(block)], dim=-1)
 
     def finish(self) -> Tensor:
-        """See :class:`demixing.chunks.stream.Stream`.
+        """See :class:`demixing.chunks.stream.Stream`, and :meth:`last_pieces`."""
+        return torch.cat([self._nothing, *self.last_pieces()], dim=-1)
+
+    def pieces(self, block: Tensor) -> Iterator[Tensor]:
+        """Add the next samples and generate the results that are final, as they become so.
 
         Raises:
             OutputError: an output is not finite.
         """
-        late: Estimates | None = None
-        for stage in self._stages:
-            parts = [stage.push(late)] if late else []
-            late = Estimates.joined([*parts, stage.finish()])
-        assert late is not None  # there is at least the stage of mixture consistency
-        return self._checked(late.signals)
+        for part in torch.split(block, STEP, dim=-1):
+            mixture = audio.to_pairs(part)
+            share = mixture / len(self._recipe.track.stems)
+            yield from self._after(Estimates(mixture, (share,) * len(self._stems)), 0)
 
-    def _checked(self, signals: Tensor) -> Tensor:
-        """Check final signals and map them to ``(outputs, channels, samples)``."""
-        for stem, pairs in zip(self._recipe.track.stems, signals[:, 1:].unbind(1), strict=True):
-            if not torch.isfinite(pairs).all():
+    def last_pieces(self) -> Iterator[Tensor]:
+        """Generate all remaining results.
+
+        Raises:
+            OutputError: an output is not finite.
+        """
+        for number, stage in enumerate(self._stages):
+            ready = deque(stage.finish())
+            while ready:
+                yield from self._after(ready.popleft(), number + 1)
+
+    def _after(self, estimates: Estimates, number: int) -> Iterator[Tensor]:
+        """Pass estimates through the stages from ``number`` on.
+
+        A stage hands over what it has before the next one starts, which may need all memory, and
+        each result leaves the pipeline before the next is made.
+        """
+        if number == len(self._stages):
+            yield self._checked(estimates)
+            return
+        ready = deque(self._stages[number].push(estimates))
+        while ready:
+            yield from self._after(ready.popleft(), number + 1)
+
+    def _checked(self, estimates: Estimates) -> Tensor:
+        """Check final stems and map them to ``(outputs, channels, samples)``."""
+        for stem, pairs in zip(self._recipe.track.stems, estimates.stems, strict=True):
+            if not audio.finite(pairs):
                 raise OutputError(
                     f"recipe {self._recipe.name!r} returned a NaN or an infinity in the stem "
                     f"{stem!r}; choose another recipe and report this one"
                 )
-        return outputs.chosen(self._recipe, audio.from_pairs(signals, self._channels))
+        signals = (estimates.mixture, *estimates.stems)
+        return outputs.chosen(
+            self._recipe, [audio.from_pairs(signal, self._channels) for signal in signals]
+        )
 
 
 def _averages(
