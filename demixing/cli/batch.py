@@ -7,11 +7,14 @@ manifest`` lists what was done. The same command, run again, does what is missin
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from demixing.cli import bar, batch_options, console, note, say_json
+from demixing.cli import bar, batch_options, console, note
 from demixing.cli.batch_options import Batch
 from demixing.printing import one_line
 
@@ -59,11 +62,15 @@ def _work(batch: Batch, options: argparse.Namespace) -> dict[str, int]:
     from demixing.cluster import batch as cluster
 
     counts = {"done": 0, "there": 0, "failed": 0}
-    started_s = time.monotonic()
-    with bar("songs", quiet=options.quiet) as report:
+    started_s, results = time.monotonic(), sys.stdout
+    # Ray prints messages about its machines to stdout, which is for results.
+    with bar("songs", quiet=options.quiet) as report, contextlib.redirect_stdout(sys.stderr):
         for item, outcome in cluster.run(batch.items, batch.job, batch.crew):
             counts[outcome.status] += 1
-            _tell(item, outcome, batch.job.destination, options)
+            if outcome.error:
+                console.complain(f"{item.name}: {outcome.error}")
+            if line := _line(item, outcome, batch.job.destination, as_json=options.json):
+                print(line, file=results, flush=True)
             share = sum(counts.values()) / len(batch.items)
             report(_progress(share, time.monotonic() - started_s))
     return counts
@@ -77,14 +84,11 @@ def _progress(share: float, elapsed_s: float) -> Progress:
     return Progress(stage=SEPARATING, done=share, elapsed_s=elapsed_s, remaining_s=left_s)
 
 
-def _tell(item: Item, outcome: Outcome, destination: str, options: argparse.Namespace) -> None:
-    """Print what became of a song."""
-    if outcome.error:
-        console.complain(f"{item.name}: {outcome.error}")
-    if options.json:
-        say_json(_as_json(item, outcome, destination), indent=None)
-    elif outcome.status == "done":
-        print(one_line(f"{destination}/{item.name}"), flush=True)
+def _line(item: Item, outcome: Outcome, destination: str, *, as_json: bool) -> str:
+    """The line that is printed for a song; empty if there is none."""
+    if as_json:
+        return json.dumps(_as_json(item, outcome, destination))
+    return one_line(f"{destination}/{item.name}") if outcome.status == "done" else ""
 
 
 def _as_json(item: Item, outcome: Outcome, destination: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ pass, such as a store that did not answer, is also tried again.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Protocol
 from demixing.cluster.catalogue import Item
 from demixing.cluster.work import FAILED, Outcome
 from demixing.errors import OutputError
+
+logger = logging.getLogger(__name__)
 
 IN_FLIGHT = 2
 """Songs of a worker: one that it does, and one that waits, so that it never idles."""
@@ -133,6 +136,7 @@ class Dispatcher:
     def _handled(self, event: Event) -> Iterator[tuple[Item, Outcome]]:
         """Take note of an event; yield what is finished by it."""
         if isinstance(event, Ready):
+            logger.info("worker %d is ready", event.worker)
             self._starting.discard(event.worker)
             self._busy[event.worker] = deque()
         elif isinstance(event, Finished):
@@ -154,6 +158,9 @@ class Dispatcher:
         self._starting.discard(event.worker)
         own = self._busy.pop(event.worker, deque())
         self._lost += 1
+        logger.warning(
+            "worker %d was lost (%s); others do its %d songs", event.worker, event.reason, len(own)
+        )
         if self._lost > MOST_LOST:
             raise OutputError(f"{self._lost} workers in a row were lost: {event.reason}")
         if not own:

@@ -52,7 +52,7 @@ class Room:
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Connect to a cluster.
+    """Connect to a cluster, or start one.
 
     Args:
         address: of its head as HOST:PORT, ``auto`` for the one on this machine, or :data:`LOCAL`.
