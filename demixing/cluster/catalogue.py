@@ -6,7 +6,8 @@
     songs.jsonl                    a list: {"address": ..., "name": ...} on each line
 
 Addresses in a list may be relative to the list. The name of a song is its identity: results are
-found again by it, and shards follow from it.
+found again by it, and shards follow from it. Without a name in the list, it is the path of the
+address, without its suffix.
 """
 
 from __future__ import annotations
@@ -147,17 +148,23 @@ def _listed(source: str) -> Iterator[Item]:
     lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
     rows = list(_READERS[suffix(source)](lines, source))
     given = [_absolute(address, source) for address, _ in rows]
-    short = names.of_files(_below(given))
-    for address, below, (_, name) in zip(given, _below(given), rows, strict=True):
+    paths = [_path(address, posixpath.dirname(source)) for address in given]
+    short = names.of_files(paths)
+    for address, below, (_, name) in zip(given, paths, rows, strict=True):
         if name or below in short:  # otherwise it is a stem beside its mixture
             yield Item(name=name or short[below], address=address)
 
 
-def _below(given: list[str]) -> list[str]:
-    """The parts of addresses that differ: their paths below a folder that is common to all."""
-    common = posixpath.commonprefix([posixpath.dirname(one) + "/" for one in given])
-    start = common.rfind("/") + 1
-    return [one[start:] for one in given]
+def _path(address: str, folder: str) -> str:
+    """The path of an address below the folder of its list, or from its bucket on.
+
+    It must not depend on what else is in the list: songs keep their names if others are added.
+
+    >>> _path("s3://b/x/a.wav", "s3://b/x"), _path("s3://c/a.wav", "s3://b/x")
+    ('a.wav', 'c/a.wav')
+    """
+    below = address.removeprefix(f"{folder}/")
+    return below.partition("://")[2].lstrip("/") if protocol(below) else below.lstrip("/")
 
 
 def _absolute(address: str, source: str) -> str:
