@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.waiting import ROOT, until
 
-START_S = 120
+START_S = 300
 """Seconds that a node may take on a busy machine."""
 
 STORE_BYTES = 80_000_000

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from demixing.cli.main import main
+from demixing.cluster import processes
 from tests import ray_cluster
+from tests.inline_engine import Inline
 from tests.waiting import until
 
 pytestmark = [
@@ -32,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_killed_node_loses_no_song_and_changes_no_byte(
-    tmp_path: Path, write_song: Callable[..., Path]
+    tmp_path: Path, write_song: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(SONGS):
         write_song(f"songs/{number}.wav", samples=2 * RATE_HZ, sample_rate_hz=RATE_HZ)
@@ -48,10 +50,10 @@ def test_a_killed_node_loses_no_song_and_changes_no_byte(
                 stdout=subprocess.PIPE,
                 stderr=log_file,
             )
-        until(lambda: driver.poll() is not None or halfway(tmp_path / "log", done), 120)
+        until(lambda: driver.poll() is not None or halfway(tmp_path / "log", done), 300)
         at_kill = len(list(done.glob("*.json")))
         cluster.kill_second()
-        said, _ = driver.communicate(timeout=180)
+        said, _ = driver.communicate(timeout=600)
     log = (tmp_path / "log").read_text()
 
     assert driver.returncode == 0, log
@@ -60,6 +62,7 @@ def test_a_killed_node_loses_no_song_and_changes_no_byte(
     assert sorted(said.decode().split()) == sorted(
         str(tmp_path / "two" / str(number)) for number in range(SONGS)
     )
+    monkeypatch.setattr(processes, "Processes", Inline)
     assert main(["batch", "separate", str(songs), "-o", str(tmp_path / "one"), *RECIPE, "-q"]) == 0
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
