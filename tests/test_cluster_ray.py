@@ -41,7 +41,7 @@ def test_a_killed_node_loses_no_song_and_changes_no_byte(
     songs, done = tmp_path / "songs", tmp_path / "two" / ".batch" / "done"
 
     with ray_cluster.cluster() as cluster:
-        words = ["batch", "separate", songs, "-o", tmp_path / "two", *RECIPE]
+        words = ["batch", "separate", str(songs), "-o", str(tmp_path / "two"), *RECIPE]
         words += ["--ray", cluster.address, "--verbose"]
         with (tmp_path / "log").open("wb") as log_file:
             driver = subprocess.Popen(

@@ -155,12 +155,21 @@ def read(address: str, most: int) -> bytes | None:
     """
     with errors(f"read {address!r}"):
         try:
-            with _open(address) as file:
-                found: bytes = file.read(most + 1)
+            found = _start(address, most + 1)
         except _MISSING:
             return None
     if len(found) > most:
         raise StoreError(f"cannot read {address!r}: it has more than {most} bytes")
+    return found
+
+
+def _start(address: str, count: int) -> bytes:
+    """The first bytes of a file; on S3, one request, also if there is none."""
+    if not protocol(address):
+        with Path(address).open("rb") as file:
+            return file.read(count)
+    system, path = opened(address)
+    found: bytes = system.cat_file(path, start=0, end=count)
     return found
 
 
