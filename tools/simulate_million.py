@@ -37,6 +37,7 @@ from demixing.recipes import reading
 RECIPE = "mdx_equal_shares"
 RATE_HZ = 44_100
 SHARDS = 4
+ON_RAY = ("--ray", "local", "--workers", "1")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         each_s = sum(steps.values()) + (SHARDS - 1) * steps["list"]
         tell("shards", options.songs, predicted(options.songs, each_s, start_s, SHARDS), folder)
         if options.ray:
+            start_s = start_of_worker(folder, *ON_RAY)
+            print(f"  start of a command, its worker and Ray: {start_s:.2f} s")
             each_s = sum(steps.values())
             tell("ray", options.songs, predicted(options.songs, each_s, start_s, 1), folder)
     return 0
@@ -173,20 +176,18 @@ class Nowhere:
         return found
 
 
-def start_of_worker(folder: Path) -> float:
-    """Processor time in seconds of a command that has nothing to do but to start: one song."""
+def start_of_worker(folder: Path, *more: str) -> float:
+    """Processor time in seconds of a command that has little to do but to start: one song."""
     some = next((folder / "songs").rglob("*.flac"))
     (folder / "one.txt").write_text(f"{some}\tone\n")
-    return command(folder, ["separate", str(folder / "one.txt"), "-o", str(folder / "start")])[0]
+    out = folder / "-".join(("start", *more))
+    return command(["separate", str(folder / "one.txt"), "-o", str(out), *more])[0]
 
 
 def run_shards(folder: Path, out: Path) -> tuple[float, float]:
     """Do all songs in shards, one after the other; processor and wall time in seconds."""
     times = [
-        command(
-            folder,
-            ["separate", str(folder / "songs"), "-o", str(out), "--shard", f"{index}/{SHARDS}"],
-        )
+        command(["separate", str(folder / "songs"), "-o", str(out), "--shard", f"{index}/{SHARDS}"])
         for index in range(SHARDS)
     ]
     started_s, wall_s = time.process_time(), time.monotonic()
@@ -197,10 +198,10 @@ def run_shards(folder: Path, out: Path) -> tuple[float, float]:
 
 def run_ray(folder: Path, out: Path) -> tuple[float, float]:
     """Do all songs on Ray; processor time of its actors and of the command, and wall time."""
-    return command(folder, ["separate", str(folder / "songs"), "-o", str(out), "--ray", "local"])
+    return command(["separate", str(folder / "songs"), "-o", str(out), *ON_RAY])
 
 
-def command(folder: Path, words: Sequence[str]) -> tuple[float, float]:
+def command(words: Sequence[str]) -> tuple[float, float]:
     """Run ``demixing batch``; processor time of all its processes, and wall time, in seconds."""
     more = ["--recipe", RECIPE, "--format", "flac", "--bits", "16", "--quiet"]
     started_s = time.monotonic()
