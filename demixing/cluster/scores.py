@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from demixing.cluster.tasks import Task
-from demixing.evaluation import metrics, report, songs
+from demixing.evaluation import metrics, report_json, songs
 from demixing.evaluation.scoring import SongScore, score_song
 from demixing.evaluation.summary import summarise
 
@@ -35,7 +35,7 @@ def scored(
     score = score_song(reference, estimate, stems, further)
     score = dataclasses.replace(score, name=name)
     summary = summarise([score], task.track)
-    text = report.json_text(report.contents(summary, official, further=further))
+    text = report_json.json_text(report_json.contents(summary, official, further=further))
     return text, _values(score)
 
 
