@@ -71,3 +71,15 @@ def halfway(log: Path, done: Path) -> bool:
     """Whether both workers are at work, and songs were finished."""
     ready = log.read_text().count("is ready")
     return ready == 2 and len(list(done.glob("*.json"))) >= 2
+
+
+def test_a_wrong_address_is_one_sentence(
+    write_song: Callable[..., Path], out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = f"127.0.0.1:{ray_cluster.free_port()}"
+    words = ["batch", "separate", str(write_song("songs/a.wav").parent), "-o", str(out), *RECIPE]
+
+    assert main([*words, "--ray", address]) == 2
+
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: cannot connect to a Ray cluster at '{address}'")

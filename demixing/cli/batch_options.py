@@ -196,7 +196,7 @@ def _add_crew(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--most-gb",
-        type=float,
+        type=_size,
         default=4.0,
         metavar="GB",
         help="size of a song's file in a bucket at most",
@@ -222,6 +222,17 @@ def _share(word: str) -> float:
         value = -1.0
     if not 0 <= value <= 64:
         raise argparse.ArgumentTypeError(f"expected a number of GPUs, such as 0.5, got {word!r}")
+    return value
+
+
+def _size(word: str) -> float:
+    """A size in GB."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 10_000:
+        raise argparse.ArgumentTypeError(f"expected a size in GB, such as 4, got {word!r}")
     return value
 
 

@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ LOCAL = "local"
 
 ROOM_S = 10.0
 """Seconds after which room is counted again: machines come and go."""
+
+CONNECT_S = 20.0
+"""Seconds in which the head must answer."""
 
 START_S = 600.0
 """Seconds that the first worker may take, on a cluster that may have to start machines first."""
@@ -64,6 +68,9 @@ def connected(address: str) -> Iterator[Any]:
         ConfigError: there is no cluster.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray starts: it reports nothing
+    _check_reachable(address)
+    if address == LOCAL:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, without a long message
     import ray
 
     where = (
@@ -76,12 +83,25 @@ def connected(address: str) -> Iterator[Any]:
             log_to_driver=False,
             logging_level=logging.getLogger().getEffectiveLevel(),
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        raise ConfigError(f"cannot connect to a Ray cluster at {address!r}: {error}") from error
+    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise ConfigError(
+            f"cannot connect to a Ray cluster at {address!r}: {_first_line(error)}"
+        ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise if nothing answers at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"cannot connect to a Ray cluster at {address!r}: {error}") from error
 
 
 class Actors:
