@@ -179,7 +179,11 @@ def _add_crew(parser: argparse.ArgumentParser) -> None:
         "--cpus", type=_count, default=1, metavar="N", help="on Ray: processors of a worker"
     )
     parser.add_argument(
-        "--gpus", type=_share, default=0.0, metavar="X", help="on Ray: GPUs of a worker, or 0.5"
+        "--gpus",
+        type=_share,
+        default=0.0,
+        metavar="X",
+        help="on Ray: GPUs of a worker, such as 0.5 (default: 0)",
     )
     parser.add_argument(
         "--workers",
