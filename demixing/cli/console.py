@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 STOPPED = "stopped; what is finished stays"
 EXTRAS = {
     "PIL": "report",
+    "fsspec": "cluster",
     "jinja2": "report",
     "matplotlib": "report",
     "mido": "rendering",
     "pyworld": "rendering",
+    "ray": "cluster",
 }
 """Packages that only some commands import, and the extra that installs each."""
 

@@ -48,6 +48,11 @@ GROUPS: dict[str, dict[str, Command]] = {
             device=True,
             stopped=SONGS_STAY,
         ),
+        "batch": Command(
+            module="demixing.cli.batch",
+            help="separate or score many songs on many machines",
+            stopped=f"{SONGS_STAY}: run it again to continue",
+        ),
         "ensemble": Command(
             module="demixing.cli.ensemble", help="average stems that were made elsewhere"
         ),

@@ -15,6 +15,7 @@ MODELS = PACKAGE / "models" if INSTALLED else ROOT / "models"
 """The catalogue of weights, the bags of Demucs, and the weights that ship."""
 
 PINNED = {
+    "cluster": "-r requirements-dev.txt",
     "demucs": "--no-deps --requirement requirements-demucs.txt",
     "rendering": "-r demixing/training/requirements.txt",
     "report": "-r requirements-dev.txt",

@@ -1,0 +1,64 @@
+"""Runs a batch: songs, what is done with them, and workers, wherever they run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from demixing.cluster import publishing, work
+from demixing.cluster.catalogue import Item
+from demixing.cluster.dispatch import Dispatcher, Engine
+from demixing.cluster.on_ray import Room
+from demixing.cluster.work import FAILED, Job, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """Who does the work.
+
+    Attributes:
+        jobs: processes on this machine, without Ray.
+        ray: address of a Ray cluster; None: no Ray.
+        room: what a worker on Ray needs.
+        tries: how often a song is tried at most.
+        environment: added to that of the workers.
+    """
+
+    jobs: int = 1
+    ray: str | None = None
+    room: Room = field(default_factory=Room)
+    tries: int = 3
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(items: Sequence[Item], job: Job, crew: Crew) -> Iterator[tuple[Item, Outcome]]:
+    """Do songs, and yield each when it is finished; failures are recorded.
+
+    Raises:
+        DemixError: no worker can do this task, or the destination cannot be written.
+    """
+    with _engine(job, crew, len(items)) as engine:
+        for item, outcome in Dispatcher(engine, tries=crew.tries).run(items):
+            if outcome.status == FAILED:
+                publishing.fail(job.destination, work.failure(job, item, outcome.error))
+            yield item, outcome
+
+
+def _engine(job: Job, crew: Crew, songs: int) -> AbstractContextManager[Engine]:
+    """Where workers run."""
+    if crew.ray is not None:
+        return _on_ray(job, crew, crew.ray)
+    from demixing.cluster.processes import Processes
+
+    return Processes(job, max(1, min(crew.jobs, songs)), crew.environment)
+
+
+@contextlib.contextmanager
+def _on_ray(job: Job, crew: Crew, address: str) -> Iterator[Engine]:
+    """Workers on a Ray cluster."""
+    from demixing.cluster import on_ray
+
+    with on_ray.connected(address) as ray:
+        yield on_ray.Actors(ray, job, crew.room, crew.environment)

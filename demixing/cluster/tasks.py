@@ -1,0 +1,169 @@
+"""What is done with every song of a batch, and how results of one task are told from another's.
+
+The fingerprint of a task follows from everything that decides its results: the recipe with its
+options, the contents of its weights, and the format of the files. It does not depend on the
+machine, the device or the version of this package; the record of each song names the version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demixing import separators
+from demixing.cluster import addresses, publishing, records
+from demixing.errors import CheckpointError, ConfigError
+from demixing.process.worker import table
+from demixing.recipes.member import Member
+from demixing.recipes.recipe import Recipe
+from demixing.weights.catalogue import Checkpoint, find
+
+SEPARATE, TEACH, SCORE = "separate", "teach", "score"
+CURRENT = "task.json"
+SHA256_DIGITS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is done with every song.
+
+    Attributes:
+        kind: :data:`SEPARATE`, :data:`TEACH` or :data:`SCORE`.
+        recipe: all members are required; None when scoring.
+        format: suffix of the stems.
+        bits: of samples.
+        bitrate: of lossy formats, in kbit/s; None: the format's.
+        best: use all test-time augmentation.
+        rescale: divide stems that exceed full scale.
+        track: of scores.
+        estimates: address of the stems that are scored.
+        metrics: names of metrics besides the official one.
+    """
+
+    kind: str
+    recipe: Recipe | None = None
+    format: str = "wav"
+    bits: str = "32f"
+    bitrate: int | None = None
+    best: bool = False
+    rescale: bool = False
+    track: str = ""
+    estimates: str = ""
+    metrics: tuple[str, ...] = ()
+
+
+def described(task: Task) -> dict[str, Any]:
+    """Everything that decides the results of a task, as JSON.
+
+    Raises:
+        CheckpointError: a file of weights is missing.
+        ConfigError: a member's options are invalid.
+    """
+    if task.recipe is None:
+        made_by = addresses.read(f"{task.estimates}/{records.FOLDER}/{CURRENT}", records.MOST_BYTES)
+        return {
+            "kind": task.kind,
+            "track": task.track,
+            "estimates": task.estimates,
+            "estimates_task": hashlib.sha256(made_by).hexdigest() if made_by else None,
+            "metrics": list(task.metrics),
+        }
+    return {
+        "kind": task.kind,
+        "recipe": task.recipe.name,
+        "members": table(task.recipe),
+        "weights": {name: digest for one in task.recipe.members for name, digest in weights(one)},
+        "format": task.format,
+        "bits": task.bits,
+        "bitrate": task.bitrate,
+        "best": task.best,
+        "rescale": task.rescale,
+    }
+
+
+def fingerprint(description: Mapping[str, Any]) -> str:
+    """Sha256 of a description, which is equal for equal tasks."""
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights(member: Member) -> Iterator[tuple[str, str]]:
+    """The name and sha256 of each file of weights of a member.
+
+    Raises:
+        CheckpointError: one is missing.
+        ConfigError: the member's options are invalid.
+    """
+    for key in ("checkpoint", "config"):  # a user's own files
+        path = Path(str(member.options.get(key, "")))
+        if path.is_file():
+            yield path.name, records.facts(path).sha256
+    for name in separators.required_weights(member.separator, member.options):
+        yield name, digest(find(name))
+
+
+def digest(checkpoint: Checkpoint) -> str:
+    """The registered sha256 of a file of the catalogue, or that of the file that is here.
+
+    Raises:
+        CheckpointError: it is missing.
+    """
+    if len(checkpoint.sha256) == SHA256_DIGITS:
+        return checkpoint.sha256
+    paths = (checkpoint.path(), checkpoint.converted_path())
+    for path in (one for one in paths if one.is_file()):
+        return records.facts(path).sha256
+    raise CheckpointError(f"expected weights {checkpoint.name!r}; {checkpoint.remedy()}")
+
+
+def claim(destination: str, description: Mapping[str, Any], *, replace: bool) -> str:
+    """Make a task that of a destination.
+
+    Args:
+        destination: address of the results.
+        description: of the task.
+        replace: whether results of another task may be replaced.
+
+    Returns:
+        The task's fingerprint.
+
+    Raises:
+        ConfigError: the destination has results of another task.
+        StoreError: it cannot be read or written.
+    """
+    chosen = fingerprint(description)
+    text = json.dumps(description, sort_keys=True, indent=1) + "\n"
+    current = f"{destination}/{records.FOLDER}/{CURRENT}"
+    there = addresses.read(current, records.MOST_BYTES)
+    if there == text.encode():
+        return chosen
+    if there is not None and not replace:
+        raise ConfigError(
+            f"{destination!r} has results of another task ({difference(there, description)}); "
+            "choose another --output, or --replace them"
+        )
+    publishing.write(f"{destination}/{records.FOLDER}/tasks/{chosen}.json", text)
+    publishing.write(current, text)
+    return chosen
+
+
+def difference(there: bytes, description: Mapping[str, Any]) -> str:
+    """The first settings that differ, in a few words."""
+    try:
+        other = dict(json.loads(there))
+    except ValueError:
+        return "its task.json is damaged"
+    for key, value in description.items():
+        if other.get(key) != value:
+            return f"another {key}: {_short(other.get(key))} instead of {_short(value)}"
+    return "other settings"
+
+
+def _short(value: object) -> str:
+    """A value in a few words."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

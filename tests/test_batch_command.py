@@ -1,0 +1,223 @@
+"""``batch``: many songs, resumed, divided, replaced; what failed, and the exit status."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demixing.cli.main import main
+from demixing.cluster import processes
+from demixing.training.data import layouts
+from tests.inline_engine import Inline
+
+WriteSong = Callable[..., Path]
+RECIPE = ("--recipe", "mdx_equal_shares", "--quiet")
+STEMS = ("bass", "drums", "other", "vocals")
+
+
+@pytest.fixture
+def songs(tmp_path: Path, write_song: WriteSong) -> Path:
+    """Twelve songs in two albums."""
+    for number in range(12):
+        write_song(f"songs/album {number % 2}/{number}.wav", samples=500 + number)
+    return tmp_path / "songs"
+
+
+@pytest.fixture(autouse=True)
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are in this process."""
+    monkeypatch.setattr(processes, "Processes", Inline)
+
+
+def batch(*words: object) -> int:
+    return main(["batch", *map(str, words)])
+
+
+def separate(songs: Path, out: Path, *words: object) -> int:
+    return batch("separate", songs, "-o", out, *RECIPE, *words)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def manifest(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_every_song_gets_its_stems_and_its_record(songs: Path, out: Path) -> None:
+    assert separate(songs, out) == 0
+
+    assert {path.name for path in (out / "album 1" / "7").iterdir()} == {
+        f"{stem}.wav" for stem in STEMS
+    }
+    rows = manifest(out)
+    assert len(rows) == 12
+    assert {row["status"] for row in rows} == {"done"}
+    assert rows[0]["source"] == str(songs / "album 0" / "0.wav")
+    assert list(rows[0]["files"]) == [f"{stem}.wav" for stem in STEMS]
+    assert not list(out.glob(".batch/unfinished/*/*"))
+
+
+def test_the_shards_together_do_what_one_run_does(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, seven = tmp_path / "one", tmp_path / "seven"
+    assert separate(songs, one) == 0
+    capsys.readouterr()
+
+    printed = []
+    for index in range(7):
+        assert separate(songs, seven, "--shard", f"{index}/7") == 0
+        printed += capsys.readouterr().out.split("\n")[:-1]
+    assert not (seven / "manifest.jsonl").exists()
+    assert batch("manifest", seven) == 0
+
+    assert sorted(printed) == sorted(
+        str(seven / f"album {number % 2}" / str(number)) for number in range(12)
+    )
+    assert contents(seven) == contents(one)
+
+
+def test_the_same_command_does_what_is_missing(
+    songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    separate(songs, out)
+    before = contents(out)
+    (out / "album 0" / "4" / "bass.wav").unlink()
+    (out / ".batch" / "done" / "album 1" / "5.json").unlink()
+    capsys.readouterr()
+
+    assert separate(songs, out) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        str(out / "album 0" / "4"),
+        str(out / "album 1" / "5"),
+    ]
+    assert contents(out) == before
+
+
+def test_a_song_that_was_replaced_is_done_again(
+    songs: Path, out: Path, write_song: WriteSong, capsys: pytest.CaptureFixture[str]
+) -> None:
+    separate(songs, out)
+    write_song("songs/album 0/4.wav", samples=900)
+    capsys.readouterr()
+
+    assert separate(songs, out) == 0
+
+    assert capsys.readouterr().out.splitlines() == [str(out / "album 0" / "4")]
+
+
+def test_results_of_another_recipe_are_refused_or_replaced(
+    songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    separate(songs, out)
+    before = contents(out)
+
+    assert separate(songs, out, "--recipe", "mdx_silence") == 2
+    assert "has results of another task" in capsys.readouterr().err
+    assert contents(out) == before
+    assert separate(songs, out, "--recipe", "mdx_silence", "--replace") == 0
+    assert len({row["task"] for row in manifest(out)}) == 1
+    capsys.readouterr()
+    assert separate(songs, out, "--recipe", "mdx_silence", "--replace") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_damaged_song_fails_and_the_others_are_done(
+    songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (songs / "album 0" / "evil\x1b[2J.wav").write_text("no audio")
+
+    assert separate(songs, out) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("error: album 0/evil%1b[2J: ")
+    assert "\x1b" not in said
+    rows = manifest(out)
+    assert [row["name"] for row in rows if row["status"] == "failed"] == ["album 0/evil%1b[2J"]
+    assert sum(row["status"] == "done" for row in rows) == 12
+    (songs / "album 0" / "evil\x1b[2J.wav").unlink()
+    assert separate(songs, out) == 0
+
+
+def test_json_has_a_line_for_each_song(
+    songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (songs / "bad.wav").write_text("no audio")
+
+    separate(songs, out, "--json")
+
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 13
+    assert {row["name"]: row["status"] for row in rows}["bad"] == "failed"
+    assert next(row for row in rows if row["name"] == "album 1/3")["result"] == str(
+        out / "album 1" / "3"
+    )
+
+
+def test_a_teachers_stems_are_a_data_set_for_training(songs: Path, out: Path) -> None:
+    assert batch("teach", songs, "-o", out, *RECIPE) == 0
+
+    layout, found = layouts.find(out)
+    assert layout == "stems"
+    assert [song.name for song in found][:2] == ["album 0__0", "album 0__10"]
+    assert set(found[0].stems) == set(STEMS)
+
+
+def test_scores_are_those_of_score(
+    data: Path, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixtures = tmp_path / "list.txt"
+    mixtures.write_text("".join(f"data/{song}/vocals.wav\t{song}\n" for song in "ab"))
+    estimates = tmp_path / "estimates"
+    assert batch("separate", mixtures, "-o", estimates, *RECIPE) == 0
+    main(["score", str(data), str(estimates), "--json", str(tmp_path / "scores.json"), "-q"])
+    capsys.readouterr()
+
+    assert batch("score", data, "--estimates", estimates, "-o", out, "-q") == 0
+
+    expected = json.loads((tmp_path / "scores.json").read_text())
+    printed = dict(line.split("\t") for line in capsys.readouterr().out.splitlines()[2:])
+    for stem in STEMS:
+        assert float(printed[stem]) == pytest.approx(expected["stems_db"][stem], abs=6e-4)
+    own = [json.loads((out / song / "scores.json").read_text()) for song in "ab"]
+    assert [one["songs"][0] for one in own] == expected["songs"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--shard", "7/7"], "shards count from 0"),
+        (["--shard", "0/7", "--ray", "auto"], "leave out --shard"),
+        (["--format", "flac", "--bits", "32f"], "FLAC only stores integers"),
+        (["--recipe", "no_such"], "no_such"),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    songs: Path,
+    out: Path,
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert separate(songs, out, *words) == 2
+
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_results_are_not_written_among_the_songs(
+    songs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert separate(songs, songs / "out") == 2
+    assert "outside of" in capsys.readouterr().err

@@ -1,0 +1,150 @@
+"""Songs are handed to workers; lost workers, songs that end them, stores that do not answer."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from demixing.cluster.catalogue import Item
+from demixing.cluster.dispatch import MOST_LOST, Dispatcher, Event, Finished, Lost, Ready
+from demixing.cluster.work import DONE, FAILED, Outcome
+from demixing.errors import ConfigError, OutputError
+
+DONE_NOW = Outcome(status=DONE)
+Plan = Callable[[int, str, int], Outcome | None]
+"""What becomes of a song, by worker, name and number of the try; None: the worker is lost."""
+
+
+class Fake:
+    """Workers that follow a plan; the youngest are served first, to mix the order."""
+
+    def __init__(self, plan: Plan, count: int = 3) -> None:
+        self.plan, self.count = plan, count
+        self.own: dict[int, deque[Item]] = {}
+        self.new: list[int] = []
+        self.tries: Counter[str] = Counter()
+        self.most_in_flight = 0
+        self.started = 0
+
+    def wanted(self) -> int:
+        return self.count
+
+    def start(self) -> int:
+        self.new.append(self.started)
+        self.started += 1
+        return self.started - 1
+
+    def submit(self, worker: int, item: Item) -> None:
+        self.own[worker].append(item)
+        self.most_in_flight = max(self.most_in_flight, len(self.own[worker]))
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        if self.new:
+            worker = self.new.pop()
+            self.own[worker] = deque()
+            return [Ready(worker)]
+        for worker, own in reversed(self.own.items()):
+            if own:
+                return [self.event(worker, own.popleft())]
+        return []
+
+    def event(self, worker: int, item: Item) -> Event:
+        self.tries[item.name] += 1
+        outcome = self.plan(worker, item.name, self.tries[item.name])
+        if outcome is None:
+            del self.own[worker]
+            return Lost(worker, "killed")
+        return Finished(worker, outcome)
+
+
+def run(engine: Fake, songs: int = 40, tries: int = 3) -> dict[str, Outcome]:
+    """The outcome of each song; each must come exactly once."""
+    items = [Item(name=str(number), address="x") for number in range(songs)]
+    found = list(Dispatcher(engine, tries=tries).run(items))
+    assert sorted(item.name for item, _ in found) == sorted(item.name for item in items)
+    return {item.name: outcome for item, outcome in found}
+
+
+def test_every_song_is_done_once() -> None:
+    engine = Fake(lambda *_: DONE_NOW)
+
+    assert {one.status for one in run(engine).values()} == {DONE}
+    assert max(engine.tries.values()) == 1
+    assert engine.started == 3
+
+
+def test_a_worker_gets_few_songs_at_a_time() -> None:
+    engine = Fake(lambda *_: DONE_NOW)
+
+    run(engine)
+
+    assert engine.most_in_flight == 2
+
+
+def test_no_more_workers_are_started_than_there_are_songs() -> None:
+    engine = Fake(lambda *_: DONE_NOW, count=50)
+
+    run(engine, songs=4)
+
+    assert engine.started == 4
+
+
+def test_songs_of_a_lost_worker_go_to_others() -> None:
+    engine = Fake(lambda worker, name, number: None if worker == 1 else DONE_NOW)
+
+    found = run(engine)
+
+    assert {one.status for one in found.values()} == {DONE}
+    assert engine.started == 4
+    assert sorted(engine.tries.values())[-2:] == [1, 2]  # the song that waited was not tried
+
+
+def test_a_song_that_ends_its_workers_fails_and_the_others_are_done() -> None:
+    engine = Fake(lambda worker, name, number: None if name == "7" else DONE_NOW)
+
+    found = run(engine)
+
+    assert found.pop("7").error == "its worker was lost 3 times (killed)"
+    assert {one.status for one in found.values()} == {DONE}
+    assert engine.tries["7"] == 3
+
+
+def test_a_store_that_does_not_answer_is_tried_again() -> None:
+    away = Outcome(status=FAILED, error="away", again=True)
+    engine = Fake(lambda worker, name, number: away if number < 3 else DONE_NOW)
+
+    assert {one.status for one in run(engine).values()} == {DONE}
+    assert run(Fake(lambda *_: away), tries=2)["3"].error == "away"
+
+
+def test_a_damaged_song_is_not_tried_again() -> None:
+    engine = Fake(lambda *_: Outcome(status=FAILED, error="no audio"))
+
+    run(engine)
+
+    assert max(engine.tries.values()) == 1
+
+
+def test_workers_that_are_always_lost_end_the_run() -> None:
+    engine = Fake(lambda *_: None)
+
+    with pytest.raises(OutputError, match="in a row were lost: killed"):
+        run(engine, tries=100)
+
+    assert engine.started <= MOST_LOST + 3
+
+
+def test_a_recipe_that_no_worker_can_load_ends_the_run() -> None:
+    class Refuses(Fake):
+        def wait(self, seconds: float) -> Sequence[Event]:
+            raise ConfigError("no such weights")
+
+    with pytest.raises(ConfigError, match="no such weights"):
+        run(Refuses(lambda *_: DONE_NOW))
+
+
+def test_no_songs_need_no_worker() -> None:
+    engine = Fake(lambda *_: DONE_NOW)
+
+    assert run(engine, songs=0) == {}
+    assert engine.started == 0
