@@ -30,7 +30,7 @@ from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Dispatcher, Event, Finished, Ready
 from demixing.cluster.work import DONE, Outcome
 from demixing.engine.demixer import Demixer
-from demixing.engine.separate_file import separate_file
+from demixing.engine.separate_file import Order, separate_file
 from demixing.machine import threads
 from demixing.recipes import reading
 
@@ -130,7 +130,7 @@ class Steps:
         place.mkdir(parents=True, exist_ok=True)
         stems = self._demixer.recipe.outputs
         paths = {stem: place / f"{stem}.flac" for stem in stems}
-        separate_file(self._demixer, Path(item.address), paths, bits="16")
+        separate_file(self._demixer, Order(song=Path(item.address), paths=paths, bits="16"))
 
     def describe(self, item: Item) -> None:
         """Make the record of a song."""

@@ -150,7 +150,7 @@ class Workman:
 
     def _separate(self, item: Item, folder: Path) -> FileFacts:
         """Write the stems of a song to a folder; return the facts of its file."""
-        from demixing.engine.separate_file import separate_file
+        from demixing.engine.separate_file import Order, separate_file
 
         self.get_ready()
         task = self._job.task
@@ -158,15 +158,15 @@ class Workman:
         assert task.recipe is not None
         with self._local_file(item.address) as path:
             paths = {stem: folder / f"{stem}.{task.format}" for stem in task.recipe.outputs}
-            separate_file(
-                self._demixer,
-                path,
-                paths,
+            order = Order(
+                song=path,
+                paths=paths,
                 bits=task.bits,
                 bitrate=task.bitrate,
                 best=task.best,
                 rescale=task.rescale,
             )
+            separate_file(self._demixer, order)
             return records.facts(path)
 
     @contextlib.contextmanager
