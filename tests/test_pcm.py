@@ -8,7 +8,6 @@ import soundfile
 import torch
 
 from demixing.audio import finite, pcm
-from demixing.machine import heap
 
 
 def edges() -> torch.Tensor:
@@ -49,13 +48,3 @@ def test_one_sample_that_is_not_finite_is_found(bad: float) -> None:
 
     assert not finite(signal)
     assert finite(torch.full((2, 1000), 1e38))  # only their sum overflows
-
-
-def test_free_memory_is_given_back() -> None:
-    blocks = [torch.zeros(1 << 16) for _ in range(400)]  # 100 MB of small blocks
-    kept = blocks[::40]
-    del blocks
-
-    if heap.tidy(0):  # glibc only
-        assert not heap.tidy(1 << 40)
-    assert all(block.eq(0).all() for block in kept)

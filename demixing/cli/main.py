@@ -17,7 +17,7 @@ from types import ModuleType
 
 from demixing.cli import console, contest
 from demixing.cli.arguments import Parser, add_device, add_verbosity
-from demixing.machine import installation, threads
+from demixing.machine import heap, installation, threads
 from demixing.printing import start_log
 
 SONGS_STAY = "stopped; finished songs are kept"
@@ -154,6 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after the program's name; None: from the shell.
     """
     threads.wait_passively()
+    heap.keep_large_blocks_apart()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:  # before the subcommand began: importing it takes a second

@@ -24,7 +24,7 @@ from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Event, Finished, Lost, Ready
 from demixing.cluster.work import Job, Outcome, Workman
 from demixing.errors import ConfigError, DemixError
-from demixing.machine import threads
+from demixing.machine import heap, threads
 
 LOCAL = "local"
 """Address of a cluster that is started on this machine and ends with the command."""
@@ -206,6 +206,7 @@ class _Actor:
     def __init__(self, job: Job, environment: Mapping[str, str], level: int) -> None:
         os.environ.update(environment)
         threads.wait_passively()
+        heap.keep_large_blocks_apart()
         logging.getLogger().setLevel(level)
         self._workman = Workman(job)
 

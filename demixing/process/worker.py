@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Progress, Report
 from demixing.errors import DemixError
-from demixing.machine import threads
+from demixing.machine import heap, threads
 from demixing.machine.lifetime import die_with_parent
 from demixing.process.memory import Memory
 from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
@@ -230,6 +230,7 @@ def serve(make: Make, status_fd: int) -> None:
     """
     protect()
     threads.wait_passively()
+    heap.keep_large_blocks_apart()
     # Output that libraries print must not get between the messages.
     out_fd, in_fd = os.dup(1), os.dup(0)
     os.dup2(2, 1)

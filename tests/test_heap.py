@@ -1,0 +1,51 @@
+"""Memory that was freed goes back to the system."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from demixing.machine import heap
+
+ROOT = Path(__file__).parents[1]
+
+PROGRAM = """
+import numpy as np
+from demixing.machine import heap
+
+heap.keep_large_blocks_apart()
+block = np.ones(30_000_000, np.uint8)
+del block  # by default, glibc now takes blocks of up to this size from the heap
+before = heap.apart_bytes()
+block = np.ones(20_000_000, np.uint8)
+print(heap.apart_bytes() - before >= 20_000_000)
+"""
+
+
+def test_free_memory_is_given_back() -> None:
+    blocks = [torch.zeros(1 << 16) for _ in range(400)]  # 100 MB of small blocks
+    kept = blocks[::40]
+    del blocks
+
+    if heap.tidy(0):  # glibc only
+        assert not heap.tidy(1 << 40)
+    assert all(block.eq(0).all() for block in kept)
+
+
+@pytest.mark.skipif(not heap.apart_bytes(), reason="not glibc, or no block is outside of the heap")
+@pytest.mark.parametrize(("variables", "apart"), [({}, True), ({"MALLOC_MMAP_MAX_": "0"}, False)])
+def test_large_blocks_are_given_back_at_once(variables: dict[str, str], *, apart: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=ROOT,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.strip() == str(apart), done.stderr
