@@ -516,13 +516,15 @@ def test_an_interruption_leaves_no_part_of_a_song(
     def bar(*_: object) -> Iterator[Report]:
         yield interrupt
 
-    def interrupt(_: Progress) -> None:
-        interrupted.extend(out.glob("song/.unfinished-*/vocals.wav"))
-        signal.raise_signal(signal.SIGINT)
+    def interrupt(_: Progress) -> None:  # as soon as the other thread has begun to write
+        if parts := list(out.glob("song/.unfinished-*/vocals.wav")):
+            interrupted.extend(parts)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(progress_bar, "bar", bar)
 
-    assert separate(out, write_song(), recipe="mdx_silence") == 130
+    song = write_song(samples=60 * 44_100)
+    assert separate(out, song, recipe="mdx_silence") == 130
 
     assert len(interrupted) == 1
     assert capsys.readouterr() == ("", "stopped; finished songs are kept\n")

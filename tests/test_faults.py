@@ -18,6 +18,7 @@ from demixing import separators
 from demixing.audio import SongFormat
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import SongStatistics
+from demixing.engine.tidying import Tidying
 from demixing.errors import CheckpointError
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
@@ -115,6 +116,8 @@ def demixer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Demixer]]
             members(name)[int(index[1:])].trouble = trouble
         queue: list[Any] = list(members(name))
         monkeypatch.setattr(separators, "build", lambda *_: queue.pop(0))
+        # Members with the same weights would share the first one's stand-in.
+        monkeypatch.setattr("demixing.engine.demixer._has_weights", lambda _: False)
         return Demixer(plain(name), forgiving=True)
 
     yield make
@@ -207,9 +210,10 @@ def fallback_of(ready: Demixer, index: int) -> Fallback:
     budget = workload.budget(plan, Deadline(math.inf, clock=STANDING))
     task = ready._scheduled(plan, workload, budget)[index].task
     assert task
-    assert isinstance(task.source, Fallback)
-    task.source.batch = 3
-    return task.source
+    assert isinstance(task.source, Tidying)
+    assert isinstance(task.source.source, Fallback)
+    task.source.source.batch = 3
+    return task.source.source
 
 
 @pytest.mark.parametrize(("name", "index"), kinds(kind))
@@ -294,6 +298,7 @@ def test_a_member_without_its_weights_is_left_out(
         return member
 
     monkeypatch.setattr(separators, "build", build)
+    monkeypatch.setattr("demixing.engine.demixer._has_weights", lambda _: False)
     with caplog.at_level(logging.WARNING):
         ready = Demixer(plain(name), forgiving=True)
         stems = separated(ready)
