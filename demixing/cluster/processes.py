@@ -78,12 +78,14 @@ class Processes:
 
     def _submit(self, worker: int, call: Callable[..., Outcome | None], *given: object) -> None:
         """Call a function in a worker."""
+        if worker not in self._pools:  # its loss is about to be reported
+            return
         try:
             with pool.interrupts_wait():  # a new process inherits it
                 self._futures[self._pools[worker].submit(call, *given)] = worker
         except concurrent.futures.BrokenExecutor:  # it ended since the last song
-            if self._pools.pop(worker, None):
-                self._gone.append(worker)
+            del self._pools[worker]
+            self._gone.append(worker)
 
     def _event(self, future: Future[Outcome | None]) -> list[Event]:
         """What a finished call means; nothing for further calls of a lost worker."""
