@@ -141,4 +141,4 @@ def _tell_manifest(found: Manifest, options: argparse.Namespace) -> None:
 
 def _table(means: dict[str, float]) -> Sequence[str]:
     """Lines of mean scores in dB."""
-    return [f"{name}\t{value:.3f}" for name, value in means.items()]
+    return [f"{one_line(name)}\t{value:.3f}" for name, value in means.items()]
