@@ -38,6 +38,10 @@ def publish(destination: str, task: str = "t", name: str = "a/song", **files: st
     return record
 
 
+def failure(name: str) -> Failure:
+    return Failure(name=name, source="s", task="t", error="no")
+
+
 def texts(destination: str) -> dict[str, str]:
     """All results, without records."""
     found = {}
@@ -125,7 +129,7 @@ def test_a_damaged_record_does_not_count(destination: str, text: str) -> None:
 
 def test_the_manifest_has_a_line_for_each_song(destination: str) -> None:
     for name in ("b", "a/song", "c"):
-        publishing.fail(destination, Failure(name=name, source="s", task="t", error="no"))
+        publishing.fail(destination, failure(name))
     publish(destination, vocals="v", name="c")
     publish(destination, vocals="v")
 
@@ -140,6 +144,25 @@ def test_the_manifest_has_a_line_for_each_song(destination: str) -> None:
         '"failed',
         '"done",',
     ]
+
+
+def test_a_song_whose_last_try_failed_is_not_done(destination: str) -> None:
+    publish(destination, vocals="v")
+    publishing.fail(destination, failure("a/song"))
+
+    found = manifest.read(destination)
+
+    assert found.done == ()
+    assert [one.name for one in found.failed] == ["a/song"]
+    assert publishing.failed(destination) == {"a/song"}
+
+
+def test_results_of_another_task_are_not_in_the_manifest(destination: str) -> None:
+    task = tasks.claim(destination, {"kind": "x"}, replace=False)
+    publish(destination, task=task, name="new", vocals="v")
+    publish(destination, task="old", name="old", vocals="v")
+
+    assert [one.name for one in manifest.read(destination).done] == ["new"]
 
 
 def test_a_destination_belongs_to_one_task(destination: str) -> None:

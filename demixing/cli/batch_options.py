@@ -273,9 +273,10 @@ def chosen(options: argparse.Namespace) -> Batch:
 def _items(options: argparse.Namespace) -> list[Item]:
     """All songs of the source."""
     from demixing.cluster import catalogue
+    from demixing.cluster.work import STEM_FILES
 
     if options.kind == "score":
-        return catalogue.folders(options.source, AUDIO)
+        return catalogue.folders(options.source, STEM_FILES)
     items = catalogue.songs(options.source, AUDIO)
     return catalogue.flattened(items) if options.kind == "teach" else items
 

@@ -11,7 +11,7 @@ from demixing.cluster import publishing, work
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Dispatcher, Engine
 from demixing.cluster.on_ray import Room
-from demixing.cluster.work import FAILED, Job, Outcome
+from demixing.cluster.work import FAILED, THERE, Job, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,13 @@ def run(items: Sequence[Item], job: Job, crew: Crew) -> Iterator[tuple[Item, Out
     Raises:
         DemixError: no worker can do this task, or the destination cannot be written.
     """
+    earlier = publishing.failed(job.destination)
     with _engine(job, crew, len(items)) as engine:
         for item, outcome in Dispatcher(engine, tries=crew.tries).run(items):
             if outcome.status == FAILED:
                 publishing.fail(job.destination, work.failure(job, item, outcome.error))
+            elif outcome.status == THERE and item.name in earlier:
+                publishing.forgive(job.destination, item.name)
             yield item, outcome
 
 

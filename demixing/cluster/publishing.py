@@ -62,8 +62,8 @@ def publish(destination: str, record: Record, folder: Path) -> None:
             _upload(target, folder, record.files)
         else:
             _move(Path(target), folder, record.files)
+        forgive(destination, record.name)
         write(records.place(destination, DONE, record.name), records.text(record))
-        addresses.remove(records.place(destination, FAILED, record.name))
 
 
 def fail(destination: str, failure: Failure) -> None:
@@ -73,6 +73,25 @@ def fail(destination: str, failure: Failure) -> None:
         StoreError: it cannot be written.
     """
     write(records.place(destination, FAILED, failure.name), records.text(failure))
+
+
+def forgive(destination: str, name: str) -> None:
+    """Remove the record that a song could not be done, if there is one.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    addresses.remove(records.place(destination, FAILED, name))
+
+
+def failed(destination: str) -> set[str]:
+    """Names of the songs that have a record of failure.
+
+    Raises:
+        StoreError: they cannot be listed.
+    """
+    found = addresses.files(f"{destination}/{records.FOLDER}/{FAILED}")
+    return {one.path.removesuffix(".json") for one in found}
 
 
 def done(destination: str, name: str) -> Record | None:

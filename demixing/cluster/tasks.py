@@ -91,6 +91,19 @@ def fingerprint(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def current(destination: str) -> str | None:
+    """Fingerprint of the task of a destination; None if it has none, or its file is damaged.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    there = addresses.read(f"{destination}/{records.FOLDER}/{CURRENT}", records.MOST_BYTES)
+    try:
+        return None if there is None else fingerprint(json.loads(there))
+    except (ValueError, RecursionError):
+        return None
+
+
 def weights(member: Member) -> Iterator[tuple[str, str]]:
     """The name and sha256 of each file of weights of a member.
 
