@@ -208,3 +208,36 @@ def test_links_to_nothing_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
 
     assert list(addresses.files(str(tmp_path))) == []
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_second_slash_in_a_bucket_loses_no_song(bucket: str, listed: bool) -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/bucket/in/a//b.wav", b"1")
+    system.pipe_file("/bucket/list.txt", f"{bucket}/in/a//b.wav\n".encode())
+
+    found = catalogue.songs(f"{bucket}/list.txt" if listed else f"{bucket}/in", SUFFIXES)
+
+    assert [one.address for one in found] == [f"{bucket}/in/a//b.wav"]
+
+
+def test_a_signed_address_is_refused_and_not_quoted() -> None:
+    with pytest.raises(ConfigError, match="without a query") as caught:
+        checked("https://host/a.wav?signature=secret")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "\tname\n", "an address on each line"),
+        ("a.csv", "address\n" + 200_000 * "x", "after line 1"),
+    ],
+)
+def test_a_line_that_is_no_song_is_one_sentence(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(ConfigError, match=message):
+        catalogue.songs(str(tmp_path / name), SUFFIXES)

@@ -72,6 +72,11 @@ def checked(address: str) -> str:
             f"expected an address without a user or password, got {hidden(address)!r}: put them "
             "into the environment, as the store's own programs expect"
         )
+    if protocol(address) in ("http", "https") and "?" in address:
+        raise ConfigError(
+            f"expected an address without a query, got {address.partition('?')[0] + '?...'!r}: it "
+            "may contain a signature, and addresses are printed and stored"
+        )
     return address.rstrip("/")
 
 
