@@ -1,4 +1,4 @@
-"""What is done with every song of a batch, and how results of one task are told from another's.
+"""What is done with every song of a batch, and what distinguishes the results of two tasks.
 
 The fingerprint of a task follows from everything that decides its results: the recipe with its
 options, the contents of its weights, and the format of the files. It does not depend on the
