@@ -249,6 +249,9 @@ def test_scores_are_those_of_score(
         assert float(printed[stem]) == pytest.approx(expected["stems_db"][stem], abs=6e-4)
     own = [json.loads((out / song / "scores.json").read_text()) for song in "ab"]
     assert [one["songs"][0] for one in own] == expected["songs"]
+    batch("score", data, "--estimates", estimates, "-o", out, "--json")
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["status"] for row in rows] == ["there", "there"]
 
 
 @pytest.mark.parametrize(

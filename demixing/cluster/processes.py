@@ -13,7 +13,7 @@ from types import TracebackType
 
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Event, Finished, Lost, Ready
-from demixing.cluster.work import Job, Outcome, Workman
+from demixing.cluster.work import Job, Outcome, Worker
 from demixing.machine import threads
 from demixing.process import pool
 
@@ -100,23 +100,23 @@ class Processes:
 # In workers
 
 
-_workman: Workman
+_worker: Worker
 
 
 def _begin(environment: Mapping[str, str], parent: int, job: Job, level: int) -> None:
     """Set up a worker; see :func:`demixing.process.pool.begin_worker`."""
-    global _workman
+    global _worker
     pool.begin_worker(environment, parent, level)
-    _workman = Workman(job)
+    _worker = Worker(job)
 
 
 def _get_ready() -> None:
     """Load the weights."""
     with pool.interruptible():
-        _workman.get_ready()
+        _worker.get_ready()
 
 
 def _do(item: Item) -> Outcome:
     """Do one song."""
     with pool.interruptible():
-        return _workman.do(item)
+        return _worker.do(item)

@@ -65,7 +65,7 @@ class Job:
     most_bytes: int
 
 
-class Workman:
+class Worker:
     """Does songs one after the other, with weights that are loaded once.
 
     Args:
