@@ -18,7 +18,9 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     system.rm("/", recursive=True)
 
 
-def publish(destination: str, task: str = "t", name: str = "a/song", **files: str) -> Record:
+def publish(
+    destination: str, task: str = "t", name: str = "a/song", source_sha256: str = "0", **files: str
+) -> Record:
     """Publish results as a worker does."""
     with publishing.stage(destination) as folder:
         for stem, text in files.items():
@@ -28,7 +30,7 @@ def publish(destination: str, task: str = "t", name: str = "a/song", **files: st
             name=name,
             source="s",
             source_bytes=1,
-            source_sha256="0",
+            source_sha256=source_sha256,
             task=task,
             version="1",
             files=facts,
@@ -93,8 +95,9 @@ def test_results_of_another_task_are_removed(destination: str) -> None:
     assert publishing.done(destination, "a/song") == record
 
 
-def test_while_another_tasks_results_are_replaced_no_record_vouches_for_them(
-    destination: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("change", [{"task": "other"}, {"source_sha256": "1"}])
+def test_while_other_results_are_replaced_there_is_no_record_of_them(
+    destination: str, change: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: object) -> None:
         raise OSError("the store is lost")
@@ -104,7 +107,7 @@ def test_while_another_tasks_results_are_replaced_no_record_vouches_for_them(
         monkeypatch.setattr(publishing, name, lost)
 
     with pytest.raises(addresses.StoreError, match="the store is lost"):
-        publish(destination, task="other", vocals="new")
+        publish(destination, vocals="new", **change)
 
     assert publishing.done(destination, "a/song") is None
 

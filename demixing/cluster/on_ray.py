@@ -163,7 +163,8 @@ class Actors:
         if not done and self._first_by_s is not None and time.monotonic() > self._first_by_s:
             raise ConfigError(
                 "no machine of the cluster had room for a worker with "
-                f"{self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs within {START_S:.0f} s; ask for less"
+                f"{self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs "
+                f"within {START_S:.0f} s; ask for less"
             )
         return [event for call in done for event in self._event(call)]
 

@@ -5,7 +5,7 @@ object store cannot rename, but each of its files appears whole. In both cases t
 follows last, and results without a record do not count. A worker that is killed half-way leaves
 files that the next try replaces with the same bytes; so do two workers with one song.
 
-Results of another task are removed before new ones appear, their record first.
+Results of another task or source are removed before new ones appear, their record first.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ def write(address: str, text: str) -> None:
 
 
 def _forget(destination: str, record: Record) -> None:
-    """Remove results of another task."""
+    """Remove results of another task or source."""
     old = done(destination, record.name)
-    if old is None or old.task == record.task:
+    if old is None or (old.task, old.source_sha256) == (record.task, record.source_sha256):
         return
     addresses.remove(records.place(destination, DONE, old.name))
     for name in old.files.keys() - record.files.keys():
