@@ -1,8 +1,8 @@
 """Songs as columns of numbers, so that a large index is small and stays shared between processes.
 
 Workers of a DataLoader are forks that share the memory of the index until it is written to. Reading
-a Python object writes its reference count, so an index of objects is copied into each worker, page by page,
-during a run. An array of numpy is one object, and reading it writes nothing.
+a Python object writes its reference count, so an index of objects is copied into each worker, page
+by page, during a run. An array of numpy is one object, and reading it writes nothing.
 """
 
 import itertools
