@@ -6,14 +6,14 @@ from types import TracebackType
 
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Event, Finished, Ready
-from demixing.cluster.work import Job, Workman
+from demixing.cluster.work import Job, Worker
 
 
 class Inline:
     """Takes the place of :class:`demixing.cluster.processes.Processes`."""
 
     def __init__(self, job: Job, count: int, environment: Mapping[str, str]) -> None:
-        self._workman = Workman(job)
+        self._worker = Worker(job)
         self._events: deque[Event] = deque()
         self._given: deque[Item] = deque()
 
@@ -32,7 +32,7 @@ class Inline:
         return 1
 
     def start(self) -> int:
-        self._workman.get_ready()
+        self._worker.get_ready()
         self._events.append(Ready(0))
         return 0
 
@@ -42,4 +42,4 @@ class Inline:
     def wait(self, seconds: float) -> Sequence[Event]:
         if self._events:
             return [self._events.popleft()]
-        return [Finished(0, self._workman.do(self._given.popleft()))]
+        return [Finished(0, self._worker.do(self._given.popleft()))]

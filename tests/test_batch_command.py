@@ -1,6 +1,7 @@
 """``batch``: many songs, resumed, divided, replaced; what failed, and the exit status."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,64 @@ def test_a_song_that_was_replaced_is_done_again(
     assert capsys.readouterr().out.splitlines() == [str(out / "album 0" / "4")]
 
 
+def test_a_song_that_no_longer_can_be_done_is_failed_in_the_manifest(
+    songs: Path, out: Path, write_song: WriteSong
+) -> None:
+    separate(songs, out)
+    good = (songs / "album 0" / "4.wav").read_bytes()
+    (songs / "album 0" / "4.wav").write_text("no audio")
+
+    assert separate(songs, out) == 1
+    assert batch("manifest", out) == 1
+    assert [row["name"] for row in manifest(out) if row["status"] == "failed"] == ["album 0/4"]
+    (songs / "album 0" / "4.wav").write_bytes(good)
+    assert separate(songs, out) == 0
+    assert batch("manifest", out) == 0
+
+
+def test_another_song_of_the_same_name_and_size_is_done(
+    tmp_path: Path, out: Path, write_song: WriteSong, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, moved, other = (write_song(f"{name}/a.wav") for name in ("x", "y", "z"))
+    moved.write_bytes(first.read_bytes())
+    data = bytearray(first.read_bytes())
+    data[-2] ^= 1
+    other.write_bytes(data)
+    separate(first.parent, out)
+    capsys.readouterr()
+
+    assert separate(moved.parent, out) == 0
+    assert capsys.readouterr().out == ""
+    assert separate(other.parent, out) == 0
+    assert capsys.readouterr().out.splitlines() == [str(out / "a")]
+
+
+def test_songs_of_a_list_are_done_again_if_their_size_changes(
+    tmp_path: Path, out: Path, write_song: WriteSong, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_song("a.wav", samples=500)
+    (tmp_path / "list.txt").write_text("a.wav\n")
+    separate(tmp_path / "list.txt", out)
+    write_song("a.wav", samples=600)
+    capsys.readouterr()
+
+    assert separate(tmp_path / "list.txt", out) == 0
+    assert capsys.readouterr().out.splitlines() == [str(out / "a")]
+
+
+def test_estimates_without_records_are_scored_again(data: Path, out: Path) -> None:
+    estimates = out.parent / "estimates"
+    shutil.copytree(data, estimates)
+    words = ("score", data, "--estimates", estimates, "-o", out, "-q")
+    assert batch(*words) == 0
+    before = (out / "a" / "scores.json").read_bytes()
+    shutil.copy(estimates / "a" / "bass.wav", estimates / "a" / "drums.wav")
+
+    assert batch(*words) == 0
+
+    assert (out / "a" / "scores.json").read_bytes() != before
+
+
 def test_results_of_another_recipe_are_refused_or_replaced(
     songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,6 +249,9 @@ def test_scores_are_those_of_score(
         assert float(printed[stem]) == pytest.approx(expected["stems_db"][stem], abs=6e-4)
     own = [json.loads((out / song / "scores.json").read_text()) for song in "ab"]
     assert [one["songs"][0] for one in own] == expected["songs"]
+    batch("score", data, "--estimates", estimates, "-o", out, "--json")
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["status"] for row in rows] == ["there", "there"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The list of work: folders and lists of songs, and names that are safe and unique."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,3 +179,65 @@ def test_addresses_of_this_machine_become_absolute(monkeypatch: pytest.MonkeyPat
 def test_an_unknown_protocol_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match="nonsense://"):
         list(addresses.files("nonsense://a"))
+
+
+def test_a_malformed_server_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match="cannot use the address"):
+        addresses.checked("s3://[music/a.wav")
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "album").mkdir()
+    (tmp_path / "a.wav").write_text("")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if Path(path).name == "album":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+    with pytest.raises(addresses.StoreError, match=r"album' \(Permission denied\)"):
+        list(addresses.files(str(tmp_path)))
+
+
+def test_links_to_nothing_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
+
+    assert list(addresses.files(str(tmp_path))) == []
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_second_slash_in_a_bucket_loses_no_song(bucket: str, listed: bool) -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/bucket/in/a//b.wav", b"1")
+    system.pipe_file("/bucket/list.txt", f"{bucket}/in/a//b.wav\n".encode())
+
+    found = catalogue.songs(f"{bucket}/list.txt" if listed else f"{bucket}/in", SUFFIXES)
+
+    assert [one.address for one in found] == [f"{bucket}/in/a//b.wav"]
+
+
+def test_a_signed_address_is_refused_and_not_quoted() -> None:
+    with pytest.raises(ConfigError, match="without a query") as caught:
+        checked("https://host/a.wav?signature=secret")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "\tname\n", "an address on each line"),
+        ("a.csv", "address\n" + 200_000 * "x", "after line 1"),
+    ],
+)
+def test_a_line_that_is_no_song_is_one_sentence(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(ConfigError, match=message):
+        catalogue.songs(str(tmp_path / name), SUFFIXES)

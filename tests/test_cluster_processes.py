@@ -1,5 +1,6 @@
 """Workers of batches as processes of this machine."""
 
+import concurrent.futures
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from demixing.cluster.catalogue import Item
-from demixing.cluster.dispatch import Dispatcher
-from demixing.cluster.processes import Processes
+from demixing.cluster.dispatch import Dispatcher, Lost
+from demixing.cluster.processes import ENDED, Processes
 from demixing.cluster.tasks import Task
 from demixing.cluster.work import Job
 from demixing.recipes import reading
@@ -42,6 +43,28 @@ def test_processes_do_songs_and_survive_one_that_kills_them(
         "deadly": "failed",
     }
     assert "its worker was lost 2 times" in found["deadly"].error
+
+
+def test_two_songs_for_a_worker_that_has_ended_are_one_loss(tmp_path: Path) -> None:
+    job = Job(
+        task=Task(kind="score"),
+        fingerprint="t",
+        destination=str(tmp_path),
+        version="1",
+        most_bytes=1,
+    )
+    with Processes(job, 1, {}) as engine:
+        worker = engine.start()
+        (pool,) = engine._pools.values()
+        while not engine.wait(1):
+            pass
+        with pytest.raises(concurrent.futures.BrokenExecutor):
+            pool.submit(os._exit, 9).result()
+        for name in "ab":
+            engine.submit(worker, Item(name=name, address=name))
+
+        assert engine.wait(0) == [Lost(worker, ENDED)]
+        assert engine.wait(0) == []
 
 
 class Deadly:

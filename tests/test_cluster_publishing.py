@@ -18,7 +18,9 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     system.rm("/", recursive=True)
 
 
-def publish(destination: str, task: str = "t", name: str = "a/song", **files: str) -> Record:
+def publish(
+    destination: str, task: str = "t", name: str = "a/song", source_sha256: str = "0", **files: str
+) -> Record:
     """Publish results as a worker does."""
     with publishing.stage(destination) as folder:
         for stem, text in files.items():
@@ -28,7 +30,7 @@ def publish(destination: str, task: str = "t", name: str = "a/song", **files: st
             name=name,
             source="s",
             source_bytes=1,
-            source_sha256="0",
+            source_sha256=source_sha256,
             task=task,
             version="1",
             files=facts,
@@ -36,6 +38,10 @@ def publish(destination: str, task: str = "t", name: str = "a/song", **files: st
         )
         publishing.publish(destination, record, folder)
     return record
+
+
+def failure(name: str) -> Failure:
+    return Failure(name=name, source="s", task="t", error="no")
 
 
 def texts(destination: str) -> dict[str, str]:
@@ -89,8 +95,9 @@ def test_results_of_another_task_are_removed(destination: str) -> None:
     assert publishing.done(destination, "a/song") == record
 
 
-def test_while_another_tasks_results_are_replaced_no_record_vouches_for_them(
-    destination: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("change", [{"task": "other"}, {"source_sha256": "1"}])
+def test_while_other_results_are_replaced_there_is_no_record_of_them(
+    destination: str, change: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: object) -> None:
         raise OSError("the store is lost")
@@ -100,7 +107,7 @@ def test_while_another_tasks_results_are_replaced_no_record_vouches_for_them(
         monkeypatch.setattr(publishing, name, lost)
 
     with pytest.raises(addresses.StoreError, match="the store is lost"):
-        publish(destination, task="other", vocals="new")
+        publish(destination, vocals="new", **change)
 
     assert publishing.done(destination, "a/song") is None
 
@@ -125,7 +132,7 @@ def test_a_damaged_record_does_not_count(destination: str, text: str) -> None:
 
 def test_the_manifest_has_a_line_for_each_song(destination: str) -> None:
     for name in ("b", "a/song", "c"):
-        publishing.fail(destination, Failure(name=name, source="s", task="t", error="no"))
+        publishing.fail(destination, failure(name))
     publish(destination, vocals="v", name="c")
     publish(destination, vocals="v")
 
@@ -140,6 +147,25 @@ def test_the_manifest_has_a_line_for_each_song(destination: str) -> None:
         '"failed',
         '"done",',
     ]
+
+
+def test_a_song_whose_last_try_failed_is_not_done(destination: str) -> None:
+    publish(destination, vocals="v")
+    publishing.fail(destination, failure("a/song"))
+
+    found = manifest.read(destination)
+
+    assert found.done == ()
+    assert [one.name for one in found.failed] == ["a/song"]
+    assert publishing.failed(destination) == {"a/song"}
+
+
+def test_results_of_another_task_are_not_in_the_manifest(destination: str) -> None:
+    task = tasks.claim(destination, {"kind": "x"}, replace=False)
+    publish(destination, task=task, name="new", vocals="v")
+    publish(destination, task="old", name="old", vocals="v")
+
+    assert [one.name for one in manifest.read(destination).done] == ["new"]
 
 
 def test_a_destination_belongs_to_one_task(destination: str) -> None:

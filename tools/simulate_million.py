@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"  {step:<12}{1000 * each_s:8.2f}")
         print(f"  start of a command and its worker: {start_s:.2f} s")
         each_s = sum(steps.values()) + (SHARDS - 1) * steps["list"]
-        tell("shards", options.songs, predicted(options.songs, each_s, start_s, SHARDS), folder)
+        report("shards", options.songs, predicted(options.songs, each_s, start_s, SHARDS), folder)
         if options.ray:
             start_s = start_of_worker(folder, *ON_RAY)
             print(f"  start of a command, its worker and Ray: {start_s:.2f} s")
             each_s = sum(steps.values())
-            tell("ray", options.songs, predicted(options.songs, each_s, start_s, 1), folder)
+            report("ray", options.songs, predicted(options.songs, each_s, start_s, 1), folder)
     return 0
 
 
@@ -72,7 +72,7 @@ def predicted(songs: int, each_s: float, start_s: float, workers: int) -> float:
     return songs * each_s + workers * start_s
 
 
-def tell(how: str, songs: int, model_s: float, folder: Path) -> None:
+def report(how: str, songs: int, model_s: float, folder: Path) -> None:
     """Run the whole in one way, and print it beside the model."""
     run = {"shards": run_shards, "ray": run_ray}[how]
     spent_s, wall_s = run(folder, folder / how)
@@ -115,7 +115,7 @@ class Steps:
     """The steps of a song, one by one.
 
     Args:
-        folder: for what is between two steps.
+        folder: for files between two steps.
         out: address of the results.
     """
 
@@ -152,7 +152,7 @@ class Steps:
 
 
 class Nowhere:
-    """An engine whose workers do nothing: what remains is handing out."""
+    """An engine whose workers do nothing: only dispatching remains."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -177,7 +177,7 @@ class Nowhere:
 
 
 def start_of_worker(folder: Path, *more: str) -> float:
-    """Processor time in seconds of a command that has little to do but to start: one song."""
+    """Processor time in seconds of a command that mostly starts: it has one song."""
     some = next((folder / "songs").rglob("*.flac"))
     (folder / "one.txt").write_text(f"{some}\tone\n")
     out = folder / "-".join(("start", *more))
@@ -238,7 +238,7 @@ class Watched:
         return sum(self._times_s.values())
 
     def _watch(self) -> None:
-        """Read the times again and again."""
+        """Read the times periodically."""
         while not self._end.wait(self.PERIOD_S):
             for pid in tree(self._pid):
                 with contextlib.suppress(OSError, IndexError, ValueError):

@@ -65,7 +65,7 @@ def _work(batch: Batch, options: argparse.Namespace) -> dict[str, int]:
     started_s, results = time.monotonic(), sys.stdout
     # Ray prints messages about its machines to stdout, which is for results.
     with bar("songs", quiet=options.quiet) as report, contextlib.redirect_stdout(sys.stderr):
-        for item, outcome in cluster.run(batch.items, batch.job, batch.crew):
+        for item, outcome in cluster.run(batch.items, batch.job, batch.execution):
             counts[outcome.status] += 1
             if outcome.error:
                 console.complain(f"{item.name}: {outcome.error}")
@@ -141,4 +141,4 @@ def _tell_manifest(found: Manifest, options: argparse.Namespace) -> None:
 
 def _table(means: dict[str, float]) -> Sequence[str]:
     """Lines of mean scores in dB."""
-    return [f"{name}\t{value:.3f}" for name, value in means.items()]
+    return [f"{one_line(name)}\t{value:.3f}" for name, value in means.items()]

@@ -1,4 +1,4 @@
-"""The options of ``batch``, and what they choose: songs, a task, and who does it."""
+"""The options of ``batch``, and what they choose: songs, a task, and how it is executed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from demixing.cli.songs import AUDIO
 from demixing.errors import ConfigError
 
 if TYPE_CHECKING:
-    from demixing.cluster.batch import Crew
+    from demixing.cluster.batch import Execution
     from demixing.cluster.catalogue import Item
     from demixing.cluster.shards import Shard
     from demixing.cluster.tasks import Task
@@ -33,14 +33,14 @@ class Batch:
     Attributes:
         items: the songs of its shard.
         job: what is done with them.
-        crew: who does it.
+        execution: with how many workers, and where they run.
         shard: its part of the catalogue.
         advice: about members of the recipe that are not installed; empty if none.
     """
 
     items: list[Item]
     job: Job
-    crew: Crew
+    execution: Execution
     shard: Shard
     advice: str = ""
 
@@ -59,7 +59,7 @@ def add_separate(kinds: Any, kind: str) -> None:
         "--format", choices=separate.FORMATS, default="wav", help="file format of the stems"
     )
     separate.add_sample_format(parser)
-    _add_crew(parser)
+    _add_execution(parser)
 
 
 def add_teach(kinds: Any, kind: str) -> None:
@@ -80,7 +80,7 @@ def add_teach(kinds: Any, kind: str) -> None:
         choices=("16", "24", "32f"),
         help="sample format (default: 16 in FLAC, 32f in WAV, which keeps peaks above full scale)",
     )
-    _add_crew(parser)
+    _add_execution(parser)
 
 
 def add_score(kinds: Any, kind: str) -> None:
@@ -102,7 +102,7 @@ def add_score(kinds: Any, kind: str) -> None:
         "--track", choices=("mdx", "cdx"), default="mdx", help="music or film sound"
     )
     arguments.add_metrics(parser, "metrics besides the official SDR", [])
-    _add_crew(parser)
+    _add_execution(parser)
 
 
 def add_manifest(kinds: Any, kind: str) -> None:
@@ -158,8 +158,8 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     arguments.add_device(parser)
 
 
-def _add_crew(parser: argparse.ArgumentParser) -> None:
-    """Add who does it."""
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    """Add how it is executed."""
     parser.add_argument(
         "--shard",
         metavar="I/N",
@@ -266,16 +266,21 @@ def chosen(options: argparse.Namespace) -> Batch:
         most_bytes=int(options.most_gb * GB),
     )
     return Batch(
-        items=catalogue.part(items, shard), job=job, crew=_crew(options), shard=shard, advice=advice
+        items=catalogue.part(items, shard),
+        job=job,
+        execution=_execution(options),
+        shard=shard,
+        advice=advice,
     )
 
 
 def _items(options: argparse.Namespace) -> list[Item]:
     """All songs of the source."""
     from demixing.cluster import catalogue
+    from demixing.cluster.work import STEM_FILES
 
     if options.kind == "score":
-        return catalogue.folders(options.source, AUDIO)
+        return catalogue.folders(options.source, STEM_FILES)
     items = catalogue.songs(options.source, AUDIO)
     return catalogue.flattened(items) if options.kind == "teach" else items
 
@@ -338,18 +343,18 @@ def _samples(options: argparse.Namespace) -> tuple[str, int | None]:
     return options.bits or separate.LOSSLESS_BITS.get(options.format, ("32f",))[0], bitrate
 
 
-def _crew(options: argparse.Namespace) -> Crew:
-    """Who does it."""
-    from demixing.cluster.batch import Crew
-    from demixing.cluster.on_ray import Room
+def _execution(options: argparse.Namespace) -> Execution:
+    """How it is executed."""
+    from demixing.cluster.batch import Execution
+    from demixing.cluster.on_ray import Resources
 
     device = getattr(options, "device", None)
     if device is None and options.ray and not options.gpus:
         device = "cpu"  # other workers may use the machine's GPUs
-    return Crew(
+    return Execution(
         jobs=options.jobs,
         ray=options.ray,
-        room=Room(cpus=options.cpus, gpus=options.gpus, workers=options.workers),
+        resources=Resources(cpus=options.cpus, gpus=options.gpus, workers=options.workers),
         tries=options.tries,
         environment={} if device is None else {DEVICE_VARIABLE: device},
     )

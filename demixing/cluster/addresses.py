@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,19 @@ def checked(address: str) -> str:
         address = address.partition("://")[2]
     if not protocol(address):
         return os.path.normpath(Path(address).absolute())
-    if "@" in urlsplit(address).netloc:
+    try:
+        server = urlsplit(address).netloc
+    except ValueError as error:
+        raise ConfigError(f"cannot use the address {hidden(address)!r}: {error}") from error
+    if "@" in server:
         raise ConfigError(
             f"expected an address without a user or password, got {hidden(address)!r}: put them "
             "into the environment, as the store's own programs expect"
+        )
+    if protocol(address) in ("http", "https") and "?" in address:
+        raise ConfigError(
+            f"expected an address without a query, got {address.partition('?')[0] + '?...'!r}: it "
+            "may contain a signature, and addresses are printed and stored"
         )
     return address.rstrip("/")
 
@@ -126,12 +136,19 @@ def files(address: str) -> Iterator[Listed]:
 
 def _local(folder: str) -> Iterator[Listed]:
     """Files below a folder of this machine. Links to folders are not followed."""
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_unlisted):
         folders[:] = [one for one in folders if not one.startswith(".")]
-        for name in names:
-            path = Path(place, name)
-            if not name.startswith(".") and path.is_file():
-                yield Listed(path.relative_to(folder).as_posix(), path.stat().st_size)
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            with contextlib.suppress(*_MISSING):  # removed since, or a link to nothing
+                facts = path.stat()
+                if stat.S_ISREG(facts.st_mode):
+                    yield Listed(path.relative_to(folder).as_posix(), facts.st_size)
+
+
+def _unlisted(error: OSError) -> None:
+    """Raise if a folder cannot be listed: its songs would be left out without a word."""
+    if not isinstance(error, _MISSING):
+        raise StoreError(f"cannot list {error.filename!r} ({error.strerror})") from error
 
 
 def _remote(address: str) -> Iterator[Listed]:

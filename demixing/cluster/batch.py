@@ -10,55 +10,58 @@ from dataclasses import dataclass, field
 from demixing.cluster import publishing, work
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Dispatcher, Engine
-from demixing.cluster.on_ray import Room
-from demixing.cluster.work import FAILED, Job, Outcome
+from demixing.cluster.on_ray import Resources
+from demixing.cluster.work import FAILED, THERE, Job, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crew:
-    """Who does the work.
+class Execution:
+    """How the work is executed.
 
     Attributes:
         jobs: processes on this machine, without Ray.
         ray: address of a Ray cluster; None: no Ray.
-        room: what a worker on Ray needs.
+        resources: what a worker on Ray needs.
         tries: how often a song is tried at most.
         environment: added to that of the workers.
     """
 
     jobs: int = 1
     ray: str | None = None
-    room: Room = field(default_factory=Room)
+    resources: Resources = field(default_factory=Resources)
     tries: int = 3
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def run(items: Sequence[Item], job: Job, crew: Crew) -> Iterator[tuple[Item, Outcome]]:
+def run(items: Sequence[Item], job: Job, execution: Execution) -> Iterator[tuple[Item, Outcome]]:
     """Do songs, and yield each when it is finished; failures are recorded.
 
     Raises:
         DemixError: no worker can do this task, or the destination cannot be written.
     """
-    with _engine(job, crew, len(items)) as engine:
-        for item, outcome in Dispatcher(engine, tries=crew.tries).run(items):
+    earlier = publishing.failed(job.destination)
+    with _engine(job, execution, len(items)) as engine:
+        for item, outcome in Dispatcher(engine, tries=execution.tries).run(items):
             if outcome.status == FAILED:
                 publishing.fail(job.destination, work.failure(job, item, outcome.error))
+            elif outcome.status == THERE and item.name in earlier:
+                publishing.forgive(job.destination, item.name)
             yield item, outcome
 
 
-def _engine(job: Job, crew: Crew, songs: int) -> AbstractContextManager[Engine]:
+def _engine(job: Job, execution: Execution, songs: int) -> AbstractContextManager[Engine]:
     """Where workers run."""
-    if crew.ray is not None:
-        return _on_ray(job, crew, crew.ray)
+    if execution.ray is not None:
+        return _on_ray(job, execution, execution.ray)
     from demixing.cluster.processes import Processes
 
-    return Processes(job, max(1, min(crew.jobs, songs)), crew.environment)
+    return Processes(job, max(1, min(execution.jobs, songs)), execution.environment)
 
 
 @contextlib.contextmanager
-def _on_ray(job: Job, crew: Crew, address: str) -> Iterator[Engine]:
+def _on_ray(job: Job, execution: Execution, address: str) -> Iterator[Engine]:
     """Workers on a Ray cluster."""
     from demixing.cluster import on_ray
 
     with on_ray.connected(address) as ray:
-        yield on_ray.Actors(ray, job, crew.room, crew.environment)
+        yield on_ray.Actors(ray, job, execution.resources, execution.environment)

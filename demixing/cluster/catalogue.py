@@ -169,6 +169,8 @@ def _path(address: str, folder: str) -> str:
 
 def _absolute(address: str, source: str) -> str:
     """An address in a list, which may be relative to the list."""
+    if not address:
+        raise ConfigError(f"expected an address on each line of {source!r}, found one without")
     relative = not protocol(address) and not address.startswith("/")
     return checked(f"{posixpath.dirname(source)}/{address}" if relative else address)
 
@@ -183,10 +185,17 @@ def _text_rows(lines: list[str], source: str) -> Iterator[tuple[str, str]]:
 def _csv_rows(lines: list[str], source: str) -> Iterator[tuple[str, str]]:
     """Address and name of each line of a table."""
     table = csv.DictReader(lines)
-    if "address" not in (table.fieldnames or ()):
-        raise ConfigError(f"expected {source!r} to have a column named address in its first line")
-    for row in table:
-        yield row["address"] or "", row.get("name") or ""
+    try:
+        if "address" not in (table.fieldnames or ()):
+            raise ConfigError(
+                f"expected {source!r} to have a column named address in its first line"
+            )
+        for row in table:
+            yield row["address"] or "", row.get("name") or ""
+    except csv.Error as error:
+        raise ConfigError(
+            f"expected a table at {source!r} ({error}, after line {table.line_num})"
+        ) from error
 
 
 def _json_rows(lines: list[str], source: str) -> Iterator[tuple[str, str]]:

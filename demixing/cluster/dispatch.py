@@ -77,7 +77,7 @@ class Engine(Protocol):
 
 @dataclass(slots=True)
 class _Try:
-    """A song and how often it was tried in vain."""
+    """A song and how often it failed."""
 
     item: Item
     failed: int = 0
@@ -105,11 +105,11 @@ class Dispatcher:
         """Do songs, and yield each once, when it is finished.
 
         Raises:
-            DemixError: no worker can do this task, or workers are lost whatever they do.
+            DemixError: no worker can do this task, or every worker is lost.
         """
         self._waiting = deque(map(_Try, items))
         while self._unfinished():
-            self._hire()
+            self._start_workers()
             self._hand_out()
             for event in self.engine.wait(WAIT_S):
                 yield from self._handled(event)
@@ -118,7 +118,7 @@ class Dispatcher:
         """Number of songs that are not finished."""
         return len(self._waiting) + sum(map(len, self._busy.values()))
 
-    def _hire(self) -> None:
+    def _start_workers(self) -> None:
         """Start workers, if there is room and work for more."""
         wanted = min(self.engine.wanted(), self._unfinished())
         while len(self._starting) + len(self._busy) < wanted:
@@ -143,7 +143,7 @@ class Dispatcher:
             self._lost = 0
             yield from self._tried(self._busy[event.worker].popleft(), event.outcome)
         else:
-            yield from self._bereaved(event)
+            yield from self._worker_lost(event)
 
     def _tried(self, one: _Try, outcome: Outcome) -> Iterator[tuple[Item, Outcome]]:
         """Yield a song that is finished; otherwise it waits for another try."""
@@ -153,7 +153,7 @@ class Dispatcher:
         else:
             yield one.item, outcome
 
-    def _bereaved(self, event: Lost) -> Iterator[tuple[Item, Outcome]]:
+    def _worker_lost(self, event: Lost) -> Iterator[tuple[Item, Outcome]]:
         """The songs of a lost worker wait again; only the oldest was being done."""
         self._starting.discard(event.worker)
         own = self._busy.pop(event.worker, deque())

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from demixing.cluster import addresses, publishing, records
+from demixing.cluster import addresses, publishing, records, tasks
 from demixing.cluster.records import DONE, FAILED, FOLDER, Failure, Record
 
 T = TypeVar("T")
@@ -31,8 +31,9 @@ class Manifest:
     """What was done.
 
     Attributes:
-        done: records, sorted by name.
-        failed: songs that failed and were not done since, sorted by name.
+        done: records of the destination's task, sorted by name.
+        failed: songs whose last try failed, sorted by name. They may have results of an earlier
+            source or task, which do not count.
     """
 
     done: tuple[Record, ...]
@@ -74,10 +75,12 @@ def read(destination: str) -> Manifest:
         StoreError: they cannot be read.
     """
     done = _records(destination, DONE, Record)
+    if (task := tasks.current(destination)) is not None:  # others are still to be replaced
+        done = {name: one for name, one in done.items() if one.task == task}
     failed = _records(destination, FAILED, Failure)
     return Manifest(
-        done=tuple(done[name] for name in sorted(done)),
-        failed=tuple(failed[name] for name in sorted(failed.keys() - done.keys())),
+        done=tuple(done[name] for name in sorted(done.keys() - failed.keys())),
+        failed=tuple(failed[name] for name in sorted(failed)),
     )
 
 

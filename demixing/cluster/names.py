@@ -54,14 +54,17 @@ def of_files(paths: Iterable[str]) -> dict[str, str]:
     Returns:
         The name of each song, by its path.
     """
-    found = [PurePosixPath(path) for path in paths]
-    mixtures = {path.parent for path in found if is_mixture(path)}
-    songs = [path for path in found if is_mixture(path) or path.parent not in mixtures]
-    short = {path: path.parent if is_mixture(path) else path.with_suffix("") for path in songs}
+    found = {given: PurePosixPath(given) for given in paths}  # which drops a second slash
+    mixtures = {path.parent for path in found.values() if is_mixture(path)}
+    short = {
+        given: path.parent if is_mixture(path) else path.with_suffix("")
+        for given, path in found.items()
+        if is_mixture(path) or path.parent not in mixtures
+    }
     counts = Counter(key(str(name)) for name in short.values())
     return {
-        str(path): readable(str(name if counts[key(str(name))] == 1 else path))
-        for path, name in short.items()
+        given: readable(str(name if counts[key(str(name))] == 1 else found[given]))
+        for given, name in short.items()
     }
 
 

@@ -22,15 +22,15 @@ from typing import Any
 
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Event, Finished, Lost, Ready
-from demixing.cluster.work import Job, Outcome, Workman
+from demixing.cluster.work import Job, Outcome, Worker
 from demixing.errors import ConfigError, DemixError
 from demixing.machine import heap, threads
 
 LOCAL = "local"
 """Address of a cluster that is started on this machine and ends with the command."""
 
-ROOM_S = 10.0
-"""Seconds after which room is counted again: machines come and go."""
+COUNT_S = 10.0
+"""Seconds after which machines are counted again: they come and go."""
 
 CONNECT_S = 20.0
 """Seconds in which the head must answer."""
@@ -40,7 +40,7 @@ START_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Resources:
     """What a worker needs.
 
     Attributes:
@@ -110,34 +110,36 @@ class Actors:
     Args:
         ray: the module, connected.
         job: of the batch.
-        room: what a worker needs.
+        resources: what a worker needs.
         environment: added to that of the workers.
     """
 
-    def __init__(self, ray: Any, job: Job, room: Room, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, ray: Any, job: Job, resources: Resources, environment: Mapping[str, str]
+    ) -> None:
         self._ray = ray
-        self._room = room
-        self._make = ray.remote(_Actor).options(num_cpus=room.cpus, num_gpus=room.gpus)
-        share = {**threads.environment(room.cpus), **environment}
+        self._resources = resources
+        self._make = ray.remote(_Actor).options(num_cpus=resources.cpus, num_gpus=resources.gpus)
+        share = {**threads.environment(resources.cpus), **environment}
         self._arguments = (job, share, logging.getLogger().getEffectiveLevel())
         self._numbers = itertools.count()
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, int] = {}
-        self._counted_s = -ROOM_S
+        self._counted_s = -COUNT_S
         self._wanted = 1
         self._first_by_s: float | None = time.monotonic() + START_S
 
     def wanted(self) -> int:
         """See :class:`demixing.cluster.dispatch.Engine`."""
-        if time.monotonic() >= self._counted_s + ROOM_S:
+        if time.monotonic() >= self._counted_s + COUNT_S:
             self._counted_s = time.monotonic()
-            self._wanted = max(1, min(self._places(), self._room.workers or 1 << 20))
+            self._wanted = max(1, min(self._places(), self._resources.workers or 1 << 20))
         return self._wanted
 
     def _places(self) -> int:
         """Number of workers that the machines have room for."""
         return sum(
-            _places(node.get("Resources", {}), self._room)
+            _places(node.get("Resources", {}), self._resources)
             for node in self._ray.nodes()
             if node.get("Alive")
         )
@@ -160,8 +162,9 @@ class Actors:
         done, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
         if not done and self._first_by_s is not None and time.monotonic() > self._first_by_s:
             raise ConfigError(
-                f"no machine of the cluster had room for a worker with {self._room.cpus} CPUs and "
-                f"{self._room.gpus:g} GPUs within {START_S:.0f} s; ask for less"
+                "no machine of the cluster had room for a worker with "
+                f"{self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs "
+                f"within {START_S:.0f} s; ask for less"
             )
         return [event for call in done for event in self._event(call)]
 
@@ -176,16 +179,16 @@ class Actors:
             raise _cause(error) from error
         except self._ray.exceptions.RayError as error:
             self._ray.kill(self._actors.pop(worker))
-            self._counted_s = -ROOM_S
+            self._counted_s = -COUNT_S
             return [Lost(worker, _first_line(error))]
         self._first_by_s = None
         return [Ready(worker) if outcome is None else Finished(worker, outcome)]
 
 
-def _places(resources: Mapping[str, float], room: Room) -> int:
+def _places(machine: Mapping[str, float], worker: Resources) -> int:
     """Number of workers that a machine has room for."""
-    by_cpu = resources.get("CPU", 0.0) / room.cpus
-    by_gpu = resources.get("GPU", 0.0) / room.gpus if room.gpus else by_cpu
+    by_cpu = machine.get("CPU", 0.0) / worker.cpus
+    by_gpu = machine.get("GPU", 0.0) / worker.gpus if worker.gpus else by_cpu
     return int(min(by_cpu, by_gpu))
 
 
@@ -208,12 +211,12 @@ class _Actor:
         threads.wait_passively()
         heap.keep_large_blocks_apart()
         logging.getLogger().setLevel(level)
-        self._workman = Workman(job)
+        self._worker = Worker(job)
 
     def get_ready(self) -> None:
         """Load the weights."""
-        self._workman.get_ready()
+        self._worker.get_ready()
 
     def do(self, item: Item) -> Outcome:
         """Do one song."""
-        return self._workman.do(item)
+        return self._worker.do(item)

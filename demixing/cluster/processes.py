@@ -13,7 +13,7 @@ from types import TracebackType
 
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Event, Finished, Lost, Ready
-from demixing.cluster.work import Job, Outcome, Workman
+from demixing.cluster.work import Job, Outcome, Worker
 from demixing.machine import threads
 from demixing.process import pool
 
@@ -78,12 +78,14 @@ class Processes:
 
     def _submit(self, worker: int, call: Callable[..., Outcome | None], *given: object) -> None:
         """Call a function in a worker."""
+        if worker not in self._pools:  # its loss is about to be reported
+            return
         try:
             with pool.interrupts_wait():  # a new process inherits it
                 self._futures[self._pools[worker].submit(call, *given)] = worker
         except concurrent.futures.BrokenExecutor:  # it ended since the last song
-            if self._pools.pop(worker, None):
-                self._gone.append(worker)
+            del self._pools[worker]
+            self._gone.append(worker)
 
     def _event(self, future: Future[Outcome | None]) -> list[Event]:
         """What a finished call means; nothing for further calls of a lost worker."""
@@ -98,23 +100,23 @@ class Processes:
 # In workers
 
 
-_workman: Workman
+_worker: Worker
 
 
 def _begin(environment: Mapping[str, str], parent: int, job: Job, level: int) -> None:
     """Set up a worker; see :func:`demixing.process.pool.begin_worker`."""
-    global _workman
+    global _worker
     pool.begin_worker(environment, parent, level)
-    _workman = Workman(job)
+    _worker = Worker(job)
 
 
 def _get_ready() -> None:
     """Load the weights."""
     with pool.interruptible():
-        _workman.get_ready()
+        _worker.get_ready()
 
 
 def _do(item: Item) -> Outcome:
     """Do one song."""
     with pool.interruptible():
-        return _workman.do(item)
+        return _worker.do(item)

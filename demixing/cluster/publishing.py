@@ -5,7 +5,7 @@ object store cannot rename, but each of its files appears whole. In both cases t
 follows last, and results without a record do not count. A worker that is killed half-way leaves
 files that the next try replaces with the same bytes; so do two workers with one song.
 
-Results of another task are removed before new ones appear, their record first.
+Results of another task or source are removed before new ones appear, their record first.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def publish(destination: str, record: Record, folder: Path) -> None:
             _upload(target, folder, record.files)
         else:
             _move(Path(target), folder, record.files)
+        forgive(destination, record.name)
         write(records.place(destination, DONE, record.name), records.text(record))
-        addresses.remove(records.place(destination, FAILED, record.name))
 
 
 def fail(destination: str, failure: Failure) -> None:
@@ -73,6 +73,25 @@ def fail(destination: str, failure: Failure) -> None:
         StoreError: it cannot be written.
     """
     write(records.place(destination, FAILED, failure.name), records.text(failure))
+
+
+def forgive(destination: str, name: str) -> None:
+    """Remove the record that a song could not be done, if there is one.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    addresses.remove(records.place(destination, FAILED, name))
+
+
+def failed(destination: str) -> set[str]:
+    """Names of the songs that have a record of failure.
+
+    Raises:
+        StoreError: they cannot be listed.
+    """
+    found = addresses.files(f"{destination}/{records.FOLDER}/{FAILED}")
+    return {one.path.removesuffix(".json") for one in found}
 
 
 def done(destination: str, name: str) -> Record | None:
@@ -111,9 +130,9 @@ def write(address: str, text: str) -> None:
 
 
 def _forget(destination: str, record: Record) -> None:
-    """Remove results of another task."""
+    """Remove results of another task or source."""
     old = done(destination, record.name)
-    if old is None or old.task == record.task:
+    if old is None or (old.task, old.source_sha256) == (record.task, record.source_sha256):
         return
     addresses.remove(records.place(destination, DONE, old.name))
     for name in old.files.keys() - record.files.keys():

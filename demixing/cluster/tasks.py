@@ -1,4 +1,4 @@
-"""What is done with every song of a batch, and how results of one task are told from another's.
+"""What is done with every song of a batch, and what distinguishes the results of two tasks.
 
 The fingerprint of a task follows from everything that decides its results: the recipe with its
 options, the contents of its weights, and the format of the files. It does not depend on the
@@ -89,6 +89,19 @@ def fingerprint(description: Mapping[str, Any]) -> str:
     """Sha256 of a description, which is equal for equal tasks."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def current(destination: str) -> str | None:
+    """Fingerprint of the task of a destination; None if it has none, or its file is damaged.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    there = addresses.read(f"{destination}/{records.FOLDER}/{CURRENT}", records.MOST_BYTES)
+    try:
+        return None if there is None else fingerprint(json.loads(there))
+    except (ValueError, RecursionError):
+        return None
 
 
 def weights(member: Member) -> Iterator[tuple[str, str]]:

@@ -65,7 +65,7 @@ class Job:
     most_bytes: int
 
 
-class Workman:
+class Worker:
     """Does songs one after the other, with weights that are loaded once.
 
     Args:
@@ -110,9 +110,33 @@ class Workman:
         record = publishing.done(self._job.destination, item.name)
         if record is None or record.task != self._job.fingerprint:
             return None
-        if item.size_bytes not in (None, record.source_bytes):
+        if not self._same_source(item, record):
             return None
         return record if publishing.whole(self._job.destination, record) else None
+
+    def _same_source(self, item: Item, record: Record) -> bool:
+        """Whether a record is that of a song's files: another song may have the same name.
+
+        Raises:
+            DemixError: its file must be read for that, and cannot be.
+        """
+        if self._size_bytes(item) not in (None, record.source_bytes):
+            return False
+        if self._job.task.kind == tasks.SCORE:
+            # Files of estimates are usually of one size, so only a batch's record identifies them.
+            known = publishing.done(self._job.task.estimates, item.name) is not None
+            return known and record.source == item.address
+        if record.source == item.address:
+            return True
+        with self._local_file(item.address) as path:  # it was moved, or is another song
+            return records.facts(path).sha256 == record.source_sha256
+
+    def _size_bytes(self, item: Item) -> int | None:
+        """Size of a song's files; None if asking for it would cost a request."""
+        if item.size_bytes is None and not protocol(item.address):
+            path = Path(item.address)
+            return path.stat().st_size if path.is_file() else None
+        return item.size_bytes
 
     def _done(self, item: Item) -> Record:
         """Do a song and publish its results.
@@ -215,8 +239,8 @@ class Workman:
 
 
 def is_stem_file(name: str) -> bool:
-    """Whether a file may be a stem, by its suffix."""
-    return PurePosixPath(name).suffix.lower() in STEM_FILES
+    """Whether a file may be a stem, by its name."""
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in STEM_FILES
 
 
 def failure(job: Job, item: Item, error: str) -> Failure:

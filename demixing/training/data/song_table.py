@@ -2,7 +2,7 @@
 
 Workers of a DataLoader are forks that share the memory of the index until it is written to. Reading
 a Python object writes its reference count, so an index of objects is copied into each worker, page
-by page, while a run goes on. An array of numpy is one object, and reading it writes nothing.
+by page, during a run. An array of numpy is one object, and reading it writes nothing.
 """
 
 import itertools
@@ -134,7 +134,7 @@ class SongTable(Sequence[Song]):
 
 
 FILES, ACTIVE, LOUDNESS = 1, 2, 4
-"""Flags: whether a song has files, active seconds and a loudness of a stem, be they empty."""
+"""Flags: whether a song has files, active seconds and a loudness of a stem, even if empty."""
 
 
 @dataclass(frozen=True)
