@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -41,6 +42,9 @@ HEADED = (".wav", ".flac", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au")
 
 LOSSY_BYTES_PER_S = 32_000
 """Of other files: 256 kbit/s."""
+
+ONNX_RUNTIME = "onnxruntime"
+"""Its name as a module."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +177,11 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _length_s(song: Path) -> float:
-    """Length of a song, as far as it is known without decoding it."""
+    """Length of a song, as far as it is known without decoding it; 0 for a pipe."""
     import soundfile
 
+    if not song.is_file():  # a pipe could not be read again
+        return 0.0
     try:
         if song.suffix.lower() in HEADED:
             return float(soundfile.info(os.fsencode(song)).duration)
@@ -189,7 +195,8 @@ def shared(how: How) -> Demixer | None:
 
     Returns:
         None if workers must be new programs that load their own: on a GPU, or with ONNX Runtime,
-        whose state a copy cannot use.
+        whose state a copy cannot use. Some separators import it with their module, others when
+        they open a model.
 
     Raises:
         DemixError: the recipe cannot be used.
@@ -197,12 +204,12 @@ def shared(how: How) -> Demixer | None:
     from demixing import separators
     from demixing.machine.device import chosen_device
 
-    if chosen_device().type != "cpu" or any(
-        hasattr(separators.module(member.separator), "InferenceSession")
-        for member in how.recipe.members
-    ):
+    for member in how.recipe.members:
+        separators.module(member.separator)
+    if chosen_device().type != "cpu" or ONNX_RUNTIME in sys.modules:
         return None
-    return built(how)
+    demixer = built(how)
+    return None if ONNX_RUNTIME in sys.modules else demixer
 
 
 def _progress(done: float, elapsed_s: float) -> Progress:

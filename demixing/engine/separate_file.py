@@ -1,8 +1,8 @@
 """Separates audio files into stem files.
 
 A song is read by one thread, computed by the caller's, and written by a third one. A few blocks
-wait between them, so memory does not depend on the length of a song. Of several songs, the next is
-opened and the last is finished while one is computed.
+wait between them, so memory does not depend on the length of a song. While one song is computed,
+the next is opened and the previous one is finished.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class Order:
     stream: str | None = None
     rescale: bool = False
 
+
+MOST_SAMPLES = 2 * audio.BLOCK
+"""Samples of stems that wait for the writer: 17 MB of four stereo stems. A member's output comes at
+once, in many short pieces."""
 
 Shown = Callable[[Order], AbstractContextManager[Report | None]]
 """Shows the progress of one song while it is computed."""
@@ -145,7 +149,7 @@ class _Separation:
         self.order = order
         self._demixer = demixer
         self._blocks: Channel[Tensor] = Channel()
-        self._stems: Channel[Tensor] = Channel()
+        self._stems: Channel[Tensor] = Channel(MOST_SAMPLES, lambda stems: stems.shape[-1])
         self._opened: Future[_Opened] = Future()
         self._failed: DemixError | None = None
         self._written: Future[None] = Future()
@@ -219,7 +223,7 @@ class _Separation:
     def _read(self) -> None:
         """Open the song and send its blocks."""
         try:
-            with seekable(self.order.song) as source:
+            with seekable(self.order.song, self._threads.waiting) as source:
                 self._opened.set_result(self._open(source))
                 warn = functools.partial(_warn, self.order.song)
                 for block in read_blocks(source, stream=self.order.stream, warn=warn):
