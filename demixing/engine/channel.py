@@ -49,7 +49,7 @@ class Channel(Generic[Item]):
         return not self._items or sum(map(self._size, (*self._items, item))) <= self._most
 
     def end(self, error: BaseException | None = None) -> None:
-        """Tell the receiver that nothing follows.
+        """Mark the end: the receiver stops after the last item.
 
         Args:
             error: raised at the receiver after the last item.
@@ -59,14 +59,14 @@ class Channel(Generic[Item]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Tell the sender that nothing more is taken, and drop what waits."""
+        """Accept no more items, and drop those that wait."""
         with self._changed:
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
 
     def while_open(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield items that the sender works through before it sends any.
+        """Pass on items of work that precedes the first :meth:`put`, while the channel is open.
 
         Raises:
             ClosedError: the receiver has closed the channel.

@@ -98,8 +98,7 @@ def separate_files(
         shown: called with each order when its song is computed.
 
     Yields:
-        For each song, in order, why it failed. A result is late by a block of the next song, at
-        most.
+        For each song, in order, why it failed. It may come one block of the next song late.
     """
     following = iter(orders)
     begun: deque[_Separation] = deque()  # the last song, this one and the next
@@ -131,7 +130,7 @@ def _begin(begun: deque[_Separation], demixer: Demixer, orders: Iterator[Order])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """What is known of a song before its first block."""
+    """Facts about a song that are known before its first block."""
 
     form: SongFormat
     statistics: SongStatistics | None
@@ -167,7 +166,7 @@ class _Separation:
 
     @property
     def finished(self) -> bool:
-        """Whether :meth:`error` need not wait."""
+        """Whether :meth:`error` returns at once."""
         return self._failed is not None or self._written.done()
 
     def error(self) -> DemixError | None:
@@ -272,5 +271,5 @@ class _Separation:
 
 
 def _warn(song: Path, text: str) -> None:
-    """Log what is wrong with a song that is separated all the same."""
+    """Log what is wrong with a song that can still be separated."""
     logger.warning("%s: %s", song, text)

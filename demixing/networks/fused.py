@@ -1,9 +1,9 @@
 """Convolutions and linear layers that apply the next step to their output while it is in registers.
 
-A pass over a tensor that no cache holds costs as much as a small convolution, most of all the first
-write to fresh memory. The CPU library oneDNN applies an activation, a sum or a product as it writes
-the output. PyTorch reaches that only through private operations, those that its compiler emits.
-Where they are missing, or on another device, the same is computed step by step.
+A pass over a tensor that does not fit in the cache costs as much as a small convolution, above all
+the first write to new memory. The CPU library oneDNN applies an activation or a sum as it writes
+the output. PyTorch exposes that only as private operations, which its compiler emits. Where they
+are missing or differ, or on another device, the same is computed step by step.
 
 Measurements: docs/decisions/019-hybrids-near-the-limit.md.
 """
