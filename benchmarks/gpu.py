@@ -4,8 +4,8 @@
 
 For every separator with a network, and both precisions: agreement with float32 on the CPU, seconds
 per second of audio, peak memory, and what overlapped copies and CUDA graphs gain. For every run
-file: training steps per second. Each row is printed and written to FILE as soon as it is there, so
-a run that is cut off has told what it knew. Weights that are not on this machine are random.
+file: training steps per second. Each row is printed and written to FILE as soon as it is measured,
+so an interrupted run keeps its rows. Weights that are not on this machine are random.
 
 With ``--device cpu`` the same rows are measured with tiny networks, as a test of this program.
 """

@@ -106,6 +106,28 @@ def test_a_convolution_and_its_gates(noise: Noise, layer: Any, dtype: torch.dtyp
     assert_near(got, F.glu(layer(x), dim=1))
 
 
+def test_operations_with_other_arguments_are_not_used(
+    noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Tensor:
+        raise RuntimeError("mkldnn::_linear_pointwise() is missing value for argument 'unary_attr'")
+
+    monkeypatch.setattr(fused, "_mapped", refuse)
+    fused._accepted.cache_clear()
+    x, weight, bias = noise(3, 4), noise(2, 4), noise(2)
+    try:
+        got = fused.linear(x, weight, bias)
+    finally:
+        fused._accepted.cache_clear()
+
+    torch.testing.assert_close(got, F.linear(x, weight, bias))
+
+
+@pytest.mark.skipif(not fused.FOUND, reason="this version of torch lacks the operations")
+def test_operations_of_this_version_accept_the_arguments() -> None:
+    assert fused._accepted()
+
+
 def test_gradients_are_not_lost(noise: Noise) -> None:
     x = noise(1, 3, 4).requires_grad_()
 

@@ -1,11 +1,14 @@
 """Networks become graphs only where that changes nothing."""
 
+import contextlib
 import logging
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from demixing.machine import cuda
 from demixing.networks import graphs
 from demixing.networks.execution import PreparedNetwork
 from demixing.networks.graphs import RUNS_BEFORE, Graphed
@@ -118,3 +121,15 @@ def test_graphs_are_given_up_when_memory_runs_out(monkeypatch: pytest.MonkeyPatc
         network(batch(64))
 
     assert network._graphed.recorded == 0
+
+
+def test_a_graph_of_inference_mode_runs_in_any_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Mock)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: contextlib.nullcontext())
+
+    with torch.inference_mode():
+        repeat = cuda.Cuda(torch.device("cuda")).capture(torch.tanh, batch())
+    output = repeat(batch(seed=1))
+
+    assert output.shape == batch().shape

@@ -21,13 +21,13 @@ from torch import Tensor
 from demixing.audio.files import read_blocks, song_format, write_stems
 from demixing.cli import jobs
 from demixing.engine import channel, separate_file
-from demixing.engine.channel import Channel, ClosedError
+from demixing.engine.channel import Channel, ClosedError, Helpers
 from demixing.engine.separate_file import Order, separate_files
 from demixing.errors import DemixError, OutputError, SongError
 from demixing.machine import threads
 from demixing.process import pool
 from demixing.recipes import reading
-from tests.waiting import ROOT, until
+from tests.waiting import ROOT, begun, until
 
 WriteSong = Callable[..., Path]
 BOUND_S = 60.0
@@ -146,6 +146,44 @@ def test_a_closed_channel_frees_a_sender_that_waits() -> None:
         list(passed.while_open([1]))
 
 
+def test_items_may_have_a_size() -> None:
+    passed: Channel[str] = Channel(5, len)
+    sent: list[str] = []
+
+    def send() -> None:
+        for item in ("a", "bb", "cc", "d", "eeeeeeeee", "f"):
+            passed.put(item)
+            sent.append(item)
+        passed.end()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    until(lambda: sent == ["a", "bb", "cc"])
+
+    assert list(passed) == ["a", "bb", "cc", "d", "eeeeeeeee", "f"]
+    sender.join()
+
+
+def test_threads_are_waited_for_unless_they_wait_for_another_program() -> None:
+    helpers = Helpers()
+    waits, written, outcome = threading.Event(), threading.Event(), threading.Event()
+
+    def read() -> None:
+        try:
+            with helpers.waiting():
+                waits.set()
+                written.wait()
+        except ClosedError:
+            outcome.set()
+
+    helpers.start(read)
+    assert waits.wait(BOUND_S)
+    helpers.close()
+
+    written.set()
+    assert outcome.wait(BOUND_S)
+
+
 # One process
 
 
@@ -247,6 +285,7 @@ def test_a_disk_that_fills_up_fails_one_song_and_ends_its_computing(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(separate_file, "write_stems", write)
+    monkeypatch.setattr(separate_file, "MOST_SAMPLES", 200)
     demixer = Copier()
 
     results = dict(separated(demixer, songs, tmp_path / "out"))
@@ -280,7 +319,63 @@ def test_stopping_removes_what_is_not_complete_and_ends_the_threads(
     assert not [one for one in threading.enumerate() if one.name.startswith("song")]
 
 
+def test_stems_in_short_pieces_do_not_wait_for_the_writer_one_by_one(
+    write_song: WriteSong, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_small_blocks(monkeypatch, lambda: None)
+    computed = threading.Event()
+
+    def write(stems: Iterable[Tensor], *rest: Any, **how: Any) -> object:
+        assert computed.wait(BOUND_S)
+        return write_stems(stems, *rest, **how)
+
+    monkeypatch.setattr(separate_file, "write_stems", write)
+    demixer = Copier()
+    demixer.before = lambda _: computed.set() if demixer.blocks == 39 else None
+
+    results = list(separated(demixer, [write_song(samples=4000)], tmp_path / "out"))
+
+    assert [error for _, error in results] == [None]
+
+
 # Several processes
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_workers_are_not_copies_if_onnx_runtime_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, *, at_once: bool
+) -> None:
+    """It is loaded with a separator's module, or only when a model is opened."""
+    monkeypatch.setattr(jobs, "ONNX_RUNTIME", "runtime")
+    monkeypatch.delitem(sys.modules, "runtime", raising=False)
+    built = []
+
+    def load(*_: object) -> object:
+        monkeypatch.setitem(sys.modules, "runtime", runtime)
+        return None
+
+    def build(_: object) -> object:
+        built.append(True)
+        load()
+        return object()
+
+    runtime = type(sys)("runtime")
+    monkeypatch.setattr(jobs, "built", build)
+    if at_once:
+        monkeypatch.setattr("demixing.separators.module", load)
+    how = jobs.How(recipe=reading.load("mdx_silence"), bits="16", bitrate=None, best=False)
+
+    assert jobs.shared(how) is None
+    assert built == ([] if at_once else [True])
+
+
+def test_workers_are_not_copies_with_a_recipe_of_onnx_models(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "built", lambda _: pytest.fail("models were opened in vain"))
+    how = jobs.How(recipe=reading.load("mdx_net_a"), bits="16", bitrate=None, best=False)
+
+    assert jobs.shared(how) is None
 
 
 def test_the_longest_songs_come_first(write_song: WriteSong, tmp_path: Path) -> None:
@@ -288,13 +383,16 @@ def test_the_longest_songs_come_first(write_song: WriteSong, tmp_path: Path) -> 
         write_song("short.wav", samples=4000),
         write_song("long.flac", samples=20_000),
         tmp_path / "none.wav",
+        tmp_path / "pipe.wav",
         write_song("middle.wav", samples=9000, sample_rate_hz=44_100),
     ]
     many = [jobs.Job(song=song, paths={}, replace=False) for song in listed]
 
+    os.mkfifo(listed[3])
+
     ordered = [job.song.stem for job in jobs.longest_first(many)]
 
-    assert ordered == ["long", "middle", "short", "none"]
+    assert ordered == ["long", "middle", "short", "none", "pipe"]
 
 
 def test_a_process_with_a_thread_is_not_copied() -> None:
@@ -452,3 +550,17 @@ def test_an_interrupted_run_leaves_nothing_incomplete(
     assert process.returncode == 130
     assert not [*out.rglob(".unfinished-*")]
     assert all(soundfile.info(path).frames == 6_000_000 for path in out.glob("*/*.wav"))
+
+
+@pytest.mark.process
+def test_a_pipe_into_which_nothing_is_written_can_be_interrupted(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words = ["separate", str(tmp_path / "pipe"), "-o", str(tmp_path / "out")]
+
+    command = [sys.executable, "-m", "demixing", *words, "--recipe", "mdx_silence"]
+
+    with begun(command) as process, (tmp_path / "pipe").open("wb"):  # waits for the reader
+        process.send_signal(signal.SIGINT)
+        assert process.wait(BOUND_S) == 130
+
+    assert not (tmp_path / "out").exists()

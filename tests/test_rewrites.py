@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from demixing.networks import fused
 from demixing.networks.attention import Attention, TransformerLayer, attend
 from demixing.networks.folded import FoldedResidual, is_residual
 from demixing.networks.polyphase import Polyphase
@@ -16,6 +17,13 @@ from demixing.networks.spleeter_unet import SpleeterUNet, prepared
 from tools.golden.agreement import agreement_db
 
 pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(params=["fused", "steps"], autouse=True)
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test with the private operations, where there are any, and without them."""
+    if request.param == "steps":
+        monkeypatch.setattr(fused, "FOUND", False)
 
 
 class Scale(nn.Module):

@@ -1,8 +1,8 @@
 """Converts stems to the integers and the order of samples of a file.
 
-libsndfile converts sample by sample, which takes longer than a small network. The integers here are
-the same as its own, bit for bit, with clipping: it rounds to 32 bits and cuts off the lower ones in
-WAV files, and rounds to the file's width in FLAC files.
+libsndfile converts sample by sample, which takes longer than a small network. The results here
+equal its own bit for bit, with clipping. For WAV files it rounds to 32 bits and drops the lower
+bits; for FLAC files it rounds to the file's width.
 """
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FULL_SCALE = 2.0**31
-"""One above the largest 32-bit integer; the largest float below it has the same upper 24 bits."""
+"""One more than the largest 32-bit integer. The largest float32 below it has the same upper 24 bits
+as that integer."""
 
 Frames = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.float32]
 
@@ -22,7 +23,7 @@ def frames(stem: Tensor, bits: str, *, rounded: bool) -> Frames:
     Args:
         stem: ``(channels, samples)``, float32, full scale at ±1.
         bits: ``16``, ``24`` or ``32f``.
-        rounded: as in FLAC files; not used by ``32f``.
+        rounded: round as for FLAC files; not used by ``32f``.
 
     Returns:
         ``(samples, channels)``; 24 bits are the upper ones of 32.

@@ -10,7 +10,8 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -30,11 +31,14 @@ OPEN_FILES = Path("/proc/self/fd")
 
 
 @contextlib.contextmanager
-def seekable(song: Path) -> Iterator[Path]:
+def seekable(
+    song: Path, waiting: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+) -> Iterator[Path]:
     """Give a path that can be read several times, which is the song's own for a file.
 
     Args:
         song: of a file, or of a pipe. Errors are raised as for a file.
+        waiting: context in which a pipe is copied, since the other program may never write.
 
     Yields:
         The path to read; exists as long as the context.
@@ -47,7 +51,8 @@ def seekable(song: Path) -> Iterator[Path]:
         yield song
         return
     with _temporary() as (file, path):
-        _copy(song, file)
+        with waiting():
+            _copy(song, file)
         try:
             yield path
         except SongError as error:

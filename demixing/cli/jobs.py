@@ -1,7 +1,7 @@
 """Separates songs for ``separate``: in this process, or several at a time in worker processes.
 
-Where that is possible, the networks are loaded once, before any thread exists, and the workers are
-copies of this process: they share the memory of the weights and of the libraries.
+Where possible, the networks are loaded once, before any thread exists, and the workers are forked:
+they share the memory of the weights and libraries.
 
 Workers end with the process that started them, even if it is killed, and an interrupted song leaves
 nothing behind.
@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -36,11 +37,14 @@ if TYPE_CHECKING:
 DEVICE_VARIABLE = "DEMIX_DEVICE"
 """As in :mod:`demixing.networks.execution`, which imports torch."""
 
-HEADED = (".wav", ".flac", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au")
-"""Suffixes of files whose header says how long they are."""
+WITH_LENGTH = (".wav", ".flac", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au")
+"""Suffixes of files whose header contains their length."""
 
 LOSSY_BYTES_PER_S = 32_000
 """Of other files: 256 kbit/s."""
+
+ONNX_RUNTIME = "onnxruntime"
+"""Its name as a module."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ class How:
     """How all songs are separated.
 
     Attributes:
-        recipe: with all members that are at hand.
+        recipe: with all available members.
         bits: of samples.
         bitrate: of lossy formats, in kbit/s; None: the format's.
         best: use all test-time augmentation.
@@ -95,7 +99,7 @@ class How:
 
 
 Results = Generator[tuple[Job, DemixError | None], None, None]
-"""Songs that are finished, and why they failed. Close it to stop the others."""
+"""Finished songs, and the errors of those that failed. Close it to stop the others."""
 
 
 def one_by_one(jobs: Sequence[Job], how: How, *, quiet: bool) -> Results:
@@ -122,11 +126,11 @@ def together(
 ) -> Results:
     """Separate several songs at a time, and yield them as they are finished.
 
-    The longest come first, so that none of them keeps a single worker busy at the end.
+    The longest come first, so that the last one does not keep a single worker busy for long.
 
     Args:
         jobs: the songs.
-        how: they are separated.
+        how: to separate them.
         count: number of processes, which share the processors.
         device: for networks; None: each process chooses.
         quiet: show no progress.
@@ -139,7 +143,7 @@ def together(
     environment = threads.environment(max(available // count, 1))
     if device is not None:
         environment[DEVICE_VARIABLE] = device
-    fork = pool.can_fork()  # asked again when the bar and its thread have gone
+    fork = pool.can_fork()  # checked again after the bar's thread has ended
     with bar("songs", quiet=quiet), threads.single():
         ordered = longest_first(jobs)
         demixer = shared(how) if fork else None
@@ -173,11 +177,13 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _length_s(song: Path) -> float:
-    """Length of a song, as far as it is known without decoding it."""
+    """Length of a song, as far as it is known without decoding it; 0 for a pipe."""
     import soundfile
 
+    if not song.is_file():  # a pipe could not be read again
+        return 0.0
     try:
-        if song.suffix.lower() in HEADED:
+        if song.suffix.lower() in WITH_LENGTH:
             return float(soundfile.info(os.fsencode(song)).duration)
         return song.stat().st_size / LOSSY_BYTES_PER_S
     except (OSError, soundfile.LibsndfileError):
@@ -189,7 +195,8 @@ def shared(how: How) -> Demixer | None:
 
     Returns:
         None if workers must be new programs that load their own: on a GPU, or with ONNX Runtime,
-        whose state a copy cannot use.
+        whose state a copy cannot use. Some separators import it with their module, others when
+        they open a model.
 
     Raises:
         DemixError: the recipe cannot be used.
@@ -197,16 +204,16 @@ def shared(how: How) -> Demixer | None:
     from demixing import separators
     from demixing.machine.device import chosen_device
 
-    if chosen_device().type != "cpu" or any(
-        hasattr(separators.module(member.separator), "InferenceSession")
-        for member in how.recipe.members
-    ):
+    for member in how.recipe.members:
+        separators.module(member.separator)
+    if chosen_device().type != "cpu" or ONNX_RUNTIME in sys.modules:
         return None
-    return built(how)
+    demixer = built(how)
+    return None if ONNX_RUNTIME in sys.modules else demixer
 
 
 def _progress(done: float, elapsed_s: float) -> Progress:
-    """How far all songs together are; their lengths are not known, so neither is the speed."""
+    """Progress of all songs; their lengths are not known, so neither is the speed."""
     left_s = elapsed_s * (1 - done) / done
     return Progress(stage=SEPARATING, done=done, elapsed_s=elapsed_s, remaining_s=left_s)
 
@@ -238,7 +245,7 @@ def separated(
 
 
 def said(job: Job, error: DemixError | None) -> DemixError | None:
-    """The error of a song as the command says it."""
+    """The error of a song as the command reports it."""
     if error is not None and is_folder(job.song):
         return SongError("expected audio files in this folder, but found none")
     return error

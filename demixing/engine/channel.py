@@ -1,5 +1,6 @@
 """Threads that read or write a song, and the queue of a few items between two threads."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -8,8 +9,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 MOST = 2
-"""Items that wait. A block is six seconds of a song, and 8 MB of four stereo stems: two keep the
-other thread busy, and more would only cost memory."""
+"""Items that may wait: two keep the other thread busy, and more would only cost memory."""
 
 
 class ClosedError(Exception):
@@ -20,11 +20,12 @@ class Channel(Generic[Item]):
     """Passes items from a sender to a receiver; a full channel makes the sender wait.
 
     Args:
-        most: number of items that may wait.
+        most: total size of the items that may wait; a single item may be larger.
+        size: of an item. By default, items are counted.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST, size: Callable[[Item], int] = lambda item: 1) -> None:
+        self._most, self._size = most, size
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._ended = self._closed = False
@@ -37,14 +38,18 @@ class Channel(Generic[Item]):
             ClosedError: the receiver has closed the channel.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._most)
+            self._changed.wait_for(lambda: self._closed or self._has_room(item))
             if self._closed:
                 raise ClosedError
             self._items.append(item)
             self._changed.notify_all()
 
+    def _has_room(self, item: Item) -> bool:
+        """Whether an item can be added now."""
+        return not self._items or sum(map(self._size, (*self._items, item))) <= self._most
+
     def end(self, error: BaseException | None = None) -> None:
-        """Tell the receiver that nothing follows.
+        """Mark the end: the receiver stops after the last item.
 
         Args:
             error: raised at the receiver after the last item.
@@ -54,14 +59,14 @@ class Channel(Generic[Item]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Tell the sender that nothing more is taken, and drop what waits."""
+        """Accept no more items, and drop those that wait."""
         with self._changed:
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
 
     def while_open(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield items that the sender works through before it sends any.
+        """Pass on items of work that precedes the first :meth:`put`, while the channel is open.
 
         Raises:
             ClosedError: the receiver has closed the channel.
@@ -91,7 +96,10 @@ class Channel(Generic[Item]):
 
 
 class Helpers:
-    """Threads that can be waited for even if an interruption came while they were started."""
+    """Threads that can be waited for even if an interruption came while they were started.
+
+    They do not keep the process from ending.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -100,13 +108,28 @@ class Helpers:
 
     def start(self, work: Callable[[], object]) -> None:
         """Start a thread."""
-        threading.Thread(target=self._run, args=(work,), name="song").start()
+        threading.Thread(target=self._run, args=(work,), name="song", daemon=True).start()
 
     def close(self) -> None:
-        """Wait for the threads; one that has not begun does nothing."""
+        """Wait for the threads, except in :meth:`waiting`; one that has not begun does nothing."""
         with self._changed:
             self._closed = True
             self._changed.wait_for(lambda: not self._running)
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """In a thread: wait for another program, which may take forever.
+
+        Raises:
+            ClosedError: the threads were closed meanwhile.
+        """
+        self._count(-1)
+        try:
+            yield
+        finally:
+            self._count(1)
+        if self._closed:
+            raise ClosedError
 
     def _run(self, work: Callable[[], object]) -> None:
         with self._changed:
@@ -116,6 +139,10 @@ class Helpers:
         try:
             work()
         finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        """Change the number of threads that :meth:`close` waits for."""
+        with self._changed:
+            self._running += change
+            self._changed.notify_all()

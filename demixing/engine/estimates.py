@@ -1,7 +1,7 @@
 """The data passed between the stages of a pipeline.
 
-Signals are passed on as they are: a stage makes new tensors for the stems that it changes, and no
-copies of the others.
+Signals are passed by reference: a stage makes new tensors for the stems that it changes, and does
+not copy the others.
 """
 
 from collections import deque
@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 Presence = Tensor | float
-"""How much a member counts, from 0 to 1: at each sample, ``(groups, 1, samples)``, or everywhere
-alike."""
+"""Weight of a member, from 0 to 1: per sample, ``(groups, 1, samples)``, or a constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class Stage(Protocol):
 
 
 class Queue:
-    """Estimates that wait, in the pieces in which they came: memory is freed piece by piece."""
+    """A queue of estimates in the pieces that were pushed, so memory is freed piece by piece."""
 
     def __init__(self) -> None:
         self._pieces: deque[Estimates] = deque()
@@ -93,7 +92,7 @@ class Queue:
             self.samples += estimates.samples
 
     def take(self, samples: int) -> Iterator[Estimates]:
-        """Remove the first ``samples`` samples and generate them; there must be that many."""
+        """Remove and generate the first ``samples`` samples, which must exist."""
         while samples > 0:
             piece = self._pieces.popleft()
             if piece.samples > samples:
@@ -112,7 +111,7 @@ def filled(presence: Presence, like: Tensor) -> Tensor:
 
 
 def reduced(presence: Presence) -> Presence:
-    """The same as a number where it is 0 or 1 everywhere."""
+    """The same as a number if it is 0 or 1 everywhere."""
     if not isinstance(presence, Tensor) or not presence.numel():
         return presence
     low, high = map(float, torch.aminmax(presence))

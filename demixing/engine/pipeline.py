@@ -24,8 +24,8 @@ from demixing.errors import OutputError
 from demixing.recipes.recipe import Recipe
 
 STEP = 1 << 16
-"""Samples that pass through the stages together, if a block is longer: what waits between stages is
-freed in such steps, and a few signals of this length fit into a cache."""
+"""Longer blocks are split into pieces of this many samples: a few signals of this length fit in the
+cache, and queues between stages free their memory piece by piece."""
 
 
 class SongPipeline:
@@ -91,7 +91,7 @@ class SongPipeline:
         return torch.cat([self._nothing, *self.last_pieces()], dim=-1)
 
     def pieces(self, block: Tensor) -> Iterator[Tensor]:
-        """Add the next samples and generate the results that are final, as they become so.
+        """Add the next samples, and generate results as soon as they are final.
 
         Raises:
             OutputError: an output is not finite.
@@ -115,8 +115,8 @@ class SongPipeline:
     def _after(self, estimates: Estimates, number: int) -> Iterator[Tensor]:
         """Pass estimates through the stages from ``number`` on.
 
-        A stage hands over what it has before the next one starts, which may need all memory, and
-        each result leaves the pipeline before the next is made.
+        A stage finishes its results before the next stage starts, because either may need all the
+        memory. Each result leaves the pipeline before the next is made.
         """
         if number == len(self._stages):
             yield self._checked(estimates)

@@ -1,8 +1,8 @@
 """Separates audio files into stem files.
 
 A song is read by one thread, computed by the caller's, and written by a third one. A few blocks
-wait between them, so memory does not depend on the length of a song. Of several songs, the next is
-opened and the last is finished while one is computed.
+wait between them, so memory does not depend on the length of a song. While one song is computed,
+the next is opened and the previous one is finished.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class Order:
     rescale: bool = False
 
 
+MOST_SAMPLES = 2 * audio.BLOCK
+"""Samples of stems that wait for the writer: 17 MB of four stereo stems. A member's output comes at
+once, in many short pieces."""
+
 Shown = Callable[[Order], AbstractContextManager[Report | None]]
 """Shows the progress of one song while it is computed."""
 
@@ -94,8 +98,7 @@ def separate_files(
         shown: called with each order when its song is computed.
 
     Yields:
-        For each song, in order, why it failed. A result is late by a block of the next song, at
-        most.
+        For each song, in order, why it failed. It may come one block of the next song late.
     """
     following = iter(orders)
     begun: deque[_Separation] = deque()  # the last song, this one and the next
@@ -127,7 +130,7 @@ def _begin(begun: deque[_Separation], demixer: Demixer, orders: Iterator[Order])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """What is known of a song before its first block."""
+    """Facts about a song that are known before its first block."""
 
     form: SongFormat
     statistics: SongStatistics | None
@@ -145,7 +148,7 @@ class _Separation:
         self.order = order
         self._demixer = demixer
         self._blocks: Channel[Tensor] = Channel()
-        self._stems: Channel[Tensor] = Channel()
+        self._stems: Channel[Tensor] = Channel(MOST_SAMPLES, lambda stems: stems.shape[-1])
         self._opened: Future[_Opened] = Future()
         self._failed: DemixError | None = None
         self._written: Future[None] = Future()
@@ -163,7 +166,7 @@ class _Separation:
 
     @property
     def finished(self) -> bool:
-        """Whether :meth:`error` need not wait."""
+        """Whether :meth:`error` returns at once."""
         return self._failed is not None or self._written.done()
 
     def error(self) -> DemixError | None:
@@ -219,7 +222,7 @@ class _Separation:
     def _read(self) -> None:
         """Open the song and send its blocks."""
         try:
-            with seekable(self.order.song) as source:
+            with seekable(self.order.song, self._threads.waiting) as source:
                 self._opened.set_result(self._open(source))
                 warn = functools.partial(_warn, self.order.song)
                 for block in read_blocks(source, stream=self.order.stream, warn=warn):
@@ -268,5 +271,5 @@ class _Separation:
 
 
 def _warn(song: Path, text: str) -> None:
-    """Log what is wrong with a song that is separated all the same."""
+    """Log what is wrong with a song that can still be separated."""
     logger.warning("%s: %s", song, text)

@@ -1,8 +1,8 @@
 """Keeps the memory of a recipe near that of its largest member.
 
-Members run in turns, and each leaves free memory that the next cannot use. Before a member runs
-whose chunks take long, that memory is given back to the system. For faster members it would take a
-noticeable part of their time.
+Members take turns, and each leaves free memory that the next cannot use. It is returned to the
+system before each call of a slow member. For fast members that would take a noticeable part of
+their time.
 """
 
 import time
@@ -15,16 +15,16 @@ from demixing.chunks.answer import Answer, Source
 from demixing.machine import heap
 
 LONG_S = 1.0
-"""Giving back 300 MB and getting it again takes about 50 ms."""
+"""Calls that take this long are slow. Returning and requesting 300 MB takes about 50 ms."""
 
 
 @dataclass(slots=True)
 class Tidying:
-    """A source that gives free memory back before slow calls.
+    """A source that returns free memory to the system before slow calls.
 
     Attributes:
         source: separates chunks.
-        tidy: gives memory back.
+        tidy: returns free memory.
         clock: returns the time in seconds.
     """
 

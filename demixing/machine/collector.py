@@ -1,8 +1,8 @@
 """Python's garbage collector while a program starts.
 
-torch makes about a million objects when it is imported, and nearly all of them stay until the end.
-The collector looks through them again and again meanwhile, and twice more when the process ends.
-That is a quarter of the time that importing torch takes.
+Importing torch creates about a million objects, and nearly all of them live until the process ends.
+Meanwhile the collector scans them repeatedly, and twice more at the end. That takes a quarter of
+the import's time.
 """
 
 import contextlib
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def resting() -> Iterator[None]:
-    """Collect nothing while torch is imported and networks are built, and never look at them again.
+    """Collect nothing while torch is imported and networks are built, and never scan them again.
 
-    For programs, which own their process: other garbage of this time is never collected, either.
-    If torch has been imported before, nothing is changed.
+    For programs, which own their process: garbage that exists at the end of the context is never
+    collected. If torch was imported before, this does nothing.
     """
     if "torch" in sys.modules:
         yield

@@ -1,8 +1,8 @@
-"""What networks use of ``torch.cuda``, as one small object, so that tests can put another there.
+"""What networks use of ``torch.cuda``, as one small object, so that tests can replace it.
 
-Streams run beside each other and events put them in order. A GPU's streams, its pinned memory and
-its graphs are reached through :class:`Gpu` and nowhere else: the code that uses them runs on a
-machine without a GPU, too, with an object that only pretends to be one.
+Streams run in parallel, and events order them. A GPU's streams, pinned memory and graphs are used
+only through :class:`Gpu`. Tests pass another implementation, so the code that uses it also runs on
+a machine without a GPU.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Gpu(Protocol):
     """The functions of a GPU that networks use."""
 
     def stream(self) -> Stream:
-        """Make a stream of its own."""
+        """Make a new stream."""
 
     def current(self) -> Stream:
         """The stream on which this thread's networks run."""
@@ -47,13 +47,13 @@ class Gpu(Protocol):
         """A context in which work goes to a stream."""
 
     def pinned(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Uninitialised memory of the host that the GPU copies from and to by itself."""
+        """Uninitialised page-locked memory of the host."""
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Uninitialised memory of the GPU."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
-        """Copy, on the stream of the context, without waiting; both have the same type."""
+        """Copy on the stream of the context, without waiting; both have the same type."""
 
     def capture(self, network: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
         """Record all work of a network for inputs of one shape, and return a way to repeat it.
@@ -63,7 +63,7 @@ class Gpu(Protocol):
         """
 
     def tune(self, *, repeated: bool) -> None:
-        """Let convolutions look for their fastest kernel, if inputs of this shape come again."""
+        """Let convolutions search for their fastest kernel, if this shape of input repeats."""
 
     def release(self) -> None:
         """Wait for all work, and return unused memory to the GPU."""
@@ -106,7 +106,8 @@ class Cuda:
     def capture(self, network: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
         """See :class:`Gpu`; the network has run on such inputs before, which chose its kernels."""
         with torch.cuda.device(self._device):
-            held = x.clone()
+            with torch.inference_mode(mode=False):  # so that it can be written in any mode
+                held = x.clone()
             graph = torch.cuda.CUDAGraph()
             # "thread_local": other members may be at work in other threads.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):

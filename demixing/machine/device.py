@@ -95,7 +95,7 @@ def headline(device: torch.device, precision: str) -> str:
 
 
 def unused_gpu() -> str:
-    """Why networks run on the CPU although there is a GPU; empty if that was wanted, or is none.
+    """Why networks do not use the GPU of this machine; empty if it has none, or the CPU was chosen.
 
     The usual reason is a driver that is older than torch's CUDA.
     """

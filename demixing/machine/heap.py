@@ -1,7 +1,7 @@
-"""Gives memory that was freed back to the system.
+"""Returns freed memory to the system.
 
 The C library keeps freed blocks of up to 32 MB for later. Members of different sizes leave holes
-that the next one cannot use, so that a process which holds 600 MB may occupy 1 GB.
+that the next one cannot use, so a process that uses 600 MB may occupy 1 GB.
 
 Source: glibc, mallopt(3), mallinfo2(3) and malloc_trim(3).
 """
@@ -20,7 +20,7 @@ in docs/decisions/002-precision-and-speed.md.
 """
 
 KEPT_BYTES = 1 << 30
-"""Free memory at the end of the heap that stays, because the next chunk needs it again."""
+"""Free memory at the end of the heap that is kept, because the next chunk needs it again."""
 
 THRESHOLDS = {
     "MALLOC_MMAP_THRESHOLD_": (-3, LARGE_BYTES),
@@ -29,7 +29,7 @@ THRESHOLDS = {
 """glibc's environment variables, with their numbers for mallopt(3)."""
 
 MOST_FREE_BYTES = 64 << 20
-"""So much may remain: to give it back and to ask for it again takes some milliseconds."""
+"""Free memory that may remain: returning it and requesting it again takes some milliseconds."""
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -45,7 +45,7 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def keep_large_blocks_apart() -> None:
-    """Give blocks of :data:`LARGE_BYTES` back to the system as soon as they are freed.
+    """Return blocks of :data:`LARGE_BYTES` or more to the system as soon as they are freed.
 
     For programs, which own their process. A variable of glibc in the environment is respected.
     """
@@ -59,16 +59,16 @@ def keep_large_blocks_apart() -> None:
 
 
 def apart_bytes() -> int:
-    """Bytes in blocks outside of the heap, as far as the C library says; otherwise 0."""
+    """Bytes in blocks outside of the heap; 0 if the C library does not say."""
     functions = _functions()
     return int(functions[0]().hblkhd) if functions else 0
 
 
 def tidy(most_free_bytes: int = MOST_FREE_BYTES) -> bool:
-    """Give free memory back if there is much of it, and say whether that was done.
+    """Return free memory to the system if there is much of it; return whether that was done.
 
     Args:
-        most_free_bytes: so much may remain.
+        most_free_bytes: free memory that may remain.
     """
     functions = _functions()
     if not functions or functions[0]().fordblks <= most_free_bytes:

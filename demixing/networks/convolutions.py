@@ -1,4 +1,4 @@
-"""Convolutions over frequency and time, channels last, as the CPU's kernels are fastest.
+"""Convolutions over frequency and time, channels last, which is fastest on the CPU.
 
 Letters: b batch, c channels, f bins, t frames. A layer of the time branch is a layer of the
 frequency branch with one bin.
@@ -70,8 +70,8 @@ class Convolution1d(nn.Module):
 class GatedConvolution(nn.Module):
     """A convolution and a gated linear unit over its channels.
 
-    Values and gates are two convolutions: a gate is written after its sigmoid, and the tensor of
-    both is never made.
+    Values and gates are two convolutions. That of the gates applies the sigmoid, and the tensor of
+    both is never allocated.
 
     Args:
         original: any ``nn.Conv1d`` or ``nn.Conv2d`` with an even number of outputs.
@@ -111,7 +111,7 @@ def gated(z: Tensor) -> Tensor:
 
 
 def fixed(weight: Tensor, dtype: torch.dtype, **layout: Any) -> nn.Parameter:
-    """Return weights of another type, which nothing trains.
+    """Return weights of another type that are not trained.
 
     Args:
         weight: any.

@@ -117,7 +117,7 @@ class PreparedNetwork:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Run the network on a batch, which may be split along the first axis."""
-        # A call that was given up as late may still be at work with the buffers.
+        # A call that timed out may still be using the buffers.
         if self._gpu is not None and self._busy.acquire(blocking=False):
             try:
                 return self._on_gpu(x, self._gpu)
@@ -139,8 +139,8 @@ class PreparedNetwork:
             gpu.release()
 
     def _on_gpu(self, x: Tensor, gpu: Gpu) -> Tensor:
-        """Run the network on a GPU with streams of its own."""
-        # To look for the fastest kernels takes longer than a run, so it must be worth it.
+        """Run the network on a GPU with streams."""
+        # Searching for the fastest kernel takes longer than a run, so the shape must repeat.
         gpu.tune(repeated=x.shape == self._shape)
         self._shape = x.shape
         if len(x) > 1 and self._overlapped is not None:

@@ -1,13 +1,14 @@
 """Convolutions and linear layers that apply the next step to their output while it is in registers.
 
-A pass over a tensor that no cache holds costs as much as a small convolution, most of all the first
-write to fresh memory. The CPU library oneDNN applies an activation, a sum or a product as it writes
-the output. PyTorch reaches that only through private operations, those that its compiler emits.
-Where they are missing, or on another device, the same is computed step by step.
+A pass over a tensor that does not fit in the cache costs as much as a small convolution, above all
+the first write to new memory. The CPU library oneDNN applies an activation or a sum as it writes
+the output. PyTorch exposes that only as private operations, which its compiler emits. Where they
+are missing or differ, or on another device, the same is computed step by step.
 
 Measurements: docs/decisions/019-hybrids-near-the-limit.md.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,28 +51,11 @@ def convolve(
     Returns:
         ``(b, outputs, f', t')``.
     """
+    if usable(x):
+        return _convolved(x, weight, bias, how, activation)
     options = dict(how)
-    transposed = options.pop("transposed", False)
-    if not usable(x):
-        function = F.conv_transpose2d if transposed else F.conv2d
-        return activate(function(x, weight, bias, **options), activation)
-    more = ([0, 0],) if transposed else ()
-    ops = torch.ops.mkldnn
-    call = ops._convolution_transpose_pointwise if transposed else ops._convolution_pointwise
-    result: Tensor = call(
-        x,
-        weight,
-        bias,
-        options["padding"],
-        *more,
-        options["stride"],
-        options["dilation"],
-        options["groups"],
-        activation,
-        [],
-        ALGORITHMS[activation],
-    )
-    return result
+    function = F.conv_transpose2d if options.pop("transposed", False) else F.conv2d
+    return activate(function(x, weight, bias, **options), activation)
 
 
 def linear(
@@ -90,13 +74,10 @@ def linear(
         activation: a key of :data:`ALGORITHMS`.
         plus: ``(..., outputs)``.
     """
-    if not usable(x):
-        y = activate(F.linear(x, weight, bias), activation)
-        return y if plus is None else y.add_(plus)
-    call = torch.ops.mkldnn._linear_pointwise
-    if plus is not None:
-        return call.binary(x, plus, weight, bias, "add")  # type: ignore[no-any-return]
-    return call(x, weight, bias, activation, [], ALGORITHMS[activation])  # type: ignore[no-any-return]
+    if usable(x):
+        return _mapped(x, weight, bias, activation, plus)
+    y = activate(F.linear(x, weight, bias), activation)
+    return y if plus is None else y.add_(plus)
 
 
 def usable(x: Tensor) -> bool:
@@ -106,6 +87,7 @@ def usable(x: Tensor) -> bool:
         and x.device.type == "cpu"
         and not (x.requires_grad and torch.is_grad_enabled())
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _bfloat16()))
+        and _accepted()
     )
 
 
@@ -125,3 +107,51 @@ def gelu_(x: Tensor) -> Tensor:
 def _bfloat16() -> bool:
     """Return whether oneDNN computes in bfloat16 on this processor."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, how: Mapping[str, Any], activation: str
+) -> Tensor:
+    """Return :func:`convolve` by a private operation."""
+    ops, transposed = torch.ops.mkldnn, how.get("transposed", False)
+    call = ops._convolution_transpose_pointwise if transposed else ops._convolution_pointwise
+    result: Tensor = call(
+        x,
+        weight,
+        bias,
+        how["padding"],
+        *(([0, 0],) if transposed else ()),
+        how["stride"],
+        how["dilation"],
+        how["groups"],
+        activation,
+        [],
+        ALGORITHMS[activation],
+    )
+    return result
+
+
+def _mapped(
+    x: Tensor, weight: Tensor, bias: Tensor, activation: str, plus: Tensor | None
+) -> Tensor:
+    """Return :func:`linear` by a private operation."""
+    call = torch.ops.mkldnn._linear_pointwise
+    if plus is not None:
+        return call.binary(x, plus, weight, bias, "add")  # type: ignore[no-any-return]
+    return call(x, weight, bias, activation, [], ALGORITHMS[activation])  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _accepted() -> bool:
+    """Return whether the private operations accept these arguments: versions of PyTorch differ."""
+    x, bias = torch.ones(1, 1, 1, 1, device="cpu"), torch.ones(1, device="cpu")
+    how = {"padding": (0, 0), "stride": (1, 1), "dilation": (1, 1), "groups": 1}
+    try:
+        with torch.inference_mode():
+            for transposed in (False, True):
+                _convolved(x, x, bias, {**how, "transposed": transposed}, "gelu")
+            for plus in (None, bias[None]):
+                _mapped(x[0, 0], x[0, 0], bias, "gelu", plus)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True

@@ -1,8 +1,8 @@
 """Networks as CUDA graphs: all kernels of a run are started at once, where shapes repeat.
 
-A graph is recorded for inputs of one shape and repeated from then on. It holds the memory of a run
-for as long as it exists, so it must be asked for: ``DEMIX_CUDA_GRAPHS=1``. A network that waits for
-the GPU, for example because it reads a value, cannot be recorded; it runs as it would without.
+A graph is recorded for inputs of one shape and replayed from then on. It holds the memory of a run
+as long as it exists, so graphs are only used on request: ``DEMIX_CUDA_GRAPHS=1``. A network that
+waits for the GPU, for example to read a value, cannot be recorded, and runs without a graph.
 """
 
 import logging
@@ -72,7 +72,7 @@ class Graphed:
         return len(self._graphs)
 
     def forget(self) -> None:
-        """Free the memory of all graphs, and record no more: there is too little of it."""
+        """Free the memory of all graphs, and record no more, because memory has run out."""
         self._graphs.clear()
         self._off = True
 

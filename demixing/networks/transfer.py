@@ -7,7 +7,7 @@ output of part n - 1 back, on streams of their own and through pinned memory:
     network           0  1  2  3
     to the host          0  1  2  3
 
-There are two sets of buffers. Events say when a buffer may be read, and when it may be overwritten.
+There are two sets of buffers. Events mark when a buffer may be read or overwritten.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ PARTS = 4
 
 
 class _Buffers:
-    """Memory of one part on its way.
+    """Buffers of one part.
 
     Attributes:
         host: the input on the host.
@@ -75,7 +75,7 @@ class Overlapped:
             float32 on the host.
 
         Raises:
-            RuntimeError: any error of the network; nothing is under way then, and no memory kept.
+            RuntimeError: any error of the network; by then all copies are done and buffers freed.
         """
         try:
             return self._run(torch.split(x, -(-len(x) // self._parts)), len(x))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import ctypes
 import gc
 import os
 import signal
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
 from demixing.errors import OutputError
+from demixing.machine import heap
 from demixing.machine.lifetime import die_with_parent
 from demixing.printing import start_log
 
 CLEAN_UP_S = 30
 """Time for a worker to clean up, which cannot start in the middle of a layer."""
-
 
 THREADS = Path("/proc/self/task")
 """Linux lists the threads of a process there."""
@@ -31,20 +30,20 @@ THREADS = Path("/proc/self/task")
 def can_fork() -> bool:
     """Whether copies of this process can work: on Linux, while it has only one thread.
 
-    A copy has no thread but the one that asked for it, and would wait for ever for those of a
-    library, or for what they had locked.
+    A copy has only the thread that forked. It would wait forever for a library's other threads, or
+    for a lock that one of them held.
     """
     return sys.platform == "linux" and len(list(THREADS.iterdir())) == 1
 
 
 class Number(Protocol):
-    """A number that several processes see."""
+    """A number in memory that several processes share."""
 
     value: int
 
 
 def shared_number(value: int) -> Number:
-    """A number that workers see change, if it is an argument of their ``begin``."""
+    """A number whose changes workers see, if it is an argument of their ``begin``."""
     from multiprocessing.sharedctypes import RawValue
 
     return cast("Number", RawValue("i", value))
@@ -66,7 +65,7 @@ def workers(
             :func:`can_fork`. If not, they are new programs, without its threads and locks.
 
     Raises:
-        OutputError: the system has no place for what processes share.
+        OutputError: the system has no space for semaphores.
     """
     import multiprocessing  # its import alone adds a second name for the main module
 
@@ -95,15 +94,14 @@ def workers(
 
 
 def _settle() -> None:
-    """Keep copies of this process from needing memory of their own for what it has loaded.
+    """Let copies of this process share the pages of what it has loaded.
 
-    Each would reuse free memory, and so copy it, and its garbage collector would write to all
-    objects: of the default recipe, that is 94 MiB and 47 MiB for each copy.
+    A page is copied when it is written to. Each copy would reuse free memory, and its garbage
+    collector would write to all objects: 94 MiB and 47 MiB with the default recipe.
     """
     gc.collect()
     gc.freeze()
-    with contextlib.suppress(AttributeError):  # not in each C library
-        ctypes.CDLL(None).malloc_trim(0)
+    heap.tidy(0)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """The inverse STFT of hybrid Demucs, v3 and v4, in fewer passes over memory.
 
 Demucs copies a network's output three times, transforms all frames at once, and divides by the sum
-of their windows. Here, blocks of frames are read from the output as the last layer wrote it, and
-the sum is known: frames are Hann windows w of four hops, and every sample that is kept is covered
+of their windows. Here, blocks of frames are read from the output in its own layout, and the sum is
+a constant: frames are Hann windows w of four hops, and every sample that is kept is covered
 by four of them, so sum_k w(t - k hop)**2 = 1.5.
 """
 
