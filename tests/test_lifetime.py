@@ -20,7 +20,11 @@ print("alive")
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("parent", "status", "said"), [(os.getpid(), 0, "alive\n"), (os.getpid() + 1, 1, "")]
+    ("parent", "status", "said"),
+    [
+        pytest.param(os.getpid(), 0, "alive\n", id="its parent"),
+        pytest.param(os.getpid() + 1, 1, "", id="another process"),
+    ],
 )
 def test_a_process_whose_parent_has_already_ended_ends_at_once(
     parent: int, status: int, said: str
