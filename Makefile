@@ -1,8 +1,9 @@
 # make evaluate   create .venv, install everything, and separate and score the samples. The first
 #                 time, it tries once to download better weights (WEIGHTS=none skips that)
-# make test       run all tests
+# make test       run all tests, in WORKERS processes (2)
 # make quick      run the tests that need no networks, processes or waiting: under a minute
 # make fuzz      read damaged files of all kinds for 10 minutes (ARGS="--minutes 60")
+# make bench      print how fast the main parts are beside the code of others: two minutes
 # make check      run the linters
 # make format     format the code
 # make docs       build the documentation as a site: site/index.html
@@ -14,6 +15,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ARGS ?=
+WORKERS ?= 2
 WEIGHTS ?= recommended
 
 # docker, podman, or another program with the same command line.
@@ -21,7 +23,7 @@ ENGINE ?= $(notdir $(or $(shell command -v docker),$(shell command -v podman),do
 IMAGE ?= sound-demixing
 BASE_IMAGE ?= python:3.11-slim-bookworm
 
-.PHONY: evaluate test quick fuzz check format docs wheel image grade
+.PHONY: evaluate test quick fuzz bench check format docs wheel image grade
 
 evaluate: .venv/ready $(if $(filter none,$(WEIGHTS)),,.venv/asked-for-weights)
 	$(BIN)/python -m demixing evaluate $(ARGS)
@@ -34,13 +36,16 @@ evaluate: .venv/ready $(if $(filter none,$(WEIGHTS)),,.venv/asked-for-weights)
 	@touch $@
 
 test: .venv/ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 quick: .venv/ready
-	$(BIN)/python -m pytest -m "not slow and not process and not engine" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not process and not engine" $(ARGS)
 
 fuzz: .venv/ready
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks --quick $(or $(ARGS),spleeter htdemucs scoring)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
