@@ -56,6 +56,8 @@ def cluster() -> Iterator[Cluster]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_DISABLE_IMPORT_WARNING": "1",
+        # By default workers have niceness 15, and stand still on a busy machine.
+        "RAY_worker_niceness": "0",
     }
     head = (
         *("--head", f"--port={address.partition(':')[2]}", f"--temp-dir={folder}"),

@@ -114,8 +114,8 @@ def _between(gain: NDArray[np.float64], step: int) -> NDArray[np.float32]:
 
     The same as :func:`numpy.interp`, which searches the block of each sample.
 
-    >>> _between(np.array([0.0, 1.0]), 4)
-    array([0.   , 0.   , 0.   , 0.25, 0.5  , 0.75, 1.   , 1.   ], dtype=float32)
+    >>> [round(float(value), 2) for value in _between(np.array([0.0, 1.0]), 4)]
+    [0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     """
     half = (step + 1) // 2
     curve = np.empty(len(gain) * step, np.float32)
