@@ -57,7 +57,7 @@ from tools.golden import tfc_tdf_v3 as golden_tfc
 
 STEMS = ("drums", "bass", "other", "vocals")
 CHUNKS = 4
-"""The song of the engine has at least so many chunks."""
+"""Least number of chunks in the song of the engine."""
 
 SLOW_S = 5.0
 """A network that takes longer for a chunk runs once."""

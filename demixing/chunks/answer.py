@@ -13,7 +13,7 @@ Done = Callable[[int], None]
 """Called with the number of chunks that have just been separated or skipped."""
 
 SPARSE = 1 << 10
-"""A chunk is not silent if one in so many samples is not; if all of them are, the others count."""
+"""Distance of the samples that are read first: if one is not zero, the chunk is not silent."""
 
 
 @dataclass(frozen=True, slots=True)

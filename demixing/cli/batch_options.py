@@ -145,16 +145,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     arguments.add_recipe(parser)
     arguments.add_checkpoint(parser)
     arguments.add_stems(parser)
-    parser.add_argument(
-        "--best",
-        action="store_true",
-        help="use all of the recipe's test-time augmentation: better and slower",
-    )
-    parser.add_argument(
-        "--rescale",
-        action="store_true",
-        help="divide a stem that exceeds full scale by 1.01 times its peak",
-    )
+    separate.add_choices(parser)
     arguments.add_device(parser)
 
 

@@ -60,22 +60,12 @@ def add(commands: Subparsers) -> None:
     arguments.add_stems(parser)
     parser.add_argument("--format", choices=FORMATS, default="wav", help="file format of the stems")
     add_sample_format(parser)
-    parser.add_argument(
-        "--rescale",
-        action="store_true",
-        help="divide a stem that exceeds full scale by 1.01 times its peak, as Demucs does "
-        "(default: integers clip, with a warning)",
-    )
+    add_choices(parser)
     parser.add_argument(
         "--output-template",
         metavar="TEMPLATE",
         help="path of a stem in DIR, with {parent} (the song's folder), {name}, {stem} and {ext} "
         "(default: {name}/{stem}.{ext}, with more of the song's path where names would collide)",
-    )
-    parser.add_argument(
-        "--best",
-        action="store_true",
-        help="use all of the recipe's test-time augmentation: better and slower",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="songs at a time")
     parser.add_argument("--overwrite", action="store_true", help="replace existing stems")
@@ -90,6 +80,21 @@ def add(commands: Subparsers) -> None:
         "-0", "--null", action="store_true", help="end paths with a null byte, for xargs -0"
     )
     report.add_option(parser)
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add ``--rescale`` and ``--best``."""
+    parser.add_argument(
+        "--rescale",
+        action="store_true",
+        help="divide a stem that exceeds full scale by 1.01 times its peak, as Demucs does "
+        "(default: integers clip, with a warning)",
+    )
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="use all of the recipe's test-time augmentation: better and slower",
+    )
 
 
 def add_sample_format(parser: argparse.ArgumentParser) -> None:
