@@ -117,14 +117,31 @@ class Decoder(nn.Module):
             skip: the skip connection, of the same shape.
             length: samples of the output in the time branch.
         """
-        if self._freq and x.dim() == 3:
-            x = x.reshape(len(x), self._inputs, -1, x.shape[-1])
-        y = x if self._freq else x[:, :, None]
-        if skip is not None:
-            y = y + (skip if self._freq else skip[:, :, None])
+        y = self.joined(x, skip)
         if not self.empty:
             y = self.rewrite(y)  # a separate line, to free the tensor before it
             y = self.residuals(y)
+        z = self.raised(y, length)
+        return (z, y) if self._freq else (z, y[:, :, 0])
+
+    def joined(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """Add the skip connection, in place if both have one type; return ``(b, c, f, t)``."""
+        if self._freq and x.dim() == 3:
+            x = x.reshape(len(x), self._inputs, -1, x.shape[-1])
+        if skip is not None:
+            x = x.add_(skip) if x.dtype == skip.dtype else x + skip
+        return x if self._freq else x[:, :, None]
+
+    def raised(self, y: Tensor, length: int = 0) -> Tensor:
+        """Apply the transposed convolution, the normalisation and the GELU.
+
+        Args:
+            y: ``(b, c, f, t)``.
+            length: samples of the output in the time branch.
+
+        Returns:
+            See the class.
+        """
         at_once = not self.last and isinstance(self.norm2, nn.Identity)
         z: Tensor = self.norm2(self.conv_tr(y, "gelu" if at_once else "none"))
         if self._freq:
@@ -132,7 +149,7 @@ class Decoder(nn.Module):
         else:
             z = z[..., self._crop : self._crop + length]
         z = z if self.last or at_once else gelu_(z)
-        return (z, y) if self._freq else (z[:, :, 0], y[:, :, 0])
+        return z if self._freq else z[:, :, 0]
 
 
 class Gate(nn.Module):

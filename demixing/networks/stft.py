@@ -9,6 +9,7 @@ in the cache, which takes a quarter to two thirds of the time; see docs/decision
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -79,15 +80,37 @@ def overlapped(spectrum: Tensor, window: Tensor, hop: int) -> Tensor:
         ``(signals, samples)`` from the start of the first frame to the end of the last one, and
         zeros up to a whole number of hops.
     """
-    frame, (signals, _, frames) = len(window), spectrum.shape
-    slices = -(-frame // hop)
+
+    def part(start: int, end: int) -> Tensor:
+        piece = spectrum[..., start:end]
+        # Reading along bins is slow where frames are adjacent, above all with 2**n of them.
+        return (piece.contiguous() if piece.stride(-1) == 1 else piece).transpose(1, 2)
+
+    return overlap(part, spectrum.shape[0], spectrum.shape[2], window, hop)
+
+
+def overlap(
+    spectrum: Callable[[int, int], Tensor], signals: int, frames: int, window: Tensor, hop: int
+) -> Tensor:
+    """Do the same with a spectrum that is computed a few frames at a time.
+
+    Args:
+        spectrum: returns the frames from a first one to before another one, complex
+            ``(signals, frames, bins)``.
+        signals: number of them.
+        frames: number of them.
+        window: see :func:`overlapped`.
+        hop: see :func:`overlapped`.
+
+    Returns:
+        See :func:`overlapped`.
+    """
+    frame, slices = len(window), -(-len(window) // hop)
     total = window.new_zeros(signals, frames + slices - 1, hop)
     block = max(BLOCK // (signals * frame), 1)
     for first in range(0, frames, block):
-        part = spectrum[..., first : first + block]
-        # Reading along bins is slow where frames are adjacent, above all with 2**n of them.
-        part = part.contiguous() if part.stride(-1) == 1 else part
-        audio = torch.fft.irfft(part.transpose(1, 2), n=frame).mul_(window)
+        part = spectrum(first, min(first + block, frames))
+        audio = torch.fft.irfft(part, n=frame).mul_(window)
         for index in range(slices):
             piece = audio[..., index * hop : (index + 1) * hop]
             start = first + index

@@ -33,6 +33,7 @@ from demixing.networks.movable import Networks
 from demixing.networks.rewrites import rewrite
 from demixing.separator import Chunking, SongEnd
 from demixing.separators.demucs.bags import OVERLAP
+from demixing.separators.demucs.hybrid import Hybrid, is_hybrid
 from demixing.separators.demucs.spectra import replace_inverse
 
 Lengths = Callable[[int], int]
@@ -224,6 +225,8 @@ def adapt(
 def _rewrite_hybrid(network: nn.Module, dtype: torch.dtype, *, in_place: bool) -> nn.Module:
     """Prepare a network with a spectrogram for inference."""
     faster = rewrite(network, dtype, in_place=in_place)
+    if is_hybrid(faster):
+        return Hybrid(faster)
     replace_inverse(faster)
     return faster
 
