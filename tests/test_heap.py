@@ -24,6 +24,9 @@ block = np.ones(20_000_000, np.uint8)
 print(heap.apart_bytes() - before >= 20_000_000)
 """
 
+SWITCH = "sys/kernel/mm/transparent_hugepage/enabled"
+"""Linux marks the choice in force with brackets."""
+
 
 def test_free_memory_is_given_back() -> None:
     blocks = [torch.zeros(1 << 16) for _ in range(400)]  # 100 MB of small blocks
@@ -33,6 +36,25 @@ def test_free_memory_is_given_back() -> None:
     if heap.tidy(0):  # glibc only
         assert not heap.tidy(1 << 40)
     assert all(block.eq(0).all() for block in kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("always [madvise] never\n", True),
+        ("[always] madvise never\n", True),
+        ("always madvise [never]\n", False),
+        (None, False),
+    ],
+)
+def test_huge_pages_are_requested_where_linux_gives_them(
+    tmp_path: Path, text: str | None, *, given: bool
+) -> None:
+    if text is not None:
+        (tmp_path / SWITCH).parent.mkdir(parents=True)
+        (tmp_path / SWITCH).write_text(text)
+
+    assert heap.huge_pages(tmp_path) is given
 
 
 @pytest.mark.skipif(not heap.apart_bytes(), reason="not glibc, or no block is outside of the heap")

@@ -46,8 +46,12 @@ def leaking(
 def filtered(answer: Tensor, *leaks: Leak, block: int = RATE_HZ, rate_hz: int = RATE_HZ) -> Tensor:
     leakage = LeakageFilter(leaks, STEMS, rate_hz, len(answer))
     signals = torch.cat([answer, answer.sum(dim=1, keepdim=True)], dim=1)
-    parts = [leakage.push(part) for part in torch.split(signals, block, dim=-1)]
-    return torch.cat([*parts, leakage.finish()], dim=-1)
+    return streamed(leakage, signals, block)
+
+
+def streamed(leakage: LeakageFilter, signals: Tensor, block: int) -> Tensor:
+    parts = [piece for part in torch.split(signals, block, dim=-1) for piece in leakage.push(part)]
+    return torch.cat([*parts, *leakage.finish()], dim=-1)
 
 
 def test_a_faint_stem_loses_its_leakage() -> None:
@@ -142,8 +146,7 @@ def test_the_residual_is_shared_above_a_frequency() -> None:
 
     leakage = LeakageFilter([], STEMS, RATE_HZ, 1, shares=shares, above_hz=4000)
     signals = torch.cat([stems, mixture], dim=1)
-    parts = [leakage.push(part) for part in torch.split(signals, 9_000, dim=-1)]
-    shared = torch.cat([*parts, leakage.finish()], dim=-1)
+    shared = streamed(leakage, signals, 9_000)
 
     assert shared.shape == stems.shape
     torch.testing.assert_close(shared[:, :2], stems[:, :2], atol=1e-5, rtol=0)

@@ -97,7 +97,8 @@ class Cutter:
             result: ``(..., samples)``, of the chunk's length.
             samples: see :class:`End`.
         """
-        result = F.pad(result, (0, self._cut.chunk - result.shape[-1]))
+        missing = self._cut.chunk - result.shape[-1]
+        result = F.pad(result, (0, missing)) if missing else result
         if self._cut.end.centred:
             result = torch.roll(result, -((self._cut.chunk - samples) // 2), dims=-1)
         return result

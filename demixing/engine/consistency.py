@@ -56,12 +56,14 @@ class Consistency:
             return
         self._waiting.push(Estimates(estimates.mixture, (), estimates.answered))
         signals = torch.stack([*stems, estimates.mixture], dim=1)
-        yield from self._with_mixture(self._filter.push(signals))
+        for piece in self._filter.push(signals):
+            yield from self._with_mixture(piece)
 
     def finish(self) -> Iterator[Estimates]:
         """See :class:`demixing.engine.estimates.Stage`."""
         if self._filter is not None:
-            yield from self._with_mixture(self._filter.finish())
+            for piece in self._filter.finish():
+                yield from self._with_mixture(piece)
 
     def _with_mixture(self, stems: Tensor) -> Iterator[Estimates]:
         """Join final stems with the buffered mixture."""

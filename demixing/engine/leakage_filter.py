@@ -8,13 +8,13 @@ Powers are averaged over the song so far, including the 20 s segment being filte
 need not wait for the end of a song, and the beginning is filtered by its own powers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from demixing.chunks.cutting import Cutter
-from demixing.chunks.overlap_add import CrossFade, Parts
+from demixing.chunks.overlap_add import CrossFade
 from demixing.ensemble.leak import Leak
 from demixing.networks.stft import istft, stft
 from demixing.separator import Chunking, SongEnd
@@ -33,7 +33,7 @@ SILENT = 1e-12
 
 
 class LeakageFilter:
-    """Filters the stems of one song; see :class:`demixing.chunks.stream.Stream`.
+    """Filters the stems of one song.
 
     Args:
         leaks: which stem leaks into which, and how strongly.
@@ -69,46 +69,58 @@ class LeakageFilter:
         cut = chunking(sample_rate_hz)
         self._cutter = Cutter(cut, (groups, len(stems) + 1, 2))
         self._fade = CrossFade(cut)
-        self._nothing: Parts = (torch.zeros(groups, len(stems), 2, 0),)
 
-    def push(self, block: Tensor) -> Tensor:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        finished = [self._nothing]
+    def push(self, block: Tensor) -> Iterator[Tensor]:
+        """Add samples, and generate final ones in consecutive pieces; they may be views."""
         for chunks in self._cutter.push(block, most=1):
-            finished += self._fade.add((self._filtered(chunks[..., 0, :]),))
-        return torch.cat([stems for (stems,) in finished], dim=-1)
+            for (stems,) in self._fade.add((self._filtered(chunks[..., 0, :]),)):
+                yield stems
 
-    def finish(self) -> Tensor:
-        """See :class:`demixing.chunks.stream.Stream`."""
-        finished = [self._nothing]
+    def finish(self) -> Iterator[Tensor]:
+        """Generate all remaining samples in consecutive pieces."""
         for end in self._cutter.finish():
-            stems = self._cutter.placed(self._filtered(end.audio), end.samples)
-            finished += self._fade.add((stems,), end.samples if end.last else None)
-        return torch.cat([stems for (stems,) in finished], dim=-1)
+            part = self._cutter.placed(self._filtered(end.audio), end.samples)
+            for (stems,) in self._fade.add((part,), end.samples if end.last else None):
+                yield stems
 
     @torch.inference_mode()
     def _filtered(self, chunk: Tensor) -> Tensor:
         """Filter ``(groups, stems + 1, 2, samples)`` with the powers so far."""
-        audio = chunk.clone()
+        audio = chunk[:, :-1].clone()
         stems = {name: audio[:, index] for index, name in enumerate(self._stems)}  # views
         if self._shares:
-            self._share(stems, audio[:, -1] - audio[:, :-1].sum(dim=1))
-        spectra = {
-            name: stft(stems[name], FRAME, FRAME_HOP)
-            for name in {name for leak in self._leaks for name in (leak.of, leak.into)}
-        }
-        for name, spectrum in spectra.items():
-            power = spectrum.abs().square().mean(dim=1).sum(dim=-1) @ self._bands
-            self._powers[name] = self._powers.get(name, 0) + power
-        leaked = []
-        for leak, part in zip(self._leaks, self._parts(), strict=True):
-            mask = (part @ self._bands.T)[:, None, :, None]
-            leaked.append(istft(spectra[leak.into] * mask, FRAME, FRAME_HOP, chunk.shape[-1]))
-        for leak, signal in zip(self._leaks, leaked, strict=True):
+            self._share(stems, chunk[:, -1] - audio.sum(dim=1))
+        for name in dict.fromkeys(name for leak in self._leaks for name in (leak.of, leak.into)):
+            self._powers[name] = self._powers.get(name, 0) + self._power(stems[name])
+        for leak, signal in zip(self._leaks, self._leaked(stems), strict=True):
             stems[leak.into] -= signal
             if leak.returned:
                 stems[leak.of] += signal
-        return audio[:, :-1]
+        return audio
+
+    def _power(self, stem: Tensor) -> Tensor:
+        """Return the power of ``(groups, 2, samples)``, ``(groups, bands)``."""
+        channels = [
+            stft(channel, FRAME, FRAME_HOP).abs().square_().sum(dim=-1)
+            for channel in stem.unbind(1)
+        ]
+        return torch.stack(channels).mean(dim=0) @ self._bands
+
+    def _leaked(self, stems: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return what each leak has added to its stem, ``(groups, 2, samples)``.
+
+        One channel at a time: the spectra of 20 s of all stems would take 120 MB.
+        """
+        masks = [(part @ self._bands.T)[..., None] for part in self._parts()]
+        signals = [torch.empty_like(stems[leak.into]) for leak in self._leaks]
+        for into in dict.fromkeys(leak.into for leak in self._leaks):
+            for number, channel in enumerate(stems[into].unbind(1)):
+                spectrum = stft(channel, FRAME, FRAME_HOP)
+                for leak, mask, signal in zip(self._leaks, masks, signals, strict=True):
+                    if leak.into == into:
+                        masked = spectrum * mask
+                        signal[:, number] = istft(masked, FRAME, FRAME_HOP, channel.shape[-1])
+        return signals
 
     def _share(self, stems: dict[str, Tensor], left: Tensor) -> None:
         """Add the stems' shares of the high-frequency residual to them, in place."""

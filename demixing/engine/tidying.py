@@ -1,8 +1,8 @@
 """Keeps the memory of a recipe near that of its largest member.
 
 Members take turns, and each leaves free memory that the next cannot use. It is returned to the
-system before each call of a slow member. For fast members that would take a noticeable part of
-their time.
+system before and after each call of a slow member. For fast members that would take a noticeable
+part of their time.
 """
 
 import time
@@ -20,7 +20,7 @@ LONG_S = 1.0
 
 @dataclass(slots=True)
 class Tidying:
-    """A source that returns free memory to the system before slow calls.
+    """A source that returns free memory to the system before and after slow calls.
 
     Attributes:
         source: separates chunks.
@@ -45,6 +45,8 @@ class Tidying:
         start_s = self.clock()
         answer = self.source.answer(chunks)
         self._last_s = self.clock() - start_s
+        if self._last_s >= LONG_S:
+            self.tidy()
         return answer
 
     def nothing(self, groups: int) -> Answer:

@@ -142,11 +142,13 @@ class SharedUNet(ChunkGeometry):
         """See the class."""
         spectrum = stft(mixture, FRAME, FRAME_HOP)
         powers = self.powers(input_of(spectrum))
-        masks = powers / powers.sum(dim=1, keepdim=True)
-        count = FRAME // 2 + 1 - BINS
-        above = masks.mean(dim=-1, keepdim=True).expand(*masks.shape[:-1], count)
-        masks = torch.cat([masks, above], dim=-1).transpose(-1, -2)
-        return istft(spectrum[:, None] * masks, FRAME, FRAME_HOP, mixture.shape[-1])
+        everything = powers.sum(dim=1)
+        # One stem at a time: the spectra of all stems would be most of the memory.
+        stems = [
+            istft(spectrum * _mask(power / everything), FRAME, FRAME_HOP, mixture.shape[-1])
+            for power in powers.unbind(1)
+        ]
+        return torch.stack(stems, dim=1)
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Return magnitudes of all stems in the input bins.
@@ -217,6 +219,14 @@ class SharedUNet(ChunkGeometry):
 def input_of(spectrum: Tensor) -> Tensor:
     """Return the input of the network: ``(..., bins, frames)`` to ``(..., frames, BINS)``."""
     return spectrum[..., :BINS, :].abs().transpose(-1, -2)
+
+
+def _mask(part: Tensor) -> Tensor:
+    """Continue a mask above the input bins by its mean: ``(..., frames, BINS)`` to ``(..., bins,
+    frames)``.
+    """
+    above = part.mean(dim=-1, keepdim=True).expand(*part.shape[:-1], FRAME // 2 + 1 - BINS)
+    return torch.cat([part, above], dim=-1).transpose(-1, -2)
 
 
 def build(
