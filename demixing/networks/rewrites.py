@@ -117,7 +117,7 @@ class Decoder(nn.Module):
             skip: the skip connection, of the same shape.
             length: samples of the output in the time branch.
         """
-        y = self.joined(x, skip)
+        y = self.joined(x if skip is None else x.clone(), skip)
         if not self.empty:
             y = self.rewrite(y)  # a separate line, to free the tensor before it
             y = self.residuals(y)
@@ -125,7 +125,11 @@ class Decoder(nn.Module):
         return (z, y) if self._freq else (z, y[:, :, 0])
 
     def joined(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """Add the skip connection, in place if both have one type; return ``(b, c, f, t)``."""
+        """Add the skip connection to x, in place if both have one type.
+
+        Returns:
+            ``(b, c, f, t)``.
+        """
         if self._freq and x.dim() == 3:
             x = x.reshape(len(x), self._inputs, -1, x.shape[-1])
         if skip is not None:
