@@ -22,7 +22,8 @@ from demixing import separators
 from demixing.chunks.overlap_add import OverlapAdd
 from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.errors import CheckpointError, ConfigError
-from demixing.separators.demucs import bags, package_networks, spectra
+from demixing.networks.rewrites import rewrite
+from demixing.separators.demucs import bags, hybrid, package_networks, spectra
 from demixing.separators.demucs.bag_separator import BagSeparator
 from demixing.separators.demucs.bags import Bag
 from demixing.weights import checkpoints
@@ -235,27 +236,56 @@ def test_digital_silence_at_the_end_is_part_of_a_song(shelf: Shelf) -> None:
     assert agreement_db(shelf.theirs(song), answer) > 90
 
 
-@pytest.mark.parametrize("kind", ["complex", "v4"])
-@pytest.mark.parametrize("samples", [11_025, 9_001])
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_the_faster_inverse_agrees_with_that_of_demucs(
-    kind: str, samples: int, channels_last: bool
-) -> None:
+HYBRIDS = {
+    "v3": ("complex", {}, 9_001),
+    "v3, deep": ("complex", {"depth": 6, "channels": 6}, 44_100),
+    "v4": ("v4", {}, 11_025),
+    "v4, a short input": ("v4", {}, 9_001),
+    "v4, of any length": ("v4", {"use_train_segment": False}, 13_000),
+    "v4, a narrow transformer": ("v4", {"bottom_channels": 0}, 11_025),
+    "v4, no transformer": ("v4", {"t_layers": 0, "bottom_channels": 0}, 11_025),
+}
+"""By name: an entry of :data:`KINDS`, changed arguments, samples of the input."""
+
+
+@pytest.mark.parametrize(("kind", "changes", "samples"), HYBRIDS.values(), ids=HYBRIDS)
+def test_a_network_runs_as_demucs_runs_it(kind: str, changes: dict[str, Any], samples: int) -> None:
     make, options = KINDS[kind]
+    plain = make(sources=["a", "b", "c"], **options | changes).eval()
+    faster = rewrite(plain)
+    assert hybrid.is_hybrid(faster)
+    mixture = torch.stack([seeded.song(samples, seed=seed) + 0.05 for seed in (1, 2)])
+    given = mixture.clone()
+
+    with torch.inference_mode():
+        expected, answer = plain(mixture), hybrid.Hybrid(faster)(mixture)
+
+    assert torch.equal(mixture, given)
+    assert answer.shape == expected.shape
+    assert agreement_db(expected, answer) > 110
+
+
+@pytest.mark.parametrize("kind", ["amplitude", "complex", "v4"])
+def test_other_networks_keep_demucs_own_steps(kind: str) -> None:
+    make, options = KINDS[kind]
+    changes = {"hybrid_old": True} if kind == "complex" else {"cac": False} if kind == "v4" else {}
+    network = make(sources=["a", "b"], **options | changes).eval()
+
+    assert not hybrid.is_hybrid(rewrite(network))
+    assert not hybrid.is_hybrid(network)
+
+
+@pytest.mark.parametrize("samples", [11_025, 9_001])
+def test_the_faster_inverse_agrees_with_that_of_demucs(samples: int) -> None:
+    make, options = KINDS["v4"]
     plain = make(sources=["a", "b"], **options).eval()
     faster = copy.deepcopy(plain)
     spectra.replace_inverse(faster)
     frames = -(-samples // plain.hop_length)
-    outputs = torch.randn(2, 8, 2048, frames, generator=torch.Generator().manual_seed(samples))
-    if channels_last:
-        outputs = outputs.contiguous(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(samples)
+    outputs = torch.randn(2, 2, 2, 2048, frames, dtype=torch.complex64, generator=generator)
 
-    audio = [
-        one._ispec(one._mask(torch.empty(0), outputs.view(2, 2, 4, 2048, frames)), samples)
-        for one in (plain, faster)
-    ]
-
-    assert agreement_db(*audio) > 120
+    assert agreement_db(*(one._ispec(outputs, samples) for one in (plain, faster))) > 120
 
 
 def test_frames_of_the_first_hybrid_networks_keep_demucs_own_inverse() -> None:

@@ -222,8 +222,13 @@ def input_of(spectrum: Tensor) -> Tensor:
 
 
 def _mask(part: Tensor) -> Tensor:
-    """Continue a mask above the input bins by its mean: ``(..., frames, BINS)`` to ``(..., bins,
-    frames)``.
+    """Continue a mask above the input bins by its mean.
+
+    Args:
+        part: ``(..., frames, BINS)``.
+
+    Returns:
+        ``(..., bins, frames)``.
     """
     above = part.mean(dim=-1, keepdim=True).expand(*part.shape[:-1], FRAME // 2 + 1 - BINS)
     return torch.cat([part, above], dim=-1).transpose(-1, -2)

@@ -62,7 +62,7 @@ class Hybrid(nn.Module):
         return audio[..., :samples]
 
     def _missing(self, samples: int) -> int:
-        """Samples that an input is shorter than what the network was trained with, if it matters."""
+        """Samples missing to the length of training, if the network needs that."""
         if not getattr(self.network, "use_train_segment", False):
             return 0
         return max(int(self.network.segment * self.network.samplerate) - samples, 0)
@@ -145,8 +145,10 @@ class Hybrid(nn.Module):
 
 
 def is_hybrid(network: Any) -> bool:
-    """Return whether :class:`Hybrid` can run a network: its layers are rewritten, and it estimates
-    complex spectra, as all but the first networks of v3 do.
+    """Return whether :class:`Hybrid` can run a network.
+
+    Its layers must be rewritten, and it must estimate complex spectra, as all but the first
+    networks of v3 do.
     """
     kinds = {"encoder": Encoder, "tencoder": Encoder, "decoder": Decoder, "tdecoder": Decoder}
     return (

@@ -19,7 +19,7 @@ from demixing.networks.stft import overlap, overlapped
 
 
 class LastLayer(nn.Module):
-    """A transposed convolution over bins and the inverse STFT of its output, a few frames at a time.
+    """A transposed convolution over bins and the inverse STFT, a few frames at a time.
 
     With a stride of s and a kernel of m s taps, each output bin depends on m input bins. So a
     convolution of m taps computes s neighbouring output bins as channels.
