@@ -163,31 +163,41 @@ def overhead(name: str, separator: Separator, *, repeats: int, remark: str = "")
     duration_s = audio.shape[-1] / rate_hz
     blocks = torch.split(audio, BLOCK, dim=-1)
     network_s = cut.count(audio.shape[-1]) * bare_s
-    driver, pipeline, faults = [], [], []
-    for _ in range(repeats):
-        driver.append(_timed(lambda: _drive(stand_in, blocks))[1] / network_s)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        pipeline.append(_timed(lambda: _pipe(stand_in, blocks, rate_hz))[1] / network_s)
-        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+    def shares(run: Callable[[], None]) -> list[float]:
+        return [_timed(run)[1] / network_s for _ in range(repeats)]
+
+    driver = statistics.median(shares(lambda: _drive(stand_in, blocks)))
+    before = _page_faults()
+    pipeline = shares(lambda: _pipe(stand_in, blocks, rate_hz))
+    faults = (_page_faults() - before) / repeats
     notes = [
-        f"{100 * statistics.median(driver):.2f} % for the chunks",
-        f"{100 * statistics.median(pipeline):.2f} % for the pipeline",
+        f"{_percent(driver)} for the chunks",
+        f"{_percent(statistics.median(pipeline))} for the pipeline",
     ]
     if rate_hz != SAMPLE_RATE_HZ:
         other = torch.split(song(duration_s), BLOCK, dim=-1)
-        rest = [_timed(lambda: _pipe(stand_in, other, SAMPLE_RATE_HZ))[1] for _ in range(repeats)]
-        share = statistics.median(rest) / network_s
-        notes.append(f"{100 * share:.2f} % with a song of {SAMPLE_RATE_HZ} Hz, which is resampled")
+        share = statistics.median(shares(lambda: _pipe(stand_in, other, SAMPLE_RATE_HZ)))
+        notes.append(f"{_percent(share)} with a song of {SAMPLE_RATE_HZ} Hz, which is resampled")
     notes.append(f"{bare_s:.3f} s per chunk of {cut.chunk / rate_hz:.1f} s, best of {runs}")
-    notes.append(f"{statistics.median(faults) / duration_s:.0f} page faults per s")
-    notes += [remark] if remark else []
+    notes.append(f"{faults / duration_s:.0f} page faults per s")
     return Line(
         what=f"engine: {name}",
         ratio=1 + statistics.median(pipeline),
         low=1 + min(pipeline),
         high=1 + max(pipeline),
-        note="; ".join(notes),
+        note="; ".join([*notes, remark] if remark else notes),
     )
+
+
+def _percent(share: float) -> str:
+    """Format a share."""
+    return f"{100 * share:.2f} %"
+
+
+def _page_faults() -> int:
+    """Page faults of this process so far, without those that read a disk."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def _alone(separator: Separator, repeats: int) -> tuple[Tensor, float, int]:
