@@ -1,17 +1,21 @@
 """The harness of the benchmarks, with fakes; measured values are not asserted."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from benchmarks import loading
+from benchmarks import engine, loading
 from benchmarks.__main__ import main
 from benchmarks.songs import song
 from benchmarks.timing import Line, agreement, compare
-from demixing.errors import ConfigError
+from demixing import separators
+from demixing.errors import CheckpointError, ConfigError
+from demixing.separator import Chunking, Loudness
 
 
 def test_two_functions_alternate_and_the_ratio_is_theirs_over_ours() -> None:
@@ -61,6 +65,51 @@ def test_one_command_runs_the_named_benchmarks(capsys: pytest.CaptureFixture[str
     assert asked == [True, False]
     with pytest.raises(SystemExit):
         main(["three"], {"one": fake})
+
+
+LOUDNESS = Loudness(-27.0)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Returns the mixture, of which it expects a certain rate and loudness."""
+
+    sample_rate_hz: int = 48_000
+    normalises: Loudness = LOUDNESS
+    stems: tuple[str, ...] = ("one", "two")
+    chunking: Chunking = Chunking(chunk=100_000, hop=90_000, context=1000)
+
+    def separate(self, chunks: Tensor) -> Tensor:
+        return torch.stack([chunks, chunks], dim=1)
+
+
+def test_the_engine_is_measured_with_the_song_s_loudness_and_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "SHORTEST_S", 3)
+
+    def missing() -> Copies:
+        raise CheckpointError("no weights")
+
+    cases = {
+        "copies": engine.Case(Copies, "a remark"),
+        "lighter": engine.Case(missing, quick=Copies, quick_remark="at most this"),
+        "missing": engine.Case(missing),
+    }
+
+    copies, lighter, left_out = engine.run(quick=True, cases=cases)
+
+    assert copies.ratio > 1
+    assert "% with a song of 44100 Hz, which is resampled" in copies.note
+    assert copies.note.endswith("a remark")
+    assert lighter.note.endswith("at most this")
+    assert left_out.note == "left out: no weights"
+
+
+def test_the_engine_is_measured_with_every_separator_that_computes_something() -> None:
+    measured = {name.partition(" ")[0] for name in engine.SEPARATORS}
+
+    assert measured == {*separators.names()} - {"equal_shares", "silence"}
 
 
 def test_the_song_is_always_the_same_and_never_silent() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from demixing.audio import AudioFormat
 from demixing.chunks.answer import Answer, Reliable
 from demixing.chunks.cutting import Cutter, held
+from demixing.engine import members as members_
 from demixing.engine.blending import full_validity
 from demixing.engine.estimates import Estimates, Queue
 from demixing.engine.members import ScheduledMember, Task
@@ -37,9 +38,9 @@ class Halves:
         return torch.stack([chunks / 2, chunks / 2], dim=1)
 
 
-def pipeline(members: int) -> SongPipeline:
-    """A recipe of several equal members."""
-    separator = Halves()
+def pipeline(members: int, own_hz: int | None = None) -> SongPipeline:
+    """A recipe of several equal members, with a sample rate of their own or without."""
+    separator = Halves(sample_rate_hz=own_hz)
     made = tuple(
         Member(name=f"m{n}", separator="halves", outputs={stem: (stem,) for stem in STEMS})
         for n in range(members)
@@ -107,6 +108,46 @@ def test_presences_are_joined_as_numbers_only_if_they_are_equal() -> None:
     (mixed,) = Estimates.joined([ones, none]).answered
     assert isinstance(mixed, Tensor)
     assert mixed[0, 0].tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_a_stem_without_output_is_a_share_of_the_mixture_that_takes_no_memory() -> None:
+    ones = Estimates(torch.ones(1, 2, 3), (4, 4))
+    known = Estimates(torch.ones(1, 2, 3), (torch.zeros(1, 2, 3), 4))
+
+    assert ones.split(2)[0].stems == (4, 4)
+    assert Estimates.joined([ones, ones]).stems == (4, 4)
+    first, second = Estimates.joined([ones, known]).stems
+    assert isinstance(first, Tensor)
+    assert first[0, 0].tolist() == [0.25, 0.25, 0.25, 0, 0, 0]
+    assert second == 4
+    assert all(bool((stem == 0.25).all()) for stem in ones.signals())
+
+
+@pytest.mark.engine
+def test_what_waits_for_a_first_member_is_the_mixture_alone() -> None:
+    before, stream = live_values(), pipeline(1)
+
+    assert not list(stream.pieces(torch.zeros(2, CHUNK)))  # no chunk is complete
+
+    assert live_values() - before < 1.1 * 2 * CHUNK
+
+
+@pytest.mark.engine
+def test_resampled_stems_leave_in_pieces_and_do_not_depend_on_their_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    song = torch.randn(2, 3 * CHUNK, generator=torch.Generator().manual_seed(0))
+
+    def pieces(step: int) -> list[Tensor]:
+        monkeypatch.setattr(members_, "STEP", step)
+        stream = pipeline(1, own_hz=48_000)
+        return [*stream.pieces(song), *stream.last_pieces()]
+
+    short, whole = pieces(10_000), pieces(1 << 30)
+
+    assert torch.equal(torch.cat(short, dim=-1), torch.cat(whole, dim=-1))
+    assert sum(piece.shape[-1] for piece in short) == song.shape[-1]
+    assert max(piece.shape[-1] for piece in short) < 10_000
 
 
 def test_a_cutter_does_not_keep_what_it_has_cut() -> None:

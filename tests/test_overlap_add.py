@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from demixing.chunks.overlap_add import OverlapAdd
+from demixing.chunks.overlap_add import OverlapAdd, weights
 from demixing.separator import Chunking, SongEnd, Window
 
 
@@ -112,6 +112,30 @@ def test_with_any_overlap_a_separator_that_copies_gives_the_song_back(
 
     for index in range(3):
         torch.testing.assert_close(stems[:, index], (index + 1) * song, rtol=0, atol=2e-6 * 3 * 4)
+
+
+@given(chunking=chunkings(), ends=st.tuples(st.booleans(), st.booleans()), data=st.data())
+def test_a_part_of_a_window_is_a_part_of_the_whole_one(
+    chunking: Chunking, ends: tuple[bool, bool], data: st.DataObject
+) -> None:
+    first, last = ends
+    start = data.draw(st.integers(0, chunking.chunk))
+    stop = data.draw(st.integers(start, chunking.chunk))
+
+    part = weights(chunking, start, stop, first=first, last=last)
+    whole = weights(chunking, 0, chunking.chunk, first=first, last=last)
+
+    assert torch.equal(part, whole[start:stop])
+
+
+@pytest.mark.parametrize("chunk", [24, 60])
+def test_windows_of_frames_add_up_to_1(chunk: int) -> None:
+    cut = Chunking(chunk=chunk, hop=chunk - 12, frame_hop=4)
+
+    window = weights(cut, 0, chunk, first=False, last=False)
+
+    torch.testing.assert_close(window[:12] + window[-12:], torch.ones(12))
+    assert torch.equal(window[12:-12], torch.ones(chunk - 24))
 
 
 def test_with_another_overlap_no_chunk_only_repeats_samples_of_the_one_before() -> None:

@@ -97,11 +97,9 @@ class Cutter:
             result: ``(..., samples)``, of the chunk's length.
             samples: see :class:`End`.
         """
-        missing = self._cut.chunk - result.shape[-1]
-        result = F.pad(result, (0, missing)) if missing else result
-        if self._cut.end.centred:
-            result = torch.roll(result, -((self._cut.chunk - samples) // 2), dims=-1)
-        return result
+        missing, moved = self._cut.chunk - result.shape[-1], (self._cut.chunk - samples) // 2
+        result = F.pad(result, (0, missing)) if missing else result  # padding by 0 copies
+        return torch.roll(result, -moved, dims=-1) if self._cut.end.centred else result
 
     def _begin(self, silence: Tensor) -> None:
         """Start with samples before the song, of which the context is not counted."""

@@ -100,8 +100,12 @@ class CrossFade:
         inner = not self._first and not last
         if inner and self._inner is not None and self._inner[0] == (shared, rest):
             return self._inner[1]
-        window = weights(self._cut, first=self._first, last=last)
-        ends = window[:shared].clone(), window[rest:].clone()
+        kind = {"first": self._first, "last": last}
+        # The window is 1 between its ends, so computing all of it would be a waste.
+        ends = (
+            weights(self._cut, 0, shared, **kind),
+            weights(self._cut, rest, self._cut.chunk, **kind),
+        )
         self._inner = ((shared, rest), ends) if inner else None
         return ends
 
@@ -234,45 +238,68 @@ class OverlapAdd:
         return self._answers.finish().stems
 
 
-def weights(cut: Chunking, *, first: bool, last: bool) -> Tensor:
-    """The window of a chunk, ``(chunk,)``.
+def weights(cut: Chunking, start: int, stop: int, *, first: bool, last: bool) -> Tensor:
+    """The window of a chunk from sample ``start`` up to ``stop``, ``(stop - start,)``.
 
-    >>> weights(Chunking(chunk=8, hop=4, context=1), first=False, last=False)
+    >>> weights(Chunking(chunk=8, hop=4, context=1), 0, 8, first=False, last=False)
     tensor([0.0000, 0.3333, 0.6667, 1.0000, 1.0000, 0.6667, 0.3333, 0.0000])
-    >>> weights(Chunking(chunk=8, hop=4, context=1), first=True, last=False)
+    >>> weights(Chunking(chunk=8, hop=4, context=1), 0, 8, first=True, last=False)
     tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000, 0.6667, 0.3333, 0.0000])
+    >>> weights(Chunking(chunk=8, hop=4, context=1), 5, 8, first=True, last=False)
+    tensor([0.6667, 0.3333, 0.0000])
     """
-    window = _inner(cut)
+    rise, fall = _ramps(cut)
+    window = torch.ones(stop - start)
+    _write(rise, -start, window)
+    _write(fall, cut.chunk - len(fall) - start, window)
     begin, end = cut.chunk // 2, cut.chunk // 2
     if cut.window is Window.CROSS_FADE and 2 * cut.hop < cut.chunk - 2 * cut.context:
         begin, end = cut.context, cut.chunk - cut.context  # the next chunks reach into its half
     if first:
-        window[:begin] = 1
+        window[: max(begin - start, 0)] = 1
     if last:
-        window[end:] = 1
+        window[max(end - start, 0) :] = 1
     return window
 
 
-def _inner(cut: Chunking) -> Tensor:
-    """The window of a chunk inside a song, ``(chunk,)``."""
+def _write(part: Tensor, position: int, window: Tensor) -> None:
+    """Write a part into a window, as far as it is inside; ``position`` may be negative."""
+    begin, end = max(position, 0), min(position + len(part), len(window))
+    if begin < end:
+        window[begin:end] = part[begin - position : end - position]
+
+
+def _ramps(cut: Chunking) -> tuple[Tensor, Tensor]:
+    """The ends of the window of a chunk inside a song, with the context; between them it is 1."""
     if cut.frame_hop and cut.chunk - cut.hop == 3 * cut.frame_hop:
-        return of_frames(cut.frame_hop, cut.chunk)
+        return _halves(of_frames(cut.frame_hop, min(cut.chunk, 6 * cut.frame_hop)))
+    if cut.window is Window.HANN:
+        rise, fall = _halves(torch.hann_window(cut.chunk - 2 * cut.context))
+    else:
+        rise = _rise(cut)
+        fall = rise.flip(0)
+    return F.pad(rise, (cut.context, 0)), F.pad(fall, (0, cut.context))
+
+
+def _halves(window: Tensor) -> tuple[Tensor, Tensor]:
+    """A window as two ramps."""
+    half = len(window) // 2
+    return window[:half], window[half:]
+
+
+def _rise(cut: Chunking) -> Tensor:
+    """The values with which a symmetrical window rises to 1."""
     kept = cut.chunk - 2 * cut.context
     match cut.window:
-        case Window.FLAT:
-            window = torch.ones(kept)
-        case Window.HANN:
-            window = torch.hann_window(kept)
         case Window.TENTHS:
             tenth = min(kept // 10, kept - cut.hop)
-            tenth = tenth if tenth > 1 else 0  # a single 0 would leave a sample without weight
-            ramp = torch.cat([torch.linspace(0, 1, tenth), torch.ones(kept - tenth)])
-            window = ramp * ramp.flip(0)
+            # A single 0 would leave a sample without weight.
+            return torch.linspace(0, 1, tenth) if tenth > 1 else torch.ones(0)
         case Window.CROSS_FADE:
-            most = fade(cut) + 1
-            ramp = torch.arange(1, kept + 1).clamp(max=most) / most
-            window = torch.minimum(ramp, ramp.flip(0))
-    return F.pad(window, (cut.context, cut.context))
+            length = fade(cut)
+            return torch.arange(1, length + 1) / (length + 1)
+        case _:
+            return torch.ones(0)
 
 
 def fade(cut: Chunking) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from demixing.audio import AudioFormat
 from demixing.chunks.answer import Answer
-from demixing.engine.estimates import Estimates, Presence, filled, reduced
+from demixing.engine.estimates import Estimates, Presence, Stem, filled, reduced, signal
 from demixing.ensemble.blend import RunningAverage, Update
 from demixing.ensemble.doubt import Trust
 from demixing.recipes.member import Member
@@ -95,7 +95,8 @@ class MemberBlend:
         """The member's input: the mixture minus some stems, ``(groups, 2, samples)``."""
         if not self._subtract:
             return estimates.mixture
-        return estimates.mixture - total([estimates.stems[stem] for stem in self._subtract])
+        mixture, stems = estimates.mixture, estimates.stems
+        return mixture - total([signal(stems[index], mixture) for index in self._subtract])
 
     def without_answer(self, estimates: Estimates) -> Estimates:
         """The estimates after a member without output."""
@@ -128,11 +129,11 @@ class MemberBlend:
             result[stem] = self._updated(stem, result[stem], stems[stem], valid, estimates)
         return Estimates(estimates.mixture, tuple(result.values()), (*estimates.answered, valid))
 
-    def _known(self, estimates: Estimates) -> dict[str, Tensor]:
+    def _known(self, estimates: Estimates) -> dict[str, Stem]:
         """The estimates by stem."""
         return dict(zip(self._stems, estimates.stems, strict=True))
 
-    def _untouched(self, estimates: Estimates) -> dict[str, Tensor]:
+    def _untouched(self, estimates: Estimates) -> dict[str, Stem]:
         """The estimates where the member has no output, by stem."""
         found = self._known(estimates)
         if self._untried:
@@ -157,13 +158,13 @@ class MemberBlend:
             others = others.minimum(functools.reduce(torch.maximum, before))
         assert self.member.doubt is not None
         stem = self.member.doubt.stem
-        estimate = estimates.stems[self._stems.index(stem)]
+        estimate = signal(estimates.stems[self._stems.index(stem)], mixture)
         difference = others * valid * (stems[stem] - estimate)
         return 1 - others * (1 - trust.of(difference, mixture))
 
     def _updated(
-        self, stem: str, estimate: Tensor, answer: Tensor, valid: Presence, estimates: Estimates
-    ) -> Tensor:
+        self, stem: str, estimate: Stem, answer: Tensor, valid: Presence, estimates: Estimates
+    ) -> Stem:
         """One stem's updated estimate; the output fades in where it becomes valid."""
         after: Tensor | None = None
         for before, chance in self._who_answered(stem, estimates.answered):
@@ -173,7 +174,7 @@ class MemberBlend:
         assert after is not None  # there is always one set, possibly an empty one
         if not isinstance(valid, Tensor):
             return after if valid else estimate
-        return valid * after + (1 - valid) * estimate
+        return valid * after + (1 - valid) * signal(estimate, estimates.mixture)
 
     def _update(self, stem: str, before: frozenset[str]) -> Update:
         """How the output changes the estimate of a stem; the same for all blocks."""
@@ -210,18 +211,18 @@ def total(signals: Sequence[Tensor]) -> Tensor:
     if len(signals) == 1:
         return signals[0]
     result = signals[0] + signals[1]
-    for signal in signals[2:]:
-        result.add_(signal)
+    for one in signals[2:]:
+        result.add_(one)
     return result
 
 
-def _changed(update: Update, estimate: Tensor, answer: Tensor, mixture: Tensor) -> Tensor:
+def _changed(update: Update, estimate: Stem, answer: Tensor, mixture: Tensor) -> Tensor:
     """Apply an update; the result is the output itself where it needs no change."""
     if update == (0.0, 1.0, 0.0):
         return answer
     now = update.add * answer
     if update.keep:
-        now.add_(update.keep * estimate)
+        now.add_(update.keep * signal(estimate, mixture))
     if update.mix:
         now.add_(update.mix * mixture)
     return now

@@ -77,10 +77,11 @@ class Consistency:
     def _complete(self, estimates: Estimates) -> tuple[Tensor, ...]:
         """All stems of the track, ``(groups, 2, samples)`` each, with the residual shared."""
         recipe = self._recipe
-        found = dict(zip(self._stems, estimates.stems, strict=True))
+        stems = estimates.signals()
+        found = dict(zip(self._stems, stems, strict=True))
         shares = {} if recipe.consistency_above_hz else recipe.consistency
         if recipe.residual or shares:
-            left = estimates.mixture - total(estimates.stems)
+            left = estimates.mixture - total(stems)
             if recipe.residual:
                 found[recipe.residual] = left
             for stem, share in shares.items():

@@ -12,8 +12,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+STEP = 1 << 16
+"""Longer blocks are split into pieces of this many samples: a few signals of this length fit in the
+cache, and queues between stages free their memory piece by piece."""
+
 Presence = Tensor | float
 """Weight of a member, from 0 to 1: per sample, ``(groups, 1, samples)``, or a constant."""
+
+Stem = Tensor | int
+"""A stem: its samples, ``(groups, 2, samples)``; or the number of stems among which the mixture is
+shared equally, so that a stem without output takes neither time nor memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +30,13 @@ class Estimates:
 
     Attributes:
         mixture: ``(groups, 2, samples)``.
-        stems: of the same shape; several may be the same tensor, so none is changed in place.
+        stems: of the same shape; several may be the same tensor, so none is changed in place. See
+            also :meth:`signals`.
         answered: of each member so far.
     """
 
     mixture: Tensor
-    stems: tuple[Tensor, ...]
+    stems: tuple[Stem, ...]
     answered: tuple[Presence, ...] = ()
 
     @classmethod
@@ -39,7 +48,7 @@ class Estimates:
         return cls(
             torch.cat(mixtures, dim=-1),
             tuple(
-                torch.cat(stems, dim=-1)
+                _joined_stem(stems, mixtures)
                 for stems in zip(*(part.stems for part in parts), strict=True)
             ),
             tuple(
@@ -53,6 +62,10 @@ class Estimates:
         """Length of the last axis."""
         return self.mixture.shape[-1]
 
+    def signals(self) -> tuple[Tensor, ...]:
+        """The samples of all stems."""
+        return tuple(signal(stem, self.mixture) for stem in self.stems)
+
     def split(self, samples: int) -> tuple["Estimates", "Estimates"]:
         """The first ``samples`` samples, and the rest; views."""
         return self._slice(slice(samples)), self._slice(slice(samples, None))
@@ -60,7 +73,7 @@ class Estimates:
     def _slice(self, part: slice) -> "Estimates":
         return Estimates(
             self.mixture[..., part],
-            tuple(stem[..., part] for stem in self.stems),
+            tuple(one[..., part] if isinstance(one, Tensor) else one for one in self.stems),
             tuple(one[..., part] if isinstance(one, Tensor) else one for one in self.answered),
         )
 
@@ -103,6 +116,11 @@ class Queue:
             yield piece
 
 
+def signal(stem: Stem, mixture: Tensor) -> Tensor:
+    """The samples of a stem, ``(groups, 2, samples)``."""
+    return stem if isinstance(stem, Tensor) else mixture / stem
+
+
 def filled(presence: Presence, like: Tensor) -> Tensor:
     """A presence for each sample of a mixture ``(groups, 2, samples)``."""
     if isinstance(presence, Tensor):
@@ -116,6 +134,14 @@ def reduced(presence: Presence) -> Presence:
         return presence
     low, high = map(float, torch.aminmax(presence))
     return low if low == high and low in (0.0, 1.0) else presence
+
+
+def _joined_stem(parts: Sequence[Stem], mixtures: Sequence[Tensor]) -> Stem:
+    """Join one stem in time."""
+    first = parts[0]
+    if not any(isinstance(part, Tensor) for part in parts) and all(part == first for part in parts):
+        return first
+    return torch.cat([signal(*pair) for pair in zip(parts, mixtures, strict=True)], dim=-1)
 
 
 def _joined(parts: Sequence[Presence], mixtures: Sequence[Tensor]) -> Presence:

@@ -12,7 +12,7 @@ from demixing.audio.resampler import Resampler
 from demixing.chunks.answer import Answer, Source
 from demixing.chunks.tta import AugmentedStream
 from demixing.engine.blending import MemberBlend, full_validity
-from demixing.engine.estimates import Estimates, Queue, Stage
+from demixing.engine.estimates import STEP, Estimates, Queue, Stage
 from demixing.engine.normalisation import Normaliser, SongStatistics
 from demixing.ensemble.setting import Setting
 from demixing.recipes.member import Member
@@ -113,6 +113,7 @@ class WorkingMember:
             task.source, task.setting, task.cut, groups=form.groups, batch=task.batch
         )
         rate_hz = task.separator.sample_rate_hz or form.sample_rate_hz
+        self._resamples = rate_hz != form.sample_rate_hz
         self._into = Resampler(form.sample_rate_hz, rate_hz, form.groups * 2)
         lanes = form.groups * len(self._parts) * 2
         self._back = Resampler(rate_hz, form.sample_rate_hz, lanes)
@@ -125,7 +126,8 @@ class WorkingMember:
         self._queue.push(estimates)
         block = self._into.push(self._blend.input_of(estimates))
         for answer in self._stream.answers(self._normaliser.into(block)):
-            yield from self._blended(self._resampled(self._outputs(answer)))
+            for part in self._pieces(self._outputs(answer)):
+                yield from self._blended(self._resampled(part))
 
     def finish(self) -> Iterator[Estimates]:
         """See :class:`demixing.engine.estimates.Stage`."""
@@ -140,9 +142,10 @@ class WorkingMember:
         """The last answers, at the song's rate and as long as the estimates that wait."""
         owed = self._queue.samples - self._held.samples
         for answer in rest:
-            ready = self._resampled(self._outputs(answer)).split(owed)[0]
-            owed -= ready.samples
-            yield ready
+            for part in self._pieces(self._outputs(answer)):
+                ready = self._resampled(part).split(owed)[0]
+                owed -= ready.samples
+                yield ready
         ready = self._resampled(self._nothing, last=True).split(owed)[0]
         # Resampling there and back may add or drop a sample at the end.
         missing = owed - ready.samples
@@ -159,6 +162,13 @@ class WorkingMember:
         stems = self._normaliser.back(stems, answer.valid)
         outputs = [stems[:, parts].sum(dim=1) for parts in self._parts]
         return Answer(torch.stack(outputs, dim=1), answer.valid)
+
+    def _pieces(self, answer: Answer) -> Iterator[Answer]:
+        """Split what will be resampled, so that the copies that this needs stay small."""
+        while self._resamples and answer.samples > STEP:
+            part, answer = answer.split(STEP)
+            yield part
+        yield answer
 
     def _resampled(self, answer: Answer, *, last: bool = False) -> Answer:
         """Resample to the song's rate."""

@@ -16,16 +16,12 @@ from demixing.audio import AudioFormat
 from demixing.engine import members, outputs
 from demixing.engine.blending import MemberBlend, Tap
 from demixing.engine.consistency import Consistency
-from demixing.engine.estimates import Estimates, Stage
+from demixing.engine.estimates import STEP, Estimates, Stage
 from demixing.engine.members import ScheduledMember
 from demixing.engine.normalisation import SongStatistics
 from demixing.ensemble.blend import RunningAverage
 from demixing.errors import OutputError
 from demixing.recipes.recipe import Recipe
-
-STEP = 1 << 16
-"""Longer blocks are split into pieces of this many samples: a few signals of this length fit in the
-cache, and queues between stages free their memory piece by piece."""
 
 
 class SongPipeline:
@@ -98,7 +94,7 @@ class SongPipeline:
         """
         for part in torch.split(block, STEP, dim=-1):
             mixture = audio.to_pairs(part)
-            share = mixture / len(self._recipe.track.stems)
+            share = len(self._recipe.track.stems)
             yield from self._after(Estimates(mixture, (share,) * len(self._stems)), 0)
 
     def last_pieces(self) -> Iterator[Tensor]:
@@ -127,13 +123,14 @@ class SongPipeline:
 
     def _checked(self, estimates: Estimates) -> Tensor:
         """Check final stems and map them to ``(outputs, channels, samples)``."""
-        for stem, pairs in zip(self._recipe.track.stems, estimates.stems, strict=True):
+        stems = estimates.signals()
+        for stem, pairs in zip(self._recipe.track.stems, stems, strict=True):
             if not audio.finite(pairs):
                 raise OutputError(
                     f"recipe {self._recipe.name!r} returned a NaN or an infinity in the stem "
                     f"{stem!r}; choose another recipe and report this one"
                 )
-        signals = (estimates.mixture, *estimates.stems)
+        signals = (estimates.mixture, *stems)
         return outputs.chosen(
             self._recipe, [audio.from_pairs(signal, self._channels) for signal in signals]
         )
