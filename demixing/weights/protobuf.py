@@ -4,9 +4,23 @@ Source: the encoding in the Protocol Buffers documentation.
 """
 
 from collections.abc import Iterator
+from typing import overload
+
+from demixing.weights.file_view import FileView
+
+Part = memoryview | FileView
+"""Bytes of a message, in memory or in a file."""
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+@overload
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]: ...
+
+
+@overload
+def fields(message: Part) -> Iterator[tuple[int, Part | int]]: ...
+
+
+def fields(message: Part) -> Iterator[tuple[int, Part | int]]:
     """Yield the fields of a message.
 
     Yields:
@@ -39,7 +53,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
         at += length
 
 
-def varint(message: memoryview, at: int) -> tuple[int, int]:
+def varint(message: Part, at: int) -> tuple[int, int]:
     """Read a variable-length number at an offset; return it and the offset of its end.
 
     >>> varint(memoryview(bytes([0x96, 0x01])), 0)
