@@ -31,8 +31,8 @@ def fields(message: Part) -> Iterator[tuple[int, Part | int]]:
         ValueError: this is not a protocol buffer.
         IndexError: the message is truncated.
     """
-    at = 0
-    while at < len(message):
+    at, end = 0, len(message)
+    while at < end:
         tag, at = varint(message, at)
         if tag >= 1 << 32:  # other parsers drop the high bits, and would read another field
             raise ValueError("no such field")
@@ -47,7 +47,7 @@ def fields(message: Part) -> Iterator[tuple[int, Part | int]]:
             length = 8 if wire == 1 else 4
         else:
             raise ValueError("no such wire type")
-        if length > len(message) - at:
+        if length > end - at:
             raise IndexError("the message ends too early")
         yield number, message[at : at + length]
         at += length
@@ -59,6 +59,9 @@ def varint(message: Part, at: int) -> tuple[int, int]:
     >>> varint(memoryview(bytes([0x96, 0x01])), 0)
     (150, 2)
     """
+    value = message[at]
+    if value < 128:  # nearly all are
+        return value, at + 1
     value = 0
     for shift in range(0, 70, 7):
         byte = message[at]
