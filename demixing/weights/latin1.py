@@ -1,8 +1,8 @@
-"""Converts text from UTF-8 to Latin-1, four times as fast as Python's codecs, and into one array.
+"""Converts text from UTF-8 to Latin-1, twice as fast as Python's codecs.
 
-Pickles of before Python 3 had bytes as text, one character per byte. Pickle writes text in UTF-8, so
-a byte from 128 on takes two: C2 or C3, and one from 80 to BF, to which C3 adds 64. Which bytes take
-two is random in weights, so a loop with branches, such as a codec, mispredicts most of them.
+Pickles of the old protocols have bytes as text, one character per byte, and all text in UTF-8. So a
+byte from 128 on takes two: C2 or C3, and one from 80 to BF, to which C3 adds 64. Which bytes those
+are is random in weights, and a codec's branches for them are predicted wrongly.
 """
 
 import numpy as np

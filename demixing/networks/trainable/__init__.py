@@ -80,9 +80,7 @@ def warm_start(
     return cast("Mapping[str, Tensor]", module.warm_start(state, tuple(stems), **options))
 
 
-def prepared(
-    network: ChunkGeometry, dtype: torch.dtype, *, in_place: bool = False
-) -> nn.Module:
+def prepared(network: ChunkGeometry, dtype: torch.dtype, *, in_place: bool = False) -> nn.Module:
     """Copy a network for inference, with the ``prepared`` of its module, if any.
 
     Args:
