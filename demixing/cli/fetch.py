@@ -12,8 +12,12 @@ from demixing.cli import console, in_background, note, say
 from demixing.errors import DemixError
 from demixing.weights.catalogue import Checkpoint, entries
 from demixing.weights.installer import Installer, chosen
-from demixing.weights.reachable import first_reachable
-from demixing.weights.recommended import RECOMMENDED, RECOMMENDED_NAME, Recommendation
+from demixing.weights.recommended import (
+    RECOMMENDED,
+    RECOMMENDED_NAME,
+    Recommendation,
+    first_reachable,
+)
 from demixing.weights.verification import OK, UNPINNED, examine
 
 if TYPE_CHECKING:

@@ -75,7 +75,7 @@ class Array(StandIn):
         return len(self._numbers)
 
     def tensor(self) -> Tensor:
-        """The numbers; arrays that share bytes in the file share them here, if they are many."""
+        """The numbers. Large arrays that share them in the file share them here."""
         numbers = self._numbers
         if isinstance(numbers, bytes):
             numbers = np.frombuffer(bytearray(numbers), dtype=np.uint8)
