@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from demixing.errors import CheckpointError
-from demixing.weights import readers, tensor_file, torch_file
+from demixing.weights import readers, safe_unpickling, tensor_file, torch_file
 from demixing.weights.readers import (
     Contents,
     demucs_v1,
@@ -504,6 +504,23 @@ def test_a_pickle_cannot_change_a_stand_in(tmp_path: Path) -> None:
 
         with pytest.raises(CheckpointError, match="contains more than numbers or is damaged"):
             readers.read("demucs_v1", path)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_any_length_and_order_are_read(tmp_path: Path, order: Literal["C", "F"]) -> None:
+    draw = np.random.default_rng(1)
+    arrays = {
+        str(count): np.asarray(draw.standard_normal((count, 2)), dtype=np.float32, order=order)
+        for count in (1, 3, 40_000)  # the last one is long text in the pickle
+    }
+    torch.save(arrays, tmp_path / "a.pt")
+
+    state = readers.read("numpy_dict", tmp_path / "a.pt").state
+
+    assert safe_unpickling.LONG_TEXT_BYTES < 8 * 40_000
+    assert state.keys() == arrays.keys()
+    for key, value in arrays.items():
+        assert np.array_equal(state[key].numpy(), value)
 
 
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "demucs.repo.AnyModelRepo"])

@@ -10,6 +10,7 @@ from demixing import separators
 from demixing.cli import arguments, contest, say_json
 from demixing.engine import optional
 from demixing.errors import CheckpointError, ConfigError
+from demixing.machine import collector
 from demixing.recipes import reading, tracks
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
@@ -46,9 +47,8 @@ def run(options: argparse.Namespace) -> int:
             f"name the track by ${tracks.TRACK_VARIABLE}"
         )
     chosen = reading.chosen(tracks.submitted())
-    weights = [
-        {**_facts(checkpoint), **_optional(chosen, checkpoint)} for checkpoint in used(chosen)
-    ]
+    with collector.resting():  # separators import torch
+        weights = [{**_facts(one), **_optional(chosen, one)} for one in used(chosen)]
     if options.json:
         table = {
             "track": chosen.track.name,

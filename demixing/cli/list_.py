@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from demixing import separators
 from demixing.cli import arguments, boards, console, recipes, say_json, systems
+from demixing.machine import collector
 from demixing.weights import catalogue
 
 if TYPE_CHECKING:
@@ -50,12 +51,19 @@ def run(options: argparse.Namespace) -> int:
         _show_systems(as_json=options.json)
     elif options.separators:
         _show_separators(as_json=options.json)
-    elif options.json:
+    else:
+        with collector.resting():  # separators import torch
+            _show_recipes(as_json=options.json)
+    return 0
+
+
+def _show_recipes(*, as_json: bool) -> None:
+    """Print the recipes."""
+    if as_json:
         found = recipes.as_json(recipes.rows())
         say_json({"separators": _separators(), "recipes": found})
     else:
         console.show(recipes.table(recipes.rows()))
-    return 0
 
 
 def _show_boards(*, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from demixing.cli import console, contest
+from demixing.cli import console, contest, ending
 from demixing.cli.arguments import Parser, add_device, add_verbosity
 from demixing.machine import heap, installation, threads
 from demixing.printing import start_log
@@ -136,7 +136,7 @@ def command() -> None:
     """Run the program and exit with its status."""
     console.open_streams()
     end_cleanly()
-    sys.exit(main())
+    ending.exit_with(main)
 
 
 def end_cleanly() -> None:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 from torch import Tensor
 
 from demixing.networks.crossover import crossover
@@ -119,6 +118,8 @@ def median_of_rows(table: NDArray[np.float32], length: int) -> NDArray[np.float3
     Returns:
         Same shape.
     """
+    from scipy.ndimage import median_filter  # takes a tenth of a second
+
     rows = np.ascontiguousarray(table)
     return np.stack([median_filter(row, size=length, mode="reflect") for row in rows])
 

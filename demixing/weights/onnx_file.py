@@ -5,6 +5,7 @@ more than read the file. The file is a protocol buffer. Only the messages that c
 references are parsed, which needs no package.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from demixing.errors import CheckpointError
 from demixing.weights import protobuf
+from demixing.weights.file_view import FileView
+from demixing.weights.protobuf import Part
 from demixing.weights.weight_file import WeightFile
 
 PARTS = {
@@ -58,24 +61,26 @@ MOST_FIELDS = 300_000
 """Parts of all messages; real models have some ten thousand."""
 
 
-def check(file: WeightFile) -> bytes:
-    """Read a model from a file, unless it refers to anything outside its file.
-
-    Returns:
-        Its contents.
+def check(file: WeightFile) -> None:
+    """Check a model in a file.
 
     Raises:
         CheckpointError: it has external data or library operations, is larger or more nested than
             models are, or is damaged.
     """
-    return checked(file.contents(), file.path)
+    _check(FileView.of(file), file.path)
 
 
 def checked(data: bytes, path: Path) -> bytes:
     """Return a model that was read from a file, after the same checks."""
+    _check(memoryview(data), path)
+    return data
+
+
+def _check(model: Part, path: Path) -> None:
     left = MOST_FIELDS
     nodes = 0
-    waiting = [("model", memoryview(data), 0)]
+    waiting = [("model", model, 0)]
     while waiting:
         kind, message, depth = waiting.pop()
         if depth > DEPTH_LIMIT:
@@ -87,17 +92,16 @@ def checked(data: bytes, path: Path) -> bytes:
                     raise CheckpointError(f"the model {path} has too many parts")
                 _check_field(path, kind, number, value)
                 part = PARTS[kind].get(number)
-                if part and isinstance(value, memoryview):
+                if part and not isinstance(value, int):
                     nodes += part == "node"
                     waiting.append((part, value, depth + (part == "graph")))
         except (ValueError, IndexError) as error:
             raise CheckpointError(
                 f"expected an ONNX model at {path}, got another file or a part"
             ) from error
-    return data
 
 
-def _check_field(path: Path, kind: str, number: int, value: memoryview | int) -> None:
+def _check_field(path: Path, kind: str, number: int, value: Part | int) -> None:
     """Raise if a field refers to anything outside the file."""
     if kind == "tensor" and number in (TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION) and value:
         raise CheckpointError(
@@ -109,17 +113,18 @@ def _check_field(path: Path, kind: str, number: int, value: memoryview | int) ->
         )
 
 
-def graph(file: WeightFile) -> memoryview:
-    """Read the graph of a model, after :func:`check`.
+def graph(file: WeightFile) -> Part:
+    """Find the graph of a model, after :func:`check`.
 
     Raises:
         CheckpointError: the model is refused.
         StopIteration: there is none.
     """
-    return next(messages(memoryview(check(file)), MODEL_GRAPH))
+    check(file)
+    return next(messages(FileView.of(file), MODEL_GRAPH))
 
 
-def floats(message: memoryview) -> dict[str, Tensor]:
+def floats(message: Part) -> dict[str, Tensor]:
     """Read the float tensors of a graph, by name.
 
     Raises:
@@ -129,23 +134,36 @@ def floats(message: memoryview) -> dict[str, Tensor]:
     for tensor in messages(message, GRAPH_TENSOR):
         fields = list(protobuf.fields(tensor))
         if dict(fields).get(TENSOR_TYPE) == FLOAT:
-            shape = [int(value) for number, value in fields if number == TENSOR_DIMENSION]
+            dimensions = (value for number, value in fields if number == TENSOR_DIMENSION)
+            shape = [value if isinstance(value, int) else -1 for value in dimensions]
             if len(shape) > MOST_DIMENSIONS:
                 raise ValueError("a tensor has too many dimensions")
             ((name,),) = texts(tensor, TENSOR_NAME)
             (raw,) = messages(tensor, TENSOR_RAW)
-            found[name] = torch.from_numpy(np.frombuffer(raw, "<f4").reshape(shape).copy())
+            found[name] = _numbers(raw, shape)
     return found
 
 
-def messages(message: memoryview, field: int) -> Iterator[memoryview]:
+def _numbers(raw: Part, shape: list[int]) -> Tensor:
+    """Read the numbers of a tensor."""
+    if min(shape, default=0) < 0 or 4 * math.prod(shape) != len(raw):
+        raise ValueError("a tensor has another number of values than its shape")
+    numbers = np.empty(len(raw), dtype=np.uint8)
+    if isinstance(raw, FileView):
+        raw.fill(numbers.data)
+    else:
+        numbers[:] = raw
+    return torch.from_numpy(numbers.view("<f4").reshape(shape))
+
+
+def messages(message: Part, field: int) -> Iterator[Part]:
     """Yield all values of one field that are messages or strings."""
     for number, value in protobuf.fields(message):
-        if number == field and isinstance(value, memoryview):
+        if number == field and not isinstance(value, int):
             yield value
 
 
-def texts(message: memoryview, *fields: int) -> list[list[str]]:
+def texts(message: Part, *fields: int) -> list[list[str]]:
     """Read all values of some fields as strings, a list for each field."""
     found: dict[int, list[str]] = {field: [] for field in fields}
     for number, value in protobuf.fields(message):
@@ -154,5 +172,5 @@ def texts(message: memoryview, *fields: int) -> list[list[str]]:
     return list(found.values())
 
 
-def _text(value: memoryview | int) -> str:
+def _text(value: Part | int) -> str:
     return bytes(value).decode("utf-8", "replace") if isinstance(value, memoryview) else "?"

@@ -68,10 +68,10 @@ def session(file: WeightFile) -> InferenceSession:
     """
     # ONNX Runtime needs less memory if it reads the file itself. This is the same open file.
     descriptor = OPEN_FILES / str(file.stream.fileno())
-    checked: bytes | None = onnx_file.check(file)
     if descriptor.exists():
-        checked = None
-    return of_model(str(descriptor) if checked is None else checked, file.path)
+        onnx_file.check(file)
+        return of_model(str(descriptor), file.path)
+    return of_model(onnx_file.checked(file.contents(), file.path), file.path)
 
 
 def of_model(model: bytes | str, path: Path) -> InferenceSession:

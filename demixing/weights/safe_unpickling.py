@@ -10,6 +10,7 @@ limits: the number of steps, the bytes that are read, and what may be the key of
 """
 
 import pickle
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar
@@ -23,6 +24,9 @@ MOST_PICKLE_BYTES = 1 << 28
 """Length of a pickle. It has the numbers only in files of NumPy arrays."""
 
 MOST_LINE_BYTES = 1 << 16
+
+LONG_TEXT_BYTES = 1 << 18
+"""From this length on, text is not decoded; longer names and values are refused anyway."""
 
 MOST_KEY_BITS = 60
 """Larger integers may all have the same hash, so that a dict of them takes hours."""
@@ -130,6 +134,17 @@ class Numbers(StandIn):
     stride: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LongText(StandIn):
+    """Text of at least :data:`LONG_TEXT_BYTES`. Old pickles have bytes as text.
+
+    Attributes:
+        utf8: the text, not checked.
+    """
+
+    utf8: bytes
+
+
 Admit = Callable[[str], object]
 """Returns the stand-in for a full name, or None to reject the file."""
 
@@ -139,6 +154,7 @@ class Restricted(pickle._Unpickler):
 
     stack: list[Any]
     append: Callable[[Any], None]
+    read: Callable[[int], bytes]
     pop_mark: Callable[[], list[Any]]
 
     def __init__(
@@ -194,6 +210,13 @@ class Restricted(pickle._Unpickler):
         raise pickle.UnpicklingError("it refers to an external object that is not a storage")
 
     # Steps that are done in another way
+
+    def _text(self) -> None:
+        """Read text, and decode it if it is short."""
+        (length,) = struct.unpack("<I", self.read(4))
+        utf8 = self.read(length)
+        long = length >= LONG_TEXT_BYTES
+        self.append(LongText(utf8) if long else str(utf8, "utf-8", "surrogatepass"))
 
     def _reduce(self) -> None:
         """Call a stand-in."""
@@ -290,6 +313,8 @@ def checked_key(key: Any) -> Any:
 
 def _weight(value: object) -> int:
     """How many steps an argument counts for: it may be copied."""
+    if isinstance(value, LongText):
+        value = value.utf8
     if isinstance(value, str | bytes):
         return len(value) >> 8
     return len(value) if isinstance(value, list | tuple | dict | set | frozenset) else 1
@@ -310,6 +335,7 @@ def _unknown(_: Restricted) -> None:
 
 
 OWN = {
+    pickle.BINUNICODE: Restricted._text,
     pickle.REDUCE: Restricted._reduce,
     pickle.NEWOBJ: Restricted._new,
     pickle.NEWOBJ_EX: Restricted._new_with_keywords,

@@ -80,19 +80,20 @@ def warm_start(
     return cast("Mapping[str, Tensor]", module.warm_start(state, tuple(stems), **options))
 
 
-def prepared(network: ChunkGeometry, dtype: torch.dtype) -> nn.Module:
+def prepared(network: ChunkGeometry, dtype: torch.dtype, *, in_place: bool = False) -> nn.Module:
     """Copy a network for inference, with the ``prepared`` of its module, if any.
 
     Args:
-        network: with its weights; not changed.
+        network: with its weights.
         dtype: of the products; inputs and outputs are float32.
+        in_place: change the network itself if its module has none, which saves a copy.
     """
     import torch
 
     module = importlib.import_module(type(network).__module__)
     if hasattr(module, "prepared"):
         return cast("nn.Module", module.prepared(network, dtype))
-    ready = copy.deepcopy(network).eval().requires_grad_(False)
+    ready = (network if in_place else copy.deepcopy(network)).eval().requires_grad_(False)
     if dtype != torch.float32:
         from demixing.networks.autocast import InLowPrecision
 

@@ -5,14 +5,18 @@ The arrays' numbers are in the pickle itself.
 
 import math
 import pickle
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from demixing.errors import CheckpointError
+from demixing.weights import latin1
 from demixing.weights.bounds import STORED, check_bytes
 from demixing.weights.readers import Contents, named
-from demixing.weights.safe_unpickling import StandIn
+from demixing.weights.safe_unpickling import LongText, StandIn
 from demixing.weights.torch_file import TorchFile
 from demixing.weights.weight_file import WeightFile
 
@@ -33,6 +37,13 @@ def read(file: WeightFile) -> Contents:
     return Contents(state={key: array.tensor().contiguous() for key, array in arrays.items()})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded(StandIn):
+    """The numbers of a large array, as bytes."""
+
+    numbers: NDArray[np.uint8]
+
+
 class Array(StandIn):
     """Stand-in for an array: its shape and numbers."""
 
@@ -40,7 +51,7 @@ class Array(StandIn):
 
     def __init__(self) -> None:
         self._shape: tuple[int, ...] = (0,)
-        self._numbers = b""
+        self._numbers: bytes | NDArray[np.uint8] = b""
         self._columns_first = False
 
     def build(self, state: object) -> None:
@@ -50,7 +61,8 @@ class Array(StandIn):
             UnpicklingError: they are not those of float32.
         """
         match state:
-            case (int(), tuple(shape), Float(), bool(columns_first), bytes(numbers)):
+            case (int(), tuple(shape), Float(), bool(columns_first), bytes() | Encoded() as given):
+                numbers = given.numbers if isinstance(given, Encoded) else given
                 whole = all(type(size) is int and size >= 0 for size in shape) and len(shape) < 16
                 if whole and len(numbers) == 4 * math.prod(shape):
                     self._shape, self._numbers = shape, numbers
@@ -63,10 +75,11 @@ class Array(StandIn):
         return len(self._numbers)
 
     def tensor(self) -> Tensor:
-        """A copy of the numbers."""
-        if not self._numbers:
-            return torch.zeros(self._shape)
-        flat = torch.frombuffer(bytearray(self._numbers), dtype=torch.float32)
+        """The numbers. Large arrays that share them in the file share them here."""
+        numbers = self._numbers
+        if isinstance(numbers, bytes):
+            numbers = np.frombuffer(bytearray(numbers), dtype=np.uint8)
+        flat = torch.from_numpy(numbers.view(np.float32))
         if not self._columns_first:
             return flat.reshape(self._shape)
         return flat.reshape(self._shape[::-1]).permute(*range(len(self._shape))[::-1])
@@ -101,11 +114,14 @@ def _dtype(name: object, *_: object) -> Float:
     return Float()
 
 
-def _encoded(text: object, encoding: object) -> bytes:
+def _encoded(text: object, encoding: object) -> bytes | Encoded:
     """Stand-in for the encoding of bytes, which old pickles have as text."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError("it has bytes in an unknown form")
-    return text.encode("latin1")
+    if encoding == "latin1":
+        if isinstance(text, str):
+            return text.encode("latin1")
+        if isinstance(text, LongText):
+            return Encoded(latin1.encoded(text.utf8))
+    raise pickle.UnpicklingError("it has bytes in an unknown form")
 
 
 NAMES: dict[str, object] = {

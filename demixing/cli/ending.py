@@ -1,0 +1,37 @@
+"""Ends the program without freeing its objects one by one: the system frees them at once.
+
+Freeing a million objects of torch takes a tenth of a second. Besides, libraries report as leaks
+what an error's traceback still refers to.
+"""
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+
+
+def exit_with(run: Callable[[], int]) -> None:
+    """Run the program and exit with its status, without freeing its objects.
+
+    For programs, which own their process. Everything else that Python does at the end is done: it
+    waits for threads, calls what :mod:`atexit` has registered, and flushes the standard streams.
+
+    Args:
+        run: returns the exit status. If it raises, the end is Python's own.
+    """
+    found: list[int] = []
+    # Called last, because it is registered first.
+    atexit.register(lambda: _leave(*found))
+    found.append(run())
+    sys.exit(found[0])
+
+
+def _leave(*statuses: int) -> None:
+    """End the process with a status, if there is one and all output could be written."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # Python reports it
+        return
+    for status in statuses:
+        os._exit(status)
