@@ -124,11 +124,12 @@ class LeakageFilter:
 
     def _share(self, stems: dict[str, Tensor], left: Tensor) -> None:
         """Add the stems' shares of the high-frequency residual to them, in place."""
-        spectrum = stft(left, FRAME, FRAME_HOP)
         mask = high(FRAME // 2 + 1, self._sample_rate_hz, self._above_hz)[:, None]
-        left = istft(spectrum * mask, FRAME, FRAME_HOP, left.shape[-1])
-        for name, share in self._shares.items():
-            stems[name] += share * left
+        for number, channel in enumerate(left.unbind(1)):
+            spectrum = stft(channel, FRAME, FRAME_HOP).mul_(mask)
+            above = istft(spectrum, FRAME, FRAME_HOP, channel.shape[-1])
+            for name, share in self._shares.items():
+                stems[name][:, number] += share * above
 
     def _parts(self) -> list[Tensor]:
         """For each leak, the fraction of the receiving stem's power that it explains.
