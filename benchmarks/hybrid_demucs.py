@@ -118,6 +118,8 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
         separator = ours(case, network, precision)
         estimate = streamed(separator, audio)
         outputs = f"{agreement(reference, estimate)}, {duration_s:.1f} s"
+        if precision == "fp32":
+            outputs = f"{outputs}, {_tensors(network, separator, audio)}"
         if precision == "fp32" and not quick:
             outputs = f"{outputs}, {peak.of_both(MODULE, name, duration_s)}"
         yield (
@@ -133,6 +135,17 @@ def _run(name: str, *, quick: bool) -> Iterator[Line]:
         )
         if not quick:
             yield from engine_overhead(f"{name} {precision}", separator, audio, repeats=5)
+
+
+def _tensors(network: Any, separator: BagSeparator, audio: Tensor) -> str:
+    """Peak memory of tensors for one segment of a song."""
+    segment = audio[None, :, : separator.chunking.chunk]
+    with torch.inference_mode():
+        peaks = (
+            peak.tensors_mb(lambda: network(segment)),
+            peak.tensors_mb(lambda: separator.separate(segment)),
+        )
+    return "tensors {:.0f} and {:.0f} MB".format(*peaks)
 
 
 def main(side: str, name: str, duration_s: str) -> None:

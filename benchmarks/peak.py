@@ -1,8 +1,12 @@
-"""Peak resident memory of two implementations, each in a process of its own."""
+"""Peak memory: resident, of two implementations in a process each; and of tensors alone."""
 
+import itertools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from torch.profiler import ProfilerActivity, profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +36,17 @@ def read() -> int:
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024
+
+
+def tensors_mb(call: Callable[[], object]) -> float:
+    """Peak of the memory that tensors allocate during a call, in MB; those before do not count."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        call()
+    results = found.profiler.kineto_results
+    changes = sorted(
+        (one.start_ns(), one.nbytes()) for one in results.events() if one.name() == "[memory]"
+    )
+    return max(itertools.accumulate(size for _, size in changes), default=0) / 1e6
 
 
 def report() -> None:
