@@ -28,6 +28,10 @@ class StoreError(OutputError):
     """A store did not answer as expected; another try may succeed."""
 
 
+class RefusedError(StoreError):
+    """A store refused, for want of rights or credentials; another try would not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A file in a folder.
@@ -119,7 +123,8 @@ def errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # each store has its own
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise StoreError(f"cannot {what} ({reason})") from error
+        kind = RefusedError if isinstance(error, PermissionError) else StoreError
+        raise kind(f"cannot {what} ({reason})") from error
 
 
 def files(address: str) -> Iterator[Listed]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from demixing import atomic
 from demixing.cluster import addresses, publishing, records, tasks
-from demixing.cluster.addresses import StoreError, protocol
+from demixing.cluster.addresses import RefusedError, StoreError, protocol
 from demixing.cluster.catalogue import Item
 from demixing.cluster.records import Failure, FileFacts, Record
 from demixing.cluster.tasks import Task
-from demixing.errors import DemixError, SongError
+from demixing.errors import DemixError, OutputError, SongError
 
 if TYPE_CHECKING:
     from demixing.engine.demixer import Demixer
@@ -96,10 +96,8 @@ class Worker:
             if (record := self._there(item)) is not None:
                 return Outcome(status=THERE, values=record.values)
             return Outcome(status=DONE, values=self._done(item).values)
-        except StoreError as error:
-            return Outcome(status=FAILED, error=str(error), again=True)
         except DemixError as error:
-            return Outcome(status=FAILED, error=str(error))
+            return Outcome(status=FAILED, error=str(error), again=may_pass(error))
         except Exception as error:  # a fault of this program: other songs may work
             logger.exception("%s: unexpected error", item.name)
             reason = f"unexpected {type(error).__name__}: {error}"
@@ -236,6 +234,14 @@ class Worker:
         for one in addresses.files(address):
             if "/" not in one.path and is_stem_file(one.path):
                 addresses.fetch(f"{address}/{one.path}", folder / one.path, self._job.most_bytes)
+
+
+def may_pass(error: DemixError) -> bool:
+    """Whether another try may succeed: a store or a disk failed, not the song."""
+    if isinstance(error, StoreError):
+        return not isinstance(error, RefusedError)
+    # Results that cannot be written have the system's error as their cause.
+    return isinstance(error, OutputError) and error.__cause__ is not None
 
 
 def is_stem_file(name: str) -> bool:
