@@ -147,9 +147,9 @@ class Actors:
     def wanted(self) -> int:
         """See :class:`demixing.cluster.dispatch.Engine`."""
         if time.monotonic() >= self._counted_s + COUNT_S:
-            self._counted_s = time.monotonic()
+            first, self._counted_s = self._counted_s < 0, time.monotonic()
             places = self._places()
-            if not places and self._first_by_s is not None:
+            if first and not places:
                 logger.warning("no machine of the cluster has room for %s yet", self._needs())
             self._wanted = max(1, min(places, self._resources.workers or 1 << 20))
         return self._wanted

@@ -179,7 +179,7 @@ class Worker:
         assert self._demixer is not None
         assert task.recipe is not None
         with self._local_file(item.address) as path:
-            paths = {stem: folder / f"{stem}.{task.format}" for stem in task.recipe.outputs}
+            paths = dict(zip(task.recipe.outputs, map(folder.joinpath, results(task)), strict=True))
             order = Order(
                 song=path,
                 paths=paths,
@@ -234,6 +234,13 @@ class Worker:
         for one in addresses.files(address):
             if "/" not in one.path and is_stem_file(one.path):
                 addresses.fetch(f"{address}/{one.path}", folder / one.path, self._job.most_bytes)
+
+
+def results(task: Task) -> list[str]:
+    """Names of the files that each song gets."""
+    if task.recipe is None:
+        return [SCORES]
+    return [f"{stem}.{task.format}" for stem in task.recipe.outputs]
 
 
 def may_pass(error: DemixError) -> bool:
