@@ -80,8 +80,8 @@ def _compare(found: Manifest, batch: Batch, options: argparse.Namespace) -> None
         )
     if more := sorted(known - songs):
         note(
-            f"{len(more)} songs of the manifest are not in SOURCE now, such as {more[0]!r}: "
-            "they were removed or have another name, and their results stay",
+            f"in the manifest, but not in SOURCE: {len(more)}, such as {more[0]!r}; they were "
+            "removed or have another name now, and their results stay",
             options,
         )
 
@@ -157,7 +157,7 @@ def _written(destination: str) -> Manifest:
 def _tell_manifest(found: Manifest, options: argparse.Namespace) -> None:
     """Say what a manifest contains, and print the mean scores, if there are any."""
     note(
-        f"manifest: {len(found.done)} songs done, {len(found.failed)} failed",
+        f"manifest: {len(found.done)} done, {len(found.failed)} failed",
         options,
     )
     means = found.means()

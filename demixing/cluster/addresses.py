@@ -8,6 +8,7 @@ because addresses are printed and stored.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -29,7 +30,7 @@ class StoreError(OutputError):
 
 
 class RefusedError(StoreError):
-    """A store refused, for want of rights or credentials; another try would not help."""
+    """A store or a disk refused, for want of rights, say; another try would not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,15 @@ def errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # each store has its own
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        kind = RefusedError if isinstance(error, PermissionError) else StoreError
+        kind = RefusedError if is_final(error) else StoreError
         raise kind(f"cannot {what} ({reason})") from error
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether another try would end in the same way."""
+    if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
+        return True
+    return isinstance(error, OSError) and error.errno in (errno.EROFS, errno.ENAMETOOLONG)
 
 
 def files(address: str) -> Iterator[Listed]:

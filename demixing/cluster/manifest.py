@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from demixing.cluster import addresses, names, publishing, records, tasks
 from demixing.cluster.records import DONE, FAILED, FOLDER, Failure, Record
+from demixing.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -63,9 +64,12 @@ def write(destination: str) -> Manifest:
     """Read all records of a destination, and write the manifest.
 
     Raises:
+        ConfigError: no batch has written there.
         StoreError: they cannot be read, or it cannot be written.
     """
     found = read(destination)
+    if not found.songs() and tasks.current(destination) is None:
+        raise ConfigError(f"expected the results of a batch at {destination!r}, found none")
     publishing.write(f"{destination}/{names.MANIFEST}", "".join(found.lines()))
     return found
 

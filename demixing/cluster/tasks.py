@@ -154,14 +154,15 @@ def claim(destination: str, description: Mapping[str, Any], *, replace: bool) ->
     text = json.dumps(description, sort_keys=True, indent=1) + "\n"
     current = f"{destination}/{records.FOLDER}/{CURRENT}"
     there = addresses.read(current, records.MOST_BYTES)
-    if there == text.encode():
-        return chosen
-    if there is not None and not replace:
+    if there not in (None, text.encode()) and not replace:
         raise ConfigError(
             f"{destination!r} has results of another task ({difference(there, description)}); "
             "choose another --output, or --replace them"
         )
+    # Also if it is there: a destination that cannot be written is noticed before songs are done.
     publishing.write(f"{destination}/{records.FOLDER}/tasks/{chosen}.json", text)
+    if there == text.encode():
+        return chosen
     addresses.remove(f"{destination}/{names.MANIFEST}")  # it lists what is going to be replaced
     publishing.write(current, text)
     return chosen

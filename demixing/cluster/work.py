@@ -248,7 +248,8 @@ def may_pass(error: DemixError) -> bool:
     if isinstance(error, StoreError):
         return not isinstance(error, RefusedError)
     # Results that cannot be written have the system's error as their cause.
-    return isinstance(error, OutputError) and error.__cause__ is not None
+    cause = error.__cause__ if isinstance(error, OutputError) else None
+    return cause is not None and not addresses.is_final(cause)
 
 
 def is_stem_file(name: str) -> bool:
