@@ -10,7 +10,7 @@ from demixing.cluster.addresses import RefusedError, StoreError
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import MOST_LOST, Dispatcher, Event, Finished, Lost, Ready
 from demixing.cluster.waits import FIRST_S, MOST_PAUSES, MOST_S, Clock, before, repeated
-from demixing.cluster.work import DONE, FAILED, Outcome
+from demixing.cluster.work import DONE, FAILED, THERE, Outcome
 from demixing.errors import ConfigError, OutputError
 
 DONE_NOW = Outcome(status=DONE)
@@ -115,6 +115,16 @@ def test_songs_of_a_lost_worker_go_to_others() -> None:
     assert {one.status for one in found.values()} == {DONE}
     assert engine.started == 4
     assert sorted(engine.tries.values())[-2:] == [1, 2]  # the song that waited was not tried
+
+
+def test_a_song_that_a_lost_worker_had_finished_was_done_by_this_run() -> None:
+    there = Outcome(status=THERE)
+    engine = Fake(lambda worker, name, number: None if worker == 1 else there)
+
+    found = run(engine)
+
+    statuses = Counter(one.status for one in found.values())
+    assert statuses == {THERE: 38, DONE: 2}  # that in progress and that which waited
 
 
 def test_a_song_that_ends_its_workers_fails_and_the_others_are_done() -> None:

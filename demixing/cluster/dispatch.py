@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from demixing.cluster.catalogue import Item
 from demixing.cluster.waits import Clock, Pauses, before
-from demixing.cluster.work import FAILED, Outcome
+from demixing.cluster.work import DONE, FAILED, THERE, Outcome
 from demixing.errors import OutputError
 
 logger = logging.getLogger(__name__)
@@ -79,11 +79,12 @@ class Engine(Protocol):
 
 @dataclass(slots=True)
 class _Try:
-    """A song, how often it failed, and when it may be tried again."""
+    """A song, how often it failed, when it may be tried again, and whether it was begun before."""
 
     item: Item
     failed: int = 0
     due_s: float = 0.0
+    begun: bool = False
 
 
 @dataclass(slots=True)
@@ -180,7 +181,8 @@ class Dispatcher:
         """Yield a song, unless its store did not answer: then it is tried again later."""
         if not outcome.again:
             self._pauses.worked()
-            yield one.item, outcome
+            by_us = one.begun and outcome.status == THERE  # by a worker that could not report it
+            yield one.item, replace(outcome, status=DONE) if by_us else outcome
             return
         self._pauses.failed(self.in_flight * len(self._busy), outcome.error)
         one.due_s = self.clock.now() + before(one.failed + 1)
@@ -191,6 +193,7 @@ class Dispatcher:
     ) -> Iterator[tuple[Item, Outcome]]:
         """Put a song into a queue for another try; yield it after the last one."""
         one.failed += 1
+        one.begun = True
         if one.failed < self.tries:
             queue.append(one)
         else:
@@ -208,6 +211,8 @@ class Dispatcher:
             raise OutputError(f"{self._lost} workers in a row were lost: {event.reason}")
         if not own:
             return
+        for one in own:  # which may be finished
+            one.begun = True
         oldest = own.popleft()
         self._waiting.extendleft(reversed(own))
         error = f"its worker was lost {oldest.failed + 1} times ({event.reason})"
