@@ -196,8 +196,8 @@ def read(address: str, most: int) -> bytes | None:
 def _start(address: str, count: int) -> bytes:
     """The first bytes of a file; on S3, one request, also if there is none."""
     if not protocol(address):
-        with Path(address).open("rb") as file:
-            return file.read(count)
+        with Path(address).open("rb") as file:  # read() takes as much memory as it is asked for
+            return file.read(min(count, os.fstat(file.fileno()).st_size + 1))
     system, path = opened(address)
     found: bytes = system.cat_file(path, start=0, end=count)
     return found
