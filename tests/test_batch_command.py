@@ -177,6 +177,18 @@ def test_estimates_without_records_are_scored_again(data: Path, out: Path) -> No
     assert (out / "a" / "scores.json").read_bytes() != before
 
 
+def test_missing_estimates_are_named_by_their_address(
+    data: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = out.with_name("missing")
+
+    assert batch("score", data, "--estimates", missing, "-o", out, "-q") == 1
+
+    said = capsys.readouterr().err.splitlines()
+    assert all(f"'{missing}'" in line and "unfinished" not in line for line in said), said
+    assert len(said) == 2
+
+
 def test_results_of_another_recipe_are_refused_or_replaced(
     songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

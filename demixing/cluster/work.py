@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from demixing.cluster.addresses import RefusedError, StoreError, protocol
 from demixing.cluster.catalogue import Item
 from demixing.cluster.records import Failure, FileFacts, Record
 from demixing.cluster.tasks import Task
-from demixing.errors import DemixError, OutputError, SongError
+from demixing.errors import DemixError, EvaluationError, OutputError, SongError
 
 if TYPE_CHECKING:
     from demixing.engine.demixer import Demixer
@@ -209,9 +210,11 @@ class Worker:
         from demixing.cluster.scores import scored
 
         task, song = self._job.task, PurePosixPath(item.name).name
+        separated = f"{task.estimates}/{item.name}"
         with (
             self._alone(item.address, song) as references,
-            self._alone(f"{task.estimates}/{item.name}", song) as estimates,
+            self._alone(separated, song) as estimates,
+            _addresses_in_errors({references: item.address, estimates: separated}),
         ):
             text, values = scored(references, estimates, item.name, task)
             (folder / SCORES).write_text(text, encoding="utf-8")
@@ -250,6 +253,18 @@ def may_pass(error: DemixError) -> bool:
     # Results that cannot be written have the system's error as their cause.
     cause = error.__cause__ if isinstance(error, OutputError) else None
     return cause is not None and not addresses.is_final(cause)
+
+
+@contextlib.contextmanager
+def _addresses_in_errors(folders: Mapping[Path, str]) -> Iterator[None]:
+    """Name the folders of songs in errors, in place of temporary ones that contain them."""
+    try:
+        yield
+    except EvaluationError as error:
+        text = str(error)
+        for folder, address in folders.items():
+            text = text.replace(str(folder), posixpath.dirname(address))
+        raise EvaluationError(text) from error
 
 
 def is_stem_file(name: str) -> bool:
