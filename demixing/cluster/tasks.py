@@ -198,5 +198,5 @@ def _changed(name: str, old: Any, new: Any) -> str:
         "with": old.keys() - new.keys(),
         "with another": {one for one in old.keys() & new.keys() if old[one] != new[one]},
     }
-    told = [f"{word} {', '.join(sorted(keys))}" for word, keys in words.items() if keys]
-    return f"other {name}: {'; '.join(told)}"
+    parts = [f"{word} {', '.join(sorted(keys))}" for word, keys in words.items() if keys]
+    return f"other {name}: {'; '.join(parts)}"
