@@ -114,6 +114,20 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def open_ports(pid: int) -> list[int]:
+    """Ports on which the processes below a process listen to other machines."""
+    own = set()
+    for one in descendants(pid):
+        for path in Path(f"/proc/{one}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                own.add(str(path.readlink()))
+    assert own, "no processes"
+    lines = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    rows = [line.split() for line in lines.splitlines() if " 0A " in line]
+    addresses = [row[1].split(":") for row in rows if f"socket:[{row[9]}]" in own]
+    return [int(port, 16) for address, port in addresses if not address.endswith("0100007F")]
+
+
 def users_of(folder: Path) -> list[str]:
     """Command lines of processes that name a folder."""
     found = []

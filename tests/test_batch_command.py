@@ -1,8 +1,9 @@
 """``batch``: many songs, resumed, divided, replaced; what failed, and the exit status."""
 
+import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from demixing.cli.main import main
 from demixing.cluster import processes
+from demixing.cluster.dispatch import Event
+from demixing.cluster.work import Job
 from demixing.training.data import layouts
 from tests.inline_engine import Inline
 
@@ -36,7 +39,7 @@ def batch(*words: object) -> int:
     return main(["batch", *map(str, words)])
 
 
-def separate(songs: Path, out: Path, *words: object) -> int:
+def separate(songs: Path, out: Path | str, *words: object) -> int:
     return batch("separate", songs, "-o", out, *RECIPE, *words)
 
 
@@ -174,6 +177,18 @@ def test_estimates_without_records_are_scored_again(data: Path, out: Path) -> No
     assert (out / "a" / "scores.json").read_bytes() != before
 
 
+def test_missing_estimates_are_named_by_their_address(
+    data: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = out.with_name("missing")
+
+    assert batch("score", data, "--estimates", missing, "-o", out, "-q") == 1
+
+    said = capsys.readouterr().err.splitlines()
+    assert all(f"'{missing}'" in line and "unfinished" not in line for line in said), said
+    assert len(said) == 2
+
+
 def test_results_of_another_recipe_are_refused_or_replaced(
     songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +291,109 @@ def test_wrong_options_are_one_sentence(
     assert message in said
     assert len(said.splitlines()) == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("track.wav", "track/vocals.wav.wav"), "'track/vocals.wav' would be where 'track' has"),
+        (("track.wav", "track/vocals.wav/a.wav"), "'track/vocals.wav/a' would be where 'track'"),
+        (("x.wav", "X.JSON/y.wav"), "'X.JSON/y' would be where 'x' has a file"),
+        (("manifest.jsonl/a.wav",), "manifest.jsonl is the list of all results"),
+        (("a.wav", "A.wav"), "upper and lower case count as equal"),
+    ],
+)
+def test_names_that_would_be_in_each_others_place_are_one_sentence(
+    tmp_path: Path,
+    out: Path,
+    write_song: WriteSong,
+    files: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for file in files:
+        write_song(f"songs/{file}", samples=400)
+
+    assert separate(tmp_path / "songs", out) == 2
+
+    (said,) = capsys.readouterr().err.splitlines()
+    assert message in said
+    assert not out.exists()
+
+
+def test_names_that_look_like_other_files_have_places_of_their_own(
+    tmp_path: Path, out: Path, write_song: WriteSong
+) -> None:
+    files = ("manifest.jsonl.wav", "x.json.wav", "x.wav", "a.wav", "a.flac", "x/scores.json.wav")
+    for file in files:
+        write_song(f"songs/{file}", samples=400)
+
+    assert separate(tmp_path / "songs", out) == 0
+
+    assert [row["name"] for row in manifest(out)] == [
+        *("a.flac", "a.wav", "manifest.jsonl.wav", "x", "x.json", "x/scores.json")
+    ]
+    assert len(list(out.rglob("vocals.wav"))) == len(files)
+
+
+def test_songs_that_left_the_source_are_mentioned(
+    songs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("separate", songs, "-o", out, "--recipe", "mdx_equal_shares")
+    batch(*words)
+    assert "SOURCE" not in capsys.readouterr().err
+    (songs / "album 0" / "4.wav").unlink()
+
+    assert batch(*words) == 0
+
+    assert "not in SOURCE: 1, such as 'album 0/4'" in capsys.readouterr().err
+
+
+def test_results_that_are_not_at_the_destination_are_an_error(
+    songs: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Elsewhere(Inline):
+        """A worker on another machine, with a disk of its own."""
+
+        def __init__(self, job: Job, count: int, environment: Mapping[str, str]) -> None:
+            elsewhere = dataclasses.replace(job, destination=str(out.with_name("elsewhere")))
+            super().__init__(elsewhere, count, environment)
+
+    monkeypatch.setattr(processes, "Processes", Elsewhere)
+
+    assert separate(songs, out) == 2
+    assert "12 of 12 songs have no record" in capsys.readouterr().err
+    assert separate(songs, "memory://out") == 2
+    assert "in the memory of each" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_batch_gets_no_manifest(
+    songs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert batch("manifest", songs) == 2
+
+    assert "expected the results of a batch" in capsys.readouterr().err
+    assert not (songs / "manifest.jsonl").exists()
+
+
+def test_a_replaced_task_has_no_manifest_until_it_is_done(
+    songs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(Inline):
+        def wait(self, seconds: float) -> Sequence[Event]:
+            raise KeyboardInterrupt
+
+    separate(songs, out)
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "Processes", Interrupted)
+        separate(songs, out, "--recipe", "mdx_silence", "--replace")
+
+    assert not (out / "manifest.jsonl").exists()
+    assert separate(songs, out, "--recipe", "mdx_silence") == 0
+    assert len(manifest(out)) == 12
 
 
 def test_results_are_not_written_among_the_songs(

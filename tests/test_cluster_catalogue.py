@@ -1,6 +1,7 @@
 """The list of work: folders and lists of songs, and names that are safe and unique."""
 
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,6 +156,18 @@ def test_a_data_set_for_training_has_all_songs_in_one_folder() -> None:
     items = [catalogue.Item(name=name, address="x") for name in ("a/b", "c")]
 
     assert [one.name for one in catalogue.flattened(items)] == ["a__b", "c"]
+
+
+def test_reading_a_file_takes_the_memory_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.wav\n")
+    tracemalloc.start()
+    try:
+        assert addresses.read(str(tmp_path / "list.txt"), 1 << 28) == b"a.wav\n"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(addresses.StoreError, match="more than 5 bytes"):
+        addresses.read(str(tmp_path / "list.txt"), 5)
 
 
 def test_a_file_is_fetched_unless_it_is_too_large(folder: str, tmp_path: Path) -> None:

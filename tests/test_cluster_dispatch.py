@@ -1,18 +1,33 @@
 """Songs are handed to workers; lost workers, songs that end them, stores that do not answer."""
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from demixing.cluster.addresses import RefusedError, StoreError
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import MOST_LOST, Dispatcher, Event, Finished, Lost, Ready
-from demixing.cluster.work import DONE, FAILED, Outcome
+from demixing.cluster.waits import FIRST_S, MOST_PAUSES, MOST_S, Clock, before, repeated
+from demixing.cluster.work import DONE, FAILED, THERE, Outcome
 from demixing.errors import ConfigError, OutputError
 
 DONE_NOW = Outcome(status=DONE)
+AWAY = Outcome(status=FAILED, error="away", again=True)
 Plan = Callable[[int, str, int], Outcome | None]
 """What becomes of a song, by worker, name and number of the try; None: the worker is lost."""
+
+
+class FakeTime:
+    """Time that only passes while the dispatcher sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.clock = Clock(lambda: self.now_s, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
 
 
 class Fake:
@@ -57,10 +72,13 @@ class Fake:
         return Finished(worker, outcome)
 
 
-def run(engine: Fake, songs: int = 40, tries: int = 3) -> dict[str, Outcome]:
+def run(
+    engine: Fake, songs: int = 40, tries: int = 3, time: FakeTime | None = None
+) -> dict[str, Outcome]:
     """The outcome of each song; each must come exactly once."""
     items = [Item(name=str(number), address="x") for number in range(songs)]
-    found = list(Dispatcher(engine, tries=tries).run(items))
+    clock = (time or FakeTime()).clock
+    found = list(Dispatcher(engine, tries=tries, clock=clock).run(items))
     assert sorted(item.name for item, _ in found) == sorted(item.name for item in items)
     return {item.name: outcome for item, outcome in found}
 
@@ -99,6 +117,16 @@ def test_songs_of_a_lost_worker_go_to_others() -> None:
     assert sorted(engine.tries.values())[-2:] == [1, 2]  # the song that waited was not tried
 
 
+def test_a_song_that_a_lost_worker_had_finished_was_done_by_this_run() -> None:
+    there = Outcome(status=THERE)
+    engine = Fake(lambda worker, name, number: None if worker == 1 else there)
+
+    found = run(engine)
+
+    statuses = Counter(one.status for one in found.values())
+    assert statuses == {THERE: 38, DONE: 2}  # that in progress and that which waited
+
+
 def test_a_song_that_ends_its_workers_fails_and_the_others_are_done() -> None:
     engine = Fake(lambda worker, name, number: None if name == "7" else DONE_NOW)
 
@@ -109,12 +137,68 @@ def test_a_song_that_ends_its_workers_fails_and_the_others_are_done() -> None:
     assert engine.tries["7"] == 3
 
 
-def test_a_store_that_does_not_answer_is_tried_again() -> None:
-    away = Outcome(status=FAILED, error="away", again=True)
-    engine = Fake(lambda worker, name, number: away if number < 3 else DONE_NOW)
+def test_a_song_whose_store_does_not_answer_is_tried_again_after_growing_waits() -> None:
+    time, tried_s = FakeTime(), list[float]()
 
-    assert {one.status for one in run(engine).values()} == {DONE}
-    assert run(Fake(lambda *_: away), tries=2)["3"].error == "away"
+    def plan(worker: int, name: str, number: int) -> Outcome:
+        if name == "3":
+            tried_s.append(time.now_s)
+        return AWAY if name == "3" else DONE_NOW
+
+    found = run(Fake(plan), tries=4, time=time)
+
+    assert found.pop("3").error == "away"
+    assert {one.status for one in found.values()} == {DONE}
+    waits_s = [after - earlier for earlier, after in itertools.pairwise(tried_s)]
+    for wait_s, most_s in zip(waits_s, (5, 20, 80), strict=True):
+        assert most_s / 2 <= wait_s <= most_s + 1  # rounded up to whole seconds
+
+
+def test_no_wait_is_longer_than_the_limit() -> None:
+    waits_s = [before(number) for number in range(1, 500)]
+
+    assert FIRST_S / 2 <= waits_s[0] <= FIRST_S
+    assert MOST_S / 2 <= min(waits_s[4:]) <= max(waits_s) <= MOST_S
+
+
+def test_a_store_that_is_away_for_minutes_costs_no_song() -> None:
+    time = FakeTime()
+    engine = Fake(lambda *_: AWAY if time.now_s < 240 else DONE_NOW)
+
+    found = run(engine, songs=200, time=time)
+
+    assert {one.status for one in found.values()} == {DONE}
+    assert engine.tries.total() < 250  # few songs were begun in vain
+
+
+def test_a_store_that_stays_away_ends_the_run() -> None:
+    time = FakeTime()
+    engine = Fake(lambda *_: AWAY)
+
+    with pytest.raises(OutputError, match="no song could be read or written"):
+        run(engine, songs=200, time=time)
+
+    assert engine.tries.total() <= 2 * 6 * (MOST_PAUSES + 1)
+    assert 500 <= time.now_s <= 1100
+
+
+def test_a_request_of_the_program_itself_is_repeated_unless_it_is_refused() -> None:
+    time, tries = FakeTime(), list[int]()
+
+    def failing(error: StoreError, most: int) -> str:
+        tries.append(1)
+        if len(tries) <= most:
+            raise error
+        return "written"
+
+    assert repeated(lambda: failing(StoreError("away"), 2), time.clock) == "written"
+    assert 12 <= time.now_s <= 25
+    with pytest.raises(StoreError, match="away"):
+        repeated(lambda: failing(StoreError("away"), 99), time.clock)
+    tries.clear()
+    with pytest.raises(RefusedError):
+        repeated(lambda: failing(RefusedError("no"), 99), time.clock)
+    assert len(tries) == 1
 
 
 def test_a_damaged_song_is_not_tried_again() -> None:

@@ -1,14 +1,15 @@
 """Results appear complete or not at all, on a disk and on an object store."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from demixing.cluster import addresses, manifest, publishing, records, tasks
+from demixing.cluster import addresses, manifest, publishing, records, tasks, work
 from demixing.cluster.records import Failure, Record
-from demixing.errors import ConfigError
+from demixing.errors import ConfigError, OutputError
 
 
 @pytest.fixture(params=["disk", "store"])
@@ -175,6 +176,45 @@ def test_a_destination_belongs_to_one_task(destination: str) -> None:
     with pytest.raises(ConfigError, match='another bits: "16" instead of "24"'):
         tasks.claim(destination, {"kind": "x", "bits": "24"}, replace=False)
     assert tasks.claim(destination, {"kind": "x", "bits": "24"}, replace=True) != first
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({"weights": {"a": "1"}}, {"weights": {"a": "1", "b": "2"}}, "other weights: without b"),
+        ({"weights": {"a": "1", "c": "1"}}, {"weights": {"a": "2"}}, "with c; with another a"),
+        ({"members": {"stems": ["a"]}}, {"members": {"stems": []}}, 'another stems: ["a"] instead'),
+        ({"members": {"x": 99 * "a"}}, {"members": {"x": "b"}}, "another 'x' in the recipe"),
+    ],
+)
+def test_how_two_tasks_differ_is_said_in_words(
+    destination: str, old: dict[str, object], new: dict[str, object], said: str
+) -> None:
+    tasks.claim(destination, old, replace=False)
+
+    with pytest.raises(ConfigError, match=said.replace("[", r"\[")):
+        tasks.claim(destination, new, replace=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (OSError(errno.EROFS, "Read-only file system"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (ConnectionError("reset"), False),
+    ],
+)
+def test_only_errors_that_may_pass_are_worth_another_try(error: OSError, final: bool) -> None:
+    with pytest.raises(addresses.StoreError) as caught, addresses.errors("write"):
+        raise error
+    assert isinstance(caught.value, addresses.RefusedError) is final
+    assert work.may_pass(caught.value) is not final
+
+    failed = OutputError("cannot write stems")
+    assert not work.may_pass(failed)  # such as a NaN: the song's own fault
+    failed.__cause__ = error
+    assert work.may_pass(failed) is not final
 
 
 def test_what_a_killed_worker_left_is_removed_by_the_next_one(tmp_path: Path) -> None:

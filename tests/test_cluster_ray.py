@@ -1,6 +1,8 @@
 """Batches on a Ray cluster of two nodes, one of which is killed."""
 
 import importlib.util
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from demixing.cli.main import main
 from demixing.cluster import processes
 from tests import ray_cluster
 from tests.inline_engine import Inline
-from tests.waiting import until
+from tests.waiting import ROOT, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -71,6 +73,51 @@ def halfway(log: Path, done: Path) -> bool:
     """Whether both workers are at work, and songs were finished."""
     ready = log.read_text().count("is ready")
     return ready == 2 and len(list(done.glob("*.json"))) >= 2
+
+
+def test_a_local_cluster_is_private_and_another_version_on_a_machine_ends_the_run(
+    tmp_path: Path, write_song: Callable[..., Path]
+) -> None:
+    write_song("songs/a.wav", samples=400)
+    words = ["batch", "separate", str(tmp_path / "songs"), "-o", str(tmp_path / "out"), *RECIPE]
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+
+    done = subprocess.run(
+        [sys.executable, str(program), *words, "--ray", "local", "--quiet"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=ray_cluster.START_S,
+        check=False,
+    )
+
+    assert done.returncode == 2, done.stderr
+    assert "on all interfaces: []" in done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"error: the machine {socket.gethostname()!r} of the Ray cluster has ")
+    assert said.endswith("torch 0.1: install the same on both, then run the same command again")
+
+
+PROGRAM = """
+import os
+import sys
+
+from demixing.cli.main import main
+from demixing.cluster import on_ray
+from tests.ray_cluster import open_ports
+
+
+class Older(on_ray.Actors):
+    def __init__(self, *given):
+        super().__init__(*given)
+        self._facts = {**self._facts, "torch": "0.1"}
+        print("on all interfaces:", open_ports(os.getpid()), flush=True)
+
+
+on_ray.Actors = Older
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def test_a_wrong_address_is_one_sentence(

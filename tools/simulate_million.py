@@ -1,11 +1,12 @@
 """What a batch costs besides the networks: the model of docs/million-songs.md, and a simulation.
 
-    python tools/simulate_million.py [--songs 1000] [--ray]
+    python tools/simulate_million.py [--songs 1000] [--list 100000] [--ray]
 
 Writes songs of a second, measures each step on a hundred of them, and predicts the whole from the
 steps. Then it runs the whole by the real commands: in shards, and on a Ray cluster of this machine
 with ``--ray``. Prints both, in milliseconds of processor time a song. The recipe has no networks,
-so what is measured is what a batch adds.
+so what is measured is what a batch adds. Also reads a list of many songs, and the manifest, and
+prints the memory that a song needs at the peak.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,7 +27,7 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demixing.cli.songs import AUDIO
-from demixing.cluster import catalogue, manifest, publishing, records
+from demixing.cluster import catalogue, manifest, names, publishing, records
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Dispatcher, Event, Finished, Ready
 from demixing.cluster.work import DONE, Outcome
@@ -44,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description="Simulate a large batch with short songs.")
     parser.add_argument("--songs", type=int, default=1000, metavar="N", help="number of songs")
+    parser.add_argument("--list", type=int, default=100_000, metavar="N", help="songs of a list")
     parser.add_argument("--ray", action="store_true", help="also on a Ray cluster of this machine")
     options = parser.parse_args(arguments)
     os.environ.update(threads.environment(1))
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  start of a command and its worker: {start_s:.2f} s")
         each_s = sum(steps.values()) + (SHARDS - 1) * steps["list"]
         report("shards", options.songs, predicted(options.songs, each_s, start_s, SHARDS), folder)
+        report_lists(folder, options.list, options.songs)
         if options.ray:
             start_s = start_of_worker(folder, *ON_RAY)
             print(f"  start of a command, its worker and Ray: {start_s:.2f} s")
@@ -81,6 +85,37 @@ def report(how: str, songs: int, model_s: float, folder: Path) -> None:
         f"{how}: {done} songs done; model {1000 * model_s / songs:.1f} ms a song, measured "
         f"{1000 * spent_s / songs:.1f} (ratio {spent_s / model_s:.2f}); {wall_s:.0f} s by the clock"
     )
+
+
+def report_lists(folder: Path, listed: int, done: int) -> None:
+    """Print what a list of songs and a manifest cost."""
+    path = folder / "list.txt"
+    path.write_text(
+        "".join(f"s3://music/in/album {n // 100}/song {n}.flac\n" for n in range(listed))
+    )
+    each_s = spent(lambda: check_list(str(path))) / listed
+    peak = peak_bytes(lambda: check_list(str(path))) / listed
+    print(f"list of {listed} songs: {1e6 * each_s:.0f} us and {peak:.0f} bytes a song at the peak")
+    out = str(folder / "shards")
+    peak = peak_bytes(lambda: manifest.write(out)) / done
+    size = Path(out, names.MANIFEST).stat().st_size / done
+    print(f"manifest: {size:.0f} bytes a song, {peak:.0f} bytes of memory at the peak")
+
+
+def check_list(path: str) -> None:
+    """Read a list, and check the names."""
+    songs = catalogue.songs(path, AUDIO)
+    names.check_places([one.name for one in songs], ["vocals.wav"])
+
+
+def peak_bytes(call: Callable[[], object]) -> int:
+    """Most memory of Python's objects during a call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def write_songs(folder: Path, count: int) -> None:

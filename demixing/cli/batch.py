@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from demixing.cli import bar, batch_options, console, note
 from demixing.cli.batch_options import Batch
+from demixing.errors import OutputError
 from demixing.printing import one_line
 
 if TYPE_CHECKING:
@@ -48,13 +50,40 @@ def run(options: argparse.Namespace) -> int:
         return _list(options)
     batch = batch_options.chosen(options)
     note(batch.advice, options)
+    if batch.shard.count > 1:
+        part = f"shard {options.shard}: {len(batch.items)} of {batch.all_songs} songs"
+        note(part, options)
     counts = _work(batch, options)
     note(_summary(counts), options)
     if batch.shard.count > 1:
-        note(f"when all shards are done: demixing batch manifest {options.output}", options)
+        command = shlex.join(["demixing", "batch", "manifest", options.output])
+        note(f"when all shards are done: {command}", options)
     else:
-        _tell_manifest(_written(batch.job.destination), options)
+        found = _written(batch.job.destination)
+        _tell_manifest(found, options)
+        _compare(found, batch, options)
     return FAILED if counts["failed"] else 0
+
+
+def _compare(found: Manifest, batch: Batch, options: argparse.Namespace) -> None:
+    """Compare the manifest with the songs.
+
+    Raises:
+        OutputError: songs are not there, although they were done.
+    """
+    known, songs = found.songs(), {one.name for one in batch.items}
+    if lost := sorted(songs - known):
+        raise OutputError(
+            f"{len(lost)} of {len(songs)} songs have no record at {batch.job.destination!r}, such "
+            f"as {lost[0]!r}: expected a folder or bucket that all workers share, and one "
+            "command at a time"
+        )
+    if more := sorted(known - songs):
+        note(
+            f"in the manifest, but not in SOURCE: {len(more)}, such as {more[0]!r}; they were "
+            "removed or have another name now, and their results stay",
+            options,
+        )
 
 
 def _work(batch: Batch, options: argparse.Namespace) -> dict[str, int]:
@@ -113,9 +142,7 @@ def _summary(counts: dict[str, int]) -> str:
 
 def _list(options: argparse.Namespace) -> int:
     """Write the manifest of a destination."""
-    from demixing.cluster.addresses import checked
-
-    found = _written(checked(options.output))
+    found = _written(batch_options.reachable(options.output))
     _tell_manifest(found, options)
     return FAILED if found.failed else 0
 
@@ -130,7 +157,7 @@ def _written(destination: str) -> Manifest:
 def _tell_manifest(found: Manifest, options: argparse.Namespace) -> None:
     """Say what a manifest contains, and print the mean scores, if there are any."""
     note(
-        f"manifest: {len(found.done)} songs done, {len(found.failed)} failed",
+        f"manifest: {len(found.done)} done, {len(found.failed)} failed",
         options,
     )
     means = found.means()

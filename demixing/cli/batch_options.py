@@ -35,6 +35,7 @@ class Batch:
         job: what is done with them.
         execution: with how many workers, and where they run.
         shard: its part of the catalogue.
+        all_songs: number of songs of all shards.
         advice: about members of the recipe that are not installed; empty if none.
     """
 
@@ -42,6 +43,7 @@ class Batch:
     job: Job
     execution: Execution
     shard: Shard
+    all_songs: int
     advice: str = ""
 
 
@@ -187,7 +189,8 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=3,
         metavar="N",
-        help="how often a song is tried whose worker or store is lost",
+        help="how often a song is tried whose worker is lost or whose store does not answer; "
+        "before a further try for the store it waits, first 5 s, then longer, at most 5 minutes",
     )
     parser.add_argument(
         "--most-gb",
@@ -238,17 +241,17 @@ def chosen(options: argparse.Namespace) -> Batch:
         DemixError: options do not go together, or an address cannot be used.
     """
     from demixing.cli.main import version
-    from demixing.cluster import catalogue, shards, tasks
-    from demixing.cluster.addresses import checked
-    from demixing.cluster.work import Job
+    from demixing.cluster import catalogue, names, shards, tasks
+    from demixing.cluster.work import Job, results
 
     shard = shards.parse(options.shard)
     if shard.count > 1 and options.ray:
         raise ConfigError("--ray divides the songs itself: leave out --shard, or --ray")
     task, advice = _task(options)
-    destination = checked(options.output)
+    destination = reachable(options.output)
     items = _items(options)
     check_apart(options, destination)
+    names.check_places([one.name for one in items], results(task))
     job = Job(
         task=task,
         fingerprint=tasks.claim(destination, tasks.described(task), replace=options.replace),
@@ -261,6 +264,7 @@ def chosen(options: argparse.Namespace) -> Batch:
         job=job,
         execution=_execution(options),
         shard=shard,
+        all_songs=len(items),
         advice=advice,
     )
 
@@ -274,6 +278,22 @@ def _items(options: argparse.Namespace) -> list[Item]:
         return catalogue.folders(options.source, STEM_FILES)
     items = catalogue.songs(options.source, AUDIO)
     return catalogue.flattened(items) if options.kind == "teach" else items
+
+
+def reachable(address: str) -> str:
+    """Return the address of a destination; see :func:`demixing.cluster.addresses.checked`.
+
+    Raises:
+        ConfigError: it is not supported, or results would end with their worker.
+    """
+    from demixing.cluster.addresses import checked, protocol
+
+    if protocol(address) == "memory":
+        raise ConfigError(
+            f"expected a folder or bucket that all workers reach, got {address!r}, which is in the "
+            "memory of each"
+        )
+    return checked(address)
 
 
 def check_apart(options: argparse.Namespace, destination: str) -> None:

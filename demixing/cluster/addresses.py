@@ -8,6 +8,7 @@ because addresses are printed and stored.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -26,6 +27,10 @@ _MISSING = (FileNotFoundError, NotADirectoryError)
 
 class StoreError(OutputError):
     """A store did not answer as expected; another try may succeed."""
+
+
+class RefusedError(StoreError):
+    """A store or a disk refused, for want of rights, say; another try would not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,15 @@ def errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # each store has its own
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise StoreError(f"cannot {what} ({reason})") from error
+        kind = RefusedError if is_final(error) else StoreError
+        raise kind(f"cannot {what} ({reason})") from error
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether another try would end in the same way."""
+    if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
+        return True
+    return isinstance(error, OSError) and error.errno in (errno.EROFS, errno.ENAMETOOLONG)
 
 
 def files(address: str) -> Iterator[Listed]:
@@ -183,8 +196,8 @@ def read(address: str, most: int) -> bytes | None:
 def _start(address: str, count: int) -> bytes:
     """The first bytes of a file; on S3, one request, also if there is none."""
     if not protocol(address):
-        with Path(address).open("rb") as file:
-            return file.read(count)
+        with Path(address).open("rb") as file:  # read() takes as much memory as it is asked for
+            return file.read(min(count, os.fstat(file.fileno()).st_size + 1))
     system, path = opened(address)
     found: bytes = system.cat_file(path, start=0, end=count)
     return found

@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 
-from demixing.cluster import publishing, work
+from demixing.cluster import publishing, waits, work
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Dispatcher, Engine
 from demixing.cluster.on_ray import Resources
+from demixing.cluster.waits import Clock
 from demixing.cluster.work import FAILED, THERE, Job, Outcome
 
 
@@ -24,6 +26,7 @@ class Execution:
         resources: what a worker on Ray needs.
         tries: how often a song is tried at most.
         environment: added to that of the workers.
+        clock: where time comes from.
     """
 
     jobs: int = 1
@@ -31,6 +34,7 @@ class Execution:
     resources: Resources = field(default_factory=Resources)
     tries: int = 3
     environment: Mapping[str, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
 
 
 def run(items: Sequence[Item], job: Job, execution: Execution) -> Iterator[tuple[Item, Outcome]]:
@@ -39,13 +43,15 @@ def run(items: Sequence[Item], job: Job, execution: Execution) -> Iterator[tuple
     Raises:
         DemixError: no worker can do this task, or the destination cannot be written.
     """
-    earlier = publishing.failed(job.destination)
+    earlier, clock = publishing.failed(job.destination), execution.clock
     with _engine(job, execution, len(items)) as engine:
-        for item, outcome in Dispatcher(engine, tries=execution.tries).run(items):
+        dispatcher = Dispatcher(engine, tries=execution.tries, clock=clock)
+        for item, outcome in dispatcher.run(items):
             if outcome.status == FAILED:
-                publishing.fail(job.destination, work.failure(job, item, outcome.error))
+                failure = work.failure(job, item, outcome.error)
+                waits.repeated(partial(publishing.fail, job.destination, failure), clock)
             elif outcome.status == THERE and item.name in earlier:
-                publishing.forgive(job.destination, item.name)
+                waits.repeated(partial(publishing.forgive, job.destination, item.name), clock)
             yield item, outcome
 
 

@@ -128,7 +128,10 @@ def distinct(items: Iterable[Item], source: str) -> list[Item]:
     """
     found = sorted(items, key=lambda one: one.name)
     if not found:
-        raise ConfigError(f"expected songs in {source!r}, found none; check the address")
+        raise ConfigError(
+            f"expected songs in {source!r}, found none: it should be a folder, a bucket or a list "
+            f"({', '.join(LISTS)})"
+        )
     owners: defaultdict[str, list[str]] = defaultdict(list)
     for one in found:
         owners[names.key(names.check(one.name))].append(one.address)

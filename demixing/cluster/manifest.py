@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from demixing.cluster import addresses, publishing, records, tasks
+from demixing.cluster import addresses, names, publishing, records, tasks
 from demixing.cluster.records import DONE, FAILED, FOLDER, Failure, Record
+from demixing.errors import ConfigError
 
 T = TypeVar("T")
-
-NAME = "manifest.jsonl"
 
 AT_A_TIME = 32
 """Records that are read at a time: each one waits for its store."""
@@ -47,6 +46,10 @@ class Manifest:
             table = {**dataclasses.asdict(one), "status": status}
             yield json.dumps(table, sort_keys=True, separators=(",", ":")) + "\n"
 
+    def songs(self) -> set[str]:
+        """Names of all songs, done or failed."""
+        return {one.name for one in self.done} | {one.name for one in self.failed}
+
     def means(self) -> dict[str, float]:
         """The mean over songs of each figure, such as the score of a stem, where it is defined."""
         values: dict[str, list[float]] = {}
@@ -61,10 +64,13 @@ def write(destination: str) -> Manifest:
     """Read all records of a destination, and write the manifest.
 
     Raises:
+        ConfigError: no batch has written there.
         StoreError: they cannot be read, or it cannot be written.
     """
     found = read(destination)
-    publishing.write(f"{destination}/{NAME}", "".join(found.lines()))
+    if not found.songs() and tasks.current(destination) is None:
+        raise ConfigError(f"expected the results of a batch at {destination!r}, found none")
+    publishing.write(f"{destination}/{names.MANIFEST}", "".join(found.lines()))
     return found
 
 
@@ -87,19 +93,19 @@ def read(destination: str) -> Manifest:
 def _records(destination: str, kind: str, of: type[T]) -> Mapping[str, T]:
     """The records of one kind, by name of the song."""
     folder = f"{destination}/{FOLDER}/{kind}"
-    names = [one.path.removesuffix(".json") for one in addresses.files(folder)]
+    listed = [one.path.removesuffix(".json") for one in addresses.files(folder)]
 
     def one(name: str) -> T | None:
         contents = addresses.read(records.place(destination, kind, name), records.MOST_BYTES)
         return None if contents is None else records.parsed(contents, of)
 
-    found = zip(names, _together(one, names), strict=True)
+    found = zip(listed, _together(one, listed), strict=True)
     return {name: record for name, record in found if record is not None}
 
 
-def _together(call: Callable[[str], T], names: Iterable[str]) -> Iterator[T]:
+def _together(call: Callable[[str], T], given: Iterable[str]) -> Iterator[T]:
     """Call a function for many names, several at a time, and yield the results in order."""
-    rest = iter(names)
+    rest = iter(given)
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as executor:
         while some := list(itertools.islice(rest, 16 * AT_A_TIME)):
             yield from executor.map(call, some)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from demixing.errors import ConfigError
@@ -13,6 +13,13 @@ MOST_BYTES = 200
 """Of one part of a name: file systems allow 255, and endings are added."""
 
 MIXTURE = "mixture"
+
+MANIFEST = "manifest.jsonl"
+"""The file that lists all results; it is beside them, so no song can have its name."""
+
+
+RECORD = ".json"
+"""Suffix of records, which are in folders as results are."""
 
 
 def check(name: str) -> str:
@@ -33,6 +40,11 @@ def check(name: str) -> str:
             f"expected a song's name like album/song, with parts of at most {MOST_BYTES} bytes "
             f"that do not begin with a dot, got {name!r}; name it in a list, as NAME"
         )
+    if key(parts[0]) == MANIFEST:
+        raise ConfigError(
+            f"expected a song's name, got {name!r}, but {MANIFEST} is the list of all results; "
+            "name it in a list, as NAME"
+        )
     return name
 
 
@@ -45,8 +57,8 @@ def of_files(paths: Iterable[str]) -> dict[str, str]:
     """Names for the files of a folder.
 
     A song has the path of its file without the suffix. Where that is the same for several files,
-    they keep their suffix. The song ``a/mixture.wav`` of a data set is ``a``, and the other files
-    of its folder, its stems, are no songs.
+    or the name of the manifest, they keep their suffix. The song ``a/mixture.wav`` of a data set is
+    ``a``, and the other files of its folder, its stems, are no songs.
 
     Args:
         paths: of the files, below the folder.
@@ -62,6 +74,7 @@ def of_files(paths: Iterable[str]) -> dict[str, str]:
         if is_mixture(path) or path.parent not in mixtures
     }
     counts = Counter(key(str(name)) for name in short.values())
+    counts[MANIFEST] += 1
     return {
         given: readable(str(name if counts[key(str(name))] == 1 else found[given]))
         for given, name in short.items()
@@ -104,5 +117,38 @@ def check_distinct(addresses: Mapping[str, Iterable[str]]) -> None:
         first, *others = own
         if others:
             raise ConfigError(
-                f"{first!r} and {others[0]!r} have the same name; name them differently in a list"
+                f"{first!r} and {others[0]!r} have the same name (upper and lower case count as "
+                "equal); name them differently in a list"
             )
+
+
+def check_places(songs: Iterable[str], results: Collection[str]) -> None:
+    """Raise if the folder of a song would be where another one has a file.
+
+    Args:
+        songs: names, each there once.
+        results: names of the files that each song gets.
+
+    Raises:
+        ConfigError: it would.
+    """
+    given = {key(name): name for name in songs}
+    taken = {key(name) for name in results}
+    for own, name in given.items():
+        for other in _owners(own, taken):
+            if other in given:
+                raise ConfigError(
+                    f"the results of {name!r} would be where {given[other]!r} has a file; name "
+                    "one of them differently in a list"
+                )
+
+
+def _owners(name: str, results: Collection[str]) -> Iterator[str]:
+    """Names of the songs that would have a file where this one needs a folder."""
+    parts = name.split("/")
+    for count in range(1, len(parts)):
+        folder = "/".join(parts[:count])
+        if parts[count] in results:
+            yield folder
+        if folder.endswith(RECORD):  # the record of a song is a file, too
+            yield folder.removesuffix(RECORD)

@@ -11,20 +11,25 @@ all of its machines. A cluster belongs into a private network.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
+import pickle
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from demixing.cluster import ray_actor, tasks
 from demixing.cluster.catalogue import Item
 from demixing.cluster.dispatch import Event, Finished, Lost, Ready
-from demixing.cluster.work import Job, Outcome, Worker
+from demixing.cluster.work import Job, Worker
 from demixing.errors import ConfigError, DemixError
 from demixing.machine import heap, threads
+
+logger = logging.getLogger(__name__)
 
 LOCAL = "local"
 """Address of a cluster that is started on this machine and ends with the command."""
@@ -71,26 +76,32 @@ def connected(address: str) -> Iterator[Any]:
     _check_reachable(address)
     if address == LOCAL:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, without a long message
+        # Whatever it is named: with 0, Ray lets other machines neither join nor connect.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
 
-    where = (
-        {"address": LOCAL, "include_dashboard": False} if address == LOCAL else {"address": address}
-    )
     try:
         ray.init(
-            **where,
+            **_where(address),
             namespace=f"demixing-{os.getpid()}",
             log_to_driver=False,
             logging_level=logging.getLogger().getEffectiveLevel(),
         )
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise ConfigError(
-            f"cannot connect to a Ray cluster at {address!r}: {_first_line(error)}"
+            f"cannot connect to a Ray cluster at {address!r}: {_one_line(error)}"
         ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _where(address: str) -> dict[str, Any]:
+    """How Ray is given an address. A local cluster is reachable from this machine only."""
+    if address != LOCAL:
+        return {"address": address}
+    return {"address": LOCAL, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 
 
 def _check_reachable(address: str) -> None:
@@ -119,9 +130,13 @@ class Actors:
     ) -> None:
         self._ray = ray
         self._resources = resources
-        self._make = ray.remote(_Actor).options(num_cpus=resources.cpus, num_gpus=resources.gpus)
+        ray.cloudpickle.register_pickle_by_value(ray_actor)
+        make = ray.remote(ray_actor.Actor)
+        self._make = make.options(num_cpus=resources.cpus, num_gpus=resources.gpus)
         share = {**threads.environment(resources.cpus), **environment}
-        self._arguments = (job, share, logging.getLogger().getEffectiveLevel())
+        level = logging.getLogger().getEffectiveLevel()
+        self._facts = ray_actor.facts()
+        self._begin = pickle.dumps(functools.partial(_begun, job, share, level))
         self._numbers = itertools.count()
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, int] = {}
@@ -132,9 +147,16 @@ class Actors:
     def wanted(self) -> int:
         """See :class:`demixing.cluster.dispatch.Engine`."""
         if time.monotonic() >= self._counted_s + COUNT_S:
-            self._counted_s = time.monotonic()
-            self._wanted = max(1, min(self._places(), self._resources.workers or 1 << 20))
+            first, self._counted_s = self._counted_s < 0, time.monotonic()
+            places = self._places()
+            if first and not places:
+                logger.warning("no machine of the cluster has room for %s yet", self._needs())
+            self._wanted = max(1, min(places, self._resources.workers or 1 << 20))
         return self._wanted
+
+    def _needs(self) -> str:
+        """What a worker needs, in words."""
+        return f"a worker with {self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs"
 
     def _places(self) -> int:
         """Number of workers that the machines have room for."""
@@ -147,7 +169,7 @@ class Actors:
     def start(self) -> int:
         """See :class:`demixing.cluster.dispatch.Engine`."""
         worker = next(self._numbers)
-        self._actors[worker] = self._make.remote(*self._arguments)
+        self._actors[worker] = self._make.remote(self._facts, self._begin)
         self._calls[self._actors[worker].get_ready.remote()] = worker
         return worker
 
@@ -162,9 +184,8 @@ class Actors:
         done, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
         if not done and self._first_by_s is not None and time.monotonic() > self._first_by_s:
             raise ConfigError(
-                "no machine of the cluster had room for a worker with "
-                f"{self._resources.cpus} CPUs and {self._resources.gpus:g} GPUs "
-                f"within {START_S:.0f} s; ask for less"
+                f"no machine of the cluster had room for {self._needs()} within {START_S:.0f} s; "
+                "ask for less by --cpus and --gpus"
             )
         return [event for call in done for event in self._event(call)]
 
@@ -182,6 +203,8 @@ class Actors:
             self._counted_s = -COUNT_S
             return [Lost(worker, _first_line(error))]
         self._first_by_s = None
+        if isinstance(outcome, dict):
+            raise ConfigError(refusal(self._facts, outcome))
         return [Ready(worker) if outcome is None else Finished(worker, outcome)]
 
 
@@ -198,25 +221,57 @@ def _cause(error: Any) -> Exception:
     return cause if isinstance(cause, DemixError) else error
 
 
+def _one_line(error: Exception) -> str:
+    """A message of Ray on one line, such as that about other versions of Ray or Python."""
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
 def _first_line(error: Exception) -> str:
     """The first line of a message of Ray, which has many."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class _Actor:
-    """A worker. Its constructor does nothing that can fail: Ray would report that as its death."""
+def refusal(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """One sentence about a machine that has another version; see :func:`ray_actor.facts`."""
+    return (
+        f"the machine {found['machine']!r} of the Ray cluster has {_versions(found)}, but this one "
+        f"has {_versions(expected)}: install the same on both, then run the same command again"
+    )
 
-    def __init__(self, job: Job, environment: Mapping[str, str], level: int) -> None:
-        os.environ.update(environment)
-        threads.wait_passively()
-        heap.keep_large_blocks_apart()
-        logging.getLogger().setLevel(level)
-        self._worker = Worker(job)
 
-    def get_ready(self) -> None:
-        """Load the weights."""
-        self._worker.get_ready()
+def _versions(facts: Mapping[str, str]) -> str:
+    """The versions of a machine in words."""
+    if not facts["code"]:
+        return "no demixing"
+    torch = f"torch {facts['torch']}" if facts["torch"] else "no torch"
+    return f"demixing {facts['demixing'] or 'without a version'} (code {facts['code']}) and {torch}"
 
-    def do(self, item: Item) -> Outcome:
-        """Do one song."""
-        return self._worker.do(item)
+
+def _begun(job: Job, environment: Mapping[str, str], level: int) -> Worker:
+    """Begin a worker, on its machine.
+
+    Raises:
+        DemixError: the recipe or its weights cannot be used there.
+    """
+    os.environ.update(environment)
+    threads.wait_passively()
+    heap.keep_large_blocks_apart()
+    logging.getLogger().setLevel(level)
+    try:
+        _check_weights(job)
+        worker = Worker(job)
+        worker.get_ready()
+    except DemixError as error:
+        raise type(error)(f"{error} (on the machine {socket.gethostname()!r})") from error
+    return worker
+
+
+def _check_weights(job: Job) -> None:
+    """Raise unless this machine has the same files of weights: records would be wrong otherwise."""
+    if job.task.recipe is None:
+        return
+    if tasks.fingerprint(tasks.described(job.task)) != job.fingerprint:
+        raise ConfigError(
+            f"the files of weights of {job.task.recipe.name!r} are others than where the batch was "
+            "started; copy the same to all machines"
+        )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from demixing import separators
-from demixing.cluster import addresses, publishing, records
+from demixing.cluster import addresses, names, publishing, records
 from demixing.errors import CheckpointError, ConfigError
 from demixing.process.worker import table
 from demixing.recipes.member import Member
@@ -25,6 +25,8 @@ from demixing.weights.catalogue import Checkpoint, find
 SEPARATE, TEACH, SCORE = "separate", "teach", "score"
 CURRENT = "task.json"
 SHA256_DIGITS = 64
+MOST_SHOWN = 80
+"""Length of a setting that is shown in full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,31 +154,49 @@ def claim(destination: str, description: Mapping[str, Any], *, replace: bool) ->
     text = json.dumps(description, sort_keys=True, indent=1) + "\n"
     current = f"{destination}/{records.FOLDER}/{CURRENT}"
     there = addresses.read(current, records.MOST_BYTES)
-    if there == text.encode():
-        return chosen
-    if there is not None and not replace:
+    if there not in (None, text.encode()) and not replace:
         raise ConfigError(
             f"{destination!r} has results of another task ({difference(there, description)}); "
             "choose another --output, or --replace them"
         )
+    # Also if it is there: a destination that cannot be written is noticed before songs are done.
     publishing.write(f"{destination}/{records.FOLDER}/tasks/{chosen}.json", text)
+    if there == text.encode():
+        return chosen
+    addresses.remove(f"{destination}/{names.MANIFEST}")  # it lists what is going to be replaced
     publishing.write(current, text)
     return chosen
 
 
 def difference(there: bytes, description: Mapping[str, Any]) -> str:
-    """The first settings that differ, in a few words."""
+    """The first setting that differs, in a few words."""
     try:
-        other = dict(json.loads(there))
-    except ValueError:
+        other = _settings(dict(json.loads(there)))
+    except (TypeError, ValueError, RecursionError):
         return "its task.json is damaged"
-    for key, value in description.items():
-        if other.get(key) != value:
-            return f"another {key}: {_short(other.get(key))} instead of {_short(value)}"
+    for name, value in _settings(description).items():
+        if other.get(name) != value:
+            return _changed(name, other.get(name), value)
     return "other settings"
 
 
-def _short(value: object) -> str:
-    """A value in a few words."""
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def _settings(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description with the parts of the recipe as settings of their own, the last ones."""
+    recipe = description.get("members") or {}
+    return {**{name: one for name, one in description.items() if name != "members"}, **recipe}
+
+
+def _changed(name: str, old: Any, new: Any) -> str:
+    """How a setting differs."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        texts = json.dumps(old), json.dumps(new)
+        if max(map(len, texts)) > MOST_SHOWN:
+            return f"another {name!r} in the recipe"
+        return f"another {name}: {texts[0]} instead of {texts[1]}"
+    words = {
+        "without": new.keys() - old.keys(),
+        "with": old.keys() - new.keys(),
+        "with another": {one for one in old.keys() & new.keys() if old[one] != new[one]},
+    }
+    parts = [f"{word} {', '.join(sorted(keys))}" for word, keys in words.items() if keys]
+    return f"other {name}: {'; '.join(parts)}"

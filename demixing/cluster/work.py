@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from demixing import atomic
 from demixing.cluster import addresses, publishing, records, tasks
-from demixing.cluster.addresses import StoreError, protocol
+from demixing.cluster.addresses import RefusedError, StoreError, protocol
 from demixing.cluster.catalogue import Item
 from demixing.cluster.records import Failure, FileFacts, Record
 from demixing.cluster.tasks import Task
-from demixing.errors import DemixError, SongError
+from demixing.errors import DemixError, EvaluationError, OutputError, SongError
 
 if TYPE_CHECKING:
     from demixing.engine.demixer import Demixer
@@ -96,10 +97,8 @@ class Worker:
             if (record := self._there(item)) is not None:
                 return Outcome(status=THERE, values=record.values)
             return Outcome(status=DONE, values=self._done(item).values)
-        except StoreError as error:
-            return Outcome(status=FAILED, error=str(error), again=True)
         except DemixError as error:
-            return Outcome(status=FAILED, error=str(error))
+            return Outcome(status=FAILED, error=str(error), again=may_pass(error))
         except Exception as error:  # a fault of this program: other songs may work
             logger.exception("%s: unexpected error", item.name)
             reason = f"unexpected {type(error).__name__}: {error}"
@@ -181,7 +180,7 @@ class Worker:
         assert self._demixer is not None
         assert task.recipe is not None
         with self._local_file(item.address) as path:
-            paths = {stem: folder / f"{stem}.{task.format}" for stem in task.recipe.outputs}
+            paths = dict(zip(task.recipe.outputs, map(folder.joinpath, results(task)), strict=True))
             order = Order(
                 song=path,
                 paths=paths,
@@ -211,9 +210,11 @@ class Worker:
         from demixing.cluster.scores import scored
 
         task, song = self._job.task, PurePosixPath(item.name).name
+        separated = f"{task.estimates}/{item.name}"
         with (
             self._alone(item.address, song) as references,
-            self._alone(f"{task.estimates}/{item.name}", song) as estimates,
+            self._alone(separated, song) as estimates,
+            _addresses_in_errors({references: item.address, estimates: separated}),
         ):
             text, values = scored(references, estimates, item.name, task)
             (folder / SCORES).write_text(text, encoding="utf-8")
@@ -236,6 +237,34 @@ class Worker:
         for one in addresses.files(address):
             if "/" not in one.path and is_stem_file(one.path):
                 addresses.fetch(f"{address}/{one.path}", folder / one.path, self._job.most_bytes)
+
+
+def results(task: Task) -> list[str]:
+    """Names of the files that each song gets."""
+    if task.recipe is None:
+        return [SCORES]
+    return [f"{stem}.{task.format}" for stem in task.recipe.outputs]
+
+
+def may_pass(error: DemixError) -> bool:
+    """Whether another try may succeed: a store or a disk failed, not the song."""
+    if isinstance(error, StoreError):
+        return not isinstance(error, RefusedError)
+    # Results that cannot be written have the system's error as their cause.
+    cause = error.__cause__ if isinstance(error, OutputError) else None
+    return cause is not None and not addresses.is_final(cause)
+
+
+@contextlib.contextmanager
+def _addresses_in_errors(folders: Mapping[Path, str]) -> Iterator[None]:
+    """Name the folders of songs in errors, in place of temporary ones that contain them."""
+    try:
+        yield
+    except EvaluationError as error:
+        text = str(error)
+        for folder, address in folders.items():
+            text = text.replace(str(folder), posixpath.dirname(address))
+        raise EvaluationError(text) from error
 
 
 def is_stem_file(name: str) -> bool:
