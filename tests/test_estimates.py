@@ -160,7 +160,7 @@ def test_a_cutter_does_not_keep_what_it_has_cut() -> None:
     assert held(cutter._pending) <= 2 * 2 * cutter._pending.shape[-1]
 
 
-def test_memory_is_tidied_only_before_slow_members() -> None:
+def test_memory_is_tidied_only_around_slow_calls() -> None:
     times, tidied = iter([0.0, 5.0, 5.0, 5.1, 6.0, 6.1]), []
 
     class Source:
@@ -179,7 +179,7 @@ def test_memory_is_tidied_only_before_slow_members() -> None:
         counts.append(len(tidied))
 
     assert LONG_S > 0.1
-    assert counts == [1, 2, 2]  # the first call, and after one of 5 s
+    assert counts == [2, 3, 3]  # before and after the first call, of 5 s, and before the next
 
 
 def test_whether_a_sample_is_valid_does_not_depend_on_its_neighbours() -> None:
