@@ -265,6 +265,27 @@ def test_a_network_runs_as_demucs_runs_it(kind: str, changes: dict[str, Any], sa
     assert agreement_db(expected, answer) > 110
 
 
+def test_a_device_without_complex_numbers_gets_the_spectrum_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make, options = KINDS["v4"]
+    network = hybrid.Hybrid(rewrite(make(sources=["a", "b"], **options).eval())).to("meta")
+    # For such devices, demucs' STFT is computed on the CPU.
+    spectrum = torch.zeros(1, 2, 2048, 11, dtype=torch.complex64)
+    monkeypatch.setattr(network.network, "_spec", lambda _: spectrum)
+    devices = []
+
+    def encoded(x: Tensor, xt: Tensor) -> None:
+        devices.extend([x.device.type, xt.device.type])
+        raise InterruptedError
+
+    monkeypatch.setattr(network, "_encoded", encoded)
+    with pytest.raises(InterruptedError):
+        network(torch.zeros(1, 2, 11_025, device="meta"))
+
+    assert devices == ["meta", "meta"]
+
+
 @pytest.mark.parametrize("kind", ["amplitude", "complex", "v4"])
 def test_other_networks_keep_demucs_own_steps(kind: str) -> None:
     make, options = KINDS[kind]

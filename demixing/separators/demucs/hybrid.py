@@ -69,7 +69,8 @@ class Hybrid(nn.Module):
 
     def _separated(self, mixture: Tensor) -> Tensor:
         """Separate an input of the right length."""
-        bins = normalised(self.network._magnitude(self.network._spec(mixture)))
+        spectrum = self.network._magnitude(self.network._spec(mixture))
+        bins = normalised(spectrum.to(mixture.device))  # without complex numbers, it is on the CPU
         time = normalised(mixture)
         shape = (len(mixture), len(self.network.sources), -1, mixture.shape[-1])
         x, xt, skips = self._encoded(bins.x, time.x)

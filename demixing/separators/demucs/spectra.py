@@ -49,10 +49,12 @@ class LastLayer(nn.Module):
         """Return whether a decoder ends with a transposed convolution of this kind."""
         convolution: Any = layer.conv_tr
         taps, how = convolution.weight.shape[2:], convolution.how
+        cropped = 2 * how["padding"][0]  # else it has another number of bins
         return (
             isinstance(layer.norm2, nn.Identity)
             and layer.last
             and taps[0] % how["stride"][0] == 0
+            and taps[0] - how["stride"][0] == cropped
             and (taps[1], how["stride"][1], how["padding"][1], how["groups"]) == (1, 1, 0, 1)
             and convolution.bias is not None
             and tuple(how["dilation"]) == (1, 1)
