@@ -50,9 +50,19 @@ def test_a_part_is_read_into_a_buffer() -> None:
     assert buffer == DATA[10:90]
 
 
-def test_nothing_is_read_beyond_the_end() -> None:
+@pytest.mark.parametrize("at", [-1, 80, 85, 10**20])
+def test_nothing_outside_of_a_part_is_read(at: int) -> None:
+    part = FileView(io.BytesIO(DATA), 10, 80)
+
     with pytest.raises(IndexError):
-        _ = view()[100]
+        _ = part[at]
+    for start, stop in ((at, at + 4), (4, 2), (at, None), (None, at), (-5, -2)):
+        found, expected = part[start:stop], DATA[10:90][start:stop]
+        assert len(found) == len(expected)
+        assert isinstance(found, FileView) or bytes(found) == expected
+
+
+def test_a_part_that_ends_too_early_is_an_error() -> None:
     with pytest.raises(pickle.UnpicklingError, match="ends too early"):
         FileView(io.BytesIO(DATA), 60, 80).fill(memoryview(bytearray(80)))
 

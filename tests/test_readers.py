@@ -523,6 +523,10 @@ def test_arrays_of_any_length_and_order_are_read(tmp_path: Path, order: Literal[
         assert np.array_equal(state[key].numpy(), value)
 
 
+def test_a_message_does_not_spell_out_long_text() -> None:
+    assert len(repr(safe_unpickling.LongText(bytes(safe_unpickling.LONG_TEXT_BYTES)))) < 200
+
+
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "demucs.repo.AnyModelRepo"])
 def test_a_package_of_another_class_is_refused(tmp_path: Path, name: str) -> None:
     tensor_file.write(

@@ -18,7 +18,7 @@ WINDOW_BYTES = 1 << 14
 
 
 class FileView:
-    """Bytes of a file, with the length, items and slices of a memoryview.
+    """Bytes of a file, with the length, items and slices that a parser needs of a memoryview.
 
     Args:
         stream: the file, at any position; it is moved.
@@ -47,15 +47,21 @@ class FileView:
     def __getitem__(self, key: int | slice) -> int | memoryview | FileView:
         """Return one byte, or a part: in memory if it is short.
 
+        Args:
+            key: an offset from the start, or a slice without a step.
+
         Raises:
             IndexError: there is no such byte.
         """
         if isinstance(key, int):
+            if not 0 <= key < self._length:
+                raise IndexError("there is no such byte")
             return self._near(key, 1)[0]
         start, stop, _ = key.indices(self._length)
-        if stop - start > WINDOW_BYTES:
-            return FileView(self._stream, self._start + start, stop - start)
-        return self._near(start, stop - start)
+        length = max(stop - start, 0)
+        if length > WINDOW_BYTES:
+            return FileView(self._stream, self._start + start, length)
+        return self._near(start, length)
 
     def fill(self, numbers: memoryview) -> None:
         """Read as many bytes as fit into a buffer, from the first on.

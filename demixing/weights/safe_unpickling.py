@@ -134,7 +134,7 @@ class Numbers(StandIn):
     stride: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)  # a message may quote it
 class LongText(StandIn):
     """Text of at least :data:`LONG_TEXT_BYTES`. Old pickles have bytes as text.
 
