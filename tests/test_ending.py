@@ -58,6 +58,39 @@ def test_an_error_ends_the_program_as_python_does() -> None:
     assert done.stdout.split() == ["output", "thread", "registered", "freed"]
 
 
+BUFFERED = """
+import logging, logging.handlers, sys
+from demixing.cli import ending
+
+target = logging.StreamHandler(sys.stdout)
+logging.getLogger().addHandler(logging.handlers.MemoryHandler(100, target=target))
+ending.exit_with(lambda: logging.warning("logged") or 3)
+"""
+
+CAUGHT = """
+from demixing.cli import ending
+
+try:
+    ending.exit_with(lambda: 0)
+except SystemExit:
+    raise ValueError("later") from None
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("program", "status", "output"), [(BUFFERED, 3, "logged\n"), (CAUGHT, 1, "")]
+)
+def test_the_log_is_flushed_and_a_later_error_is_not_hidden(
+    program: str, status: int, output: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (status, output)
+
+
 @pytest.mark.process
 def test_output_that_cannot_be_written_is_an_error() -> None:
     with Path("/dev/full").open("w") as full:
