@@ -54,9 +54,7 @@ def keep_large_blocks_apart() -> None:
     For programs, which own their process, before they import torch. A variable in the environment
     is respected.
     """
-    huge = huge_pages()
-    if huge:
-        os.environ.setdefault(HUGE_PAGES, "1")
+    huge = huge_pages() and os.environ.setdefault(HUGE_PAGES, "1") == "1"
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, or another system
