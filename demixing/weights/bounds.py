@@ -108,6 +108,10 @@ class _Short(reprlib.Repr):
         """A large integer has more digits than Python writes."""
         return super().repr_int(x, level) if x.bit_length() < 4096 else "a huge integer"
 
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        """Only the beginning is converted: each byte may take four characters."""
+        return self.repr_instance(x[: self.maxother], level)
+
     def repr_dict(self, x: dict[object, object], level: int) -> str:
         """The first items, not sorted: keys may be of any kind."""
         if not x or level <= 0:
@@ -125,5 +129,7 @@ def shown(value: object) -> str:
 
     >>> shown([[[[1]]], "a" * 1000])
     "[[[...]], 'aaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa']"
+    >>> shown(b"a" * 100)
+    "b'aaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa'"
     """
     return _short.repr(value)[:200]
