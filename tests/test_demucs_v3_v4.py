@@ -3,6 +3,7 @@
 import copy
 import functools
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -263,6 +264,30 @@ def test_a_network_runs_as_demucs_runs_it(kind: str, changes: dict[str, Any], sa
     assert torch.equal(mixture, given)
     assert answer.shape == expected.shape
     assert agreement_db(expected, answer) > 110
+
+
+def test_inputs_are_freed_before_the_last_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, options = KINDS["v4"]
+    network = hybrid.Hybrid(rewrite(make(sources=["a", "b"], **options).eval()))
+    inputs: list[weakref.ref[Tensor]] = []
+    living: list[bool] = []
+
+    def noted(x: Tensor) -> hybrid.Normalised:
+        found = hybrid.Normalised(x.clone(), x.new_zeros(1), x.new_ones(1))
+        assert found.x is not None
+        inputs.append(weakref.ref(found.x))
+        return found
+
+    def between(*tensors: Tensor) -> None:
+        living.extend(one() is not None for one in inputs)
+        raise InterruptedError
+
+    monkeypatch.setattr(hybrid, "normalised", noted)
+    monkeypatch.setattr(network, "_between", between)
+    with pytest.raises(InterruptedError), torch.inference_mode():
+        network(torch.zeros(1, 2, 11_025))
+
+    assert living == [False, False]
 
 
 def test_a_device_without_complex_numbers_gets_the_spectrum_back(

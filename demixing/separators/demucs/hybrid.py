@@ -10,6 +10,7 @@ Rouard, Massa, Defossez, "Hybrid transformers for music source separation", arXi
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -23,12 +24,19 @@ EPSILON = 1e-5
 """Added to the deviation that an input is divided by."""
 
 
-class Normalised(NamedTuple):
+@dataclass(slots=True)
+class Normalised:
     """A tensor less its mean, over its deviation; one of each for every example."""
 
-    x: Tensor
+    x: Tensor | None
     mean: Tensor
     deviation: Tensor
+
+    def taken(self) -> Tensor:
+        """The tensor, which is not kept here any longer: it is freed after the first layer."""
+        x, self.x = self.x, None
+        assert x is not None  # it is only taken once
+        return x
 
 
 class Skips(NamedTuple):
@@ -69,15 +77,18 @@ class Hybrid(nn.Module):
 
     def _separated(self, mixture: Tensor) -> Tensor:
         """Separate an input of the right length."""
-        spectrum = self.network._magnitude(self.network._spec(mixture))
-        bins = normalised(spectrum.to(mixture.device))  # without complex numbers, it is on the CPU
-        time = normalised(mixture)
+        bins, time = normalised(self._spectrum(mixture)), normalised(mixture)
         shape = (len(mixture), len(self.network.sources), -1, mixture.shape[-1])
-        x, xt, skips = self._encoded(bins.x, time.x)
+        x, xt, skips = self._encoded(bins.taken(), time.taken())
         x, xt = self._decoded(*self._between(x, xt), skips)
         audio = self._inverse(x, bins, shape[-1]).view(shape)
         xt = xt.view(shape).float().mul_(time.deviation[:, None]).add_(time.mean[:, None])
         return audio.add_(xt)
+
+    def _spectrum(self, mixture: Tensor) -> Tensor:
+        """The input of the first layer of bins; devices without complex numbers get it back."""
+        spectrum: Tensor = self.network._magnitude(self.network._spec(mixture))
+        return spectrum.to(mixture.device)
 
     def _encoded(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor, Skips]:
         """Apply the encoders of both branches; the time branch ends where it meets the other."""
