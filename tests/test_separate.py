@@ -16,7 +16,7 @@ import soundfile
 
 from demixing import atomic
 from demixing.audio.files import whole_files
-from demixing.cli import jobs, songs, targets
+from demixing.cli import jobs, say, songs, targets
 from demixing.cli.main import main
 from demixing.cli.songs import Song
 from demixing.errors import ConfigError, OutputError
@@ -237,8 +237,8 @@ def test_the_parent_of_a_song_in_a_folder_begins_with_that_folder(
         ("{name/{stem}.{ext}", "expected --output-template like"),
         ("{name}.{ext}", "without {stem}, all stems would be one file"),
         ("{name}/{stem}.wav", "it must end with .{ext}"),
-        ("/{name}/{stem}.{ext}", "it is a path in --output"),
-        ("../{name}/{stem}.{ext}", "it is a path in --output"),
+        ("/{name}/{stem}.{ext}", "it must stay inside of --output"),
+        ("../{name}/{stem}.{ext}", "it must stay inside of --output"),
     ],
 )
 def test_a_wrong_template_is_one_sentence(template: str, message: str) -> None:
@@ -465,3 +465,26 @@ def test_a_killed_run_can_be_resumed(write_song: WriteSong, tmp_path: Path, out:
     assert all(soundfile.info(path).frames == 3_000_000 for path in complete)
     assert main(words) == 0
     assert files(out) == stems_of(*"0123")
+
+
+def test_an_empty_output_folder_is_refused(
+    write_song: WriteSong, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["separate", "-o", "", *RECIPE, str(write_song())])
+
+    assert "expected a folder, got an empty word" in capsys.readouterr().err
+
+
+def test_names_are_escaped_in_a_terminal_only(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path("a\x1b[31m\nb.wav")
+
+    say(path)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    say(path)
+    say(path, end=b"\0")
+
+    plain, escaped = os.fsencode(path), rb"a\x1b[31m\nb.wav"
+    assert capfdbinary.readouterr().out == plain + b"\n" + escaped + b"\n" + plain + b"\0"

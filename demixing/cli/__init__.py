@@ -16,7 +16,7 @@ from pathlib import Path
 from demixing.engine import progress_bar
 from demixing.engine.progress import Report
 from demixing.errors import ConfigError
-from demixing.printing import one_line
+from demixing.printing import one_line, printable
 
 
 def note(message: str, options: argparse.Namespace | None = None) -> None:
@@ -31,8 +31,14 @@ def note(message: str, options: argparse.Namespace | None = None) -> None:
 
 
 def say(path: Path, end: bytes = b"\n") -> None:
-    """Print the exact bytes of a path, even if they are not valid text."""
+    """Print the exact bytes of a path, even if they are not valid text.
+
+    A terminal, which would obey them, gets them escaped on one line, as from ``ls``.
+    """
     sys.stdout.flush()
+    if sys.stdout.isatty() and end == b"\n":
+        print(printable(os.fspath(path)), flush=True)
+        return
     sys.stdout.buffer.write(os.fsencode(path) + end)
     sys.stdout.buffer.flush()
 

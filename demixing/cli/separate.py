@@ -53,7 +53,7 @@ def add(commands: Subparsers) -> None:
         "default: the first",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="where the stems go"
+        "-o", "--output", type=folder, required=True, metavar="DIR", help="where the stems go"
     )
     arguments.add_recipe(parser)
     arguments.add_checkpoint(parser)
@@ -111,6 +111,19 @@ def add_sample_format(parser: argparse.ArgumentParser) -> None:
         metavar="KBIT/S",
         help="of a file in mp3 (default 320), m4a (default 256) or opus (default 192)",
     )
+
+
+def folder(word: str) -> Path:
+    """A folder named on the command line. An empty word, as of an unset variable, is refused.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty.
+    """
+    if not word:
+        raise argparse.ArgumentTypeError(
+            "expected a folder, got an empty word (. is the current folder)"
+        )
+    return Path(word)
 
 
 def song_path(word: str) -> Path:

@@ -88,7 +88,7 @@ def check_template(template: str, stems: Sequence[str]) -> None:
     if len(stems) > 1 and "stem" not in [field for field, *_ in fields]:
         raise ConfigError(f"{wanted}: without {{stem}}, all stems would be one file")
     if Path(template).is_absolute() or ".." in Path(template).parts:
-        raise ConfigError(f"{wanted}: it is a path in --output")
+        raise ConfigError(f"{wanted}: it must stay inside of --output")
 
 
 def filled(template: str, song: Song, stem: str, ext: str) -> Path:
