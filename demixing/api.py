@@ -82,6 +82,8 @@ class Separator:
         best: bool = False,
         progress: Report | None = None,
     ) -> None:
+        if isinstance(stems, str):  # a sequence as well, of letters
+            raise ConfigError(f"expected a sequence of stems such as [{stems!r}], got {stems!r}")
         self._best = best
         self._progress = progress
         if checkpoint is None:
@@ -185,8 +187,10 @@ def as_song(given: object) -> Tensor:
             f"expected floats with full scale at 1, got {given.dtype}; "
             "divide integers by their full scale"
         )
+    if 0 in given.shape:
+        raise SongError(f"expected audio of at least one sample, got shape {tuple(given.shape)}")
     order = "(channels, samples)" if isinstance(given, Tensor) else "(samples, channels)"
-    if given.ndim not in (1, 2) or 0 in given.shape:
+    if given.ndim not in (1, 2):
         raise SongError(f"expected audio of shape {order} or (samples,), got {tuple(given.shape)}")
     if isinstance(given, Tensor):
         song = given.detach().to("cpu", torch.float32)

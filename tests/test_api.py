@@ -95,7 +95,11 @@ def test_a_song_may_be_longer_than_a_block() -> None:
         ([0.0, 1.0], "expected a NumPy array or a torch tensor, got list"),
         (np.zeros((5, 2), dtype=np.int16), "expected floats with full scale at 1, got int16"),
         (torch.zeros(2, 5, dtype=torch.int32), "expected floats .* got torch.int32"),
-        (np.zeros((0, 2)), r"expected audio of shape \(samples, channels\) or \(samples,\), got"),
+        (np.zeros((0, 2)), r"expected audio of at least one sample, got shape \(0, 2\)"),
+        (
+            np.zeros((2, 3, 4)),
+            r"expected audio of shape \(samples, channels\) or \(samples,\), got",
+        ),
         (torch.zeros(1, 2, 5), r"expected audio of shape \(channels, samples\) or"),
         (np.float64(1), "expected a NumPy array"),
     ],
@@ -199,3 +203,8 @@ def test_film_sound_is_separated_without_the_packages_of_speech_models(
     assert separator.missing == ("deepfilternet", "conv_tasnet", "htdemucs")
     stems = separator(song, 44_100)
     assert all(stem.shape == song.shape and stem.any() for stem in stems.values())
+
+
+def test_stems_in_one_string_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"expected a sequence of stems such as \['vocals'\]"):
+        Separator("mdx_equal_shares", stems="vocals")
