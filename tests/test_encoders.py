@@ -115,7 +115,7 @@ def test_a_bit_rate_decides_the_size(tmp_path: Path) -> None:
     ("kind", "rate_hz", "channels", "message"),
     [
         ("mp3", 96_000, 2, "a sample rate of 8000, 11025"),
-        ("mp3", 44_100, 6, "expected 1, 2 channels for mp3, got 6; choose wav or flac"),
+        ("mp3", 44_100, 6, "expected 1 or 2 channels for mp3, got 6; choose wav or flac"),
         ("m4a", 192_000, 2, "choose wav, flac or opus"),
         ("opus", 44_100, 5, "channels for opus, got 5"),
     ],

@@ -102,7 +102,7 @@ def test_everything_has_a_case_and_the_most_important_is_first() -> None:
 def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["gpu"]) == 2
     assert capsys.readouterr().err == (
-        "gpu: this machine has no device 'cuda'; use cpu, or omit the device\n"
+        "gpu: this machine has no device 'cuda'; choose one that it has, such as cpu\n"
     )
 
 

@@ -109,9 +109,10 @@ def check(kind: str, form: AudioFormat) -> None:
     if codec is None:
         return
     if form.channels not in codec.layouts:
-        known = ", ".join(map(str, codec.layouts))
+        *some, last = map(str, codec.layouts)
         raise OutputError(
-            f"expected {known} channels for {kind}, got {form.channels}; choose wav or flac"
+            f"expected {', '.join(some)} or {last} channels for {kind}, got {form.channels}; "
+            "choose wav or flac"
         )
     if form.sample_rate_hz not in codec.rates_hz and not codec.resamples:
         known = ", ".join(map(str, sorted(codec.rates_hz)))

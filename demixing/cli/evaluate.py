@@ -162,7 +162,7 @@ def check_installed(options: argparse.Namespace) -> None:
     for wrong, what in (
         (
             options.data is None,
-            "the samples are only in a checkout: give your songs with --data DIR",
+            "only a checkout has the samples (`make evaluate`); name your songs by --data DIR",
         ),
         (options.limit, "--limit needs a checkout, whose wrapper enforces it"),
         (options.jobs > 1, "--jobs above 1 needs a checkout"),

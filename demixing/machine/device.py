@@ -64,7 +64,9 @@ def usable(name: str) -> torch.device:
         raise ConfigError(f"expected a device such as cpu, cuda or mps, got {name!r}") from error
     many = torch.cuda.device_count() if device.type == "cuda" else 1
     if not _is_there(device.type) or (device.index or 0) >= many:
-        raise ConfigError(f"this machine has no device {name!r}; use cpu, or omit the device")
+        raise ConfigError(
+            f"this machine has no device {name!r}; choose one that it has, such as cpu"
+        )
     return device
 
 
