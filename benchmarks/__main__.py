@@ -69,7 +69,10 @@ def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
         return gpu.main(words[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios.")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(cases)}"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one or more of {', '.join(cases)} (default: all, which takes hours); or gpu alone",
     )
     parser.add_argument("--quick", action="store_true", help="shorter songs, fewer rounds")
     parser.add_argument(
