@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"one or more of {', '.join(cases)} (default: all, which takes hours); or gpu alone",
+        help=f"one or more of {', '.join(cases)} (default: all, which takes long), or gpu alone",
     )
     parser.add_argument("--quick", action="store_true", help="shorter songs, fewer rounds")
     parser.add_argument(
