@@ -199,7 +199,8 @@ def summary(found: Sequence[Finding]) -> str:
     '0 faults, 0 notes'
     """
     count = faults(found)
-    return f"{count} fault{'s' * (count != 1)}, {len(found) - count} notes"
+    notes = len(found) - count
+    return f"{count} fault{'s' * (count != 1)}, {notes} note{'s' * (notes != 1)}"
 
 
 def as_json(found: Sequence[Finding]) -> str:
