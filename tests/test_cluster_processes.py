@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demixing.cluster.catalogue import Item
-from demixing.cluster.dispatch import Dispatcher, Lost
+from demixing.cluster.dispatch import Dispatcher, Finished, Lost
 from demixing.cluster.processes import ENDED, Processes
 from demixing.cluster.tasks import Task
 from demixing.cluster.work import Job
@@ -65,6 +65,32 @@ def test_two_songs_for_a_worker_that_has_ended_are_one_loss(tmp_path: Path) -> N
 
         assert engine.wait(0) == [Lost(worker, ENDED)]
         assert engine.wait(0) == []
+
+
+def test_a_song_that_a_worker_finished_before_it_ended_comes_before_its_loss(
+    tmp_path: Path,
+) -> None:
+    job = Job(
+        task=Task(kind="score"),
+        fingerprint="t",
+        destination=str(tmp_path),
+        version="1",
+        most_bytes=1,
+    )
+    with Processes(job, 1, {}) as engine:
+        worker = engine.start()
+        (pool,) = engine._pools.values()
+        while not engine.wait(1):
+            pass
+        engine.submit(worker, Item(name="a", address=str(tmp_path / "a")))
+        with pytest.raises(concurrent.futures.BrokenExecutor):
+            pool.submit(os._exit, 9).result()
+        engine.submit(worker, Item(name="b", address="b"))
+
+        finished, lost = engine.wait(0)
+
+    assert isinstance(finished, Finished)
+    assert lost == Lost(worker, ENDED)
 
 
 class Deadly:

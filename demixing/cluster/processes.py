@@ -68,13 +68,14 @@ class Processes:
 
     def wait(self, seconds: float) -> Sequence[Event]:
         """See :class:`demixing.cluster.dispatch.Engine`."""
-        found: list[Event] = [Lost(worker, ENDED) for worker in self._gone]
-        self._gone = []
+        gone, self._gone = self._gone, []
         first = concurrent.futures.FIRST_COMPLETED
-        done, _ = concurrent.futures.wait(self._futures, 0 if found else seconds, first)
+        done, _ = concurrent.futures.wait(self._futures, 0 if gone else seconds, first)
+        found: list[Event] = []
         for future in [one for one in self._futures if one in done]:  # oldest songs first
             found += self._event(future)
-        return found
+        # Last: a worker may have finished a song before it ended.
+        return found + [Lost(worker, ENDED) for worker in gone]
 
     def _submit(self, worker: int, call: Callable[..., Outcome | None], *given: object) -> None:
         """Call a function in a worker."""
