@@ -2,7 +2,8 @@
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,7 @@ class Fake:
         self.tries: Counter[str] = Counter()
         self.most_in_flight = 0
         self.started = 0
+        self.served: Callable[[Any], Iterable[tuple[int, deque[Item]]]] = reversed
 
     def wanted(self) -> int:
         return self.count
@@ -58,7 +60,7 @@ class Fake:
             worker = self.new.pop()
             self.own[worker] = deque()
             return [Ready(worker)]
-        for worker, own in reversed(self.own.items()):
+        for worker, own in self.served(self.own.items()):
             if own:
                 return [self.event(worker, own.popleft())]
         return []
@@ -155,7 +157,7 @@ def test_a_song_whose_store_does_not_answer_is_tried_again_after_growing_waits()
 
 
 def test_no_wait_is_longer_than_the_limit() -> None:
-    waits_s = [before(number) for number in range(1, 500)]
+    waits_s = [before(number) for number in (*range(1, 500), 1_000_000)]
 
     assert FIRST_S / 2 <= waits_s[0] <= FIRST_S
     assert MOST_S / 2 <= min(waits_s[4:]) <= max(waits_s) <= MOST_S
@@ -215,7 +217,18 @@ def test_workers_that_are_always_lost_end_the_run() -> None:
     with pytest.raises(OutputError, match="in a row were lost: killed"):
         run(engine, tries=100)
 
-    assert engine.started <= MOST_LOST + 3
+    assert engine.started <= MOST_LOST + 2 * 3
+
+
+def test_a_machine_with_many_workers_may_be_lost() -> None:
+    many = 2 * MOST_LOST
+    engine = Fake(lambda worker, *_: None if worker < many else DONE_NOW, count=many)
+    engine.served = list  # the oldest first, so all losses come in a row
+
+    found = run(engine, songs=4 * many)
+
+    assert {one.status for one in found.values()} == {DONE}
+    assert engine.started == 2 * many
 
 
 def test_a_recipe_that_no_worker_can_load_ends_the_run() -> None:

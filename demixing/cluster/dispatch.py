@@ -28,7 +28,8 @@ IN_FLIGHT = 2
 WAIT_S = 1.0
 
 MOST_LOST = 20
-"""Workers that may be lost one after the other, without a song done, before the run ends."""
+"""Workers that may be lost one after the other, without a song done, before the run ends; besides
+as many as there were at a time, because a machine with many may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class Dispatcher:
     _starting: set[int] = field(default_factory=set)
     _busy: dict[int, deque[_Try]] = field(default_factory=dict)
     _lost: int = 0
+    _most_workers: int = 0
     _pauses: Pauses = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +155,7 @@ class Dispatcher:
         wanted = min(self.engine.wanted(), self._unfinished())
         while len(self._starting) + len(self._busy) < wanted:
             self._starting.add(self.engine.start())
+        self._most_workers = max(self._most_workers, len(self._starting) + len(self._busy))
 
     def _hand_out(self) -> None:
         """Give songs to workers, evenly, as long as they may take some."""
@@ -207,7 +210,7 @@ class Dispatcher:
         logger.warning(
             "worker %d was lost (%s); others do its %d songs", event.worker, event.reason, len(own)
         )
-        if self._lost > MOST_LOST:
+        if self._lost > MOST_LOST + self._most_workers:
             raise OutputError(f"{self._lost} workers in a row were lost: {event.reason}")
         if not own:
             return

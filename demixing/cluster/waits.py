@@ -35,7 +35,8 @@ def before(number: int) -> float:
     Returns:
         Between a half of the wait and all of it, because many workers fail at the same time.
     """
-    return min(FIRST_S * FACTOR ** (number - 1), MOST_S) * random.uniform(0.5, 1.0)
+    growth = FACTOR ** min(number - 1, 9)  # more would overflow after some hundred tries
+    return min(FIRST_S * growth, MOST_S) * random.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
