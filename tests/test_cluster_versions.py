@@ -23,9 +23,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return module
 
 
-def test_code_differs_if_a_module_does_and_not_by_line_ends(package: Path) -> None:
+def test_code_differs_if_a_module_does_and_not_by_line_ends_or_hidden_files(package: Path) -> None:
     before = ray_actor.code()
     package.write_bytes(b"x = 1\r\n")
+    assert ray_actor.code() == before
+
+    package.with_name(".#a.py").symlink_to("me@machine.1234")  # an editor's lock
+    (package.parent / ".checkpoints").mkdir()
+    package.with_name(".checkpoints").joinpath("a.py").write_bytes(b"x = 0\n")
     assert ray_actor.code() == before
 
     package.write_bytes(b"x = 2\n")

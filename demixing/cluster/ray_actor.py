@@ -39,13 +39,17 @@ def version(distribution: str) -> str:
 
 
 def code() -> str:
-    """Digest of this package's code; empty if the package is not there."""
+    """Digest of this package's code; empty if the package is not there.
+
+    Hidden files do not count: an editor makes them beside those that it has open.
+    """
     found = util.find_spec(PACKAGE)
     digest = hashlib.sha256()
     for folder in map(Path, (found and found.submodule_search_locations) or ()):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
-            digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+        paths = {one.relative_to(folder).as_posix(): one for one in folder.rglob("*.py")}
+        for name in sorted(one for one in paths if "/." not in f"/{one}"):
+            digest.update(f"{name}\n".encode())
+            digest.update(paths[name].read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:12] if found else ""
 
 
