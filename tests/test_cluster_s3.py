@@ -1,8 +1,11 @@
 """Batches from and to a server that speaks S3's protocol."""
 
+import contextlib
 import importlib.util
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -157,6 +160,31 @@ def test_a_song_that_is_too_large_fails(
     assert batch(*words) == 1
 
     assert capsys.readouterr().err.count("raise --most-gb") == 9
+
+
+def test_repeats_of_the_client_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = list[int]()
+
+        def close_each() -> None:
+            with contextlib.suppress(OSError):  # the end of the server
+                while True:
+                    server.accept()[0].close()
+                    closed.append(1)
+
+        threading.Thread(target=close_each, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        s3fs = pytest.importorskip("s3fs")
+        s3fs.S3FileSystem.clear_instance_cache()
+        with pytest.raises(addresses.StoreError):
+            addresses.read("s3://bucket/a", 1)
+        s3fs.S3FileSystem.clear_instance_cache()
+        server.shutdown(socket.SHUT_RDWR)
+
+    assert 1 <= sum(closed) <= 2  # with those of s3fs, 25 and more
 
 
 def test_a_bucket_that_does_not_exist_is_one_sentence(

@@ -22,6 +22,7 @@ from demixing.errors import ConfigError, DemixError, OutputError, SongError
 
 BLOCK = 1 << 20
 _PROTOCOL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+S3 = ("s3", "s3a")
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
 
@@ -112,6 +113,8 @@ def opened(address: str) -> tuple[Any, str]:
     except ValueError as error:
         raise ConfigError(f"cannot use the address {address!r}: {error}") from error
     system.invalidate_cache()  # other workers write, too
+    if protocol(address) in S3:
+        system.retries = 1  # of s3fs, up to 25 a read: below it botocore has its own, above a batch
     return system, path
 
 
