@@ -76,13 +76,14 @@ def connected(address: str) -> Iterator[Any]:
     _check_reachable(address)
     if address == LOCAL:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, without a long message
-        # Whatever it is named: with 0, Ray lets other machines neither join nor connect.
+        # Whatever it is named: with 0, on all systems, Ray only listens on 127.0.0.1.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
 
     try:
         ray.init(
-            **_where(address),
+            address=address,
+            include_dashboard=False if address == LOCAL else None,
             namespace=f"demixing-{os.getpid()}",
             log_to_driver=False,
             logging_level=logging.getLogger().getEffectiveLevel(),
@@ -95,13 +96,6 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
-
-
-def _where(address: str) -> dict[str, Any]:
-    """How Ray is given an address. A local cluster is reachable from this machine only."""
-    if address != LOCAL:
-        return {"address": address}
-    return {"address": LOCAL, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 
 
 def _check_reachable(address: str) -> None:
