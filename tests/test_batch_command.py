@@ -368,6 +368,8 @@ def test_results_that_are_not_at_the_destination_are_an_error(
     assert "12 of 12 songs have no record" in capsys.readouterr().err
     assert separate(songs, "memory://out") == 2
     assert "in the memory of each" in capsys.readouterr().err
+    assert separate(songs, "") == 2
+    assert "got an empty word" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_batch_gets_no_manifest(

@@ -288,6 +288,10 @@ def reachable(address: str) -> str:
     """
     from demixing.cluster.addresses import checked, protocol
 
+    if not address:
+        raise ConfigError(
+            "expected a folder or bucket, got an empty word (. is the current folder)"
+        )
     if protocol(address) == "memory":
         raise ConfigError(
             f"expected a folder or bucket that all workers reach, got {address!r}, which is in the "

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from demixing.errors import ConfigError, DemixError, OutputError, SongError
+from demixing.machine.installation import install_command
 
 BLOCK = 1 << 20
 _PROTOCOL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -108,7 +109,7 @@ def opened(address: str) -> tuple[Any, str]:
     except ImportError as error:
         raise ConfigError(
             f"addresses like {protocol(address)}:// need a package that is not installed: {error}; "
-            "S3 is in the extra: pip install 'sound-demixing[s3]'"
+            f"for S3 run: {install_command('s3')}"
         ) from error
     except ValueError as error:
         raise ConfigError(f"cannot use the address {address!r}: {error}") from error

@@ -19,6 +19,7 @@ PINNED = {
     "demucs": "--no-deps --requirement requirements-demucs.txt",
     "rendering": "-r demixing/training/requirements.txt",
     "report": "-r requirements-dev.txt",
+    "s3": "-r requirements-dev.txt",
 }
 """Arguments for pip in a checkout, instead of an extra."""
 
