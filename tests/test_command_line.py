@@ -450,7 +450,7 @@ def test_an_installed_package_evaluates_without_the_contest(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give your songs with --data DIR"),
+        ([], "name your songs by --data DIR"),
         (["--data", "DATA", "--limit"], "--limit needs a checkout"),
         (["--data", "DATA", "--jobs", "2"], "--jobs above 1 needs a checkout"),
     ],
