@@ -59,15 +59,24 @@ def test_huge_pages_are_requested_where_linux_gives_them(
     assert heap.huge_pages(tmp_path) is given
 
 
-@pytest.mark.parametrize("given", ["1", "0"])
-def test_who_turns_huge_pages_off_gets_none(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+@pytest.mark.parametrize(("given", "huge"), [(None, True), ("1", True), ("0", False)])
+def test_without_huge_pages_only_larger_blocks_stay_outside_of_the_heap(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, *, huge: bool
+) -> None:
+    limits: list[int] = []
+    library = SimpleNamespace(mallopt=lambda number, value: limits.append(value))
     monkeypatch.setattr(heap, "huge_pages", lambda: True)
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *_: None))
-    monkeypatch.setenv(heap.HUGE_PAGES, given)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    for name in (*heap.THRESHOLDS, heap.HUGE_PAGES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(heap.HUGE_PAGES, given or "1")
+    if given is None:
+        del os.environ[heap.HUGE_PAGES]
 
     heap.keep_large_blocks_apart()
 
-    assert os.environ[heap.HUGE_PAGES] == given
+    assert limits[0] == (heap.LARGE_BYTES_HUGE if huge else heap.LARGE_BYTES)
+    assert os.environ[heap.HUGE_PAGES] == (given or "1")
 
 
 @pytest.mark.skipif(not heap.apart_bytes(), reason="not glibc, or no block is outside of the heap")

@@ -14,7 +14,7 @@ from torch import Tensor
 from demixing.chunks.answer import Answer, Source
 from demixing.machine import heap
 
-LONG_S = 0.5
+LONG_S = 0.2
 """Calls that take this long are slow. Returning and requesting 300 MB takes about 50 ms, and less
 with huge pages."""
 

@@ -15,21 +15,18 @@ from pathlib import Path
 
 from demixing.machine.linux import lines
 
-LARGE_BYTES = 16_000_000
-"""Blocks from this size on never enter the heap.
+LARGE_BYTES, LARGE_BYTES_HUGE = 16_000_000, 4_000_000
+"""Blocks from this size on never enter the heap; the second size is for huge pages.
 
 The tensors of HTDemucs are of 2 to 33 MB. Freed in the heap, they leave holes between smaller
-blocks; outside of it, fresh pages cost processor time, less if they are huge. Measured in
-docs/decisions/002-precision-and-speed.md.
+blocks, which grow with the song; outside of it, fresh pages cost processor time, less if they are
+huge. Measured in docs/decisions/002-precision-and-speed.md.
 """
 
 KEPT_BYTES = 1 << 30
 """Free memory at the end of the heap that is kept, because the next chunk needs it again."""
 
-THRESHOLDS = {
-    "MALLOC_MMAP_THRESHOLD_": (-3, LARGE_BYTES),
-    "MALLOC_TRIM_THRESHOLD_": (-1, KEPT_BYTES),
-}
+THRESHOLDS = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
 """glibc's environment variables, with their numbers for mallopt(3)."""
 
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
@@ -57,13 +54,13 @@ def keep_large_blocks_apart() -> None:
     For programs, which own their process, before they import torch. A variable in the environment
     is respected.
     """
-    if huge_pages():
-        os.environ.setdefault(HUGE_PAGES, "1")
+    huge = huge_pages() and os.environ.setdefault(HUGE_PAGES, "1") == "1"
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, or another system
         return
-    for variable, (number, value) in THRESHOLDS.items():
+    values = (LARGE_BYTES_HUGE if huge else LARGE_BYTES, KEPT_BYTES)
+    for (variable, number), value in zip(THRESHOLDS.items(), values, strict=True):
         if variable not in os.environ:
             mallopt(number, value)
 
