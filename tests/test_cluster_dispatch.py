@@ -170,7 +170,8 @@ def test_a_store_that_is_away_for_minutes_costs_no_song() -> None:
     found = run(engine, songs=200, time=time)
 
     assert {one.status for one in found.values()} == {DONE}
-    assert engine.tries.total() < 250  # few songs were begun in vain
+    # In vain: at most what three workers have twice, before each pause. Waits are random.
+    assert engine.tries.total() <= 200 + 2 * 6 * MOST_PAUSES
 
 
 def test_a_store_that_stays_away_ends_the_run() -> None:
