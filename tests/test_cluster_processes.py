@@ -1,8 +1,9 @@
 """Workers of batches as processes of this machine."""
 
 import concurrent.futures
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,13 @@ def test_processes_do_songs_and_survive_one_that_kills_them(
     assert "its worker was lost 2 times" in found["deadly"].error
 
 
-def test_two_songs_for_a_worker_that_has_ended_are_one_loss(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def ready(folder: Path) -> Iterator[tuple[Processes, int, concurrent.futures.Executor]]:
+    """One worker that is ready, and its pool."""
     job = Job(
         task=Task(kind="score"),
         fingerprint="t",
-        destination=str(tmp_path),
+        destination=str(folder),
         version="1",
         most_bytes=1,
     )
@@ -58,6 +61,11 @@ def test_two_songs_for_a_worker_that_has_ended_are_one_loss(tmp_path: Path) -> N
         (pool,) = engine._pools.values()
         while not engine.wait(1):
             pass
+        yield engine, worker, pool
+
+
+def test_two_songs_for_a_worker_that_has_ended_are_one_loss(tmp_path: Path) -> None:
+    with ready(tmp_path) as (engine, worker, pool):
         with pytest.raises(concurrent.futures.BrokenExecutor):
             pool.submit(os._exit, 9).result()
         for name in "ab":
@@ -70,18 +78,7 @@ def test_two_songs_for_a_worker_that_has_ended_are_one_loss(tmp_path: Path) -> N
 def test_a_song_that_a_worker_finished_before_it_ended_comes_before_its_loss(
     tmp_path: Path,
 ) -> None:
-    job = Job(
-        task=Task(kind="score"),
-        fingerprint="t",
-        destination=str(tmp_path),
-        version="1",
-        most_bytes=1,
-    )
-    with Processes(job, 1, {}) as engine:
-        worker = engine.start()
-        (pool,) = engine._pools.values()
-        while not engine.wait(1):
-            pass
+    with ready(tmp_path) as (engine, worker, pool):
         engine.submit(worker, Item(name="a", address=str(tmp_path / "a")))
         with pytest.raises(concurrent.futures.BrokenExecutor):
             pool.submit(os._exit, 9).result()

@@ -9,7 +9,7 @@ Source of the shares: Wisdom et al., "Differentiable consistency constraints for
 speech enhancement", ICASSP 2019.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -56,23 +56,22 @@ class Consistency:
             return
         self._waiting.push(Estimates(estimates.mixture, (), estimates.answered))
         signals = torch.stack([*stems, estimates.mixture], dim=1)
-        for piece in self._filter.push(signals):
-            yield from self._with_mixture(piece)
+        yield from self._with_mixture(self._filter.push(signals))
 
     def finish(self) -> Iterator[Estimates]:
         """See :class:`demixing.engine.estimates.Stage`."""
         if self._filter is not None:
-            for piece in self._filter.finish():
-                yield from self._with_mixture(piece)
+            yield from self._with_mixture(self._filter.finish())
 
-    def _with_mixture(self, stems: Tensor) -> Iterator[Estimates]:
+    def _with_mixture(self, pieces: Iterable[Tensor]) -> Iterator[Estimates]:
         """Join final stems with the buffered mixture."""
-        start = 0
-        for ready in self._waiting.take(stems.shape[-1]):
-            # A copy, because views would keep all of these stems until the last one is used.
-            part = stems[..., start : start + ready.samples].clone()
-            start += ready.samples
-            yield Estimates(ready.mixture, part.unbind(1), ready.answered)
+        for stems in pieces:
+            start = 0
+            for ready in self._waiting.take(stems.shape[-1]):
+                # A copy, because views would keep all of these stems until the last one is used.
+                part = stems[..., start : start + ready.samples].clone()
+                start += ready.samples
+                yield Estimates(ready.mixture, part.unbind(1), ready.answered)
 
     def _complete(self, estimates: Estimates) -> tuple[Tensor, ...]:
         """All stems of the track, ``(groups, 2, samples)`` each, with the residual shared."""

@@ -145,7 +145,7 @@ class SharedUNet(ChunkGeometry):
         everything = powers.sum(dim=1)
         # One stem at a time: the spectra of all stems would be most of the memory.
         stems = [
-            istft(spectrum * _mask(power / everything), FRAME, FRAME_HOP, mixture.shape[-1])
+            istft(spectrum * _full_band(power / everything), FRAME, FRAME_HOP, mixture.shape[-1])
             for power in powers.unbind(1)
         ]
         return torch.stack(stems, dim=1)
@@ -221,7 +221,7 @@ def input_of(spectrum: Tensor) -> Tensor:
     return spectrum[..., :BINS, :].abs().transpose(-1, -2)
 
 
-def _mask(part: Tensor) -> Tensor:
+def _full_band(part: Tensor) -> Tensor:
     """Continue a mask above the input bins by its mean.
 
     Args:

@@ -117,9 +117,9 @@ class Hybrid(nn.Module):
             return x, xt
         if not network.bottom_channels:
             return network.crosstransformer(x, xt)  # type: ignore[no-any-return]
-        x = _flat(network.channel_upsampler, x)
+        x = _as_sequence(network.channel_upsampler, x)
         x, xt = network.crosstransformer(x, network.channel_upsampler_t(xt))
-        return _flat(network.channel_downsampler, x), network.channel_downsampler_t(xt)
+        return _as_sequence(network.channel_downsampler, x), network.channel_downsampler_t(xt)
 
     def _decoded(self, x: Tensor, xt: Tensor, skips: Skips) -> tuple[Tensor, Tensor]:
         """Apply the decoders of both branches, but not the last transposed convolution of bins.
@@ -180,6 +180,6 @@ def normalised(x: Tensor) -> Normalised:
     return Normalised((x - mean).div_(EPSILON + deviation), mean, deviation)
 
 
-def _flat(layer: nn.Module, x: Tensor) -> Tensor:
+def _as_sequence(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer of ``(b, c, t)`` to ``(b, c, f, t)``, as one long sequence."""
     return layer(x.flatten(2)).unflatten(2, x.shape[2:])  # type: ignore[no-any-return]

@@ -84,7 +84,7 @@ class LastLayer(nn.Module):
             ]
 
         signals = len(x) * self.weight.shape[0] // (2 * self.stride)
-        window, hop, offset = _frames(2 * bins)
+        window, hop, offset = _synthesis(2 * bins)
         audio = overlap(spectrum, signals, x.shape[-1], window, hop)
         return audio[:, offset : offset + samples]
 
@@ -133,12 +133,12 @@ def inverse(original: Any, spectrum: Tensor, length: int) -> Tensor:
     """
     if spectrum.device.type != "cpu":
         return original(spectrum, length)  # type: ignore[no-any-return]
-    window, hop, start = _frames(2 * spectrum.shape[-2])
+    window, hop, start = _synthesis(2 * spectrum.shape[-2])
     audio = overlapped(spectrum.flatten(0, -3), window, hop)[:, start : start + length]
     return audio.view(*spectrum.shape[:-2], length)
 
 
-def _frames(frame: int) -> tuple[Tensor, int, int]:
+def _synthesis(frame: int) -> tuple[Tensor, int, int]:
     """Return the window of the inverse, the hop, and where the audio starts in the first frame."""
     hop = frame // 4
     return torch.hann_window(frame) * (frame**0.5 / 1.5), hop, 3 * hop // 2
