@@ -8,20 +8,18 @@ A run that was stopped resumes from its last checkpoint. With --plot, nothing is
 of one or several runs are drawn from their logs.
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
 
 from demixing.cli import console, train
+from demixing.cli.arguments import Parser
 from demixing.printing import start_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argparse.ArgumentParser(
-        description="Train a network; or, with --plot, draw the curves of runs."
-    )
+    parser = Parser(description="Train a network; or, with --plot, draw the curves of runs.")
     train.describe(parser)
     options = parser.parse_args(arguments)
     start_log(logging.WARNING)

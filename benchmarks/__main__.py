@@ -7,7 +7,6 @@ number of threads, and take turns. All figures of a GPU: ``python -m benchmarks 
 :mod:`benchmarks.gpu`.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from benchmarks import (
     tfc_tdf_v3,
 )
 from benchmarks.timing import HEAD, Line, machine, row
+from demixing.cli.arguments import Parser
 from demixing.errors import DemixError
 from demixing.machine import threads
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["gpu"]:  # a program of its own
         return gpu.main(words[1:])
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure ratios.")
+    parser = Parser(prog="python -m benchmarks", description="Measure ratios.")
     parser.add_argument(
         "names",
         nargs="*",
@@ -82,14 +82,15 @@ def main(arguments: Sequence[str] | None = None, cases: Cases = CASES) -> int:
     if unknown := set(options.names) - set(cases):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; have: {', '.join(cases)}")
     threads.use()
-    print(machine(), HEAD, sep="\n", flush=True)
+    head = [machine(), HEAD]  # of the table, which is not begun without a row
     given = {"original": options.original.resolve()} if options.original else {}
     failed = False
     for name in options.names or cases:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
             for line in cases[name](quick=options.quick, **given):
-                print(row(line), flush=True)
+                print(*head, row(line), sep="\n", flush=True)
+                head.clear()
         except DemixError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = True

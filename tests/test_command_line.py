@@ -150,7 +150,11 @@ def test_a_reader_that_quits_early_is_not_an_error() -> None:
         (["separate", "a", "-o", "b", "--format", "flack"], "'flack'; did you mean 'flac'?"),
         (["list", "more"], "error: unexpected: more"),
         (["separate", "a"], "required: -o/--output; see: demixing separate --help"),
-        (["plan", "--seconds", "x"], "invalid float value: 'x'"),
+        (["plan", "--seconds", "x"], "argument --seconds: expected a number, got 'x'"),
+        (
+            ["separate", "a", "-o", "b", "--jobs", "two"],
+            "--jobs: expected a whole number, got 'two'",
+        ),
         (["list", "-q", "-v"], "not allowed with argument"),
         ([], "required: COMMAND; see: demixing --help"),
     ],
@@ -159,6 +163,12 @@ def test_a_wrong_word_is_one_line_and_a_suggestion(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in error_of(capsys, *words)
+
+
+def test_a_negative_number_is_the_value_of_an_option_and_0_is_an_option_itself() -> None:
+    options = parser(["separate"]).parse_args(["separate", "a", "--jobs", "-3", "-0", "-o", "b"])
+
+    assert (options.jobs, options.null) == (-3, True)
 
 
 @pytest.mark.parametrize(

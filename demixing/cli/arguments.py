@@ -23,6 +23,8 @@ from demixing.recipes.recipe import Recipe
 
 ENDLESS = ("+", "*")
 NEGATIVE_NUMBER = re.compile(r"-\.?\d")
+KINDS: dict[object, str] = {int: "a whole number", float: "a number"}
+"""What each type of an option expects, for errors."""
 
 
 class Formatter(argparse.HelpFormatter):
@@ -62,6 +64,7 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse words in any order; unknown options are errors."""
         words = list(sys.argv[1:] if args is None else args)
+        self._has_negative_number_optionals.clear()  # because of -0, values like -3 were refused
         if not any(action.nargs == argparse.PARSER for action in self._actions):
             words = self._arranged(words)
         known, unknown = super().parse_known_args(words, namespace)
@@ -85,6 +88,16 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(
             action, f"invalid choice: {value!r}{hint} (choose from {listed})"
         )
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Convert a word to the type of its option; say what was expected if that fails."""
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            if action.type not in KINDS:
+                raise
+            message = f"expected {KINDS[action.type]}, got {arg_string!r}"
+            raise argparse.ArgumentError(action, message) from None
 
     def _arranged(self, words: Sequence[str]) -> list[str]:
         """Put options first and positional arguments last."""
