@@ -10,7 +10,7 @@ are not counted.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -127,13 +127,19 @@ def table(name: str, duration_s: float) -> Iterator[str]:
             for clock in clocks:
                 clock.run(audio)
     yield HEAD
-    for layer in [*names, "all"]:
-        times = " | ".join(f"{clock.best_ms[layer]:.0f}" for clock in clocks)
-        flops, megabytes = count("" if layer == "all" else layer), clocks[0].megabytes.get(layer, 0)
-        yield f"| {layer} | {flops:.1f} | {megabytes:.0f} | {times} |"
+    for layer in names:
+        times = in_columns(clock.best_ms[layer] for clock in clocks)
+        megabytes = clocks[0].megabytes.get(layer, 0)
+        yield f"| {layer} | {count(layer):.1f} | {megabytes:.0f} | {times} |"
+    all_ms = [clock.best_ms["all"] for clock in clocks]
     rest = [clock.best_ms["all"] - sum(clock.best_ms[layer] for layer in names) for clock in clocks]
-    times = " | ".join(f"{ms:.0f}" for ms in rest)
-    yield f"| outside of layers: STFT, inverse, sums | | | {times} |"
+    yield f"| outside of layers: STFT, inverse, sums | | | {in_columns(rest)} |"
+    yield f"| all | {count(''):.1f} | | {in_columns(all_ms)} |"
+
+
+def in_columns(times_ms: Iterable[float]) -> str:
+    """Milliseconds as neighbouring cells of a table."""
+    return " | ".join(f"{ms:.0f}" for ms in times_ms)
 
 
 def _lists(module: nn.Module) -> bool:

@@ -13,8 +13,8 @@ Only :mod:`my_submission.predictor` sees AIcrowd's ``(samples, channels)`` array
 More than two channels
 ----------------------
 Channels that belong together are separated as a stereo pair, every other channel as mono. The order
-is that of WAVE files: front left, front right, centre, low frequency, back, side. There is no
-standard order for nine or more channels, so each one is mono.
+is that of WAVE files: front left, front right, centre, LFE, back, side. There is no standard
+order for nine or more channels, so each one is mono.
 """
 
 import math

@@ -28,8 +28,9 @@ def add(commands: Subparsers) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
         "fetch",
-        description="Download weight files to models/weights/ (or $DEMIX_WEIGHTS), verify them, "
-        "and print their paths. An interrupted download resumes where it stopped.",
+        description="Download weight files to models/weights/ in a checkout, to the user's "
+        "cache if the package is installed, or to $DEMIX_WEIGHTS; verify them, and print their "
+        "paths. An interrupted download resumes where it stopped.",
     )
     parser.add_argument(
         "names",

@@ -19,9 +19,8 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "import",
         description="Verify and read a weight file, write its weights and their origin to "
-        "models/weights/NAME.safetensors (or to $DEMIX_WEIGHTS), and print the path. With "
-        "--config, FILE is your own: the new file keeps the config, too, for "
-        "`separate --checkpoint`.",
+        "NAME.safetensors in the folder that `fetch` uses, and print the path. With --config, FILE "
+        "is your own: the new file keeps the config, too, for `separate --checkpoint`.",
     )
     parser.add_argument(
         "name", metavar="NAME", help="a table in models/checkpoints.toml; with --config, any name"

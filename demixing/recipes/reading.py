@@ -48,10 +48,10 @@ A recipe is a TOML file in demixing/recipes/ or anywhere else:
     width_db = 4.0
     active_db = 1.0
 
-Members run in the listed order, unless the planner finds a better one. With a residual, or shares
-that sum to one, the stems sum to the mixture (to float32 rounding) at any sample rate, except for
-leaks that are not returned. If several members output a stem and no blend of exactly these is
-listed, a blend of more members is rescaled to them; without one, they are averaged.
+Members run in the listed order. With a residual, or shares that sum to one, the stems sum to the
+mixture (to float32 rounding) at any sample rate, except for leaks that are not returned. If several
+members output a stem and no blend of exactly these is listed, a blend of more members is rescaled
+to them; without one, they are averaged.
 
 A member with ``optional = true`` is used if its weight files exist. Otherwise the recipe works as
 if it did not contain that member and the blends that name it. A file that exists but is damaged is

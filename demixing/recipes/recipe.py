@@ -24,7 +24,7 @@ class Recipe:
         summary: one-line description, shown by `demixing list`.
         fitted_on: songs on which the scores of the blends were measured, in a few words.
         boards: leaderboards that permit the training data of its weights.
-        members: in the order in which they run, unless the planner finds a better one.
+        members: in the order in which they run.
         blends: how the members' outputs for a stem are combined.
         residual: the stem that is the mixture minus all others, or None.
         consistency: share of each stem in the residual, mixture minus stems.
