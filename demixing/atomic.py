@@ -16,7 +16,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
@@ -30,6 +31,9 @@ except ImportError:  # Windows
 UNFINISHED = ".unfinished-"
 """Prefix of the names of unfinished files and folders."""
 
+
+POLL_S = 0.2
+"""How often :func:`turn` tries again."""
 
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Flags of opening: a link is not followed, and a pipe is not waited for."""
@@ -111,6 +115,30 @@ def unlock(lock: int | None) -> None:
     """Release what :func:`locked` returned."""
     if lock is not None:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def turn(folder: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    """Hold the lock of a folder; while another process holds it, wait.
+
+    Args:
+        folder: to lock. Where there are no locks, nothing is waited for.
+        waiting: called once before it waits.
+    """
+    said = False
+    while True:
+        try:
+            lock = locked(folder)
+            break
+        except BlockingIOError:
+            if not said:
+                waiting()
+            said = True
+            time.sleep(POLL_S)
+    try:
+        yield
+    finally:
+        unlock(lock)
 
 
 def publish(files: Mapping[Path, Path], *, replace: bool = True) -> None:

@@ -1,6 +1,8 @@
 """Damaged files: what players play is read, and what is missing is said; never silently less."""
 
+import errno
 import functools
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -11,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from demixing.audio import headers, lengths, ogg
+from demixing.audio import containers, headers, lengths, ogg
 from demixing.audio.files import read_blocks, song_format
 from demixing.errors import SongError
 from tests import audio_files
@@ -347,3 +349,24 @@ def test_after_the_audio_of_w64_nothing_is_audio(audio: Audio, save: Save) -> No
     found, _ = read(path)
 
     assert np.array_equal(found, audio)
+
+
+@pytest.mark.parametrize("name", ["vbr.mp3", "aac.m4a", "vorbis.ogg", "aac.aac"])
+@pytest.mark.parametrize("reads", [0, 3])
+def test_a_disk_that_fails_gives_a_sentence(
+    name: str, reads: int, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(name, whole(name))
+    left = [reads]
+    read_more = containers.Source.read
+
+    def failing(source: containers.Source, size: int) -> bytes:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_more(source, min(size, 2000))
+
+    monkeypatch.setattr(containers.Source, "read", failing)
+
+    with pytest.raises(SongError, match=f"cannot read {path}: Input/output error"):
+        read(path)

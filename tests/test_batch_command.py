@@ -401,5 +401,8 @@ def test_a_replaced_task_has_no_manifest_until_it_is_done(
 def test_results_are_not_written_among_the_songs(
     songs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert separate(songs, songs / "out") == 2
-    assert "outside of" in capsys.readouterr().err
+    (songs.parent / "link").symlink_to(songs)
+
+    for inside in (songs / "out", songs.parent / "link" / "out"):
+        assert separate(songs, inside) == 2
+        assert "outside of" in capsys.readouterr().err

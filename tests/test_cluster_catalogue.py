@@ -126,6 +126,7 @@ def test_addresses_in_a_list_may_be_anywhere(tmp_path: Path) -> None:
         ("list.txt", "a.wav\tx\nb.wav\tX\n", "have the same name"),
         ("list.txt", "a.wav\t../x\n", "song's name"),
         ("list.txt", "\n", "found none"),
+        ("list.txt", "a.wav\n/\n", "expected addresses of songs in .*, got '/'"),
         ("list.csv", "path\na.wav\n", "a column named address"),
         ("list.jsonl", '{"address": 1}', "expected line 1"),
         ("list.jsonl", "[" * 100_000, "expected line 1"),

@@ -1,5 +1,6 @@
 """Files of weights are complete and verified, even if connections break, or not installed."""
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import http.server
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from demixing import atomic
 from demixing.cli import fetch
 from demixing.cli.main import main
 from demixing.errors import CheckpointError
@@ -134,6 +136,41 @@ def test_an_installed_file_is_not_downloaded_again(server: Server, weights: Path
     Installer().install(entry(url=f"{server.url}/a.th"))
 
     assert not server.requests
+
+
+def test_several_runs_at_a_time_download_a_file_once(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    together = threading.Barrier(4)
+
+    def install(_: int) -> Path:
+        together.wait()
+        return Installer().install(entry(url=f"{server.url}/a.th"))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        paths = set(pool.map(install, range(4)))
+
+    assert paths == {weights / "a.th"}
+    assert (weights / "a.th").read_bytes() == CONTENTS
+    assert len(server.requests) == 1
+
+
+def test_a_run_that_waits_for_another_says_so(server: Server, weights: Path) -> None:
+    server.files["/a.th"] = CONTENTS
+    weights.mkdir()
+    (weights / ".other.zip").touch()  # what the other run is about to unpack
+    lock = atomic.locked(weights)
+    said: list[str] = []
+
+    def waiting(sentence: str) -> None:
+        said.append(sentence)
+        Installer().tidy()
+        assert (weights / ".other.zip").exists()
+        atomic.unlock(lock)
+
+    Installer(report=waiting).install(entry(url=f"{server.url}/a.th"))
+
+    assert said == [f"another fetch installs in {weights}"]
+    assert everything(weights) == [".other.zip", "a.th"]
 
 
 def test_a_download_resumes_where_the_connection_broke(server: Server, weights: Path) -> None:

@@ -384,6 +384,7 @@ def test_the_longest_songs_come_first(write_song: WriteSong, tmp_path: Path) -> 
         write_song("long.flac", samples=20_000),
         tmp_path / "none.wav",
         tmp_path / "pipe.wav",
+        tmp_path / f"{'x' * 300}.wav",  # a name that the system refuses
         write_song("middle.wav", samples=9000, sample_rate_hz=44_100),
     ]
     many = [jobs.Job(song=song, paths={}, replace=False) for song in listed]
@@ -392,7 +393,7 @@ def test_the_longest_songs_come_first(write_song: WriteSong, tmp_path: Path) -> 
 
     ordered = [job.song.stem for job in jobs.longest_first(many)]
 
-    assert ordered == ["long", "middle", "short", "none", "pipe"]
+    assert ordered == ["long", "middle", "short", "none", "pipe", "x" * 300]
 
 
 def test_a_process_with_a_thread_is_not_copied() -> None:

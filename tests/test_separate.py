@@ -1,5 +1,6 @@
 """``separate`` for many songs: folders, names of files, several at a time, again after a crash."""
 
+import errno
 import json
 import os
 import signal
@@ -144,6 +145,36 @@ def test_a_folder_without_audio_fails_alone(
 
     assert "empty: expected audio files in this folder, but found none" in capsys.readouterr().err
     assert files(out) == stems_of("song")
+
+
+def test_a_folder_that_cannot_be_listed_and_a_link_to_nothing_fail_alone(
+    write_song: WriteSong,
+    tmp_path: Path,
+    out: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_song("in/a.wav")
+    locked = tmp_path / "in" / "locked"
+    locked.mkdir()
+    (tmp_path / "in" / "gone.wav").symlink_to("nowhere.wav")
+    (tmp_path / "in" / "gone.txt").symlink_to("nowhere.txt")
+    list_folder = os.scandir
+
+    def denied(folder: str | Path | int) -> object:
+        if str(folder) == str(locked):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return list_folder(folder)
+
+    monkeypatch.setattr(os, "scandir", denied)
+
+    assert separate(out, tmp_path / "in") == 2
+
+    said = capsys.readouterr().err
+    assert "locked: cannot list this folder: Permission denied" in said
+    assert f"{tmp_path}/in/gone.wav" in said
+    assert "gone.txt" not in said
+    assert files(out) == stems_of("a")
 
 
 def test_a_damaged_song_in_a_folder_fails_alone(

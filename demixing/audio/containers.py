@@ -111,25 +111,39 @@ def opened(
         PyAV's container, and the file that it reads.
 
     Raises:
-        SongError: its format is unknown or not among :data:`FORMATS`, or its header is damaged.
+        SongError: its format is unknown or not among :data:`FORMATS`, its header is damaged, or the
+            disk fails while it is open.
     """
     import av  # late: it takes a quarter of a second, and most songs are WAV or FLAC
     import av.logging
 
     av.logging.set_libav_level(av.logging.PANIC)  # what matters is raised, or said in a sentence
     with path.open("rb", buffering=0) as file:
-        source = Source(path, file, start, stop, magic)
         try:
-            container = av.open(
-                source,
-                container_options=OPTIONS,
-                metadata_errors="replace",
-                buffer_size=BUFFER_BYTES,
-            )
-        except av.FFmpegError as error:
-            raise SongError(f"expected audio at {path}, but {_why(path, error)}") from error
-        with container:
-            yield container, source
+            source = Source(path, file, start, stop, magic)
+            with _container(path, source) as container:
+                yield container, source
+        except OSError as error:  # of the disk; for FFmpeg's own, see there
+            raise SongError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _container(path: Path, source: Source) -> Any:
+    """PyAV's container of a file.
+
+    Raises:
+        SongError: FFmpeg does not open it.
+    """
+    import av
+
+    try:
+        return av.open(
+            source,
+            container_options=OPTIONS,
+            metadata_errors="replace",
+            buffer_size=BUFFER_BYTES,
+        )
+    except av.FFmpegError as error:
+        raise SongError(f"expected audio at {path}, but {_why(path, error)}") from error
 
 
 def _why(path: Path, error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -308,11 +309,19 @@ def check_apart(options: argparse.Namespace, destination: str) -> None:
     """
     from demixing.cluster.addresses import checked
 
-    if f"{destination}/".startswith(f"{checked(options.source)}/"):
+    source = _followed(checked(options.source))
+    if f"{_followed(destination)}/".startswith(f"{source}/"):
         raise ConfigError(
             f"expected --output outside of {options.source!r}, got {options.output!r}: the next "
             "run would take stems for songs"
         )
+
+
+def _followed(address: str) -> str:
+    """An address on this machine without links; others as they are."""
+    from demixing.cluster.addresses import protocol
+
+    return address if protocol(address) else os.path.realpath(address)
 
 
 def _task(options: argparse.Namespace) -> tuple[Task, str]:

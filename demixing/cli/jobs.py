@@ -180,9 +180,9 @@ def _length_s(song: Path) -> float:
     """Length of a song, as far as it is known without decoding it; 0 for a pipe."""
     import soundfile
 
-    if not song.is_file():  # a pipe could not be read again
-        return 0.0
     try:
+        if not song.is_file():  # a pipe could not be read again
+            return 0.0
         if song.suffix.lower() in WITH_LENGTH:
             return float(soundfile.info(os.fsencode(song)).duration)
         return song.stat().st_size / LOSSY_BYTES_PER_S
@@ -247,8 +247,17 @@ def separated(
 def said(job: Job, error: DemixError | None) -> DemixError | None:
     """The error of a song as the command reports it."""
     if error is not None and is_folder(job.song):
-        return SongError("expected audio files in this folder, but found none")
+        return _nothing_in(job.song)
     return error
+
+
+def _nothing_in(folder: Path) -> SongError:
+    """Why there are no songs in a folder."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return SongError(f"cannot list this folder: {error.strerror}")
+    return SongError("expected audio files in this folder, but found none")
 
 
 # In workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,8 @@ def _in_folder(folder: Path, output: Path) -> list[Song]:
 
 def _files(folder: Path, output: str) -> Iterator[Path]:
     """Audio files below a folder. Links to folders are not followed, since they may be loops."""
-    for place, folders, names in os.walk(folder):
+    unlisted: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=unlisted.append):
         folders[:] = sorted(
             one
             for one in folders
@@ -104,8 +106,19 @@ def _files(folder: Path, output: str) -> Iterator[Path]:
         )
         for name in sorted(names):
             path = Path(place, name)
-            if not name.startswith(".") and path.is_file() and is_audio(path):
+            if not name.startswith(".") and _is_song(path):
                 yield path
+    for error in unlisted:  # these fail, so that their songs are not missing without a word
+        yield Path(error.filename)
+
+
+def _is_song(path: Path) -> bool:
+    """Whether a file is a song. One that cannot be reached fails later, if it looks like audio."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return path.suffix.lower() in AUDIO
+    return stat.S_ISREG(mode) and is_audio(path)
 
 
 def is_audio(path: Path) -> bool:

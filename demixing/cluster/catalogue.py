@@ -152,6 +152,10 @@ def _listed(source: str) -> Iterator[Item]:
     rows = list(_READERS[suffix(source)](lines, source))
     given = [_absolute(address, source) for address, _ in rows]
     paths = [_path(address, posixpath.dirname(source)) for address in given]
+    if "" in paths:
+        raise ConfigError(
+            f"expected addresses of songs in {source!r}, got {given[paths.index('')]!r}"
+        )
     short = names.of_files(paths)
     for address, below, (_, name) in zip(given, paths, rows, strict=True):
         if name or below in short:  # otherwise it is a stem beside its mixture

@@ -50,7 +50,8 @@ class Installer:
         source: a folder, the URL of a mirror, or "" for the publisher.
         progress: called as bytes of a download arrive.
         pause_s: pause between two attempts of a download.
-        report: called with a sentence if an address failed and the next one is tried.
+        report: called with a sentence if an address failed and the next one is tried, or if another
+            process installs weights, which is waited for.
     """
 
     source: str = ""
@@ -68,27 +69,36 @@ class Installer:
             CheckpointError: it cannot be downloaded, or does not match the checkpoint.
         """
         target = checkpoint.path()
-        if target.is_file() and examine(target, checkpoint)[0] in (OK, UNPINNED):
+        if _installed(target, checkpoint):
             return target
         if checkpoint.packaged():  # it would take precedence over a fetched file
             raise CheckpointError(f"{target} is damaged; {checkpoint.remedy()}")
-        part = atomic.resumable(target)
+        folder = weights_folder()
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.parent.resolve().is_relative_to(weights_folder().resolve()):
-                raise CheckpointError(
-                    f"{target.parent} leads out of {weights_folder()}, so nothing is written there"
-                )
-            atomic.clear_abandoned(target.parent)
-            if self.source and not _is_address(self.source):
-                self._copy(checkpoint, Path(self.source), part)
-                _accept(part, target, checkpoint)
-            else:
-                self._download_anywhere(checkpoint, part, target)
+            folder.mkdir(parents=True, exist_ok=True)
+            # Others would write the same unfinished files, so one process at a time installs.
+            with atomic.turn(folder, lambda: self.report(f"another fetch installs in {folder}")):
+                if not _installed(target, checkpoint):
+                    self._install(checkpoint, target)
         except OSError as error:
             reason = error.strerror or error
             raise CheckpointError(f"cannot install {target}: {reason}") from error
         return target
+
+    def _install(self, checkpoint: Checkpoint, target: Path) -> None:
+        """Copy or download a file to its place."""
+        part = atomic.resumable(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.resolve().is_relative_to(weights_folder().resolve()):
+            raise CheckpointError(
+                f"{target.parent} leads out of {weights_folder()}, so nothing is written there"
+            )
+        atomic.clear_abandoned(target.parent)
+        if self.source and not _is_address(self.source):
+            self._copy(checkpoint, Path(self.source), part)
+            _accept(part, target, checkpoint)
+        else:
+            self._download_anywhere(checkpoint, part, target)
 
     def _copy(self, checkpoint: Checkpoint, folder: Path, part: Path) -> None:
         """Copy a file from a folder, or from an archive in it."""
@@ -188,10 +198,20 @@ class Installer:
         )
 
     def tidy(self) -> None:
-        """Remove archives whose files are installed."""
+        """Remove archives whose files are installed, unless another process may need them."""
+        try:
+            lock = atomic.locked(weights_folder())
+        except BlockingIOError:
+            return
         for archive in weights_folder().glob(".*"):
             if archive.name.endswith((".zip", ".tar.gz")):
                 archive.unlink(missing_ok=True)
+        atomic.unlock(lock)
+
+
+def _installed(target: Path, checkpoint: Checkpoint) -> bool:
+    """Whether a file is there and is the registered one."""
+    return target.is_file() and examine(target, checkpoint)[0] in (OK, UNPINNED)
 
 
 def _by_address(checkpoint: Checkpoint) -> list[Checkpoint]:
