@@ -1,5 +1,6 @@
 """Preflight of a repository: each planted fault is found, and a clean one has no finding."""
 
+import codecs
 import contextlib
 import json
 import subprocess
@@ -521,6 +522,26 @@ def test_packages_are_compared_as_the_registry_does(tmp_path: Path) -> None:
 
     assert required(tmp_path, "a-b-c")
     assert not required(tmp_path, "other")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_requirements_are_read_as_pip_reads_them(tmp_path: Path, encoding: str) -> None:
+    text = "first==1\r\n# für später\r\nlast==1\r\n"
+    (tmp_path / "requirements.txt").write_bytes(text.encode(encoding))
+    more = codecs.BOM_UTF16_BE + "most==1\n".encode("utf-16-be")
+    (tmp_path / "requirements-more.txt").write_bytes(more)
+
+    assert required(tmp_path, "first")
+    assert required(tmp_path, "last")
+    assert required(tmp_path, "most")
+    assert not required(tmp_path, "später")
+
+
+def test_requirements_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").mkdir()
+
+    with pytest.raises(EvaluationError, match=r"expected requirements for pip in .*requirements"):
+        required(tmp_path, "a")
 
 
 def preflight(folder: Path, *options: str) -> int:
