@@ -483,6 +483,13 @@ def test_folders_that_the_image_leaves_out_are_empty(
             "cannot start the engine 'no-such-engine'",
         ),
         (("--profile", "cdx23"), "dialog"),
+        (("--processes", "0"), "--processes: expected a whole number from 1 to 4194304, got '0'"),
+        (("--processes", "-5"), "got '-5'"),
+        (("--processes", "4194305"), "got '4194305'"),
+        (("--cpus", "0"), "--cpus: expected a number from 1e-06 to 1000000000, got '0'"),
+        (("--memory", "1e-12"), "got '1e-12'"),
+        (("--disk", "1e300"), "got '1e300'"),
+        (("--setup", "nan"), "got 'nan'"),
     ],
 )
 def test_bad_input_is_one_sentence(grade: Grade, options: tuple[str, ...], said: str) -> None:

@@ -588,7 +588,13 @@ def test_the_command_line_is_for_scripts(
 
 @pytest.mark.parametrize(
     "options",
-    [("--lfs-limit", "0"), ("--lfs-limit", "nan"), ("--json", "/nowhere/x"), ("--graded", ".")],
+    [
+        ("--lfs-limit", "0"),
+        ("--lfs-limit", "nan"),
+        ("--lfs-limit", "inf"),
+        ("--json", "/nowhere/x"),
+        ("--graded", "."),
+    ],
 )
 def test_bad_input_is_status_2(
     repository: SmallRepository, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]

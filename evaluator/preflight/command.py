@@ -92,8 +92,10 @@ def checkout(options: argparse.Namespace) -> Checkout:
     Raises:
         EvaluationError: it is not a git repository, or an option is wrong.
     """
-    if not options.lfs_limit > 0:
-        raise EvaluationError(f"expected --lfs-limit above 0, got {options.lfs_limit:g}")
+    if not 0 < options.lfs_limit <= grading.MOST:
+        raise EvaluationError(
+            f"expected --lfs-limit above 0, at most {grading.MOST}, got {options.lfs_limit:g}"
+        )
     return Checkout(
         folder=options.submission,
         lfs_limit_bytes=round(options.lfs_limit * 1e6),
