@@ -393,6 +393,18 @@ def test_folders_that_are_not_a_grade_are_left_alone(
     assert [path.name for path in grade.output.iterdir()] == ["references"]
 
 
+def test_a_song_may_be_called_like_the_mixture(submission: Path, tmp_path: Path) -> None:
+    lengths = dict.fromkeys(("m", "mix", "mixture"), SAMPLES)
+    data = write_songs(tmp_path / "songs", lengths)
+    with grading(data, submission, tmp_path / "grade") as grade:
+        done = grade()
+
+    assert done.status == 0, done.err
+    for name in lengths:
+        found = [path.name for path in (grade.output / "mixtures" / name).iterdir()]
+        assert found == ["mixture.wav"]
+
+
 def test_another_grade_is_not_resumed(grade: Grade) -> None:
     assert grade("--songs", "one").status == 0
 

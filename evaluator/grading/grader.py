@@ -24,15 +24,18 @@ from demixing.evaluation import checked
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.report_files import write_report
-from demixing.evaluation.song_files import SUFFIXES
+from demixing.evaluation.song_files import LEFT, MIXTURE, RIGHT, SUFFIXES
 from demixing.evaluation.songs import STEMS, Song, wav_file
 from evaluator.grading import records, session
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import SongResult, StartUp
-from evaluator.grading.runners import Runner
+from evaluator.grading.runners import FILE_MODE, FOLDER_MODE, Runner
 
 RECORDS = "grade.jsonl"
 MANIFEST = "grade.json"
+
+MIXTURES: Mapping[str, tuple[str, ...]] = {"mdx": (MIXTURE,), "cdx": (LEFT, RIGHT)}
+"""Files that a submission sees, by track."""
 
 Record = StartUp | SongResult
 
@@ -147,6 +150,7 @@ class Grade:
                 if folder.exists() and not resume:
                     shutil.rmtree(folder)
                 folder.mkdir(exist_ok=True)
+            self.mixtures.chmod(FOLDER_MODE)
             self._clear()
             for song in self.songs:
                 prepare(song, self.profile.track, self.references)
@@ -240,9 +244,10 @@ class Grade:
         if target.exists():
             return
         with atomic.folder(target) as unfinished:
-            for file in (self.references / song).iterdir():
-                if "mixture" in file.name.removeprefix(song):
-                    shutil.copy(file, unfinished / file.name)
+            for role in MIXTURES[self.profile.track]:
+                name = wav_file(self.profile.track, song, role)
+                shutil.copyfile(self.references / song / name, unfinished / name)
+                (unfinished / name).chmod(FILE_MODE)
 
     def _unwritable(self, error: OSError) -> EvaluationError:
         """The error of an output that cannot be written."""
