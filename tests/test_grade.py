@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from demixing.evaluation import output_lock
 from evaluator.__main__ import main
 from evaluator.grading import session
 from evaluator.grading.sandbox import in_image
@@ -391,6 +392,20 @@ def test_folders_that_are_not_a_grade_are_left_alone(
         assert said in done.err
         assert {path.name for path in (grade.output / "references").iterdir()} == set(SONGS)
     assert [path.name for path in grade.output.iterdir()] == ["references"]
+
+
+def test_a_second_grade_leaves_the_files_of_the_first_alone(grade: Grade) -> None:
+    grade("--songs", "one")
+    live = grade.output / f"{session.PREFIX}live"
+    live.mkdir()
+    before = sorted(grade.output.rglob("*"))
+
+    with output_lock.held(grade.output):
+        done = grade("--songs", "two")
+
+    assert done.status == 2
+    assert f"error: another run is at work in {str(grade.output)!r}; wait for it" in done.err
+    assert sorted(grade.output.rglob("*")) == before
 
 
 def test_a_song_may_be_called_like_the_mixture(submission: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from demixing.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
 
 if TYPE_CHECKING:  # --help must not wait for numpy
-    from evaluator.grading.grader import Grade
+    from evaluator.grading.grader import Grade, Record
     from evaluator.grading.records import SongResult
     from evaluator.grading.runners import Runner
 
@@ -143,8 +143,6 @@ def grade(options: argparse.Namespace) -> int:
         EvaluationError: the songs, the runner, the limits or the output cannot be used.
     """
     from demixing.evaluation.report_files import check_writable
-    from demixing.printing import printable
-    from evaluator.grading import records
 
     if options.json is not None:
         check_writable(options.json)
@@ -155,10 +153,19 @@ def grade(options: argparse.Namespace) -> int:
         f"{profile.name}, {run.runner.title}: {profile.per_second:g} s per second of song, "
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"
     )
-    notes = list(run.runner.notes(profile))
+    with run.run(resume=options.resume) as found:
+        return _reported(run, found, options.json)
+
+
+def _reported(run: "Grade", found: "Iterable[Record]", json: Path | None) -> int:
+    """Print the records of a grade as they come, then its report; return the exit status."""
+    from demixing.printing import printable
+    from evaluator.grading import records
+
+    notes = list(run.runner.notes(run.profile))
     results: list[SongResult] = []
     connections: set[str] = set()
-    for record in run.run(resume=options.resume):
+    for record in found:
         while notes:
             print(f"note: {notes.pop(0)}", file=sys.stderr)
         if isinstance(record, records.SongResult):
@@ -173,7 +180,7 @@ def grade(options: argparse.Namespace) -> int:
             return STATUS_FAILED
         else:
             connections.update(record.connections)
-    print_report(run, results, connections, options.json)
+    print_report(run, results, connections, json)
     return STATUS_FAILED if any(one.outcome != records.OK for one in results) else 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from demixing import atomic, small_files
 from demixing.errors import EvaluationError
-from demixing.evaluation import checked
+from demixing.evaluation import checked, output_lock
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.report_files import write_report
@@ -75,20 +75,28 @@ class Grade:
         """Folder of its stems."""
         return self.output / "predictions"
 
-    def run(self, *, resume: bool = False) -> Iterator[Record]:
-        """Grade.
+    @contextlib.contextmanager
+    def run(self, *, resume: bool = False) -> Iterator[Iterator[Record]]:
+        """Grade, and keep other grades out of the output until the block ends.
 
         Args:
             resume: keep songs that have a result.
 
         Yields:
-            Records; the results that are kept come first.
+            Records, each as soon as it is known; the results that are kept come first.
 
         Raises:
-            EvaluationError: the runner cannot be used, songs are not complete, or files cannot be
-                written.
+            EvaluationError: the runner cannot be used, another grade is at work in the output,
+                songs are not complete, or files cannot be written.
         """
         self.runner.check()
+        self._check_output()
+        self._check_visible()
+        with output_lock.held(self.output):
+            yield self._records(resume=resume)
+
+    def _records(self, *, resume: bool) -> Iterator[Record]:
+        """Grade; see :meth:`run`."""
         done = self._set_up(resume=resume)
         yield from done.values()
         left = [song.name for song in self.songs if song.name not in done]
@@ -138,11 +146,8 @@ class Grade:
             runner=self.runner.title,
             songs={song.name: str(song.folder.resolve()) for song in self.songs},
         )
-        self._check_output()
-        self._check_visible()
         try:
             done = self._known(manifest) if resume else {}
-            self.output.mkdir(parents=True, exist_ok=True)
             if not done:
                 write_report(self.output / RECORDS, "")
             write_report(self.output / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")

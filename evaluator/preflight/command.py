@@ -5,6 +5,7 @@ without faults, even if there are notes, 1 with faults, and 2 for bad input.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -121,13 +122,15 @@ def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -
     yield from findings(REPOSITORY, repository, leaving_out)
     if options.no_run:
         return
-    graded = of_folder(options) if options.graded else of_run(options)
-    for kind in (RECORDS, OUTPUT):
-        yield from findings(kind, graded, leaving_out)
+    earlier = contextlib.nullcontext(of_folder(options)) if options.graded else None
+    with earlier or of_run(options) as graded:
+        for kind in (RECORDS, OUTPUT):
+            yield from findings(kind, graded, leaving_out)
 
 
-def of_run(options: argparse.Namespace) -> "Graded":
-    """Run the submission on songs, and read the results.
+@contextlib.contextmanager
+def of_run(options: argparse.Namespace) -> Iterator["Graded"]:
+    """Run the submission on songs, and read the results; hold its output until the block ends.
 
     Raises:
         EvaluationError: it cannot be run.
@@ -135,9 +138,10 @@ def of_run(options: argparse.Namespace) -> "Graded":
     # Arrays are inspected before the wrapper writes them, because writing hides NaN and clips.
     run = grading.of_options(options, inspect=True)
     print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
-    for _ in run.run():
-        pass  # all results are in its folder
-    return _of_folder(options.output, run.profile)
+    with run.run() as records:
+        for _ in records:
+            pass  # all results are in its folder
+        yield _of_folder(options.output, run.profile)
 
 
 def of_folder(options: argparse.Namespace) -> "Graded":
