@@ -27,7 +27,7 @@ from demixing.engine.omissions import EVERY_MEMBER, Omission
 from demixing.engine.progress import SEPARATING, Progress
 from demixing.errors import ConfigError
 from demixing.evaluation import run as books
-from demixing.evaluation.songs import find_songs
+from demixing.evaluation.songs import choose, find_songs
 from demixing.machine import threads
 from demixing.process import pool
 from demixing.recipes import reading
@@ -804,6 +804,45 @@ def test_a_run_that_was_killed_before_its_first_record_can_be_resumed(
 
     assert separated == ["a", "b"]
     assert not (out / "mdx" / ".unfinished-7").exists()
+
+
+# Two runs at a time
+
+
+@pytest.mark.process
+def test_a_second_run_leaves_the_files_of_the_first_alone(
+    four_songs: Path, out: Path, separated: Separated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with started(out, "--data", four_songs, *SHARES, hold="s2"):
+        until(lambda: held(out, "s2") and noted(out) == {"s1"})
+        before = contents(out)
+
+        assert evaluate(out, "--data", four_songs, "--recipe", "mdx_silence") == 2
+
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: another run is at work in {str(out / 'mdx')!r}; wait for")
+        assert contents(out) == before
+    assert not separated
+
+
+def test_what_another_run_has_just_finished_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, music: Path, out: Path, separated: Separated
+) -> None:
+    """The other run begins after this one has checked the folder, and ends before it begins."""
+    evaluate(out, "--data", music, *SHARES)
+
+    def late(*words: Any) -> Any:
+        monkeypatch.setattr(evaluate_track, "choose", choose)
+        evaluate(out, "--data", music, "--recipe", "mdx_silence")
+        separated.clear()
+        return choose(*words)
+
+    monkeypatch.setattr(evaluate_track, "choose", late)
+
+    assert evaluate(out, "--data", music, "--resume", *SHARES) == 2
+
+    assert not separated
+    assert json.loads((out / "mdx" / "run.json").read_text())["recipe"] == "mdx_silence"
 
 
 # Other people's files

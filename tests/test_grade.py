@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from demixing.evaluation import output_lock
 from evaluator.__main__ import main
 from evaluator.grading import session
 from evaluator.grading.sandbox import in_image
@@ -393,6 +394,32 @@ def test_folders_that_are_not_a_grade_are_left_alone(
     assert [path.name for path in grade.output.iterdir()] == ["references"]
 
 
+def test_a_second_grade_leaves_the_files_of_the_first_alone(grade: Grade) -> None:
+    grade("--songs", "one")
+    live = grade.output / f"{session.PREFIX}live"
+    live.mkdir()
+    before = sorted(grade.output.rglob("*"))
+
+    with output_lock.held(grade.output):
+        done = grade("--songs", "two")
+
+    assert done.status == 2
+    assert f"error: another run is at work in {str(grade.output)!r}; wait for it" in done.err
+    assert sorted(grade.output.rglob("*")) == before
+
+
+def test_a_song_may_be_called_like_the_mixture(submission: Path, tmp_path: Path) -> None:
+    lengths = dict.fromkeys(("m", "mix", "mixture"), SAMPLES)
+    data = write_songs(tmp_path / "songs", lengths)
+    with grading(data, submission, tmp_path / "grade") as grade:
+        done = grade()
+
+    assert done.status == 0, done.err
+    for name in lengths:
+        found = [path.name for path in (grade.output / "mixtures" / name).iterdir()]
+        assert found == ["mixture.wav"]
+
+
 def test_another_grade_is_not_resumed(grade: Grade) -> None:
     assert grade("--songs", "one").status == 0
 
@@ -483,6 +510,13 @@ def test_folders_that_the_image_leaves_out_are_empty(
             "cannot start the engine 'no-such-engine'",
         ),
         (("--profile", "cdx23"), "dialog"),
+        (("--processes", "0"), "--processes: expected a whole number from 1 to 4194304, got '0'"),
+        (("--processes", "-5"), "got '-5'"),
+        (("--processes", "4194305"), "got '4194305'"),
+        (("--cpus", "0"), "--cpus: expected a number from 1e-06 to 1000000000, got '0'"),
+        (("--memory", "1e-12"), "got '1e-12'"),
+        (("--disk", "1e300"), "got '1e300'"),
+        (("--setup", "nan"), "got 'nan'"),
     ],
 )
 def test_bad_input_is_one_sentence(grade: Grade, options: tuple[str, ...], said: str) -> None:

@@ -416,6 +416,23 @@ def test_the_folder_of_python_must_not_contain_the_home_folder(
         Sandbox(ROOT, tmp_path / "bin" / "python").check()
 
 
+@pytest.mark.parametrize("closed", ["", "aicrowd_wrapper.py"])
+def test_root_grades_only_what_every_user_can_read(
+    tmp_path: Path, submission: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    path = submission / "my_submission" / closed
+    path.chmod(0o700)
+    monkeypatch.setattr(bubblewrap, "is_root", lambda: True)
+    monkeypatch.setattr(sandbox, "_program", lambda: "bwrap")
+    monkeypatch.setattr(sandbox, "_found", lambda name: name)
+
+    with pytest.raises(EvaluationError, match="is closed to other users; run: chmod -R go") as said:
+        Sandbox(submission).check()
+
+    assert f"{str(path)!r} is closed" in str(said.value)
+    assert str(said.value).endswith(f" {tmp_path / 'submission'}")
+
+
 def test_root_of_another_namespace_has_no_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for mapping, expected in (("0 1000 1", False), ("0 0 4294967295", True)):

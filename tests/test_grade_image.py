@@ -1,8 +1,10 @@
 """The grader's commands for a container engine; a stand-in for docker logs and runs them."""
 
 import json
+import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,9 @@ import soundfile
 from demixing.errors import EvaluationError
 from evaluator.grading import session
 from evaluator.grading.command import main
-from evaluator.grading.container import Container
+from evaluator.grading.container import Contained, Container
+from evaluator.grading.profiles import Profile
+from evaluator.grading.runners import Mounts
 
 HERE = Path(__file__).parent
 
@@ -65,6 +69,40 @@ def test_an_image_gets_the_limits_of_the_server_and_no_network(
         assert option in run
     assert run.index("--gpus=all") < run.index("mine")
     assert not any("references" in word for word in run)
+
+
+@pytest.fixture
+def private() -> Iterator[None]:
+    """Files that this process makes are closed to other users."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("private")
+def test_the_user_of_an_image_can_read_its_input_with_any_umask(
+    tmp_path: Path, engine: str, songs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: dict[str, int] = {}
+    start = Container.start
+
+    def noted(self: Container, profile: Profile, mounts: Mounts) -> Contained:
+        for folder in (mounts.mixtures, mounts.inside):
+            for path in (folder, *folder.rglob("*")):
+                modes[path.name] = path.stat().st_mode & 0o777
+        return start(self, profile, mounts)
+
+    monkeypatch.setattr(Container, "start", noted)
+    (songs / "one" / "mixture.wav").chmod(0o600)
+    arguments = ["--image", "mine", "--engine", engine, "--data", str(songs), "--per-second=600"]
+
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+
+    assert modes == {
+        **dict.fromkeys(("mixtures", "one", "inside"), 0o755),
+        **dict.fromkeys(("mixture.wav", "harness.py", "sitecustomize.py"), 0o644),
+    }
 
 
 @pytest.mark.process

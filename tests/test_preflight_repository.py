@@ -1,5 +1,6 @@
 """Preflight of a repository: each planted fault is found, and a clean one has no finding."""
 
+import codecs
 import contextlib
 import json
 import subprocess
@@ -523,6 +524,26 @@ def test_packages_are_compared_as_the_registry_does(tmp_path: Path) -> None:
     assert not required(tmp_path, "other")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_requirements_are_read_as_pip_reads_them(tmp_path: Path, encoding: str) -> None:
+    text = "first==1\r\n# für später\r\nlast==1\r\n"
+    (tmp_path / "requirements.txt").write_bytes(text.encode(encoding))
+    more = codecs.BOM_UTF16_BE + "most==1\n".encode("utf-16-be")
+    (tmp_path / "requirements-more.txt").write_bytes(more)
+
+    assert required(tmp_path, "first")
+    assert required(tmp_path, "last")
+    assert required(tmp_path, "most")
+    assert not required(tmp_path, "später")
+
+
+def test_requirements_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").mkdir()
+
+    with pytest.raises(EvaluationError, match=r"expected requirements for pip in .*requirements"):
+        required(tmp_path, "a")
+
+
 def preflight(folder: Path, *options: str) -> int:
     """Run the command in this process; return its status."""
     with contextlib.chdir(folder), pytest.raises(SystemExit) as ended:
@@ -567,7 +588,13 @@ def test_the_command_line_is_for_scripts(
 
 @pytest.mark.parametrize(
     "options",
-    [("--lfs-limit", "0"), ("--lfs-limit", "nan"), ("--json", "/nowhere/x"), ("--graded", ".")],
+    [
+        ("--lfs-limit", "0"),
+        ("--lfs-limit", "nan"),
+        ("--lfs-limit", "inf"),
+        ("--json", "/nowhere/x"),
+        ("--graded", "."),
+    ],
 )
 def test_bad_input_is_status_2(
     repository: SmallRepository, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]

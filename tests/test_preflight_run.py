@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from demixing.errors import EvaluationError
+from demixing.evaluation import output_lock
 from evaluator.__main__ import main
 from evaluator.grading import session
 from evaluator.grading.sandbox import Sandbox
@@ -114,6 +115,20 @@ def preflight(options: Sequence[str]) -> tuple[int, list[str]]:
     return ended.value.code, out.getvalue().splitlines()
 
 
+def test_a_grade_at_work_is_left_alone(
+    repository: SmallRepository,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with output_lock.held(tmp_path / "grade"):
+        status, _ = preflight(words(repository, data, tmp_path / "grade", {}))
+
+    assert status == 2
+    assert "error: another run is at work in " in capsys.readouterr().err
+    assert not list((tmp_path / "grade").iterdir())
+
+
 def test_a_clean_submission_passes(repository: SmallRepository, data: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     options = words(repository, data, tmp_path / "grade", {}, ["--json", str(report)])
@@ -168,7 +183,8 @@ def graded(
     options = words(repository, folder / "songs", folder / "grade", faults)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "GRACE_S", 60.0)
-        yield command.of_run(command.parser().parse_args(options))
+        with command.of_run(command.parser().parse_args(options)) as made:
+            yield made
 
 
 @pytest.mark.parametrize("song", FAULTS)

@@ -17,11 +17,18 @@ from demixing.cli import STDOUT, board_place, contest, history_entry, note
 from demixing.engine import optional, progress_bar
 from demixing.engine.omissions import Omission
 from demixing.errors import ConfigError
-from demixing.evaluation import boards, metrics, report, report_files, report_json
+from demixing.evaluation import (
+    boards,
+    metrics,
+    output_lock,
+    report,
+    report_files,
+    report_json,
+)
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.run import SAMPLE, Run
 from demixing.evaluation.scoring import score_folder
-from demixing.evaluation.songs import choose, find_songs
+from demixing.evaluation.songs import Song, choose, find_songs
 from demixing.evaluation.summary import summarise
 from demixing.machine import threads
 from demixing.recipes import reading, tracks
@@ -46,12 +53,30 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
         DemixError: an argument is wrong, or a song cannot be separated.
         EvaluationError: a song cannot be scored, or the output cannot be written.
     """
-    absent = optional.absent(chosen)
-    run, data, known = prepared_run(track, chosen, options)
+    run, data = prepared_run(track, chosen, options)
     songs = choose(find_songs(data, track), options.songs)
+    with output_lock.held(run.folder):
+        return evaluated(run, songs, chosen, options)
+
+
+def evaluated(
+    run: Run, songs: Sequence[Song], chosen: Recipe, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Separate, score and report the songs of a run, whose folder no other run uses.
+
+    Returns:
+        The contents of scores.json.
+
+    Raises:
+        DemixError: a song cannot be separated.
+        EvaluationError: a song cannot be scored, or the output cannot be written.
+    """
+    absent = optional.absent(chosen)
+    track = run.track
     names = [song.name for song in songs]
 
-    run.begin(names, known, resume=options.resume)
+    # What is known is read again: another run may have ended since it was checked.
+    run.begin(names, run.known(resume=options.resume), resume=options.resume)
     for song in songs:
         prepare(song, track, run.dataset)
     lengths_s = {name: run.seconds(name) for name in run.unfinished(names)}
@@ -71,13 +96,11 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
     return result
 
 
-def prepared_run(
-    track: str, chosen: Recipe, options: argparse.Namespace
-) -> tuple[Run, Path, set[str]]:
+def prepared_run(track: str, chosen: Recipe, options: argparse.Namespace) -> tuple[Run, Path]:
     """Check everything before anything is changed.
 
     Returns:
-        The run, the folder of its songs, and the songs that it has already separated.
+        The run, and the folder of its songs.
 
     Raises:
         ConfigError: the data are inside the output, or there are no samples.
@@ -93,13 +116,13 @@ def prepared_run(
         data=str(options.data.resolve()) if options.data else "samples",
         limit=time_limit(chosen.track, kept=options.limit),
     )
-    known = run.known(resume=options.resume)
+    run.known(resume=options.resume)
     if options.data is None:
         samples = contest.module("samples", "evaluating without --data")
-        return run, Path(samples.folder(track, run.folder / SAMPLE)), known
+        return run, Path(samples.folder(track, run.folder / SAMPLE))
     if options.data.resolve().is_relative_to(run.folder.resolve()):
         raise ConfigError(f"--data {options.data} is inside {run.folder}; choose another --output")
-    return run, options.data, known
+    return run, options.data
 
 
 def time_limit(track: tracks.Track, *, kept: bool) -> str:

@@ -17,6 +17,8 @@ from demixing.engine.gating import apply_gates
 from demixing.engine.omissions import Omission
 from demixing.errors import DemixError
 from demixing.evaluation.run import Run
+from demixing.evaluation.song_files import RIGHT
+from demixing.evaluation.songs import wav_file
 from demixing.recipes.recipe import Recipe
 from demixing.recipes.tracks import Track
 
@@ -80,7 +82,7 @@ def read(run: Run, track: Track, song: str) -> tuple[NDArray[np.float64], int]:
     """Read a mixture, ``(samples, channels)``, and its rate in Hz."""
     files = [run.mixture(song)]
     if track.split_mixture:
-        files.append(files[0].with_name(files[0].name.replace("_Lt", "_Rt")))
+        files.append(files[0].with_name(wav_file(track.name, song, RIGHT)))
     parts = [soundfile.read(os.fsencode(path), always_2d=True) for path in files]
     return np.concatenate([audio for audio, _ in parts], axis=1), int(parts[0][1])
 

@@ -5,9 +5,10 @@
     run.json               the manifest: the settings, and what was missing in finished songs
 
 Only folders of songs that are separated again are deleted, and only songs in the manifest are
-trusted. So several runs may share a folder, and a run of one song leaves the others alone. A run
-may be killed at any moment: the manifest never names a song that is half deleted, and a song is
-finished only when the manifest has its omissions.
+trusted. So several runs may share a folder, one after the other, and a run of one song leaves the
+others alone. A run at work holds the folder (:mod:`demixing.evaluation.output_lock`), and may be
+killed at any moment: the manifest never names a song that is half deleted, and a song is finished
+only when the manifest has its omissions.
 """
 
 import json
@@ -125,6 +126,8 @@ class Run:
 
     def begin(self, songs: Iterable[str], known: set[str], *, resume: bool) -> None:
         """Create the folders and the manifest, and delete songs that are separated again.
+
+        This process holds the folder, because unfinished files of another run would be deleted.
 
         Args:
             songs: names of the songs of this run.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from demixing.machine.linux import lines
 from evaluator.grading.profiles import Profile
-from evaluator.grading.runners import DATA, GRADER, INSIDE, PREDICTIONS, Mounts
+from evaluator.grading.runners import DATA, GRADER, PREDICTIONS, Mounts
 
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
@@ -66,7 +66,7 @@ def file_system(
     These are in memory, because nothing else bounds the size of deleted files that are still open.
 
     Args:
-        mounts: has the mixtures.
+        mounts: has the mixtures and the harness.
         profile: has the size of the writable folders.
         system: files and folders of this machine, which keep their paths.
         submission: other files and folders, and their paths inside.
@@ -78,7 +78,7 @@ def file_system(
     for path, target in submission.items():
         yield from _bound(path, target)
     yield from _bound(mounts.mixtures.resolve(), DATA)
-    yield from _bound(INSIDE, GRADER)
+    yield from _bound(mounts.inside.resolve(), GRADER)
     yield from _folder(str(Path(PREDICTIONS).parent))
     yield from _in_memory(PREDICTIONS, profile.disk_bytes, "0777")
     yield from _folder("/dev")

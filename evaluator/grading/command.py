@@ -1,9 +1,10 @@
 """``python -m evaluator grade``: grades a submission like the grading server."""
 
 import argparse
+import contextlib
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from demixing.errors import EvaluationError
 from evaluator.grading.profiles import GIB, PROFILES, Profile, changed
 
 if TYPE_CHECKING:  # --help must not wait for numpy
-    from evaluator.grading.grader import Grade
+    from evaluator.grading.grader import Grade, Record
     from evaluator.grading.records import SongResult
     from evaluator.grading.runners import Runner
 
@@ -24,6 +25,12 @@ CONTEST_FILE_BYTES = 2**20
 
 TRACK_VARIABLE = "DEMIX_TRACK"
 """Environment variable by which our own submission chooses its track, whatever the file says."""
+
+LEAST, MOST = 1e-6, 10**9
+"""Bounds of each limit: to Docker, 0 means no limit, and the system's clocks end somewhere."""
+
+MOST_PROCESSES = 2**22
+"""More are an error to Linux (``PID_MAX_LIMIT``)."""
 
 STATUS_FAILED = 1
 """At least one song has no score."""
@@ -103,23 +110,21 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         help="contest; default: 2023, with the track of the songs",
     )
     group.add_argument(
-        "--per-second", type=_positive, metavar="SECONDS", help="limit per second of song (1.57)"
+        "--per-second", type=_number, metavar="SECONDS", help="limit per second of song (1.57)"
     )
     group.add_argument(
-        "--setup", type=_positive, metavar="SECONDS", help="limit to load the model (900)"
+        "--setup", type=_number, metavar="SECONDS", help="limit to load the model (900)"
     )
-    group.add_argument("--cpus", type=_positive, help="number of processors (4)")
-    group.add_argument(
-        "--memory", type=_positive, metavar="GIB", help="memory of all processes (16)"
-    )
+    group.add_argument("--cpus", type=_number, help="number of processors (4)")
+    group.add_argument("--memory", type=_number, metavar="GIB", help="memory of all processes (16)")
     group.add_argument(
         "--disk",
-        type=_positive,
+        type=_number,
         metavar="GIB",
         help="size of all written files, which a sandbox keeps in memory (4)",
     )
     group.add_argument(
-        "--processes", type=int, metavar="N", help="processes and threads at a time (1024)"
+        "--processes", type=_count, metavar="N", help="processes and threads at a time (1024)"
     )
 
 
@@ -138,8 +143,6 @@ def grade(options: argparse.Namespace) -> int:
         EvaluationError: the songs, the runner, the limits or the output cannot be used.
     """
     from demixing.evaluation.report_files import check_writable
-    from demixing.printing import printable
-    from evaluator.grading import records
 
     if options.json is not None:
         check_writable(options.json)
@@ -150,10 +153,19 @@ def grade(options: argparse.Namespace) -> int:
         f"{profile.name}, {run.runner.title}: {profile.per_second:g} s per second of song, "
         f"{profile.cpus:g} CPUs, {profile.memory_bytes / GIB:g} GiB, no network"
     )
-    notes = list(run.runner.notes(profile))
+    with run.run(resume=options.resume) as found:
+        return _reported(run, found, options.json)
+
+
+def _reported(run: "Grade", found: "Iterable[Record]", json: Path | None) -> int:
+    """Print the records of a grade as they come, then its report; return the exit status."""
+    from demixing.printing import printable
+    from evaluator.grading import records
+
+    notes = list(run.runner.notes(run.profile))
     results: list[SongResult] = []
     connections: set[str] = set()
-    for record in run.run(resume=options.resume):
+    for record in found:
         while notes:
             print(f"note: {notes.pop(0)}", file=sys.stderr)
         if isinstance(record, records.SongResult):
@@ -168,7 +180,7 @@ def grade(options: argparse.Namespace) -> int:
             return STATUS_FAILED
         else:
             connections.update(record.connections)
-    print_report(run, results, connections, options.json)
+    print_report(run, results, connections, json)
     return STATUS_FAILED if any(one.outcome != records.OK for one in results) else 0
 
 
@@ -384,9 +396,20 @@ def _track_of(challenge: str) -> str:
     return "cdx" if "cdx" in challenge else "mdx"
 
 
-def _positive(text: str) -> float:
-    """A number above 0, for argparse."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
+def _number(text: str) -> float:
+    """A number within bounds, for argparse."""
+    with contextlib.suppress(ValueError):
+        value = float(text)
+        if LEAST <= value <= MOST:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from {LEAST:g} to {MOST}, got {text!r}")
+
+
+def _count(text: str) -> int:
+    """A number of processes, for argparse."""
+    with contextlib.suppress(ValueError):
+        value = int(text)
+        if 1 <= value <= MOST_PROCESSES:
+            return value
+    expected = f"a whole number from 1 to {MOST_PROCESSES}"
+    raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")

@@ -17,7 +17,6 @@ from evaluator.grading.profiles import Profile
 from evaluator.grading.runners import (
     DATA,
     GRADER,
-    INSIDE,
     PREDICTIONS,
     Mounts,
     Usage,
@@ -117,7 +116,7 @@ class Container:
             f"--ulimit=fsize={profile.disk_bytes}:{profile.disk_bytes}",
             f"--volume={mounts.mixtures.resolve()}:{DATA}:ro",
             f"--volume={predictions.resolve()}:{PREDICTIONS}",
-            f"--volume={INSIDE}:{GRADER}:ro",
+            f"--volume={mounts.inside.resolve()}:{GRADER}:ro",
             *(f"--env={key}={value}" for key, value in environment(mounts).items()),
             *self.options,
             self.image,

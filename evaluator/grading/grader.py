@@ -20,19 +20,22 @@ from pathlib import Path
 
 from demixing import atomic, small_files
 from demixing.errors import EvaluationError
-from demixing.evaluation import checked
+from demixing.evaluation import checked, output_lock
 from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.dataset import prepare
 from demixing.evaluation.report_files import write_report
-from demixing.evaluation.song_files import SUFFIXES
+from demixing.evaluation.song_files import LEFT, MIXTURE, RIGHT, SUFFIXES
 from demixing.evaluation.songs import STEMS, Song, wav_file
 from evaluator.grading import records, session
 from evaluator.grading.profiles import Profile
 from evaluator.grading.records import SongResult, StartUp
-from evaluator.grading.runners import Runner
+from evaluator.grading.runners import FILE_MODE, FOLDER_MODE, Runner
 
 RECORDS = "grade.jsonl"
 MANIFEST = "grade.json"
+
+MIXTURES: Mapping[str, tuple[str, ...]] = {"mdx": (MIXTURE,), "cdx": (LEFT, RIGHT)}
+"""Files that a submission sees, by track."""
 
 Record = StartUp | SongResult
 
@@ -72,20 +75,28 @@ class Grade:
         """Folder of its stems."""
         return self.output / "predictions"
 
-    def run(self, *, resume: bool = False) -> Iterator[Record]:
-        """Grade.
+    @contextlib.contextmanager
+    def run(self, *, resume: bool = False) -> Iterator[Iterator[Record]]:
+        """Grade, and keep other grades out of the output until the block ends.
 
         Args:
             resume: keep songs that have a result.
 
         Yields:
-            Records; the results that are kept come first.
+            Records, each as soon as it is known; the results that are kept come first.
 
         Raises:
-            EvaluationError: the runner cannot be used, songs are not complete, or files cannot be
-                written.
+            EvaluationError: the runner cannot be used, another grade is at work in the output,
+                songs are not complete, or files cannot be written.
         """
         self.runner.check()
+        self._check_output()
+        self._check_visible()
+        with output_lock.held(self.output):
+            yield self._records(resume=resume)
+
+    def _records(self, *, resume: bool) -> Iterator[Record]:
+        """Grade; see :meth:`run`."""
         done = self._set_up(resume=resume)
         yield from done.values()
         left = [song.name for song in self.songs if song.name not in done]
@@ -135,11 +146,8 @@ class Grade:
             runner=self.runner.title,
             songs={song.name: str(song.folder.resolve()) for song in self.songs},
         )
-        self._check_output()
-        self._check_visible()
         try:
             done = self._known(manifest) if resume else {}
-            self.output.mkdir(parents=True, exist_ok=True)
             if not done:
                 write_report(self.output / RECORDS, "")
             write_report(self.output / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
@@ -147,6 +155,7 @@ class Grade:
                 if folder.exists() and not resume:
                     shutil.rmtree(folder)
                 folder.mkdir(exist_ok=True)
+            self.mixtures.chmod(FOLDER_MODE)
             self._clear()
             for song in self.songs:
                 prepare(song, self.profile.track, self.references)
@@ -240,9 +249,10 @@ class Grade:
         if target.exists():
             return
         with atomic.folder(target) as unfinished:
-            for file in (self.references / song).iterdir():
-                if "mixture" in file.name.removeprefix(song):
-                    shutil.copy(file, unfinished / file.name)
+            for role in MIXTURES[self.profile.track]:
+                name = wav_file(self.profile.track, song, role)
+                shutil.copyfile(self.references / song / name, unfinished / name)
+                (unfinished / name).chmod(FILE_MODE)
 
     def _unwritable(self, error: OSError) -> EvaluationError:
         """The error of an output that cannot be written."""

@@ -5,6 +5,7 @@ A runner is a container (:mod:`evaluator.grading.container`) or a sandbox
 this process ends, so does everything that it started.
 """
 
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ PREDICTIONS = f"{SHARED}/predictions"
 CONNECTIONS = ".connections"
 """File among the predictions to which network requests are logged."""
 
+FOLDER_MODE, FILE_MODE = 0o755, 0o644
+"""Permissions of what a submission reads: it has a user of its own, whatever the umask is."""
+
 MODULES: Mapping[str, str] = {
     "wrapper": "my_submission.aicrowd_wrapper",
     "predictor": "my_submission.mdx21",
@@ -36,11 +40,13 @@ class Mounts:
 
     Attributes:
         mixtures: folder of the songs without their stems; read-only for the submission.
-        folder: an empty folder for files of the runner, which is deleted at the end.
+        inside: copy of :data:`INSIDE` that every user can read.
+        folder: a folder for files of the runner, which is deleted at the end.
         environment: additional variables.
     """
 
     mixtures: Path
+    inside: Path
     folder: Path
     environment: Mapping[str, str]
 
@@ -121,6 +127,20 @@ class Runner(Protocol):
         Raises:
             EvaluationError: it cannot be started.
         """
+
+
+def copy_inside(target: Path) -> Path:
+    """Copy :data:`INSIDE` to a new folder, for users of other names; return the folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target.mkdir()
+    target.chmod(FOLDER_MODE)
+    for file in INSIDE.glob("*.py"):
+        shutil.copyfile(file, target / file.name)
+        (target / file.name).chmod(FILE_MODE)
+    return target
 
 
 def harness(interpreter: str, profile: Profile) -> Sequence[str]:

@@ -11,7 +11,9 @@ import contextlib
 import os
 import platform
 import resource
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -24,10 +26,13 @@ from evaluator.grading.bubblewrap import SEARCHED, SUBMISSION
 from evaluator.grading.cgroup import Group, Limits
 from evaluator.grading.dockerignore import Ignored
 from evaluator.grading.profiles import Profile
-from evaluator.grading.runners import Mounts, environment, harness
+from evaluator.grading.runners import FILE_MODE, FOLDER_MODE, Mounts, environment, harness
 from evaluator.grading.sandboxed import Sandboxed, process_1
 
 PROGRAM = "bwrap"
+PACKAGE = "my_submission"
+"""Folder of the package that every submission has."""
+
 COMMANDS = ("setpriv", "prlimit")
 """Commands of util-linux that start the harness inside."""
 
@@ -55,9 +60,9 @@ class Sandbox:
         Raises:
             EvaluationError: they cannot, or there is no submission.
         """
-        if not (self.folder / "my_submission").is_dir():
+        if not (self.folder / PACKAGE).is_dir():
             raise EvaluationError(
-                f"expected a folder with my_submission/ in {str(self.folder)!r}, found none; "
+                f"expected a folder with {PACKAGE}/ in {str(self.folder)!r}, found none; "
                 "run in the repository or give it with --submission"
             )
         missing = [name for name in COMMANDS if not _found(name)]
@@ -69,6 +74,7 @@ class Sandbox:
                 "install bubblewrap), or docker or podman and grade an image: --image NAME"
             )
         self._check_interpreter()
+        self._check_readable()
         mounts = ("--ro-bind", "/", "/", "--size", "4096", "--tmpfs", "/tmp")
         tried = subprocess.run(
             [_program(), *bubblewrap.isolation(), *mounts, "/bin/true"],
@@ -226,6 +232,20 @@ class Sandbox:
                     f"{str(prefix)!r}; give another --python"
                 )
 
+    def _check_readable(self) -> None:
+        """Raise if the submission is closed to the user that root gives it in the sandbox."""
+        if not bubblewrap.is_root():
+            return
+        package = self.folder / PACKAGE
+        for path in (package, *package.rglob("*.py"), *self._prefixes()):
+            wanted = FOLDER_MODE if path.is_dir() else FILE_MODE
+            if path.exists() and wanted & ~path.stat().st_mode & stat.S_IRWXO:
+                raise EvaluationError(
+                    f"expected files that every user can read, because root grades as user "
+                    f"{bubblewrap.USER_ID}, but {str(path)!r} is closed to other users; run: "
+                    f"chmod -R go+rX {shlex.quote(str(_top(path, self.folder)))}"
+                )
+
 
 def in_image(folder: Path) -> list[Path]:
     """The part of a repository that a docker build would put into the image.
@@ -260,6 +280,11 @@ def not_in_image(folder: Path) -> list[Path]:
         for path in sorted(parent.glob("*/"))
         if path.name != "__pycache__" and ignored.by(f"{parent.name}/{path.name}")
     ]
+
+
+def _top(path: Path, folder: Path) -> Path:
+    """The repository if a path is in it; otherwise the path, a folder of Python."""
+    return folder.resolve() if path.is_relative_to(folder) else path
 
 
 def _limits(profile: Profile) -> Limits:

@@ -24,7 +24,7 @@ from evaluator.grading.messages import Message
 from evaluator.grading.output import Output
 from evaluator.grading.profiles import GIB, Profile
 from evaluator.grading.records import SongResult, StartUp
-from evaluator.grading.runners import CONNECTIONS, Mounts, Runner, Running
+from evaluator.grading.runners import CONNECTIONS, Mounts, Runner, Running, copy_inside
 
 PREFIX = "session-"
 """Prefix of the names of folders that a submission may write to."""
@@ -70,7 +70,8 @@ def opened(
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=output.resolve()))
     try:
         folder.chmod(0o711)
-        mounts = Mounts(mixtures=mixtures, folder=folder, environment=environment)
+        inside = copy_inside(folder / "inside")
+        mounts = Mounts(mixtures=mixtures, inside=inside, folder=folder, environment=environment)
         session = Session(profile, runner.start(profile, mounts), folder)
         try:
             yield session

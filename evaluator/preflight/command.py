@@ -5,6 +5,7 @@ without faults, even if there are notes, 1 with faults, and 2 for bad input.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -92,8 +93,10 @@ def checkout(options: argparse.Namespace) -> Checkout:
     Raises:
         EvaluationError: it is not a git repository, or an option is wrong.
     """
-    if not options.lfs_limit > 0:
-        raise EvaluationError(f"expected --lfs-limit above 0, got {options.lfs_limit:g}")
+    if not 0 < options.lfs_limit <= grading.MOST:
+        raise EvaluationError(
+            f"expected --lfs-limit above 0, at most {grading.MOST}, got {options.lfs_limit:g}"
+        )
     return Checkout(
         folder=options.submission,
         lfs_limit_bytes=round(options.lfs_limit * 1e6),
@@ -119,13 +122,15 @@ def all_findings(options: argparse.Namespace, leaving_out: Sequence[str] = ()) -
     yield from findings(REPOSITORY, repository, leaving_out)
     if options.no_run:
         return
-    graded = of_folder(options) if options.graded else of_run(options)
-    for kind in (RECORDS, OUTPUT):
-        yield from findings(kind, graded, leaving_out)
+    earlier = contextlib.nullcontext(of_folder(options)) if options.graded else None
+    with earlier or of_run(options) as graded:
+        for kind in (RECORDS, OUTPUT):
+            yield from findings(kind, graded, leaving_out)
 
 
-def of_run(options: argparse.Namespace) -> "Graded":
-    """Run the submission on songs, and read the results.
+@contextlib.contextmanager
+def of_run(options: argparse.Namespace) -> Iterator["Graded"]:
+    """Run the submission on songs, and read the results; hold its output until the block ends.
 
     Raises:
         EvaluationError: it cannot be run.
@@ -133,9 +138,10 @@ def of_run(options: argparse.Namespace) -> "Graded":
     # Arrays are inspected before the wrapper writes them, because writing hides NaN and clips.
     run = grading.of_options(options, inspect=True)
     print(f"running the submission on {len(run.songs)} songs ...", file=sys.stderr)
-    for _ in run.run():
-        pass  # all results are in its folder
-    return _of_folder(options.output, run.profile)
+    with run.run() as records:
+        for _ in records:
+            pass  # all results are in its folder
+        yield _of_folder(options.output, run.profile)
 
 
 def of_folder(options: argparse.Namespace) -> "Graded":
