@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import sys
+import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -338,6 +339,15 @@ def test_without_a_child_the_song_gets_shares_of_the_mixture(
     assert "from 0.0 s on, falling back to equal shares of the mixture" in caplog.text
     del ready
     assert children() <= before
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs files in memory")
+def test_a_child_needs_no_folder_for_temporary_files(
+    isolate: Isolate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+
+    assert_fake(separated(isolate("fine")))
 
 
 def test_output_of_a_library_does_not_mix_with_messages(isolate: Isolate) -> None:
