@@ -50,21 +50,38 @@ class Login:
 
 
 def file() -> Path:
-    """Configuration file of aicrowd-cli, where click's ``get_app_dir`` puts it."""
+    """Configuration file of aicrowd-cli, where click's ``get_app_dir`` puts it.
+
+    Raises:
+        SubmissionError: the user has no home.
+    """
+    try:
+        return _folder() / "aicrowd-cli" / "config.toml"
+    except RuntimeError as error:
+        raise SubmissionError(
+            "expected a login at AIcrowd in the user's home folder, but this user has none; set "
+            f"HOME to a folder, then {REMEDY}"
+        ) from error
+
+
+def _folder() -> Path:
+    """The folder in which programs of the user keep their settings.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
     if sys.platform == "win32":
-        folder = Path(os.environ.get("APPDATA") or Path.home())
-    elif sys.platform == "darwin":
-        folder = Path.home() / "Library" / "Application Support"
-    else:
-        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return folder / "aicrowd-cli" / "config.toml"
+        return Path(os.environ.get("APPDATA") or Path.home())
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
 
 def read() -> Login:
     """Read the login.
 
     Raises:
-        SubmissionError: there is no login, or the file is damaged.
+        SubmissionError: there is no login, the file is damaged, or the user has no home.
     """
     path = file()
     try:

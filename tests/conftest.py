@@ -11,6 +11,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -80,6 +81,18 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, costs: Path, no_weights: Path) 
     monkeypatch.setenv("DEMIX_ISOLATE", "0")
     monkeypatch.setenv("DEMIX_COSTS", str(costs))
     monkeypatch.setenv("DEMIX_WEIGHTS", str(no_weights))
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user has no home, like an arbitrary user of a container, who has no entry in passwd."""
+
+    def refuse() -> NoReturn:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", refuse)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

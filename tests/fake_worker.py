@@ -4,6 +4,7 @@ Its stems are fixed parts of the mixture, but it misbehaves as its argument spec
 """
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -39,6 +40,8 @@ def misbehave(behaviour: str) -> None:
             raise SongError("a song that cannot be separated")
         case "bug":
             raise KeyError("bug")
+        case "full disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         case "print":
             os.write(1, b"hello from a library\n" * 100)
         case "fine" | "partly":
@@ -55,6 +58,8 @@ def make(chosen: Recipe, without: frozenset[int], at_work: AtWork) -> Work:
     stems = len(chosen.track.stems)
     if behaviour == "refuse":
         raise ConfigError("a recipe that cannot be built")
+    if behaviour == "fail":
+        raise RuntimeError("no home\n" + 10_000 * "x")
     if behaviour.endswith(WHILE_BUILT) and 0 not in without:
         at_work(0)
         misbehave(behaviour.removesuffix(WHILE_BUILT))

@@ -143,6 +143,22 @@ def test_the_environment_names_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (tmp_path / "given.json").is_file()
 
 
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_costs_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(costs.FILE_VARIABLE)
+    clock = FakeClock()
+    fake = Fake(clock)
+    known = Costs.at_home()
+    known._timer = clock.timer
+
+    cost = known.of("fake", {}, fake)
+    calls = fake.calls
+
+    assert known.of("fake", {}, fake) == cost
+    assert fake.calls == calls
+    assert known._path is None
+
+
 @pytest.mark.engine
 def test_memory_is_the_peak_at_work() -> None:
     @dataclass

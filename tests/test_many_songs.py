@@ -407,6 +407,14 @@ def test_a_process_with_a_thread_is_not_copied() -> None:
         thread.join()
 
 
+def test_a_process_whose_threads_are_unknown_is_not_copied(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pool, "THREADS", tmp_path / "no proc")
+
+    assert not pool.can_fork()
+
+
 def test_a_context_without_threads_restores_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -20,7 +20,8 @@ import pytest
 from evaluator.grading import command as grading
 from evaluator.preflight import command as preflight
 from submit import main
-from submitting import credentials
+from submitting import credentials, login
+from submitting.errors import SubmissionError
 from submitting.login import Login
 from submitting.remote import address, results_page
 from tests.small_repository import CDX, MDX, WEIGHTS, SmallRepository, clean
@@ -537,6 +538,12 @@ def test_without_a_login_one_sentence_says_what_to_do(
     assert done.returncode == 2
     assert "run: aicrowd login" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_one_sentence_says_what_to_do() -> None:
+    with pytest.raises(SubmissionError, match=r"set HOME to a folder, then run: aicrowd login"):
+        login.read()
 
 
 def test_the_remote_is_added_without_the_token(

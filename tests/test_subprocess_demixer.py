@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import sys
+import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -178,7 +179,9 @@ def test_a_child_separates_one_song_after_the_other(isolate: Isolate) -> None:
         ("exit", "exited with status 3"),
         ("hold the lock", "no heartbeat for"),
         ("bug", "failed with KeyError: 'bug'"),
+        ("full disk", "failed with OSError: [Errno 28] No space left on device"),
         ("hold the lock while it is built", "no heartbeat for"),
+        ("bug while it is built", "failed with KeyError: 'bug'"),
     ],
 )
 def test_another_child_continues_without_the_member_that_crashed(
@@ -338,6 +341,45 @@ def test_without_a_child_the_song_gets_shares_of_the_mixture(
     assert "from 0.0 s on, falling back to equal shares of the mixture" in caplog.text
     del ready
     assert children() <= before
+
+
+def test_an_error_while_the_recipe_is_built_is_the_reason_in_one_bounded_line(
+    isolate: Isolate, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ready = isolate("fail")
+    ready.wait(60)
+
+    assert_shares(separated(ready))
+
+    (omission,) = ready.omissions
+    assert omission.reason.startswith("the child process failed with RuntimeError: no home\\nxxx")
+    assert len(omission.reason) < 2500
+    assert "the recipe cannot be built" in caplog.text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_song_for_which_no_child_was_ready_in_time_says_why_earlier_ones_failed(
+    isolate: Isolate,
+) -> None:
+    ready = isolate("fail", step_s=19.9)
+    ready.wait(60)
+    ready._command = (sys.executable, "-c", "import time; time.sleep(1000)")
+    # The song begins at 19.9 s, and from then on it has 0.2 s left.
+    ready._clock.always, ready._clock.most_s = True, 39.7  # type: ignore[attr-defined]
+
+    assert_shares(separated(ready, budget_s=20.0))
+
+    (omission,) = ready.omissions
+    assert omission.reason.startswith("it was not done in time; an earlier child process failed")
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs files in memory")
+def test_a_child_needs_no_folder_for_temporary_files(
+    isolate: Isolate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+
+    assert_fake(separated(isolate("fine")))
 
 
 def test_output_of_a_library_does_not_mix_with_messages(isolate: Isolate) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from demixing.cli import say
 from demixing.errors import ConfigError
-from demixing.weights.catalogue import entries, find, weights_folder
+from demixing.weights.catalogue import check_home, entries, find, weights_folder
 
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
@@ -36,6 +36,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert the file."""
+    check_home()
     if options.config:
         say(own(options.name, options.file, options.config))
         return 0

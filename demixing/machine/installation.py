@@ -24,10 +24,23 @@ PINNED = {
 """Arguments for pip in a checkout, instead of an extra."""
 
 
-def cache_folder() -> Path:
-    """The user's folder for files that can be measured or downloaded again."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "sound-demixing"
+def home_folder() -> Path | None:
+    """The user's home; None if there is none, as for an arbitrary user of a container.
+
+    No folder stands in for it: others could prepare one with a known name in a shared place.
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def cache_folder() -> Path | None:
+    """The user's folder for files that can be measured or downloaded again; None without a home."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "sound-demixing"
+    home = home_folder()
+    return home / ".cache" / "sound-demixing" if home else None
 
 
 def install_command(extra: str) -> str:

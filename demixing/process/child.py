@@ -137,7 +137,8 @@ class Child:
             Messages about songs; others are handled here.
 
         Raises:
-            LostError: the process has ended and all its messages have been returned.
+            LostError: the process has ended and all its messages have been returned, or it
+                reports that it cannot work.
         """
         with selectors.DefaultSelector() as selector:
             selector.register(self._out_fd, selectors.EVENT_READ)
@@ -172,7 +173,11 @@ class Child:
                     self._unsent.appendleft(part[written:])
 
     def _handled(self, header: dict[str, Any]) -> bool:
-        """Handle a message, unless it is about a song; return whether it was handled."""
+        """Handle a message, unless it is about a song; return whether it was handled.
+
+        Raises:
+            LostError: the child reports a bug.
+        """
         match header["kind"]:
             case "log":
                 logging.getLogger(header["name"]).log(header["level"], "%s", header["message"])
@@ -183,6 +188,8 @@ class Child:
                 self.took_s = header["took_s"]
             case "refused":
                 self.refusal = user_error(header) or ConfigError(header["message"])
+            case "failed":
+                raise failure(header)
             case _:
                 return False
         return True
@@ -201,6 +208,11 @@ def user_error(header: dict[str, Any]) -> DemixError | None:
     """Return the error that a message reports, if a user can fix it."""
     kind = USER_ERRORS.get(header["error"])
     return kind(header["message"]) if kind else None
+
+
+def failure(header: dict[str, Any]) -> LostError:
+    """Return the error of a child that reports a bug."""
+    return LostError(f"failed with {header['error']}: {header['message']}".rstrip(": "))
 
 
 def _start(command: Sequence[str], status_fd: int, spawn: Spawn) -> "subprocess.Popen[bytes]":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from demixing.engine.omissions import Omission
 from demixing.engine.progress import Progress
-from demixing.process.child import LostError, user_error
+from demixing.process.child import LostError, failure, user_error
 from demixing.process.handover import SongBuffer
 from demixing.process.messages import BrokenMessageError, Message
 
@@ -68,8 +68,7 @@ def pushed(message: Message, song: SongBuffer, channels: int) -> Tensor:
     """
     header = message.header
     if header["kind"] == "error":
-        error_ = f"failed with {header['error']}: {header['message']}"
-        raise user_error(header) or LostError(error_)
+        raise user_error(header) or failure(header)
     try:
         if header["kind"] != "stems":
             raise ValueError(f"sent {header['kind']!r}")

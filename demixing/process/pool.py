@@ -31,9 +31,12 @@ def can_fork() -> bool:
     """Whether copies of this process can work: on Linux, while it has only one thread.
 
     A copy has only the thread that forked. It would wait forever for a library's other threads, or
-    for a lock that one of them held.
+    for a lock that one of them held. Without /proc, the number of threads is unknown.
     """
-    return sys.platform == "linux" and len(list(THREADS.iterdir())) == 1
+    try:
+        return sys.platform == "linux" and len(list(THREADS.iterdir())) == 1
+    except OSError:
+        return False
 
 
 class Number(Protocol):

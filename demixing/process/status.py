@@ -4,7 +4,9 @@ It holds the information needed about a process that died or hangs in native cod
 heartbeat, and which member of the recipe was at work.
 """
 
+import contextlib
 import mmap
+import os
 import struct
 import tempfile
 from typing import IO
@@ -29,12 +31,19 @@ class SharedStatus:
 
     @classmethod
     def make(cls) -> "tuple[SharedStatus, IO[bytes]]":
-        """Create a status and the open file behind it, which a child may inherit."""
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        file.truncate(cls.SIZE_BYTES)
-        status = cls(file.fileno())
-        status.member = NO_MEMBER
-        return status, file
+        """Create a status and the open file behind it, which a child may inherit.
+
+        Raises:
+            OSError: there is no space for it.
+        """
+        file = _nameless_file()
+        try:
+            # Space must exist before it is mapped: writing to a map of a full disk is a SIGBUS.
+            file.write(cls.HEARTBEATS.pack(0) + cls.MEMBER.pack(NO_MEMBER))
+            return cls(file.fileno()), file
+        except BaseException:
+            file.close()
+            raise
 
     @property
     def heartbeats(self) -> int:
@@ -53,3 +62,15 @@ class SharedStatus:
     @member.setter
     def member(self, index: int) -> None:
         self.MEMBER.pack_into(self._map, self.HEARTBEATS.size, index)
+
+
+def _nameless_file() -> IO[bytes]:
+    """Open an unbuffered file without a name: in memory on Linux, which needs no writable folder.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):  # some sandboxes refuse it
+            return os.fdopen(os.memfd_create("status"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)

@@ -106,6 +106,7 @@ class SubprocessDemixer:
         self._crashes = Crashes([member.name for member in recipe.members])
         self._numbers = itertools.count()
         self._ready_s = 0.0
+        self._failure = ""  # of the last children, if none of them became ready
         self._share_s = measure_shares(len(recipe.track.stems))
         # A child ends with the thread that started it, and the caller's thread may end first.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
@@ -157,12 +158,11 @@ class SubprocessDemixer:
                 return
             except LateError:
                 self._late()
-                reason = "it was not done in time"
+                reason = f"it was not done in time{self._failure}"
                 break
             except LostError as error:
-                self._raise_refusal()
+                crashed = self._recover(error)
                 reason = f"the child process {error}"
-                crashed = self._lose(str(error))
             left = 1 - song.released / samples
             if crashed == NO_MEMBER:
                 unexplained += 1
@@ -212,8 +212,7 @@ class SubprocessDemixer:
                 logger.warning("the child process is not ready after %.0f s", limit_s)
                 return
             except LostError as error:
-                self._raise_refusal()
-                crashed = self._lose(str(error))
+                crashed = self._recover(error)
             if crashed == NO_MEMBER:
                 unexplained += 1
             else:
@@ -330,6 +329,7 @@ class SubprocessDemixer:
         self._raise_refusal()
         if child.took_s is not None:
             self._ready_s = child.took_s
+            self._failure = ""
         if left_s <= 0:
             raise LateError
         if not child.ready and left_s < math.inf and self._clock() - child.started_s > BUILD_S:
@@ -357,6 +357,17 @@ class SubprocessDemixer:
             logger.warning("the child process is not ready yet")
         elif child.member != NO_MEMBER or not child.greeted:
             self._lose("was not done in time")
+
+    def _recover(self, error: LostError) -> int:
+        """End a child that is lost; return the index of the member that was at work.
+
+        Raises:
+            DemixError: it cannot build the recipe.
+        """
+        self._raise_refusal()
+        if self._child is None or not self._child.ready:
+            self._failure = f"; an earlier child process {error}"
+        return self._lose(str(error))
 
     def _lose(self, reason: str) -> int:
         """End a child that is lost; return the index of the member that was at work."""

@@ -5,7 +5,8 @@ Members of a recipe run native code, and a fault there ends the process. So the 
 process through standard input and output:
 
     parent  setup    the recipe, the members to leave out, the number of threads
-    child   hello    at once; then, when the recipe is built: ready, or refused and the reason
+    child   hello    at once; then, when the recipe is built: ready; or, with the error's class and
+                     message, refused if a user can act on it, and failed otherwise
     parent  song     its format and deadline; then block..., end
     child   stems... and done; or an error's class and message
 
@@ -33,6 +34,7 @@ from demixing.engine.progress import Progress, Report
 from demixing.errors import DemixError
 from demixing.machine import heap, threads
 from demixing.machine.lifetime import die_with_parent
+from demixing.printing import one_line
 from demixing.process.memory import Memory
 from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
 from demixing.process.status import SharedStatus
@@ -157,6 +159,10 @@ class Server:
         except DemixError as error:
             self.send("refused", error=type(error).__name__, message=str(error))
             return
+        except Exception as error:
+            logger.exception("the recipe cannot be built")
+            self.send("failed", error=type(error).__name__, message=one_line(str(error)))
+            return
         self.send("ready", took_s=time.monotonic() - started_s)
         while True:
             message = self._next or self._incoming.wait()
@@ -177,11 +183,12 @@ class Server:
             self.send("done", song=song, omissions=_plain(work.omissions()))
         except DemixError as error:
             self.send("error", song=song, error=type(error).__name__, message=str(error))
-        except (AbandonedError, EOFError, OSError):
+        except (AbandonedError, EOFError, BrokenPipeError):
             raise
         except Exception as error:  # a bug: the parent still needs a reply
             logger.exception("the separation of a song failed")
-            self.send("error", song=song, error=type(error).__name__, message=str(error))
+            message = one_line(str(error))
+            self.send("error", song=song, error=type(error).__name__, message=message)
 
     def _report(self, song: int, event: Progress) -> None:
         """Report progress to the parent."""

@@ -79,9 +79,16 @@ class Costs:
 
     @classmethod
     def at_home(cls) -> "Costs":
-        """The costs in the file named by the environment, or in the user's cache folder."""
-        given = os.environ.get(FILE_VARIABLE)
-        return cls(Path(given) if given else cache_folder() / "costs.json")
+        """The costs in the file named by the environment, or in the user's cache folder.
+
+        Without either, they are kept in memory.
+        """
+        if given := os.environ.get(FILE_VARIABLE):
+            return cls(Path(given))
+        folder = cache_folder()
+        if folder is None:
+            logger.info("there is no home folder, so costs are not cached")
+        return cls(folder / "costs.json" if folder else None)
 
     def of(self, name: str, options: Mapping[str, Any], separator: Separator) -> Cost:
         """Look up or measure a separator's cost.

@@ -27,9 +27,27 @@ FOLDER_VARIABLE = "DEMIX_WEIGHTS"
 
 
 def weights_folder() -> Path:
-    """Where ``fetch`` installs files: a checkout's ``models/weights``, or the user's cache."""
-    kept = cache_folder() / "weights" if INSTALLED else SHIPPED
-    return Path(os.environ.get(FOLDER_VARIABLE) or kept)
+    """Where ``fetch`` installs files: a checkout's ``models/weights``, or the user's cache.
+
+    A user without a home has only the weights that ship; see :func:`check_home`.
+    """
+    if given := os.environ.get(FOLDER_VARIABLE):
+        return Path(given)
+    cache = cache_folder() if INSTALLED else None
+    return cache / "weights" if cache else SHIPPED
+
+
+def check_home() -> None:
+    """Raise unless the user has a folder in which to install weights.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if INSTALLED and not os.environ.get(FOLDER_VARIABLE) and cache_folder() is None:
+        raise CheckpointError(
+            f"expected a home folder for weights, but this user has none; set {FOLDER_VARIABLE} "
+            "to a folder for them, or HOME"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from demixing import atomic
 from demixing.errors import CheckpointError
 from demixing.plugins import did_you_mean
 from demixing.weights import archives, npm, wheel
-from demixing.weights.catalogue import Checkpoint, weights_folder
+from demixing.weights.catalogue import Checkpoint, check_home, weights_folder
 from demixing.weights.download import BLOCK_BYTES, MOST_BYTES, Progress, download, resolved
 from demixing.weights.verification import OK, UNPINNED, examine
 from demixing.weights.weight_file import WeightFile, opened
@@ -73,6 +73,7 @@ class Installer:
             return target
         if checkpoint.packaged():  # it would take precedence over a fetched file
             raise CheckpointError(f"{target} is damaged; {checkpoint.remedy()}")
+        check_home()
         folder = weights_folder()
         try:
             folder.mkdir(parents=True, exist_ok=True)

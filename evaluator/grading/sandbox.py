@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demixing.errors import EvaluationError
+from demixing.machine.installation import home_folder
 from evaluator.grading import bubblewrap, seccomp
 from evaluator.grading.bubblewrap import SEARCHED, SUBMISSION
 from evaluator.grading.cgroup import Group, Limits
@@ -223,9 +224,10 @@ class Sandbox:
 
     def _check_interpreter(self) -> None:
         """Raise if the folder of Python contains much more than Python."""
-        home = Path.home().resolve()
+        home = home_folder()
         for prefix in self._prefixes():
-            if home.is_relative_to(prefix) or not (prefix / "bin").is_dir():
+            seen = home is not None and home.resolve().is_relative_to(prefix)
+            if seen or not (prefix / "bin").is_dir():
                 raise EvaluationError(
                     f"expected Python in a folder of its own, such as a virtual environment, got "
                     f"{str(self.interpreter)!r}, with which the submission would see "
