@@ -90,10 +90,18 @@ class _Training:
             )
             yield f"resuming after step {self._progress.step} of {run.steps}"
         self._log = RunLog(self._folder, self._progress.step) if self._processes.first else None
+        if not self._valid:
+            yield (
+                f"data.valid names no songs, so no {BEST} is written: demixing export will use the "
+                "average of the last checkpoint"
+            )
 
     def steps(self) -> Iterator[str]:
         """Train until the last step, or until the scores stop improving."""
         run, progress = self._run, self._progress
+        if self._valid and self._impatient():  # it has ended before
+            yield self._ended()
+            return
         step = _Step(run, self._network, self._optimiser, self._processes)
         batches = iter(setup.loader(self._examples, run, progress.step, self._processes))
         waiting = Waiting()
@@ -111,14 +119,22 @@ class _Training:
             if self._valid and self._due(run.validation.every_steps):
                 if self._processes.first:
                     yield self._validate()
-                ended = anywhere(0 < run.validation.patience <= progress.worse, self._processes)
+                ended = anywhere(self._impatient(), self._processes)
                 waiting.restart()
             if self._processes.first and (ended or self._due(run.save_every_steps)):
                 self._save()
                 yield f"step {progress.step}: loss {values['loss']:.5f}{self._spent(waiting)}"
             if ended:
-                yield f"no better score since step {progress.best_step}: ended"
+                yield self._ended()
                 break
+
+    def _impatient(self) -> bool:
+        """Whether the scores have not improved for longer than the run waits."""
+        return 0 < self._run.validation.patience <= self._progress.worse
+
+    def _ended(self) -> str:
+        """Why the run ends before its last step."""
+        return f"no better score since step {self._progress.best_step}: ended"
 
     def _due(self, every_steps: int) -> bool:
         """Whether a regular action is due: every few steps, and at the last one."""
@@ -149,7 +165,7 @@ class _Training:
         began, progress = time.perf_counter(), self._progress
         scores = validation.score(self._average.network, self._valid, self._run.stems)
         mean_db = scores.mean()
-        if progress.best_db is None or mean_db > progress.best_db:
+        if mean_db > _known(progress.best_db):
             progress.best_db, progress.best_step, progress.worse = mean_db, progress.step, 0
             best = {
                 "step": progress.step,
@@ -175,6 +191,11 @@ class _Training:
         """Close the log."""
         if self._log is not None:
             self._log.close()
+
+
+def _known(best_db: float | None) -> float:
+    """A best score; -inf without one. Earlier versions kept one that was NaN for ever."""
+    return -math.inf if best_db is None or math.isnan(best_db) else best_db
 
 
 class _Step:
