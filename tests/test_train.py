@@ -410,6 +410,43 @@ def test_a_step_without_a_finite_loss_changes_nothing_and_writes_its_batch(
     assert kept["stems"].shape == (4, 2, 2, 8192)
 
 
+class Normalised(ChunkGeometry):
+    """A small network that learns the statistics of its input, as ByteSep's networks do."""
+
+    def __init__(self, stems: int) -> None:
+        super().__init__()
+        self.norm, self.mix = torch.nn.BatchNorm1d(2), torch.nn.Conv1d(2, 2 * stems, 1)
+
+    def forward(self, mixtures: torch.Tensor) -> torch.Tensor:
+        """Estimate stems."""
+        return self.mix(self.norm(mixtures)).unflatten(1, (-1, 2))  # type: ignore[no-any-return]
+
+
+def test_a_step_without_a_finite_loss_leaves_no_trace_in_running_statistics(
+    run_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = config.load(run_file, ["data.valid=[]", "save_every_steps=1", "steps=3"])
+    monkeypatch.setattr(setup, "built", lambda run: Normalised(len(run.stems)))
+    good = 0.1 * torch.randn(1, 2, 2, 8192, generator=torch.Generator().manual_seed(0))
+    bad = good.clone()
+    bad[0, 0, 0, 100] = torch.nan
+    monkeypatch.setattr(setup, "loader", lambda *_: [good, bad, good])
+    states = [
+        checkpoint.contents(tmp_path / checkpoint.STATE)
+        for line in loop.train(run, tmp_path, Processes(0, 1, torch.device("cpu")))
+        if line.startswith("step")
+    ]
+
+    first, second, third = states
+    assert any("running" in key for key in first["network"])
+    assert second["progress"]["skipped"] == 1
+    for part in ("network", "average"):
+        for key, value in second[part].items():
+            assert torch.equal(value, first[part][key]), key
+        assert all(bool(torch.isfinite(value).all()) for value in third[part].values())
+    assert third["progress"]["skipped"] == 0
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

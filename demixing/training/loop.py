@@ -9,7 +9,7 @@ batch normalisation does.
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +233,7 @@ class _Step:
 
         Returns:
             Values for the log: loss, norm of the gradient, learning rate and seconds. If the loss
-            or the gradient is not finite, the weights are unchanged.
+            or the gradient is not finite, the network is unchanged.
         """
         began = time.perf_counter()
         optimiser, device = self._optimiser, self._processes.device
@@ -241,6 +241,7 @@ class _Step:
         for group in optimiser.param_groups:
             group["lr"] = rate
         self._network.train()
+        before = [buffer.clone() for buffer in self._network.buffers()]
         stems = stems.to(device, non_blocking=True)
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._run.precision == "bf16"):
@@ -253,12 +254,20 @@ class _Step:
         value = self._mean(float(loss.detach()))
         if math.isfinite(norm) and math.isfinite(value):
             optimiser.step()
+        else:
+            self._restore(before)
         return {
             "loss": value,
             "gradient": norm,
             "rate": rate,
             "seconds": round(time.perf_counter() - began, 4),
         }
+
+    @torch.no_grad()
+    def _restore(self, before: Sequence[Tensor]) -> None:
+        """Undo what the forward pass has done to running statistics."""
+        for buffer, old in zip(self._network.buffers(), before, strict=True):
+            buffer.copy_(old)
 
     def _mean(self, value: float) -> float:
         """Mean over the processes."""
