@@ -15,6 +15,7 @@ import soundfile
 import torch
 
 import train
+from demixing import atomic
 from demixing.cli import main as command
 from demixing.errors import ConfigError
 from demixing.networks.chunk_geometry import ChunkGeometry
@@ -210,6 +211,37 @@ def test_a_batch_that_cannot_be_shared_is_refused(run_file: Path, tmp_path: Path
 
     with pytest.raises(ConfigError, match="a multiple of the 3 processes, got 4; change it"):
         list(loop.train(config.load(run_file), tmp_path, three))
+
+
+def test_two_runs_do_not_train_in_one_folder(
+    run_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = loop.train(config.load(run_file), tmp_path, Processes(0, 1, torch.device("cpu")))
+    next(first)
+    before = (tmp_path / log.LOG).read_bytes()
+
+    assert train.main(words(run_file, tmp_path)) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert f"expected no other training in {str(tmp_path)!r}, but one is at work" in line
+    assert (tmp_path / log.LOG).read_bytes() == before
+    first.close()  # type: ignore[attr-defined]
+    assert train.main(words(run_file, tmp_path, "steps=2")) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_all_processes_end_if_the_folder_is_taken(run_file: Path, tmp_path: Path) -> None:
+    lock = atomic.locked(tmp_path)
+    two = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+    with begun([*two, "train.py", *words(run_file, tmp_path)]) as process:
+        _, said = process.communicate(timeout=PATIENCE_S)
+    atomic.unlock(lock)
+
+    assert process.returncode != 0
+    assert said.count("error: expected no other training") == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_says_and_logs_how_long_it_waits(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from demixing import atomic
 from demixing.errors import ConfigError, OutputError
 from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training import checkpoint, domain, losses, setup, validation
@@ -48,7 +49,8 @@ def train(run: Run, folder: Path, processes: Processes) -> Iterator[str]:
 
     Raises:
         ConfigError: an option of the run is invalid, or the folder belongs to another run.
-        OutputError: the folder cannot be written, or the losses are no longer finite.
+        OutputError: the folder cannot be written, another process trains in it, or the losses are
+            no longer finite.
     """
     if run.batch % processes.size:
         raise ConfigError(
@@ -76,6 +78,7 @@ class _Training:
         self._optimiser = optimiser_of(self._network, run.optimiser)
         self._progress = checkpoint.RunState()
         self._log: RunLog | None = None
+        self._lock: int | None = None
 
     def resume(self) -> Iterator[str]:
         """Load the checkpoint, if there is one, and open the log."""
@@ -84,6 +87,7 @@ class _Training:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot write {str(self._folder)!r}: {error}") from error
+        self._lock_folder()
         if path.exists():
             self._progress = checkpoint.resume(
                 path, run, self._network, self._average, self._optimiser
@@ -94,6 +98,24 @@ class _Training:
             yield (
                 f"data.valid names no songs, so no {BEST} is written: demixing export will use the "
                 "average of the last checkpoint"
+            )
+
+    def _lock_folder(self) -> None:
+        """Keep other runs out of the folder until this one ends; all processes must call it.
+
+        Raises:
+            OutputError: another run is in it.
+        """
+        taken = False
+        if self._processes.first:
+            try:
+                self._lock = atomic.locked(self._folder)
+            except BlockingIOError:
+                taken = True
+        if anywhere(taken, self._processes):
+            raise OutputError(
+                f"expected no other training in {str(self._folder)!r}, but one is at work; wait "
+                "until it ends, or choose another --out"
             )
 
     def steps(self) -> Iterator[str]:
@@ -188,9 +210,10 @@ class _Training:
             self._log.write(kind, self._progress.step, **values)
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log, and release the folder."""
         if self._log is not None:
             self._log.close()
+        atomic.unlock(self._lock)
 
 
 def _known(best_db: float | None) -> float:
