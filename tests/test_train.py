@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from demixing.cli import main as command
 from demixing.errors import ConfigError
 from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.separators import trained
-from demixing.training import checkpoint, config, export, log, loop, setup
+from demixing.training import checkpoint, config, distributed, export, log, loop, setup
 from demixing.training.config import Optimiser, Run
 from demixing.training.distributed import Processes
 from demixing.training.ema import Average
@@ -563,6 +564,33 @@ def test_a_log_drops_the_steps_that_will_be_computed_again(tmp_path: Path, name:
     assert [json.loads(line) for line in kept] == [
         {"kind": "step", "step": step, "loss": None} for step in (1, 2)
     ]
+
+
+@pytest.mark.parametrize("line", [b"5", b"[]", b"null", b'{"kind": "step"}', b"\xff"])
+def test_a_log_is_read_up_to_a_line_that_is_damaged(tmp_path: Path, line: bytes) -> None:
+    event = b'{"kind": "step", "step": 1}'
+    (tmp_path / log.LOG).write_bytes(b"\n".join([event, line, event, b""]))
+
+    log.RunLog(tmp_path, 2).close()
+
+    assert log.events(tmp_path) == [{"kind": "step", "step": 1}]
+
+
+def test_processes_wait_for_a_long_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[timedelta] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda _, timeout: given.append(timeout)
+    )
+    for name in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda: None)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+
+    with distributed.joined() as processes:
+        assert (processes.rank, processes.size) == (1, 2)
+
+    assert given[0] > timedelta(hours=10)
 
 
 def test_a_run_with_defaults_has_a_network() -> None:
