@@ -121,7 +121,7 @@ def test_a_run_needs_songs(tmp_path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("setting", ["batch", "=3", "batch = ["])
+@pytest.mark.parametrize("setting", ["batch", "=3", "batch = [", "batch=" + 5000 * "9"])
 def test_invalid_settings_are_refused(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigError):
         load(written(tmp_path, ""), [setting])

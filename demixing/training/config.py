@@ -296,7 +296,7 @@ def _table_of(setting: str) -> dict[str, Any]:
     _check(bool(sign and key.strip()), "--set wants KEY=VALUE", setting)
     try:
         return tomllib.loads(f"{key} = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also a number of too many digits
         pass
     try:
         return tomllib.loads(f"{key} = {_quoted(text)}")
