@@ -7,7 +7,8 @@ folder is removed when something is next written to that folder; see also :func:
 
 A process holds a lock on each of its unfinished folders, which the system releases when the process
 ends, however it ends. So :func:`clear_abandoned` does not touch those of processes that are at
-work. File systems without locks have no abandoned folders.
+work. File systems without locks have no abandoned folders. A fork does not hold the locks of its
+parent.
 """
 
 import contextlib
@@ -108,13 +109,30 @@ def locked(folder: Path) -> int | None:
     except OSError:
         os.close(descriptor)
         return None
+    _held.add(descriptor)
     return descriptor
 
 
 def unlock(lock: int | None) -> None:
-    """Release what :func:`locked` returned."""
-    if lock is not None:
+    """Release what :func:`locked` returned, unless this process is a fork."""
+    if lock in _held:
+        _held.remove(lock)
         os.close(lock)
+
+
+_held: set[int] = set()
+"""The locks of this process."""
+
+
+def _forget_locks() -> None:
+    """Close a fork's copies of its parent's locks, which would outlive the parent."""
+    while _held:
+        with contextlib.suppress(OSError):
+            os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 @contextlib.contextmanager

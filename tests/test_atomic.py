@@ -1,5 +1,7 @@
 """Files and folders appear whole or not at all."""
 
+import multiprocessing
+import sys
 import tempfile
 from pathlib import Path
 
@@ -115,3 +117,31 @@ def test_a_scratch_folder_of_a_killed_process_is_removed_by_the_next(
         assert names(tmp_path) == [folder.name]
 
     assert names(tmp_path) == []
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform == "win32", reason="needs forks and locks")
+def test_a_fork_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    started, ending = context.Event(), context.Event()
+    lock = atomic.locked(tmp_path)
+
+    def wait() -> None:
+        started.set()
+        ending.wait()
+
+    fork = context.Process(target=wait, daemon=True)
+    fork.start()
+    started.wait()
+
+    try:
+        with pytest.raises(BlockingIOError):
+            atomic.locked(tmp_path)
+        atomic.unlock(lock)
+        again = atomic.locked(tmp_path)
+    finally:
+        ending.set()
+        fork.join()
+
+    assert again is not None
+    atomic.unlock(again)

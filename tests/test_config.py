@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_settings_come_after_the_file(
     assert getattr(run, name) == expected
 
 
+def test_numbers_of_a_list_are_converted() -> None:
+    run = updated(Run(), {"data": {"shares": [1, 2]}, "optimiser": {"betas": [0, 0.9]}})
+
+    assert [type(one) for one in (*run.data.shares, *run.optimiser.betas)] == [float] * 4
+
+
+def test_a_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = written(tmp_path, "batch = 7\n")
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+
+    assert load(path).batch == 7
+
+
 def test_settings_reach_into_tables(tmp_path: Path) -> None:
     run = load(written(tmp_path, ""), ["network.options.width=3", "optimiser.clip_norm=2"])
 
@@ -58,6 +72,32 @@ def test_settings_reach_into_tables(tmp_path: Path) -> None:
         ({"optimiser": {"kind": "sgd"}}, "optimiser.kind must be one of adamw, adam, got 'sgd'"),
         ({"precision": "fp8"}, "precision must be fp32 or bf16, got 'fp8'"),
         ({"loss": []}, "loss must be of the type dict"),
+        (
+            {"augmentations": ["remix"]},
+            "each of augmentations must be of the type dict, got 'remix'",
+        ),
+        ({"data": {"train": [1]}}, r"each of data\.train must be of the type str, got 1"),
+        (
+            {"data": {"shares": ["all"]}},
+            r"each of data\.shares must be of the type float, got 'all'",
+        ),
+        ({"data": {"shares": [1, -1]}}, r"data\.shares must be at least 0, and not all 0"),
+        ({"data": {"valid_songs": -1}}, r"data\.valid_songs must be at least 0, got -1"),
+        ({"optimiser": {"betas": [2, 3]}}, r"optimiser\.betas must be two numbers .* below 1"),
+        ({"optimiser": {"weight_decay": -1}}, r"optimiser\.weight_decay must be at least 0"),
+        (
+            {"optimiser": {"clip_norm": math.nan}},
+            r"optimiser\.clip_norm must be at least 0, got nan",
+        ),
+        ({"optimiser": {"learning_rate": math.inf}}, r"optimiser\.learning_rate must be above 0"),
+        ({"optimiser": {"learning_rate": 10**400}}, r"optimiser\.learning_rate must be a smaller"),
+        ({"optimiser": {"warm_up_steps": -1}}, r"optimiser\.warm_up_steps must be at least 0"),
+        (
+            {"validation": {"every_steps": 0}},
+            r"every_steps must be above 0 \(set data\.valid to \[\]",
+        ),
+        ({"validation": {"patience": -1}}, r"validation\.patience must be at least 0, got -1"),
+        ({"seed": 1 << 64}, r"seed must be at least 0 and below 2\*\*63"),
     ],
 )
 def test_an_invalid_option_is_reported(changes: dict[str, object], said: str) -> None:
@@ -81,7 +121,7 @@ def test_a_run_needs_songs(tmp_path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("setting", ["batch", "=3", "batch = ["])
+@pytest.mark.parametrize("setting", ["batch", "=3", "batch = [", "batch=" + 5000 * "9"])
 def test_invalid_settings_are_refused(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigError):
         load(written(tmp_path, ""), [setting])

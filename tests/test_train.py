@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import soundfile
 import torch
 
 import train
+from demixing import atomic
 from demixing.cli import main as command
 from demixing.errors import ConfigError
 from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.separators import trained
-from demixing.training import checkpoint, config, export, log, loop, setup
+from demixing.training import checkpoint, config, distributed, export, log, loop, setup
 from demixing.training.config import Optimiser, Run
 from demixing.training.distributed import Processes
 from demixing.training.ema import Average
@@ -210,6 +212,37 @@ def test_a_batch_that_cannot_be_shared_is_refused(run_file: Path, tmp_path: Path
 
     with pytest.raises(ConfigError, match="a multiple of the 3 processes, got 4; change it"):
         list(loop.train(config.load(run_file), tmp_path, three))
+
+
+def test_two_runs_do_not_train_in_one_folder(
+    run_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = loop.train(config.load(run_file), tmp_path, Processes(0, 1, torch.device("cpu")))
+    next(first)
+    before = (tmp_path / log.LOG).read_bytes()
+
+    assert train.main(words(run_file, tmp_path)) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert f"expected no other training in {str(tmp_path)!r}, but one is at work" in line
+    assert (tmp_path / log.LOG).read_bytes() == before
+    first.close()  # type: ignore[attr-defined]
+    assert train.main(words(run_file, tmp_path, "steps=2")) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_all_processes_end_if_the_folder_is_taken(run_file: Path, tmp_path: Path) -> None:
+    lock = atomic.locked(tmp_path)
+    two = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+    with begun([*two, "train.py", *words(run_file, tmp_path)]) as process:
+        _, said = process.communicate(timeout=PATIENCE_S)
+    atomic.unlock(lock)
+
+    assert process.returncode != 0
+    assert said.count("error: expected no other training") == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_says_and_logs_how_long_it_waits(
@@ -410,6 +443,43 @@ def test_a_step_without_a_finite_loss_changes_nothing_and_writes_its_batch(
     assert kept["stems"].shape == (4, 2, 2, 8192)
 
 
+class Normalised(ChunkGeometry):
+    """A small network that learns the statistics of its input, as ByteSep's networks do."""
+
+    def __init__(self, stems: int) -> None:
+        super().__init__()
+        self.norm, self.mix = torch.nn.BatchNorm1d(2), torch.nn.Conv1d(2, 2 * stems, 1)
+
+    def forward(self, mixtures: torch.Tensor) -> torch.Tensor:
+        """Estimate stems."""
+        return self.mix(self.norm(mixtures)).unflatten(1, (-1, 2))  # type: ignore[no-any-return]
+
+
+def test_a_step_without_a_finite_loss_leaves_no_trace_in_running_statistics(
+    run_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = config.load(run_file, ["data.valid=[]", "save_every_steps=1", "steps=3"])
+    monkeypatch.setattr(setup, "built", lambda run: Normalised(len(run.stems)))
+    good = 0.1 * torch.randn(1, 2, 2, 8192, generator=torch.Generator().manual_seed(0))
+    bad = good.clone()
+    bad[0, 0, 0, 100] = torch.nan
+    monkeypatch.setattr(setup, "loader", lambda *_: [good, bad, good])
+    states = [
+        checkpoint.contents(tmp_path / checkpoint.STATE)
+        for line in loop.train(run, tmp_path, Processes(0, 1, torch.device("cpu")))
+        if line.startswith("step")
+    ]
+
+    first, second, third = states
+    assert any("running" in key for key in first["network"])
+    assert second["progress"]["skipped"] == 1
+    for part in ("network", "average"):
+        for key, value in second[part].items():
+            assert torch.equal(value, first[part][key]), key
+        assert all(bool(torch.isfinite(value).all()) for value in third[part].values())
+    assert third["progress"]["skipped"] == 0
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
@@ -494,6 +564,33 @@ def test_a_log_drops_the_steps_that_will_be_computed_again(tmp_path: Path, name:
     assert [json.loads(line) for line in kept] == [
         {"kind": "step", "step": step, "loss": None} for step in (1, 2)
     ]
+
+
+@pytest.mark.parametrize("line", [b"5", b"[]", b"null", b'{"kind": "step"}', b"\xff"])
+def test_a_log_is_read_up_to_a_line_that_is_damaged(tmp_path: Path, line: bytes) -> None:
+    event = b'{"kind": "step", "step": 1}'
+    (tmp_path / log.LOG).write_bytes(b"\n".join([event, line, event, b""]))
+
+    log.RunLog(tmp_path, 2).close()
+
+    assert log.events(tmp_path) == [{"kind": "step", "step": 1}]
+
+
+def test_processes_wait_for_a_long_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[timedelta] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda _, timeout: given.append(timeout)
+    )
+    for name in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda: None)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+
+    with distributed.joined() as processes:
+        assert (processes.rank, processes.size) == (1, 2)
+
+    assert given[0] > timedelta(hours=10)
 
 
 def test_a_run_with_defaults_has_a_network() -> None:

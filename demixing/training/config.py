@@ -10,14 +10,16 @@ Each table is a frozen dataclass with the defaults. An unknown key is an error.
 """
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from demixing.errors import ConfigError
 from demixing.plugins import did_you_mean
+from demixing.recipes.tables import MOST_NUMBER
 from demixing.training import chain
 
 Table = TypeVar("Table")
@@ -63,6 +65,15 @@ class Data:
     valid_songs: int = 0
     examples_per_epoch: int = 10_000
 
+    def __post_init__(self) -> None:
+        least = "must be at least 0"
+        _check(self.valid_songs >= 0, f"data.valid_songs {least}", self.valid_songs)
+        _check(
+            not self.shares or (min(self.shares) >= 0 and 0 < sum(self.shares) < math.inf),
+            f"data.shares {least}, and not all 0",
+            self.shares,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimiser:
@@ -96,10 +107,19 @@ class Optimiser:
             self.decay in DECAYS, f"optimiser.decay must be one of {', '.join(DECAYS)}", self.decay
         )
         _check(
-            self.learning_rate > 0, "optimiser.learning_rate must be above 0", self.learning_rate
+            0 < self.learning_rate < math.inf,
+            "optimiser.learning_rate must be above 0 and finite",
+            self.learning_rate,
         )
-        _check(len(self.betas) == 2, "optimiser.betas must be two numbers", self.betas)
+        _check(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "optimiser.betas must be two numbers of at least 0 and below 1",
+            self.betas,
+        )
         _check(0 <= self.last <= 1, "optimiser.last must be from 0 to 1", self.last)
+        for name in ("weight_decay", "warm_up_steps", "clip_norm"):
+            value = getattr(self, name)
+            _check(value >= 0, f"optimiser.{name} must be at least 0", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +133,14 @@ class Validation:
 
     every_steps: int = 500
     patience: int = 0
+
+    def __post_init__(self) -> None:
+        _check(
+            self.every_steps > 0,
+            "validation.every_steps must be above 0 (set data.valid to [] for no validation)",
+            self.every_steps,
+        )
+        _check(self.patience >= 0, "validation.patience must be at least 0", self.patience)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +195,7 @@ class Run:
         for name in ("samples", "batch", "steps", "save_every_steps", "sample_rate_hz"):
             _check(getattr(self, name) > 0, f"{name} must be above 0", getattr(self, name))
         _check(self.workers >= 0, "workers must be at least 0", self.workers)
+        _check(0 <= self.seed < 1 << 63, "seed must be at least 0 and below 2**63", self.seed)
         _check(0 <= self.ema_decay < 1, "ema_decay must be at least 0 and below 1", self.ema_decay)
 
 
@@ -181,7 +210,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> Run:
         ConfigError: the file cannot be read, or an option is unknown or invalid.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"expected a run in {str(path)!r}, but {reason}") from error
@@ -209,18 +238,18 @@ def updated(table: Table, changes: Mapping[str, Any], within: str = "") -> Table
         ...
     demixing.errors.ConfigError: a run has no option 'optimiser.lerning_rate'; ...
     """
-    known = [one.name for one in fields(table)]  # type: ignore[arg-type]
+    known = {one.name: one.type for one in fields(table)}  # type: ignore[arg-type]
     new: dict[str, Any] = {}
     for key, value in changes.items():
         name = f"{within}{key}"
         if key not in known:
-            raise ConfigError(f"a run has no option {name!r}{did_you_mean(key, known)}")
+            raise ConfigError(f"a run has no option {name!r}{did_you_mean(key, list(known))}")
         old = getattr(table, key)
         if dataclasses.is_dataclass(old):
             _check(isinstance(value, dict), f"{name} must be a table", value)
             new[key] = updated(old, value, f"{name}.")
         else:
-            new[key] = _converted(name, old, value)
+            new[key] = _converted(name, old, value, known[key])
     return dataclasses.replace(table, **new)  # type: ignore[type-var]
 
 
@@ -229,8 +258,14 @@ def as_table(run: Run) -> dict[str, Any]:
     return dataclasses.asdict(run)
 
 
-def _converted(name: str, old: object, value: Any) -> Any:
+def _converted(name: str, old: object, value: Any, kind: object = None) -> Any:
     """Check that a value has the type of the default, and convert it.
+
+    Args:
+        name: of the option, for messages.
+        old: the default, or another value of its type.
+        value: the new value.
+        kind: type of the option, if it is a tuple.
 
     Raises:
         ConfigError: it has another type.
@@ -238,8 +273,10 @@ def _converted(name: str, old: object, value: Any) -> Any:
     if isinstance(old, tuple):
         value = [value] if isinstance(value, str) else value
         _check(isinstance(value, list | tuple), f"{name} must be a list", value)
-        return tuple(value)
+        example = {str: "", float: 0.0}.get(get_args(kind)[0], {})
+        return tuple(_converted(f"each of {name}", example, one) for one in value)
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        _check(abs(value) < MOST_NUMBER, f"{name} must be a smaller number", value)
         return float(value)
     expected = dict if isinstance(old, Mapping) else type(old)
     _check(type(value) is expected, f"{name} must be of the type {expected.__name__}", value)
@@ -259,7 +296,7 @@ def _table_of(setting: str) -> dict[str, Any]:
     _check(bool(sign and key.strip()), "--set wants KEY=VALUE", setting)
     try:
         return tomllib.loads(f"{key} = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also a number of too many digits
         pass
     try:
         return tomllib.loads(f"{key} = {_quoted(text)}")

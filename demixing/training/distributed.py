@@ -4,12 +4,17 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed
 
 from demixing.machine import threads
 from demixing.machine.device import chosen_device
+
+LONGEST_WAIT = timedelta(days=1)
+"""Limit of the time for which processes wait for each other; the others wait for the first one's
+validations, and nccl's default is 10 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def joined() -> Iterator[Processes]:
     if size == 1:
         yield Processes(0, 1, device)
         return
-    distributed.init_process_group("nccl" if cuda else "gloo")
+    distributed.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT)
     try:
         yield Processes(distributed.get_rank(), size, device)
         distributed.barrier()  # the first to leave would close the connections of the others

@@ -76,16 +76,24 @@ class RunLog:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """Read the log of a run up to the first line that is cut off; empty if there is no log."""
+    """Read the log of a run up to the first line that is damaged; empty if there is no log."""
     path = folder / LOG if (folder / LOG).is_file() else folder / OLD_LOG
     found = []
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found.append(json.loads(line))
+                event = json.loads(line)
             except (ValueError, RecursionError):
                 break
+            if not _is_event(event):
+                break
+            found.append(event)
     return found
+
+
+def _is_event(value: Any) -> bool:
+    """Whether a line of a log is what :meth:`RunLog.write` writes."""
+    return isinstance(value, dict) and isinstance(value.get("step"), int) and "kind" in value
 
 
 def _line(event: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ batch normalisation does.
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from demixing import atomic
 from demixing.errors import ConfigError, OutputError
 from demixing.networks.chunk_geometry import ChunkGeometry
 from demixing.training import checkpoint, domain, losses, setup, validation
@@ -48,7 +49,8 @@ def train(run: Run, folder: Path, processes: Processes) -> Iterator[str]:
 
     Raises:
         ConfigError: an option of the run is invalid, or the folder belongs to another run.
-        OutputError: the folder cannot be written, or the losses are no longer finite.
+        OutputError: the folder cannot be written, another process trains in it, or the losses are
+            no longer finite.
     """
     if run.batch % processes.size:
         raise ConfigError(
@@ -76,6 +78,7 @@ class _Training:
         self._optimiser = optimiser_of(self._network, run.optimiser)
         self._progress = checkpoint.RunState()
         self._log: RunLog | None = None
+        self._lock: int | None = None
 
     def resume(self) -> Iterator[str]:
         """Load the checkpoint, if there is one, and open the log."""
@@ -84,16 +87,43 @@ class _Training:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot write {str(self._folder)!r}: {error}") from error
+        self._lock_folder()
         if path.exists():
             self._progress = checkpoint.resume(
                 path, run, self._network, self._average, self._optimiser
             )
             yield f"resuming after step {self._progress.step} of {run.steps}"
         self._log = RunLog(self._folder, self._progress.step) if self._processes.first else None
+        if not self._valid:
+            yield (
+                f"data.valid names no songs, so no {BEST} is written: demixing export will use the "
+                "average of the last checkpoint"
+            )
+
+    def _lock_folder(self) -> None:
+        """Keep other runs out of the folder until this one ends; all processes must call it.
+
+        Raises:
+            OutputError: another run is in it.
+        """
+        taken = False
+        if self._processes.first:
+            try:
+                self._lock = atomic.locked(self._folder)
+            except BlockingIOError:
+                taken = True
+        if anywhere(taken, self._processes):
+            raise OutputError(
+                f"expected no other training in {str(self._folder)!r}, but one is at work; wait "
+                "until it ends, or choose another --out"
+            )
 
     def steps(self) -> Iterator[str]:
         """Train until the last step, or until the scores stop improving."""
         run, progress = self._run, self._progress
+        if self._valid and self._impatient():  # it has ended before
+            yield self._ended()
+            return
         step = _Step(run, self._network, self._optimiser, self._processes)
         batches = iter(setup.loader(self._examples, run, progress.step, self._processes))
         waiting = Waiting()
@@ -111,14 +141,22 @@ class _Training:
             if self._valid and self._due(run.validation.every_steps):
                 if self._processes.first:
                     yield self._validate()
-                ended = anywhere(0 < run.validation.patience <= progress.worse, self._processes)
+                ended = anywhere(self._impatient(), self._processes)
                 waiting.restart()
             if self._processes.first and (ended or self._due(run.save_every_steps)):
                 self._save()
                 yield f"step {progress.step}: loss {values['loss']:.5f}{self._spent(waiting)}"
             if ended:
-                yield f"no better score since step {progress.best_step}: ended"
+                yield self._ended()
                 break
+
+    def _impatient(self) -> bool:
+        """Whether the scores have not improved for longer than the run waits."""
+        return 0 < self._run.validation.patience <= self._progress.worse
+
+    def _ended(self) -> str:
+        """Why the run ends before its last step."""
+        return f"no better score since step {self._progress.best_step}: ended"
 
     def _due(self, every_steps: int) -> bool:
         """Whether a regular action is due: every few steps, and at the last one."""
@@ -149,7 +187,7 @@ class _Training:
         began, progress = time.perf_counter(), self._progress
         scores = validation.score(self._average.network, self._valid, self._run.stems)
         mean_db = scores.mean()
-        if progress.best_db is None or mean_db > progress.best_db:
+        if mean_db > _known(progress.best_db):
             progress.best_db, progress.best_step, progress.worse = mean_db, progress.step, 0
             best = {
                 "step": progress.step,
@@ -172,9 +210,15 @@ class _Training:
             self._log.write(kind, self._progress.step, **values)
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log, and release the folder."""
         if self._log is not None:
             self._log.close()
+        atomic.unlock(self._lock)
+
+
+def _known(best_db: float | None) -> float:
+    """A best score; -inf without one. Earlier versions kept one that was NaN for ever."""
+    return -math.inf if best_db is None or math.isnan(best_db) else best_db
 
 
 class _Step:
@@ -212,7 +256,7 @@ class _Step:
 
         Returns:
             Values for the log: loss, norm of the gradient, learning rate and seconds. If the loss
-            or the gradient is not finite, the weights are unchanged.
+            or the gradient is not finite, the network is unchanged.
         """
         began = time.perf_counter()
         optimiser, device = self._optimiser, self._processes.device
@@ -220,6 +264,7 @@ class _Step:
         for group in optimiser.param_groups:
             group["lr"] = rate
         self._network.train()
+        before = [buffer.clone() for buffer in self._network.buffers()]
         stems = stems.to(device, non_blocking=True)
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._run.precision == "bf16"):
@@ -232,12 +277,20 @@ class _Step:
         value = self._mean(float(loss.detach()))
         if math.isfinite(norm) and math.isfinite(value):
             optimiser.step()
+        else:
+            self._restore(before)
         return {
             "loss": value,
             "gradient": norm,
             "rate": rate,
             "seconds": round(time.perf_counter() - began, 4),
         }
+
+    @torch.no_grad()
+    def _restore(self, before: Sequence[Tensor]) -> None:
+        """Undo what the forward pass has done to running statistics."""
+        for buffer, old in zip(self._network.buffers(), before, strict=True):
+            buffer.copy_(old)
 
     def _mean(self, value: float) -> float:
         """Mean over the processes."""

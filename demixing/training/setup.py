@@ -1,6 +1,6 @@
 """Builds what a run needs from its options: network, songs, examples and batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from demixing.training.config import Run, updated
 from demixing.training.data import songs
 from demixing.training.distributed import Processes
 from demixing.training.examples import Examples, weighted
+from demixing.training.validation import ValidSong
 from demixing.weights import checkpoints, readers
 
 
@@ -32,7 +33,8 @@ def built(run: Run) -> ChunkGeometry:
     """Build the network of a run, with its initial weights.
 
     Raises:
-        ConfigError: there is no such network, or an option is invalid.
+        ConfigError: there is no such network, an option is invalid, or the songs have another rate
+            than the network.
         CheckpointError: the weights are missing, or belong to another network.
     """
     how = run.network
@@ -40,6 +42,12 @@ def built(run: Run) -> ChunkGeometry:
         network = trainable.build(how.name, run.stems, how.options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"network: {error}") from error
+    if run.sample_rate_hz != network.sample_rate_hz:
+        raise ConfigError(
+            f"sample_rate_hz must be {network.sample_rate_hz}, the rate of the network "
+            f"{how.name!r}, got {run.sample_rate_hz}; set it, and resample the songs if they have "
+            "another rate"
+        )
     if how.start:
         if how.start.endswith(".safetensors"):
             state = readers.read("safetensors", Path(how.start)).state
@@ -77,18 +85,37 @@ def examples(run: Run) -> Examples:
     )
 
 
-def valid_songs(run: Run) -> list[songs.Song]:
+def valid_songs(run: Run) -> list[ValidSong]:
     """Index the songs for validation.
 
     Raises:
-        ConfigError: a folder has none.
+        ConfigError: a folder has none, or all are silent.
+        SongError: a file is damaged, or has another sample rate than the run.
     """
-    limit = run.data.valid_songs or None
-    return [
-        song
-        for folder in run.data.valid
-        for song in songs.index([Path(folder)], run.stems, split="valid")[:limit]
+    limit, rate_hz = run.data.valid_songs or None, run.sample_rate_hz
+    found = [
+        ValidSong(label, song)
+        for label, folder in zip(_labels(run.data.valid), run.data.valid, strict=True)
+        for song in songs.index([Path(folder)], run.stems, split="valid", rate_hz=rate_hz)[:limit]
     ]
+    if found and not any(spans for one in found for spans in one.song.active.values()):
+        raise ConfigError(
+            f"expected a song in data.valid in which {' or '.join(run.stems)} is not silent, got "
+            f"none among {len(found)}; name a folder that has one"
+        )
+    return found
+
+
+def _labels(folders: Sequence[str]) -> list[str]:
+    """Names of folders; with a number if two have the same.
+
+    >>> _labels(["musdb/valid", "moises/valid"])
+    ['1_valid', '2_valid']
+    """
+    names = [Path(folder).absolute().name for folder in folders]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{number}_{name}" for number, name in enumerate(names, 1)]
 
 
 class _Batches(Sampler[list[int]]):

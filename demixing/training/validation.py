@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,12 +20,30 @@ BLOCK_S = 10
 
 
 @dataclass(frozen=True, slots=True)
+class ValidSong:
+    """A song for validation.
+
+    Attributes:
+        folder: label of the folder of ``data.valid`` that it is from; no two folders share one.
+        song: the song.
+    """
+
+    folder: str
+    song: Song
+
+    @property
+    def name(self) -> str:
+        """Its name in scores, which no other song has."""
+        return f"{self.folder}/{self.song.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """SDR in dB of the songs for validation.
 
     Attributes:
         songs: scores by folder and name of the song, then by stem; without silent stems.
-        folders: path of the folder of each song.
+        folders: label of the folder of each song.
     """
 
     songs: dict[str, dict[str, float]]
@@ -46,17 +63,19 @@ class Scores:
         }
 
     def mean(self) -> float:
-        """Mean SDR in dB over stems; -inf without songs."""
-        return float(np.mean(list(self.stems().values()))) if self.songs else -math.inf
+        """Mean SDR in dB over stems; -inf if no song has a stem that is not silent."""
+        stems = self.stems()
+        return float(np.mean(list(stems.values()))) if stems else -math.inf
 
 
 @torch.inference_mode()
-def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -> Scores:
+def score(network: ChunkGeometry, songs: Sequence[ValidSong], stems: Sequence[str]) -> Scores:
     """Separate songs and score them.
 
     Args:
         network: network in evaluation mode, on any device.
-        songs: songs with their stems; the mixture is the sum of the stems.
+        songs: songs with their stems, at the rate of the network; the mixture is the sum of the
+            stems.
         stems: stems of the network, in its order.
 
     Raises:
@@ -64,7 +83,8 @@ def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -
     """
     separator = trained.of_network(_OnDevice(network), stems)
     scores: dict[str, dict[str, float]] = {}
-    for song in songs:
+    for one in songs:
+        song = one.song
         meters, energies = [Meter() for _ in stems], np.zeros(len(stems))
         mixed = 0.0
         overlap = OverlapAdd(separator)
@@ -86,12 +106,12 @@ def score(network: ChunkGeometry, songs: Sequence[Song], stems: Sequence[str]) -
                 meter.update(now, estimate[index].T.double().numpy())
             waiting = [truth[..., estimate.shape[-1] :]]
         limit = 10 ** (SILENT_DB / 10) * mixed
-        scores[_name(song)] = {
+        scores[one.name] = {
             stem: meter.value_db
             for stem, meter, energy in zip(stems, meters, energies, strict=True)
             if energy > limit
         }
-    return Scores(scores, {_name(song): _folder(song) for song in songs})
+    return Scores(scores, {one.name: one.folder for one in songs})
 
 
 class _OnDevice(ChunkGeometry):
@@ -118,14 +138,3 @@ def _mean_of_folders(values: Sequence[tuple[str, float]]) -> float:
     folders = sorted({folder for folder, _ in values})
     means = [np.mean([value for one, value in values if one == folder]) for folder in folders]
     return float(np.mean(means))
-
-
-def _folder(song: Song) -> str:
-    """Path of the folder that contains the song's folder."""
-    paths = [path for files in song.stems.values() for path in files]
-    return str(paths[0].parent.parent) if paths else ""
-
-
-def _name(song: Song) -> str:
-    """Name of the folder and name of the song."""
-    return f"{Path(_folder(song)).name}/{song.name}"
