@@ -42,6 +42,8 @@ def misbehave(behaviour: str) -> None:
             raise KeyError("bug")
         case "full disk":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        case "file cut short":
+            raise EOFError
         case "print":
             os.write(1, b"hello from a library\n" * 100)
         case "fine" | "partly":

@@ -180,6 +180,7 @@ def test_a_child_separates_one_song_after_the_other(isolate: Isolate) -> None:
         ("hold the lock", "no heartbeat for"),
         ("bug", "failed with KeyError: 'bug'"),
         ("full disk", "failed with OSError: [Errno 28] No space left on device"),
+        ("file cut short", "failed with EOFError"),
         ("hold the lock while it is built", "no heartbeat for"),
         ("bug while it is built", "failed with KeyError: 'bug'"),
     ],

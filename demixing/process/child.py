@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from demixing.errors import CheckpointError, ConfigError, DemixError, SongError
 from demixing.machine.installation import ROOT
-from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
+from demixing.process.messages import BrokenMessageError, EndError, Incoming, Message, pack
 from demixing.process.status import SharedStatus
 from demixing.schedule.budget import Clock
 from demixing.schedule.contention import Contention
@@ -157,7 +157,7 @@ class Child:
             pass
         except BrokenMessageError as error:
             raise LostError(f"sent an invalid message: {error}") from error
-        except EOFError:
+        except EndError:
             if not messages:
                 raise LostError(self._end()) from None
         return messages

@@ -18,6 +18,10 @@ MAX_HEADER_BYTES = 1 << 20
 """A longer header means that the bytes are not a message."""
 
 
+class EndError(EOFError):
+    """The other end of a pipe is closed: not an error of a member that reads a file."""
+
+
 class BrokenMessageError(Exception):
     """The data from a pipe is not a message."""
 
@@ -93,13 +97,13 @@ class Incoming:
         """Make one system call; return the message if it is now complete.
 
         Raises:
-            EOFError: the other end of the pipe is closed.
+            EndError: the other end of the pipe is closed.
             BlockingIOError: the pipe is non-blocking and empty.
             BrokenMessageError: the data is not a message.
         """
         count = os.readv(self._fd, [memoryview(self._part)[self._received :]])
         if count == 0:
-            raise EOFError
+            raise EndError
         self._received += count
         return self._next_part() if self._received == len(self._part) else None
 

@@ -36,7 +36,7 @@ from demixing.machine import heap, threads
 from demixing.machine.lifetime import die_with_parent
 from demixing.printing import one_line
 from demixing.process.memory import Memory
-from demixing.process.messages import BrokenMessageError, Incoming, Message, pack
+from demixing.process.messages import BrokenMessageError, EndError, Incoming, Message, pack
 from demixing.process.status import SharedStatus
 from demixing.recipes import reading
 from demixing.recipes.recipe import Recipe
@@ -183,7 +183,7 @@ class Server:
             self.send("done", song=song, omissions=_plain(work.omissions()))
         except DemixError as error:
             self.send("error", song=song, error=type(error).__name__, message=str(error))
-        except (AbandonedError, EOFError, BrokenPipeError):
+        except (AbandonedError, EndError, BrokenPipeError):
             raise
         except Exception as error:  # a bug: the parent still needs a reply
             logger.exception("the separation of a song failed")
@@ -242,7 +242,7 @@ def serve(make: Make, status_fd: int) -> None:
     out_fd, in_fd = os.dup(1), os.dup(0)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    with contextlib.suppress(EOFError, BrokenPipeError, BrokenMessageError):  # the parent has ended
+    with contextlib.suppress(EndError, BrokenPipeError, BrokenMessageError):  # the parent has ended
         Server(Incoming(in_fd), out_fd, SharedStatus(status_fd)).run(make)
 
 
