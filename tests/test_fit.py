@@ -306,6 +306,36 @@ def test_a_song_without_a_stem_counts_and_too_few_songs_are_reported(
     assert "at least 3 songs in which 'dialog' is not silent, got 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("channels", "expected", "got"),
+    [
+        (1, "stems of one format", "44100 Hz, 1 channel, 9000 samples in 'dialog' and 44100 Hz, 2"),
+        (6, "mono or stereo stems", "6 channels; leave the song out"),
+    ],
+)
+@pytest.mark.usefixtures("leaky")
+def test_stems_of_other_formats_are_refused_before_the_work(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    channels: int,
+    expected: str,
+    got: str,
+) -> None:
+    source = tmp_path / "plain.toml"
+    source.write_text(TABLE)
+    for stem in ["dialog"] if channels == 1 else ["dialog", "effect", "music"]:
+        audio = 0.1 * np.random.default_rng(0).standard_normal((9000, channels))
+        soundfile.write(data / "clip_3" / f"{stem}.wav", audio, 44_100)
+    monkeypatch.delattr("demixing.training.fitting.fit.of_song")  # nothing is separated
+
+    assert main(["fit", str(source), "--data", str(data)]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"expected {expected} in {str(data / 'clip_3')!r}, got {got}" in line
+
+
 @pytest.mark.usefixtures("leaky")
 def test_a_residual_is_scored_and_has_no_weights(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]

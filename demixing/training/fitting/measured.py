@@ -18,7 +18,7 @@ from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
 from demixing.errors import EvaluationError
 from demixing.evaluation import stem_file
-from demixing.evaluation.audio import Layout, blocks, probe
+from demixing.evaluation.audio import Layout, blocks
 from demixing.evaluation.songs import Song
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
@@ -27,6 +27,9 @@ from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
 LAYOUT = f"products in {BANDS} bands, and the rate"
 """Layout of a cached file. It is part of the key, so files of another layout are not found."""
+
+MOST_CHANNELS = 2
+"""Members separate pairs of channels; only the first pair is measured."""
 
 FINE = 2**15
 """Number of bins on which band edges are computed, accurate to less than a hertz."""
@@ -81,7 +84,7 @@ def of_stems(song: Song, stems: Sequence[str]) -> SongGram:
         EvaluationError: see :func:`of_song`.
     """
     known = truth.known(song, stems)
-    layout = _common_layout(song)
+    layout = _layout(song)
     names = (MIXTURE, *known)
     products = np.zeros((1, len(names), len(names)))
     files = [blocks(path, layout.samples) for path in song.stems.values()]
@@ -125,7 +128,7 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
     """Stream a song through the recipe, and compute the Gram matrix of all estimates."""
     stems = demixer.recipe.track.stems
     known = truth.known(song, stems)
-    layout = _common_layout(song)
+    layout = _layout(song)
     true = {
         stem: np.concatenate(list(blocks(path, layout.samples))).astype(np.float32).T.copy()
         for stem, path in song.stems.items()
@@ -154,15 +157,18 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
     )
 
 
-def _common_layout(song: Song) -> Layout:
+def _layout(song: Song) -> Layout:
     """The format of all stems of a song.
 
     Raises:
-        EvaluationError: they differ.
+        EvaluationError: they differ, or have more channels than members are measured with.
     """
-    layout = probe(next(iter(song.stems.values())))
-    if any(probe(path) != layout for path in song.stems.values()):
-        raise EvaluationError(f"expected stems of one length and rate in {str(song.folder)!r}")
+    layout = truth.common_layout(song)
+    if layout.channels > MOST_CHANNELS:
+        raise EvaluationError(
+            f"expected mono or stereo stems in {str(song.folder)!r}, got {layout.channels} "
+            "channels; leave the song out, or mix its stems down"
+        )
     return layout
 
 
