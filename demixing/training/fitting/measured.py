@@ -16,6 +16,7 @@ from demixing import atomic, audio
 from demixing.engine import normalisation
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
+from demixing.engine.member_weights import made_with
 from demixing.errors import EvaluationError
 from demixing.evaluation import stem_file
 from demixing.evaluation.audio import Layout, blocks
@@ -104,7 +105,10 @@ def of_stems(song: Song, stems: Sequence[str]) -> SongGram:
 
 
 def _key(song: Song, recipe: Recipe) -> str:
-    """Key of the cache: a hash of path, size and time of the audio, and of each member's input."""
+    """Key of the cache: a hash of what decides the measurements.
+
+    That is path, size and time of the audio, each member's input and options, and its weights.
+    """
     subtracted = {stem for member in recipe.members for stem in member.subtract}
     used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
     files = [
@@ -113,7 +117,7 @@ def _key(song: Song, recipe: Recipe) -> str:
         for status in [stem_file.file_of(path).stat()]
     ]
     members = [repr(_asked(member, subtracted)) for member in recipe.members]
-    text = json.dumps([LAYOUT, members, used, files])
+    text = json.dumps([LAYOUT, members, made_with(recipe), used, files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
