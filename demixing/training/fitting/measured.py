@@ -1,10 +1,11 @@
 """Separates songs and computes their Gram matrices, or reads these from a cache."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from demixing.engine import normalisation
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
 from demixing.engine.member_weights import made_with
-from demixing.errors import EvaluationError
+from demixing.errors import EvaluationError, OutputError
 from demixing.evaluation import stem_file
 from demixing.evaluation.audio import Layout, blocks
 from demixing.evaluation.songs import Song
@@ -47,6 +48,7 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
 
     Raises:
         EvaluationError: the song has no stems, or one is damaged or has another format.
+        OutputError: the cache cannot be written.
     """
     recipe = demixer.recipe
     folder = str(song.folder.parent)
@@ -63,15 +65,39 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
             )
     gram = dataclasses.replace(_measured(song, demixer), folder=folder)
     if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.file(kept) as unfinished:
-            np.savez(
-                unfinished,
-                signals=np.array(gram.signals),
-                products=gram.products,
-                rate_hz=gram.sample_rate_hz,
-            )
+        with _errors_about(kept.parent):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with atomic.file(kept) as unfinished:
+                np.savez(
+                    unfinished,
+                    signals=np.array(gram.signals),
+                    products=gram.products,
+                    rate_hz=gram.sample_rate_hz,
+                )
     return gram
+
+
+def prepare(cache: Path) -> None:
+    """Make the folder of a cache; call it before long work.
+
+    Raises:
+        OutputError: it cannot be made, or nothing can be written into it.
+    """
+    with _errors_about(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with atomic.staging(cache):
+            pass
+
+
+@contextlib.contextmanager
+def _errors_about(cache: Path) -> Iterator[None]:
+    """Convert errors of the file system while the cache is written."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the cache {str(cache)!r} ({error.strerror}); choose another --cache"
+        ) from error
 
 
 def of_stems(song: Song, stems: Sequence[str]) -> SongGram:
