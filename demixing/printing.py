@@ -19,8 +19,22 @@ def one_line(message: str) -> str:
     """
     if len(message) > MOST_SHOWN:
         message = f"{message[: MOST_SHOWN - 500]} ... {message[-490:]}"
+    return visible(message)
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""Escape whatever a terminal does not print as it is, but not backslashes.
+
+    Args:
+        text: may quote names from outside.
+        keep: characters that are not escaped.
+
+    >>> visible("two\tcolumns\x1b[2J", keep="\t")
+    'two\tcolumns\\x1b[2J'
+    """
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in message
+        one if one.isprintable() or one in keep else one.encode("unicode_escape").decode()
+        for one in text
     )
 
 

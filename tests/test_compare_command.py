@@ -290,6 +290,25 @@ def test_a_metric_whose_library_is_missing_is_refused_before_the_work(
 
 
 @pytest.mark.parametrize(
+    ("shape", "rate_hz"),
+    [((3000, 2), 48_000), ((3001, 2), 44_100), ((3000, 1), 44_100)],
+    ids=["rate", "length", "channels"],
+)
+def test_stems_of_other_formats_are_refused_before_a_recipe_runs(
+    shape: tuple[int, int], rate_hz: int, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(data / "b" / "drums.wav", np.zeros(shape), rate_hz, "FLOAT")
+
+    assert main(["compare", "mdx_silence", "mdx_equal_shares", "--data", str(data)]) == 2
+
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert f"expected stems of one format in {str(data / 'b')!r}, got 44100 Hz" in line
+    assert f" and {rate_hz} Hz" in line
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["RUN"], "expected two systems or more to compare, got one"),

@@ -61,6 +61,12 @@ def test_a_bug_is_not_hidden() -> None:
         console.guarded(raising(ZeroDivisionError()), argparse.Namespace())
 
 
+def test_names_in_lines_are_shown_and_columns_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(["fault\tno\\pe \x1b[2J\udcff\nnext", "été"])
+
+    assert capsys.readouterr().out == "fault\tno\\pe \\x1b[2J\\udcff\\nnext\nété\n"
+
+
 @pytest.mark.process
 def test_a_closed_pipe_is_status_141() -> None:
     program = (

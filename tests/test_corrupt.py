@@ -10,6 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from demixing.cli.main import main
+from demixing.training.data import check, metadata
 from demixing.training.data.corrupt import REPORT
 
 STEMS = ("bass", "drums", "other", "vocals")
@@ -141,3 +142,77 @@ def test_stems_that_are_not_in_a_folder_per_song_are_refused(
     assert main(words) == 2
     assert "expected a folder per song, got 'one'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def nested(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Songs with a folder for each stem, whose files all have one name."""
+    for song in ("one", "two"):
+        for stem in (*STEMS, "mixture"):
+            folder = tmp_path / "nested" / song / stem
+            folder.mkdir(parents=True)
+            soundfile.write(folder / "take.wav", 0.1 * rng.standard_normal((200, 2)), 44_100)
+    return tmp_path / "nested"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.wav")
+    }
+
+
+@pytest.mark.parametrize("kind", ["labelnoise", "bleeding"])
+def test_stems_in_folders_keep_their_places(nested: Path, tmp_path: Path, kind: str) -> None:
+    before = contents(nested)
+    words = ["corrupt", str(nested), str(tmp_path / "out"), "--kind", kind, "--share", "0.5"]
+
+    assert main(words) == 0
+
+    after = contents(tmp_path / "out")
+    (song,) = json.loads((tmp_path / "out" / REPORT).read_text())["spoilt"]
+    changed = {name for name in before if before[name] != after[name]}
+    assert contents(nested) == before
+    assert after.keys() == before.keys()
+    assert {name.split("/")[0] for name in changed} == {song}
+    assert f"{song}/mixture/take.wav" not in changed
+    if kind == "labelnoise":
+        one, other = changed
+        assert (after[one], after[other]) == (before[other], before[one])
+
+
+@pytest.mark.parametrize("kind", ["labelnoise", "bleeding"])
+def test_originals_stay_as_they_are(
+    corpus: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = contents(corpus)
+
+    corrupt(Path("corpus"), Path("out"), kind, "--share", "1")
+
+    assert contents(corpus) == before
+    assert contents(Path("out")).keys() == before.keys()
+    assert contents(Path("out")) != before
+
+
+def test_a_failed_corruption_leaves_nothing(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(corpus / "song_009" / "bass.wav", np.zeros((100, 2)), 44_100)
+    words = ["corrupt", str(corpus), str(tmp_path / "out"), "--kind", "bleeding", "--share", "1"]
+
+    assert main(words) == 2
+
+    assert f"one length, rate and number of channels in {str(corpus / 'song_009')!r}" in (
+        capsys.readouterr().err
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_what_is_known_of_the_files_is_not_copied(corpus: Path, tmp_path: Path) -> None:
+    for name in (metadata.NAME, check.NAME):
+        (corpus / name).write_text("{}")
+
+    corrupt(corpus, tmp_path / "out", "labelnoise")
+
+    assert (tmp_path / "out" / "LICENCES.md").is_file()
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]

@@ -89,6 +89,18 @@ def test_the_gain_is_the_official_sdr(
     assert lines[4] == f"{expected[-1]:8.3f} dB  {out}"
 
 
+def test_names_of_scored_files_are_not_obeyed_by_the_terminal(
+    estimates: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clears = estimates[0].rename(tmp_path / "a\x1b[2J.wav")
+
+    assert ensemble(tmp_path / "e.wav", clears, estimates[1], "--reference", estimates[2]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("a\\x1b[2J.wav")
+    assert len(lines) == 5
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import errno
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,7 +246,6 @@ def test_a_recipe_is_fitted_and_written(
         (["--trained-on", "lefty=clip_0"], "no member 'lefty'; did you mean 'left'"),
         (["--trained-on", "left=clip_[012]"], "on which none of its members was trained, got 2"),
         (["--silent", "1"], "--silent to be between 0 and 1"),
-        (["-o", "/nowhere/at/all.toml", *QUICK], "cannot write /nowhere/at/all.toml"),
     ],
 )
 @pytest.mark.usefixtures("leaky")
@@ -261,6 +262,78 @@ def test_an_impossible_fit_is_reported_with_the_reason(
     assert main(["fit", str(source), "--data", str(data), *change]) == 2
 
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (["-o", "missing/all.toml"], "expected a folder at 'missing' to write 'all.toml' into"),
+        (["-o", "data"], "expected the path of a file for a report, got 'data'"),
+        (["--cache", "plain.toml"], "cannot write to the cache 'plain.toml' (File exists)"),
+        (["--cache", "plain.toml/x"], "cannot write to the cache 'plain.toml/x' (Not a directory)"),
+    ],
+)
+@pytest.mark.usefixtures("leaky", "data")
+def test_what_cannot_be_written_is_found_before_the_work(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: list[str],
+    reason: str,
+) -> None:
+    (tmp_path / "plain.toml").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr("demixing.training.fitting.fit.of_song")  # nothing is separated
+
+    assert main(["fit", "plain.toml", "--data", "data", *change]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
+
+
+@pytest.mark.usefixtures("leaky")
+def test_the_report_is_printed_even_if_the_recipe_cannot_be_written(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, target = tmp_path / "plain.toml", tmp_path / "fitted.toml"
+    source.write_text(TABLE)
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("demixing.atomic.write_text", full)
+
+    assert main(["fit", str(source), "--data", str(data), "-o", str(target), *QUICK]) == 2
+
+    printed = capsys.readouterr()
+    assert "gain of fitting" in printed.out
+    assert printed.err == f"error: cannot write {target}: No space left on device\n"
+
+
+@pytest.mark.usefixtures("leaky")
+def test_a_cache_that_is_full_is_one_sentence(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "plain.toml").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+
+    assert main(["fit", "plain.toml", "--data", str(data), "--cache", "cache", *QUICK]) == 2
+
+    assert "cannot write to the cache 'cache' (No space left on device)" in (
+        capsys.readouterr().err
+    )
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_nothing_is_fitted_without_an_optional_member(
@@ -304,6 +377,36 @@ def test_a_song_without_a_stem_counts_and_too_few_songs_are_reported(
     monkeypatch.delattr("demixing.training.fitting.fit.of_song")  # nothing is separated
     assert main(arguments) == 2
     assert "at least 3 songs in which 'dialog' is not silent, got 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected", "got"),
+    [
+        (1, "stems of one format", "44100 Hz, 1 channel, 9000 samples in 'dialog' and 44100 Hz, 2"),
+        (6, "mono or stereo stems", "6 channels; leave the song out"),
+    ],
+)
+@pytest.mark.usefixtures("leaky")
+def test_stems_of_other_formats_are_refused_before_the_work(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    channels: int,
+    expected: str,
+    got: str,
+) -> None:
+    source = tmp_path / "plain.toml"
+    source.write_text(TABLE)
+    for stem in ["dialog"] if channels == 1 else ["dialog", "effect", "music"]:
+        audio = 0.1 * np.random.default_rng(0).standard_normal((9000, channels))
+        soundfile.write(data / "clip_3" / f"{stem}.wav", audio, 44_100)
+    monkeypatch.delattr("demixing.training.fitting.fit.of_song")  # nothing is separated
+
+    assert main(["fit", str(source), "--data", str(data)]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"expected {expected} in {str(data / 'clip_3')!r}, got {got}" in line
 
 
 @pytest.mark.usefixtures("leaky")

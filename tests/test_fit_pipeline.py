@@ -1,6 +1,7 @@
 """Results that the fit computes from a song's Gram matrix match those of the pipeline."""
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> None:
         return Side(options["channel"])
 
     monkeypatch.setattr(separators, "build", build)
+    monkeypatch.setattr(separators, "required_weights", lambda name, options: ())
 
 
 @pytest.fixture
@@ -250,6 +252,38 @@ def test_a_cache_of_another_layout_is_not_read(
     assert kept.is_file()
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
+
+def test_measurements_of_other_weights_of_the_same_name_are_not_read(
+    songs: list[Song], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = tmp_path / "weights", tmp_path / "cache"
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(folder))
+    monkeypatch.setattr(separators, "required_weights", lambda name, options: ["mine"])
+    folder.mkdir()
+    demixer = Demixer(doubtful())
+
+    def measured_with(contents: bytes) -> int:
+        (folder / "mine.toml").write_text(ENTRY.format(sha256=hashlib.sha256(contents).hexdigest()))
+        of_song(songs[0], demixer, cache)
+        return len(list(cache.iterdir()))
+
+    assert [measured_with(one) for one in (b"first", b"first", b"again")] == [1, 1, 2]
+
+
+ENTRY = """
+[mine]
+network = "trainable.band_split"
+file = "mine.safetensors"
+format = "safetensors"
+sha256 = "{sha256}"
+licence = "MIT"
+code_licence = "MIT"
+trained_on = ["my songs"]
+stems = ["part"]
+sample_rate_hz = 44100
+source = "trained here"
+published = "not measured"
+"""
 
 LEAKING = {"leaks": (Leak(of="dialog", into="music", power=0.1, returned=True),)}
 SHARING = {"consistency": {"music": 0.8}, "consistency_above_hz": 1500.0}

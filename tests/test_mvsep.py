@@ -1,8 +1,10 @@
 """``mvsep``: names, checks and the archive for MVSep's quality checker."""
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 import soundfile
 
 from demixing.cli import mvsep, mvsep_archive, mvsep_names
+from demixing.cli.jobs import How
 from demixing.cli.main import main
 from demixing.errors import ConfigError, OutputError
+from demixing.recipes import reading
 
 WriteSong = Callable[..., Path]
 
@@ -122,6 +126,29 @@ def test_stems_of_two_recipes_are_not_mixed(
     assert pack(mixtures, archive, *words[1:], "--overwrite") == 0
 
     assert names(archive) == ["song_000_vocals.flac", "song_001_vocals.flac"]
+
+
+@pytest.mark.parametrize("key", ["checkpoint", "config"])
+def test_stems_of_other_weights_of_the_same_name_are_not_packed(tmp_path: Path, key: str) -> None:
+    file, folder = tmp_path / "my.ckpt", tmp_path / "upload"
+    file.write_bytes(b"first")
+    recipe = reading.load("mdx_silence")
+    members = [replace(one, options={key: str(file)}) for one in recipe.members]
+    how = How(recipe=replace(recipe, members=tuple(members)), bits="16", bitrate=None, best=False)
+    mvsep.begin(folder, how, replace=False)
+    stem = folder / "song" / "vocals.flac"
+    stem.parent.mkdir()
+    stem.touch()
+    mvsep.begin(folder, how, replace=False)  # an interrupted run continues
+    assert stem.exists()
+    file.write_bytes(b"other")
+    os.utime(file, ns=(1, 1))
+
+    with pytest.raises(OutputError, match="its weights as they are now"):
+        mvsep.begin(folder, how, replace=False)
+
+    mvsep.begin(folder, how, replace=True)
+    assert not stem.exists()
 
 
 def test_a_folder_of_the_user_is_never_touched(

@@ -130,6 +130,20 @@ def test_each_fault_of_a_file_is_found(tmp_path: Path, capsys: pytest.CaptureFix
     assert float(lacking) == 800
 
 
+def test_names_are_not_obeyed_by_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data\x1b[2J"
+    write(folder / "song\x1b[31m", {"drums": np.zeros((9000, 2))})
+
+    main(["check", str(folder)])
+
+    printed = capsys.readouterr().out
+    assert "song\\x1b[31m\t" in printed
+    assert "data\\x1b[2J: layout" in printed
+    assert "\x1b" not in printed
+
+
 def test_notes_are_listed_only_on_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from demixing.errors import ConfigError, SongError
 from demixing.training.data import layouts, metadata, songs, wav
+from demixing.training.data.checks import analysis
 
 RATE_HZ = 8_000
 MDX = ("vocals", "drums", "bass", "other")
@@ -264,6 +265,22 @@ def test_a_header_with_too_long_data_is_corrected(tmp_path: Path) -> None:
 
     assert wav.header(path).samples == 40
     assert wav.part(path, 30, 50).shape == (10, 2)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8"])
+def test_a_rate_of_zero_is_refused(tmp_path: Path, subtype: str) -> None:
+    song(tmp_path / "a")
+    path = put(tmp_path / "a" / "drums.wav", subtype=subtype)
+    contents = path.read_bytes()
+    path.write_bytes(contents[:24] + struct.pack("<I", 0) + contents[28:])
+
+    with pytest.raises(SongError, match=r"drums\.wav"):
+        wav.header(path)
+    with pytest.raises(SongError, match=r"drums\.wav"):
+        songs.index([tmp_path], MDX)
+    files = analysis.analyse(layouts.find(tmp_path)[1][0]).files
+    assert "drums.wav" in files["drums.wav"].error
+    assert files["bass.wav"].error == ""
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])

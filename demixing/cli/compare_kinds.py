@@ -28,6 +28,7 @@ from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS, Song, detect_track, find_songs
 from demixing.evaluation.summary import summarise
 from demixing.recipes import reading as recipes
+from demixing.training.fitting import truth
 
 SCORES = "scores.json"
 ENTRY = re.compile(r"(?P<folder>.*)@(?P<number>[0-9]+)", re.DOTALL)
@@ -210,7 +211,12 @@ def recipe(word: str, options: argparse.Namespace) -> Source:
             seconds=options.seconds,
         )
 
-    return Source(track, score, lambda: _songs(track, options))
+    def check() -> None:
+        for song in _songs(track, options):
+            truth.known(song, recipe.track.stems)
+            truth.common_layout(song)
+
+    return Source(track, score, check)
 
 
 def _songs(track: str, options: argparse.Namespace) -> list[Song]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from demixing.errors import DemixError
 from demixing.machine.installation import install_command
-from demixing.printing import one_line
+from demixing.printing import one_line, visible
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[
@@ -60,9 +60,13 @@ def complain(message: str) -> None:
 
 
 def show(lines: Iterable[str]) -> None:
-    """Print each line of results as soon as it is available."""
+    """Print each line of results for people as soon as it is available, with columns at tabs.
+
+    Escape sequences in names that it quotes are shown, not obeyed. Paths that a script may read
+    are printed by :func:`demixing.cli.say`.
+    """
     for line in lines:
-        print(line, flush=True)
+        print(visible(line, keep="\t"), flush=True)
 
 
 def _lacks_memory(error: Exception) -> bool:

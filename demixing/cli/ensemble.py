@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from demixing.cli import arguments, say, say_json
 from demixing.cli.separate import FORMATS, LOSSLESS_BITS, add_sample_format, check_format
 from demixing.errors import ConfigError, SongError
+from demixing.printing import printable
 
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     say(options.output)
     for path, score in zip((*options.files, options.output), scores, strict=bool(scores)):
-        print(f"{score:8.3f} dB  {path}")
+        print(f"{score:8.3f} dB  {printable(os.fspath(path))}")
     if scores:
         print(f"{scores[-1] - max(scores[:-1]):+8.3f} dB  over the best of the files")
     return 0

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import console
+from demixing.cli import note, say
 from demixing.machine.installation import MODELS
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def add(commands: "Subparsers") -> None:
         default=[],
         metavar="TEXT",
         help="training data, for the rules of leaderboards; may be repeated "
-        "(default: names of the run's folders)",
+        "(default: names of the run's folders, and what the weights that it started from were "
+        "trained on)",
     )
     parser.add_argument(
         "--licence", default=LICENCE, help="licence of the weights (default: %(default)s)"
@@ -61,7 +62,9 @@ def run(options: argparse.Namespace) -> int:
     """Write the three files and print their paths.
 
     Raises:
-        ConfigError: there is no such run, the name is invalid, or the runs' networks differ.
+        ConfigError: there is no such run, the name is invalid or that of other weights, the runs'
+            networks differ, or the training data is not known.
+        CheckpointError: the catalogue of weights cannot be read.
         OutputError: a file cannot be written.
     """
     from demixing.training import export
@@ -74,5 +77,8 @@ def run(options: argparse.Namespace) -> int:
         licence=options.licence,
         bits=options.bits,
     )
-    console.show(map(str, paths))
+    for path in paths:
+        say(path)
+    if not export.validated(options.folders):
+        note("these weights have no scores, because the training had no songs for validation")
     return 0

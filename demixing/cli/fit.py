@@ -84,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the recipe or an option is wrong.
-        EvaluationError: a song cannot be read.
-        OutputError: the recipe cannot be written.
+        EvaluationError: a song cannot be read, or the recipe's file is no place for it.
+        OutputError: the recipe or the cache cannot be written.
     """
     reading.check_contest(reading.load(options.recipe))
     from demixing.training.fitting import fit

@@ -15,6 +15,7 @@ from demixing.cli import arguments, console, mvsep_names, note, say, separate, s
 from demixing.cli.jobs import How, one_by_one, together
 from demixing.cli.mvsep_names import DATASETS, FORMATS
 from demixing.engine import asked, optional
+from demixing.engine.member_weights import made_with
 from demixing.errors import ConfigError, OutputError, SongError
 from demixing.recipes import narrowing
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from demixing.recipes.recipe import Recipe
 
 MADE = "recipe.sha256"
-"""In the folder of stems: the recipe and format that made them."""
+"""In the folder of stems: the recipe, weights and format that made them."""
 
 
 def add(commands: Subparsers) -> None:
@@ -279,18 +280,20 @@ def begin(folder: Path, how: How, *, replace: bool) -> None:
         replace: whether to replace others.
 
     Raises:
+        CheckpointError: weights are missing.
         OutputError: it has other contents, or cannot be written.
     """
-    settings = repr((how.recipe, how.bits, how.best))
+    settings = repr((how.recipe, made_with(how.recipe), how.bits, how.best))
     made = hashlib.sha256(settings.encode()).hexdigest()
     note_file = folder / MADE
     try:
         known = note_file.read_text(encoding="utf-8").strip() if note_file.exists() else None
         if known != made and folder.is_dir() and _contents(folder):
             if not replace or known is None:
+                remedy = "use --overwrite" if known else "choose another -o"
                 raise OutputError(
-                    f"expected {folder} to be empty or of an interrupted run with this recipe, but "
-                    f"it has other contents; {'use --overwrite' if known else 'choose another -o'}"
+                    f"expected {folder} to be empty or of an interrupted run with this recipe and "
+                    f"its weights as they are now, but it has other contents; {remedy}"
                 )
             for path in folder.glob("*/*"):
                 if path.suffix[1:] in FORMATS:

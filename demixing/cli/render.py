@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demixing.cli import console
+from demixing.cli import say
 from demixing.errors import ConfigError
 from demixing.recipes.tracks import TRACKS
 
@@ -112,7 +112,8 @@ def run(options: argparse.Namespace) -> int:
 
     maker = _maker(options)
     made = corpus.render(maker, options.out, pieces, jobs=options.jobs, form=options.format)
-    console.show(map(str, made))
+    for path in made:
+        say(path)
     return 0
 
 

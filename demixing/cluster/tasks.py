@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from demixing import separators
 from demixing.cluster import addresses, names, publishing, records
-from demixing.errors import CheckpointError, ConfigError
+from demixing.engine.member_weights import weights
+from demixing.errors import ConfigError
 from demixing.process.worker import table
-from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
-from demixing.weights.catalogue import Checkpoint, find
 
 SEPARATE, TEACH, SCORE = "separate", "teach", "score"
 CURRENT = "task.json"
-SHA256_DIGITS = 64
 MOST_SHOWN = 80
 """Length of a setting that is shown in full."""
 
@@ -104,35 +100,6 @@ def current(destination: str) -> str | None:
         return None if there is None else fingerprint(json.loads(there))
     except (ValueError, RecursionError):
         return None
-
-
-def weights(member: Member) -> Iterator[tuple[str, str]]:
-    """The name and sha256 of each file of weights of a member.
-
-    Raises:
-        CheckpointError: one is missing.
-        ConfigError: the member's options are invalid.
-    """
-    for key in ("checkpoint", "config"):  # a user's own files
-        path = Path(str(member.options.get(key, "")))
-        if path.is_file():
-            yield path.name, records.facts(path).sha256
-    for name in separators.required_weights(member.separator, member.options):
-        yield name, digest(find(name))
-
-
-def digest(checkpoint: Checkpoint) -> str:
-    """The registered sha256 of a file of the catalogue, or that of the file that is here.
-
-    Raises:
-        CheckpointError: it is missing.
-    """
-    if len(checkpoint.sha256) == SHA256_DIGITS:
-        return checkpoint.sha256
-    paths = (checkpoint.path(), checkpoint.converted_path())
-    for path in (one for one in paths if one.is_file()):
-        return records.facts(path).sha256
-    raise CheckpointError(f"expected weights {checkpoint.name!r}; {checkpoint.remedy()}")
 
 
 def claim(destination: str, description: Mapping[str, Any], *, replace: bool) -> str:

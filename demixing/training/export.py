@@ -10,6 +10,8 @@ increasing inference time", ICML 2022.
 """
 
 import json
+import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,19 @@ import torch
 from torch import Tensor
 
 from demixing import atomic
-from demixing.errors import ConfigError, OutputError
+from demixing.errors import CheckpointError, ConfigError, OutputError
 from demixing.networks import trainable
 from demixing.training import checkpoint, model_card, setup, validation
 from demixing.training.checkpoint import STATE
 from demixing.training.loop import BEST
-from demixing.weights import int8
+from demixing.weights import catalogue, int8
+from demixing.weights.catalogue import Checkpoint
+from demixing.weights.entry_checks import checked
 from demixing.weights.readers import Contents, safetensors
 from demixing.weights.verification import sha256_of
+
+NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+"""Names of weights: bare keys of TOML, and names of files on any system."""
 
 LEAST_HALF = 2e-3
 """A tensor whose values are all below this would lose digits in half precision: the smallest number
@@ -63,30 +70,29 @@ def export(
         folders: folders of runs; the weights of several are averaged.
         name: name of the weights in recipes.
         to: folder of the three files.
-        trained_on: training data, for the rules of leaderboards; names of folders if empty.
+        trained_on: training data, for the rules of leaderboards; if empty, names of folders, and
+            what the weights that a run started from were trained on.
         licence: licence of the weights.
         bits: bits per weight on disk, 16 or 8.
 
     Raises:
-        ConfigError: there is no such run, the name is invalid, or the runs' networks differ.
+        ConfigError: there is no such run, the name is invalid or that of other weights, the runs'
+            networks differ, or the training data is not known.
+        CheckpointError: the catalogue of weights cannot be read.
         OutputError: a file cannot be written.
     """
-    if not name.isidentifier():
-        raise ConfigError(f"--name must be letters, digits and underscores, got {name!r}")
+    _check_name(name, to)
     runs = [checkpoint.contents(folder / STATE)["run"] for folder in folders]
-    bests = [checkpoint.contents(folder / BEST) for folder in folders]
+    data = list(trained_on) or _data_of(runs)
+    bests = [_best(folder, run) for folder, run in zip(folders, runs, strict=True)]
     best, stored = _weights(folders, runs, bests, bits)
     steps = [one["step"] for one in bests]
+    entry = {**_entry(name, runs[0], best, steps), "licence": licence, "trained_on": data}
+    _check_entry(name, entry)
     target = to / f"{name}.safetensors"
     try:
         to.mkdir(parents=True, exist_ok=True)
-        file = _write(target, name, runs[0], stored, steps)
-        entry = {
-            **_entry(name, runs[0], best, steps),
-            **file,
-            "licence": licence,
-            "trained_on": list(trained_on) or _data_of(runs),
-        }
+        entry |= _write(target, name, runs[0], stored, steps)
         ordered = {key: entry[key] for key in ENTRY_KEYS}
         atomic.write_text(target.with_suffix(".toml"), _table(name, ordered))
         text = model_card.card(name, runs, best, steps, ordered)
@@ -97,13 +103,81 @@ def export(
         yield target.with_suffix(suffix)
 
 
+def validated(folders: Sequence[Path]) -> bool:
+    """Whether one of some runs has songs for validation, and so its export has scores."""
+    return any((folder / BEST).is_file() for folder in folders)
+
+
+def _check_name(name: str, to: Path) -> None:
+    """Raise unless weights may have this name, before anything is written.
+
+    An entry with the name of another would make the whole catalogue unreadable.
+
+    Raises:
+        ConfigError: it is invalid, or other weights have this name or file.
+        CheckpointError: the catalogue of weights cannot be read.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            "expected --name of up to 100 letters without accents, digits and underscores, the "
+            f"first no digit, got {name!r}"
+        )
+    target = to.resolve() / f"{name}.safetensors"
+    for known in catalogue.entries().values():
+        earlier = known.folder == target.parent and target.with_suffix(".toml").is_file()
+        file = known.fetched_path()
+        if known.name == name and not earlier:
+            raise ConfigError(f"expected a new --name, but there are other weights {name!r}")
+        if known.name != name and file.parent.resolve() / file.name == target:
+            raise ConfigError(
+                f"expected a new --name, but {str(target)!r} is the file of {known.name!r}"
+            )
+
+
+def _check_entry(name: str, entry: Mapping[str, Any]) -> None:
+    """Raise unless the catalogue will accept an entry, which lacks only size and checksum.
+
+    Raises:
+        ConfigError: it will not.
+    """
+    table = _table(name, {**entry, "sha256": "", "size_bytes": 1})
+    try:
+        table.encode()
+        checked(Checkpoint, name, tomllib.loads(table)[name])
+    except (ValueError, CheckpointError) as error:
+        raise ConfigError(
+            f"the catalogue of weights cannot contain this ({error}); shorten or change "
+            "--trained-on or --licence"
+        ) from error
+
+
+def _best(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of a run to export: the best of its validations, or the last without songs.
+
+    Returns:
+        The weights with their step, and with their scores if there are any.
+
+    Raises:
+        ConfigError: they are missing or damaged.
+    """
+    if run["data"]["valid"]:
+        if not (folder / BEST).exists():
+            raise ConfigError(
+                f"expected {BEST} in {str(folder)!r}, which the first validation writes, found "
+                "none; train until then, or restore it from a backup"
+            )
+        return dict(checkpoint.contents(folder / BEST))
+    state = checkpoint.contents(folder / STATE)
+    return {"step": state["progress"]["step"], "network": state["average"]}
+
+
 def _weights(
     folders: Sequence[Path],
     runs: Sequence[Mapping[str, Any]],
     bests: Sequence[Mapping[str, Any]],
     bits: int,
 ) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """The best weights of the runs with their scores, and the tensors to store.
+    """The best weights of the runs with their scores, if any, and the tensors to store.
 
     Raises:
         ConfigError: the runs' networks differ.
@@ -114,8 +188,9 @@ def _weights(
         best = {**best, "network": int8.dequantised(stored)}
     else:
         stored = {key: narrowed(value) for key, value in best["network"].items()}
-    if best is not bests[0]:  # no run has validated these weights
-        best = {**best, **scored(folders[0], best["network"])}
+    with_songs = [one for one, run in zip(folders, runs, strict=True) if run["data"]["valid"]]
+    if best is not bests[0] and with_songs:  # no run has validated these weights
+        best = {**best, **scored(with_songs[0], best["network"])}
     return best, stored
 
 
@@ -135,9 +210,43 @@ def _write(
 
 
 def _data_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the folders that runs were trained on, without repetition."""
+    """Names of the folders that runs were trained on, and of the data of their first weights.
+
+    Raises:
+        ConfigError: the data of weights that a run started from is not known.
+    """
     names = [Path(folder).name for run in runs for folder in run["data"]["train"]]
-    return list(dict.fromkeys(names))
+    starts = dict.fromkeys(run["network"]["start"] for run in runs)
+    earlier = [name for start in starts if start for name in _data_of_start(start)]
+    return list(dict.fromkeys([*names, *earlier]))
+
+
+def _data_of_start(start: str) -> list[str]:
+    """What the weights that a run started from were trained on.
+
+    Args:
+        start: see :class:`demixing.training.config.Network`; not empty.
+
+    Raises:
+        ConfigError: it is not known.
+    """
+    try:
+        if not start.endswith(".safetensors"):
+            return catalogue.find(start).trained_on
+        path = Path(start)
+        if (described := path.with_suffix(".toml")).exists():
+            table = tomllib.loads(described.read_text(encoding="utf-8")).get(path.stem)
+            return list(checked(Checkpoint, path.stem, table)["trained_on"])
+        known = catalogue.entries()
+        if path.stem in known and known[path.stem].converted_path().resolve() == path.resolve():
+            return known[path.stem].trained_on
+        reason = f"{str(described)!r} does not exist"
+    except (OSError, ValueError, CheckpointError) as error:
+        reason = str(error)
+    raise ConfigError(
+        f"expected to know what {start!r}, from which the run started, was trained on, but "
+        f"{reason}; give all training data with --trained-on"
+    )
 
 
 def averaged(
@@ -148,7 +257,7 @@ def averaged(
     Args:
         folders: folders of the runs.
         runs: options of the runs.
-        bests: contents of :data:`demixing.training.loop.BEST` of each run.
+        bests: weights of each run.
 
     Returns:
         The averaged weights, without scores.
@@ -197,7 +306,8 @@ def _entry(
     name: str, run: Mapping[str, Any], best: Mapping[str, Any], steps: Sequence[int]
 ) -> dict[str, Any]:
     """The part of the entry in the catalogue that follows from the run and its scores."""
-    listed = ", ".join(f"{stem} {value:.2f}" for stem, value in best["stems"].items())
+    listed = ", ".join(f"{stem} {value:.2f}" for stem, value in best.get("stems", {}).items())
+    scores = f"global SDR of songs for validation, measured: {listed}" if listed else "not measured"
     return {
         "network": f"trainable.{run['network']['name']}",
         "file": f"{name}.safetensors",
@@ -206,7 +316,7 @@ def _entry(
         "stems": list(run["stems"]),
         "sample_rate_hz": run["sample_rate_hz"],
         "source": f"trained here, {' and '.join(map(str, steps))} steps; see {name}.md",
-        "published": f"global SDR of songs for validation, measured: {listed}",
+        "published": scores,
     }
 
 

@@ -5,6 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+SCORED = (
+    "These weights had the best score of several validations on these songs, so the scores are "
+    "optimistic. Global SDR in dB (delta 1e-7), without silent stems; mean over folders of the "
+    "means over their songs:"
+)
+UNSCORED = "These weights have no scores, because the training had no songs for validation."
+
 
 def card(
     name: str,
@@ -18,7 +25,7 @@ def card(
     Args:
         name: name of the weights.
         runs: options of the runs.
-        best: scores in dB, by stem and by song and stem.
+        best: scores in dB, by stem and by song and stem; neither without songs for validation.
         steps: number of steps of each run.
         entry: entry in the catalogue.
     """
@@ -30,13 +37,7 @@ def card(
         "",
         *_facts(runs, steps, entry),
         "",
-        (
-            "These weights had the best score of several validations on these songs, so the "
-            "scores are optimistic. Global SDR in dB (delta 1e-7), without silent stems; mean over "
-            "folders of the means over their songs:"
-        ),
-        "",
-        *_scores(stems, best),
+        *(_scores(stems, best) if "scores" in best else [UNSCORED]),
         "",
         *(line for one in runs for line in _options(one)),
     ]
@@ -68,8 +69,10 @@ def _facts(
 
 
 def _scores(stems: Sequence[str], best: Mapping[str, Any]) -> list[str]:
-    """Two tables: scores by stem, and by song and stem."""
+    """What the scores are, and two tables: by stem, and by song and stem."""
     return [
+        SCORED,
+        "",
         "| stem | SDR |",
         "|---|---|",
         *(f"| {stem} | {best['stems'].get(stem, float('nan')):.3f} |" for stem in stems),

@@ -187,6 +187,8 @@ def _placed(
         return None
     tag, channels, rate_hz, block, bits = form
     dtype = DTYPES.get((tag, bits))
-    if dtype is None or not channels or block != channels * bits // 8 or data_bytes < block:
+    if dtype is None or not rate_hz or not channels:  # libsndfile refuses both zeros in words
+        return None
+    if block != channels * bits // 8 or data_bytes < block:
         return None
     return Header(rate_hz, channels, data_bytes // block, offset_bytes, bits, dtype)

@@ -18,6 +18,7 @@ import numpy as np
 from demixing.engine.demixer import Demixer
 from demixing.ensemble.setting import Setting
 from demixing.errors import ConfigError
+from demixing.evaluation.report_files import check_writable
 from demixing.evaluation.songs import find_songs
 from demixing.machine import threads
 from demixing.plugins import did_you_mean
@@ -26,7 +27,7 @@ from demixing.recipes.recipe import Recipe
 from demixing.training.fitting import consistency, gates, groups
 from demixing.training.fitting.blending import Method, mean_of
 from demixing.training.fitting.fits import Fits
-from demixing.training.fitting.measured import of_song, of_stems
+from demixing.training.fitting.measured import of_song, of_stems, prepare
 from demixing.training.fitting.report import report, row, stem_scores_db
 from demixing.training.fitting.song_gram import SongGram, audible, unseen
 from demixing.training.fitting.writing import write
@@ -35,21 +36,25 @@ Measure = Callable[[Recipe], list[SongGram]]
 """Separates all songs with a recipe, and returns their Gram matrices."""
 
 
-def fit(options: argparse.Namespace) -> list[str]:
-    """Fit a recipe, write it on request, and return the lines of the report.
+def fit(options: argparse.Namespace) -> Iterator[str]:
+    """Fit a recipe, write it on request, and yield the lines of the report.
 
     Args:
         options: options of the command, see :mod:`demixing.cli.fit`.
 
     Raises:
         ConfigError: the recipe or an option is wrong.
-        EvaluationError: a song cannot be read.
-        OutputError: the recipe cannot be written.
+        EvaluationError: a song cannot be read, or the recipe's file is no place for it.
+        OutputError: the recipe or the cache cannot be written.
     """
     if not 0 < options.silent < 1:
         raise ConfigError(f"expected --silent to be between 0 and 1, got {options.silent}")
     given = reading.load(options.recipe).required()  # weights need optional members as well
     methods = methods_of(options, given.track.stems)
+    if options.output:
+        check_writable(options.output)
+    if options.cache:
+        prepare(options.cache)
     measure = _measure(options, given)
     threads.use()
     plain = with_settings(unfitted(given), [0] * len(given.members))
@@ -60,9 +65,12 @@ def fit(options: argparse.Namespace) -> list[str]:
     shared = unseen(songs, plain.undoubted)
     fitted = dataclasses.replace(fitted, consistency=consistency.fit(fitted, shared))
     fitted = dataclasses.replace(fitted, gates=gates.fit(fitted, fair, options.silent))
-    if options.output:
-        write(options.output, Path(options.recipe), fitted)
-    return [*report(plain, fitted, songs, fits), *_gains(given, fitted, fair, measure)]
+    try:
+        if options.output:
+            write(options.output, Path(options.recipe), fitted)
+    finally:  # it took hours, and perhaps only the disk is full
+        yield from report(plain, fitted, songs, fits)
+    yield from _gains(given, fitted, fair, measure)
 
 
 def _measure(options: argparse.Namespace, given: Recipe) -> Measure:

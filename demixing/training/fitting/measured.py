@@ -1,10 +1,11 @@
 """Separates songs and computes their Gram matrices, or reads these from a cache."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from demixing import atomic, audio
 from demixing.engine import normalisation
 from demixing.engine.demixer import Demixer
 from demixing.engine.leakage_filter import BANDS, in_bands
-from demixing.errors import EvaluationError
+from demixing.engine.member_weights import made_with
+from demixing.errors import EvaluationError, OutputError
 from demixing.evaluation import stem_file
-from demixing.evaluation.audio import Layout, blocks, probe
+from demixing.evaluation.audio import Layout, blocks
 from demixing.evaluation.songs import Song
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
@@ -27,6 +29,9 @@ from demixing.training.fitting.song_gram import MIXTURE, SongGram, signal_name
 
 LAYOUT = f"products in {BANDS} bands, and the rate"
 """Layout of a cached file. It is part of the key, so files of another layout are not found."""
+
+MOST_CHANNELS = 2
+"""Members separate pairs of channels; only the first pair is measured."""
 
 FINE = 2**15
 """Number of bins on which band edges are computed, accurate to less than a hertz."""
@@ -43,6 +48,7 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
 
     Raises:
         EvaluationError: the song has no stems, or one is damaged or has another format.
+        OutputError: the cache cannot be written.
     """
     recipe = demixer.recipe
     folder = str(song.folder.parent)
@@ -59,15 +65,39 @@ def of_song(song: Song, demixer: Demixer, cache: Path | None) -> SongGram:
             )
     gram = dataclasses.replace(_measured(song, demixer), folder=folder)
     if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.file(kept) as unfinished:
-            np.savez(
-                unfinished,
-                signals=np.array(gram.signals),
-                products=gram.products,
-                rate_hz=gram.sample_rate_hz,
-            )
+        with _errors_about(kept.parent):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with atomic.file(kept) as unfinished:
+                np.savez(
+                    unfinished,
+                    signals=np.array(gram.signals),
+                    products=gram.products,
+                    rate_hz=gram.sample_rate_hz,
+                )
     return gram
+
+
+def prepare(cache: Path) -> None:
+    """Make the folder of a cache; call it before long work.
+
+    Raises:
+        OutputError: it cannot be made, or nothing can be written into it.
+    """
+    with _errors_about(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with atomic.staging(cache):
+            pass
+
+
+@contextlib.contextmanager
+def _errors_about(cache: Path) -> Iterator[None]:
+    """Convert errors of the file system while the cache is written."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the cache {str(cache)!r} ({error.strerror}); choose another --cache"
+        ) from error
 
 
 def of_stems(song: Song, stems: Sequence[str]) -> SongGram:
@@ -81,7 +111,7 @@ def of_stems(song: Song, stems: Sequence[str]) -> SongGram:
         EvaluationError: see :func:`of_song`.
     """
     known = truth.known(song, stems)
-    layout = _common_layout(song)
+    layout = _layout(song)
     names = (MIXTURE, *known)
     products = np.zeros((1, len(names), len(names)))
     files = [blocks(path, layout.samples) for path in song.stems.values()]
@@ -101,7 +131,10 @@ def of_stems(song: Song, stems: Sequence[str]) -> SongGram:
 
 
 def _key(song: Song, recipe: Recipe) -> str:
-    """Key of the cache: a hash of path, size and time of the audio, and of each member's input."""
+    """Key of the cache: a hash of what decides the measurements.
+
+    That is path, size and time of the audio, each member's input and options, and its weights.
+    """
     subtracted = {stem for member in recipe.members for stem in member.subtract}
     used = [repr(blend) for blend in recipe.blends if blend.stem in subtracted]
     files = [
@@ -110,7 +143,7 @@ def _key(song: Song, recipe: Recipe) -> str:
         for status in [stem_file.file_of(path).stat()]
     ]
     members = [repr(_asked(member, subtracted)) for member in recipe.members]
-    text = json.dumps([LAYOUT, members, used, files])
+    text = json.dumps([LAYOUT, members, made_with(recipe), used, files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -125,7 +158,7 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
     """Stream a song through the recipe, and compute the Gram matrix of all estimates."""
     stems = demixer.recipe.track.stems
     known = truth.known(song, stems)
-    layout = _common_layout(song)
+    layout = _layout(song)
     true = {
         stem: np.concatenate(list(blocks(path, layout.samples))).astype(np.float32).T.copy()
         for stem, path in song.stems.items()
@@ -154,15 +187,18 @@ def _measured(song: Song, demixer: Demixer) -> SongGram:
     )
 
 
-def _common_layout(song: Song) -> Layout:
+def _layout(song: Song) -> Layout:
     """The format of all stems of a song.
 
     Raises:
-        EvaluationError: they differ.
+        EvaluationError: they differ, or have more channels than members are measured with.
     """
-    layout = probe(next(iter(song.stems.values())))
-    if any(probe(path) != layout for path in song.stems.values()):
-        raise EvaluationError(f"expected stems of one length and rate in {str(song.folder)!r}")
+    layout = truth.common_layout(song)
+    if layout.channels > MOST_CHANNELS:
+        raise EvaluationError(
+            f"expected mono or stereo stems in {str(song.folder)!r}, got {layout.channels} "
+            "channels; leave the song out, or mix its stems down"
+        )
     return layout
 
 

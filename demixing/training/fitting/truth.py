@@ -1,8 +1,9 @@
-"""Which stems of a song are known if some have no file."""
+"""The true stems of a song: which are known if some have no file, and their common format."""
 
 from collections.abc import Sequence
 
 from demixing.errors import EvaluationError
+from demixing.evaluation.audio import Layout, probe
 from demixing.evaluation.songs import Song
 
 REST = "other"
@@ -31,3 +32,23 @@ def known(song: Song, stems: Sequence[str]) -> tuple[str, ...]:
     if len(song.stems) == 2 and REST in song.stems:
         return tuple(stem for stem in song.stems if stem != REST)
     return tuple(stems)
+
+
+def common_layout(song: Song) -> Layout:
+    """The format of all stems of a song, which add up to its mixture.
+
+    Args:
+        song: with one stem or more, see :func:`known`.
+
+    Raises:
+        EvaluationError: they differ, or a file is damaged.
+    """
+    (stem, path), *others = song.stems.items()
+    layout = probe(path)
+    for other, path in others:
+        if (found := probe(path)) != layout:
+            raise EvaluationError(
+                f"expected stems of one format in {str(song.folder)!r}, got {layout} in {stem!r} "
+                f"and {found} in {other!r}; convert them to one rate, length and number of channels"
+            )
+    return layout
