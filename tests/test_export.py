@@ -24,6 +24,7 @@ stems = ["vocals", "drums", "bass", "other"]
 network = { name = "band_split", options = { features = 4, layers = 1, chunk_s = 1.0 } }
 data = { train = ["/data/moisesdb23_labelnoise_v1.0"], valid = ["/data/valid"] }
 """
+SPLEETER = catalogue.find("spleeter_4stems_bass")
 LABEL_NOISE = "moisesdb23_labelnoise_v1.0"
 MakeRun = Callable[..., Path]
 
@@ -85,6 +86,11 @@ def trained_on(file: Path) -> list[str]:
     return found
 
 
+def licence(file: Path) -> str:
+    (entry,) = tomllib.loads(file.read_text()).values()
+    return str(entry["licence"])
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -133,14 +139,18 @@ def test_what_the_catalogue_cannot_contain_is_refused(
     assert not weights.exists()
 
 
-def test_the_data_of_the_first_weights_counts(make_run: MakeRun, weights: Path) -> None:
+def test_the_data_and_licence_of_the_first_weights_count(make_run: MakeRun, weights: Path) -> None:
     assert export(make_run("first", start="spleeter_4stems_bass"), weights, name="first") == 0
     run = make_run("second", start=str(weights / "first.safetensors"))
     assert export(run, weights, name="second") == 0
 
-    expected = [LABEL_NOISE, *catalogue.find("spleeter_4stems_bass").trained_on]
+    expected = [LABEL_NOISE, *SPLEETER.trained_on]
     assert trained_on(weights / "first.toml") == expected
     assert trained_on(weights / "second.toml") == expected
+    first = f"MIT; of spleeter_4stems_bass, from which it started: {SPLEETER.licence}"
+    assert licence(weights / "first.toml") == first
+    second = licence(weights / "second.toml")
+    assert second.endswith(f"; of first.safetensors, from which it started: {first}")
     admitted = boards.admitting(STEMS, expected)
     assert boards.admitting(STEMS, [LABEL_NOISE]) != admitted
 
@@ -159,6 +169,9 @@ def test_unknown_first_weights_need_the_training_data(
     assert not weights.exists()
     assert export(run, weights, "--trained-on", "my songs") == 0
     assert trained_on(weights / "small.toml") == ["my songs"]
+    assert licence(weights / "small.toml") == (
+        f"MIT; of {Path(start).name}, from which it started: unknown"
+    )
 
 
 @pytest.mark.parametrize("bits", ["16", "8"])

@@ -10,8 +10,6 @@ from demixing.machine.installation import MODELS
 if TYPE_CHECKING:
     from demixing.cli.console import Subparsers
 
-LICENCE = "MIT"
-
 
 def add(commands: "Subparsers") -> None:
     """Add the command's parser."""
@@ -46,7 +44,11 @@ def add(commands: "Subparsers") -> None:
         "trained on)",
     )
     parser.add_argument(
-        "--licence", default=LICENCE, help="licence of the weights (default: %(default)s)"
+        "--licence",
+        default="",
+        metavar="TEXT",
+        help="licence of the weights (default: MIT, and that of the weights that the run started "
+        "from)",
     )
     parser.add_argument(
         "--bits",

@@ -34,6 +34,9 @@ from demixing.weights.verification import sha256_of
 NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
 """Names of weights: bare keys of TOML, and names of files on any system."""
 
+LICENCE = "MIT"
+"""Of weights that are trained here."""
+
 LEAST_HALF = 2e-3
 """A tensor whose values are all below this would lose digits in half precision: the smallest number
 with all of its 11 bits is 6e-5."""
@@ -61,7 +64,7 @@ def export(
     to: Path,
     *,
     trained_on: Sequence[str] = (),
-    licence: str = "MIT",
+    licence: str = "",
     bits: int = 16,
 ) -> Iterator[Path]:
     """Write the three files and yield their paths.
@@ -72,7 +75,8 @@ def export(
         to: folder of the three files.
         trained_on: training data, for the rules of leaderboards; if empty, names of folders, and
             what the weights that a run started from were trained on.
-        licence: licence of the weights.
+        licence: licence of the weights; if empty, MIT, and that of the weights that a run started
+            from.
         bits: bits per weight on disk, 16 or 8.
 
     Raises:
@@ -87,7 +91,8 @@ def export(
     bests = [_best(folder, run) for folder, run in zip(folders, runs, strict=True)]
     best, stored = _weights(folders, runs, bests, bits)
     steps = [one["step"] for one in bests]
-    entry = {**_entry(name, runs[0], best, steps), "licence": licence, "trained_on": data}
+    entry = {**_entry(name, runs[0], best, steps), "trained_on": data}
+    entry["licence"] = licence or _licence_of(runs)
     _check_entry(name, entry)
     target = to / f"{name}.safetensors"
     try:
@@ -216,13 +221,30 @@ def _data_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         ConfigError: the data of weights that a run started from is not known.
     """
     names = [Path(folder).name for run in runs for folder in run["data"]["train"]]
-    starts = dict.fromkeys(run["network"]["start"] for run in runs)
-    earlier = [name for start in starts if start for name in _data_of_start(start)]
+    earlier = [name for start in _starts(runs) for name in _origin(start)[0]]
     return list(dict.fromkeys([*names, *earlier]))
 
 
-def _data_of_start(start: str) -> list[str]:
-    """What the weights that a run started from were trained on.
+def _licence_of(runs: Sequence[Mapping[str, Any]]) -> str:
+    """MIT, and the licences of the weights that runs started from."""
+    parts = [LICENCE]
+    for start in _starts(runs):
+        try:
+            earlier = _origin(start)[1]
+        except ConfigError:
+            earlier = "unknown"
+        if earlier != LICENCE:
+            parts.append(f"of {Path(start).name}, from which it started: {earlier}")
+    return "; ".join(parts)
+
+
+def _starts(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The weights that runs started from, each once."""
+    return [start for start in dict.fromkeys(run["network"]["start"] for run in runs) if start]
+
+
+def _origin(start: str) -> tuple[Sequence[str], str]:
+    """What the weights that a run started from were trained on, and their licence.
 
     Args:
         start: see :class:`demixing.training.config.Network`; not empty.
@@ -232,14 +254,16 @@ def _data_of_start(start: str) -> list[str]:
     """
     try:
         if not start.endswith(".safetensors"):
-            return catalogue.find(start).trained_on
+            known = catalogue.find(start)
+            return known.trained_on, known.licence
         path = Path(start)
         if (described := path.with_suffix(".toml")).exists():
-            table = tomllib.loads(described.read_text(encoding="utf-8")).get(path.stem)
-            return list(checked(Checkpoint, path.stem, table)["trained_on"])
-        known = catalogue.entries()
-        if path.stem in known and known[path.stem].converted_path().resolve() == path.resolve():
-            return known[path.stem].trained_on
+            text = tomllib.loads(described.read_text(encoding="utf-8")).get(path.stem)
+            table = checked(Checkpoint, path.stem, text)
+            return table["trained_on"], table["licence"]
+        entry = catalogue.entries().get(path.stem)
+        if entry and entry.converted_path().resolve() == path.resolve():
+            return entry.trained_on, entry.licence
         reason = f"{str(described)!r} does not exist"
     except (OSError, ValueError, CheckpointError) as error:
         reason = str(error)
