@@ -20,6 +20,7 @@ import soundfile
 
 import evaluate_locally
 import samples
+from demixing import atomic
 from demixing.cli import evaluate as cli
 from demixing.cli import evaluate_track
 from demixing.cli.main import parser
@@ -823,6 +824,36 @@ def test_a_second_run_leaves_the_files_of_the_first_alone(
         assert said.startswith(f"error: another run is at work in {str(out / 'mdx')!r}; wait for")
         assert contents(out) == before
     assert not separated
+
+
+def test_the_samples_are_not_written_into_the_folder_of_another_run(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (out / "mdx").mkdir(parents=True)
+    lock = atomic.locked(out / "mdx")
+
+    assert evaluate(out, "--track", "mdx", *SHARES) == 2
+
+    atomic.unlock(lock)
+    assert "another run is at work" in capsys.readouterr().err
+    assert not list((out / "mdx").iterdir())
+
+
+def test_an_interrupted_run_has_no_scores_of_an_earlier_one(
+    monkeypatch: pytest.MonkeyPatch, music: Path, out: Path
+) -> None:
+    evaluate(out, "--data", music, *SHARES)
+    assert (out / "mdx" / "scores.json").exists()
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_track, "separate", killed)
+        with pytest.raises(SystemExit):
+            evaluate(out, "--data", music, "--recipe", "mdx_silence")
+
+    assert not list((out / "mdx").glob("scores.*"))
 
 
 def test_what_another_run_has_just_finished_does_not_count(

@@ -195,6 +195,30 @@ def test_a_run_without_validations_is_exported_without_scores(
     assert "have no scores, because the training had no songs" in files[2].read_text()
 
 
+def test_a_run_whose_validations_had_no_score_has_diverged(
+    make_run: MakeRun, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run()
+    (run / BEST).unlink()
+    state = checkpoint.contents(run / checkpoint.STATE)
+    state["progress"]["worse"] = 3
+    checkpoint.write(run / checkpoint.STATE, state)
+
+    assert export(run, weights) == 2
+
+    assert "had a score, because its training diverged" in refused(capsys)
+
+
+def test_the_same_weights_may_be_exported_to_other_folders(
+    make_run: MakeRun, weights: Path, tmp_path: Path
+) -> None:
+    run = make_run()
+
+    assert export(run, weights) == 0
+    assert export(run, tmp_path / "disk") == 0
+    assert (tmp_path / "disk" / "small.safetensors").is_file()
+
+
 def test_a_run_that_is_not_validated_yet_stays(
     make_run: MakeRun, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

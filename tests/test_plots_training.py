@@ -103,6 +103,16 @@ def test_the_running_median_keeps_the_middle_and_drops_outliers() -> None:
     assert training.smoothed(values[:10]) == values[:10]
 
 
+def test_the_running_median_of_a_long_run_has_few_points() -> None:
+    values = tuple((step, float(step % 7)) for step in range(100_000))
+
+    middle = training.smoothed(values)
+
+    assert len(middle) == training.POINTS
+    assert {value for _, value in middle} == {3.0}
+    assert (middle[0][0], middle[-1][0]) == (2500, 97_499)
+
+
 def test_a_run_in_progress_is_not_disturbed(run: Path, tmp_path: Path) -> None:
     path = run / LOG
     os.utime(path, (1, 1))

@@ -3,14 +3,16 @@
 import functools
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from demixing.errors import ConfigError
-from demixing.rendering import cdx
+from demixing.errors import ConfigError, OutputError
+from demixing.rendering import cdx, corpus
 from demixing.rendering.film import clips as film_clips
 from demixing.rendering.film.audio import RATE_HZ, STEMS, Audio, active_level_db, write_stems
 from demixing.rendering.film.clips import Drawn, Stock, draw_clip, fill_stock
@@ -116,6 +118,44 @@ def test_files_contain_the_drawn_clip(drawn: Draw, stock: Stock, tmp_path: Path)
         audio, rate_hz = soundfile.read(tmp_path / f"{name}.flac")
         assert rate_hz == RATE_HZ
         np.testing.assert_allclose(audio.T, stem, rtol=0, atol=2**-15)
+
+
+def test_clips_are_not_added_to_songs_whose_licences_their_manifest_would_leave_out(
+    stock: Stock, unpacked: Path, tmp_path: Path
+) -> None:
+    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
+    (tmp_path / "song_000").mkdir()
+    (tmp_path / "song_000" / corpus.SOURCES).write_text("{}")
+
+    with pytest.raises(ConfigError, match=r"one of clips, but .* has songs; choose another --out"):
+        list(corpus.render(maker, tmp_path, 1))
+
+
+def test_damaged_sources_are_named(
+    drawn: Draw, stock: Stock, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cdx, "draw_clip", drawn)
+    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
+    (tmp_path / "clip_007").mkdir()
+    (tmp_path / "clip_007" / corpus.SOURCES).write_text("{")
+
+    with pytest.raises(ConfigError, match=r"clip_007/sources.json', but it is damaged; remove"):
+        list(corpus.render(maker, tmp_path, 1))
+
+
+def test_a_worker_that_died_is_one_sentence(
+    stock: Stock, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
+
+    def died(*_: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(corpus, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    monkeypatch.setattr(corpus, "_render_one", died)
+
+    with pytest.raises(OutputError, match="a worker died, probably because it ran out of memory"):
+        list(corpus.render(maker, tmp_path, 2, jobs=2))
 
 
 def test_sources_of_a_clip_are_listed_without_those_of_a_silent_stem(

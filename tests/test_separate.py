@@ -157,6 +157,7 @@ def test_a_folder_that_cannot_be_listed_and_a_link_to_nothing_fail_alone(
     write_song("in/a.wav")
     locked = tmp_path / "in" / "locked"
     locked.mkdir()
+    write_song("in/lost+found/a.wav")  # of a disk, not of its user
     (tmp_path / "in" / "gone.wav").symlink_to("nowhere.wav")
     (tmp_path / "in" / "gone.txt").symlink_to("nowhere.txt")
     list_folder = os.scandir
@@ -175,6 +176,9 @@ def test_a_folder_that_cannot_be_listed_and_a_link_to_nothing_fail_alone(
     assert f"{tmp_path}/in/gone.wav" in said
     assert "gone.txt" not in said
     assert files(out) == stems_of("a")
+
+    assert separate(out, locked, "--overwrite") == 2
+    assert "locked: cannot list this folder: Permission denied" in capsys.readouterr().err
 
 
 def test_a_damaged_song_in_a_folder_fails_alone(

@@ -241,7 +241,7 @@ def test_all_processes_end_if_the_folder_is_taken(run_file: Path, tmp_path: Path
     atomic.unlock(lock)
 
     assert process.returncode != 0
-    assert said.count("error: expected no other training") == 2
+    assert "error: expected no other training" in said  # of each, if the first does not end all
     assert not list(tmp_path.iterdir())
 
 

@@ -56,7 +56,7 @@ def forget_output() -> None:
 def complain(message: str) -> None:
     """Print an error as one line, whatever it quotes."""
     with contextlib.suppress(OSError):  # no place is left to say it
-        print("error:", one_line(message), file=sys.stderr)
+        sys.stderr.write(f"error: {one_line(message)}\n")  # at once: processes share the terminal
 
 
 def show(lines: Iterable[str]) -> None:

@@ -26,11 +26,12 @@ from demixing.evaluation import (
     report_json,
 )
 from demixing.evaluation.dataset import prepare
-from demixing.evaluation.run import SAMPLE, Run
+from demixing.evaluation.run import SAMPLE, SCORES, Run
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.songs import Song, choose, find_songs
 from demixing.evaluation.summary import summarise
 from demixing.machine import threads
+from demixing.printing import printable
 from demixing.recipes import reading, tracks
 from demixing.recipes.recipe import Recipe
 from demixing.schedule.budget import TIME_VARIABLE, UNLIMITED
@@ -53,10 +54,15 @@ def evaluate(track: str, chosen: Recipe, options: argparse.Namespace) -> dict[st
         DemixError: an argument is wrong, or a song cannot be separated.
         EvaluationError: a song cannot be scored, or the output cannot be written.
     """
-    run, data = prepared_run(track, chosen, options)
-    songs = choose(find_songs(data, track), options.songs)
+    run = prepared_run(track, chosen, options)
+    # Songs of the user are looked up before anything is written, the samples while it is held.
+    found = choose(find_songs(options.data, track), options.songs) if options.data else None
     with output_lock.held(run.folder):
-        return evaluated(run, songs, chosen, options)
+        if found is None:
+            samples = contest.module("samples", "evaluating without --data")
+            folder = Path(samples.folder(track, run.folder / SAMPLE))
+            found = choose(find_songs(folder, track), options.songs)
+        return evaluated(run, found, chosen, options)
 
 
 def evaluated(
@@ -90,20 +96,18 @@ def evaluated(
     history_entry.record(run, chosen, options, result, spent_s)
     if options.json != STDOUT:
         without = f" without {', '.join(absent)}" if absent else ""
-        print(f"{track.upper()}, recipe {chosen.name!r}{without}, {options.data or 'samples'}")
+        data = printable(str(options.data or "samples"))
+        print(f"{track.upper()}, recipe {chosen.name!r}{without}, {data}")
         pace = speed(spent_s, lengths_s, run.limit, chosen.track.time_limit)
         print(f"{table}\n{pace}\n")
     return result
 
 
-def prepared_run(track: str, chosen: Recipe, options: argparse.Namespace) -> tuple[Run, Path]:
+def prepared_run(track: str, chosen: Recipe, options: argparse.Namespace) -> Run:
     """Check everything before anything is changed.
 
-    Returns:
-        The run, and the folder of its songs.
-
     Raises:
-        ConfigError: the data are inside the output, or there are no samples.
+        ConfigError: the data are inside the output.
         EvaluationError: the output folder contains something else.
     """
     # Not as it is written: songs that were separated before a file was fetched are not resumed.
@@ -117,12 +121,9 @@ def prepared_run(track: str, chosen: Recipe, options: argparse.Namespace) -> tup
         limit=time_limit(chosen.track, kept=options.limit),
     )
     run.known(resume=options.resume)
-    if options.data is None:
-        samples = contest.module("samples", "evaluating without --data")
-        return run, Path(samples.folder(track, run.folder / SAMPLE))
-    if options.data.resolve().is_relative_to(run.folder.resolve()):
+    if options.data and options.data.resolve().is_relative_to(run.folder.resolve()):
         raise ConfigError(f"--data {options.data} is inside {run.folder}; choose another --output")
-    return run, options.data
+    return run
 
 
 def time_limit(track: tracks.Track, *, kept: bool) -> str:
@@ -262,9 +263,9 @@ def write_scores(
     said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
     result = report_json.contents(summary, official, omissions, further)
     place = board_place.described(board, result)
-    report_files.write_report(run.folder / "scores.json", report_json.json_text(result))
+    report_files.write_report(run.folder / SCORES[0], report_json.json_text(result))
     csv = report.csv_report(summary, [official, *further], said)
-    report_files.write_report(run.folder / "scores.csv", csv)
+    report_files.write_report(run.folder / SCORES[1], csv)
     tables = [report.text_table(summary, metric, said) for metric in (official, *further)]
     return "\n".join(part for part in (*tables, place) if part), result
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from demixing.cluster.addresses import SYSTEM_FOLDERS
 from demixing.errors import SongError
 
 _AUDIO = """
@@ -26,7 +27,7 @@ AUDIO = frozenset(_AUDIO.split())
 OTHER = frozenset(_OTHER.split())
 """Suffixes of files that are not even tried."""
 
-SKIPPED = ("__MACOSX",)
+SKIPPED = ("__MACOSX", *SYSTEM_FOLDERS)
 """Folders without songs, besides hidden ones."""
 
 
@@ -108,8 +109,9 @@ def _files(folder: Path, output: str) -> Iterator[Path]:
             path = Path(place, name)
             if not name.startswith(".") and _is_song(path):
                 yield path
-    for error in unlisted:  # these fail, so that their songs are not missing without a word
-        yield Path(error.filename)
+    for path in (Path(error.filename) for error in unlisted):
+        if path != folder:  # these fail, so that their songs are not missing without a word
+            yield path
 
 
 def _is_song(path: Path) -> bool:

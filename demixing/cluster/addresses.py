@@ -24,6 +24,9 @@ from demixing.machine.installation import install_command
 BLOCK = 1 << 20
 _PROTOCOL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 S3 = ("s3", "s3a")
+SYSTEM_FOLDERS = ("lost+found", "System Volume Information", "$RECYCLE.BIN")
+"""At the top of disks: without songs, and closed to most users."""
+
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
 
@@ -154,7 +157,7 @@ def files(address: str) -> Iterator[Listed]:
 def _local(folder: str) -> Iterator[Listed]:
     """Files below a folder of this machine. Links to folders are not followed."""
     for place, folders, names in os.walk(folder, onerror=_unlisted):
-        folders[:] = [one for one in folders if not one.startswith(".")]
+        folders[:] = [one for one in folders if one[0] != "." and one not in SYSTEM_FOLDERS]
         for path in (Path(place, name) for name in names if not name.startswith(".")):
             with contextlib.suppress(*_MISSING):  # removed since, or a link to nothing
                 facts = path.stat()

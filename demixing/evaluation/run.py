@@ -3,6 +3,7 @@
     dataset/<song>/        the mixture in the grader's layout, and the true stems
     predictions/<song>/    the separated stems
     run.json               the manifest: the settings, and what was missing in finished songs
+    scores.json, .csv      the scores of the last run that came to its end, if none has begun since
 
 Only folders of songs that are separated again are deleted, and only songs in the manifest are
 trusted. So several runs may share a folder, one after the other, and a run of one song leaves the
@@ -26,6 +27,9 @@ from demixing.evaluation.report_json import Omission
 from demixing.evaluation.songs import STEMS, wav_file
 
 MANIFEST = "run.json"
+SCORES = ("scores.json", "scores.csv")
+"""Files with the scores of all songs of a run, written at its end."""
+
 SAMPLE = "sample"
 """Folder for decoded audio, which may exist before the manifest does."""
 
@@ -145,6 +149,8 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic.clear(self.folder)
+            for name in SCORES:  # until this run has its own, there are none
+                (self.folder / name).unlink(missing_ok=True)
             self._write(kept, omissions)
             for parent in (self.dataset, self.predictions):
                 parent.mkdir(exist_ok=True)

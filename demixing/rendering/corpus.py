@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -81,9 +82,11 @@ def render(
         form: format of the files, 16 bits each: WAV is read faster, FLAC takes half the space.
 
     Raises:
-        ConfigError: a package or a program is missing, or the folder has pieces of another maker.
+        ConfigError: a package or a program is missing, or the folder has pieces of another maker
+            or damaged ones.
         OutputError: the folder cannot be written.
     """
+    _check_kind(output, maker.kind)
     folders = [output / f"{maker.kind}_{number:03}" for number in range(pieces)]
     missing = [number for number, folder in enumerate(folders) if not folder.exists()]
     for folder in folders:
@@ -117,6 +120,11 @@ def _in_parallel(
                 if number in waiting:
                     waiting[number].result()
                 yield folder
+        except BrokenProcessPool as error:
+            raise OutputError(
+                "a worker died, probably because it ran out of memory; use fewer --jobs, and run "
+                "the same again"
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -125,6 +133,21 @@ def _render_one(maker: Maker, number: int, folder: Path, form: Format) -> None:
     """Make and write one piece."""
     piece = maker.make(number)
     _write(folder, piece, form)
+
+
+def _check_kind(output: Path, kind: str) -> None:
+    """Check that a folder has no pieces of another kind, which its manifest would leave out.
+
+    Raises:
+        ConfigError: it has.
+    """
+    for path in sorted(output.glob(f"*_*/{SOURCES}")):
+        other = path.parent.name.partition("_")[0]
+        if other != kind:
+            raise ConfigError(
+                f"expected a new folder or one of {kind}s, but {str(output)!r} has {other}s; "
+                "choose another --out"
+            )
 
 
 def _check_same(folder: Path, maker: Maker) -> None:

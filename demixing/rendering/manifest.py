@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from demixing import atomic
-from demixing.errors import OutputError
+from demixing.errors import ConfigError, OutputError
 
 SOURCES = "sources.json"
 """File next to the stems of a piece that lists its sources."""
@@ -68,6 +68,7 @@ def write(corpus: Path, kind: str, packages: Path) -> None:
         packages: folder with one unpacked package per folder.
 
     Raises:
+        ConfigError: the sources of a piece are damaged.
         OutputError: the files cannot be written.
     """
     pieces = {path.parent.name: _read(path) for path in sorted(corpus.glob(f"{kind}_*/{SOURCES}"))}
@@ -138,6 +139,17 @@ def _readable(kind: str, contents: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read the sources of a piece."""
-    sources: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Read the sources of a piece.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    try:
+        sources: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = float(sources["duration_s"]), list(sources["packages"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(
+            f"expected the sources of a piece in {str(path)!r}, but it is damaged; remove its "
+            "folder and render again"
+        ) from error
     return sources

@@ -128,6 +128,8 @@ def _check_name(name: str, to: Path) -> None:
             f"first no digit, got {name!r}"
         )
     target = to.resolve() / f"{name}.safetensors"
+    if target.parent not in (catalogue.SHIPPED.resolve(), catalogue.weights_folder().resolve()):
+        return  # entries are read in these folders only
     for known in catalogue.entries().values():
         earlier = known.folder == target.parent and target.with_suffix(".toml").is_file()
         file = known.fetched_path()
@@ -167,6 +169,11 @@ def _best(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     """
     if run["data"]["valid"]:
         if not (folder / BEST).exists():
+            if checkpoint.contents(folder / STATE)["progress"]["worse"]:
+                raise ConfigError(
+                    f"no validation of {str(folder)!r} had a score, because its training diverged; "
+                    "train again, for example with a lower learning rate"
+                )
             raise ConfigError(
                 f"expected {BEST} in {str(folder)!r}, which the first validation writes, found "
                 "none; train until then, or restore it from a backup"
