@@ -354,6 +354,23 @@ def large_bytearray() -> bytes:
     return zipped(table((text("weight"), one_tensor()), (text("b"), made)), FOUR)
 
 
+def large_metric() -> bytes:
+    """Arrays of NumPy beside the network, of impossible sizes."""
+    core = "numpy._core.multiarray"
+    size = integers(1 << 35)
+    empty = name(f"{core}._reconstruct") + tuple_of(name("numpy.ndarray"), size, text("b")) + b"R"
+    kind = name("numpy.dtype") + tuple_of(text("V34359738368"), b"\x89", b"\x88") + b"R"
+    filled = empty + tuple_of(b"K\x01", size, kind, b"\x89", text("x")) + b"b"
+    return zipped(
+        table(
+            (text("best_metric"), name(f"{core}.scalar") + tuple_of(kind, text("x")) + b"R"),
+            (text("all_metrics"), filled),
+            (text("model_state_dict"), table((text("weight"), one_tensor()))),
+        ),
+        FOUR,
+    )
+
+
 def bomb(format_: str) -> bytes:
     count = HALF // 4
     made = tensor(storage(count), (count,), (1,))
@@ -493,6 +510,7 @@ ATTACKS = [
     Attack(name="aliased arrays", large=True, formats=("numpy_dict",), make=shared_arrays),
     Attack(name="a large index of the memo", formats=("lightning", "torchscript"), make=swallowed),
     Attack(name="a large bytearray", formats=("state_dict",), make=large_bytearray),
+    Attack(name="a metric of 32 GB", formats=("own_file",), make=large_metric),
     Attack(
         name="BUILD on a tensor",
         formats=("demucs_v1",),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from demixing.errors import CheckpointError
-from demixing.weights import bounds, checkpoints, readers
+from demixing.weights import bounds, checkpoints, own_file, readers
 from demixing.weights.onnx_session import open_session
 from demixing.weights.readers import Contents
 from demixing.weights.safe_unpickling import MOST_STEPS
@@ -24,7 +24,10 @@ from tests.fuzz import cases
 from tests.hostile_files import ATTACKS, Attack
 from tests.test_checkpoints import entry_of
 
-HARMLESS = ("a large index of the memo", "Concat that doubles", "a constant of 32 GB")
+HARMLESS = (
+    *("a large index of the memo", "a metric of 32 GB"),
+    *("Concat that doubles", "a constant of 32 GB"),
+)
 """Files that are read, without harm."""
 
 MOST_BYTES = 400 << 20
@@ -34,6 +37,8 @@ MOST_BYTES = 400 << 20
 def read(format_: str, path: Path) -> object:
     if format_ == "onnx":
         return open_session(path)
+    if format_ == "own_file":
+        return own_file.read(path)
     if format_ == "onnx_archive":
         return checkpoints.sessions(replace(entry_of(path), format=format_), path)
     return readers.read(format_, path, 0 if format_ == "spleeter_archive" else None)
@@ -56,7 +61,7 @@ CASES = [
         marks=[pytest.mark.slow] if attack.large else [],
     )
     for attack in ATTACKS
-    for format_ in attack.formats
+    for format_ in (*attack.formats, *(["own_file"] if "state_dict" in attack.formats else []))
 ]
 
 

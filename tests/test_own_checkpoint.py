@@ -7,6 +7,8 @@ network, the cutting of songs, and their normalisation.
 import itertools
 import os
 import pickle
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ from demixing.cli.main import main
 from demixing.errors import CheckpointError, ConfigError, DemixError
 from demixing.separators.msst import chunking, plugin
 from demixing.separators.msst.config import Config
+from demixing.weights import own_file, readers
 from demixing.weights.catalogue import FOLDER_VARIABLE
+from tests import hostile_files
 from tools.golden import msst
 from tools.golden.agreement import agreement_db
 
@@ -187,6 +191,85 @@ def test_plain_safetensors_need_a_config(tmp_path: Path, files: Files, golden: G
     assert Separator(checkpoint=path, config=config).stems == ("vocals", "other")
 
 
+def trained(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """What the trainer of Music-Source-Separation-Training writes after some epochs."""
+    parameter = torch.nn.Parameter(torch.ones(7))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.grad = torch.ones(7)
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max")
+    scheduler.step(np.float64(9.1))
+    values = [np.float64(9.1), np.float32("nan"), 8.5]
+    return {
+        "epoch": 7,
+        "optimizer_name": "AdamW",
+        "optimizer_state_dict": optimizer.state_dict(),
+        "scheduler_state_dict": scheduler.state_dict(),
+        "best_metric": np.float64(9.1),
+        "all_metrics": {"epoch_7": {"sdr": {"vocals": values, "other": np.arange(3.0)}}},
+        "all_losses": {"epoch_7": [0.5, np.float64(0.25)]},
+        "model_state_dict": weights,
+    }
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+@pytest.mark.parametrize("archive", [True, False])
+def test_metrics_beside_the_weights_are_ignored(core: bytes, archive: bool, tmp_path: Path) -> None:
+    weights = {"weight": torch.arange(6.0).reshape(2, 3)}
+    path = tmp_path / "mine.ckpt"
+    torch.save(trained(weights), path, _use_new_zipfile_serialization=archive)
+    if archive:  # each name ends with its line, so it may be shorter or longer
+        with zipfile.ZipFile(path) as read:
+            members = {info.filename: read.read(info) for info in read.infolist()}
+        with zipfile.ZipFile(path, "w") as write:
+            for name, contents in members.items():
+                write.writestr(name, re.sub(rb"numpy\._?core", core, contents))
+    else:
+        path.write_bytes(re.sub(rb"numpy\._?core", core, path.read_bytes()))
+
+    found = own_file.read(path).state
+
+    assert found.keys() == weights.keys()
+    assert torch.equal(found["weight"], weights["weight"])
+
+
+def test_the_file_of_a_trainer_is_separated_with(tmp_path: Path, files: Files) -> None:
+    checkpoint, config = files("mdx23c")
+    torch.save(trained(msst.state("mdx23c")), checkpoint)
+
+    assert Separator(checkpoint=checkpoint, config=config).stems == ("vocals", "other")
+
+
+def test_files_of_the_catalogue_have_no_metrics(tmp_path: Path) -> None:
+    torch.save(trained({"weight": torch.ones(1)}), tmp_path / "mine.ckpt")
+
+    with pytest.raises(CheckpointError, match="it needs 'numpy"):
+        readers.read("state_dict", tmp_path / "mine.ckpt")
+
+
+def test_metrics_are_no_weights(tmp_path: Path) -> None:
+    torch.save({"model_state_dict": {"weight": np.ones(3)}}, tmp_path / "mine.ckpt")
+
+    with pytest.raises(CheckpointError, match="to contain tensors by name, got Ignored"):
+        own_file.read(tmp_path / "mine.ckpt")
+
+
+@pytest.mark.parametrize(
+    "name", ["numpy.load", "numpy._core.multiarray.fromfile", "numpy.core.multiarray.frombuffer"]
+)
+def test_other_functions_of_numpy_are_refused(name: str, tmp_path: Path) -> None:
+    call = hostile_files.name(name) + hostile_files.text("x") + b"\x85R"
+    weight = (hostile_files.text("weight"), hostile_files.one_tensor())
+    contents = hostile_files.table(
+        (hostile_files.text("best_metric"), call),
+        (hostile_files.text("model_state_dict"), hostile_files.table(weight)),
+    )
+    (tmp_path / "mine.ckpt").write_bytes(hostile_files.zipped(contents, hostile_files.FOUR))
+
+    with pytest.raises(CheckpointError, match=f"it needs '{re.escape(name)}'"):
+        own_file.read(tmp_path / "mine.ckpt")
+
+
 class Attack:
     """Creates a file when it is unpickled without care."""
 
@@ -194,7 +277,7 @@ class Attack:
         return os.mkdir, ("ran",)
 
 
-@pytest.mark.parametrize("place", ["alone", "beside", "inside"])
+@pytest.mark.parametrize("place", ["alone", "beside", "metric", "inside"])
 def test_no_code_in_a_checkpoint_runs(
     place: str, files: Files, tmp_path: Path, golden: Golden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,12 +287,12 @@ def test_no_code_in_a_checkpoint_runs(
     if place == "alone":
         checkpoint.write_bytes(pickle.dumps(Attack()))
     else:
-        torch.save(
-            {"state_dict": weights, "optimizer": Attack()}
-            if place == "beside"
-            else {**weights, "more": Attack()},
-            checkpoint,
-        )
+        contents: dict[str, dict[str, Any]] = {
+            "beside": {"state_dict": weights, "optimizer": Attack()},
+            "metric": {**trained(weights), "best_metric": np.array([Attack()])},
+            "inside": {**weights, "more": Attack()},
+        }
+        torch.save(contents[place], checkpoint)
 
     with pytest.raises(CheckpointError, match="contains more than numbers or is damaged"):
         Separator(checkpoint=checkpoint, config=config)

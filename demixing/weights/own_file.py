@@ -11,10 +11,23 @@ from typing import Any
 
 from demixing.errors import CheckpointError
 from demixing.weights import readers, tensor_file
-from demixing.weights.readers import Contents, safetensors
+from demixing.weights.readers import Contents, safetensors, state_dict
+from demixing.weights.safe_unpickling import Ignored
+from demixing.weights.torch_file import harmless
 from demixing.weights.weight_file import WeightFile
 
 SUFFIX = ".safetensors"
+
+OF_METRICS = {
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(
+        f"numpy.{core}.multiarray.{name}"
+        for core in ("core", "_core")  # NumPy 2 has moved it
+        for name in ("scalar", "_reconstruct")
+    ),
+}
+"""Names of NumPy's numbers and arrays: trainers save their metrics as such beside the network."""
 
 
 def read(path: Path) -> Contents:
@@ -65,7 +78,8 @@ def _config(file: WeightFile) -> tuple[str, dict[str, Any]]:
 def _torch_file(file: WeightFile) -> Contents:
     """Read a torch file, which may be a trainer's and then holds more than the network."""
     try:
-        contents = readers.read("state_dict", file)
+        with readers.reading(file):
+            contents = state_dict.read(file, _admitted)
         if not any(key.startswith("model.") for key in contents.state):
             return contents
     except CheckpointError as error:
@@ -74,6 +88,11 @@ def _torch_file(file: WeightFile) -> Contents:
         except CheckpointError:
             raise error from None
     return readers.read("lightning", file)
+
+
+def _admitted(name: str) -> object:
+    """Admit metrics as well, as objects that do nothing: NumPy is not called."""
+    return Ignored if name in OF_METRICS else harmless(name)
 
 
 @contextlib.contextmanager

@@ -6,20 +6,26 @@ the epoch or the optimiser; only the tensors are kept.
 
 from demixing.errors import CheckpointError
 from demixing.weights.readers import Contents
-from demixing.weights.torch_file import TorchFile
+from demixing.weights.safe_unpickling import Admit
+from demixing.weights.torch_file import TorchFile, harmless
 from demixing.weights.weight_file import WeightFile
 
 KEYS = ("state_dict", "model_state_dict", "state")
 """Where trainers put the tensors: Music-Source-Separation-Training's files have any of them."""
 
 
-def read(file: WeightFile) -> Contents:
+def read(file: WeightFile, admit: Admit = harmless) -> Contents:
     """Read the tensors.
 
+    Args:
+        file: open.
+        admit: returns the stand-in for a full name, or None to reject the file.
+
     Raises:
-        CheckpointError: the file contains no tensors by name, or names a class or a function.
+        CheckpointError: the file contains no tensors by name, or names a class or a function that
+            is not admitted.
     """
-    torch_file = TorchFile(file)
+    torch_file = TorchFile(file, admit)
     return Contents(state=torch_file.state(_unwrapped(file, torch_file.value)))
 
 
