@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from demixing.errors import CheckpointError
-from demixing.weights.onnx_session import open_session, providers
+from demixing.machine.device import on_device
+from demixing.weights.onnx_session import of_model, open_session, providers
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +41,29 @@ def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, contents: bytes |
         open_session(path)
 
 
-def test_cuda_comes_first_where_there_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("device", "index"), [(None, 0), ("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)]
+)
+def test_models_run_on_the_chosen_gpu_first(
+    device: str | None, index: int, copying_model: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    made = []
+
+    def session(*_: object, providers: object) -> None:
+        made.append(providers)
+
+    monkeypatch.setattr("demixing.weights.onnx_session.InferenceSession", session)
+
+    with on_device(device):
+        of_model(copying_model, Path("copy.onnx"))
+
+    assert made == [[("CUDAExecutionProvider", {"device_id": index}), "CPUExecutionProvider"]]
+
+
+def test_models_run_on_the_cpu_if_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
 
-    assert providers() == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    with on_device("cpu"):
+        assert providers() == ["CPUExecutionProvider"]

@@ -39,10 +39,12 @@ ERRORS_ONLY = 3
 """ONNX Runtime's level for its own messages; otherwise each constant left out is a warning."""
 
 
-def providers() -> list[str]:
+def providers() -> list[str | tuple[str, dict[str, int]]]:
     """The providers for models: CUDA if torch has it, and the CPU for operations that it lacks."""
-    cuda = ["CUDAExecutionProvider"] if chosen_device().type == "cuda" else []
-    return [*cuda, "CPUExecutionProvider"]
+    device = chosen_device()
+    if device.type != "cuda":
+        return ["CPUExecutionProvider"]
+    return [("CUDAExecutionProvider", {"device_id": device.index or 0}), "CPUExecutionProvider"]
 
 
 def open_session(path: Path) -> InferenceSession:
