@@ -20,7 +20,7 @@ from demixing.audio.files import SUBTYPES
 from demixing.engine import asked, of_checkpoint, optional, separate_file
 from demixing.engine.demixer import Demixer
 from demixing.engine.normalisation import measured
-from demixing.errors import ConfigError, SongError
+from demixing.errors import ConfigError, OutputError, SongError
 from demixing.machine import threads
 from demixing.machine.device import on_device
 from demixing.notebook import recipe as recipe_card
@@ -28,13 +28,17 @@ from demixing.notebook.stems import Stems
 from demixing.recipes import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from demixing.engine.progress import Report
+    from demixing.recipes.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
+
+DEFAULT = "mdx_default"
+"""Name of the recipe that is used if none is chosen."""
 
 
 class Separator:
@@ -45,10 +49,10 @@ class Separator:
 
     Args:
         recipe: a name from ``demixing list``, such as ``mdx_default`` or ``cdx_default``, or the
-            path of a recipe's TOML file.
+            path of a recipe's TOML file. None: ``mdx_default``, unless there is a checkpoint.
         checkpoint: takes the place of a recipe: weights from ``demixing list --systems``, or the
             path of your own file.
-        config: path of the YAML file of your own checkpoint.
+        config: path of the YAML file of your own checkpoint; only with ``checkpoint``.
         stems: names of stems: only these are separated, with what they need. ``instrumental`` is
             the mixture without vocals or dialog, ``residual`` what all stems leave of it. None:
             all stems of the recipe.
@@ -62,7 +66,7 @@ class Separator:
             are not on this machine. A warning in the log says how to get them.
 
     Raises:
-        ConfigError: there is no such recipe, stem or device.
+        ConfigError: there is no such recipe, stem or device, or arguments exclude each other.
         CheckpointError: weights are missing or damaged.
 
     >>> separator = Separator("mdx_equal_shares")
@@ -73,7 +77,7 @@ class Separator:
 
     def __init__(
         self,
-        recipe: str | Path = "mdx_default",
+        recipe: str | Path | None = None,
         *,
         checkpoint: str | Path | None = None,
         config: str | Path | None = None,
@@ -86,10 +90,7 @@ class Separator:
             raise ConfigError(f"expected a sequence of stems such as [{stems!r}], got {stems!r}")
         self._best = best
         self._progress = progress
-        if checkpoint is None:
-            chosen = reading.load(str(recipe))
-        else:
-            chosen = of_checkpoint.recipe(str(checkpoint), str(config or ""))
+        chosen = _chosen(recipe, checkpoint, config)
         threads.limit()
         with on_device(device):
             self._demixer = Demixer(asked.prepared(chosen, stems))
@@ -138,14 +139,8 @@ class Separator:
             statistics=statistics,
             report=self._progress,
         )
-        stems = torch.cat(list(stream), dim=-1)
-        return Stems(
-            {
-                stem: as_given(separated, audio)
-                for stem, separated in zip(self.stems, stems, strict=True)
-            },
-            rate_hz,
-        )
+        stems = as_given(stream, audio, len(self.stems))
+        return Stems(dict(zip(self.stems, stems, strict=True)), rate_hz)
 
     def separate_file(
         self, song: str | Path, folder: str | Path, *, bits: str = "32f"
@@ -163,15 +158,46 @@ class Separator:
 
         Raises:
             SongError: the song cannot be read or separated.
-            OutputError: the stems cannot be written.
+            OutputError: the stems cannot be written, or one would replace the song.
             ConfigError: there is no such depth.
         """
         if bits not in SUBTYPES:
             raise ConfigError(f"expected bits to be one of {', '.join(SUBTYPES)}, got {bits!r}")
         paths = {stem: Path(folder) / f"{stem}.wav" for stem in self.stems}
+        for path in paths.values():
+            if _is_same_file(path, Path(song)):
+                raise OutputError(f"{path} is both the song and an output; choose another folder")
         order = separate_file.Order(song=Path(song), paths=paths, bits=bits, best=self._best)
         separate_file.separate_file(self._demixer, order, self._progress)
         return paths
+
+
+def _chosen(
+    recipe: str | Path | None, checkpoint: str | Path | None, config: str | Path | None
+) -> Recipe:
+    """Read the recipe, or make that of the checkpoint.
+
+    Raises:
+        ConfigError: there is none, or the arguments exclude each other.
+        CheckpointError: the checkpoint is missing or damaged.
+    """
+    if checkpoint is not None:
+        if recipe is not None:
+            raise ConfigError(
+                f"checkpoint takes the place of a recipe, got {str(recipe)!r} too: leave one out"
+            )
+        return of_checkpoint.recipe(str(checkpoint), str(config or ""))
+    if config:
+        raise ConfigError(f"config is for a checkpoint, got {str(config)!r} alone: name one too")
+    return reading.load(str(DEFAULT if recipe is None else recipe))
+
+
+def _is_same_file(path: Path, song: Path) -> bool:
+    """Whether writing a path would change a song; links are followed."""
+    try:
+        return path.samefile(song)
+    except (OSError, ValueError):  # one is missing, or cannot be a path
+        return False
 
 
 def as_song(given: object) -> Tensor:
@@ -200,8 +226,39 @@ def as_song(given: object) -> Tensor:
     return song.reshape(-1, song.shape[-1])
 
 
-def as_given(separated: Tensor, given: Audio) -> Audio:
-    """Convert one stem, ``(channels, samples)``, to the type and shape of the caller's audio."""
+def as_given(blocks: Iterable[Tensor], given: Audio, count: int) -> list[Audio]:
+    """Join the blocks of stems, in the type and shape of the caller's audio.
+
+    Each stem has memory of its own, so one can be kept or saved without the others. It is written
+    as blocks arrive, so the stems are never in memory twice.
+
+    Args:
+        blocks: ``(stems, channels, samples)`` each, together as long as the audio.
+        given: the caller's audio.
+        count: number of stems.
+    """
+    stems = [_empty_like(given) for _ in range(count)]
+    done = 0
+    for block in blocks:
+        for stem, separated in zip(stems, block, strict=True):
+            _write(separated, stem, done)
+        done += block.shape[-1]
+    return stems
+
+
+def _empty_like(given: Audio) -> Audio:
+    """Audio of the same type and shape, with memory of its own."""
     if isinstance(given, Tensor):
-        return separated.to(given.device, given.dtype).reshape(given.shape)
-    return np.ascontiguousarray(separated.numpy().T, dtype=given.dtype).reshape(given.shape)
+        return torch.empty(given.shape, dtype=given.dtype, device=given.device)
+    return np.empty(given.shape, given.dtype)
+
+
+def _write(separated: Tensor, stem: Audio, start: int) -> None:
+    """Write a block of one stem, ``(channels, samples)``, from a sample on."""
+    part = slice(start, start + separated.shape[-1])
+    if isinstance(stem, Tensor):
+        stem.view(-1, stem.shape[-1])[:, part] = separated
+    else:
+        # One channel at a time: a transposed copy of all takes five times as long.
+        for channel, samples in zip(stem.reshape(len(stem), -1).T, separated, strict=True):
+            channel[part] = samples.numpy()

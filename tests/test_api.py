@@ -4,17 +4,21 @@ import importlib
 import importlib.metadata
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from numpy.typing import DTypeLike
+from torch import Tensor
 
 import demixing
-from demixing import ConfigError, Separator, SongError
-from demixing.api import as_song
+from demixing import ConfigError, OutputError, Separator, SongError
+from demixing.api import as_given, as_song
 from demixing.engine.progress import Progress
 
 SHARES = "mdx_equal_shares"
@@ -89,6 +93,39 @@ def test_a_song_may_be_longer_than_a_block() -> None:
     np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(500, 2), (500, 1), (500,)])
+def test_each_stem_has_memory_of_its_own(shape: tuple[int, ...]) -> None:
+    song = noise(*shape)
+    separator = Separator(SHARES)
+
+    for stem in separator(song, 44_100).values():
+        assert stem.base is None
+        assert stem.flags.owndata
+    for tensor in separator(torch.from_numpy(song.T.copy()), 44_100).values():
+        assert tensor.is_contiguous()
+        assert tensor.untyped_storage().nbytes() == song.nbytes
+
+
+@pytest.mark.parametrize("song", [np.zeros((400, 2)), torch.zeros(2, 400)])
+def test_stems_are_not_in_memory_twice(song: Any) -> None:
+    made: list[weakref.ref[Tensor]] = []
+
+    def blocks() -> Iterator[Tensor]:
+        for number in range(4):
+            assert sum(one() is not None for one in made) <= 1  # the one that was written last
+            block = torch.full((3, 2, 100), float(number))
+            made.append(weakref.ref(block))
+            yield block
+            del block
+
+    stems = as_given(blocks(), song, 3)
+
+    expected = torch.arange(4.0).repeat_interleave(100).expand(2, 400)
+    for stem in stems:
+        channels_first = stem if isinstance(song, Tensor) else torch.as_tensor(stem).T.float()
+        assert torch.equal(channels_first, expected)
+
+
 @pytest.mark.parametrize(
     ("song", "reason"),
     [
@@ -143,6 +180,28 @@ def test_a_file_becomes_files(tmp_path: Path) -> None:
         np.testing.assert_allclose(stem, song / 4, atol=1e-6)
 
 
+@pytest.mark.parametrize("link", ["", "symbolic", "hard", "folder"])
+def test_a_song_is_not_replaced_by_its_stem(link: str, tmp_path: Path) -> None:
+    folder, song = tmp_path / "stems", tmp_path / "stems" / "vocals.wav"
+    folder.mkdir()
+    soundfile.write(song, noise(700, 2), 44_100)
+    before = song.read_bytes()
+    if link == "folder":
+        (tmp_path / "link").symlink_to(folder)
+        song = tmp_path / "link" / "vocals.wav"
+    elif link:
+        song = song.rename(tmp_path / "song.wav")
+        make = Path.symlink_to if link == "symbolic" else Path.hardlink_to
+        make(folder / "vocals.wav", song)
+    there = sorted(folder.iterdir())
+
+    with pytest.raises(OutputError, match=r"vocals\.wav is both the song and an output"):
+        Separator(SHARES).separate_file(song, folder)
+
+    assert song.read_bytes() == before
+    assert sorted(folder.iterdir()) == there
+
+
 def test_an_unknown_depth_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bits to be one of 16, 24, 32f"):
         Separator(SHARES).separate_file(tmp_path / "song.wav", tmp_path, bits="8")
@@ -161,6 +220,18 @@ def test_a_missing_device_is_refused(name: str) -> None:
 def test_a_missing_recipe_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'mdx_default'"):
         Separator("mdx_defualt")
+
+
+@pytest.mark.parametrize("recipe", [SHARES, "mdx_default", Path("mine.toml")])
+def test_a_checkpoint_and_a_recipe_exclude_each_other(recipe: str | Path) -> None:
+    with pytest.raises(ConfigError, match=r"takes the place of a recipe, got 'm\w+(\.toml)?' too"):
+        Separator(recipe, checkpoint="mine.ckpt", config="mine.yaml")
+
+
+@pytest.mark.parametrize("recipe", [SHARES, None])
+def test_a_config_needs_a_checkpoint(recipe: str | None) -> None:
+    with pytest.raises(ConfigError, match=r"config is for a checkpoint, got 'mine\.yaml' alone"):
+        Separator(recipe, config=Path("mine.yaml"))
 
 
 def test_progress_is_reported() -> None:
