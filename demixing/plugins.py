@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MOST_LISTED = 24
 """Maximum number of names in an error message."""
 
+LARGE = 1e15
+"""No option is as large; sizes that are computed from one overflow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
@@ -95,8 +98,9 @@ class Plugins:
         self.check_options(name, options or {})
         try:
             return make(**options or {})
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.kind} {name!r} rejects its options: {error}") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            reason = f"{error}{_too_large(str(error), options or {})}"
+            raise ConfigError(f"{self.kind} {name!r} rejects its options: {reason}") from error
 
     def check_options(self, name: str, options: Mapping[str, Any]) -> None:
         """Raise unless a module's ``build`` accepts all the given options.
@@ -109,6 +113,21 @@ class Plugins:
             if option not in known:
                 hint = did_you_mean(option, known)
                 raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{hint}")
+
+
+def _too_large(reason: str, options: Mapping[str, Any]) -> str:
+    """End of an error message: options that are huge or no number, unless the reason names them.
+
+    >>> _too_large("cannot convert float infinity to integer", {"chunk_s": float("inf")})
+    ', got chunk_s = inf'
+    """
+    found = (
+        f"{option} = {value}"
+        for option, value in options.items()
+        if isinstance(value, float) and not abs(value) < LARGE and option not in reason
+    )
+    listed = ", ".join(found)
+    return f", got {listed}" if listed else ""
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,16 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
         "    return radius\n",
         encoding="utf-8",
     )
+    (package / "whole.py").write_text(
+        '"""Of whole sides."""\ndef build(sides=3):\n    return round(sides * 44100)\n'
+    )
     (package / "broken.py").write_text('"""Not to be imported."""\nraise SystemExit\n')
     monkeypatch.syspath_prepend(tmp_path)
     return Plugins("shapes", [str(package)], "shape")
 
 
 def test_names_and_summaries_import_nothing(plugins: Plugins) -> None:
-    assert plugins.names() == ["broken", "circle"]
+    assert plugins.names() == ["broken", "circle", "whole"]
     assert plugins.summary("circle") == "Round."
     assert plugins.summary("broken") == "Not to be imported."
 
@@ -41,7 +45,7 @@ def test_a_choice_is_built_with_its_options(plugins: Plugins) -> None:
         (
             "circel",
             {},
-            r"no shape named 'circel'; did you mean 'circle'\? \(available: broken, circle\)",
+            r"no shape named 'circel'; did you mean 'circle'\? \(available: broken, circle, wh",
         ),
         (
             "circle",
@@ -49,6 +53,9 @@ def test_a_choice_is_built_with_its_options(plugins: Plugins) -> None:
             r"shape 'circle' has no option 'radios'; did you mean 'radius'\?",
         ),
         ("circle", {"radius": -1}, "shape 'circle' rejects its options: negative"),
+        ("whole", {"sides": math.inf}, "cannot convert float infinity .*, got sides = inf$"),
+        ("whole", {"sides": math.nan}, "cannot convert float NaN .*, got sides = nan$"),
+        ("whole", {"sides": 1e308}, "cannot convert float infinity .*, got sides = 1e\\+308$"),
     ],
 )
 def test_mistakes_are_one_sentence(

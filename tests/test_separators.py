@@ -1,6 +1,7 @@
 """The contract of every separator; a new file is included automatically."""
 
 import functools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -171,6 +172,15 @@ def test_an_unknown_option_gets_a_close_one_as_a_hint() -> None:
 def test_impossible_options_are_refused(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         separators.build("hpss", options)
+
+
+@pytest.mark.parametrize("name", ["bytesep", "mrx", "open_unmix"])
+@pytest.mark.parametrize("chunk_s", [math.inf, math.nan, 1e308])
+def test_chunks_without_an_end_are_refused(name: str, chunk_s: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name}' rejects its options: .*chunk_s") as one:
+        separators.build(name, {"chunk_s": chunk_s})
+
+    assert str(chunk_s) in str(one.value)
 
 
 @pytest.mark.parametrize("stems", [[], ["a", "a"], "ab", [1]], ids=str)
