@@ -29,6 +29,10 @@ OF_METRICS = {
 }
 """Names of NumPy's numbers and arrays: trainers save their metrics as such beside the network."""
 
+OF_TRAINING = "torch.optim."
+"""Start of the names of optimisers and schedulers. Music-Source-Separation-Training saves the whole
+scheduler, with its optimiser, in place of a metric in ``last_*.ckpt``."""
+
 
 def read(path: Path) -> Contents:
     """Read the tensors of a file, and its network and config, if ``demixing import`` wrote it.
@@ -91,8 +95,9 @@ def _torch_file(file: WeightFile) -> Contents:
 
 
 def _admitted(name: str) -> object:
-    """Admit metrics as well, as objects that do nothing: NumPy is not called."""
-    return Ignored if name in OF_METRICS else harmless(name)
+    """Admit what trainers save as well, as objects that do nothing: no code is imported or run."""
+    of_trainer = name in OF_METRICS or name.startswith(OF_TRAINING)
+    return Ignored if of_trainer or name == "__builtin__.dict" else harmless(name)
 
 
 @contextlib.contextmanager
