@@ -240,7 +240,13 @@ class Chunking:
         """
         around = self.lead + 2 * self.silence + 3 * self.frame_hop
         enough = [length for length in self.shorter if length >= samples + around]
-        return self.shortened(min(enough)) if enough else self
+        if not enough:
+            return self
+        cut = self.shortened(min(enough))
+        if not cut.end.every_hop or cut.end.covered:
+            return cut
+        # Otherwise a second chunk would only repeat the end of a song that the first contains.
+        return dataclasses.replace(cut, hop=max(cut.hop, samples + cut.lead))
 
 
 class Separator(Protocol):

@@ -120,6 +120,7 @@ def test_the_rest_of_one_of_many_instruments_has_a_name_of_its_own() -> None:
     many = {"instruments": ["bass", "drums", "other"], "target_instrument": "bass"}
 
     assert config(training=many).rest() == "rest"
+    assert config(training=many | {"target_instrument": "rest"}).rest() == "residual"
 
 
 AUDIO = {"chunk_size": 352_800, "hop_length": 1024}
@@ -180,8 +181,8 @@ def test_impossible_chunks_are_refused(inference: dict[str, Any], message: str) 
         chunking.of_config(config(audio=AUDIO, inference=inference))
 
 
-@pytest.mark.parametrize("overlap", [0, -1, 65])
-def test_an_impossible_overlap_is_refused(overlap: int) -> None:
+@pytest.mark.parametrize("overlap", [0, -1, 65, 2.0, 2.5, True, "2"])
+def test_an_impossible_overlap_is_refused(overlap: Any) -> None:
     with pytest.raises(ConfigError, match="expected an overlap from 1 to 64"):
         chunking.of_config(config(audio=AUDIO), overlap)
 

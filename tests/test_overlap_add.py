@@ -329,6 +329,29 @@ def test_ragged_chunks_end_with_the_song(end: SongEnd, lengths: Sequence[int]) -
     assert lengths_seen == lengths
 
 
+@pytest.mark.parametrize("end", [end for end in SongEnd if not end.covered])
+@pytest.mark.parametrize("lead", [0, 8])
+def test_a_short_song_is_cut_into_a_single_shorter_chunk(end: SongEnd, lead: int) -> None:
+    context = 0 if end.centred else 8
+    cut = Chunking(
+        chunk=176, hop=120, context=context, end=end, lead=lead, shorter=(88, 44), step=4
+    )
+
+    for samples in range(1, 88 - lead - 2 * cut.silence + 1):
+        fitted = cut.fitted(samples)
+        assert fitted.chunk < cut.chunk
+        assert fitted.count(samples) == 1
+
+
+def test_a_short_song_of_demucs_v3_is_separated_as_with_long_segments() -> None:
+    cut = Chunking(chunk=176, hop=132, end=SongEnd.EVERY_HOP_RAGGED, shorter=(88, 44))
+
+    for samples in (38, 39, 44, 45, 77, 78, 88):
+        song = noise(1, 2, samples)
+        fitted = streamed(OverlapAdd(Sees(cut), chunking=cut.fitted(samples)), song, [samples])
+        assert torch.equal(fitted, streamed(OverlapAdd(Sees(cut)), song, [samples]))
+
+
 @pytest.mark.parametrize(
     ("chunk", "hop", "context"), [(8, 9, 0), (8, 0, 0), (8, 5, 2), (8, 1, 4), (8, 8, -1)]
 )

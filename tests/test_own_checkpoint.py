@@ -87,6 +87,31 @@ def test_the_rest_of_a_target_is_a_stem(files: Files) -> None:
     torch.testing.assert_close(stems["vocals"] + stems["other"], song)
 
 
+def test_a_target_that_is_called_rest_leaves_a_residual(files: Files) -> None:
+    checkpoint, config = files("bs_roformer")
+    names = {"instruments": ["rest", "a", "b"], "target_instrument": "rest"}
+    config.write_text(yaml.safe_dump(changed("bs_roformer", {"training": names})))
+
+    assert Separator(checkpoint=checkpoint, config=config).stems == ("rest", "residual")
+
+
+@pytest.mark.parametrize("overlap", [2.0, True])
+def test_an_overlap_of_a_recipe_is_a_whole_number(
+    overlap: object, tmp_path: Path, files: Files
+) -> None:
+    checkpoint, config = files("mdx23c")
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'summary = "One network."\nstems = ["vocals", "other"]\n[[members]]\nname = "mine"\n'
+        'separator = "tfc_tdf_v3"\noutputs = { vocals = ["vocals"], other = ["other"] }\n'
+        f'options = {{ checkpoint = "{checkpoint}", config = "{config}", '
+        f"overlap = {str(overlap).lower()} }}\n"
+    )
+
+    with pytest.raises(ConfigError, match=f"from 1 to 64 chunks, a whole number, got {overlap}"):
+        Separator(recipe)
+
+
 def separate(tmp_path: Path, *words: str | Path) -> tuple[int, dict[str, NDArray[Any]]]:
     """Run ``demixing separate`` on a file; return its status and the stems."""
     song, folder = tmp_path / "song.wav", tmp_path / "stems"
@@ -353,6 +378,77 @@ def test_impossible_configs_are_refused(key: str, files: Files) -> None:
 
     with pytest.raises(ConfigError, match=name if section != "training" else "names a stem"):
         Separator(checkpoint=checkpoint, config=config)
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "message"),
+    [
+        (
+            "mdx23c",
+            {"audio": {"chunk_size": 3000}},
+            r"needs a length .* for audio\.chunk_size, got 3000; the nearest is 3008",
+        ),
+        (
+            "mdx23c",
+            {"inference": {"chunk_size": 3200}},
+            r"for inference\.chunk_size, got 3200; the nearest is 3264",
+        ),
+        (
+            "mdx23c",
+            {"inference": {"method": "kuielab", "dim_t": 47}},
+            r"needs a number of frames .* for inference\.dim_t, got 47; the nearest is 48",
+        ),
+        (
+            "mdx23c",
+            {"inference": {"method": "demucs"}},
+            r"needs 'msst' or 'kuielab' or 'bandit' for inference\.method, got 'demucs'",
+        ),
+        (
+            "bandit_v2",
+            {"audio": {"chunk_size": 1024}, "model": {"pad_mode": "reflect"}},
+            r"for audio\.chunk_size, got 1024; the nearest is 1025",
+        ),
+        (
+            "bs_roformer",
+            {"audio": {"hop_length": 60}, "inference": {"method": "kuielab", "dim_t": 2}},
+            r"for inference\.dim_t, got 2; the nearest is 4",
+        ),
+    ],
+    ids=str,
+)
+def test_chunks_that_a_network_cannot_take_are_refused_before_a_song_is_read(
+    system: str, changes: dict[str, dict[str, Any]], message: str, files: Files
+) -> None:
+    checkpoint, config = files(system)
+    config.write_text(yaml.safe_dump(changed(system, changes)))
+
+    with pytest.raises(ConfigError, match=message) as raised:
+        Separator(checkpoint=checkpoint, config=config)
+
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("system", ["bandit_v2", "bs_roformer", "mel_band_roformer", "scnet"])
+@pytest.mark.parametrize("rest", [1, 128])
+def test_a_song_may_end_in_a_chunk_that_is_shorter_than_half_a_window(
+    system: str, rest: int, files: Files
+) -> None:
+    checkpoint, config = files(system)
+    changes = {"inference": {"method": "demucs", "num_overlap": 2}}
+    config.write_text(yaml.safe_dump(changed(system, changes)))
+    hop = msst.CONFIGS[system]["audio"]["chunk_size"] // 2
+    song = 0.1 * torch.randn(2, 2 * hop + rest, generator=torch.Generator().manual_seed(0))
+
+    stems = Separator(checkpoint=checkpoint, config=config)(song, msst.RATE_HZ)
+
+    assert all(stem.shape == song.shape for stem in stems.values())
+    assert all(bool(torch.isfinite(stem).all()) for stem in stems.values())
+
+
+def changed(system: str, changes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The config of a system with other values."""
+    sections = msst.CONFIGS[system]
+    return sections | {name: sections.get(name, {}) | new for name, new in changes.items()}
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from demixing.chunks.overlap_add import OverlapAdd
 from demixing.errors import CheckpointError, ConfigError
 from demixing.networks.autocast import InLowPrecision
 from demixing.networks.scnet import SCNet, padding
 from demixing.networks.scnet_fast import rewrite
+from demixing.separator import Chunking, SongEnd
 from demixing.separators import scnet
 from demixing.separators.msst.config import Config
+from demixing.separators.msst.separator import prepare
 from demixing.weights import loading
 from tools.golden import seeded
 from tools.golden.agreement import agreement_db
@@ -88,6 +92,37 @@ def test_the_network_is_the_original(*, fast: bool, masked: bool, samples: int) 
     assert agreement_db(expected, stems[..., ::STRIDE]) > 115
 
 
+@pytest.mark.parametrize("samples", [1, 50, 127, 128, 255, 256])
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_short_end_of_a_song_is_separated(*, fast: bool, samples: int) -> None:
+    chosen: nn.Module = rewrite(small()) if fast else small()
+    end = mixtures(512)[..., :samples]
+
+    stems = chosen(end)
+
+    assert stems.shape == (2, len(STEMS), 2, samples)
+    longer = chosen(F.pad(end, (0, 383 - samples)))[..., :samples]  # three hops with one more zero
+    assert agreement_db(longer, stems) > 115
+
+
+@pytest.mark.parametrize("rest", [1, 64, 127, 128])
+def test_songs_that_end_in_a_short_chunk_keep_their_length(rest: int) -> None:
+    cut = Chunking(chunk=4096, hop=2048, end=SongEnd.EVERY_HOP_RAGGED)
+    separator = prepare(
+        copy.deepcopy(small()),
+        stems=STEMS,
+        sample_rate_hz=44_100,
+        chunking=cut,
+        rewrite=rewrite,
+    )
+    overlap = OverlapAdd(separator)
+
+    parts = [overlap.push(mixtures(4096 + rest)[:1]), overlap.finish()]
+
+    assert sum(part.shape[-1] for part in parts) == 4096 + rest
+    assert all(bool(torch.isfinite(part).all()) for part in parts)
+
+
 def test_blocks_of_sequences_do_not_change_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     mixture = mixtures(2500)
     whole = rewrite(small())(mixture)
@@ -129,10 +164,16 @@ def test_bfloat16_is_close(*, masked: bool) -> None:
 @pytest.mark.parametrize("hop", [3, 10, 1024])
 def test_frames_are_even_and_something_is_appended(hop: int) -> None:
     for samples in range(5 * hop, 9 * hop, max(hop // 7, 1)):
-        pad = padding(samples, hop)
+        pad = padding(samples, hop, 4 * hop)
         assert 0 < pad <= 2 * hop
         assert (samples + pad) % hop == 0
         assert ((samples + pad) // hop + 1) % 2 == 0
+
+
+def test_audio_is_padded_until_half_a_window_can_be_mirrored() -> None:
+    assert [padding(samples, 1024, 4096) for samples in (1, 500, 1023)] == [3071, 2572, 2049]
+    assert [padding(samples, 1024, 4096) for samples in (1024, 2047, 2048)] == [2048, 1025, 1024]
+    assert padding(100, 256, 4096) == 9 * 256 - 100  # 2048 samples would be too few
 
 
 @pytest.mark.parametrize("size", SIZES)

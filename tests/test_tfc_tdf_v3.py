@@ -150,6 +150,17 @@ def test_chunks_of_other_lengths_are_refused(length: int) -> None:
         tiny()(torch.zeros(1, 2, length))
 
 
+def test_the_nearest_length_is_one_that_is_accepted() -> None:
+    for network in (tiny(), made(config(("a", "b"), **TINY | {"n_fft": 512}), 2)):
+        hop, half = network.hop_length, network.n_fft // 2
+        frames = range(network.frame_multiple, 60, network.frame_multiple)
+        accepted = [hop * (count - 1) for count in frames if hop * (count - 1) > half]
+        for wanted in range(0, accepted[-1] + 1, 7):
+            nearest = network.nearest_length(wanted)
+            assert nearest in accepted
+            assert abs(wanted - nearest) == min(abs(wanted - length) for length in accepted)
+
+
 def test_chunks_that_are_too_short_to_be_mirrored_are_refused() -> None:
     network = made(config(("a", "b"), **TINY | {"n_fft": 512}), 2)
 

@@ -21,6 +21,7 @@ from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from demixing.networks.stft import istft, stft
 
@@ -238,6 +239,9 @@ class Bandit(nn.Module):
 
     def forward(self, mixtures: Tensor) -> Tensor:
         """See the class."""
+        samples = mixtures.shape[-1]
+        if (missing := self.nearest_length(samples) - samples) > 0:  # such as the end of a song
+            return self.forward(F.pad(mixtures, (0, missing)))[..., :samples]
         mixtures = mixtures.float()
         spectrum = stft(mixtures, self.frame, self.frame_hop, self.pad_mode).transpose(2, 3)
         # The layers expect windows of unit energy.
@@ -251,6 +255,10 @@ class Bandit(nn.Module):
                 istft(masked.transpose(2, 3), self.frame, self.frame_hop, mixtures.shape[-1])
             )
         return torch.stack(stems, dim=1)
+
+    def nearest_length(self, samples: int) -> int:
+        """The nearest length of chunks: the STFT may mirror half a window at their ends."""
+        return max(samples, self.frame // 2 + 1) if self.pad_mode == "reflect" else samples
 
 
 def bands_of(top: int, count: int) -> tuple[tuple[int, int], ...]:

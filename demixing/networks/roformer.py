@@ -305,7 +305,7 @@ class RoFormer(nn.Module):
 
     Shape:
         ``(batch, channels, samples)``, with any number of channels if not ``stereo``, to
-        ``(batch, stems, channels, samples)``; more than ``stft_n_fft // 2`` samples.
+        ``(batch, stems, channels, samples)``, at least one sample.
 
     Raises:
         ValueError: the bands leave bins uncovered or have others.
@@ -341,6 +341,8 @@ class RoFormer(nn.Module):
     def forward(self, mixtures: Tensor) -> Tensor:
         """See the class."""
         batch, channels, samples = mixtures.shape
+        if (missing := self.nearest_length(samples) - samples) > 0:  # such as the end of a song
+            return self.forward(F.pad(mixtures, (0, missing)))[..., :samples]
         spectrum = stft(
             mixtures.reshape(-1, self.channels, samples), self.frame, self.hop, pad_mode="reflect"
         )
@@ -351,6 +353,10 @@ class RoFormer(nn.Module):
         )
         parted = stems.reshape(batch, -1, *stems.shape[1:])  # mono: channels are batch items
         return parted.transpose(1, 2).reshape(batch, -1, channels, samples)
+
+    def nearest_length(self, samples: int) -> int:
+        """The nearest length of chunks: the STFT mirrors half a window at their ends."""
+        return max(samples, self.frame // 2 + 1)
 
     def _bands_of(self, spectrum: Tensor) -> Iterable[Tensor]:
         """Yield the bands ``(b, t, width)`` of a complex spectrogram ``(b, c, bins, t)``.

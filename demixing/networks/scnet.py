@@ -348,7 +348,7 @@ class SCNet(nn.Module):
         masked: the masked variant, whose window is Hann's; otherwise it is rectangular.
 
     Shape:
-        float32 ``(b, 2, samples)`` to ``(b, s, 2, samples)``; more than half a window of samples.
+        float32 ``(b, 2, samples)`` to ``(b, s, 2, samples)``, at least one sample.
 
     Raises:
         ValueError: the bands do not fit the bins, or sizes contradict each other.
@@ -407,8 +407,8 @@ class SCNet(nn.Module):
     def forward(self, mixtures: Tensor) -> Tensor:
         """See the class."""
         samples = mixtures.shape[-1]
-        padded = F.pad(mixtures.float(), (0, padding(samples, self.hop_size)))
-        mixture = self.transform(padded)
+        zeros = padding(samples, self.hop_size, self.transform.frame)
+        mixture = self.transform(F.pad(mixtures.float(), (0, zeros)))
         channels = torch.view_as_real(mixture).permute(0, 1, 4, 2, 3).flatten(1, 2)
         dtype = next(self.encoder.parameters()).dtype
         parts = self._stems(channels.to(dtype)).float()
@@ -433,14 +433,26 @@ class SCNet(nn.Module):
         return self.mask_layer(x) if self.masked else x
 
 
-def padding(samples: int, hop: int) -> int:
+def padding(samples: int, hop: int, frame: int) -> int:
     """Return how many zeros follow the audio: at least one, for an even number of frames.
 
-    >>> [padding(samples, 10) for samples in (25, 30, 35, 40)]
+    Args:
+        samples: length of the audio.
+        hop: of the STFT in samples.
+        frame: length of the STFT's window in samples.
+
+    >>> [padding(samples, 10, 40) for samples in (25, 30, 35, 40)]
     [5, 20, 15, 10]
+    >>> [padding(samples, 10, 40) for samples in (1, 9, 10)]
+    [29, 21, 20]
     """
     pad = hop - samples % hop
-    return pad if (samples + pad) // hop % 2 else pad + hop
+    pad += 0 if (samples + pad) // hop % 2 else hop
+    # The STFT mirrors half a window, and the end of a song may be shorter than that. The authors'
+    # network fails then; their driver seldom feeds it so little, because its random shifts lengthen
+    # chunks by up to half a second. Pairs of hops keep the number of frames even.
+    missing = frame // 2 + 1 - samples - pad
+    return pad + max(-(-missing // (2 * hop)), 0) * 2 * hop
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ class FastSCNet(nn.Module):
     def forward(self, mixtures: Tensor) -> Tensor:
         """See :class:`demixing.networks.scnet.SCNet`."""
         samples = mixtures.shape[-1]
-        mixture = self.transform(F.pad(mixtures, (0, padding(samples, self.hop_size))))
+        zeros = padding(samples, self.hop_size, self.transform.frame)
+        mixture = self.transform(F.pad(mixtures, (0, zeros)))
         channels = torch.view_as_real(mixture).permute(0, 1, 4, 2, 3).flatten(1, 2)
         parts = self._stems(channels).permute(0, 2, 3, 1).float()
         parts = parts.reshape(*parts.shape[:3], self.sources, 2, 2)

@@ -261,7 +261,7 @@ class TFCTDFv3(nn.Module):
         super().__init__()
         self.n_fft, self.hop_length, self.dim_f = n_fft, hop_length, dim_f
         self.num_subbands, self.stems = num_subbands, stems
-        self.frame_multiple = scale[0] ** num_scales
+        self.frame_multiple: int = scale[0] ** num_scales
         bins = _bins_by_scale(n_fft, dim_f, num_subbands, num_scales, scale[1], bottleneck_factor)
         widths = [num_channels + growth * level for level in range(num_scales + 1)]
         style = Style(norm, act)
@@ -314,10 +314,15 @@ class TFCTDFv3(nn.Module):
         estimates = F.pad(estimates, (0, 0, 0, above))
         return istft(estimates, self.n_fft, self.hop_length, mixtures.shape[-1])
 
+    def nearest_length(self, samples: int) -> int:
+        """The nearest length that mixtures may have; see the class."""
+        step = self.hop_length * self.frame_multiple
+        least = -(-(self.n_fft // 2 + 1 + self.hop_length) // step)
+        return max(round((samples + self.hop_length) / step), least) * step - self.hop_length
+
     def _check(self, samples: int) -> None:
         """Raise unless mixtures may have this length."""
-        hops, rest = divmod(samples, self.hop_length)
-        if rest or (hops + 1) % self.frame_multiple or samples <= self.n_fft // 2:
+        if samples != self.nearest_length(samples):
             raise ValueError(
                 f"expected {self.hop_length} * (frames - 1) samples, more than {self.n_fft // 2}, "
                 f"with frames a multiple of {self.frame_multiple}; got {samples} samples"

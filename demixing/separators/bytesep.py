@@ -64,6 +64,10 @@ class ByteSep(Networks):
         The authors' segments start every half segment and their number is odd, so after the first
         they come in pairs: a chunk contains the second of one pair and the first of the next. At
         the end of the song, where only silence follows, there may be one more or one less.
+
+        Digital silence of a third of a chunk looks like that end. Only the length of a last chunk
+        that is not padded would tell both apart, but the shorter chunks for machines with little
+        memory have such lengths, too.
         """
         quarter = chunk.shape[-1] // 6
         parts = [self._segment(chunk, 0, quarter)]

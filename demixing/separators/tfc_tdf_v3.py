@@ -66,6 +66,7 @@ def network(config: Config, state: Mapping[str, Tensor]) -> tuple[TFCTDFv3, dict
     """
     sizes = _sizes(state)
     config.agrees("audio.num_channels", 2)
+    config.one_of("inference.method", "msst", "kuielab", "bandit")  # others cut shorter chunks
     for key in sizes.keys() - {"stems"}:
         config.agrees(f"{'audio' if key == 'dim_f' else 'model'}.{key}", sizes[key])
     config.check_outputs(sizes["stems"])

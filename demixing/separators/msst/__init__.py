@@ -14,5 +14,7 @@ The plug-ins are in the parent folder. Besides ``build``, each of them has:
 * ``ANSWERS_SILENCE``, optional: whether the network's output for silence is something else.
 * ``rewrite(network, dtype)``, optional: a faster copy with products of a type.
 
+A network that does not accept chunks of all lengths has a method ``nearest_length(samples)``.
+
 Source: github.com/ZFTurbo/Music-Source-Separation-Training at ccc011a.
 """

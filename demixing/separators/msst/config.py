@@ -205,7 +205,9 @@ class Config:
         if target is None:
             return ""
         others = [one for one in self.names("training.instruments") if one != target]
-        return others[0] if len(others) == 1 else "rest"
+        if len(others) == 1:
+            return others[0]
+        return "rest" if target != "rest" else "residual"
 
     def _section(self, name: str) -> Any:
         """A section, whatever it is; None if it is missing. BandIt v2 calls ``model`` kwargs."""
