@@ -236,6 +236,9 @@ def as_given(blocks: Iterable[Tensor], given: Audio, count: int) -> list[Audio]:
         blocks: ``(stems, channels, samples)`` each, together as long as the audio.
         given: the caller's audio.
         count: number of stems.
+
+    Raises:
+        OutputError: they are not as long as the audio.
     """
     stems = [_empty_like(given) for _ in range(count)]
     done = 0
@@ -243,7 +246,14 @@ def as_given(blocks: Iterable[Tensor], given: Audio, count: int) -> list[Audio]:
         for stem, separated in zip(stems, block, strict=True):
             _write(separated, stem, done)
         done += block.shape[-1]
+    if done != _length(given):
+        raise OutputError(f"expected stems as long as the audio, got {done} samples")
     return stems
+
+
+def _length(given: NDArray[Any] | Tensor) -> int:
+    """Samples of audio in each channel."""
+    return given.shape[-1] if isinstance(given, Tensor) else len(given)
 
 
 def _empty_like(given: Audio) -> Audio:

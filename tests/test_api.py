@@ -126,6 +126,12 @@ def test_stems_are_not_in_memory_twice(song: Any) -> None:
         assert torch.equal(channels_first, expected)
 
 
+@pytest.mark.parametrize("song", [np.zeros((400, 2)), torch.zeros(2, 400)])
+def test_stems_that_end_early_are_an_error_and_not_filled_up(song: Any) -> None:
+    with pytest.raises(OutputError, match="expected stems as long as the audio, got 300 samples"):
+        as_given([torch.zeros(3, 2, 300)], song, 3)
+
+
 @pytest.mark.parametrize(
     ("song", "reason"),
     [
