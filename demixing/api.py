@@ -25,7 +25,7 @@ from demixing.machine import threads
 from demixing.machine.device import on_device
 from demixing.notebook import recipe as recipe_card
 from demixing.notebook.stems import Stems
-from demixing.recipes import reading
+from demixing.recipes import reading, tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
-
-DEFAULT = "mdx_default"
-"""Name of the recipe that is used if none is chosen."""
 
 
 class Separator:
@@ -189,7 +186,8 @@ def _chosen(
         return of_checkpoint.recipe(str(checkpoint), str(config or ""))
     if config:
         raise ConfigError(f"config is for a checkpoint, got {str(config)!r} alone: name one too")
-    return reading.load(str(DEFAULT if recipe is None else recipe))
+    default = reading.default_name(tracks.by_name("mdx"))
+    return reading.load(str(default if recipe is None else recipe))
 
 
 def _is_same_file(path: Path, song: Path) -> bool:

@@ -32,12 +32,14 @@ except ImportError:  # Windows
 UNFINISHED = ".unfinished-"
 """Prefix of the names of unfinished files and folders."""
 
-
 POLL_S = 0.2
 """How often :func:`turn` tries again."""
 
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Flags of opening: a link is not followed, and a pipe is not waited for."""
+
+_held: set[int] = set()
+"""The locks of this process."""
 
 
 @contextlib.contextmanager
@@ -118,10 +120,6 @@ def unlock(lock: int | None) -> None:
     if lock in _held:
         _held.remove(lock)
         os.close(lock)
-
-
-_held: set[int] = set()
-"""The locks of this process."""
 
 
 def _forget_locks() -> None:

@@ -120,10 +120,15 @@ def test_files_contain_the_drawn_clip(drawn: Draw, stock: Stock, tmp_path: Path)
         np.testing.assert_allclose(audio.T, stem, rtol=0, atol=2**-15)
 
 
+@pytest.fixture
+def maker(stock: Stock, unpacked: Path) -> cdx.Clips:
+    """Renders clips for validation."""
+    return cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
+
+
 def test_clips_are_not_added_to_songs_whose_licences_their_manifest_would_leave_out(
-    stock: Stock, unpacked: Path, tmp_path: Path
+    maker: cdx.Clips, tmp_path: Path
 ) -> None:
-    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
     (tmp_path / "song_000").mkdir()
     (tmp_path / "song_000" / corpus.SOURCES).write_text("{}")
 
@@ -132,10 +137,9 @@ def test_clips_are_not_added_to_songs_whose_licences_their_manifest_would_leave_
 
 
 def test_damaged_sources_are_named(
-    drawn: Draw, stock: Stock, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn: Draw, maker: cdx.Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cdx, "draw_clip", drawn)
-    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
     (tmp_path / "clip_007").mkdir()
     (tmp_path / "clip_007" / corpus.SOURCES).write_text("{")
 
@@ -144,9 +148,8 @@ def test_damaged_sources_are_named(
 
 
 def test_a_worker_that_died_is_one_sentence(
-    stock: Stock, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maker: cdx.Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
 
     def died(*_: object) -> None:
         raise BrokenProcessPool
@@ -159,10 +162,9 @@ def test_a_worker_that_died_is_one_sentence(
 
 
 def test_sources_of_a_clip_are_listed_without_those_of_a_silent_stem(
-    drawn: Draw, stock: Stock, unpacked: Path, monkeypatch: pytest.MonkeyPatch
+    drawn: Draw, maker: cdx.Clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cdx, "draw_clip", drawn)
-    maker = cdx.Clips(split="valid", duration_s=CLIP_S, seed=1, packages=unpacked, stock=stock)
 
     full, without_dialog = maker.make(0), maker.make(7)
 

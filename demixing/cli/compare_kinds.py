@@ -22,7 +22,7 @@ from demixing.evaluation import ledger, metrics, report_json
 from demixing.evaluation.comparison import reading as scores_json
 from demixing.evaluation.comparison.scores import System
 from demixing.evaluation.metrics import Metric
-from demixing.evaluation.run import MANIFEST
+from demixing.evaluation.run import MANIFEST, SCORES
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS, Song, detect_track, find_songs
@@ -30,7 +30,6 @@ from demixing.evaluation.summary import summarise
 from demixing.recipes import reading as recipes
 from demixing.training.fitting import truth
 
-SCORES = "scores.json"
 ENTRY = re.compile(r"(?P<folder>.*)@(?P<number>[0-9]+)", re.DOTALL)
 OUTPUT = "evaluator_outputs"
 """Folder of a ledger that is not named: that of ``evaluate``."""

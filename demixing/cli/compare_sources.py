@@ -14,10 +14,11 @@ from enum import Enum
 from pathlib import Path
 
 from demixing.cli import compare_kinds
-from demixing.cli.compare_kinds import ENTRY, SCORES, Source, scores_in, wanted
+from demixing.cli.compare_kinds import ENTRY, Source, scores_in, wanted
 from demixing.errors import ConfigError, EvaluationError
 from demixing.evaluation import metrics
 from demixing.evaluation.comparison.scores import System
+from demixing.evaluation.run import SCORES
 from demixing.recipes import reading as recipes
 
 

@@ -26,7 +26,7 @@ from demixing.evaluation import (
     report_json,
 )
 from demixing.evaluation.dataset import prepare
-from demixing.evaluation.run import SAMPLE, SCORES, Run
+from demixing.evaluation.run import SAMPLE, SCORES, TABLE, Run
 from demixing.evaluation.scoring import score_folder
 from demixing.evaluation.songs import Song, choose, find_songs
 from demixing.evaluation.summary import summarise
@@ -263,9 +263,9 @@ def write_scores(
     said = {name: [str(Omission(**one)) for one in of] for name, of in omissions.items()}
     result = report_json.contents(summary, official, omissions, further)
     place = board_place.described(board, result)
-    report_files.write_report(run.folder / SCORES[0], report_json.json_text(result))
+    report_files.write_report(run.folder / SCORES, report_json.json_text(result))
     csv = report.csv_report(summary, [official, *further], said)
-    report_files.write_report(run.folder / SCORES[1], csv)
+    report_files.write_report(run.folder / TABLE, csv)
     tables = [report.text_table(summary, metric, said) for metric in (official, *further)]
     return "\n".join(part for part in (*tables, place) if part), result
 

@@ -1,12 +1,12 @@
 """The contents of the weights of members, which decide their estimates beside the options."""
 
 import functools
-import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
 
 from demixing import separators
 from demixing.errors import CheckpointError
+from demixing.machine.description import installed_version
 from demixing.recipes.member import Member
 from demixing.recipes.recipe import Recipe
 from demixing.weights.catalogue import Checkpoint, find
@@ -28,10 +28,7 @@ def made_with(recipe: Recipe) -> list[tuple[str, str]]:
         CheckpointError: a file is missing.
         ConfigError: a member's options are invalid.
     """
-    try:
-        version = importlib.metadata.version("sound-demixing")
-    except importlib.metadata.PackageNotFoundError:
-        version = ""
+    version = installed_version("sound-demixing") or ""
     return [("version", version), *(pair for one in recipe.members for pair in weights(one))]
 
 

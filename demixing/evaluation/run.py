@@ -27,8 +27,8 @@ from demixing.evaluation.report_json import Omission
 from demixing.evaluation.songs import STEMS, wav_file
 
 MANIFEST = "run.json"
-SCORES = ("scores.json", "scores.csv")
-"""Files with the scores of all songs of a run, written at its end."""
+SCORES, TABLE = "scores.json", "scores.csv"
+"""The scores of all songs of a run, written at its end."""
 
 SAMPLE = "sample"
 """Folder for decoded audio, which may exist before the manifest does."""
@@ -149,7 +149,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic.clear(self.folder)
-            for name in SCORES:  # until this run has its own, there are none
+            for name in (SCORES, TABLE):  # until this run has its own, there are none
                 (self.folder / name).unlink(missing_ok=True)
             self._write(kept, omissions)
             for parent in (self.dataset, self.predictions):

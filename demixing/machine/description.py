@@ -69,13 +69,13 @@ def versions(package: str) -> dict[str, str | bool | None]:
         "revision": revision,
         "changed": changed,
         "python": platform.python_version(),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
+        "torch": installed_version("torch"),
+        "numpy": installed_version("numpy"),
     }
 
 
-def _version(package: str) -> str | None:
-    """Version of an installed package; it is not imported."""
+def installed_version(package: str) -> str | None:
+    """Version of a package, which is not imported; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

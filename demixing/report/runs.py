@@ -20,12 +20,11 @@ from demixing.evaluation.comparison import reading
 from demixing.evaluation.comparison.pairing import change
 from demixing.evaluation.comparison.scores import System
 from demixing.evaluation.metrics import OFFICIAL
-from demixing.evaluation.run import MANIFEST
+from demixing.evaluation.run import MANIFEST, SCORES
 from demixing.evaluation.song_files import normal
 from demixing.evaluation.songs import STEMS, Song, find_songs
 from demixing.printing import printable
 
-SCORES = "scores.json"
 REMADE = "run `demixing evaluate` again"
 
 

@@ -187,7 +187,7 @@ class _Training:
         began, progress = time.perf_counter(), self._progress
         scores = validation.score(self._average.network, self._valid, self._run.stems)
         mean_db = scores.mean()
-        if mean_db > _known(progress.best_db):
+        if mean_db > _best_so_far_db(progress.best_db):
             progress.best_db, progress.best_step, progress.worse = mean_db, progress.step, 0
             best = {
                 "step": progress.step,
@@ -216,7 +216,7 @@ class _Training:
         atomic.unlock(self._lock)
 
 
-def _known(best_db: float | None) -> float:
+def _best_so_far_db(best_db: float | None) -> float:
     """A best score; -inf without one. Earlier versions kept one that was NaN for ever."""
     return -math.inf if best_db is None or math.isnan(best_db) else best_db
 

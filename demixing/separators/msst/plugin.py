@@ -152,7 +152,8 @@ def assemble(
     config, module = source.config, separators.module(source.system)
     cut, stems = chunking.of_config(config, overlap), config.stems()
     made, state = network(source.system, config, source.contents().state)
-    chunking.check(config, cut.chunk, getattr(made, "nearest_length", int)(cut.chunk))
+    if hasattr(made, "nearest_length"):
+        chunking.check(config, cut.chunk, made.nearest_length(cut.chunk))
     fill(made, state, config.name)
     return separator.prepare(
         made,
